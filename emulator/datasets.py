@@ -1,0 +1,255 @@
+"""Labelled images (or other inputs) for a model, from the forms people have them in.
+
+- ``.npz`` with arrays ``x`` and ``y``: int8 ``x`` is taken as quantised, uint8 as images, floats as
+  real inputs.
+- A folder of class-named image folders, ``CLASS/…`` or ``train/CLASS/…`` and ``test/CLASS/…``, or
+  an archive (``.tar``, ``.tar.gz``, ``.tar.xz``, ``.zip``) of one.
+- The original CIFAR-10: ``cifar-10-python.tar.gz``, or the folder it unpacks to.
+
+Classes are numbered in alphabetical order of their names.
+"""
+
+from __future__ import annotations
+
+import io
+import pickle
+import tarfile
+import zipfile
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from axynq.emulator.errors import DataError, ToolError
+from axynq.emulator.model.graph import Int8Array, Tensor
+
+Split = Literal["train", "test"]
+
+_IMAGE_SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp", ".ppm", ".pgm"}
+_CIFAR_FILES: dict[Split, tuple[str, ...]] = {
+    "train": tuple(f"data_batch_{k}" for k in range(1, 6)),
+    "test": ("test_batch",),
+}
+_CIFAR_CLASSES = (
+    *("airplane", "automobile", "bird", "cat", "deer"),
+    *("dog", "frog", "horse", "ship", "truck"),
+)
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """Inputs and labels."""
+
+    x: npt.NDArray[np.generic]
+    """[examples, ...]: int8 quantised, uint8 images, or floats."""
+    y: npt.NDArray[np.int64]
+    """[examples]: class numbers."""
+    classes: tuple[str, ...]
+    """Class names; empty where the source has none."""
+
+    def __len__(self) -> int:
+        return len(self.y)
+
+    def first(self, count: int | None) -> Dataset:
+        """The first ``count`` examples of an even mixture (all of them: None)."""
+        if count is None or count >= len(self):
+            return self
+        # Sources are sorted by class: a stride keeps the classes balanced.
+        chosen = np.linspace(0, len(self) - 1, count).round().astype(np.int64)
+        return Dataset(self.x[chosen], self.y[chosen], self.classes)
+
+
+def load_dataset(path: str | Path, split: Split = "test") -> Dataset:
+    """Read a data set; ``split`` chooses where it has both.
+
+    Raises:
+        DataError: the path does not exist, holds no images, or is of no known form.
+        ToolError: it holds images and Pillow is not installed.
+    """
+    path = Path(path).expanduser()
+    if not path.exists():
+        raise DataError(f"data '{path}' does not exist")
+    try:
+        if path.is_dir():
+            return _from_files(path, _folder_files(path), split)
+        if path.suffix == ".npz":
+            return _from_npz(path)
+        if zipfile.is_zipfile(path):
+            return _from_files(path, _zip_files(path), split)
+        if tarfile.is_tarfile(path):
+            return _from_files(path, _tar_files(path), split)
+    except (OSError, EOFError, tarfile.TarError, zipfile.BadZipFile) as error:
+        raise DataError(f"data '{path}' cannot be read: {error}") from error
+    raise DataError(
+        f"data '{path}' is of no known form: give a .npz with x and y, a folder or archive of "
+        "class-named image folders, or the original CIFAR-10"
+    )
+
+
+def quantise_examples(tensor: Tensor, x: npt.NDArray[np.generic]) -> Int8Array:
+    """Examples as a batch for a network's input tensor.
+
+    Images (uint8) are scaled to the range that the tensor represents: 0..255, 0..1 or -1..1.
+
+    Raises:
+        DataError: the shape does not fit, or the tensor's range is none of these.
+    """
+    if x.dtype != np.uint8 or x.shape[1:] != tensor.shape:
+        return tensor.batch(x)
+    low, high = tensor.dequantise([-128, 127])
+    # 256 possible pixels: quantise those once.
+    pixels = np.arange(256, dtype=np.float64)
+    for real, bounds in ((pixels, (0, 255)), (pixels / 255, (0, 1)), (pixels / 127.5 - 1, (-1, 1))):
+        if np.allclose((low, high), bounds, atol=0.02 * (bounds[1] - bounds[0])):
+            return tensor.quantise(real)[x.astype(np.uint8)]
+    raise DataError(
+        f"the network takes values from {low:.3g} to {high:.3g}: how pixels become those is not "
+        "known. Give the examples quantised (int8) or as real inputs (float) in a .npz"
+    )
+
+
+# --- sources -------------------------------------------------------------------------------------
+
+Files = Iterator[tuple[PurePosixPath, Callable[[], bytes]]]
+"""Relative paths, and what reads each file."""
+
+
+def _from_npz(path: Path) -> Dataset:
+    try:
+        with np.load(path, allow_pickle=False) as arrays:
+            missing = [name for name in ("x", "y") if name not in arrays.files]
+            if missing:
+                raise DataError(
+                    f"data '{path}' has no array '{missing[0]}'; it has: {', '.join(arrays.files)}"
+                )
+            x, y = arrays["x"], arrays["y"]
+    except (ValueError, zipfile.BadZipFile) as error:
+        raise DataError(f"data '{path}' cannot be read: {error}") from error
+    if y.ndim != 1 or len(x) != len(y) or y.dtype.kind not in "iu":
+        raise DataError(f"data '{path}': y must be one integer for each x")
+    return Dataset(x, y.astype(np.int64), ())
+
+
+def _folder_files(folder: Path) -> Files:
+    for path in sorted(folder.rglob("*")):
+        if path.is_file():
+            yield PurePosixPath(path.relative_to(folder).as_posix()), path.read_bytes
+
+
+def _zip_files(path: Path) -> Files:
+    with zipfile.ZipFile(path) as archive:
+        for name in sorted(archive.namelist()):
+            if not name.endswith("/"):
+                yield PurePosixPath(name), lambda name=name: archive.read(name)  # type: ignore[misc]
+
+
+def _tar_files(path: Path) -> Files:
+    with tarfile.open(path) as archive:
+        for member in archive:  # in the archive's order: seeking in a compressed one is slow
+            if member.isfile():
+                file = archive.extractfile(member)
+                assert file is not None
+                yield PurePosixPath(member.name), file.read
+
+
+def _from_files(path: Path, files: Files, split: Split) -> Dataset:
+    """Images by class folder, or CIFAR-10's batches, whichever the files are."""
+    images: dict[str, dict[PurePosixPath, npt.NDArray[np.uint8]]] = {}
+    batches: dict[str, bytes] = {}
+    seen_splits = set()
+    for name, read in files:
+        if name.name in (*_CIFAR_FILES["train"], *_CIFAR_FILES["test"]):
+            if name.name in _CIFAR_FILES[split]:
+                batches[name.name] = read()
+        elif name.suffix.lower() in _IMAGE_SUFFIXES and len(name.parts) >= 2:
+            given = name.parts[-3] if len(name.parts) >= 3 else ""
+            if given in ("train", "test"):
+                seen_splits.add(given)
+                if given != split:
+                    continue
+            images.setdefault(name.parts[-2], {})[name] = _decode(read(), path, name)
+    if batches:
+        return _from_cifar(path, batches, split)
+    if not images:
+        if seen_splits:
+            raise DataError(f"data '{path}' has no '{split}' images, only '{seen_splits.pop()}'")
+        raise DataError(f"data '{path}' has no images in class-named folders")
+    classes = tuple(sorted(images))
+    x = [image for name in classes for _, image in sorted(images[name].items())]
+    shapes = {image.shape for image in x}
+    if len(shapes) > 1:
+        raise DataError(f"data '{path}' has images of different sizes: {sorted(shapes)[:3]}")
+    y = np.repeat(np.arange(len(classes)), [len(images[name]) for name in classes])
+    return Dataset(np.stack(x), y.astype(np.int64), classes)
+
+
+def _decode(content: bytes, path: Path, name: PurePosixPath) -> npt.NDArray[np.uint8]:
+    """An image as uint8 [rows, columns, channels]; one channel where it is grey."""
+    try:
+        from PIL import Image
+    except ImportError as error:
+        raise ToolError("reading images needs Pillow: pip install axynq[images]") from error
+    try:
+        with Image.open(io.BytesIO(content)) as image:
+            grey = image.mode in ("1", "L")
+            pixels = np.asarray(image.convert("L" if grey else "RGB"))
+    except (OSError, ValueError, SyntaxError) as error:
+        raise DataError(f"data '{path}': image '{name}' cannot be read: {error}") from error
+    return pixels[..., None] if grey else pixels
+
+
+class _CifarUnpickler(pickle.Unpickler):
+    """CIFAR-10 ships pickles: nothing but numpy arrays may come out of them."""
+
+    _ALLOWED = {  # noqa: RUF012
+        ("numpy.core.multiarray", "_reconstruct"),
+        ("numpy._core.multiarray", "_reconstruct"),
+        ("numpy", "ndarray"),
+        ("numpy", "dtype"),
+        ("_codecs", "encode"),
+    }
+
+    def find_class(self, module: str, name: str) -> object:
+        if (module, name) not in self._ALLOWED:
+            raise pickle.UnpicklingError(f"{module}.{name} is not allowed")
+        return super().find_class(module, name)
+
+
+def _from_cifar(path: Path, batches: dict[str, bytes], split: Split) -> Dataset:
+    missing = [name for name in _CIFAR_FILES[split] if name not in batches]
+    if missing:
+        raise DataError(f"data '{path}' lacks CIFAR-10's {missing[0]}")
+    x, y = [], []
+    for name in _CIFAR_FILES[split]:
+        try:
+            batch = _CifarUnpickler(io.BytesIO(batches[name]), encoding="bytes").load()
+            data, labels = np.asarray(batch[b"data"], np.uint8), batch[b"labels"]
+            x.append(data.reshape(-1, 3, 32, 32).transpose(0, 2, 3, 1))
+        except (pickle.UnpicklingError, EOFError, KeyError, TypeError, ValueError,
+                AttributeError, IndexError) as error:  # fmt: skip
+            raise DataError(f"data '{path}': {name} is not a CIFAR-10 batch ({error})") from error
+        y.append(np.asarray(labels, np.int64))
+    return Dataset(np.concatenate(x), np.concatenate(y), _CIFAR_CLASSES)
+
+
+def handwritten_digits(split: Split = "test") -> Dataset:
+    """scikit-learn's handwritten digits: floats 0..16, [examples, 8, 8, 1]; a fifth is held out.
+
+    Raises:
+        ToolError: scikit-learn is not installed.
+    """
+    try:
+        from sklearn.datasets import load_digits
+        from sklearn.model_selection import train_test_split
+    except ImportError as error:
+        raise ToolError("the digits come with scikit-learn: pip install axynq[demo]") from error
+    digits = load_digits()
+    images = digits.images.astype(np.float32)[..., None]
+    x_train, x_test, y_train, y_test = train_test_split(
+        images, digits.target, test_size=0.2, random_state=0, stratify=digits.target
+    )
+    x, y = (x_test, y_test) if split == "test" else (x_train, y_train)
+    return Dataset(x, y.astype(np.int64), tuple("0123456789"))

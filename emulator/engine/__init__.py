@@ -1,0 +1,1 @@
+"""Fast accumulators of the layers that multiply."""

@@ -1,0 +1,113 @@
+"""Accumulators of a layer in numpy alone: each term of each multiplier is a matrix product.
+
+Correct everywhere numpy runs. The arithmetic is floating point but exact, because no partial sum
+can leave the integers that the type represents.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from axynq.emulator.engine.terms import terms_of
+from axynq.emulator.model import graph
+from axynq.emulator.multipliers import ACTIVATION_MIN, WEIGHT_MIN
+from axynq.emulator.plan import LayerCodes
+
+FloatArray = npt.NDArray[np.floating[Any]]
+
+
+@dataclass(frozen=True)
+class _Plane:
+    """One term: a table on the int8 input, and the weights it is multiplied by."""
+
+    table: FloatArray
+    """[256], indexed by ``x + 128``."""
+    weights: FloatArray
+    """[rows, columns, channels, filters]."""
+
+
+class PortableLayer:
+    """The accumulators of one layer under one assignment."""
+
+    def __init__(self, model: graph.Model, layer: graph.WeightedLayer, codes: LayerCodes) -> None:
+        self.layer = layer
+        self.zero_point = model.tensors[layer.inputs[0]].zero_point
+        self.planes = _planes(layer, codes, self.zero_point)
+
+    def accumulate(self, x: graph.Int8Array) -> graph.Int32Array:
+        """``bias + sum over taps of m(a, w)``, int32 [images, rows, columns, filters]."""
+        layer = self.layer
+        stride, dilation = (1, 1), (1, 1)
+        if isinstance(layer, graph.FullyConnected):
+            x = x.reshape(len(x), 1, 1, -1)
+        else:
+            assert isinstance(layer, (graph.Convolution, graph.DepthwiseConvolution))
+            stride, dilation, p = layer.stride, layer.dilation, layer.padding
+            amounts = ((0, 0), (p.top, p.bottom), (p.left, p.right), (0, 0))
+            x = np.pad(x, amounts, constant_values=self.zero_point)
+        filters, k_rows, k_columns, _ = layer.kernel.shape
+        rows = (x.shape[1] - (k_rows - 1) * dilation[0] - 1) // stride[0] + 1
+        columns = (x.shape[2] - (k_columns - 1) * dilation[1] - 1) // stride[1] + 1
+        index = x.astype(np.int16) + 128
+        dtype = self.planes[0].table.dtype if self.planes else np.float64
+        total = np.zeros((len(x), rows, columns, filters), dtype)
+        for plane in self.planes:
+            a = plane.table[index]
+            if isinstance(layer, graph.DepthwiseConvolution):
+                a = np.repeat(a, filters // a.shape[-1], axis=-1)
+            for row in range(k_rows):
+                for column in range(k_columns):
+                    top, left = row * dilation[0], column * dilation[1]
+                    taps = a[
+                        :,
+                        top : top + (rows - 1) * stride[0] + 1 : stride[0],
+                        left : left + (columns - 1) * stride[1] + 1 : stride[1],
+                    ]
+                    w = plane.weights[row, column]
+                    if isinstance(layer, graph.DepthwiseConvolution):
+                        total += taps * w[0]
+                    else:
+                        total += taps @ w
+        return total.astype(np.int32) + layer.bias
+
+
+def _planes(layer: graph.WeightedLayer, codes: LayerCodes, zero_point: int) -> list[_Plane]:
+    """The terms of all multipliers in use; terms with equal activation tables are one plane."""
+    x = np.arange(graph.INT8_MIN, graph.INT8_MAX + 1)
+    gathered: dict[bytes, tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]] = {}
+    for k, multiplier in enumerate(codes.multipliers, start=1):
+        used = codes.codes == k
+        terms = terms_of(multiplier)
+        for f, g in zip(terms.activation, terms.weight):
+            table = f[x - zero_point - ACTIVATION_MIN]
+            weights = np.where(used, g[layer.kernel.astype(np.int64) - WEIGHT_MIN], 0)
+            if not table.any() or not weights.any():
+                continue
+            key = table.tobytes()
+            if key in gathered:
+                weights = weights + gathered[key][1]
+            gathered[key] = table, weights
+    dtype = _exact_type(list(gathered.values()))
+    return [
+        _Plane(table.astype(dtype), weights.transpose(1, 2, 3, 0).astype(dtype))
+        for table, weights in gathered.values()
+    ]
+
+
+def _exact_type(
+    planes: list[tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]],
+) -> type[np.floating[Any]]:
+    """The narrowest float in which every partial sum of the layer is an exact integer."""
+    bound = 0
+    for table, weights in planes:
+        per_filter = np.abs(weights).sum(axis=(1, 2, 3)).max(initial=0)
+        bound += int(np.abs(table).max()) * int(per_filter)
+    if bound < 2**24:
+        return np.float32
+    if bound < 2**53:
+        return np.float64
+    raise AssertionError("a layer's partial sums exceed 2**53")  # needs > 2**25 taps

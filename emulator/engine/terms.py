@@ -1,0 +1,84 @@
+"""Any multiplier as a short sum of separable terms, exactly.
+
+``m(a, w) = sum over k of f_k(a) * g_k(w)`` with integer tables turns an approximate convolution
+into a few exact ones, which is what makes emulation fast.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from axynq.emulator.multipliers import Multiplier
+
+Int64Array = npt.NDArray[np.int64]
+
+
+class Terms(NamedTuple):
+    """``activation.T @ weight`` is the product table: [K, 511] and [K, 256], int64."""
+
+    activation: Int64Array
+    """``activation[k, a + 255]`` is ``f_k(a)``."""
+    weight: Int64Array
+    """``weight[k, w + 128]`` is ``g_k(w)``."""
+
+
+@lru_cache(maxsize=256)
+def terms_of(multiplier: Multiplier) -> Terms:
+    """The terms of a multiplier, proved equal to its table on the whole operand domain."""
+    terms = factorise(multiplier.table.astype(np.int64))
+    if not np.array_equal(terms.activation.T @ terms.weight, multiplier.table):
+        raise AssertionError(f"terms of {multiplier.spec} do not reproduce its table")
+    return terms
+
+
+def factorise(table: Int64Array) -> Terms:
+    """Integer factorisation of ``table`` by cross approximation.
+
+    Each step takes a pivot that divides its whole column (or row), and subtracts the outer product
+    of that column and row over the pivot: the rank falls by one and all entries stay integers.
+    Among such pivots the one with the smallest entries is taken. Where none is left, every distinct
+    remaining column becomes a term of its own.
+    """
+    residual = table.copy()
+    columns: list[Int64Array] = []
+    rows: list[Int64Array] = []
+    while residual.any():
+        pivot = _integer_pivot(residual)
+        if pivot is None:
+            distinct, which = np.unique(residual, axis=1, return_inverse=True)
+            for k in range(distinct.shape[1]):
+                if distinct[:, k].any():
+                    columns.append(distinct[:, k])
+                    rows.append((which.reshape(-1) == k).astype(np.int64))
+            break
+        i, j = pivot
+        column, row, value = residual[:, j].copy(), residual[i].copy(), int(residual[i, j])
+        if (column % value == 0).all():
+            column //= value
+        else:
+            row //= value
+        columns.append(column)
+        rows.append(row)
+        residual -= np.outer(column, row)
+    if not columns:
+        columns, rows = [np.zeros(table.shape[0], np.int64)], [np.zeros(table.shape[1], np.int64)]
+    return Terms(np.stack(columns), np.stack(rows))
+
+
+def _integer_pivot(residual: Int64Array) -> tuple[int, int] | None:
+    magnitude = np.abs(residual)
+    column_divisors = np.gcd.reduce(magnitude, axis=0)
+    row_divisors = np.gcd.reduce(magnitude, axis=1)
+    usable = (magnitude > 0) & (
+        (magnitude == column_divisors[None, :]) | (magnitude == row_divisors[:, None])
+    )
+    if not usable.any():
+        return None
+    size = magnitude.max(axis=1)[:, None].astype(np.float64) * magnitude.max(axis=0)[None, :]
+    size[~usable] = np.inf
+    i, j = np.unravel_index(int(np.argmin(size)), size.shape)
+    return int(i), int(j)

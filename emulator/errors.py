@@ -1,0 +1,41 @@
+"""Every error a user can cause, one class per kind of input.
+
+All derive from :class:`AxynqError`, so that the command line can print any of them as one line and
+a program can catch them together.
+"""
+
+
+class AxynqError(Exception):
+    """Something the user can put right. The message says what is wrong and what to do."""
+
+
+class ModelError(AxynqError):
+    """A model file is damaged, not int8, or uses something that is not supported."""
+
+
+class MultiplierError(AxynqError):
+    """A multiplier specification is malformed, or its table does not fit the operands."""
+
+
+class PlanError(AxynqError):
+    """A plan is malformed or does not fit the model."""
+
+
+class DataError(AxynqError):
+    """A data set cannot be read or does not fit the model's input."""
+
+
+class OverlayError(AxynqError):
+    """An overlay description is invalid, unknown, or not the one a program was compiled for."""
+
+
+class ProgramError(AxynqError):
+    """A compiled program is damaged, or a model does not fit the overlay it is compiled for."""
+
+
+class DeviceError(AxynqError):
+    """A board is absent, refused an access, reported an error, or did not finish in time."""
+
+
+class ToolError(AxynqError):
+    """A tool or an optional package that the request needs is not installed."""

@@ -1,0 +1,1 @@
+"""Networks: the typed graph, and reading and writing ``.tflite`` files."""

@@ -1,0 +1,81 @@
+"""Fixed-point constants of the requantisation, computed from scales as TFLite computes them."""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+import numpy as np
+
+from axynq.emulator.errors import ModelError
+from axynq.emulator.model.graph import Add, FullyConnected, Mean, Model, WeightedLayer
+
+
+class FixedPoint(NamedTuple):
+    """The real factor ``multiplier / 2**31 * 2**shift``."""
+
+    multiplier: int
+    """Significand, 0 or 2**30 .. 2**31 - 1."""
+    shift: int
+    """Exponent: left shift when positive, rounding right shift when negative."""
+
+
+def fixed_point(real: float) -> FixedPoint:
+    """Nearest fixed-point form of a non-negative factor (TFLite's QuantizeMultiplier)."""
+    if real == 0.0:
+        return FixedPoint(0, 0)
+    significand, shift = math.frexp(real)
+    multiplier = math.floor(significand * 2**31 + 0.5)
+    if multiplier == 2**31:
+        multiplier, shift = 2**30, shift + 1
+    if shift < -31:
+        return FixedPoint(0, 0)
+    if shift > 30:
+        raise ModelError(f"a rescaling factor of {real} is too large for int8 arithmetic")
+    return FixedPoint(multiplier, shift)
+
+
+def layer_factors(model: Model, layer: WeightedLayer) -> list[FixedPoint]:
+    """Per filter, the factor from the accumulator to the output tensor.
+
+    ``input scale * weight scale / output scale`` in double; a fully connected layer multiplies the
+    first two in float32.
+    """
+    input_scale = model.tensors[layer.inputs[0]].scale
+    output_scale = model.tensors[layer.output].scale
+    factors = []
+    for weight_scale in layer.weight_scales:
+        if isinstance(layer, FullyConnected):
+            product = float(np.float32(input_scale) * np.float32(weight_scale))
+        else:
+            product = input_scale * float(weight_scale)
+        factors.append(fixed_point(product / output_scale))
+    return factors
+
+
+ADD_LEFT_SHIFT = 20
+"""Both inputs of an addition are widened by this many bits before they are rescaled."""
+
+
+def add_factors(model: Model, add: Add) -> tuple[FixedPoint, FixedPoint, FixedPoint]:
+    """Factors of an addition: first input, second input, output."""
+    first, second = (model.tensors[index].scale for index in add.inputs)
+    twice_larger = 2 * max(first, second)
+    output_scale = model.tensors[add.output].scale
+    return (
+        fixed_point(first / twice_larger),
+        fixed_point(second / twice_larger),
+        fixed_point(twice_larger / (2**ADD_LEFT_SHIFT * output_scale)),
+    )
+
+
+def mean_factor(model: Model, mean: Mean) -> FixedPoint:
+    """Factor of a mean: from the sum of ``x - zero point`` to the output.
+
+    TFLite folds the division by the number of positions into the multiplier.
+    """
+    source, target = model.tensors[mean.inputs[0]], model.tensors[mean.output]
+    positions = source.shape[0] * source.shape[1]
+    multiplier, shift = fixed_point(source.scale / target.scale)
+    fold = min(positions.bit_length() - 1, 32, 31 + shift)
+    return FixedPoint((multiplier << fold) // positions, shift - fold)

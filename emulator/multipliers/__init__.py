@@ -1,0 +1,73 @@
+"""Multiplier families. :func:`multiplier` turns a specification into a multiplier."""
+
+from __future__ import annotations
+
+from functools import cache
+
+from axynq.emulator.errors import MultiplierError
+from axynq.emulator.multipliers.base import (
+    ACTIVATION_MAX,
+    ACTIVATION_MIN,
+    WEIGHT_MAX,
+    WEIGHT_MIN,
+    ErrorMetrics,
+    Multiplier,
+)
+from axynq.emulator.multipliers.exact import Exact
+from axynq.emulator.multipliers.roup import Roup
+from axynq.emulator.multipliers.smapprox import SMApprox
+from axynq.emulator.multipliers.table import Table
+
+FAMILIES: dict[str, type[Exact] | type[Roup] | type[SMApprox] | type[Table]] = {
+    "exact": Exact,
+    "roup": Roup,
+    "smapprox": SMApprox,
+    "table": Table,
+}
+
+SMAPPROX_TABLE_2 = ("1100", "2200", "3300", "1110", "3330", "2220", "3333", "2222")
+"""Digits of the eight SMApprox multipliers in Table 2 of the error-modelling paper."""
+
+
+def multiplier(spec: str) -> Multiplier:
+    """The multiplier that ``spec`` names.
+
+    ``exact`` · ``roup:P,R`` · ``roup:P,r0-r1-r2-r3`` · ``smapprox:WXYZ`` · ``table:FILE#NAME``.
+
+    Raises:
+        MultiplierError: the specification is malformed or its table cannot be used.
+    """
+    family, _, arguments = spec.strip().partition(":")
+    if family == "table":  # files may change: never cached
+        return Table.parse(arguments)
+    return _built_in(family, arguments)
+
+
+@cache
+def _built_in(family: str, arguments: str) -> Multiplier:
+    if family == "exact" and not arguments:
+        return Exact()
+    if family == "roup":
+        return Roup.parse(arguments)
+    if family == "smapprox":
+        return SMApprox.parse(arguments)
+    text = f"{family}:{arguments}" if arguments else family
+    forms = "; ".join(known.SYNTAX for known in FAMILIES.values())
+    raise MultiplierError(f"unknown multiplier '{text}'. Known forms: {forms}")
+
+
+__all__ = [
+    "ACTIVATION_MAX",
+    "ACTIVATION_MIN",
+    "FAMILIES",
+    "SMAPPROX_TABLE_2",
+    "WEIGHT_MAX",
+    "WEIGHT_MIN",
+    "ErrorMetrics",
+    "Exact",
+    "Multiplier",
+    "Roup",
+    "SMApprox",
+    "Table",
+    "multiplier",
+]

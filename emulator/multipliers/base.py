@@ -1,0 +1,139 @@
+"""What every multiplier is: a function of an activation operand and a weight operand."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from axynq.emulator.errors import MultiplierError
+
+ACTIVATION_MIN, ACTIVATION_MAX = -255, 255
+"""Range of the activation operand ``a = x - zero_point`` (9-bit signed)."""
+
+WEIGHT_MIN, WEIGHT_MAX = -128, 127
+"""Range of the weight operand (int8)."""
+
+IntArray = npt.NDArray[np.integer[Any]]
+
+
+@dataclass(frozen=True)
+class ErrorMetrics:
+    """Error of a multiplier against the exact product, over a rectangle of operands.
+
+    The error of one pair is ``product(a, w) - a * w``.
+    """
+
+    mean_relative_error: float
+    """Mean of ``|error| / max(1, |a * w|)``, in percent (eq. 2 of the error-modelling paper)."""
+    mean_error: float
+    """Mean of the signed error: the bias."""
+    mean_absolute_error: float
+    """Mean of ``|error|``."""
+    worst_case_error: int
+    """Largest ``|error|``."""
+    error_probability: float
+    """Share of operand pairs with an error, 0 to 1."""
+    standard_deviation: float
+    """Standard deviation of the signed error."""
+
+
+class Multiplier(ABC):
+    """An approximate (or exact) multiplier, defined on the whole operand domain.
+
+    Two multipliers are equal when their products are: ``roup:1,4`` equals ``roup:1,0-2-0-0``.
+    """
+
+    spec: str
+    """The text that :func:`axynq.emulator.multiplier` turns into this multiplier."""
+
+    activation_range: tuple[int, int] = (ACTIVATION_MIN, ACTIVATION_MAX)
+    """Activation operands for which products are defined. Narrower only for signed tables."""
+
+    @abstractmethod
+    def compute(self, a: IntArray, w: IntArray) -> IntArray:
+        """Products of int64 operands by the multiplier's definition, without range checks.
+
+        ``a`` and ``w`` broadcast against each other.
+        """
+
+    @cached_property
+    def table(self) -> npt.NDArray[np.int32]:
+        """All products, int32 of shape [511, 256]: ``table[a + 255, w + 128]``.
+
+        Rows outside :attr:`activation_range` are zero.
+        """
+        low, high = self.activation_range
+        a = np.arange(low, high + 1, dtype=np.int64)[:, None]
+        w = np.arange(WEIGHT_MIN, WEIGHT_MAX + 1, dtype=np.int64)[None, :]
+        table = np.zeros((ACTIVATION_MAX - ACTIVATION_MIN + 1, w.size), np.int32)
+        table[low - ACTIVATION_MIN : high - ACTIVATION_MIN + 1] = self.compute(a, w)
+        table.setflags(write=False)
+        return table
+
+    def product(self, a: npt.ArrayLike, w: npt.ArrayLike) -> npt.NDArray[np.int32]:
+        """Product of activation operand ``a`` (-255..255) and weight operand ``w`` (-128..127).
+
+        Operands are integers and broadcast; the result is int32.
+
+        Raises:
+            MultiplierError: an operand is not an integer or lies outside its range.
+        """
+        low, high = self.activation_range
+        a = _checked(a, low, high, f"activation operand of {self.spec}")
+        w = _checked(w, WEIGHT_MIN, WEIGHT_MAX, f"weight operand of {self.spec}")
+        return self.table[a - ACTIVATION_MIN, w - WEIGHT_MIN]
+
+    def mean_relative_error(self, low: int, high: int) -> float:
+        """Mean relative error in percent over all a and w in ``low..high`` (both included)."""
+        return self.error_metrics((low, high), (low, high)).mean_relative_error
+
+    def error_metrics(
+        self, activations: tuple[int, int] | None = None, weights: tuple[int, int] | None = None
+    ) -> ErrorMetrics:
+        """Error metrics over a rectangle of operands (bounds included; default: all of them)."""
+        a_low, a_high = activations or self.activation_range
+        w_low, w_high = weights or (WEIGHT_MIN, WEIGHT_MAX)
+        if a_low > a_high or w_low > w_high:
+            raise MultiplierError("an operand range must not be empty: give it as low, high")
+        a = np.arange(a_low, a_high + 1)[:, None]
+        w = np.arange(w_low, w_high + 1)[None, :]
+        exact = a * w
+        error = self.product(a, w).astype(np.int64) - exact
+        magnitude = np.abs(error)
+        return ErrorMetrics(
+            mean_relative_error=float(100 * (magnitude / np.maximum(1, np.abs(exact))).mean()),
+            mean_error=float(error.mean()),
+            mean_absolute_error=float(magnitude.mean()),
+            worst_case_error=int(magnitude.max()),
+            error_probability=float((error != 0).mean()),
+            standard_deviation=float(error.std()),
+        )
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Multiplier):
+            return NotImplemented
+        return self.activation_range == other.activation_range and bool(
+            np.array_equal(self.table, other.table)
+        )
+
+    def __hash__(self) -> int:
+        return hash((self.activation_range, self.table.tobytes()))
+
+    def __repr__(self) -> str:
+        return f"multiplier({self.spec!r})"
+
+
+def _checked(values: npt.ArrayLike, low: int, high: int, what: str) -> npt.NDArray[np.int64]:
+    array = np.asarray(values)
+    if array.dtype.kind not in "iu":
+        raise MultiplierError(f"{what} must be an integer, not {array.dtype}")
+    if array.size and (int(array.min()) < low or int(array.max()) > high):
+        raise MultiplierError(
+            f"{what} must lie in {low}..{high}, not {int(array.min())}..{int(array.max())}"
+        )
+    return array.astype(np.int64)

@@ -1,0 +1,82 @@
+"""Fixtures shared by all tests: third-party data, and the networks in it."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, settings
+
+from axynq.emulator import load_model
+from axynq.emulator.model.graph import Model
+
+settings.register_profile(
+    "default",
+    deadline=None,  # machines are noisy: no timed assertions
+    print_blob=True,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
+)
+settings.load_profile("default")
+
+
+def data_file(*parts: str) -> Path:
+    """A file of the third-party data; the test is skipped where there is none."""
+    folder = os.environ.get("AXYNQ_DATA")
+    if not folder:
+        pytest.skip("AXYNQ_DATA is not set: third-party data (MLPerf Tiny, CIFAR-10) is not here")
+    path = Path(folder, *parts)
+    if not path.exists():
+        pytest.skip(f"third-party data {path} is not here")
+    return path
+
+
+@pytest.fixture(scope="session")
+def resnet8_path() -> Path:
+    return data_file("models", "mlperf_tiny_resnet8_int8.tflite")
+
+
+@pytest.fixture(scope="session")
+def keyword_path() -> Path:
+    return data_file("models", "mlperf_tiny_kws_int8.tflite")
+
+
+@pytest.fixture(scope="session")
+def resnet8(resnet8_path: Path) -> Model:
+    return load_model(resnet8_path)
+
+
+@pytest.fixture(scope="session")
+def keyword(keyword_path: Path) -> Model:
+    return load_model(keyword_path)
+
+
+@pytest.fixture(scope="session")
+def keyword_samples() -> tuple[np.ndarray, np.ndarray]:
+    """1 000 keyword samples, int8, and their labels."""
+    with np.load(data_file("kws01.npz")) as arrays:
+        return arrays["x"], arrays["y"]
+
+
+@pytest.fixture(scope="session")
+def cifar10_path() -> Path:
+    return data_file("cifar10-jpeg.tar.xz")
+
+
+@pytest.fixture(scope="session")
+def cifar10_images(cifar10_path: Path, resnet8: Model) -> np.ndarray:
+    """200 CIFAR-10 test images in ResNet-8's input quantisation."""
+    from axynq.emulator.datasets import load_dataset, quantise_examples
+
+    return quantise_examples(resnet8.input, load_dataset(cifar10_path).first(200).x)
+
+
+@pytest.fixture(scope="session")
+def digits_path() -> Path:
+    return Path(__file__).parents[1] / "models" / "digits_int8.tflite"
+
+
+@pytest.fixture(scope="session")
+def digits(digits_path: Path) -> Model:
+    return load_model(digits_path)

@@ -1,0 +1,38 @@
+"""TFLite's reference kernels: the golden of the numeric contract."""
+
+from __future__ import annotations
+
+import warnings
+from typing import Any
+
+import numpy as np
+import pytest
+
+from axynq.emulator.model import graph
+
+
+def interpreter(package: str, content: bytes, all_tensors: bool = False) -> Any:
+    """An interpreter of ``tflite_runtime`` or ``ai_edge_litert`` with the reference kernels."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        module = pytest.importorskip(f"{package}.interpreter")
+        made = module.Interpreter(
+            model_content=content,
+            experimental_op_resolver_type=module.OpResolverType.BUILTIN_REF,
+            experimental_preserve_all_tensors=all_tensors,
+        )
+        made.allocate_tensors()
+    return made
+
+
+def run(package: str, content: bytes, x: graph.Int8Array) -> graph.Int8Array:
+    """The network's output for a batch."""
+    made = interpreter(package, content)
+    source = made.get_input_details()[0]["index"]
+    target = made.get_output_details()[0]["index"]
+    outputs = []
+    for image in x:
+        made.set_tensor(source, image[None])
+        made.invoke()
+        outputs.append(made.get_tensor(target)[0].copy())
+    return np.stack(outputs)

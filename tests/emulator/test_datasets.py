@@ -1,0 +1,202 @@
+"""Data sets in every form that is read."""
+
+from __future__ import annotations
+
+import io
+import pickle
+import tarfile
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from axynq.emulator.datasets import handwritten_digits, load_dataset, quantise_examples
+from axynq.emulator.errors import DataError
+from axynq.emulator.model.graph import Tensor
+from tests.networks import tensor
+
+
+@pytest.fixture
+def image_folder(tmp_path: Path) -> Path:
+    """Two classes of three images in train and test; a pixel value tells which image it is."""
+    for split, offset in (("train", 0), ("test", 100)):
+        for c, name in enumerate(("cat", "ant")):
+            folder = tmp_path / "images" / split / name
+            folder.mkdir(parents=True)
+            for k in range(3):
+                pixels = np.full((4, 5, 3), offset + 10 * c + k, np.uint8)
+                Image.fromarray(pixels).save(folder / f"{k}.png")
+    return tmp_path / "images"
+
+
+def check_image_data(path: Path) -> None:
+    data = load_dataset(path, "test")
+    assert data.classes == ("ant", "cat")
+    assert data.x.shape == (6, 4, 5, 3)
+    assert data.x.dtype == np.uint8
+    assert data.x[:, 0, 0, 0].tolist() == [110, 111, 112, 100, 101, 102]
+    assert data.y.tolist() == [0, 0, 0, 1, 1, 1]
+    assert load_dataset(path, "train").x[:, 0, 0, 0].tolist() == [10, 11, 12, 0, 1, 2]
+
+
+def test_class_named_folders(image_folder: Path) -> None:
+    check_image_data(image_folder)
+
+
+@pytest.mark.parametrize("suffix", [".tar", ".tar.gz", ".tar.xz"])
+def test_tar_archives(image_folder: Path, tmp_path: Path, suffix: str) -> None:
+    path = tmp_path / f"images{suffix}"
+    mode = "w" if suffix == ".tar" else f"w:{suffix[5:]}"
+    with tarfile.open(path, mode) as archive:  # type: ignore[call-overload]
+        archive.add(image_folder, arcname="set")
+    check_image_data(path)
+
+
+def test_zip_archive(image_folder: Path, tmp_path: Path) -> None:
+    path = tmp_path / "images.zip"
+    with zipfile.ZipFile(path, "w") as archive:
+        for file in image_folder.rglob("*.png"):
+            archive.write(file, file.relative_to(image_folder))
+    check_image_data(path)
+
+
+def test_folders_without_a_split(image_folder: Path) -> None:
+    data = load_dataset(image_folder / "test")
+    assert len(data) == 6
+
+
+def test_npz(tmp_path: Path) -> None:
+    np.savez(tmp_path / "d.npz", x=np.arange(24).reshape(6, 4).astype(np.int8), y=np.arange(6))
+    data = load_dataset(tmp_path / "d.npz")
+    assert data.x.dtype == np.int8
+    assert data.first(3).y.tolist() == [0, 2, 5]
+    assert len(data.first(None)) == 6
+
+
+def cifar_batches(folder: Path) -> None:
+    folder.mkdir(parents=True)
+    rng = np.random.default_rng(0)
+    for name in [*(f"data_batch_{k}" for k in range(1, 6)), "test_batch"]:
+        planes = rng.integers(0, 256, (2, 3072)).astype(np.uint8)
+        content = {b"data": planes, b"labels": [1, 9]}
+        (folder / name).write_bytes(pickle.dumps(content, protocol=2))
+
+
+def test_original_cifar10(tmp_path: Path) -> None:
+    folder = tmp_path / "cifar-10-batches-py"
+    cifar_batches(folder)
+    data = load_dataset(folder)
+    raw = pickle.loads((folder / "test_batch").read_bytes())
+    assert data.x.shape == (2, 32, 32, 3)
+    assert data.x[0, 0, 1].tolist() == [raw[b"data"][0, plane * 1024 + 1] for plane in range(3)]
+    assert data.y.tolist() == [1, 9]
+    assert data.classes[9] == "truck"
+    assert len(load_dataset(folder, "train")) == 10
+    with tarfile.open(tmp_path / "cifar-10-python.tar.gz", "w:gz") as archive:
+        archive.add(folder, arcname="cifar-10-batches-py")
+    assert np.array_equal(load_dataset(tmp_path / "cifar-10-python.tar.gz").x, data.x)
+
+
+def test_a_pickle_that_runs_code_is_refused(tmp_path: Path) -> None:
+    class Evil:
+        def __reduce__(self) -> tuple[object, ...]:
+            return (print, ("ran",))
+
+    folder = tmp_path / "c"
+    folder.mkdir()
+    (folder / "test_batch").write_bytes(pickle.dumps(Evil()))
+    with pytest.raises(DataError, match="not allowed"):
+        load_dataset(folder)
+
+
+def test_cifar10_as_images(cifar10_path: Path) -> None:
+    data = load_dataset(cifar10_path)
+    assert data.x.shape == (10_000, 32, 32, 3)
+    assert np.bincount(data.y).tolist() == [1000] * 10
+    assert data.classes[0] == "airplane"
+    assert data.classes[9] == "truck"
+
+
+def test_handwritten_digits_are_split_reproducibly() -> None:
+    train, test = handwritten_digits("train"), handwritten_digits("test")
+    assert (len(train), len(test)) == (1437, 360)
+    assert np.array_equal(handwritten_digits("test").y, test.y)
+
+
+# --- what cannot be read -------------------------------------------------------------------------
+
+
+def test_a_folder_without_images(tmp_path: Path) -> None:
+    (tmp_path / "notes.txt").write_text("no images here")
+    with pytest.raises(DataError, match="has no images in class-named folders"):
+        load_dataset(tmp_path)
+
+
+def test_a_split_that_is_not_there(image_folder: Path) -> None:
+    import shutil
+
+    shutil.rmtree(image_folder / "test")
+    with pytest.raises(DataError, match="has no 'test' images, only 'train'"):
+        load_dataset(image_folder)
+
+
+def test_damaged_image(image_folder: Path) -> None:
+    (image_folder / "test" / "cat" / "1.png").write_bytes(b"\x89PNG\r\n\x1a\n damaged")
+    with pytest.raises(DataError, match=r"image 'test/cat/1.png' cannot be read"):
+        load_dataset(image_folder)
+
+
+def test_images_of_different_sizes(image_folder: Path) -> None:
+    Image.fromarray(np.zeros((9, 9, 3), np.uint8)).save(image_folder / "test" / "cat" / "9.png")
+    with pytest.raises(DataError, match="different sizes"):
+        load_dataset(image_folder)
+
+
+def test_other_sources_that_cannot_be_read(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="does not exist"):
+        load_dataset(tmp_path / "nowhere")
+    (tmp_path / "d.txt").write_text("what is this")
+    with pytest.raises(DataError, match="no known form"):
+        load_dataset(tmp_path / "d.txt")
+    (tmp_path / "d.npz").write_bytes(b"PK damaged")
+    with pytest.raises(DataError, match="cannot be read"):
+        load_dataset(tmp_path / "d.npz")
+    np.savez(tmp_path / "x.npz", x=np.zeros(3))
+    with pytest.raises(DataError, match="no array 'y'"):
+        load_dataset(tmp_path / "x.npz")
+    np.savez(tmp_path / "l.npz", x=np.zeros(3), y=np.zeros(2, int))
+    with pytest.raises(DataError, match="one integer for each x"):
+        load_dataset(tmp_path / "l.npz")
+
+
+def test_truncated_archive(image_folder: Path, tmp_path: Path) -> None:
+    whole = io.BytesIO()
+    with tarfile.open(fileobj=whole, mode="w:gz") as archive:
+        archive.add(image_folder, arcname="set")
+    (tmp_path / "cut.tar.gz").write_bytes(whole.getvalue()[: len(whole.getvalue()) // 2])
+    with pytest.raises(DataError):
+        load_dataset(tmp_path / "cut.tar.gz")
+
+
+# --- pixels to inputs ----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("source", "first", "last"),
+    [
+        (tensor("x", (1,), 1.0, -128), -128, 127),  # 0..255
+        (tensor("x", (1,), 1 / 255, -128), -128, 127),  # 0..1
+        (tensor("x", (1,), 2 / 255, -1), -128, 127),  # -1..1
+    ],
+)
+def test_pixels_follow_the_range_of_the_input(source: Tensor, first: int, last: int) -> None:
+    x = quantise_examples(source, np.array([[0], [255]], np.uint8))
+    assert abs(int(x[0, 0]) - first) <= 1
+    assert abs(int(x[1, 0]) - last) <= 1
+
+
+def test_pixels_for_an_input_of_another_range() -> None:
+    with pytest.raises(DataError, match="how pixels become those is not known"):
+        quantise_examples(tensor("x", (1,), 0.58, 83), np.zeros((1, 1), np.uint8))
