@@ -1,0 +1,1 @@
+"""Boards, build flow and built overlays: data for the builders, no Python."""

@@ -1,0 +1,1 @@
+"""HLS C++ of the accelerator: data for the builders, no Python."""

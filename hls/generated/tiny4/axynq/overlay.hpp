@@ -1,0 +1,54 @@
+// Generated from hls/overlays/tiny4.toml. Do not edit: run `make generate`.
+#ifndef AXYNQ_OVERLAY_HPP
+#define AXYNQ_OVERLAY_HPP
+
+#include <cstdint>
+
+#include "axynq/multipliers/exact.hpp"
+#include "axynq/multipliers/roup.hpp"
+#include "axynq/multipliers/smapprox.hpp"
+
+namespace axynq {
+
+const std::uint32_t OVERLAY_ID = 0x8CFD4A00u;
+
+const int FILTERS = 4;
+const int INPUTS = 4;
+const int CODE_BITS = 2;
+const int STORED_CODE_BITS = 2;
+
+const int INPUT_WORDS = 4096;
+const int OUTPUT_WORDS = 2048;
+const int WEIGHT_VECTORS = 1024;
+const int GROUPS = 64;
+
+template <class... DESIGNS>
+struct bank;
+
+// The multipliers of each lane.
+template <int LANE>
+struct lane_bank;
+
+template <>
+struct lane_bank<0> {
+  typedef bank<exact, roup<1, 4, 2, 0, 0>, smapprox<3, 3, 3, 0>> type;
+};
+
+template <>
+struct lane_bank<1> {
+  typedef bank<exact, roup<1, 4, 2, 0, 0>, smapprox<3, 3, 3, 0>> type;
+};
+
+template <>
+struct lane_bank<2> {
+  typedef bank<exact, roup<1, 4, 2, 0, 0>, smapprox<3, 3, 3, 0>> type;
+};
+
+template <>
+struct lane_bank<3> {
+  typedef bank<exact, roup<2, 6, 4, 2, 0>, smapprox<3, 3, 3, 0>> type;
+};
+
+}  // namespace axynq
+
+#endif

@@ -1,0 +1,10 @@
+# Generated from hls/overlays/z2-roup16.toml. Do not edit: run `make generate`.
+set axynq(overlay) z2-roup16
+set axynq(hash) e2d35fb2b7956267a0315d3e21326dc3db558cc1bd61c242eda20ab914201032
+set axynq(board) pynq-z2
+set axynq(part) xc7z020clg400-1
+set axynq(board_part) tul.com.tw:pynq-z2:part0:1.0
+set axynq(family) zynq-7000
+set axynq(clock_mhz) 100.0
+set axynq(memory_port_bits) 64
+set axynq(word_bits) 128

@@ -1,0 +1,129 @@
+"""``axynq demo``: the main job on real data, end to end, on the software board."""
+
+from __future__ import annotations
+
+import time
+from importlib import resources
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+import typer
+
+from axynq.emulator import Emulator, Plan, load_model
+from axynq.emulator.datasets import Dataset, handwritten_digits, quantise_examples
+from axynq.emulator.energy import relative_energy
+from axynq.emulator.errors import DataError, DeviceError, ToolError
+from axynq.host.accelerator import Accelerator
+from axynq.host.cli.output import JsonOption, console, percent, print_json, results, table
+from axynq.host.compiler import compile_program
+
+OVERLAY = "z2-mixed16"
+
+PLANS = {
+    "exact": "exact",
+    "one ROUP multiplier": "llam=roup:1,4",
+    "mixed per filter": "flam=exact|roup:1,4|smapprox:3330",
+}
+
+
+def demo(
+    output: Annotated[Path, typer.Option(help="Where to save the picture.")] = Path("demo.png"),
+    json: JsonOption = False,
+) -> None:
+    """Run a CNN on handwritten digits on the software board, with three choices of multipliers.
+
+    Every output is compared with the emulator's, bit for bit.
+    """
+    with resources.as_file(resources.files("axynq.models") / "digits_int8.tflite") as path:
+        network = load_model(path)
+    digits = handwritten_digits("test")
+    x = quantise_examples(network.input, digits.x)
+    rows: list[dict[str, Any]] = []
+    predictions = {}
+    with console.status(f"building the software board for overlay {OVERLAY}"):
+        accelerator = Accelerator(OVERLAY, device="software")
+    with accelerator:
+        for name, text in PLANS.items():
+            plan = Plan.parse(network, text)
+            program = compile_program(network, plan, OVERLAY)
+            with console.status(f"{name}: {len(x)} digits on the software board"):
+                started = time.perf_counter()
+                board = accelerator.run(program, x)
+                seconds = time.perf_counter() - started
+            emulated = Emulator(network, plan).run(x)
+            predictions[name] = board.argmax(axis=1)
+            rows.append(
+                {
+                    "name": name,
+                    "plan": text,
+                    "accuracy": float((predictions[name] == digits.y).mean()),
+                    "relative_energy": relative_energy(network, plan),
+                    "outputs": int(board.size),
+                    "outputs_that_differ": int((board != emulated).sum()),
+                    "seconds": round(seconds, 2),
+                }
+            )
+    _draw(output, digits, predictions, rows)
+    if json:
+        print_json({"examples": len(x), "overlay": OVERLAY, "picture": str(output), "plans": rows})
+    else:
+        shown = table(
+            "multipliers", "accuracy", "energy (estimate)", "board = emulator",
+            title=f"{len(x)} held-out handwritten digits, overlay {OVERLAY} on the software board",
+        )  # fmt: skip
+        for row in rows:
+            same = "yes" if row["outputs_that_differ"] == 0 else "NO"
+            shown.add_row(
+                f"{row['name']}: {row['plan']}",
+                percent(row["accuracy"]),
+                percent(row["relative_energy"], 1),
+                f"{same}, {row['outputs']} values",
+            )
+        results.print(shown)
+        console.print(f"picture: {output}")
+    if any(row["outputs_that_differ"] for row in rows):
+        raise DeviceError("the software board and the emulator disagree: this is a fault in axynq")
+
+
+def _draw(
+    output: Path,
+    digits: Dataset,
+    predictions: dict[str, np.ndarray[Any, np.dtype[np.int64]]],
+    rows: list[dict[str, Any]],
+) -> None:
+    """Accuracy against energy, and the digits on which the plans differ most."""
+    try:
+        from matplotlib.figure import Figure
+    except ImportError as error:
+        raise ToolError("the picture needs matplotlib: pip install axynq[demo]") from error
+    figure = Figure(figsize=(10, 4.2), layout="constrained")
+    halves: Any = figure.subfigures(1, 2)
+    left, right = halves
+    axes = left.subplots()
+    for row in rows:
+        point = axes.plot(100 * row["relative_energy"], 100 * row["accuracy"], "o", markersize=10)
+        axes.annotate(
+            row["name"],
+            (100 * row["relative_energy"], 100 * row["accuracy"]),
+            xytext=(0, 10),
+            textcoords="offset points",
+            ha="center",
+            color=point[0].get_color(),
+        )
+    axes.margins(0.25)
+    axes.set_xlabel("estimated multiplier energy, % of exact")
+    axes.set_ylabel("accuracy on held-out digits, %")
+    axes.grid(alpha=0.3)
+    wrong = sum((p != digits.y).astype(int) for p in predictions.values())
+    chosen = np.argsort(-wrong, kind="stable")[:10]
+    right.suptitle("hardest digits: label → " + ", ".join(row["name"] for row in rows), fontsize=9)
+    for place, number in zip(right.subplots(2, 5).flat, chosen):
+        place.imshow(digits.x[number, :, :, 0], cmap="gray_r")
+        answers = ", ".join(str(p[number]) for p in predictions.values())
+        place.set_title(f"{digits.y[number]} → {answers}", fontsize=9)
+        place.set_axis_off()
+    try:
+        figure.savefig(output, dpi=110)
+    except (OSError, ValueError) as error:
+        raise DataError(f"the picture '{output}' cannot be written: {error}") from error

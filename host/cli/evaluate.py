@@ -1,0 +1,84 @@
+"""``axynq evaluate``: accuracy of a network under a plan."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import numpy as np
+
+from axynq.emulator import Emulator, load_model
+from axynq.emulator.datasets import Dataset, quantise_examples
+from axynq.emulator.energy import relative_energy
+from axynq.emulator.errors import DataError
+from axynq.host.cli.inputs import (
+    DataOption,
+    LimitOption,
+    ModelArgument,
+    PlanOption,
+    SplitOption,
+    read_data,
+    read_plan,
+)
+from axynq.host.cli.output import JsonOption, percent, print_json, progress_bar, results, table
+
+STEP = 100
+"""Examples between updates of the progress bar."""
+
+
+def evaluate(
+    model: ModelArgument,
+    data: DataOption,
+    plan: PlanOption = "exact",
+    split: SplitOption = "test",
+    limit: LimitOption = None,
+    json: JsonOption = False,
+) -> None:
+    """Measure the accuracy of a network under a plan, by bit-exact emulation."""
+    network = load_model(model)
+    chosen = read_plan(network, plan)
+    examples = read_data(data, split, limit)
+    x = quantise_examples(network.input, examples.x)
+    check_labels(examples, int(np.prod(network.output.shape)))
+    emulator = Emulator(network, chosen)
+    started = time.perf_counter()
+    right = 0
+    with progress_bar(f"{network.name}, {plan}", len(x)) as advance:
+        for start in range(0, len(x), STEP):
+            y = emulator.run(x[start : start + STEP])
+            predicted = y.reshape(len(y), -1).argmax(axis=1)
+            right += int((predicted == examples.y[start : start + STEP]).sum())
+            advance(len(y))
+    outcome: dict[str, Any] = {
+        "model": str(model),
+        "plan": plan,
+        "examples": len(x),
+        "accuracy": right / len(x),
+        "relative_energy": relative_energy(network, chosen),
+        "seconds": round(time.perf_counter() - started, 3),
+        "weights_by_multiplier": {name: codes.counts() for name, codes in emulator.codes.items()},
+    }
+    if json:
+        print_json(outcome)
+        return
+    shown = table("", "", title=f"{network.name} on {len(x)} examples of {data}")
+    shown.add_row("plan", plan)
+    shown.add_row("accuracy", percent(outcome["accuracy"]))
+    shown.add_row("multiplier energy relative to exact", percent(outcome["relative_energy"], 1))
+    shown.add_row("examples per second", f"{len(x) / max(outcome['seconds'], 1e-9):.0f}")
+    results.print(shown)
+
+
+def check_labels(examples: Dataset, outputs: int) -> None:
+    """Labels must be classes of the network.
+
+    Raises:
+        DataError: there are no examples, or a label is out of range.
+    """
+    if len(examples) == 0:
+        raise DataError("the data holds no examples")
+    if examples.y.min() < 0 or examples.y.max() >= outputs:
+        raise DataError(
+            f"labels run from {examples.y.min()} to {examples.y.max()}, but the network has "
+            f"{outputs} classes"
+        )

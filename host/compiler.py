@@ -1,0 +1,285 @@
+"""From a model, a plan and an overlay to a program."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import IntEnum
+
+import numpy as np
+import numpy.typing as npt
+
+from axynq.emulator.errors import ProgramError
+from axynq.emulator.model import graph
+from axynq.emulator.model.graph import INT8_MAX, INT8_MIN, activation_bounds
+from axynq.emulator.model.quantisation import add_factors, layer_factors, mean_factor
+from axynq.emulator.plan import SKIP, LayerCodes, Plan
+from axynq.host import isa
+from axynq.host.arena import plan_arena
+from axynq.host.isa import Field, Opcode
+from axynq.host.lowering import FeatureMap, lower
+from axynq.host.overlay import Overlay
+from axynq.host.packing import FilterBank, pack_filters
+from axynq.host.program import HostStep, Program, TensorPlace
+
+Fields = dict[IntEnum, int]
+
+
+def compile_program(model: graph.Model, plan: Plan | str | None, overlay: Overlay | str) -> Program:
+    """Compile ``model`` under ``plan`` (default: exact everywhere) for ``overlay``.
+
+    Raises:
+        PlanError: the plan does not fit the model, or needs a multiplier that no lane holds.
+        ProgramError: the network has something the accelerator cannot do, or a layer is too large
+            for the overlay's buffers.
+        OverlayError: there is no such overlay.
+    """
+    if isinstance(overlay, str):
+        overlay = Overlay.load(overlay)
+    if plan is None:
+        plan = Plan.uniform("exact")
+    elif isinstance(plan, str):
+        plan = Plan.parse(model, plan)
+    return _Compiler(model, plan.expand(model), overlay).compile()
+
+
+@dataclass(frozen=True)
+class _Window:
+    """Geometry of a sliding window; the default sees one position."""
+
+    kernel: tuple[int, int] = (1, 1)
+    stride: tuple[int, int] = (1, 1)
+    dilation: tuple[int, int] = (1, 1)
+    top: int = 0
+    left: int = 0
+
+    def input_rows(self, output_rows: int) -> int:
+        """Input rows that so many output rows see."""
+        return (output_rows - 1) * self.stride[0] + (self.kernel[0] - 1) * self.dilation[0] + 1
+
+
+class _Compiler:
+    def __init__(self, model: graph.Model, codes: dict[str, LayerCodes], overlay: Overlay) -> None:
+        self.model = model
+        self.codes = codes
+        self.overlay = overlay
+        self.word_bytes = overlay.array.inputs
+        self.lowered = lower(model, self.word_bytes)
+        self.arena = plan_arena(model, self.lowered)
+        self.data: list[npt.NDArray[np.uint8]] = []  # weights and constants, whole words each
+        records = 1 + len(self.lowered.steps)
+        self.words = records * isa.RECORD_INTEGERS * 4 // self.word_bytes
+
+    def compile(self) -> Program:
+        steps, overlay = self.lowered.steps, self.overlay
+        records = [isa.record(self._describe(step)) for step in steps]
+        header = isa.record(
+            {
+                isa.Header.MAGIC: isa.MAGIC,
+                isa.Header.VERSION: isa.VERSION,
+                isa.Header.OVERLAY: overlay.identifier,
+                isa.Header.LAYERS: len(records),
+                isa.Header.PROGRAM_WORDS: self.words,
+            }
+        )
+        front = np.concatenate([header, *records]).astype("<u4").view(np.uint8)
+        return Program(
+            model=self.model.name,
+            overlay=overlay.name,
+            overlay_hash=overlay.hash,
+            word_bytes=self.word_bytes,
+            arena_words=self.arena.words,
+            input=self._place(self.model.input_index, steps[0].inputs[0]),
+            output=self._place(self.model.output_index, steps[-1].output),
+            host_steps=tuple(
+                HostStep("softmax", self.model.tensors[op.inputs[0]].scale, op.beta)
+                for op in self.lowered.host_steps
+            ),
+            layers=tuple(step.name for step in steps),
+            plan={name: codes.counts() for name, codes in self.codes.items()},
+            memory=np.concatenate([front, *self.data]),
+        )
+
+    def _place(self, user: int, device: int) -> TensorPlace:
+        """A boundary tensor: shape and quantisation as the user sees it, memory as the device."""
+        tensor, device_map = self.model.tensors[user], self.lowered.maps[device]
+        return TensorPlace(
+            name=tensor.name,
+            shape=tensor.shape,
+            scale=tensor.scale,
+            zero_point=tensor.zero_point,
+            pixels=device_map.rows * device_map.columns,
+            channels=device_map.channels,
+            offset=self._offset(device),
+            image_words=device_map.image_words,
+        )
+
+    def _offset(self, index: int) -> int:
+        return self.arena.offsets[self.lowered.home[index]]
+
+    def _append(self, data: npt.NDArray[np.uint8]) -> int:
+        """Append to the program, filled up to whole words; the offset in words."""
+        offset = self.words
+        padded = np.zeros(-(-len(data) // self.word_bytes) * self.word_bytes, np.uint8)
+        padded[: len(data)] = data
+        self.data.append(padded)
+        self.words += len(padded) // self.word_bytes
+        return offset
+
+    # --- descriptors -----------------------------------------------------------------------------
+
+    def _describe(self, step: graph.Operator) -> Fields:
+        """Descriptor fields of one layer; its weights and constants are appended to the program."""
+        source = self.lowered.maps[step.inputs[0]]
+        target = self.lowered.maps[step.output]
+        fields: Fields = {
+            Field.SOURCE_OFFSET: self._offset(step.inputs[0]),
+            Field.SOURCE_IMAGE_WORDS: source.image_words,
+            Field.DESTINATION_OFFSET: self._offset(step.output),
+            Field.DESTINATION_IMAGE_WORDS: target.image_words,
+            Field.INPUT_ROWS: source.rows,
+            Field.INPUT_COLUMNS: source.columns,
+            Field.INPUT_PIXEL_WORDS: source.pixel_words,
+            Field.OUTPUT_ROWS: target.rows,
+            Field.OUTPUT_COLUMNS: target.columns,
+            Field.OUTPUT_PIXEL_WORDS: target.pixel_words,
+            Field.SOURCE_ZERO_POINT: self.model.tensors[step.inputs[0]].zero_point,
+            Field.DESTINATION_ZERO_POINT: self.model.tensors[step.output].zero_point,
+            Field.CLAMP_LOW: INT8_MIN,
+            Field.CLAMP_HIGH: INT8_MAX,
+            Field.BLOCKS: 1,
+            Field.BLOCK_PIXEL_WORDS: target.pixel_words,
+        }
+        if isinstance(step, (graph.WeightedLayer, graph.Add, graph.Pool)):
+            low, high = activation_bounds(step.activation, self.model.tensors[step.output])
+            fields[Field.CLAMP_LOW], fields[Field.CLAMP_HIGH] = low, high
+        if isinstance(step, graph.WeightedLayer):
+            window = self._describe_weighted(step, source, fields)
+        elif isinstance(step, graph.Add):
+            window = self._describe_add(step, fields)
+        elif isinstance(step, graph.Pool):
+            fields[Field.OPCODE] = Opcode.MAX_POOL if step.kind == "max" else Opcode.AVERAGE_POOL
+            window = _Window(step.window, step.stride, top=step.padding.top, left=step.padding.left)
+        elif isinstance(step, graph.Mean):
+            fields[Field.OPCODE] = Opcode.MEAN
+            factor = mean_factor(self.model, step)
+            fields[Field.DESTINATION_MULTIPLIER] = factor.multiplier
+            fields[Field.DESTINATION_SHIFT] = factor.shift
+            window = _Window((source.rows, source.columns))
+        elif isinstance(step, graph.Pad):
+            fields[Field.OPCODE] = Opcode.PAD
+            window = _Window(top=step.padding.top, left=step.padding.left)
+        else:
+            raise ProgramError(f"the accelerator has no operation for '{step.name}'")
+        block_words = fields[Field.BLOCK_PIXEL_WORDS]
+        fields.update(
+            {
+                Field.KERNEL_ROWS: window.kernel[0],
+                Field.KERNEL_COLUMNS: window.kernel[1],
+                Field.STRIDE_ROWS: window.stride[0],
+                Field.STRIDE_COLUMNS: window.stride[1],
+                Field.DILATION_ROWS: window.dilation[0],
+                Field.DILATION_COLUMNS: window.dilation[1],
+                Field.PADDING_TOP: window.top,
+                Field.PADDING_LEFT: window.left,
+                Field.TILE_ROWS: self._tile_rows(step, window, source, target, block_words),
+            }
+        )
+        return fields
+
+    def _tile_rows(
+        self,
+        step: graph.Operator,
+        window: _Window,
+        source: FeatureMap,
+        target: FeatureMap,
+        block_words: int,
+    ) -> int:
+        """As many output rows at a time as the buffers hold."""
+        buffers = self.overlay.buffers
+        for rows in range(target.rows, 0, -1):
+            input_rows = min(window.input_rows(rows), source.rows)
+            input_words = input_rows * source.columns * source.pixel_words
+            output_words = rows * target.columns * block_words
+            if input_words <= buffers.input_words and output_words <= buffers.output_words:
+                return rows
+        raise ProgramError(
+            f"layer '{step.name}' does not fit overlay '{self.overlay.name}': one output row takes "
+            f"{input_words} input words and {output_words} output words on chip, there are "
+            f"{buffers.input_words} and {buffers.output_words}"
+        )
+
+    def _describe_add(self, step: graph.Add, fields: Fields) -> _Window:
+        first, second, output = add_factors(self.model, step)
+        second_map = self.lowered.maps[step.inputs[1]]
+        fields.update(
+            {
+                Field.OPCODE: Opcode.ADD,
+                Field.SECOND_OFFSET: self._offset(step.inputs[1]),
+                Field.SECOND_IMAGE_WORDS: second_map.image_words,
+                Field.SECOND_ZERO_POINT: self.model.tensors[step.inputs[1]].zero_point,
+                Field.SOURCE_MULTIPLIER: first.multiplier,
+                Field.SOURCE_SHIFT: first.shift,
+                Field.SECOND_MULTIPLIER: second.multiplier,
+                Field.SECOND_SHIFT: second.shift,
+                Field.DESTINATION_MULTIPLIER: output.multiplier,
+                Field.DESTINATION_SHIFT: output.shift,
+            }
+        )
+        return _Window()
+
+    def _describe_weighted(
+        self, layer: graph.WeightedLayer, source: FeatureMap, fields: Fields
+    ) -> _Window:
+        bank, window = self._filter_bank(layer, source)
+        packed = pack_filters(bank, self.overlay)
+        fields.update(
+            {
+                Field.OPCODE: Opcode.DEPTHWISE if bank.depthwise else Opcode.CONVOLUTION,
+                Field.BLOCKS: packed.blocks,
+                Field.BLOCK_GROUPS: packed.block_groups,
+                Field.BLOCK_PIXEL_WORDS: packed.block_pixel_words,
+                Field.WEIGHTS_OFFSET: self._append(packed.weights),
+                Field.CONSTANTS_OFFSET: self._append(packed.constants),
+            }
+        )
+        return window
+
+    def _filter_bank(
+        self, layer: graph.WeightedLayer, source: FeatureMap
+    ) -> tuple[FilterBank, _Window]:
+        """The layer as a convolution or a depthwise convolution with a channel per filter."""
+        kernel, codes, depthwise = layer.kernel, self.codes[layer.name], False
+        if isinstance(layer, graph.FullyConnected):
+            # On a feature map this is a convolution as large as the map.
+            shape = (len(kernel), source.rows, source.columns, source.channels)
+            kernel = kernel.reshape(shape)
+            codes = LayerCodes(codes.multipliers, codes.codes.reshape(shape))
+            window = _Window((source.rows, source.columns))
+        else:
+            assert isinstance(layer, (graph.Convolution, graph.DepthwiseConvolution))
+            window = _Window(
+                (kernel.shape[1], kernel.shape[2]),
+                layer.stride,
+                layer.dilation,
+                layer.padding.top,
+                layer.padding.left,
+            )
+            if isinstance(layer, graph.DepthwiseConvolution):
+                depthwise = len(kernel) == source.channels
+                if not depthwise:
+                    kernel, codes = _widened(kernel, codes, source.channels)
+        factors = layer_factors(self.model, layer)
+        return FilterBank(layer.name, kernel, codes, depthwise, layer.bias, factors), window
+
+
+def _widened(
+    kernel: graph.Int8Array, codes: LayerCodes, channels: int
+) -> tuple[graph.Int8Array, LayerCodes]:
+    """A depthwise kernel with several filters a channel, as a convolution that skips the rest."""
+    filters = np.arange(len(kernel))
+    channel = filters // (len(kernel) // channels)
+    wide = np.zeros((*kernel.shape[:3], channels), np.int8)
+    wide_codes = np.full(wide.shape, SKIP, np.uint8)
+    wide[filters, :, :, channel] = kernel[..., 0]
+    wide_codes[filters, :, :, channel] = codes.codes[..., 0]
+    return wide, LayerCodes(codes.multipliers, wide_codes)

@@ -1,0 +1,1 @@
+"""Where a program can run: the software board, and a real one."""

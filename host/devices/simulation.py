@@ -1,0 +1,208 @@
+"""The accelerator's C++ sources compiled by g++: the C simulation.
+
+The library is built at first use for each overlay and kept in the user's cache folder, named by a
+hash of everything that goes into it.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import hashlib
+import importlib.util
+import os
+import shutil
+import subprocess
+import tempfile
+from importlib import resources
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from axynq.emulator.errors import DeviceError, ToolError
+from axynq.host.generate import overlay_header
+from axynq.host.overlay import Overlay
+
+if TYPE_CHECKING:
+    from importlib.resources.abc import Traversable
+
+COUNTERS = (
+    "program_words",
+    "load_words",
+    "store_words",
+    "bursts",
+    "multiply_steps",
+    "pool_steps",
+    "add_steps",
+)
+"""Names of the simulation's counters, in the order of ``hls/include/axynq/counters.hpp``."""
+
+_FLAGS = ("-std=c++14", "-O2", "-fPIC", "-shared", "-DAXYNQ_SIMULATION", "-Wno-unknown-pragmas")
+
+
+class Memory(NamedTuple):
+    """Memory behind one of the accelerator's ports."""
+
+    pointer: int
+    """Address in this process."""
+    size: int
+    """Bytes."""
+    address: int
+    """Address the accelerator knows it by."""
+
+
+class _Buffer(ctypes.Structure):
+    _fields_ = (
+        ("memory", ctypes.c_void_p),
+        ("bytes", ctypes.c_uint64),
+        ("address", ctypes.c_uint64),
+    )
+
+
+class Simulation:
+    """The compiled accelerator of one overlay.
+
+    Raises:
+        ToolError: g++ or the ap_types headers are missing, or the sources do not compile.
+    """
+
+    def __init__(self, overlay: Overlay) -> None:
+        self.overlay = overlay
+        self.status = ctypes.c_uint32(0)
+        self.progress = ctypes.c_uint32(0)
+        self.counts = (ctypes.c_uint64 * len(COUNTERS))()
+        self._library = ctypes.CDLL(str(build(overlay)))
+        self._library.axynq_overlay_id.restype = ctypes.c_uint32
+        if self._library.axynq_counters() != len(COUNTERS):
+            raise DeviceError("the compiled accelerator counts other things than axynq expects")
+
+    def run(self, program: Memory, source: Memory, destination: Memory, images: int) -> None:
+        """One start of the accelerator; leaves ``status``, ``progress`` and ``counts``.
+
+        Raises:
+            DeviceError: it accessed memory outside the buffer behind a port.
+        """
+        message = ctypes.create_string_buffer(256)
+        buffers = [
+            _Buffer(memory.pointer, memory.size, memory.address)
+            for memory in (program, source, destination)
+        ]
+        failed = self._library.axynq_run(
+            *(ctypes.byref(buffer) for buffer in buffers),
+            ctypes.c_uint32(images),
+            ctypes.byref(self.status),
+            ctypes.byref(self.progress),
+            self.counts,
+            message,
+            len(message),
+        )
+        if failed:
+            raise DeviceError(message.value.decode())
+
+    def counters(self) -> dict[str, int]:
+        """What the loops of the last run did."""
+        return dict(zip(COUNTERS, self.counts))
+
+    def products(self, lane: int, code: int) -> npt.NDArray[np.int32]:
+        """All products of one multiplier of a lane's bank, from its C++ functor itself: int32
+        [511, 256], indexed as :attr:`Multiplier.table`."""
+        products = np.zeros((511, 256), np.int32)
+        if self._library.axynq_products(lane, code, products.ctypes.data_as(ctypes.c_void_p)):
+            raise DeviceError(f"lane {lane} has no multiplier with code {code}")
+        return products
+
+
+def build(overlay: Overlay) -> Path:
+    """The shared library of the C simulation, compiled unless it is in the cache."""
+    compiler = os.environ.get("CXX") or shutil.which("g++") or shutil.which("clang++")
+    if compiler is None:
+        raise ToolError(
+            "the software board needs a C++ compiler: install g++ (Debian: apt install g++)"
+        )
+    header, ap_types = overlay_header(overlay), ap_types_folder()
+    with resources.as_file(_sources()) as hls:
+        library = _cache_folder() / f"{overlay.name}-{_digest(hls, header, ap_types, compiler)}.so"
+        if not library.exists():
+            _compile(compiler, hls, header, ap_types, library)
+    return library
+
+
+def _sources() -> Traversable:
+    """The accelerator's C++ sources."""
+    return resources.files("axynq.hls")
+
+
+def ap_types_folder() -> Path:
+    """The folder with ``ap_int.h``: ``AXYNQ_AP_TYPES``, or the open headers hls4ml carries.
+
+    Raises:
+        ToolError: there is neither.
+    """
+    given = os.environ.get("AXYNQ_AP_TYPES")
+    if given:
+        if not (Path(given) / "ap_int.h").is_file():
+            raise ToolError(f"AXYNQ_AP_TYPES={given} has no ap_int.h")
+        return Path(given)
+    found = importlib.util.find_spec("hls4ml")  # not imported: that takes seconds
+    if found is None or found.origin is None:
+        raise ToolError(
+            "the software board needs the ap_types headers that hls4ml carries: "
+            "pip install axynq[software], or set AXYNQ_AP_TYPES to a folder with ap_int.h"
+        )
+    return Path(found.origin).parent / "templates" / "vivado" / "ap_types"
+
+
+def _cache_folder() -> Path:
+    given = os.environ.get("AXYNQ_CACHE")
+    if given:
+        folder = Path(given)
+    else:
+        import platformdirs
+
+        folder = Path(platformdirs.user_cache_dir("axynq"))
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ToolError(
+            f"the cache folder '{folder}' cannot be written ({error.strerror}): "
+            "set AXYNQ_CACHE to another"
+        ) from error
+    return folder
+
+
+def _digest(hls: Path, header: str, ap_types: Path, compiler: str) -> str:
+    """Hash of all that goes into the library."""
+    version = subprocess.run([compiler, "--version"], capture_output=True, check=False).stdout
+    content = hashlib.sha256(version + " ".join((compiler, *_FLAGS)).encode())
+    content.update(header.encode())
+    for path in sorted([*hls.glob("include/**/*.hpp"), *hls.glob("src/*"), *hls.glob("sim*/*")]):
+        content.update(path.name.encode() + path.read_bytes())
+    content.update((ap_types / "ap_int.h").read_bytes())
+    return content.hexdigest()[:16]
+
+
+def _compile(compiler: str, hls: Path, header: str, ap_types: Path, library: Path) -> None:
+    with tempfile.TemporaryDirectory(dir=library.parent) as folder:
+        generated = Path(folder, "axynq")
+        generated.mkdir()
+        (generated / "overlay.hpp").write_text(header, encoding="utf-8")
+        output = Path(folder, "simulation.so")
+        command = [
+            compiler,
+            *_FLAGS,
+            "-isystem",
+            str(ap_types),
+            f"-I{folder}",
+            f"-I{hls / 'include'}",
+            str(hls / "src" / "accelerator.cpp"),
+            str(hls / "simulation" / "simulation.cpp"),
+            "-o",
+            str(output),
+        ]
+        result = subprocess.run(command, capture_output=True, text=True, check=False)
+        if result.returncode:
+            errors = [line for line in result.stderr.splitlines() if "error" in line]
+            reason = errors[0] if errors else result.stderr.strip()[-300:]
+            raise ToolError(f"the accelerator does not compile with {compiler}: {reason}")
+        os.replace(output, library)  # atomic: several processes may build at the same time

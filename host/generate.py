@@ -1,0 +1,98 @@
+"""Everything that follows from an overlay description, as text.
+
+``python -m axynq.host.generate`` rewrites the generated files of the source tree; a test compares
+them.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from importlib import resources
+from pathlib import Path
+
+from axynq.emulator.errors import ToolError
+from axynq.emulator.multipliers import Exact, Multiplier, Roup, SMApprox
+from axynq.host import isa
+from axynq.host.overlay import Overlay, overlay_names
+from axynq.host.registers import ARGUMENTS, register_map
+
+
+def overlay_files(overlay: Overlay) -> dict[str, str]:
+    """The generated files of one overlay: name to content."""
+    return {
+        "axynq/overlay.hpp": overlay_header(overlay),
+        "overlay.tcl": overlay_tcl(overlay),
+        "registers.json": registers_json(overlay),
+        "overlay.hwh": hardware_handoff(overlay),
+    }
+
+
+def overlay_header(overlay: Overlay) -> str:
+    """The C++ constants and lane banks."""
+    banks = [[cpp_type(m) for m in bank] for bank in overlay.banks]
+    return _render("overlay.hpp.j2", overlay=overlay, banks=banks)
+
+
+def overlay_tcl(overlay: Overlay) -> str:
+    """The constants of the Vitis HLS and Vivado scripts."""
+    return _render("overlay.tcl.j2", overlay=overlay, board=overlay.board_description)
+
+
+def registers_json(overlay: Overlay) -> str:
+    """The register map."""
+    content = {"overlay": overlay.name, "registers": [asdict(r) for r in register_map()]}
+    return json.dumps(content, indent=1) + "\n"
+
+
+def hardware_handoff(overlay: Overlay) -> str:
+    """The ``.hwh`` of the software board: what pynq reads about the design."""
+    board = overlay.board_description
+    pointers = [a.name for a in ARGUMENTS if a.kind == "pointer"]
+    return _render(
+        "zynq.hwh.j2", overlay=overlay, board=board, registers=register_map(), pointers=pointers
+    )
+
+
+def cpp_type(m: Multiplier) -> str:
+    """The C++ functor of a multiplier."""
+    if isinstance(m, Roup):
+        return f"roup<{', '.join(map(str, (m.perforation, *m.rounding)))}>"
+    if isinstance(m, SMApprox):
+        return f"smapprox<{', '.join(m.digits)}>"
+    assert isinstance(m, Exact)
+    return "exact"
+
+
+def _render(template: str, **values: object) -> str:
+    try:
+        import jinja2
+    except ImportError as error:
+        raise ToolError("generating overlay files needs jinja2: pip install axynq[software]") from (
+            error
+        )
+    text = (resources.files("axynq.host") / "templates" / template).read_text(encoding="utf-8")
+    environment = jinja2.Environment(
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    return environment.from_string(text).render(**values)
+
+
+def write_all(hls: Path) -> list[Path]:
+    """Write the generated files below the source tree's ``hls`` folder; the paths written."""
+    written = {hls / "include" / "axynq" / "isa.hpp": isa.isa_header()}
+    for name in overlay_names():
+        for file, content in overlay_files(Overlay.load(name)).items():
+            written[hls / "generated" / name / file] = content
+    for path, content in written.items():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(content, encoding="utf-8")
+    return list(written)
+
+
+if __name__ == "__main__":
+    for path in write_all(Path("hls")):
+        print(path)

@@ -1,0 +1,177 @@
+"""Emulator = C simulation reached through the software board, bit for bit."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from axynq.emulator import Emulator, Plan
+from axynq.emulator.model import graph
+from axynq.host import Accelerator, compile_program
+from tests.networks import other_models, random_input, weighted_models
+
+GRANULARITIES = [
+    "exact",
+    "roup:1,4",
+    "smapprox:3330",
+    "flam=exact|roup:1,4|smapprox:3330",
+    "flam=roup:1,4|roup:2,6",
+    "klam-channel=exact|roup:1,4",
+    "klam-row=exact|smapprox:3330|exact",
+    "klam-column=roup:1,4|exact",
+    "klms=1",
+    "klms=2",
+    "flam=exact|roup:1,4+klms=1",
+]
+
+
+@pytest.fixture(scope="module")
+def tiny4() -> Iterator[Accelerator]:
+    with Accelerator("tiny4", device="software") as opened:
+        yield opened
+
+
+@pytest.fixture(scope="module")
+def mixed16() -> Iterator[Accelerator]:
+    with Accelerator("z2-mixed16", device="software") as opened:
+        yield opened
+
+
+def assert_equal(
+    accelerator: Accelerator, model: graph.Model, plan: Plan | str, x: graph.Int8Array
+) -> None:
+    program = compile_program(model, plan, accelerator.overlay)
+    assert np.array_equal(accelerator.run(program, x), Emulator(model, plan).run(x))
+
+
+@st.composite
+def fitting_plans(draw: st.DrawFn) -> str:
+    """Plans whose multipliers every lane of both overlays' first lane group has."""
+    specs = draw(st.lists(st.sampled_from(["exact", "roup:1,4"]), min_size=1, max_size=3))
+    name = draw(st.sampled_from(["llam", "flam", "klam-channel", "klam-row", "klam-column"]))
+    text = f"{name}={specs[0] if name == 'llam' else '|'.join(specs)}"
+    return text + draw(st.sampled_from(["", "", "+klms=1"]))
+
+
+@settings(max_examples=150)
+@given(weighted_models(), fitting_plans(), st.integers(0, 2**32 - 1))
+def test_random_layers(tiny4, model: graph.Model, plan: str, seed: int) -> None:
+    assert_equal(tiny4, model, plan, random_input(model, 3, seed))
+
+
+@settings(max_examples=60)
+@given(weighted_models(), fitting_plans(), st.integers(0, 2**32 - 1))
+def test_random_layers_on_a_larger_array(mixed16, model, plan: str, seed: int) -> None:
+    assert_equal(mixed16, model, plan, random_input(model, 2, seed))
+
+
+@settings(max_examples=100)
+@given(
+    other_models().filter(lambda model: not isinstance(model.operators[0], graph.Softmax)),
+    st.integers(0, 2**32 - 1),
+)
+def test_random_operators_without_weights(tiny4, model: graph.Model, seed: int) -> None:
+    assert_equal(tiny4, model, "exact", random_input(model, 3, seed))
+
+
+@pytest.mark.parametrize("plan", GRANULARITIES)
+def test_digits(tiny4, digits: graph.Model, plan: str) -> None:
+    assert_equal(tiny4, digits, plan, random_input(digits, 20, 0))
+
+
+def test_codes_of_single_weights(tiny4, digits: graph.Model) -> None:
+    rng = np.random.default_rng(4)
+    codes = {
+        layer.name: (["exact", "smapprox:3330"], rng.integers(0, 3, layer.kernel.shape))
+        for layer in digits.layers
+    }
+    assert_equal(tiny4, digits, Plan.from_codes(codes), random_input(digits, 5, 1))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("plan", GRANULARITIES)
+def test_resnet8(tiny4, resnet8: graph.Model, cifar10_images: np.ndarray, plan: str) -> None:
+    assert_equal(tiny4, resnet8, plan, cifar10_images[:8])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("plan", GRANULARITIES)
+def test_keyword_model(tiny4, keyword: graph.Model, keyword_samples, plan: str) -> None:
+    assert_equal(tiny4, keyword, plan, keyword_samples[0][:16])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("plan", ["exact", "roup:1,4", "smapprox:3330",
+                                  "flam=exact|roup:1,4|smapprox:3330",
+                                  "klam-row=exact|roup:1,4+klms=2"])  # fmt: skip
+def test_networks_on_lanes_of_two_kinds(
+    mixed16, resnet8, keyword, cifar10_images, keyword_samples, plan: str
+) -> None:
+    assert_equal(mixed16, resnet8, plan, cifar10_images[:8])
+    assert_equal(mixed16, keyword, plan, keyword_samples[0][:8])
+
+
+# --- shapes that need the buffers in parts -------------------------------------------------------
+
+
+def convolution(
+    rows: int, columns: int, channels: int, filters: int, kernel: int, seed: int
+) -> graph.Model:
+    rng = np.random.default_rng(seed)
+    half = kernel // 2
+    source = graph.Tensor("x", (rows, columns, channels), 0.5, 3)
+    target = graph.Tensor("y", (rows, columns, filters), 30.0, -7)
+    op = graph.Convolution(
+        "conv_0",
+        (0,),
+        1,
+        rng.integers(-127, 128, (filters, kernel, kernel, channels)).astype(np.int8),
+        rng.integers(-5000, 5001, filters).astype(np.int32),
+        np.full(filters, 0.05, np.float32),
+        padding=graph.Padding(half, half, half, half),
+    )
+    return graph.Model("large", (source, target), (op,), 0, 1)
+
+
+@pytest.mark.parametrize(
+    ("rows", "columns", "channels", "filters", "kernel"),
+    [
+        (40, 40, 12, 8, 3),  # several row tiles
+        (5, 5, 30, 70, 3),  # several filter blocks, the last one not full
+        (30, 33, 9, 130, 1),  # both
+    ],
+)
+def test_layers_larger_than_the_buffers(tiny4, rows, columns, channels, filters, kernel) -> None:
+    model = convolution(rows, columns, channels, filters, kernel, seed=rows)
+    program = compile_program(model, "flam=exact|roup:1,4", tiny4.overlay)
+    x = random_input(model, 2, 0)
+    assert np.array_equal(tiny4.run(program, x), Emulator(model, "flam=exact|roup:1,4").run(x))
+    counts = tiny4.device.core.simulation.counters()
+    whole = 2 * rows * columns * -(-channels // 4)
+    assert counts["load_words"] > whole or counts["bursts"] > 8  # it really was done in parts
+
+
+def test_reshaped_input_and_flattened_feature_map(tiny4) -> None:
+    rng = np.random.default_rng(0)
+    tensors = (
+        graph.Tensor("x", (60,), 0.1, 5),
+        graph.Tensor("m", (4, 5, 3), 0.1, 5),
+        graph.Tensor("f", (60,), 0.1, 5),
+        graph.Tensor("y", (6,), 5.0, 0),
+        graph.Tensor("s", (6,), 1 / 256, -128),
+    )
+    operators = (
+        graph.Reshape("reshape_0", (0,), 1),
+        graph.Reshape("reshape_1", (1,), 2),
+        graph.FullyConnected(
+            "fully_connected_2", (2,), 3, rng.integers(-127, 128, (6, 60)).astype(np.int8),
+            rng.integers(-99, 99, 6).astype(np.int32), np.full(6, 0.1, np.float32),
+        ),
+        graph.Softmax("softmax_3", (3,), 4, 1.0),
+    )  # fmt: skip
+    model = graph.Model("m", tensors, operators, 0, 4)
+    assert_equal(tiny4, model, "klam-channel=exact|roup:1,4", random_input(model, 4, 0))

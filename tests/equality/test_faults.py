@@ -1,0 +1,110 @@
+"""The comparisons can fail: one wrong bit in any of the three implementations is caught."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from axynq.emulator import Emulator, reference
+from axynq.emulator.model import graph
+from axynq.host import Accelerator, Overlay, compile_program, isa
+from axynq.host.devices import simulation
+from tests.networks import random_input
+
+IMAGES = 20
+
+
+@pytest.fixture
+def digits(digits: graph.Model) -> graph.Model:
+    """Without the softmax, which would hide small differences."""
+    softmax = digits.operators[-1]
+    return replace(digits, operators=digits.operators[:-1], output_index=softmax.inputs[0])
+
+
+@pytest.fixture
+def x(digits: graph.Model) -> graph.Int8Array:
+    return random_input(digits, IMAGES, 0)
+
+
+def test_a_bit_in_the_oracle(digits: graph.Model, x: graph.Int8Array, monkeypatch) -> None:
+    expected = Emulator(digits).run(x)
+    assert np.array_equal(reference.run(digits, x)[digits.output_index], expected)
+    rescale = reference.rescale
+
+    def faulty(values, factor):  # type: ignore[no-untyped-def]
+        return rescale(values, factor._replace(multiplier=factor.multiplier ^ 1 << 24))
+
+    monkeypatch.setattr(reference, "rescale", faulty)
+    assert not np.array_equal(reference.run(digits, x)[digits.output_index], expected)
+
+
+def test_a_bit_in_the_emulator(digits: graph.Model, x: graph.Int8Array) -> None:
+    expected = reference.run(digits, x)[digits.output_index]
+    emulator = Emulator(digits)
+    assert np.array_equal(emulator.run(x), expected)
+    plane = emulator._layers["conv_4"].planes[0]
+    plane.weights[1, 1, 3, 5] = float(int(plane.weights[1, 1, 3, 5]) ^ 32)
+    assert not np.array_equal(emulator.run(x), expected)
+
+
+def test_a_bit_in_the_program(digits: graph.Model, x: graph.Int8Array) -> None:
+    expected = Emulator(digits).run(x)
+    program = compile_program(digits, "exact", "tiny4")
+    with Accelerator("tiny4", device="software") as accelerator:
+        assert np.array_equal(accelerator.run(program, x), expected)
+        memory = program.memory.copy()
+        layer = 1 + program.layers.index("fully_connected_9")
+        descriptor = memory.view("<u4")[layer * isa.RECORD_INTEGERS :]
+        first_bias = descriptor[isa.Field.CONSTANTS_OFFSET] * program.word_bytes
+        memory[first_bias + 1] ^= 8
+        assert not np.array_equal(accelerator.run(replace(program, memory=memory), x), expected)
+
+
+SOURCE_FAULTS = [
+    # The third Booth digit of w = -98 and its like, when the activation is 85.
+    ("multipliers/exact.hpp", "return product_t(a * w);",
+     "return product_t(a * w) ^ product_t(a == 85 && w == -98 ? 2 : 0);"),
+    ("multipliers/roup.hpp", "return low + high;",
+     "return (low + high) ^ product_t(a == 85 && w == -98 ? 2 : 0);"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("file", "right", "wrong"), SOURCE_FAULTS)
+def test_a_bit_of_one_product_in_the_accelerator(
+    tmp_path: Path, monkeypatch, file: str, right: str, wrong: str
+) -> None:
+    """One bit of one product of the C++ functor is found by the exhaustive comparison."""
+    from tests.equality.test_functors import assert_functors_equal_tables
+
+    faulty_sources(tmp_path, monkeypatch, file, right, wrong)
+    with pytest.raises(AssertionError):
+        assert_functors_equal_tables(Overlay.load("tiny4"))
+
+
+def test_a_bit_of_the_datapath_in_the_accelerator(
+    digits: graph.Model, x: graph.Int8Array, tmp_path: Path, monkeypatch
+) -> None:
+    """One wrong rounding bit shows in a network's output."""
+    faulty_sources(
+        tmp_path, monkeypatch, "requantise.hpp", "std::int64_t(1) << 30", "std::int64_t(1) << 29"
+    )
+    program = compile_program(digits, "exact", "tiny4")
+    with Accelerator("tiny4", device="software") as accelerator:
+        assert not np.array_equal(accelerator.run(program, x), Emulator(digits).run(x))
+
+
+def faulty_sources(tmp_path: Path, monkeypatch, file: str, right: str, wrong: str) -> None:
+    """Make the software board compile a copy of the sources with a fault in it."""
+    import shutil
+
+    hls = tmp_path / "hls"
+    shutil.copytree(Path(__file__).parents[2] / "hls", hls)
+    path = hls / "include" / "axynq" / file
+    text = path.read_text()
+    assert right in text
+    path.write_text(text.replace(right, wrong))
+    monkeypatch.setenv("AXYNQ_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(simulation, "_sources", lambda: hls)

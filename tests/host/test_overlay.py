@@ -1,0 +1,131 @@
+"""Overlay descriptions, and what is generated from them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from axynq.emulator import multiplier
+from axynq.emulator.errors import OverlayError
+from axynq.host import Overlay, isa
+from axynq.host.generate import cpp_type, overlay_files
+from axynq.host.overlay import overlay_names
+from axynq.host.registers import register_map
+
+HLS = Path(__file__).parents[2] / "hls"
+
+VALID = """
+name = "mine"
+board = "pynq-z2"
+clock_mhz = 100.0
+[array]
+filters = 4
+inputs = 8
+[[lanes]]
+count = 4
+bank = ["exact", "roup:1,4"]
+[buffers]
+input_words = 512
+output_words = 256
+weight_vectors = 128
+groups = 16
+"""
+
+
+@pytest.mark.parametrize("name", overlay_names())
+def test_generated_files_are_up_to_date(name: str) -> None:
+    for file, content in overlay_files(Overlay.load(name)).items():
+        path = HLS / "generated" / name / file
+        assert path.read_text(encoding="utf-8") == content, f"{path}: run `make generate`"
+
+
+def test_generated_isa_is_up_to_date() -> None:
+    path = HLS / "include" / "axynq" / "isa.hpp"
+    assert path.read_text(encoding="utf-8") == isa.isa_header(), "run `make generate`"
+
+
+def test_no_generated_folder_is_left_over() -> None:
+    folders = {path.name for path in (HLS / "generated").iterdir()}
+    assert folders == set(overlay_names())
+
+
+def test_hashes_tell_overlays_apart() -> None:
+    hashes = {Overlay.load(name).hash for name in overlay_names()}
+    assert len(hashes) == len(overlay_names())
+
+
+def test_own_description(tmp_path: Path) -> None:
+    path = tmp_path / "mine.toml"
+    path.write_text(VALID)
+    overlay = Overlay.load(path)
+    assert [[m.spec for m in bank] for bank in overlay.banks] == [["exact", "roup:1,4"]] * 4
+    assert (overlay.code_bits, overlay.stored_code_bits) == (2, 2)
+    assert overlay.vector_words == 4 + 1  # four words of weights, 32 codes of 2 bits
+
+
+@pytest.mark.parametrize(
+    ("bank", "bits", "stored"), [(1, 1, 1), (3, 2, 2), (4, 3, 4), (7, 3, 4), (15, 4, 4)]
+)
+def test_codes_grow_with_the_bank(tmp_path: Path, bank: int, bits: int, stored: int) -> None:
+    specs = ", ".join(f'"roup:{k % 4},{k // 4}"' for k in range(bank))
+    path = tmp_path / "mine.toml"
+    path.write_text(VALID.replace('"exact", "roup:1,4"', specs))
+    overlay = Overlay.load(path)
+    assert (overlay.code_bits, overlay.stored_code_bits) == (bits, stored)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "reason"),
+    [
+        ("count = 4", "count = 3", "lanes add up to 3, the array has 4"),
+        ("inputs = 8", "inputs = 12", "power of two"),
+        ("filters = 4", "filters = 16", "must not exceed inputs"),
+        ('"roup:1,4"', '"roup:7,4"', "drops 0 to 3"),
+        ('"roup:1,4"', '"table:x.npz#y"', "does not exist"),
+        ('board = "pynq-z2"', 'board = "z80"', "unknown board 'z80'; known are: .*pynq-z2"),
+        ("groups = 16", "groups = 0", "buffers.groups"),
+        ("groups = 16", "", "buffers.groups: Field required"),
+        ("clock_mhz", "clock", "clock"),
+        ('name = "mine"', "name = ", "not valid TOML"),
+    ],
+)
+def test_invalid_descriptions(tmp_path: Path, old: str, new: str, reason: str) -> None:
+    assert old in VALID
+    text = VALID.replace(old, new)
+    if "must not exceed" in reason:
+        text = text.replace("count = 4", "count = 16")
+    path = tmp_path / "mine.toml"
+    path.write_text(text)
+    with pytest.raises(OverlayError, match=reason):
+        Overlay.load(path)
+
+
+def test_unknown_overlay() -> None:
+    with pytest.raises(OverlayError, match=r"unknown overlay 'z3'; known are: .*tiny4"):
+        Overlay.load("z3")
+    with pytest.raises(OverlayError, match="cannot be read"):
+        Overlay.load("nowhere.toml")
+
+
+def test_cpp_types() -> None:
+    assert cpp_type(multiplier("exact")) == "exact"
+    assert cpp_type(multiplier("roup:1,4")) == "roup<1, 4, 2, 0, 0>"
+    assert cpp_type(multiplier("smapprox:3330")) == "smapprox<3, 3, 3, 0>"
+
+
+def test_registers_do_not_overlap() -> None:
+    offsets = [register.offset for register in register_map()]
+    assert offsets == sorted(set(offsets))
+    named = {register.name: register.offset for register in register_map()}
+    assert named["program_1"] == 0x10
+    assert named["program_2"] == 0x14
+    assert named["source_1"] == 0x1C
+    assert named["images"] == 0x34
+
+
+def test_checksum_depends_on_value_and_place() -> None:
+    words = [1, 2, 3]
+    assert isa.checksum(words) != isa.checksum([1, 2, 4])
+    assert isa.checksum(words) != isa.checksum([2, 1, 3])
+    assert isa.checksum([]) == isa.MAGIC

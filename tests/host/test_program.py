@@ -1,0 +1,181 @@
+"""Compiling, and program files."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from axynq.emulator import Plan
+from axynq.emulator.errors import DataError, OverlayError, PlanError, ProgramError
+from axynq.emulator.model import graph
+from axynq.host import Overlay, Program, compile_program, isa
+from tests.networks import tensor
+
+
+@pytest.fixture(scope="module")
+def program(digits: graph.Model) -> Program:
+    return compile_program(digits, "flam=exact|roup:1,4", "tiny4")
+
+
+def test_programs_survive_saving(program: Program, tmp_path: Path) -> None:
+    program.save(tmp_path / "p.axp")
+    loaded = Program.load(tmp_path / "p.axp")
+    assert np.array_equal(loaded.memory, program.memory)
+    for name in ("model", "overlay", "overlay_hash", "input", "output", "layers", "plan",
+                 "host_steps", "word_bytes", "arena_words"):  # fmt: skip
+        assert getattr(loaded, name) == getattr(program, name)
+
+
+def test_every_flipped_byte_is_noticed(program: Program, tmp_path: Path) -> None:
+    path = tmp_path / "p.axp"
+    program.save(path)
+    content = path.read_bytes()
+    rng = np.random.default_rng(0)
+    # Every byte of the front, and some of the rest.
+    for place in [*range(200), *rng.integers(200, len(content), 300).tolist()]:
+        damaged = bytearray(content)
+        damaged[place] ^= 1 << int(rng.integers(8))
+        path.write_bytes(bytes(damaged))
+        with pytest.raises(ProgramError, match="damaged|not a compiled program|format"):
+            Program.load(path)
+
+
+@pytest.mark.parametrize("kept", [0, 3, 20, 44, 100, -1])
+def test_truncated_programs(program: Program, tmp_path: Path, kept: int) -> None:
+    path = tmp_path / "p.axp"
+    program.save(path)
+    path.write_bytes(path.read_bytes()[:kept])
+    with pytest.raises(ProgramError):
+        Program.load(path)
+
+
+def test_program_files_that_are_not_there() -> None:
+    with pytest.raises(ProgramError, match="cannot be read: No such file"):
+        Program.load("nowhere.axp")
+
+
+def test_unwritable_program(program: Program) -> None:
+    with pytest.raises(ProgramError, match="cannot be written"):
+        program.save("/nowhere/p.axp")
+
+
+def test_records_carry_their_checksum(program: Program) -> None:
+    integers = program.memory.view("<u4")
+    for start in range(0, (1 + len(program.layers)) * isa.RECORD_INTEGERS, isa.RECORD_INTEGERS):
+        record = integers[start : start + isa.RECORD_INTEGERS]
+        assert isa.checksum(record[:-1]) == record[-1]
+    assert integers[isa.Header.MAGIC] == isa.MAGIC
+    assert integers[isa.Header.OVERLAY] == Overlay.load("tiny4").identifier
+    assert integers[isa.Header.LAYERS] == len(program.layers)
+    assert integers[isa.Header.PROGRAM_WORDS] * program.word_bytes == len(program.memory)
+
+
+def test_input_and_output_are_not_shared_with_other_tensors(program: Program) -> None:
+    source, target = program.input, program.output
+    assert source.offset + source.image_words <= target.offset or (
+        target.offset + target.image_words <= source.offset
+    )
+
+
+def test_packing_is_undone_by_unpacking(program: Program, digits: graph.Model) -> None:
+    x = np.random.default_rng(0).integers(-128, 128, (3, 8, 8, 1)).astype(np.int8)
+    packed = program.pack_input(x)
+    assert packed.shape == (3, program.input.image_words * program.word_bytes)
+    assert np.array_equal(packed.reshape(3, 64, 4)[:, :, 0], x.reshape(3, 64))
+    with pytest.raises(DataError):
+        program.pack_input(x[:, :4])
+
+
+# --- what does not fit ---------------------------------------------------------------------------
+
+
+def test_multiplier_the_overlay_lacks(digits: graph.Model) -> None:
+    with pytest.raises(
+        PlanError, match="layer 'conv_0' needs multiplier 'roup:3,8', which the overlay does not"
+    ):
+        compile_program(digits, "roup:3,8", "tiny4")
+
+
+def test_multipliers_no_lane_has_together(digits: graph.Model) -> None:
+    # tiny4 has roup:1,4 on three lanes and roup:2,6 on the fourth.
+    compile_program(digits, "flam=roup:1,4|roup:2,6", "tiny4")
+    with pytest.raises(PlanError, match="needs .*roup:1,4 and roup:2,6.* together"):
+        compile_program(digits, "klam-row=roup:1,4|roup:2,6|exact", "tiny4")
+
+
+def test_equal_multipliers_serve_each_other(digits: graph.Model) -> None:
+    by_name = compile_program(digits, "roup:1,4", "tiny4")
+    by_schedule = compile_program(digits, "roup:1,0-2-0-0", "tiny4")
+    assert np.array_equal(by_name.memory, by_schedule.memory)
+
+
+def test_plan_for_another_model(digits: graph.Model, tmp_path: Path) -> None:
+    plan = Plan({"conv_99": Plan.parse(digits, "exact").layers["conv_0"]})
+    with pytest.raises(PlanError, match="conv_99"):
+        compile_program(digits, plan, "tiny4")
+
+
+def test_unknown_overlay(digits: graph.Model) -> None:
+    with pytest.raises(OverlayError, match="unknown overlay"):
+        compile_program(digits, "exact", "z9")
+
+
+def small_overlay(tmp_path: Path, **buffers: int) -> Overlay:
+    sizes = {"input_words": 4096, "output_words": 2048, "weight_vectors": 512, "groups": 64}
+    sizes.update(buffers)
+    path = tmp_path / "small.toml"
+    path.write_text(
+        'name = "small"\nboard = "pynq-z2"\nclock_mhz = 100.0\n'
+        "[array]\nfilters = 4\ninputs = 4\n"
+        '[[lanes]]\ncount = 4\nbank = ["exact"]\n[buffers]\n'
+        + "".join(f"{name} = {size}\n" for name, size in sizes.items())
+    )
+    return Overlay.load(path)
+
+
+@pytest.mark.parametrize(
+    ("buffers", "reason"),
+    [
+        ({"input_words": 10}, "one output row takes .* input words"),
+        ({"output_words": 10}, "one output row takes .* output words"),
+        ({"weight_vectors": 20}, "a word of filters takes .* weight vectors on chip, there are 20"),
+    ],
+)
+def test_layers_that_do_not_fit(
+    digits: graph.Model, tmp_path: Path, buffers: dict[str, int], reason: str
+) -> None:
+    overlay = small_overlay(tmp_path, **buffers)
+    with pytest.raises(ProgramError, match=f"does not fit overlay 'small': {reason}"):
+        compile_program(digits, "exact", overlay)
+
+
+def test_reshape_in_the_middle() -> None:
+    tensors = (
+        tensor("x", (4, 4, 2), 0.1, 0),
+        tensor("p", (4, 4, 2), 0.1, 0),
+        tensor("r", (2, 8, 2), 0.1, 0),
+        tensor("y", (2, 8, 2), 0.1, 0),
+    )
+    operators = (
+        graph.Pool("max_pool_0", (0,), 1, "max", (1, 1), (1, 1)),
+        graph.Reshape("reshape_1", (1,), 2),
+        graph.Pool("max_pool_2", (2,), 3, "max", (1, 1), (1, 1)),
+    )
+    with pytest.raises(ProgramError, match="'max_pool_2' works on a reshaped tensor"):
+        compile_program(graph.Model("m", tensors, operators, 0, 3), None, "tiny4")
+
+
+def test_softmax_in_the_middle() -> None:
+    tensors = (
+        tensor("x", (4,), 0.1, 0),
+        tensor("s", (4,), 1 / 256, -128),
+        tensor("y", (4,), 0.1, 0),
+    )
+    operators = (
+        graph.Softmax("softmax_0", (0,), 1, 1.0),
+        graph.Add("add_1", (1, 1), 2),
+    )
+    with pytest.raises(ProgramError, match="'add_1' follows 'softmax_0', which the host computes"):
+        compile_program(graph.Model("m", tensors, operators, 0, 2), None, "tiny4")
