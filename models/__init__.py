@@ -1,0 +1,1 @@
+"""Networks that ship with axynq; see README.md for their model cards."""
