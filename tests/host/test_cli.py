@@ -1,0 +1,233 @@
+"""The command line, as a user types it."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from axynq.emulator import Emulator, Plan
+from axynq.emulator.datasets import handwritten_digits
+from axynq.emulator.model import graph
+from axynq.host import Program
+from axynq.host.cli import main
+
+
+@pytest.fixture
+def axynq(monkeypatch, capsys):
+    """Runs a command: exit code, standard output, standard error."""
+
+    def run(*arguments: object) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["axynq", *map(str, arguments)])
+        code = 0
+        try:
+            main()
+        except SystemExit as stop:
+            code = int(stop.code or 0)
+        captured = capsys.readouterr()
+        return code, captured.out, captured.err
+
+    return run
+
+
+@pytest.fixture
+def digits_data(tmp_path: Path, digits: graph.Model) -> Path:
+    """The first held-out digits as a .npz."""
+    test = handwritten_digits("test")
+    np.savez(tmp_path / "digits.npz", x=test.x[:40], y=test.y[:40])
+    return tmp_path / "digits.npz"
+
+
+def json_of(result: tuple[int, str, str]) -> dict[str, Any]:
+    code, out, err = result
+    assert code == 0, err
+    return json.loads(out)
+
+
+def test_help(axynq) -> None:
+    code, out, _ = axynq("--help")
+    assert code == 0
+    for command in ("demo", "multipliers", "inspect", "evaluate", "compile", "run"):
+        assert command in out
+        assert axynq(command, "--help")[0] == 0
+
+
+# --- multipliers ---------------------------------------------------------------------------------
+
+
+def test_multipliers_lists_families_and_errors(axynq) -> None:
+    code, out, _ = axynq("multipliers")
+    assert code == 0
+    for text in ("exact", "roup:P,R", "smapprox:WXYZ", "table:FILE#NAME", "smapprox:2222", "16.56"):
+        assert text in out
+
+
+def test_multipliers_json(axynq) -> None:
+    content = json_of(axynq("multipliers", "smapprox:1110", "roup:1,4", "--json"))
+    assert set(content["families"]) == {"exact", "roup", "smapprox", "table"}
+    first, second = content["multipliers"]
+    assert round(first["mean_relative_error"], 1) == 4.0
+    assert second["spec"] == "roup:1,4"
+    for key in ("mean_error", "mean_absolute_error", "worst_case_error", "error_probability"):
+        assert key in first
+
+
+def test_multipliers_over_another_range(axynq) -> None:
+    cell = json_of(axynq("multipliers", "smapprox:1000", "--range", "0:15", "--json"))
+    assert round(cell["multipliers"][0]["mean_relative_error"], 1) == 7.2
+    whole = json_of(axynq("multipliers", "roup:1,4", "--full", "--json"))
+    assert whole["multipliers"][0]["mean_error"] == pytest.approx(0)
+
+
+# --- evaluate and inspect ------------------------------------------------------------------------
+
+
+def test_evaluate(axynq, digits_path: Path, digits: graph.Model, digits_data: Path) -> None:
+    plan = "flam=exact|roup:1,4"
+    content = json_of(
+        axynq("evaluate", digits_path, "--data", digits_data, "--plan", plan, "--json")
+    )
+    test = handwritten_digits("test")
+    predicted = Emulator(digits, plan).run(test.x[:40]).argmax(axis=1)
+    assert content["accuracy"] == pytest.approx((predicted == test.y[:40]).mean())
+    assert content["examples"] == 40
+    assert 0.8 < content["relative_energy"] < 0.9
+    assert content["weights_by_multiplier"]["conv_0"] == {"exact": 72, "roup:1,4": 72}
+
+
+def test_evaluate_prints_a_table(axynq, digits_path: Path, digits_data: Path) -> None:
+    code, out, _ = axynq("evaluate", digits_path, "--data", digits_data)
+    assert code == 0
+    assert "accuracy" in out
+    assert "100.0 %" in out  # energy of the exact plan
+
+
+def test_evaluate_with_a_plan_file(
+    axynq, digits_path: Path, digits: graph.Model, digits_data: Path, tmp_path: Path
+) -> None:
+    Plan.parse(digits, "klms=1").save(tmp_path / "plan.json")
+    arguments = ("evaluate", digits_path, "--data", digits_data, "--json", "--plan")
+    from_file = json_of(axynq(*arguments, tmp_path / "plan.json"))
+    from_text = json_of(axynq(*arguments, "klms=1"))
+    assert from_file["accuracy"] == from_text["accuracy"]
+    assert from_file["relative_energy"] == from_text["relative_energy"] < 1
+
+
+def test_evaluate_part_of_the_data(axynq, digits_path: Path, digits_data: Path) -> None:
+    content = json_of(
+        axynq("evaluate", digits_path, "--data", digits_data, "--limit", 7, "--json")
+    )
+    assert content["examples"] == 7
+
+
+@pytest.mark.slow
+def test_evaluate_resnet8_on_cifar10(axynq, resnet8_path: Path, cifar10_path: Path) -> None:
+    content = json_of(
+        axynq("evaluate", resnet8_path, "--data", cifar10_path, "--limit", 1000, "--json")
+    )
+    assert content["accuracy"] > 0.7
+
+
+def test_inspect(axynq, digits_path: Path) -> None:
+    content = json_of(axynq("inspect", digits_path, "--plan", "klms=1", "--json"))
+    assert content["multiplications"] == 346_432
+    assert [layer["name"] for layer in content["layers"]][:2] == ["conv_0", "depthwise_1"]
+    code, out, _ = axynq("inspect", digits_path)
+    assert code == 0
+    assert "346,432 multiplications" in out
+
+
+# --- compile and run -----------------------------------------------------------------------------
+
+
+def test_compile_and_run(
+    axynq, digits_path: Path, digits: graph.Model, digits_data: Path, tmp_path: Path
+) -> None:
+    path = tmp_path / "digits.axp"
+    plan = "flam=exact|roup:1,4"
+    compiled = json_of(
+        axynq("compile", digits_path, "--overlay", "tiny4", "--plan", plan, "--output", path,
+              "--json")
+    )  # fmt: skip
+    assert compiled["overlay"] == "tiny4"
+    assert Program.load(path).model == "digits_int8"
+    ran = json_of(
+        axynq("run", path, "--data", digits_data, "--device", "software",
+              "--output", tmp_path / "y.npy", "--json")
+    )  # fmt: skip
+    expected = Emulator(digits, plan).run(handwritten_digits("test").x[:40])
+    assert np.array_equal(np.load(tmp_path / "y.npy"), expected)
+    assert ran["examples"] == 40
+    code, out, _ = axynq("run", path, "--data", digits_data, "--device", "software", "--limit", 5)
+    assert code == 0
+    assert "accuracy" in out
+
+
+def test_demo(axynq, tmp_path: Path) -> None:
+    content = json_of(axynq("demo", "--output", tmp_path / "demo.png", "--json"))
+    assert content["examples"] == 360
+    exact, roup, mixed = content["plans"]
+    for plan in content["plans"]:
+        assert plan["outputs_that_differ"] == 0
+        assert plan["accuracy"] > 0.9
+    assert exact["relative_energy"] == 1.0
+    assert roup["relative_energy"] < 1.0
+    assert mixed["plan"].startswith("flam=")
+    with Image.open(tmp_path / "demo.png") as picture:
+        assert picture.size[0] > 500
+
+
+# --- errors --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("arguments", "reason"),
+    [
+        (("evaluate", "nowhere.tflite", "--data", "DATA"), "cannot be read: No such file"),
+        (("evaluate", "MODEL", "--data", "nowhere"), "does not exist"),
+        (("evaluate", "MODEL", "--data", "EMPTY"), "no images in class-named folders"),
+        (("evaluate", "MODEL", "--data", "DATA", "--plan", "llam=nothing"), "unknown multiplier"),
+        (("evaluate", "MODEL", "--data", "DATA", "--plan", "nowhere.json"), "cannot be read"),
+        (("evaluate", "MODEL", "--data", "DATA", "--split", "best"), "the split is test or train"),
+        (("compile", "MODEL", "--overlay", "z80"), "unknown overlay 'z80'"),
+        (("compile", "MODEL", "--overlay", "tiny4", "--plan", "roup:3,8"), "does not have"),
+        (("compile", "MODEL", "--overlay", "tiny4", "--output", "/no/x.axp"), "cannot be written"),
+        (("run", "nowhere.axp", "--data", "DATA"), "cannot be read"),
+        (("run", "MODEL", "--data", "DATA"), "is not a compiled program"),
+        (("run", "PROGRAM", "--data", "DATA"), "not a PYNQ board"),
+        (("run", "PROGRAM", "--data", "DATA", "--device", "gpu"), "auto or software"),
+        (("run", "PROGRAM", "--data", "LABELS", "--device", "software"), "labels run from 0 to 77"),
+        (("multipliers", "roup:1"), "is not of the form"),
+        (("multipliers", "exact", "--range", "x"), "a range is LOW:HIGH"),
+        (("multipliers", "exact", "--range", "5:1"), "must not be empty"),
+        (("inspect", "BROKEN"), "damaged or truncated"),
+    ],
+)
+def test_errors_are_one_line(
+    axynq, tmp_path: Path, digits_path: Path, digits_data: Path, arguments, reason: str
+) -> None:
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "broken.tflite").write_bytes(digits_path.read_bytes()[:9000])
+    np.savez(tmp_path / "labels.npz", x=np.zeros((2, 8, 8, 1), np.float32), y=np.array([0, 77]))
+    program = tmp_path / "p.axp"
+    if "PROGRAM" in arguments:
+        assert axynq("compile", digits_path, "--overlay", "tiny4", "--output", program)[0] == 0
+    names = {
+        "MODEL": digits_path,
+        "DATA": digits_data,
+        "EMPTY": tmp_path / "empty",
+        "BROKEN": tmp_path / "broken.tflite",
+        "LABELS": tmp_path / "labels.npz",
+        "PROGRAM": program,
+    }
+    code, out, err = axynq(*(names.get(a, a) for a in arguments))
+    assert code == 1
+    assert out == ""
+    assert err.startswith("error: ")
+    assert reason in " ".join(err.split())
+    assert "Traceback" not in err
