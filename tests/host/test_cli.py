@@ -119,9 +119,7 @@ def test_evaluate_with_a_plan_file(
 
 
 def test_evaluate_part_of_the_data(axynq, digits_path: Path, digits_data: Path) -> None:
-    content = json_of(
-        axynq("evaluate", digits_path, "--data", digits_data, "--limit", 7, "--json")
-    )
+    content = json_of(axynq("evaluate", digits_path, "--data", digits_data, "--limit", 7, "--json"))
     assert content["examples"] == 7
 
 
