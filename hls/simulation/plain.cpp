@@ -1,0 +1,11 @@
+// The accelerator as a device compiler sees it: ports are pointers, banks gate their operands and
+// nothing of the simulation is compiled in. For tests only.
+#include "../src/accelerator.hpp"
+
+extern "C" std::uint32_t axynq_run_plain(const void *program, void *arena, std::uint32_t images) {
+  volatile std::uint32_t status = ~0u, progress = 0;
+  accelerator(static_cast<const axynq::word_t *>(program),
+              static_cast<const axynq::word_t *>(arena), static_cast<axynq::word_t *>(arena),
+              images, &status, &progress);
+  return status;
+}
