@@ -59,9 +59,9 @@ def run_plain(library: ctypes.CDLL, program: Program, x: graph.Int8Array) -> gra
     [
         ("tiny4", (), ["exact", "flam=exact|roup:1,4|smapprox:3330", "klam-row=exact|roup:1,4"]),
         # As Vitis HLS: pragmas are there, and g++ ignores them.
-        ("tiny4", ("-D__SYNTHESIS__",), ["exact"]),
+        ("tiny4", ("-DAXYNQ_HLS_PRAGMAS",), ["exact"]),
         # As a compiler that must not see pragmas.
-        ("tiny4", ("-D__SYNTHESIS__", "-D__BAMBU__"), ["exact"]),
+        ("tiny4", ("-DAXYNQ_HLS_PRAGMAS", "-D__BAMBU__"), ["exact"]),
         ("z2-mixed16", (), ["flam=exact|roup:1,4|smapprox:3330"]),
         ("z2-roup16", (), ["flam=exact|roup:1,4|roup:2,6+klms=2"]),
     ],

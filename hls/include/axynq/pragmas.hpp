@@ -1,11 +1,11 @@
 // Every HLS pragma stands behind a macro here.
 //
-// Vitis HLS sees them all. g++ and other HLS compilers see none: for them the sources are plain
-// sequential C++14.
+// Vitis HLS sees them all, and any compiler under AXYNQ_HLS_PRAGMAS. g++ and other HLS compilers
+// see none: for them the sources are plain sequential C++14.
 #ifndef AXYNQ_PRAGMAS_HPP
 #define AXYNQ_PRAGMAS_HPP
 
-#if defined(__SYNTHESIS__) && !defined(__BAMBU__)
+#if (defined(__SYNTHESIS__) || defined(AXYNQ_HLS_PRAGMAS)) && !defined(__BAMBU__)
 #define AXYNQ_PRAGMA(text) _Pragma(#text)
 #else
 #define AXYNQ_PRAGMA(text)
