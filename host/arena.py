@@ -1,10 +1,11 @@
-"""Where feature maps lie in memory: tensors whose lifetimes do not overlap share it."""
+"""Where feature maps lie in the board's memory."""
 
 from __future__ import annotations
 
 from typing import NamedTuple
 
 from axynq.emulator.model import graph
+from axynq.emulator.model.lifetimes import Lifetime, first_fit
 from axynq.host.lowering import Lowered
 
 
@@ -16,47 +17,20 @@ class Arena(NamedTuple):
     words: int
 
 
-class _Placed(NamedTuple):
-    start: int
-    end: int
-    born: int
-    dies: int
-
-
 def plan_arena(model: graph.Model, lowered: Lowered) -> Arena:
-    """First fit by lifetime.
+    """Tensors whose lifetimes do not overlap share memory.
 
     Input and output keep their places to themselves for the whole run, so that the host can write
     and read them at any time.
     """
-    steps, home = lowered.steps, lowered.home
-    end = len(steps)
-    born = {home[model.input_index]: -1}
-    dies = {home[model.input_index]: end}
-    for time, step in enumerate(steps):
+    home, end = lowered.home, len(lowered.steps)
+    born: dict[int, int] = {}
+    dies: dict[int, int] = {}
+    for time, step in enumerate(lowered.steps):
         born.setdefault(home[step.output], time)
-        dies.setdefault(home[step.output], time)
-        for index in step.inputs:
-            dies[home[index]] = max(dies[home[index]], time)
-    dies[home[steps[-1].output]] = end
-    born[home[steps[-1].output]] = -1
-
-    placed: list[_Placed] = []
-    offsets: dict[int, int] = {}
-    for tensor in sorted(born, key=lambda t: born[t]):
-        size = lowered.maps[_user_of(lowered, tensor)].image_words
-        offset = 0
-        for other in sorted(placed):
-            if other.born > dies[tensor] or born[tensor] > other.dies:
-                continue
-            if offset + size <= other.start:
-                break
-            offset = max(offset, other.end)
-        offsets[tensor] = offset
-        placed.append(_Placed(offset, offset + size, born[tensor], dies[tensor]))
-    return Arena(offsets, max(p.end for p in placed))
-
-
-def _user_of(lowered: Lowered, tensor: int) -> int:
-    """A tensor with a feature map that lives in ``tensor``."""
-    return next(index for index in lowered.maps if lowered.home[index] == tensor)
+        for index in (*step.inputs, step.output):
+            dies[home[index]] = time
+    for boundary in (model.input_index, lowered.steps[-1].output):
+        born[home[boundary]], dies[home[boundary]] = -1, end
+    words = {home[index]: feature_map.image_words for index, feature_map in lowered.maps.items()}
+    return Arena(*first_fit({t: Lifetime(born[t], dies[t], words[t]) for t in born}))

@@ -1,0 +1,89 @@
+"""The structures that Python and the native kernel share: the mirror of ``native/abi.hpp``."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+BLOCK = 64
+"""Images computed together."""
+
+FILTERS = 6
+"""Filters computed together at most."""
+
+
+class Memory:
+    """Keeps arrays alive whose addresses are in structures."""
+
+    def __init__(self) -> None:
+        self._arrays: list[npt.NDArray[Any]] = []
+
+    def pointer(self, array: npt.NDArray[Any]) -> int:
+        """The address of the array, which lives as long as this object."""
+        array = np.ascontiguousarray(array)
+        self._arrays.append(array)
+        return int(array.ctypes.data)
+
+
+def _structure(*fields: tuple[str, Any]) -> np.dtype[Any]:
+    return np.dtype(list(fields), align=True)
+
+
+_INT, _LONG, _POINTER = np.int32, np.int64, np.uint64
+
+TENSOR = _structure(
+    ("rows", _INT), ("columns", _INT), ("channels", _INT), ("unused", _INT), ("offset", _LONG)
+)
+SEGMENT = _structure(
+    ("plane", _INT), ("kernel_row", _INT), ("offset", _INT), ("groups", _INT), ("shift", _INT)
+)
+FILTER_BLOCK = _structure(
+    ("filters", _INT),
+    ("segments", _INT),
+    ("filter", _INT, (FILTERS,)),
+    ("final_shift", _INT),
+    ("unused", _INT),
+    ("segment", _POINTER),
+    ("weights", _POINTER),
+)  # fmt: skip
+LOOKUP_TAP = _structure(
+    ("kernel_row", _INT), ("kernel_column", _INT), ("channel", _INT), ("table", _INT),
+    ("flush", _INT),
+)  # fmt: skip
+LOOKUP_FILTER = _structure(
+    ("filter", _INT), ("shift", _INT), ("taps", _INT), ("unused", _INT), ("tap", _POINTER)
+)
+CONVOLUTION = _structure(
+    *((name, _INT) for name in (
+        "input_rows", "input_columns", "input_channels", "first_channel", "channels",
+        "output_rows", "output_columns", "output_channels", "kernel_rows", "kernel_columns",
+        "stride_rows", "stride_columns", "dilation_rows", "dilation_columns", "padding_top",
+        "padding_left", "pad_value", "flattened", "row_groups", "planes", "blocks", "lookups",
+    )),
+    *((name, _POINTER) for name in (
+        "plane_tables", "block", "lookup", "lookup_tables", "bias", "multiplier", "shift",
+    )),
+    ("output_zero_point", _INT), ("clamp_low", _INT), ("clamp_high", _INT), ("unused", _INT),
+)  # fmt: skip
+OPERATOR = _structure(
+    *((name, _INT) for name in (
+        "kind", "input", "second", "output", "convolutions", "window_rows", "window_columns",
+        "stride_rows", "stride_columns", "padding_top", "padding_left", "clamp_low", "clamp_high",
+        "input_zero_point", "second_zero_point", "output_zero_point",
+    )),
+    ("multiplier", _INT, (3,)),
+    ("shift", _INT, (3,)),
+    *((name, _POINTER) for name in (
+        "convolution", "exact", "accumulators", "exact_accumulators",
+    )),
+)  # fmt: skip
+NETWORK = _structure(
+    ("tensors", _INT), ("operators", _INT), ("input", _INT), ("output", _INT),
+    ("arena_bytes", _LONG), ("scratch_bytes", _LONG), ("tensor", _POINTER), ("op", _POINTER),
+    ("capture", _POINTER),
+)  # fmt: skip
+
+(CONVOLUTION_KIND, ADD_KIND, MAX_POOL_KIND, AVERAGE_POOL_KIND, MEAN_KIND, PAD_KIND,
+ RESHAPE_KIND) = range(7)  # fmt: skip

@@ -1,0 +1,99 @@
+"""The native kernel: compiled at first use, for the instructions this processor has."""
+
+from __future__ import annotations
+
+import ctypes
+from dataclasses import dataclass
+from functools import cache
+from importlib import resources
+from pathlib import Path
+
+from axynq.emulator.engine.build import shared_library
+from axynq.emulator.engine.recipe import Costs
+from axynq.emulator.errors import ToolError
+
+FLAGS = ("-std=c++17", "-O3", "-pthread")
+
+
+@dataclass(frozen=True)
+class Variant:
+    """A way to compile the kernel."""
+
+    name: str
+    flags: tuple[str, ...]
+    needs: frozenset[str]
+    """Processor features, by the names of /proc/cpuinfo."""
+    costs: Costs
+    """Measured, in nanoseconds a core on an AMD Zen 4; only their ratio matters."""
+
+
+VARIANTS = (
+    Variant(
+        "avx512",
+        (
+            *("-DAXYNQ_PATH_AVX512", "-mprefer-vector-width=512", "-mavx512f", "-mavx512bw"),
+            *("-mavx512dq", "-mavx512vl", "-mavx512vnni", "-mavx512vbmi"),
+        ),
+        frozenset({"avx512f", "avx512bw", "avx512dq", "avx512vl", "avx512_vnni", "avx512vbmi"}),
+        Costs(term=1.3, lookup=4.5),
+    ),
+    Variant("avx2", ("-DAXYNQ_PATH_AVX2", "-mavx2"), frozenset({"avx2"}), Costs(1.0, 8.0)),
+    Variant("generic", (), frozenset(), Costs(1.0, 4.0)),
+)
+"""From fastest to slowest."""
+
+
+@dataclass(frozen=True)
+class Kernel:
+    """A compiled variant."""
+
+    variant: Variant
+    library: ctypes.CDLL
+    path: Path
+
+
+def supported_variants() -> tuple[Variant, ...]:
+    """The variants this processor can run, fastest first."""
+    features = processor_features()
+    return tuple(variant for variant in VARIANTS if variant.needs <= features)
+
+
+def processor_features() -> frozenset[str]:
+    """Instruction sets of this processor, by the names of /proc/cpuinfo."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return frozenset()
+    line = next((line for line in lines if line.startswith(("flags", "Features"))), "")
+    return frozenset(line.partition(":")[2].split())
+
+
+@cache
+def load_kernel(name: str) -> Kernel:
+    """The compiled kernel of a variant.
+
+    Raises:
+        ToolError: there is no such variant, this processor cannot run it, or it cannot be built.
+    """
+    variant = next((v for v in VARIANTS if v.name == name), None)
+    if variant is None:
+        known = ", ".join(v.name for v in VARIANTS)
+        raise ToolError(f"there is no kernel '{name}'; there are: {known}, portable")
+    if variant not in supported_variants():
+        missing = ", ".join(sorted(variant.needs - processor_features()))
+        raise ToolError(f"this processor cannot run the kernel '{name}': it lacks {missing}")
+    with resources.as_file(resources.files("axynq.emulator") / "engine" / "native") as folder:
+        path = shared_library(
+            f"emulator-{name}",
+            [folder / "network.cpp"],
+            [*FLAGS, *variant.flags],
+            list(folder.glob("*.hpp")),
+        )
+        library = ctypes.CDLL(str(path))
+    library.axynq_scratch_bytes.restype = ctypes.c_int64
+    library.axynq_scratch_bytes.argtypes = [ctypes.c_void_p]
+    library.axynq_run_network.restype = ctypes.c_int
+    library.axynq_run_network.argtypes = [
+        *(ctypes.c_void_p, ctypes.c_void_p, ctypes.c_int64, ctypes.c_void_p, ctypes.c_int)
+    ]
+    return Kernel(variant, library, path)

@@ -1,0 +1,87 @@
+// Exact dot products of byte planes and byte weights, a few filters at one output position.
+#pragma once
+
+#include "vectors.hpp"
+
+namespace axynq {
+
+// acc[f] += sum over groups of four taps; `sums` hold FILTERS times 64 sums in quad order.
+// `rows[segment]` points to the first group of the segment at this output position.
+template <int FILTERS>
+inline void dot_products(const FilterBlock &block, const uint8_t *const *rows, int32_t *sums) {
+  const int8_t *weights = block.weights;
+#if defined(AXYNQ_PATH_AVX512)
+  __m512i acc[FILTERS][4];
+  for (int f = 0; f < FILTERS; ++f)
+    for (int j = 0; j < 4; ++j) acc[f][j] = _mm512_loadu_si512(sums + f * BLOCK + 16 * j);
+  for (int s = 0; s < block.segments; ++s) {
+    const Segment &segment = block.segment[s];
+    if (segment.shift)
+      for (int f = 0; f < FILTERS; ++f)
+        for (int j = 0; j < 4; ++j) acc[f][j] = _mm512_slli_epi32(acc[f][j], segment.shift);
+    const uint8_t *x = rows[s];
+    for (int g = 0; g < segment.groups; ++g, x += 4 * BLOCK, weights += 4 * FILTERS) {
+      __m512i a[4];
+      for (int j = 0; j < 4; ++j) a[j] = _mm512_load_si512(x + 64 * j);
+      for (int f = 0; f < FILTERS; ++f) {
+        int32_t four;
+        std::memcpy(&four, weights + 4 * f, 4);
+        const __m512i w = _mm512_set1_epi32(four);
+        for (int j = 0; j < 4; ++j) acc[f][j] = _mm512_dpbusd_epi32(acc[f][j], a[j], w);
+      }
+    }
+  }
+  for (int f = 0; f < FILTERS; ++f)
+    for (int j = 0; j < 4; ++j)
+      _mm512_storeu_si512(sums + f * BLOCK + 16 * j,
+                          _mm512_slli_epi32(acc[f][j], block.final_shift));
+#elif defined(AXYNQ_PATH_AVX2)
+  // Without a byte dot product: bytes 0 and 2, then 1 and 3, as 16-bit pairs. Eight sums at a time.
+  for (int part = 0; part < 8; ++part) {
+    __m256i acc[FILTERS];
+    for (int f = 0; f < FILTERS; ++f)
+      acc[f] = _mm256_loadu_si256(reinterpret_cast<const __m256i *>(sums + f * BLOCK + 8 * part));
+    const int8_t *w = weights;
+    for (int s = 0; s < block.segments; ++s) {
+      const Segment &segment = block.segment[s];
+      if (segment.shift)
+        for (int f = 0; f < FILTERS; ++f) acc[f] = _mm256_slli_epi32(acc[f], segment.shift);
+      const uint8_t *x = rows[s] + 32 * part;
+      for (int g = 0; g < segment.groups; ++g, x += 4 * BLOCK, w += 4 * FILTERS) {
+        const __m256i four = _mm256_load_si256(reinterpret_cast<const __m256i *>(x));
+        const __m256i even = _mm256_and_si256(four, _mm256_set1_epi32(0x00FF00FF));
+        const __m256i odd = _mm256_srli_epi16(four, 8);
+        for (int f = 0; f < FILTERS; ++f) {
+          int32_t bytes;
+          std::memcpy(&bytes, w + 4 * f, 4);
+          const __m256i all = _mm256_set1_epi32(bytes);
+          const __m256i w_even = _mm256_srai_epi16(_mm256_slli_epi16(all, 8), 8);
+          const __m256i w_odd = _mm256_srai_epi16(all, 8);
+          acc[f] = _mm256_add_epi32(acc[f], _mm256_madd_epi16(even, w_even));
+          acc[f] = _mm256_add_epi32(acc[f], _mm256_madd_epi16(odd, w_odd));
+        }
+      }
+    }
+    for (int f = 0; f < FILTERS; ++f)
+      _mm256_storeu_si256(reinterpret_cast<__m256i *>(sums + f * BLOCK + 8 * part),
+                          _mm256_slli_epi32(acc[f], block.final_shift));
+  }
+#else
+  for (int s = 0; s < block.segments; ++s) {
+    const Segment &segment = block.segment[s];
+    if (segment.shift)
+      for (int k = 0; k < FILTERS * BLOCK; ++k) sums[k] = int32_t(uint32_t(sums[k]) << segment.shift);
+    const uint8_t *x = rows[s];
+    for (int g = 0; g < segment.groups; ++g, x += 4 * BLOCK, weights += 4 * FILTERS)
+      for (int f = 0; f < FILTERS; ++f) {
+        const int8_t *w = weights + 4 * f;
+        int32_t *sum = sums + f * BLOCK;
+        for (int k = 0; k < BLOCK; ++k)
+          sum[k] += x[4 * k] * w[0] + x[4 * k + 1] * w[1] + x[4 * k + 2] * w[2] + x[4 * k + 3] * w[3];
+      }
+  }
+  for (int k = 0; k < FILTERS * BLOCK; ++k) sums[k] = int32_t(uint32_t(sums[k]) << block.final_shift);
+#endif
+}
+
+}  // namespace axynq

@@ -1,0 +1,71 @@
+// Sums of looked-up bytes: the part of a multiplier that has no short sum of separable terms.
+#pragma once
+
+#include "vectors.hpp"
+
+namespace axynq {
+
+// Adds to the sums of POSITIONS neighbouring output positions what the filter's taps look up.
+// Activations of the tap at position p are at `row + p * step`; sums of position p at
+// `sums + p * BLOCK`, in quad order.
+template <int POSITIONS>
+inline void look_up(const Convolution &c, const LookupFilter &filter,
+                    const uint8_t *const *tap_rows, int64_t step, int32_t *sums) {
+#if defined(AXYNQ_PATH_AVX512)
+  const __m512i low_byte = _mm512_set1_epi16(0x00FF);
+  __m512i bytes[POSITIONS], even[POSITIONS], odd[POSITIONS];
+  for (int p = 0; p < POSITIONS; ++p)
+    bytes[p] = even[p] = odd[p] = _mm512_setzero_si512();
+
+  const auto widen_bytes = [&] {
+    for (int p = 0; p < POSITIONS; ++p) {
+      even[p] = _mm512_add_epi16(even[p], _mm512_and_si512(bytes[p], low_byte));
+      odd[p] = _mm512_add_epi16(odd[p], _mm512_srli_epi16(bytes[p], 8));
+      bytes[p] = _mm512_setzero_si512();
+    }
+  };
+  const auto widen_words = [&] {
+    const __m512i zero = _mm512_setzero_si512();
+    for (int p = 0; p < POSITIONS; ++p) {
+      const __m512i low = _mm512_unpacklo_epi16(even[p], odd[p]);
+      const __m512i high = _mm512_unpackhi_epi16(even[p], odd[p]);
+      const __m512i z[4] = {_mm512_unpacklo_epi16(low, zero), _mm512_unpackhi_epi16(low, zero),
+                            _mm512_unpacklo_epi16(high, zero), _mm512_unpackhi_epi16(high, zero)};
+      for (int j = 0; j < 4; ++j) {
+        int32_t *place = sums + p * BLOCK + 16 * j;
+        _mm512_storeu_si512(place, _mm512_add_epi32(_mm512_loadu_si512(place),
+                                                    _mm512_slli_epi32(z[j], filter.shift)));
+      }
+      even[p] = odd[p] = zero;
+    }
+  };
+  for (int t = 0; t < filter.taps; ++t) {
+    const LookupTap &tap = filter.tap[t];
+    if (tap.flush) {
+      widen_bytes();
+      if (tap.flush == 2) widen_words();
+    }
+    const Table table(c.lookup_tables + 256 * tap.table);
+    const uint8_t *x = tap_rows[t];
+    for (int p = 0; p < POSITIONS; ++p)
+      bytes[p] = _mm512_add_epi8(bytes[p], table(_mm512_load_si512(x + p * step)));
+  }
+  widen_bytes();
+  widen_words();
+#else
+  int32_t totals[POSITIONS * BLOCK] = {};
+  for (int t = 0; t < filter.taps; ++t) {
+    const uint8_t *table = c.lookup_tables + 256 * filter.tap[t].table;
+    for (int p = 0; p < POSITIONS; ++p) {
+      const uint8_t *x = tap_rows[t] + p * step;
+      int32_t *total = totals + p * BLOCK;
+      for (int n = 0; n < BLOCK; ++n) total[n] += table[x[n]];
+    }
+  }
+  for (int p = 0; p < POSITIONS; ++p)
+    for (int k = 0; k < BLOCK; ++k)
+      sums[p * BLOCK + k] += totals[p * BLOCK + quad_image(k)] << filter.shift;
+#endif
+}
+
+}  // namespace axynq

@@ -1,0 +1,117 @@
+// Rows of activations as the multiplying loops want them.
+#pragma once
+
+#include <algorithm>
+#include <vector>
+
+#include "vectors.hpp"
+
+namespace axynq {
+
+inline const uint8_t *pixel(const int8_t *tensor, const Convolution &c, int channel, int row,
+                            int column) {
+  const int64_t place =
+      (int64_t(c.first_channel + channel) * c.input_rows + row) * c.input_columns + column;
+  return reinterpret_cast<const uint8_t *>(tensor) + place * BLOCK;
+}
+
+// The rows a kernel spans, kept while output rows need them.
+class Ring {
+ public:
+  Ring(int slots, int64_t row_bytes, uint8_t *memory)
+      : rows_(size_t(slots), -1), row_bytes_(row_bytes), memory_(memory) {}
+
+  uint8_t *slot(int row) { return memory_ + (row % int(rows_.size())) * row_bytes_; }
+
+  // Whether the row has to be filled in; it counts as filled from now on.
+  bool claim(int row) {
+    int &held = rows_[size_t(row) % rows_.size()];
+    if (held == row) return false;
+    held = row;
+    return true;
+  }
+
+ private:
+  std::vector<int> rows_;
+  int64_t row_bytes_;
+  uint8_t *memory_;
+};
+
+inline int spanned_rows(const Convolution &c) { return (c.kernel_rows - 1) * c.dilation_rows + 1; }
+
+// Columns of a row with all padding that any output position sees.
+inline int padded_columns(const Convolution &c) {
+  const int last = (c.output_columns - 1) * c.stride_columns +
+                   (c.kernel_columns - 1) * c.dilation_columns + 1;
+  return std::max(last, c.padding_left + c.input_columns);
+}
+
+inline int64_t plane_row_bytes(const Convolution &c) {
+  const int positions = c.flattened ? c.output_columns : padded_columns(c);
+  return int64_t(positions) * c.row_groups * 4 * BLOCK;
+}
+
+// One row of one plane: each activation's byte through the plane's table, four taps interleaved.
+// A row outside the map is all padding.
+inline void fill_plane_row(const Convolution &c, const int8_t *tensor, int plane, int row,
+                           uint8_t *to) {
+  const Table table(c.plane_tables + 256 * plane);
+  const bool inside = row >= 0 && row < c.input_rows;
+  alignas(64) uint8_t padding[BLOCK], mapped[4][BLOCK];
+  std::memset(padding, c.plane_tables[256 * plane + uint8_t(c.pad_value)], BLOCK);
+  const uint8_t *sources[4];
+  if (c.flattened) {
+    const int taps = c.kernel_columns * c.channels;
+    for (int x = 0; x < c.output_columns; ++x)
+      for (int group = 0; group < c.row_groups; ++group, to += 4 * BLOCK) {
+        for (int k = 0; k < 4; ++k) {
+          const int tap = std::min(4 * group + k, taps - 1);
+          const int column = x * c.stride_columns - c.padding_left +
+                             tap / c.channels * c.dilation_columns;
+          sources[k] = padding;
+          if (inside && column >= 0 && column < c.input_columns) {
+            map_bytes(table, pixel(tensor, c, tap % c.channels, row, column), mapped[k]);
+            sources[k] = mapped[k];
+          }
+        }
+        interleave(sources, to);
+      }
+    return;
+  }
+  const int columns = padded_columns(c);
+  for (int x = 0; x < columns; ++x) {
+    const int column = x - c.padding_left;
+    const bool here = inside && column >= 0 && column < c.input_columns;
+    for (int group = 0; group < c.row_groups; ++group, to += 4 * BLOCK) {
+      for (int k = 0; k < 4; ++k) {
+        const int channel = std::min(4 * group + k, c.channels - 1);
+        sources[k] = padding;
+        if (here) {
+          map_bytes(table, pixel(tensor, c, channel, row, column), mapped[k]);
+          sources[k] = mapped[k];
+        }
+      }
+      interleave(sources, to);
+    }
+  }
+}
+
+inline int64_t byte_row_bytes(const Convolution &c) {
+  return int64_t(padded_columns(c)) * c.channels * BLOCK;
+}
+
+// One row of plain bytes with its padding: [channel][column][images].
+inline void fill_byte_row(const Convolution &c, const int8_t *tensor, int row, uint8_t *to) {
+  const bool inside = row >= 0 && row < c.input_rows;
+  const int columns = padded_columns(c);
+  for (int channel = 0; channel < c.channels; ++channel)
+    for (int x = 0; x < columns; ++x, to += BLOCK) {
+      const int column = x - c.padding_left;
+      if (inside && column >= 0 && column < c.input_columns)
+        std::memcpy(to, pixel(tensor, c, channel, row, column), BLOCK);
+      else
+        std::memset(to, c.pad_value, BLOCK);
+    }
+}
+
+}  // namespace axynq

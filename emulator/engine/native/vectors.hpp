@@ -1,0 +1,137 @@
+// Sixty-four bytes or thirty-two-bit sums at a time, in the instructions of the path compiled for.
+//
+// Three paths: AVX-512 with VNNI and VBMI, AVX2, and plain C++ that any compiler vectorises as it
+// can. All compute the same integers.
+#pragma once
+
+#include <cstdint>
+#include <cstring>
+
+#include "abi.hpp"
+
+#if defined(AXYNQ_PATH_AVX512)
+#include <immintrin.h>
+#elif defined(AXYNQ_PATH_AVX2)
+#include <immintrin.h>
+#endif
+
+namespace axynq {
+
+// Sums of the 64 images. In memory their order is "quad order": the order in which interleaving
+// four bytes leaves them and packing restores. Element 16 j + 4 L + e belongs to image
+// 16 L + 4 j + e.
+constexpr int quad_image(int element) {
+  return 16 * (element / 4 % 4) + 4 * (element / 16) + element % 4;
+}
+
+// (v * m + 2^30) >> 31, then a division by 2^e that rounds halves away from zero: TFLite's
+// requantisation.
+inline int32_t rescale(int32_t value, int32_t multiplier, int32_t shift) {
+  const int64_t widened = shift > 0 ? int64_t(value) << shift : int64_t(value);
+  const int32_t high = int32_t((widened * multiplier + (int64_t(1) << 30)) >> 31);
+  const int exponent = shift > 0 ? 0 : -shift;
+  if (exponent == 0) return high;
+  const int64_t half = int64_t(1) << (exponent - 1);
+  return int32_t((int64_t(high) + half - (high < 0 ? 1 : 0)) >> exponent);
+}
+
+inline int32_t clamped(int32_t value, int32_t low, int32_t high) {
+  return value < low ? low : value > high ? high : value;
+}
+
+#if defined(AXYNQ_PATH_AVX512)
+
+// A table of 256 bytes held in registers.
+struct Table {
+  __m512i part[4];
+  explicit Table(const uint8_t *bytes) {
+    for (int k = 0; k < 4; ++k) part[k] = _mm512_loadu_si512(bytes + 64 * k);
+  }
+  __m512i operator()(__m512i index) const {
+    const __m512i low = _mm512_permutex2var_epi8(part[0], index, part[1]);
+    const __m512i high = _mm512_permutex2var_epi8(part[2], index, part[3]);
+    return _mm512_mask_mov_epi8(low, _mm512_movepi8_mask(index), high);
+  }
+};
+
+inline void map_bytes(const Table &table, const uint8_t *from, uint8_t *to) {
+  _mm512_storeu_si512(to, table(_mm512_loadu_si512(from)));
+}
+
+// Four vectors of 64 bytes to 64 groups of four bytes, in quad order.
+inline void interleave(const uint8_t *const from[4], uint8_t *to) {
+  const __m512i a = _mm512_loadu_si512(from[0]), b = _mm512_loadu_si512(from[1]);
+  const __m512i c = _mm512_loadu_si512(from[2]), d = _mm512_loadu_si512(from[3]);
+  const __m512i ab_low = _mm512_unpacklo_epi8(a, b), ab_high = _mm512_unpackhi_epi8(a, b);
+  const __m512i cd_low = _mm512_unpacklo_epi8(c, d), cd_high = _mm512_unpackhi_epi8(c, d);
+  _mm512_storeu_si512(to, _mm512_unpacklo_epi16(ab_low, cd_low));
+  _mm512_storeu_si512(to + 64, _mm512_unpackhi_epi16(ab_low, cd_low));
+  _mm512_storeu_si512(to + 128, _mm512_unpacklo_epi16(ab_high, cd_high));
+  _mm512_storeu_si512(to + 192, _mm512_unpackhi_epi16(ab_high, cd_high));
+}
+
+// (v * m + 2^30) >> 31, then rounded division by 2^e, for sixteen sums.
+inline __m512i rescale16(__m512i v, __m512i multiplier, __m512i half, __m512i exponent) {
+  const __m512i nudge = _mm512_set1_epi64(int64_t(1) << 30);
+  const __m512i even = _mm512_add_epi64(_mm512_mul_epi32(v, multiplier), nudge);
+  const __m512i odd =
+      _mm512_add_epi64(_mm512_mul_epi32(_mm512_srli_epi64(v, 32), multiplier), nudge);
+  const __m512i high =
+      _mm512_mask_mov_epi32(_mm512_srli_epi64(even, 31), 0xAAAA, _mm512_slli_epi64(odd, 1));
+  const __m512i nudged = _mm512_add_epi32(high, _mm512_srai_epi32(high, 31));
+  // With an exponent of zero nothing is to be rounded.
+  return _mm512_mask_srav_epi32(high, _mm512_test_epi32_mask(exponent, exponent),
+                                _mm512_add_epi32(nudged, half), exponent);
+}
+
+// 64 sums in quad order to 64 bytes in order.
+inline __m512i pack(__m512i z0, __m512i z1, __m512i z2, __m512i z3) {
+  return _mm512_packs_epi16(_mm512_packs_epi32(z0, z1), _mm512_packs_epi32(z2, z3));
+}
+
+#endif
+
+#if !defined(AXYNQ_PATH_AVX512)
+
+struct Table {
+  const uint8_t *bytes;
+  explicit Table(const uint8_t *table) : bytes(table) {}
+};
+
+inline void map_bytes(const Table &table, const uint8_t *from, uint8_t *to) {
+  for (int n = 0; n < BLOCK; ++n) to[n] = table.bytes[from[n]];
+}
+
+inline void interleave(const uint8_t *const from[4], uint8_t *to) {
+  for (int k = 0; k < BLOCK; ++k) {
+    const int n = quad_image(k);
+    for (int j = 0; j < 4; ++j) to[4 * k + j] = from[j][n];
+  }
+}
+
+#endif
+
+// 64 sums in quad order, requantised to 64 bytes in order.
+inline void requantise(const int32_t *sums, int32_t multiplier, int32_t shift, int32_t zero_point,
+                       int32_t low, int32_t high, int8_t *to) {
+#if defined(AXYNQ_PATH_AVX512)
+  if (shift <= 0) {
+    const __m512i m = _mm512_set1_epi32(multiplier), e = _mm512_set1_epi32(-shift);
+    const __m512i half = _mm512_set1_epi32(shift < 0 ? int32_t(1u << (-shift - 1)) : 0);
+    const __m512i zero = _mm512_set1_epi32(zero_point);
+    __m512i z[4];
+    for (int j = 0; j < 4; ++j)
+      z[j] = _mm512_add_epi32(rescale16(_mm512_loadu_si512(sums + 16 * j), m, half, e), zero);
+    const __m512i bytes = pack(z[0], z[1], z[2], z[3]);
+    const __m512i bounded = _mm512_min_epi8(_mm512_max_epi8(bytes, _mm512_set1_epi8(int8_t(low))),
+                                            _mm512_set1_epi8(int8_t(high)));
+    _mm512_storeu_si512(to, bounded);
+    return;
+  }
+#endif
+  for (int k = 0; k < BLOCK; ++k)
+    to[quad_image(k)] =
+        int8_t(clamped(rescale(sums[k], multiplier, shift) + zero_point, low, high));
+}
+
+}  // namespace axynq

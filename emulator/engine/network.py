@@ -1,0 +1,268 @@
+"""A network under a plan, on the native kernel."""
+
+from __future__ import annotations
+
+from typing import Any, Mapping
+
+import numpy as np
+import numpy.typing as npt
+
+from axynq.emulator import reference
+from axynq.emulator.engine.abi import (
+    ADD_KIND,
+    AVERAGE_POOL_KIND,
+    BLOCK,
+    CONVOLUTION_KIND,
+    MAX_POOL_KIND,
+    MEAN_KIND,
+    NETWORK,
+    OPERATOR,
+    PAD_KIND,
+    RESHAPE_KIND,
+    TENSOR,
+    Memory,
+)
+from axynq.emulator.engine.kernel import Kernel
+from axynq.emulator.engine.packing import pack_layer, three
+from axynq.emulator.engine.recipe import layer_recipe
+from axynq.emulator.model import graph
+from axynq.emulator.model.graph import INT8_MAX, INT8_MIN, activation_bounds
+from axynq.emulator.model.lifetimes import Lifetime, first_fit
+from axynq.emulator.model.quantisation import FixedPoint, add_factors, mean_factor
+from axynq.emulator.plan import LayerCodes
+
+
+class UnsupportedNetworkError(Exception):
+    """The native kernel cannot run this network; the portable engine can."""
+
+
+class NativeNetwork:
+    """Runs a network in blocks of 64 images, a thread a block.
+
+    Raises:
+        UnsupportedNetworkError: a softmax is followed by something else.
+    """
+
+    def __init__(
+        self, model: graph.Model, codes: Mapping[str, LayerCodes], kernel: Kernel, threads: int
+    ) -> None:
+        self.model = model
+        self.kernel = kernel
+        self.threads = threads
+        self._codes = dict(codes)
+        # Softmax is a handful of values an image: numpy does it.
+        self._tail = [op for op in model.operators if isinstance(op, graph.Softmax)]
+        first = len(model.operators) - len(self._tail)
+        if any(not isinstance(op, graph.Softmax) for op in model.operators[first:]):
+            raise UnsupportedNetworkError("a softmax is not at the end of the network")
+        self._operators = model.operators[:first]
+        self._memory = Memory()
+        self._layers = {
+            op.name: self._pack(op, self._codes[op.name])
+            for op in self._operators
+            if isinstance(op, graph.WeightedLayer)
+        }
+        self._exact: dict[str, npt.NDArray[Any]] | None = None
+
+    def run(self, x: graph.Int8Array) -> graph.Int8Array:
+        """The network's output [images, *shape]."""
+        return self._finish(self._run(x, {}, {}))
+
+    def tensors(self, x: graph.Int8Array) -> dict[int, graph.Int8Array]:
+        """Every tensor by its index, [images, *shape]."""
+        captures = {
+            index: np.empty((*self._planar(index), len(x)), np.int8)
+            for index in {self.model.input_index, *(op.output for op in self._operators)}
+        }
+        self._run(x, captures, {})
+        values = {index: self._in_order(index, array) for index, array in captures.items()}
+        for op in self._tail:
+            values[op.output] = _softmax(self.model, op, values[op.inputs[0]])
+        return values
+
+    def accumulators(
+        self, x: graph.Int8Array
+    ) -> dict[str, tuple[graph.Int32Array, graph.Int32Array]]:
+        """Approximate and exact accumulators by layer, int32 [images, rows, columns, filters]: both
+        of the layer's input in the approximate network.
+
+        They are views of arrays in which the images of a neuron are contiguous.
+        """
+        sums = {
+            op.name: (
+                np.empty((*self._planar(op.output), len(x)), np.int32),
+                np.empty((*self._planar(op.output), len(x)), np.int32),
+            )
+            for op in self._operators
+            if isinstance(op, graph.WeightedLayer)
+        }
+        self._run(x, {}, sums)
+        return {
+            name: (approximate.transpose(3, 1, 2, 0), exact.transpose(3, 1, 2, 0))
+            for name, (approximate, exact) in sums.items()
+        }
+
+    # --- packing ---------------------------------------------------------------------------------
+
+    def _pack(self, layer: graph.WeightedLayer, codes: LayerCodes) -> npt.NDArray[Any]:
+        zero_point = self.model.tensors[layer.inputs[0]].zero_point
+        recipe = layer_recipe(layer, zero_point, codes, self.kernel.variant.costs)
+        return pack_layer(self.model, layer, recipe, self._memory)
+
+    def _exact_layers(self) -> dict[str, npt.NDArray[Any]]:
+        if self._exact is None:
+            from axynq.emulator.plan import Plan
+
+            exact = Plan.uniform("exact").expand(self.model)
+            self._exact = {
+                op.name: self._pack(op, exact[op.name])
+                for op in self._operators
+                if isinstance(op, graph.WeightedLayer)
+            }
+        return self._exact
+
+    def _planar(self, index: int) -> tuple[int, int, int]:
+        rows, columns, channels = three(self.model.tensors[index].shape)
+        return channels, rows, columns
+
+    def _in_order(self, index: int, planar: graph.Int8Array) -> graph.Int8Array:
+        """[channels, rows, columns, images] as [images, *shape]."""
+        ordered = np.ascontiguousarray(planar.transpose(3, 1, 2, 0))
+        return ordered.reshape(len(ordered), *self.model.tensors[index].shape)
+
+    def _finish(self, y: graph.Int8Array) -> graph.Int8Array:
+        for op in self._tail:
+            y = _softmax(self.model, op, y)
+        return y
+
+    # --- running ---------------------------------------------------------------------------------
+
+    def _run(
+        self,
+        x: graph.Int8Array,
+        captures: dict[int, graph.Int8Array],
+        sums: dict[str, tuple[graph.Int32Array, graph.Int32Array]],
+    ) -> graph.Int8Array:
+        x = np.ascontiguousarray(x)
+        target = self._tail[0].inputs[0] if self._tail else self.model.output_index
+        y = np.empty((len(x), *self.model.tensors[target].shape), np.int8)
+        if len(x) == 0:
+            return y
+        memory = Memory()
+        network = self._network(memory, target, captures, sums)
+        failed = self.kernel.library.axynq_run_network(
+            network.ctypes.data, x.ctypes.data, len(x), y.ctypes.data, self.threads
+        )
+        if failed:
+            raise MemoryError(f"{self.threads} threads do not have enough memory for the network")
+        return y
+
+    def _network(
+        self,
+        memory: Memory,
+        target: int,
+        captures: dict[int, graph.Int8Array],
+        sums: dict[str, tuple[graph.Int32Array, graph.Int32Array]],
+    ) -> npt.NDArray[Any]:
+        tensors, arena_bytes = self._tensors(target)
+        operators = np.zeros(len(self._operators), OPERATOR)
+        scratch = 64
+        for record, op in zip(operators, self._operators):
+            self._describe(record, op)
+            if isinstance(op, graph.WeightedLayer):
+                convolutions = [self._layers[op.name]]
+                record["convolutions"] = len(convolutions[0])
+                record["convolution"] = memory.pointer(convolutions[0])
+                if op.name in sums:
+                    approximate, exact = sums[op.name]
+                    convolutions.append(self._exact_layers()[op.name])
+                    record["exact"] = memory.pointer(convolutions[1])
+                    record["accumulators"] = approximate.ctypes.data
+                    record["exact_accumulators"] = exact.ctypes.data
+                for one in (one for many in convolutions for one in many.reshape(-1, 1)):
+                    scratch = max(scratch, self.kernel.library.axynq_scratch_bytes(one.ctypes.data))
+        capture = np.zeros(len(tensors), np.uint64)
+        for index, array in captures.items():
+            capture[index] = array.ctypes.data
+        network = np.zeros(1, NETWORK)
+        for name, value in {
+            "tensors": len(tensors),
+            "operators": len(operators),
+            "input": self.model.input_index,
+            "output": target,
+            "arena_bytes": arena_bytes,
+            "scratch_bytes": scratch,
+            "tensor": memory.pointer(tensors),
+            "op": memory.pointer(operators),
+            "capture": memory.pointer(capture),
+        }.items():
+            network[name] = value
+        return network
+
+    def _tensors(self, target: int) -> tuple[npt.NDArray[Any], int]:
+        """Shapes of all tensors, and their places in a thread's arena."""
+        tensors = np.zeros(len(self.model.tensors), TENSOR)
+        for record, tensor in zip(tensors, self.model.tensors):
+            record["rows"], record["columns"], record["channels"] = three(tensor.shape)
+        born = {self.model.input_index: -1}
+        dies = {self.model.input_index: -1, target: len(self._operators)}
+        for time, op in enumerate(self._operators):
+            born.setdefault(op.output, time)
+            for index in (*op.inputs, op.output):
+                dies[index] = max(dies.get(index, time), time)
+        sizes = {i: int(np.prod(self.model.tensors[i].shape)) * BLOCK for i in born}
+        offsets, total = first_fit({i: Lifetime(born[i], dies[i], sizes[i]) for i in born})
+        for index, offset in offsets.items():
+            tensors[index]["offset"] = offset
+        return tensors, total
+
+    def _describe(self, record: Any, op: graph.Operator) -> None:
+        tensors = self.model.tensors
+        source, target = tensors[op.inputs[0]], tensors[op.output]
+        low, high = INT8_MIN, INT8_MAX
+        factors: list[FixedPoint] = [FixedPoint(0, 0)] * 3
+        window, stride, padding = (1, 1), (1, 1), graph.Padding()
+        second = op.inputs[0]
+        if isinstance(op, graph.WeightedLayer):
+            kind = CONVOLUTION_KIND
+        elif isinstance(op, graph.Add):
+            kind, second = ADD_KIND, op.inputs[1]
+            low, high = activation_bounds(op.activation, target)
+            factors = list(add_factors(self.model, op))
+        elif isinstance(op, graph.Pool):
+            kind = MAX_POOL_KIND if op.kind == "max" else AVERAGE_POOL_KIND
+            window, stride, padding = op.window, op.stride, op.padding
+            low, high = activation_bounds(op.activation, target)
+        elif isinstance(op, graph.Mean):
+            kind, window = MEAN_KIND, (source.shape[0], source.shape[1])
+            factors[2] = mean_factor(self.model, op)
+        elif isinstance(op, graph.Pad):
+            kind, padding = PAD_KIND, op.padding
+        else:
+            assert isinstance(op, graph.Reshape)
+            kind = RESHAPE_KIND
+        values: dict[str, Any] = {
+            "kind": kind,
+            "input": op.inputs[0],
+            "second": second,
+            "output": op.output,
+            "window_rows": window[0],
+            "window_columns": window[1],
+            "stride_rows": stride[0],
+            "stride_columns": stride[1],
+            "padding_top": padding.top,
+            "padding_left": padding.left,
+            "clamp_low": low,
+            "clamp_high": high,
+            "input_zero_point": source.zero_point,
+            "second_zero_point": tensors[second].zero_point,
+            "output_zero_point": target.zero_point,
+            "multiplier": [f.multiplier for f in factors],
+            "shift": [f.shift for f in factors],
+        }
+        for name, value in values.items():
+            record[name] = value
+
+
+def _softmax(model: graph.Model, op: graph.Softmax, x: graph.Int8Array) -> graph.Int8Array:
+    return reference.softmax(model.tensors[op.inputs[0]].scale, op.beta, x)

@@ -1,0 +1,236 @@
+"""How a layer is computed with byte arithmetic: planes of activations times byte weights, and, where
+a multiplier has no short sum of terms, looked-up bytes.
+
+Every product table is reproduced exactly: ``terms + look-ups = table`` is checked for each
+multiplier when its recipe is made.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+import numpy.typing as npt
+
+from axynq.emulator.engine.terms import terms_of
+from axynq.emulator.model import graph
+from axynq.emulator.multipliers import ACTIVATION_MIN, WEIGHT_MIN, Multiplier
+from axynq.emulator.plan import LayerCodes
+
+Int64Array = npt.NDArray[np.int64]
+ByteArray = npt.NDArray[np.uint8]
+
+RAW_BYTES = np.arange(256).astype(np.uint8).view(np.int8).astype(np.int64)
+"""The int8 activation of each byte: tables are indexed by the byte."""
+
+
+@dataclass(frozen=True)
+class Costs:
+    """Time of 64 products, in any unit, by which a multiplier's recipe is chosen."""
+
+    term: float
+    """Of one term."""
+    lookup: float
+    """Of one looked-up byte."""
+
+
+@dataclass(frozen=True, eq=False)
+class ByteTerm:
+    """``2**exponent * (table[byte] + offset) * weight[w + 128]``."""
+
+    table: ByteArray
+    """[256] by the activation's byte."""
+    offset: int
+    weight: npt.NDArray[np.int8]
+    """[256]."""
+    exponent: int
+
+
+@dataclass(frozen=True, eq=False)
+class ByteLookup:
+    """``2**exponent * tables[w + 128, byte]``, for one byte of what the terms leave."""
+
+    tables: ByteArray
+    """[256, 256]: weight, activation's byte."""
+    exponent: int
+
+
+@dataclass(frozen=True, eq=False)
+class Recipe:
+    """A multiplier for activations with one zero point: terms, look-ups, and a constant per weight."""
+
+    terms: tuple[ByteTerm, ...]
+    lookups: tuple[ByteLookup, ...]
+    constant: Int64Array
+    """[256] by ``w + 128``."""
+
+    def products(self) -> Int64Array:
+        """The product table [byte, w + 128] that the recipe computes."""
+        total = np.broadcast_to(self.constant, (256, 256)).copy()
+        for term in self.terms:
+            f = term.table.astype(np.int64) + term.offset
+            total += np.outer(f, term.weight.astype(np.int64)) << term.exponent
+        for lookup in self.lookups:
+            total += lookup.tables.astype(np.int64).T << lookup.exponent
+        return total
+
+
+@lru_cache(maxsize=512)
+def recipe_of(multiplier: Multiplier, zero_point: int, used: bytes, costs: Costs) -> Recipe:
+    """The cheapest recipe for weights that occur ``used`` times (int64 [256] as bytes).
+
+    Weights that do not occur may get wrong products.
+    """
+    counts = np.frombuffer(used, np.int64)
+    table = multiplier.table[RAW_BYTES - zero_point - ACTIVATION_MIN].astype(np.int64)
+    present = counts > 0
+    recipes = [
+        _by_terms(multiplier, zero_point, present),
+        _by_lookup(table, zero_point, present),
+    ]
+    best = min(recipes, key=lambda recipe: _cost(recipe, counts, costs))
+    if not np.array_equal(best.products()[:, present], table[:, present]):
+        raise AssertionError(f"the recipe of {multiplier.spec} does not reproduce its table")
+    return best
+
+
+def _cost(recipe: Recipe, counts: Int64Array, costs: Costs) -> float:
+    total = costs.term * len(recipe.terms)
+    for lookup in recipe.lookups:
+        total += costs.lookup * float(counts[lookup.tables.any(axis=1)].sum() / counts.sum())
+    return total
+
+
+def _by_terms(multiplier: Multiplier, zero_point: int, present: npt.NDArray[np.bool_]) -> Recipe:
+    """The multiplier's separable terms, in bytes."""
+    factors = terms_of(multiplier)
+    rows = RAW_BYTES - zero_point - ACTIVATION_MIN
+    terms: list[ByteTerm] = []
+    constant = np.zeros(256, np.int64)
+    for f, g in zip(factors.activation[:, rows], factors.weight * present):
+        if f.any() and g.any():
+            terms += byte_terms(f, g)
+    return Recipe(tuple(terms), (), constant)
+
+
+def _by_lookup(table: Int64Array, zero_point: int, present: npt.NDArray[np.bool_]) -> Recipe:
+    """The exact product as one term, and the error looked up."""
+    w = np.arange(WEIGHT_MIN, -WEIGHT_MIN) * present
+    exact = byte_terms(RAW_BYTES - zero_point, w) if w.any() else []
+    error = (table - np.outer(RAW_BYTES - zero_point, w)) * present
+    constant = error.min(axis=0)
+    rest = (error - constant).T.copy()  # [w, byte], not negative
+    lookups: list[ByteLookup] = []
+    exponent = _trailing_zeros(rest)
+    rest >>= exponent
+    while rest.any():
+        lookups.append(ByteLookup((rest & 255).astype(np.uint8), exponent))
+        rest >>= 8
+        exponent += 8
+    return Recipe(tuple(exact), tuple(lookups), constant)
+
+
+def byte_terms(f: Int64Array, g: Int64Array) -> list[ByteTerm]:
+    """``f(byte) * g(w)`` as terms whose tables fit unsigned and whose weights fit signed bytes."""
+    shift_f, shift_g = _trailing_zeros(f), _trailing_zeros(g)
+    f, g = f >> shift_f, g >> shift_g
+    exponent = shift_f + shift_g
+    low = ((g + 128) & 255) - 128
+    high = (g - low) >> 8
+    if high.any():
+        shifted = high << (exponent + 8)
+        parts = byte_terms(f, shifted)
+        return parts + (byte_terms(f, low << exponent) if low.any() else [])
+    offset = int(f.min())
+    bytes_ = f - offset
+    if bytes_.max() <= 255:
+        return [ByteTerm(bytes_.astype(np.uint8), offset, g.astype(np.int8), exponent)]
+    # The offset goes with the low byte.
+    upper = ByteTerm((bytes_ >> 8).astype(np.uint8), 0, g.astype(np.int8), exponent + 8)
+    lower = ByteTerm((bytes_ & 255).astype(np.uint8), offset, g.astype(np.int8), exponent)
+    return [upper, lower]
+
+
+def _trailing_zeros(values: Int64Array) -> int:
+    """Largest e such that 2**e divides every value."""
+    divisor = int(np.gcd.reduce(np.abs(values), axis=None))
+    return (divisor & -divisor).bit_length() - 1 if divisor else 0
+
+
+# --- layers --------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, eq=False)
+class Plane:
+    """A table that activations go through, and the weights its bytes are multiplied by."""
+
+    table: ByteArray
+    """[256] by the activation's byte."""
+    weights: npt.NDArray[np.int8]
+    """[filters, rows, columns, channels]."""
+    exponent: int
+
+
+@dataclass(frozen=True, eq=False)
+class LookupPlane:
+    """Bytes looked up per weight."""
+
+    tables: ByteArray
+    """[tables, 256] by the activation's byte; table 0 is all zeros."""
+    index: npt.NDArray[np.int32]
+    """[filters, rows, columns, channels]: the table of each weight, 0 for none."""
+    exponent: int
+
+
+@dataclass(frozen=True, eq=False)
+class LayerRecipe:
+    """A layer under a plan."""
+
+    planes: tuple[Plane, ...]
+    """In order of falling exponent."""
+    lookups: tuple[LookupPlane, ...]
+    bias: npt.NDArray[np.int32]
+    """The layer's biases with all constants added."""
+
+
+def layer_recipe(
+    layer: graph.WeightedLayer, zero_point: int, codes: LayerCodes, costs: Costs
+) -> LayerRecipe:
+    """How the accumulators of ``layer`` are computed."""
+    kernel = layer.kernel.astype(np.int64) - WEIGHT_MIN
+    bias = layer.bias.astype(np.int64)
+    gathered: dict[tuple[bytes, int, int], npt.NDArray[np.int64]] = {}
+    lookups: list[LookupPlane] = []
+    for k, multiplier in enumerate(codes.multipliers, start=1):
+        mine = codes.codes == k
+        counts = np.bincount(kernel[mine], minlength=256).astype(np.int64)
+        recipe = recipe_of(multiplier, zero_point, counts.tobytes(), costs)
+        bias = bias + np.where(mine, recipe.constant[kernel], 0).sum(axis=(1, 2, 3))
+        keys: list[tuple[bytes, int, int]] = []
+        for term in recipe.terms:
+            weights = np.where(mine, term.weight.astype(np.int64)[kernel], 0)
+            bias = bias + (weights.sum(axis=(1, 2, 3)) * term.offset << term.exponent)
+            # Multipliers share planes; two equal planes of one multiplier would not fit one.
+            key = (term.table.tobytes(), term.exponent, 0)
+            while key in keys:
+                key = (key[0], key[1], key[2] + 1)
+            keys.append(key)
+            gathered[key] = gathered.get(key, np.int64(0)) + weights
+        for lookup in recipe.lookups:
+            values = np.flatnonzero(lookup.tables.any(axis=1) & (counts > 0))
+            number = np.zeros(256, np.int32)
+            number[values] = np.arange(1, len(values) + 1)
+            tables = np.concatenate([np.zeros((1, 256), np.uint8), lookup.tables[values]])
+            index = np.where(mine, number[kernel], 0).astype(np.int32)
+            if index.any():
+                lookups.append(LookupPlane(tables, index, lookup.exponent))
+    planes = [
+        Plane(np.frombuffer(table, np.uint8), weights.astype(np.int8), exponent)
+        for (table, exponent, _), weights in gathered.items()
+        if weights.any()
+    ]
+    planes.sort(key=lambda plane: -plane.exponent)
+    # Sums are modulo 2**32, as the accumulators are.
+    wrapped = ((bias + 2**31) % 2**32 - 2**31).astype(np.int32)
+    return LayerRecipe(tuple(planes), tuple(lookups), wrapped)
