@@ -5,16 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import NamedTuple
 
-import numpy as np
 import numpy.typing as npt
 
-from axynq.emulator import reference
-from axynq.emulator.engine.portable import PortableLayer
+from axynq.emulator.engine.choice import choose_engine, make_engine, thread_count
 from axynq.emulator.model import graph
 from axynq.emulator.plan import Plan
-
-CHUNK_BYTES = 64 << 20
-"""Working memory that decides how many images are computed at once."""
 
 
 class Accumulators(NamedTuple):
@@ -29,11 +24,25 @@ class Emulator:
 
     >>> Emulator(model, Plan.parse(model, "llam=roup:1,4")).run(images)
 
+    Args:
+        model: an int8 network.
+        plan: a plan, or a shorthand.
+        engine: ``auto`` (the environment variable AXYNQ_ENGINE, else the fastest there is),
+            ``avx512``, ``avx2``, ``generic`` or ``portable``. All give the same results.
+        threads: default: the environment variable AXYNQ_THREADS, else all cores.
+
     Raises:
         PlanError: the plan does not fit the model.
+        ToolError: an engine was asked for by name that cannot be had.
     """
 
-    def __init__(self, model: graph.Model, plan: Plan | str | None = None) -> None:
+    def __init__(
+        self,
+        model: graph.Model,
+        plan: Plan | str | None = None,
+        engine: str = "auto",
+        threads: int | None = None,
+    ) -> None:
         if plan is None:
             plan = Plan.uniform("exact")
         elif isinstance(plan, str):
@@ -41,59 +50,40 @@ class Emulator:
         self.model = model
         self.plan = plan
         self.codes = plan.expand(model)
-        self._layers = {
-            layer.name: PortableLayer(model, layer, self.codes[layer.name])
-            for layer in model.layers
-        }
+        self.threads = thread_count(threads)
+        choice = choose_engine(engine)
+        self.engine = choice.name
+        self._network = make_engine(model, self.codes, choice, self.threads)
 
     def run(self, x: npt.ArrayLike) -> graph.Int8Array:
         """The network's int8 output, [images, ...], softmax included.
 
         ``x`` is a batch [images, *model.input.shape] of int8 in the model's input quantisation, or
-        of floats, which are quantised first.
+        of floats, which are quantised first. Memory beyond input and output does not grow with it.
 
         Raises:
             DataError: ``x`` has another shape or type.
         """
-        batch = self.model.input.batch(x)
-        outputs = [self.tensors(chunk)[self.model.output_index] for chunk in self._chunks(batch)]
-        if not outputs:
-            return np.zeros((0, *self.model.output.shape), np.int8)
-        return np.concatenate(outputs)
+        return self._network.run(self.model.input.batch(x))
 
     def tensors(self, x: npt.ArrayLike) -> dict[int, graph.Int8Array]:
         """Every tensor of the network by its index, for a batch as in :meth:`run`."""
-        values = {self.model.input_index: self.model.input.batch(x)}
-        for op in self.model.operators:
-            inputs = [values[i] for i in op.inputs]
-            if isinstance(op, graph.WeightedLayer):
-                accumulated = self._layers[op.name].accumulate(inputs[0])
-                values[op.output] = reference.requantise(
-                    self.model, op, accumulated.astype(np.int64)
-                )
-            else:
-                values[op.output] = reference.evaluate(
-                    self.model, op, inputs, reference.exact_products
-                )
-        return values
+        return self._network.tensors(self.model.input.batch(x))
 
     def accumulators(self, x: npt.ArrayLike) -> dict[str, Accumulators]:
-        """Accumulators of every weighted layer by name, approximate and exact.
+        """Accumulators of every weighted layer by name, approximate and exact, in one pass.
 
         Both are computed from the same input of the layer, the one the approximate network has
-        there, so their difference is the error that the layer itself introduces.
+        there, so their difference is the error that the layer itself introduces. The arrays may be
+        views in which the images of a neuron are contiguous.
         """
-        values = self.tensors(x)
-        result = {}
-        for layer in self.model.layers:
-            inputs = values[layer.inputs[0]]
-            codes = Plan.uniform("exact").expand(self.model)[layer.name]
-            exact = PortableLayer(self.model, layer, codes).accumulate(inputs)
-            result[layer.name] = Accumulators(self._layers[layer.name].accumulate(inputs), exact)
-        return result
+        sums = self._network.accumulators(self.model.input.batch(x))
+        return {name: Accumulators(*pair) for name, pair in sums.items()}
 
-    def _chunks(self, batch: graph.Int8Array) -> Iterator[graph.Int8Array]:
-        largest = max(int(np.prod(t.shape)) for t in self.model.tensors)
-        size = max(1, CHUNK_BYTES // (16 * largest))
-        for start in range(0, len(batch), size):
-            yield batch[start : start + size]
+    def accumulator_batches(
+        self, x: npt.ArrayLike, images: int = 256
+    ) -> Iterator[dict[str, Accumulators]]:
+        """As :meth:`accumulators`, for so many images at a time, in bounded memory."""
+        batch = self.model.input.batch(x)
+        for start in range(0, len(batch), images):
+            yield self.accumulators(batch[start : start + images])

@@ -27,7 +27,7 @@ class Memory:
         return int(array.ctypes.data)
 
 
-def _structure(*fields: tuple[str, Any]) -> np.dtype[Any]:
+def _structure(*fields: tuple[Any, ...]) -> np.dtype[Any]:
     return np.dtype(list(fields), align=True)
 
 

@@ -95,9 +95,7 @@ def _geometry(
     if isinstance(layer, graph.FullyConnected):
         # As large as its input.
         rows, columns, channels = source
-        one = Geometry(
-            source, target, 0, channels, (rows, columns), (1, 1), (1, 1), Padding()
-        )
+        one = Geometry(source, target, 0, channels, (rows, columns), (1, 1), (1, 1), Padding())
         return [one], [every]
     assert isinstance(layer, (graph.Convolution, graph.DepthwiseConvolution))
     kernel = (layer.kernel.shape[1], layer.kernel.shape[2])
@@ -272,7 +270,7 @@ def _lookup_filters(
 
 
 def flushes(ranges: npt.NDArray[np.int64]) -> npt.NDArray[np.int32]:
-    """Before which taps byte sums (1), and word sums too (2), are widened so that none overflows."""
+    """Before which taps byte sums (1), and word sums too (2), are widened, lest they overflow."""
     result = np.zeros(len(ranges), np.int32)
     in_bytes = in_words = 0
     for t, value in enumerate(ranges.tolist()):

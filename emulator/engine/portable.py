@@ -1,4 +1,4 @@
-"""Accumulators of a layer in numpy alone: each term of each multiplier is a matrix product.
+"""A network in numpy alone: each term of each multiplier is a matrix product.
 
 Correct everywhere numpy runs. The arithmetic is floating point but exact, because no partial sum
 can leave the integers that the type represents.
@@ -6,18 +6,75 @@ can leave the integers that the type represents.
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from axynq.emulator import reference
 from axynq.emulator.engine.terms import terms_of
 from axynq.emulator.model import graph
 from axynq.emulator.multipliers import ACTIVATION_MIN, WEIGHT_MIN
-from axynq.emulator.plan import LayerCodes
+from axynq.emulator.plan import LayerCodes, Plan
+
+CHUNK_BYTES = 64 << 20
+"""Working memory that decides how many images are computed at once."""
 
 FloatArray = npt.NDArray[np.floating[Any]]
+
+
+class PortableNetwork:
+    """Runs a network layer by layer."""
+
+    def __init__(self, model: graph.Model, codes: Mapping[str, LayerCodes]) -> None:
+        self.model = model
+        self.layers = {
+            layer.name: PortableLayer(model, layer, codes[layer.name]) for layer in model.layers
+        }
+
+    def run(self, x: graph.Int8Array) -> graph.Int8Array:
+        """The network's output [images, *shape]."""
+        outputs = [self.tensors(chunk)[self.model.output_index] for chunk in self._chunks(x)]
+        return np.concatenate([np.zeros((0, *self.model.output.shape), np.int8), *outputs])
+
+    def tensors(self, x: graph.Int8Array) -> dict[int, graph.Int8Array]:
+        """Every tensor by its index, [images, *shape]."""
+        values = {self.model.input_index: x}
+        for op in self.model.operators:
+            inputs = [values[i] for i in op.inputs]
+            if isinstance(op, graph.WeightedLayer):
+                accumulated = self.layers[op.name].accumulate(inputs[0]).astype(np.int64)
+                values[op.output] = reference.requantise(self.model, op, accumulated)
+            else:
+                values[op.output] = reference.evaluate(
+                    self.model, op, inputs, reference.exact_products
+                )
+        return values
+
+    def accumulators(
+        self, x: graph.Int8Array
+    ) -> dict[str, tuple[graph.Int32Array, graph.Int32Array]]:
+        """Approximate and exact accumulators by layer, int32 [images, rows, columns, filters]: both
+        of the layer's input in the approximate network."""
+        values = self.tensors(x)
+        exact = Plan.uniform("exact").expand(self.model)
+        sums = {}
+        for layer in self.model.layers:
+            source = values[layer.inputs[0]]
+            exactly = PortableLayer(self.model, layer, exact[layer.name])
+            sums[layer.name] = (
+                self.layers[layer.name].accumulate(source),
+                exactly.accumulate(source),
+            )
+        return sums
+
+    def _chunks(self, x: graph.Int8Array) -> Iterator[graph.Int8Array]:
+        largest = max(int(np.prod(t.shape)) for t in self.model.tensors)
+        size = max(1, CHUNK_BYTES // (16 * largest))
+        for start in range(0, len(x), size):
+            yield x[start : start + size]
 
 
 @dataclass(frozen=True)

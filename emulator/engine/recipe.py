@@ -1,5 +1,5 @@
-"""How a layer is computed with byte arithmetic: planes of activations times byte weights, and, where
-a multiplier has no short sum of terms, looked-up bytes.
+"""How a layer is computed with byte arithmetic: planes of activations times byte weights, and,
+where a multiplier has no short sum of terms, looked-up bytes.
 
 Every product table is reproduced exactly: ``terms + look-ups = table`` is checked for each
 multiplier when its recipe is made.
@@ -58,7 +58,7 @@ class ByteLookup:
 
 @dataclass(frozen=True, eq=False)
 class Recipe:
-    """A multiplier for activations with one zero point: terms, look-ups, and a constant per weight."""
+    """A multiplier for activations with one zero point: terms, look-ups, a constant per weight."""
 
     terms: tuple[ByteTerm, ...]
     lookups: tuple[ByteLookup, ...]
@@ -147,9 +147,8 @@ def byte_terms(f: Int64Array, g: Int64Array) -> list[ByteTerm]:
     if bytes_.max() <= 255:
         return [ByteTerm(bytes_.astype(np.uint8), offset, g.astype(np.int8), exponent)]
     # The offset goes with the low byte.
-    upper = ByteTerm((bytes_ >> 8).astype(np.uint8), 0, g.astype(np.int8), exponent + 8)
     lower = ByteTerm((bytes_ & 255).astype(np.uint8), offset, g.astype(np.int8), exponent)
-    return [upper, lower]
+    return [*byte_terms(bytes_ >> 8, g << (exponent + 8)), lower]
 
 
 def _trailing_zeros(values: Int64Array) -> int:

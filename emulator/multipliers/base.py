@@ -117,11 +117,15 @@ class Multiplier(ABC):
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Multiplier):
             return NotImplemented
-        return self.activation_range == other.activation_range and bool(
-            np.array_equal(self.table, other.table)
-        )
+        if self is other:
+            return True
+        return self._hash == other._hash and bool(np.array_equal(self.table, other.table))
 
     def __hash__(self) -> int:
+        return self._hash
+
+    @cached_property
+    def _hash(self) -> int:
         return hash((self.activation_range, self.table.tobytes()))
 
     def __repr__(self) -> str:

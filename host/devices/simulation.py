@@ -1,18 +1,13 @@
 """The accelerator's C++ sources compiled by g++: the C simulation.
 
-The library is built at first use for each overlay and kept in the user's cache folder, named by a
-hash of everything that goes into it.
+The library is built at first use for each overlay and kept in the user's cache folder.
 """
 
 from __future__ import annotations
 
 import ctypes
-import hashlib
 import importlib.util
 import os
-import shutil
-import subprocess
-import tempfile
 from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -20,6 +15,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from axynq.emulator.engine.build import cache_folder, shared_library
 from axynq.emulator.errors import DeviceError, ToolError
 from axynq.host.generate import overlay_header
 from axynq.host.overlay import Overlay
@@ -38,7 +34,7 @@ COUNTERS = (
 )
 """Names of the simulation's counters, in the order of ``hls/include/axynq/counters.hpp``."""
 
-_FLAGS = ("-std=c++14", "-O2", "-fPIC", "-shared", "-DAXYNQ_SIMULATION", "-Wno-unknown-pragmas")
+_FLAGS = ("-std=c++14", "-O2", "-DAXYNQ_SIMULATION", "-Wno-unknown-pragmas")
 
 
 class Memory(NamedTuple):
@@ -115,17 +111,33 @@ class Simulation:
 
 def build(overlay: Overlay) -> Path:
     """The shared library of the C simulation, compiled unless it is in the cache."""
-    compiler = os.environ.get("CXX") or shutil.which("g++") or shutil.which("clang++")
-    if compiler is None:
-        raise ToolError(
-            "the software board needs a C++ compiler: install g++ (Debian: apt install g++)"
-        )
-    header, ap_types = overlay_header(overlay), ap_types_folder()
+    ap_types = ap_types_folder()
     with resources.as_file(_sources()) as hls:
-        library = _cache_folder() / f"{overlay.name}-{_digest(hls, header, ap_types, compiler)}.so"
-        if not library.exists():
-            _compile(compiler, hls, header, ap_types, library)
-    return library
+        # The generated header goes into the cache folder too, named by its content.
+        header = overlay_header(overlay)
+        include = cache_folder() / f"{overlay.name}-{overlay.hash[:16]}"
+        _write(include / "axynq" / "overlay.hpp", header)
+        return shared_library(
+            f"software-board-{overlay.name}",
+            [hls / "src" / "accelerator.cpp", hls / "simulation" / "simulation.cpp"],
+            [*_FLAGS, "-isystem", str(ap_types), f"-I{include}", f"-I{hls / 'include'}"],
+            [
+                *hls.glob("include/**/*.hpp"),
+                *hls.glob("src/*.hpp"),
+                include / "axynq" / "overlay.hpp",
+                ap_types / "ap_int.h",
+            ],
+        )
+
+
+def _write(path: Path, text: str) -> None:
+    """Write a file unless it is there, in one step: several processes may do so at once."""
+    if path.exists() and path.read_text(encoding="utf-8") == text:
+        return
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_suffix(f".{os.getpid()}")
+    part.write_text(text, encoding="utf-8")
+    os.replace(part, path)
 
 
 def _sources() -> Traversable:
@@ -151,58 +163,3 @@ def ap_types_folder() -> Path:
             "pip install axynq[software], or set AXYNQ_AP_TYPES to a folder with ap_int.h"
         )
     return Path(found.origin).parent / "templates" / "vivado" / "ap_types"
-
-
-def _cache_folder() -> Path:
-    given = os.environ.get("AXYNQ_CACHE")
-    if given:
-        folder = Path(given)
-    else:
-        import platformdirs
-
-        folder = Path(platformdirs.user_cache_dir("axynq"))
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise ToolError(
-            f"the cache folder '{folder}' cannot be written ({error.strerror}): "
-            "set AXYNQ_CACHE to another"
-        ) from error
-    return folder
-
-
-def _digest(hls: Path, header: str, ap_types: Path, compiler: str) -> str:
-    """Hash of all that goes into the library."""
-    version = subprocess.run([compiler, "--version"], capture_output=True, check=False).stdout
-    content = hashlib.sha256(version + " ".join((compiler, *_FLAGS)).encode())
-    content.update(header.encode())
-    for path in sorted([*hls.glob("include/**/*.hpp"), *hls.glob("src/*"), *hls.glob("sim*/*")]):
-        content.update(path.name.encode() + path.read_bytes())
-    content.update((ap_types / "ap_int.h").read_bytes())
-    return content.hexdigest()[:16]
-
-
-def _compile(compiler: str, hls: Path, header: str, ap_types: Path, library: Path) -> None:
-    with tempfile.TemporaryDirectory(dir=library.parent) as folder:
-        generated = Path(folder, "axynq")
-        generated.mkdir()
-        (generated / "overlay.hpp").write_text(header, encoding="utf-8")
-        output = Path(folder, "simulation.so")
-        command = [
-            compiler,
-            *_FLAGS,
-            "-isystem",
-            str(ap_types),
-            f"-I{folder}",
-            f"-I{hls / 'include'}",
-            str(hls / "src" / "accelerator.cpp"),
-            str(hls / "simulation" / "simulation.cpp"),
-            "-o",
-            str(output),
-        ]
-        result = subprocess.run(command, capture_output=True, text=True, check=False)
-        if result.returncode:
-            errors = [line for line in result.stderr.splitlines() if "error" in line]
-            reason = errors[0] if errors else result.stderr.strip()[-300:]
-            raise ToolError(f"the accelerator does not compile with {compiler}: {reason}")
-        os.replace(output, library)  # atomic: several processes may build at the same time

@@ -9,12 +9,16 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
 from axynq.emulator import Emulator, Plan, multiplier, reference
+from axynq.emulator.engine.choice import choose_engine
+from axynq.emulator.engine.kernel import load_kernel, supported_variants
+from axynq.emulator.engine.packing import flushes
+from axynq.emulator.engine.recipe import Costs, byte_terms, recipe_of
 from axynq.emulator.engine.terms import factorise, terms_of
-from axynq.emulator.errors import DataError
+from axynq.emulator.errors import DataError, ToolError
 from axynq.emulator.model import graph
 from axynq.emulator.multipliers import SMAPPROX_TABLE_2
 from tests.conftest import data_file
-from tests.networks import oracle_products, random_input, weighted_models
+from tests.networks import oracle_products, other_models, random_input, weighted_models
 
 SPECS = ("exact", "roup:0,4", "roup:1,4", "roup:2,6", "roup:0,3-1-0-2", "smapprox:1100",
          "smapprox:3330", "smapprox:2222", "smapprox:0123")  # fmt: skip
@@ -29,28 +33,60 @@ def plans(draw: st.DrawFn) -> str:
     return text + draw(st.sampled_from(["", "", "+klms=1", "+klms=2"]))
 
 
-@settings(max_examples=150)
+ENGINES = [*(variant.name for variant in supported_variants()), "portable"]
+
+
+@pytest.fixture(params=ENGINES)
+def engine(request) -> str:
+    """Every engine this machine can run."""
+    return request.param
+
+
+@settings(max_examples=120)
 @given(weighted_models(), plans(), st.integers(0, 2**32 - 1))
-def test_emulator_equals_oracle(model: graph.Model, text: str, seed: int) -> None:
+def test_every_engine_equals_oracle(model: graph.Model, text: str, seed: int) -> None:
     plan = Plan.parse(model, text)
     x = random_input(model, 3, seed)
     expected = reference.run(model, x, oracle_products(model, plan))[model.output_index]
-    assert np.array_equal(Emulator(model, plan).run(x), expected)
+    for name in ENGINES:
+        assert np.array_equal(Emulator(model, plan, engine=name).run(x), expected), name
 
 
-@settings(max_examples=50)
+@settings(max_examples=60)
+@given(other_models(), st.integers(0, 2**32 - 1))
+def test_operators_without_weights(model: graph.Model, seed: int) -> None:
+    x = random_input(model, 3, seed)
+    expected = reference.run(model, x)[model.output_index]
+    for name in ENGINES:
+        assert np.array_equal(Emulator(model, engine=name).run(x), expected), name
+
+
+@settings(max_examples=40)
 @given(weighted_models(), plans(), st.integers(0, 2**32 - 1))
 def test_accumulators_equal_oracle(model: graph.Model, text: str, seed: int) -> None:
     plan, layer = Plan.parse(model, text), model.layers[0]
     x = random_input(model, 2, seed)
-    found = Emulator(model, plan).accumulators(x)[layer.name]
     products = oracle_products(model, plan)[layer.name]
-    assert found.approximate.dtype == found.exact.dtype == np.int32
-    assert np.array_equal(found.approximate, reference.accumulators(model, layer, x, products))
-    assert np.array_equal(found.exact, reference.accumulators(model, layer, x))
+    approximate = reference.accumulators(model, layer, x, products)
+    exact = reference.accumulators(model, layer, x)
+    for name in ENGINES:
+        found = Emulator(model, plan, engine=name).accumulators(x)[layer.name]
+        assert found.approximate.dtype == found.exact.dtype == np.int32
+        assert np.array_equal(found.approximate, approximate), name
+        assert np.array_equal(found.exact, exact), name
 
 
-def test_codes_of_single_weights(digits: graph.Model) -> None:
+def test_every_tensor(digits: graph.Model, engine: str) -> None:
+    plan = Plan.parse(digits, "flam=exact|roup:1,4|smapprox:3330")
+    x = random_input(digits, 5, 0)
+    expected = reference.run(digits, x, oracle_products(digits, plan))
+    found = Emulator(digits, plan, engine=engine).tensors(x)
+    assert set(found) == set(expected)
+    for index, value in expected.items():
+        assert np.array_equal(found[index], value), digits.tensors[index].name
+
+
+def test_codes_of_single_weights(digits: graph.Model, engine: str) -> None:
     rng = np.random.default_rng(3)
     codes = {
         layer.name: (["exact", "smapprox:3330"], rng.integers(0, 3, layer.kernel.shape))
@@ -59,26 +95,162 @@ def test_codes_of_single_weights(digits: graph.Model) -> None:
     plan = Plan.from_codes(codes)
     x = random_input(digits, 2, 0)
     expected = reference.run(digits, x, oracle_products(digits, plan))[digits.output_index]
-    assert np.array_equal(Emulator(digits, plan).run(x), expected)
+    assert np.array_equal(Emulator(digits, plan, engine=engine).run(x), expected)
 
 
-def test_table_whose_products_with_zero_are_not_zero(digits: graph.Model) -> None:
-    # A padded tap goes through the multiplier like any other.
-    m = f"table:{data_file('evoapprox_mul8u.npz')}#mul8u_2AC"
-    assert multiplier(m).product(0, np.arange(-128, 128)).any()
-    plan = Plan.parse(digits, f"llam={m}")
+@pytest.mark.parametrize("name", ["2AC", "2HH", "NGR", "ZFB", "7C1"])
+def test_evoapprox_tables(digits: graph.Model, engine: str, name: str) -> None:
+    # m(0, w) is not 0 for some: a padded tap goes through the multiplier like any other.
+    table = f"table:{data_file('evoapprox_mul8u.npz')}#mul8u_{name}"
+    plan = Plan.parse(digits, f"flam={table}|exact")
     x = random_input(digits, 2, 0)
     expected = reference.run(digits, x, oracle_products(digits, plan))[digits.output_index]
-    assert np.array_equal(Emulator(digits, plan).run(x), expected)
+    assert np.array_equal(Emulator(digits, plan, engine=engine).run(x), expected)
 
 
-def test_batches_are_independent_of_their_size(digits: graph.Model, monkeypatch) -> None:
-    x = random_input(digits, 7, 1)
-    emulator = Emulator(digits, "roup:1,4")
+@pytest.mark.parametrize("kind", ["any values", "signed"])
+def test_tables_without_structure(digits: graph.Model, engine: str, kind: str, tmp_path) -> None:
+    """Nothing to factorise, large entries, sums that need every widening."""
+    rng = np.random.default_rng(5)
+    table = rng.integers(0, 65536, (256, 256))
+    model = digits
+    if kind == "signed":
+        table -= 32768
+        # activations must fit int8: a layer whose input zero point is 0
+        model = one_convolution(zero_point=0, channels=70, seed=1)
+    np.save(tmp_path / "t.npy", table)
+    plan = Plan.parse(model, f"table:{tmp_path}/t.npy")
+    x = random_input(model, 2, 0)
+    expected = reference.run(model, x, oracle_products(model, plan))[model.output_index]
+    assert np.array_equal(Emulator(model, plan, engine=engine).run(x), expected)
+
+
+def one_convolution(zero_point: int, channels: int, seed: int) -> graph.Model:
+    rng = np.random.default_rng(seed)
+    source = graph.Tensor("x", (4, 5, channels), 0.1, zero_point)
+    target = graph.Tensor("y", (4, 5, 7), 400000.0, 3)
+    op = graph.Convolution(
+        "conv_0", (0,), 1, rng.integers(-127, 128, (7, 3, 3, channels)).astype(np.int8),
+        rng.integers(-99, 99, 7).astype(np.int32), np.full(7, 1.0, np.float32),
+        padding=graph.Padding(1, 1, 1, 1),
+    )  # fmt: skip
+    return graph.Model("one", (source, target), (op,), 0, 1)
+
+
+def test_batches_are_independent_of_their_size(
+    digits: graph.Model, engine: str, monkeypatch
+) -> None:
+    x = random_input(digits, 150, 1)
+    emulator = Emulator(digits, "roup:1,4", engine=engine)
     together = emulator.run(x)
-    monkeypatch.setattr("axynq.emulator.emulation.CHUNK_BYTES", 1)  # image by image
-    assert np.array_equal(emulator.run(x), together)
+    assert np.array_equal(
+        np.concatenate([emulator.run(x[k : k + 1]) for k in range(9)]), together[:9]
+    )
+    assert np.array_equal(emulator.run(x[:65]), together[:65])
     assert emulator.run(x[:0]).shape == (0, 10)
+    monkeypatch.setattr("axynq.emulator.engine.portable.CHUNK_BYTES", 1)  # image by image
+    assert np.array_equal(emulator.run(x[:9]), together[:9])
+
+
+@pytest.mark.parametrize("threads", [1, 2, 5])
+def test_results_do_not_depend_on_threads(digits: graph.Model, threads: int) -> None:
+    x = random_input(digits, 300, 1)
+    expected = Emulator(digits, "smapprox:1100", threads=1).run(x)
+    emulator = Emulator(digits, "smapprox:1100", threads=threads)
+    assert emulator.threads == threads
+    assert np.array_equal(emulator.run(x), expected)
+
+
+def test_accumulators_in_batches(digits: graph.Model) -> None:
+    x = random_input(digits, 100, 1)
+    emulator = Emulator(digits, "roup:2,6")
+    whole = emulator.accumulators(x)
+    parts = list(emulator.accumulator_batches(x, images=30))
+    assert len(parts) == 4
+    for name, expected in whole.items():
+        together = np.concatenate([part[name].approximate for part in parts])
+        assert np.array_equal(together, expected.approximate)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("plan", ["exact", "roup:1,4", "smapprox:2222", "klms=1",
+                                  "flam=exact|roup:1,4|smapprox:1100",
+                                  "klam-channel=exact|roup:2,6",
+                                  "klam-row=smapprox:3333|roup:0,4|exact"])  # fmt: skip
+def test_networks_equal_oracle(
+    engine: str, plan: str, resnet8, keyword, cifar10_images, keyword_samples
+) -> None:
+    for model, x in ((resnet8, cifar10_images[:3]), (keyword, keyword_samples[0][:5])):
+        parsed = Plan.parse(model, plan)
+        expected = reference.run(model, x, oracle_products(model, parsed))[model.output_index]
+        assert np.array_equal(Emulator(model, parsed, engine=engine).run(x), expected)
+
+
+# --- which engine --------------------------------------------------------------------------------
+
+
+def test_the_fastest_engine_is_chosen() -> None:
+    assert choose_engine().name == supported_variants()[0].name
+
+
+def test_an_engine_by_environment(digits: graph.Model, monkeypatch) -> None:
+    monkeypatch.setenv("AXYNQ_ENGINE", "generic")
+    assert Emulator(digits).engine == "generic"
+    monkeypatch.setenv("AXYNQ_ENGINE", "portable")
+    assert Emulator(digits).engine == "portable"
+    monkeypatch.setenv("AXYNQ_ENGINE", "abacus")
+    with pytest.raises(ToolError, match="no kernel 'abacus'; there are: avx512, avx2, generic, p"):
+        Emulator(digits)
+
+
+def test_a_failed_build_says_why_and_goes_on(digits: graph.Model, monkeypatch, tmp_path) -> None:
+    x = random_input(digits, 3, 0)
+    expected = Emulator(digits).run(x)
+    monkeypatch.setenv("CXX", str(tmp_path / "broken"))
+    (tmp_path / "broken").write_text("#!/bin/sh\necho 'x.cpp:1: error: no such luck' >&2\nexit 1\n")
+    (tmp_path / "broken").chmod(0o755)
+    monkeypatch.setenv("AXYNQ_CACHE", str(tmp_path))
+    load_kernel.cache_clear()
+    try:
+        with pytest.warns(RuntimeWarning, match=r"not available: .* no such luck.*numpy"):
+            emulator = Emulator(digits)
+        assert emulator.engine == "portable"
+        assert np.array_equal(emulator.run(x), expected)
+        with pytest.raises(ToolError, match="no such luck"):
+            Emulator(digits, engine="generic")
+    finally:
+        load_kernel.cache_clear()
+
+
+def test_a_processor_without_the_instructions(monkeypatch) -> None:
+    monkeypatch.setattr("axynq.emulator.engine.kernel.processor_features", frozenset)
+    assert [variant.name for variant in supported_variants()] == ["generic"]
+    load_kernel.cache_clear()
+    with pytest.raises(ToolError, match="cannot run the kernel 'avx2': it lacks avx2"):
+        load_kernel("avx2")
+
+
+@pytest.mark.parametrize("threads", ["0", "-1", "many"])
+def test_bad_thread_counts(digits: graph.Model, monkeypatch, threads: str) -> None:
+    monkeypatch.setenv("AXYNQ_THREADS", threads)
+    with pytest.raises(ToolError, match="positive integer"):
+        Emulator(digits)
+
+
+def test_a_softmax_in_the_middle_is_computed_with_numpy() -> None:
+    tensors = (
+        graph.Tensor("x", (4,), 0.1, 0),
+        graph.Tensor("s", (4,), 1 / 256, -128),
+        graph.Tensor("y", (4,), 0.01, 0),
+    )
+    operators = (
+        graph.Softmax("softmax_0", (0,), 1, 1.0),
+        graph.Add("add_1", (1, 1), 2),
+    )
+    model = graph.Model("m", tensors, operators, 0, 2)
+    x = random_input(model, 3, 0)
+    expected = reference.run(model, x)[2]
+    assert np.array_equal(Emulator(model).run(x), expected)
 
 
 def test_float_input_is_quantised(digits: graph.Model) -> None:
@@ -137,3 +309,51 @@ def test_a_wrong_factorisation_is_noticed(monkeypatch) -> None:
     monkeypatch.setattr("axynq.emulator.engine.terms.factorise", off_by_one)
     with pytest.raises(AssertionError, match="do not reproduce"):
         terms_of(multiplier("roup:1,7"))
+
+
+# --- recipes -------------------------------------------------------------------------------------
+
+
+@settings(max_examples=60)
+@given(
+    st.lists(st.integers(-70000, 70000), min_size=256, max_size=256),
+    st.lists(st.integers(-70000, 70000), min_size=256, max_size=256),
+)
+def test_any_term_becomes_bytes(f: list[int], g: list[int]) -> None:
+    expected = np.outer(f, g)
+    found = np.zeros_like(expected)
+    for term in byte_terms(np.array(f), np.array(g)):
+        found += (
+            np.outer(term.table.astype(int) + term.offset, term.weight.astype(int)) << term.exponent
+        )
+    assert np.array_equal(found, expected)
+
+
+@pytest.mark.parametrize("costs", [Costs(1.0, 1000.0), Costs(1000.0, 1.0)])
+@pytest.mark.parametrize("zero_point", [-128, 0, 83, 127])
+@pytest.mark.parametrize("spec", SPECS)
+def test_both_recipes_of_a_multiplier_are_exact(spec: str, zero_point: int, costs: Costs) -> None:
+    m = multiplier(spec)
+    recipe = recipe_of(m, zero_point, np.ones(256, np.int64).tobytes(), costs)
+    x = np.arange(256).astype(np.uint8).view(np.int8).astype(int)
+    products = m.product((x - zero_point)[:, None], np.arange(-128, 128)[None, :])
+    assert np.array_equal(recipe.products(), products)
+    if costs.term > costs.lookup:
+        assert len(recipe.terms) <= 1
+    else:
+        assert not recipe.lookups
+
+
+@given(st.lists(st.integers(0, 255), max_size=600))
+def test_looked_up_sums_never_overflow(ranges: list[int]) -> None:
+    in_bytes = in_words = 0
+    for value, flush in zip(ranges, flushes(np.array(ranges, np.int64))):
+        if flush:
+            in_words += in_bytes
+            in_bytes = 0
+            assert in_words <= 65535
+        if flush == 2:
+            in_words = 0
+        in_bytes += value
+        assert in_bytes <= 255
+    assert in_words + in_bytes <= 65535

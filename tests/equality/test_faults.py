@@ -9,6 +9,8 @@ import numpy as np
 import pytest
 
 from axynq.emulator import Emulator, reference
+from axynq.emulator.engine import packing
+from axynq.emulator.engine.kernel import supported_variants
 from axynq.emulator.model import graph
 from axynq.host import Accelerator, Overlay, compile_program, isa
 from axynq.host.devices import simulation
@@ -43,11 +45,29 @@ def test_a_bit_in_the_oracle(digits: graph.Model, x: graph.Int8Array, monkeypatc
 
 def test_a_bit_in_the_emulator(digits: graph.Model, x: graph.Int8Array) -> None:
     expected = reference.run(digits, x)[digits.output_index]
-    emulator = Emulator(digits)
+    emulator = Emulator(digits, engine="portable")
     assert np.array_equal(emulator.run(x), expected)
-    plane = emulator._layers["conv_4"].planes[0]
+    plane = emulator._network.layers["conv_4"].planes[0]
     plane.weights[1, 1, 3, 5] = float(int(plane.weights[1, 1, 3, 5]) ^ 32)
     assert not np.array_equal(emulator.run(x), expected)
+
+
+def test_a_bit_in_the_emulators_native_kernel(
+    digits: graph.Model, x: graph.Int8Array, monkeypatch
+) -> None:
+    expected = reference.run(digits, x)[digits.output_index]
+    segments = packing._segments
+
+    def faulty(*arguments):  # type: ignore[no-untyped-def]
+        made, weights, shift = segments(*arguments)
+        weights[len(weights) // 2] ^= 1
+        return made, weights, shift
+
+    for variant in supported_variants():
+        assert np.array_equal(Emulator(digits, engine=variant.name).run(x), expected)
+        with monkeypatch.context() as patch:
+            patch.setattr(packing, "_segments", faulty)
+            assert not np.array_equal(Emulator(digits, engine=variant.name).run(x), expected)
 
 
 def test_a_bit_in_the_program(digits: graph.Model, x: graph.Int8Array) -> None:

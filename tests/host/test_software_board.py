@@ -288,7 +288,7 @@ def test_unknown_device() -> None:
 def test_no_compiler(monkeypatch, tmp_path: Path) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.delenv("CXX", raising=False)
-    with pytest.raises(ToolError, match="needs a C\\+\\+ compiler"):
+    with pytest.raises(ToolError, match="there is no C\\+\\+ compiler"):
         Accelerator("tiny4", device="software")
 
 

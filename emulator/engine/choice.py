@@ -1,0 +1,105 @@
+"""Which engine computes: the fastest native kernel that can be had, or numpy."""
+
+from __future__ import annotations
+
+import os
+import warnings
+from collections.abc import Mapping
+from typing import NamedTuple, Protocol
+
+from axynq.emulator.engine.kernel import VARIANTS, Kernel, load_kernel, supported_variants
+from axynq.emulator.engine.network import NativeNetwork, UnsupportedNetworkError
+from axynq.emulator.engine.portable import PortableNetwork
+from axynq.emulator.errors import ToolError
+from axynq.emulator.model import graph
+from axynq.emulator.plan import LayerCodes
+
+PORTABLE = "portable"
+
+ENGINES = ("auto", *(variant.name for variant in VARIANTS), PORTABLE)
+"""What can be asked for, by argument or by the environment variable AXYNQ_ENGINE."""
+
+
+class Engine(Protocol):
+    """A network under a plan, ready to run on int8 batches."""
+
+    def run(self, x: graph.Int8Array) -> graph.Int8Array:
+        """The network's output."""
+
+    def tensors(self, x: graph.Int8Array) -> dict[int, graph.Int8Array]:
+        """Every tensor by its index."""
+
+    def accumulators(
+        self, x: graph.Int8Array
+    ) -> dict[str, tuple[graph.Int32Array, graph.Int32Array]]:
+        """Approximate and exact accumulators by layer."""
+
+
+class Choice(NamedTuple):
+    """The engine chosen."""
+
+    name: str
+    kernel: Kernel | None
+    """None: portable."""
+    reason: str
+    """Why, where it is not the fastest."""
+
+
+def choose_engine(asked: str = "auto") -> Choice:
+    """The engine for ``asked``, one of :data:`ENGINES`.
+
+    ``auto`` takes the environment variable AXYNQ_ENGINE, else the fastest kernel this processor can
+    run; where that cannot be built, numpy computes, and the reason is kept.
+
+    Raises:
+        ToolError: an engine was asked for by name and cannot be had.
+    """
+    if asked == "auto":
+        asked = os.environ.get("AXYNQ_ENGINE", "auto")
+    if asked == PORTABLE:
+        return Choice(PORTABLE, None, "asked for")
+    if asked != "auto":
+        return Choice(asked, load_kernel(asked), "asked for")
+    fastest = supported_variants()[0]
+    try:
+        return Choice(fastest.name, load_kernel(fastest.name), "")
+    except (ToolError, OSError) as error:
+        return Choice(PORTABLE, None, str(error))
+
+
+def make_engine(
+    model: graph.Model, codes: Mapping[str, LayerCodes], choice: Choice, threads: int
+) -> Engine:
+    """The network on the chosen engine."""
+    if choice.kernel is None:
+        if choice.reason != "asked for":
+            warnings.warn(
+                f"the emulator's fast kernel is not available: {choice.reason}. "
+                "Computing with numpy, which is slower; the results are the same",
+                RuntimeWarning,
+                stacklevel=3,
+            )
+        return PortableNetwork(model, codes)
+    try:
+        return NativeNetwork(model, codes, choice.kernel, threads)
+    except UnsupportedNetworkError:
+        return PortableNetwork(model, codes)
+
+
+def thread_count(asked: int | None = None) -> int:
+    """Threads to use: as asked, else AXYNQ_THREADS, else every core this process may use.
+
+    Raises:
+        ToolError: the number is not positive.
+    """
+    if asked is None:
+        given = os.environ.get("AXYNQ_THREADS")
+        if given is None:
+            try:
+                return len(os.sched_getaffinity(0))
+            except AttributeError:  # not on Linux
+                return os.cpu_count() or 1
+        asked = int(given) if given.isdecimal() else 0
+    if asked < 1:
+        raise ToolError("the number of threads (AXYNQ_THREADS) must be a positive integer")
+    return asked
