@@ -3,6 +3,7 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip --disable-pip-version-check --quiet
+PINS   := --constraint constraints.txt
 
 # Third-party data for tests and experiments (see docs/data.md); tests that need it are skipped
 # where it is not there.
@@ -30,14 +31,14 @@ lint: $(VENV)/.dev
 generate: $(VENV)/.dev
 	$(BIN)/python -m axynq.host.generate
 
-$(VENV)/.demo: pyproject.toml
+$(VENV)/.demo: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
-	$(PIP) install --editable ".[demo]"
+	$(PIP) install $(PINS) --editable ".[demo]"
 	touch $@
 
-$(VENV)/.dev: pyproject.toml
+$(VENV)/.dev: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
-	$(PIP) install --editable ".[dev]"
+	$(PIP) install $(PINS) --editable ".[dev]"
 	touch $@ $(VENV)/.demo
 
 clean:

@@ -25,12 +25,14 @@ from axynq.emulator.engine.abi import (
 )
 from axynq.emulator.engine.kernel import Kernel
 from axynq.emulator.engine.packing import pack_layer, three
+from axynq.emulator.engine.pool import ArrayPool
 from axynq.emulator.engine.recipe import layer_recipe
 from axynq.emulator.model import graph
 from axynq.emulator.model.graph import INT8_MAX, INT8_MIN, activation_bounds
 from axynq.emulator.model.lifetimes import Lifetime, first_fit
 from axynq.emulator.model.quantisation import FixedPoint, add_factors, mean_factor
-from axynq.emulator.plan import LayerCodes
+from axynq.emulator.multipliers import multiplier
+from axynq.emulator.plan import SKIP, LayerCodes, Plan
 
 
 class UnsupportedNetworkError(Exception):
@@ -58,6 +60,7 @@ class NativeNetwork:
             raise UnsupportedNetworkError("a softmax is not at the end of the network")
         self._operators = model.operators[:first]
         self._memory = Memory()
+        self._pool = ArrayPool()
         self._layers = {
             op.name: self._pack(op, self._codes[op.name])
             for op in self._operators
@@ -87,16 +90,16 @@ class NativeNetwork:
         """Approximate and exact accumulators by layer, int32 [images, rows, columns, filters]: both
         of the layer's input in the approximate network.
 
-        They are views of arrays in which the images of a neuron are contiguous.
+        They are views of arrays in which the images of a neuron are contiguous; where the layer's
+        multipliers are exact, both are the same array.
         """
-        sums = {
-            op.name: (
-                np.empty((*self._planar(op.output), len(x)), np.int32),
-                np.empty((*self._planar(op.output), len(x)), np.int32),
-            )
-            for op in self._operators
-            if isinstance(op, graph.WeightedLayer)
-        }
+        sums = {}
+        for op in self._operators:
+            if isinstance(op, graph.WeightedLayer):
+                shape = (*self._planar(op.output), len(x))
+                approximate = self._pool.take(shape, np.int32)
+                exactly = approximate if self._is_exact(op) else self._pool.take(shape, np.int32)
+                sums[op.name] = approximate, exactly
         self._run(x, {}, sums)
         return {
             name: (approximate.transpose(3, 1, 2, 0), exact.transpose(3, 1, 2, 0))
@@ -110,10 +113,12 @@ class NativeNetwork:
         recipe = layer_recipe(layer, zero_point, codes, self.kernel.variant.costs)
         return pack_layer(self.model, layer, recipe, self._memory)
 
+    def _is_exact(self, layer: graph.WeightedLayer) -> bool:
+        codes = self._codes[layer.name]
+        return codes.multipliers == (multiplier("exact"),) and bool((codes.codes != SKIP).all())
+
     def _exact_layers(self) -> dict[str, npt.NDArray[Any]]:
         if self._exact is None:
-            from axynq.emulator.plan import Plan
-
             exact = Plan.uniform("exact").expand(self.model)
             self._exact = {
                 op.name: self._pack(op, exact[op.name])
@@ -176,10 +181,11 @@ class NativeNetwork:
                 record["convolution"] = memory.pointer(convolutions[0])
                 if op.name in sums:
                     approximate, exact = sums[op.name]
-                    convolutions.append(self._exact_layers()[op.name])
-                    record["exact"] = memory.pointer(convolutions[1])
                     record["accumulators"] = approximate.ctypes.data
-                    record["exact_accumulators"] = exact.ctypes.data
+                    if exact is not approximate:
+                        convolutions.append(self._exact_layers()[op.name])
+                        record["exact"] = memory.pointer(convolutions[1])
+                        record["exact_accumulators"] = exact.ctypes.data
                 for one in (one for many in convolutions for one in many.reshape(-1, 1)):
                     scratch = max(scratch, self.kernel.library.axynq_scratch_bytes(one.ctypes.data))
         capture = np.zeros(len(tensors), np.uint64)

@@ -13,16 +13,18 @@ from axynq.emulator.energy import relative_energy
 from axynq.emulator.errors import DataError
 from axynq.host.cli.inputs import (
     DataOption,
+    EngineOption,
     LimitOption,
     ModelArgument,
     PlanOption,
     SplitOption,
+    ThreadsOption,
     read_data,
     read_plan,
 )
 from axynq.host.cli.output import JsonOption, percent, print_json, progress_bar, results, table
 
-STEP = 100
+STEP = 1024
 """Examples between updates of the progress bar."""
 
 
@@ -32,6 +34,8 @@ def evaluate(
     plan: PlanOption = "exact",
     split: SplitOption = "test",
     limit: LimitOption = None,
+    engine: EngineOption = "auto",
+    threads: ThreadsOption = None,
     json: JsonOption = False,
 ) -> None:
     """Measure the accuracy of a network under a plan, by bit-exact emulation."""
@@ -40,7 +44,7 @@ def evaluate(
     examples = read_data(data, split, limit)
     x = quantise_examples(network.input, examples.x)
     check_labels(examples, int(np.prod(network.output.shape)))
-    emulator = Emulator(network, chosen)
+    emulator = Emulator(network, chosen, engine, threads)
     started = time.perf_counter()
     right = 0
     with progress_bar(f"{network.name}, {plan}", len(x)) as advance:
@@ -55,6 +59,8 @@ def evaluate(
         "examples": len(x),
         "accuracy": right / len(x),
         "relative_energy": relative_energy(network, chosen),
+        "engine": emulator.engine,
+        "threads": emulator.threads,
         "seconds": round(time.perf_counter() - started, 3),
         "weights_by_multiplier": {name: codes.counts() for name, codes in emulator.codes.items()},
     }
@@ -65,6 +71,7 @@ def evaluate(
     shown.add_row("plan", plan)
     shown.add_row("accuracy", percent(outcome["accuracy"]))
     shown.add_row("multiplier energy relative to exact", percent(outcome["relative_energy"], 1))
+    shown.add_row("engine", f"{emulator.engine}, {emulator.threads} threads")
     shown.add_row("examples per second", f"{len(x) / max(outcome['seconds'], 1e-9):.0f}")
     results.print(shown)
 

@@ -37,6 +37,14 @@ LimitOption = Annotated[
     Optional[int], typer.Option(min=1, help="Use only so many examples, evenly spread.")
 ]
 
+EngineOption = Annotated[
+    str, typer.Option(help="auto, avx512, avx2, generic or portable; the results are the same.")
+]
+
+ThreadsOption = Annotated[
+    Optional[int], typer.Option(min=1, help="Threads of the emulator; default: all cores.")
+]
+
 OverlayOption = Annotated[
     str, typer.Option(help="An overlay's name, or the path of its .toml description.")
 ]

@@ -12,6 +12,7 @@ from axynq.emulator import Emulator, Plan, multiplier, reference
 from axynq.emulator.engine.choice import choose_engine
 from axynq.emulator.engine.kernel import load_kernel, supported_variants
 from axynq.emulator.engine.packing import flushes
+from axynq.emulator.engine.pool import ArrayPool
 from axynq.emulator.engine.recipe import Costs, byte_terms, recipe_of
 from axynq.emulator.engine.terms import factorise, terms_of
 from axynq.emulator.errors import DataError, ToolError
@@ -357,3 +358,31 @@ def test_looked_up_sums_never_overflow(ranges: list[int]) -> None:
         in_bytes += value
         assert in_bytes <= 255
     assert in_words + in_bytes <= 65535
+
+
+def test_pooled_arrays_are_never_shared() -> None:
+    pool = ArrayPool()
+    first, second = pool.take((3, 4), np.int32), pool.take((3, 4), np.int32)
+    first[:], second[:] = 1, 2
+    view = first.T[1:]
+    del first
+    third = pool.take((3, 4), np.int32)
+    third[:] = 3
+    assert (view == 1).all()
+    assert (second == 2).all()
+    address = view.base.ctypes.data if view.base is not None else 0
+    del view
+    fourth = pool.take((4, 3), np.int32)  # of the same size: the memory that was given back
+    assert fourth.ctypes.data == address or fourth.ctypes.data not in (
+        second.ctypes.data, third.ctypes.data,
+    )  # fmt: skip
+    assert (third == 3).all()
+
+
+def test_accumulators_stay_as_they_were(digits: graph.Model) -> None:
+    emulator = Emulator(digits, "roup:2,6")
+    first = emulator.accumulators(random_input(digits, 9, 0))
+    kept = {name: pair.approximate.copy() for name, pair in first.items()}
+    emulator.accumulators(random_input(digits, 9, 1))
+    for name, value in kept.items():
+        assert np.array_equal(first[name].approximate, value)

@@ -140,6 +140,25 @@ def test_inspect(axynq, digits_path: Path) -> None:
     assert "346,432 multiplications" in out
 
 
+def test_engines_agree(axynq, digits_path: Path, digits_data: Path) -> None:
+    arguments = ("evaluate", digits_path, "--data", digits_data, "--plan", "roup:2,6", "--json")
+    fast = json_of(axynq(*arguments, "--threads", 1))
+    portable = json_of(axynq(*arguments, "--engine", "portable"))
+    assert (fast["threads"], portable["engine"]) == (1, "portable")
+    assert fast["accuracy"] == portable["accuracy"]
+
+
+def test_doctor(axynq) -> None:
+    content = json_of(axynq("doctor", "--json"))
+    states = {finding["what"]: finding["state"] for finding in content["findings"]}
+    assert states["engine used"] == "ok"
+    assert states["pynq"] == "ok"
+    assert states["board"] == "absent"
+    code, out, _ = axynq("doctor")
+    assert code == 0
+    assert "engine portable" in out
+
+
 # --- compile and run -----------------------------------------------------------------------------
 
 

@@ -17,7 +17,7 @@ struct Target {
   int count;       // images of this block that exist
 };
 
-constexpr int POSITIONS = 8;  // output positions looked up together
+constexpr int POSITIONS = 8;  // output positions looked up together at most
 
 inline int64_t round_up(int64_t bytes) { return (bytes + 63) / 64 * 64; }
 
@@ -30,43 +30,63 @@ inline int64_t scratch_bytes(const Convolution &c) {
 
 namespace detail {
 
-inline void finish(const Convolution &c, const int32_t *sums, int filter, int row, int column,
+inline void finish(const Convolution &c, const Sums &sums, int filter, int row, int column,
                    const Target &target) {
-  const int64_t place =
-      (int64_t(filter) * c.output_rows + row) * c.output_columns + column;
-  if (target.tensor)
-    requantise(sums, c.multiplier[filter], c.shift[filter], c.output_zero_point, c.clamp_low,
-               c.clamp_high, target.tensor + place * BLOCK);
+  const int64_t place = (int64_t(filter) * c.output_rows + row) * c.output_columns + column;
+  if (target.tensor) {
+    const Requantisation r = {c.multiplier[filter], c.shift[filter], c.output_zero_point,
+                              c.clamp_low, c.clamp_high};
+    requantise(sums, r, target.tensor + place * BLOCK);
+  }
   if (target.accumulators) {
     int32_t *to = target.accumulators + place * target.images + target.first;
-    int32_t in_order[BLOCK];
-    for (int k = 0; k < BLOCK; ++k) in_order[quad_image(k)] = sums[k];
-    std::memcpy(to, in_order, size_t(target.count) * sizeof(int32_t));
+    if (target.count == BLOCK) {
+      sums.store_in_order(to);
+    } else {
+      int32_t values[BLOCK];
+      sums.store_in_order(values);
+      std::memcpy(to, values, size_t(target.count) * sizeof(int32_t));
+    }
   }
 }
 
 template <int FILTERS>
 inline void dot_row(const Convolution &c, const FilterBlock &block,
-                    const std::vector<const uint8_t *> &starts, int64_t step,
-                    const int32_t *looked_up, int row, const Target &target) {
-  alignas(64) int32_t sums[FILTERS * BLOCK];
-  std::vector<const uint8_t *> rows(starts);
+                    std::vector<const uint8_t *> &rows, int64_t step, const int32_t *looked_up,
+                    int row, const Target &target) {
   for (int x = 0; x < c.output_columns; ++x) {
-    for (int f = 0; f < FILTERS; ++f) std::memset(sums + f * BLOCK, 0, BLOCK * sizeof(int32_t));
+    Sums sums[FILTERS];
     dot_products<FILTERS>(block, rows.data(), sums);
     for (int f = 0; f < FILTERS; ++f) {
       const int filter = block.filter[f];
-      int32_t *sum = sums + f * BLOCK;
-      const int32_t bias = c.bias[filter];
-      if (looked_up) {
-        const int32_t *more = looked_up + (int64_t(filter) * c.output_columns + x) * BLOCK;
-        for (int k = 0; k < BLOCK; ++k) sum[k] += bias + more[k];
-      } else {
-        for (int k = 0; k < BLOCK; ++k) sum[k] += bias;
-      }
-      finish(c, sum, filter, row, x, target);
+      sums[f].add(c.bias[filter]);
+      if (looked_up)
+        sums[f].add(looked_up + (int64_t(filter) * c.output_columns + x) * BLOCK);
+      finish(c, sums[f], filter, row, x, target);
     }
     for (auto &pointer : rows) pointer += step;
+  }
+}
+
+// The looked-up part of one filter for a row, several output positions at a time.
+inline void look_up_row(const Convolution &c, const LookupFilter &filter,
+                        std::vector<const uint8_t *> &rows, int32_t *sums) {
+  const int64_t step = int64_t(c.stride_columns) * BLOCK;
+  for (int left = c.output_columns; left > 0;) {
+    const int positions = std::min(left, POSITIONS);
+    switch (positions) {
+      case 1: look_up<1>(c, filter, rows.data(), step, sums); break;
+      case 2: look_up<2>(c, filter, rows.data(), step, sums); break;
+      case 3: look_up<3>(c, filter, rows.data(), step, sums); break;
+      case 4: look_up<4>(c, filter, rows.data(), step, sums); break;
+      case 5: look_up<5>(c, filter, rows.data(), step, sums); break;
+      case 6: look_up<6>(c, filter, rows.data(), step, sums); break;
+      case 7: look_up<7>(c, filter, rows.data(), step, sums); break;
+      default: look_up<8>(c, filter, rows.data(), step, sums); break;
+    }
+    for (auto &pointer : rows) pointer += positions * step;
+    sums += int64_t(positions) * BLOCK;
+    left -= positions;
   }
 }
 
@@ -92,7 +112,7 @@ inline void convolve(const Convolution &c, const int8_t *input, const Target &ta
   int32_t *looked_up = c.lookups ? reinterpret_cast<int32_t *>(scratch) : nullptr;
 
   std::vector<const uint8_t *> plane_rows(size_t(c.kernel_rows)), byte_rows(size_t(c.kernel_rows));
-  std::vector<const uint8_t *> starts, tap_rows, shifted;
+  std::vector<const uint8_t *> pointers;
   for (int row = 0; row < c.output_rows; ++row) {
     for (int k = 0; k < c.kernel_rows; ++k) {
       const int y = row * c.stride_rows - c.padding_top + k * c.dilation_rows;
@@ -111,31 +131,17 @@ inline void convolve(const Convolution &c, const int8_t *input, const Target &ta
       std::memset(looked_up, 0,
                   size_t(c.output_channels) * size_t(c.output_columns) * BLOCK * sizeof(int32_t));
       const int columns = padded_columns(c);
-      const int64_t step = int64_t(c.stride_columns) * BLOCK;
       for (int l = 0; l < c.lookups; ++l) {
         const LookupFilter &filter = c.lookup[l];
-        tap_rows.resize(size_t(filter.taps));
+        pointers.resize(size_t(filter.taps));
         for (int t = 0; t < filter.taps; ++t) {
           const LookupTap &tap = filter.tap[t];
           const int column = tap.kernel_column * c.dilation_columns;
-          tap_rows[size_t(t)] = byte_rows[size_t(tap.kernel_row)] +
+          pointers[size_t(t)] = byte_rows[size_t(tap.kernel_row)] +
                                 (int64_t(tap.channel) * columns + column) * BLOCK;
         }
-        int32_t *sums = looked_up + int64_t(filter.filter) * c.output_columns * BLOCK;
-        int x = 0;
-        const auto advance = [&](int positions) {
-          for (auto &pointer : tap_rows) pointer += positions * step;
-          sums += int64_t(positions) * BLOCK;
-          x += positions;
-        };
-        while (x + POSITIONS <= c.output_columns) {
-          look_up<POSITIONS>(c, filter, tap_rows.data(), step, sums);
-          advance(POSITIONS);
-        }
-        while (x < c.output_columns) {
-          look_up<1>(c, filter, tap_rows.data(), step, sums);
-          advance(1);
-        }
+        detail::look_up_row(c, filter, pointers,
+                            looked_up + int64_t(filter.filter) * c.output_columns * BLOCK);
       }
     }
 
@@ -143,19 +149,19 @@ inline void convolve(const Convolution &c, const int8_t *input, const Target &ta
         int64_t(c.flattened ? 1 : c.stride_columns) * c.row_groups * 4 * BLOCK;
     for (int b = 0; b < c.blocks; ++b) {
       const FilterBlock &block = c.block[b];
-      starts.resize(size_t(block.segments));
+      pointers.resize(size_t(block.segments));
       for (int s = 0; s < block.segments; ++s) {
         const Segment &segment = block.segment[s];
-        starts[size_t(s)] = plane_rows[size_t(segment.kernel_row)] + segment.plane * plane_bytes +
+        pointers[size_t(s)] = plane_rows[size_t(segment.kernel_row)] + segment.plane * plane_bytes +
                             int64_t(segment.offset) * 4 * BLOCK;
       }
       switch (block.filters) {
-        case 1: detail::dot_row<1>(c, block, starts, step, looked_up, row, target); break;
-        case 2: detail::dot_row<2>(c, block, starts, step, looked_up, row, target); break;
-        case 3: detail::dot_row<3>(c, block, starts, step, looked_up, row, target); break;
-        case 4: detail::dot_row<4>(c, block, starts, step, looked_up, row, target); break;
-        case 5: detail::dot_row<5>(c, block, starts, step, looked_up, row, target); break;
-        default: detail::dot_row<6>(c, block, starts, step, looked_up, row, target); break;
+        case 1: detail::dot_row<1>(c, block, pointers, step, looked_up, row, target); break;
+        case 2: detail::dot_row<2>(c, block, pointers, step, looked_up, row, target); break;
+        case 3: detail::dot_row<3>(c, block, pointers, step, looked_up, row, target); break;
+        case 4: detail::dot_row<4>(c, block, pointers, step, looked_up, row, target); break;
+        case 5: detail::dot_row<5>(c, block, pointers, step, looked_up, row, target); break;
+        default: detail::dot_row<6>(c, block, pointers, step, looked_up, row, target); break;
       }
     }
   }

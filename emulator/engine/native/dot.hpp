@@ -5,20 +5,21 @@
 
 namespace axynq {
 
-// acc[f] += sum over groups of four taps; `sums` hold FILTERS times 64 sums in quad order.
+// sums[f] = sum over the block's groups of four taps, for the 64 images.
 // `rows[segment]` points to the first group of the segment at this output position.
 template <int FILTERS>
-inline void dot_products(const FilterBlock &block, const uint8_t *const *rows, int32_t *sums) {
+inline void dot_products(const FilterBlock &block, const uint8_t *const *rows, Sums sums[FILTERS]) {
   const int8_t *weights = block.weights;
 #if defined(AXYNQ_PATH_AVX512)
   __m512i acc[FILTERS][4];
   for (int f = 0; f < FILTERS; ++f)
-    for (int j = 0; j < 4; ++j) acc[f][j] = _mm512_loadu_si512(sums + f * BLOCK + 16 * j);
+    for (int j = 0; j < 4; ++j) acc[f][j] = _mm512_setzero_si512();
   for (int s = 0; s < block.segments; ++s) {
     const Segment &segment = block.segment[s];
     if (segment.shift)
       for (int f = 0; f < FILTERS; ++f)
-        for (int j = 0; j < 4; ++j) acc[f][j] = _mm512_slli_epi32(acc[f][j], segment.shift);
+        for (int j = 0; j < 4; ++j)
+          acc[f][j] = _mm512_slli_epi32(acc[f][j], unsigned(segment.shift));
     const uint8_t *x = rows[s];
     for (int g = 0; g < segment.groups; ++g, x += 4 * BLOCK, weights += 4 * FILTERS) {
       __m512i a[4];
@@ -32,15 +33,12 @@ inline void dot_products(const FilterBlock &block, const uint8_t *const *rows, i
     }
   }
   for (int f = 0; f < FILTERS; ++f)
-    for (int j = 0; j < 4; ++j)
-      _mm512_storeu_si512(sums + f * BLOCK + 16 * j,
-                          _mm512_slli_epi32(acc[f][j], block.final_shift));
+    for (int j = 0; j < 4; ++j) sums[f].part[j] = acc[f][j];
 #elif defined(AXYNQ_PATH_AVX2)
   // Without a byte dot product: bytes 0 and 2, then 1 and 3, as 16-bit pairs. Eight sums at a time.
   for (int part = 0; part < 8; ++part) {
     __m256i acc[FILTERS];
-    for (int f = 0; f < FILTERS; ++f)
-      acc[f] = _mm256_loadu_si256(reinterpret_cast<const __m256i *>(sums + f * BLOCK + 8 * part));
+    for (int f = 0; f < FILTERS; ++f) acc[f] = _mm256_setzero_si256();
     const int8_t *w = weights;
     for (int s = 0; s < block.segments; ++s) {
       const Segment &segment = block.segment[s];
@@ -63,25 +61,26 @@ inline void dot_products(const FilterBlock &block, const uint8_t *const *rows, i
       }
     }
     for (int f = 0; f < FILTERS; ++f)
-      _mm256_storeu_si256(reinterpret_cast<__m256i *>(sums + f * BLOCK + 8 * part),
-                          _mm256_slli_epi32(acc[f], block.final_shift));
+      _mm256_storeu_si256(reinterpret_cast<__m256i *>(sums[f].part + 8 * part), acc[f]);
   }
 #else
+  std::memset(sums, 0, FILTERS * sizeof(Sums));
   for (int s = 0; s < block.segments; ++s) {
     const Segment &segment = block.segment[s];
     if (segment.shift)
-      for (int k = 0; k < FILTERS * BLOCK; ++k) sums[k] = int32_t(uint32_t(sums[k]) << segment.shift);
+      for (int f = 0; f < FILTERS; ++f) sums[f].shift_left(segment.shift);
     const uint8_t *x = rows[s];
     for (int g = 0; g < segment.groups; ++g, x += 4 * BLOCK, weights += 4 * FILTERS)
       for (int f = 0; f < FILTERS; ++f) {
         const int8_t *w = weights + 4 * f;
-        int32_t *sum = sums + f * BLOCK;
+        int32_t *sum = sums[f].part;
         for (int k = 0; k < BLOCK; ++k)
           sum[k] += x[4 * k] * w[0] + x[4 * k + 1] * w[1] + x[4 * k + 2] * w[2] + x[4 * k + 3] * w[3];
       }
   }
-  for (int k = 0; k < FILTERS * BLOCK; ++k) sums[k] = int32_t(uint32_t(sums[k]) << block.final_shift);
 #endif
+  if (block.final_shift)
+    for (int f = 0; f < FILTERS; ++f) sums[f].shift_left(block.final_shift);
 }
 
 }  // namespace axynq

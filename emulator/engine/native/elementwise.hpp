@@ -28,8 +28,13 @@ inline void add(const Operator &op, int64_t elements, const int8_t *a, const int
         return _mm512_slli_epi32(_mm512_sub_epi32(_mm512_cvtepi8_epi32(bytes), zero_point),
                                  LEFT_SHIFT);
       };
-      const __m512i sum = _mm512_add_epi32(rescale16(load(a, zero_a), m[0], half[0], e[0]),
-                                           rescale16(load(b, zero_b), m[1], half[1], e[1]));
+      // The operand of the larger scale is halved, which widening has made exact.
+      const auto scaled = [&](int k, __m512i v) {
+        return op.multiplier[k] == 1 << 30 && op.shift[k] == 0
+                   ? _mm512_srai_epi32(v, 1)
+                   : rescale16(v, m[k], half[k], e[k]);
+      };
+      const __m512i sum = _mm512_add_epi32(scaled(0, load(a, zero_a)), scaled(1, load(b, zero_b)));
       const __m512i y = _mm512_add_epi32(rescale16(sum, m[2], half[2], e[2]), zero);
       const __m128i bytes = _mm512_cvtsepi32_epi8(y);
       _mm_storeu_si128(reinterpret_cast<__m128i *>(to + i),

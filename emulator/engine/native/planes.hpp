@@ -57,7 +57,7 @@ inline void fill_plane_row(const Convolution &c, const int8_t *tensor, int plane
                            uint8_t *to) {
   const Table table(c.plane_tables + 256 * plane);
   const bool inside = row >= 0 && row < c.input_rows;
-  alignas(64) uint8_t padding[BLOCK], mapped[4][BLOCK];
+  alignas(64) uint8_t padding[BLOCK];
   std::memset(padding, c.plane_tables[256 * plane + uint8_t(c.pad_value)], BLOCK);
   const uint8_t *sources[4];
   if (c.flattened) {
@@ -68,13 +68,10 @@ inline void fill_plane_row(const Convolution &c, const int8_t *tensor, int plane
           const int tap = std::min(4 * group + k, taps - 1);
           const int column = x * c.stride_columns - c.padding_left +
                              tap / c.channels * c.dilation_columns;
-          sources[k] = padding;
-          if (inside && column >= 0 && column < c.input_columns) {
-            map_bytes(table, pixel(tensor, c, tap % c.channels, row, column), mapped[k]);
-            sources[k] = mapped[k];
-          }
+          const bool here = inside && column >= 0 && column < c.input_columns;
+          sources[k] = here ? pixel(tensor, c, tap % c.channels, row, column) : padding;
         }
-        interleave(sources, to);
+        map_and_interleave(table, sources, padding, to);
       }
     return;
   }
@@ -85,13 +82,9 @@ inline void fill_plane_row(const Convolution &c, const int8_t *tensor, int plane
     for (int group = 0; group < c.row_groups; ++group, to += 4 * BLOCK) {
       for (int k = 0; k < 4; ++k) {
         const int channel = std::min(4 * group + k, c.channels - 1);
-        sources[k] = padding;
-        if (here) {
-          map_bytes(table, pixel(tensor, c, channel, row, column), mapped[k]);
-          sources[k] = mapped[k];
-        }
+        sources[k] = here ? pixel(tensor, c, channel, row, column) : padding;
       }
-      interleave(sources, to);
+      map_and_interleave(table, sources, padding, to);
     }
   }
 }

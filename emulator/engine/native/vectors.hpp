@@ -54,14 +54,17 @@ struct Table {
   }
 };
 
-inline void map_bytes(const Table &table, const uint8_t *from, uint8_t *to) {
-  _mm512_storeu_si512(to, table(_mm512_loadu_si512(from)));
-}
 
-// Four vectors of 64 bytes to 64 groups of four bytes, in quad order.
-inline void interleave(const uint8_t *const from[4], uint8_t *to) {
-  const __m512i a = _mm512_loadu_si512(from[0]), b = _mm512_loadu_si512(from[1]);
-  const __m512i c = _mm512_loadu_si512(from[2]), d = _mm512_loadu_si512(from[3]);
+// Four vectors of 64 bytes, each through the table, to 64 groups of four bytes in quad order.
+// A vector at `padding` is not looked up: it is constant already.
+inline void map_and_interleave(const Table &table, const uint8_t *const from[4],
+                               const uint8_t *padding, uint8_t *to) {
+  __m512i mapped[4];
+  for (int k = 0; k < 4; ++k) {
+    const __m512i bytes = _mm512_loadu_si512(from[k]);
+    mapped[k] = from[k] == padding ? bytes : table(bytes);
+  }
+  const __m512i a = mapped[0], b = mapped[1], c = mapped[2], d = mapped[3];
   const __m512i ab_low = _mm512_unpacklo_epi8(a, b), ab_high = _mm512_unpackhi_epi8(a, b);
   const __m512i cd_low = _mm512_unpacklo_epi8(c, d), cd_high = _mm512_unpackhi_epi8(c, d);
   _mm512_storeu_si512(to, _mm512_unpacklo_epi16(ab_low, cd_low));
@@ -98,40 +101,102 @@ struct Table {
   explicit Table(const uint8_t *table) : bytes(table) {}
 };
 
-inline void map_bytes(const Table &table, const uint8_t *from, uint8_t *to) {
-  for (int n = 0; n < BLOCK; ++n) to[n] = table.bytes[from[n]];
-}
 
-inline void interleave(const uint8_t *const from[4], uint8_t *to) {
+inline void map_and_interleave(const Table &table, const uint8_t *const from[4],
+                               const uint8_t *padding, uint8_t *to) {
   for (int k = 0; k < BLOCK; ++k) {
     const int n = quad_image(k);
-    for (int j = 0; j < 4; ++j) to[4 * k + j] = from[j][n];
+    for (int j = 0; j < 4; ++j)
+      to[4 * k + j] = from[j] == padding ? from[j][n] : table.bytes[from[j][n]];
   }
 }
 
 #endif
 
-// 64 sums in quad order, requantised to 64 bytes in order.
-inline void requantise(const int32_t *sums, int32_t multiplier, int32_t shift, int32_t zero_point,
-                       int32_t low, int32_t high, int8_t *to) {
+// How sums become bytes.
+struct Requantisation {
+  int32_t multiplier, shift, zero_point, low, high;
+};
+
 #if defined(AXYNQ_PATH_AVX512)
-  if (shift <= 0) {
-    const __m512i m = _mm512_set1_epi32(multiplier), e = _mm512_set1_epi32(-shift);
-    const __m512i half = _mm512_set1_epi32(shift < 0 ? int32_t(1u << (-shift - 1)) : 0);
-    const __m512i zero = _mm512_set1_epi32(zero_point);
+
+// Sums of the 64 images, in quad order.
+struct Sums {
+  __m512i part[4];
+
+  void add(int32_t value) {
+    for (auto &p : part) p = _mm512_add_epi32(p, _mm512_set1_epi32(value));
+  }
+  void add(const int32_t *values) {
+    for (int j = 0; j < 4; ++j)
+      part[j] = _mm512_add_epi32(part[j], _mm512_loadu_si512(values + 16 * j));
+  }
+  void shift_left(int bits) {
+    for (auto &p : part) p = _mm512_slli_epi32(p, unsigned(bits));
+  }
+  // In the images' order: four by four, 128 bits change places.
+  void store_in_order(int32_t *to) const {
+    const __m512i a = _mm512_shuffle_i32x4(part[0], part[1], 0x44);
+    const __m512i b = _mm512_shuffle_i32x4(part[2], part[3], 0x44);
+    const __m512i c = _mm512_shuffle_i32x4(part[0], part[1], 0xEE);
+    const __m512i d = _mm512_shuffle_i32x4(part[2], part[3], 0xEE);
+    const __m512i ordered[4] = {
+        _mm512_shuffle_i32x4(a, b, 0x88), _mm512_shuffle_i32x4(a, b, 0xDD),
+        _mm512_shuffle_i32x4(c, d, 0x88), _mm512_shuffle_i32x4(c, d, 0xDD)};
+    // Large arrays that are not read again soon: past the caches where the place allows it.
+    const bool aligned = reinterpret_cast<std::uintptr_t>(to) % 64 == 0;
+    for (int j = 0; j < 4; ++j) {
+      if (aligned)
+        _mm512_stream_si512(reinterpret_cast<__m512i *>(to + 16 * j), ordered[j]);
+      else
+        _mm512_storeu_si512(to + 16 * j, ordered[j]);
+    }
+  }
+};
+
+#else
+
+struct Sums {
+  int32_t part[BLOCK];
+
+  void add(int32_t value) {
+    for (int k = 0; k < BLOCK; ++k) part[k] += value;
+  }
+  void add(const int32_t *values) {
+    for (int k = 0; k < BLOCK; ++k) part[k] += values[k];
+  }
+  void shift_left(int bits) {
+    for (int k = 0; k < BLOCK; ++k) part[k] = int32_t(uint32_t(part[k]) << bits);
+  }
+  void store_in_order(int32_t *to) const {
+    for (int k = 0; k < BLOCK; ++k) to[quad_image(k)] = part[k];
+  }
+};
+
+#endif
+
+// 64 sums to 64 bytes in order.
+inline void requantise(const Sums &sums, const Requantisation &r, int8_t *to) {
+#if defined(AXYNQ_PATH_AVX512)
+  if (r.shift <= 0) {
+    const __m512i m = _mm512_set1_epi32(r.multiplier), e = _mm512_set1_epi32(-r.shift);
+    const __m512i half = _mm512_set1_epi32(r.shift < 0 ? int32_t(1u << (-r.shift - 1)) : 0);
+    const __m512i zero = _mm512_set1_epi32(r.zero_point);
     __m512i z[4];
     for (int j = 0; j < 4; ++j)
-      z[j] = _mm512_add_epi32(rescale16(_mm512_loadu_si512(sums + 16 * j), m, half, e), zero);
+      z[j] = _mm512_add_epi32(rescale16(sums.part[j], m, half, e), zero);
     const __m512i bytes = pack(z[0], z[1], z[2], z[3]);
-    const __m512i bounded = _mm512_min_epi8(_mm512_max_epi8(bytes, _mm512_set1_epi8(int8_t(low))),
-                                            _mm512_set1_epi8(int8_t(high)));
+    const __m512i bounded = _mm512_min_epi8(_mm512_max_epi8(bytes, _mm512_set1_epi8(int8_t(r.low))),
+                                            _mm512_set1_epi8(int8_t(r.high)));
     _mm512_storeu_si512(to, bounded);
     return;
   }
 #endif
-  for (int k = 0; k < BLOCK; ++k)
-    to[quad_image(k)] =
-        int8_t(clamped(rescale(sums[k], multiplier, shift) + zero_point, low, high));
+  int32_t values[BLOCK];
+  sums.store_in_order(values);
+  for (int n = 0; n < BLOCK; ++n)
+    to[n] =
+        int8_t(clamped(rescale(values[n], r.multiplier, r.shift) + r.zero_point, r.low, r.high));
 }
 
 }  // namespace axynq

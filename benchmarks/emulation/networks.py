@@ -1,0 +1,88 @@
+"""The benchmarked networks, with random weights: speed does not depend on what they learned."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from axynq.emulator.model.builder import NetworkBuilder, Node
+from axynq.emulator.model.graph import Model
+
+
+class RandomNetwork:
+    """A builder that makes up its weights."""
+
+    def __init__(self, name: str, shape: tuple[int, int, int]) -> None:
+        self.rng = np.random.default_rng(0)
+        self.builder = NetworkBuilder(name, shape)
+        self.shape = shape
+
+    def conv(self, x: Node, filters: int, kernel=(3, 3), stride=1, activation="relu") -> Node:
+        weights = self._weights((filters, *kernel, x.shape[2]))
+        return self.builder.convolution(
+            x, weights, self._biases(filters), (stride, stride), activation=activation
+        )
+
+    def depthwise(self, x: Node, kernel=(3, 3), stride=1) -> Node:
+        channels = x.shape[2]
+        weights = self._weights((channels, *kernel, 1))
+        return self.builder.depthwise(
+            x, weights, self._biases(channels), (stride, stride), activation="relu"
+        )
+
+    def residual(self, x: Node, filters: int, stride: int) -> Node:
+        y = self.conv(self.conv(x, filters, stride=stride), filters, activation="none")
+        if stride != 1 or x.shape[2] != filters:
+            x = self.conv(x, filters, (1, 1), stride, "none")
+        return self.builder.add(x, y, "relu")
+
+    def classify(self, x: Node, classes: int) -> Model:
+        x = self.builder.flatten(self.builder.pool(x, "average", (x.shape[0], x.shape[1])))
+        weights = self._weights((classes, x.shape[0]))
+        x = self.builder.fully_connected(x, weights, self._biases(classes))
+        self.builder.softmax(x)
+        images = self.rng.uniform(0, 1, (2, *self.shape)).astype(np.float32)
+        return self.builder.quantise(images, input_range=(0.0, 1.0))
+
+    def _weights(self, shape: tuple[int, ...]) -> np.ndarray:
+        deviation = np.sqrt(2 / np.prod(shape[1:]))
+        return self.rng.normal(0, deviation, shape).astype(np.float32)
+
+    def _biases(self, filters: int) -> np.ndarray:
+        return self.rng.normal(0, 0.05, filters).astype(np.float32)
+
+
+def resnet8() -> Model:
+    """MLPerf Tiny's ResNet-8: 12.5 million multiplications."""
+    network = RandomNetwork("resnet8", (32, 32, 3))
+    x = network.conv(network.builder.input, 16)
+    for filters, stride in ((16, 1), (32, 2), (64, 2)):
+        x = network.residual(x, filters, stride)
+    return network.classify(x, 10)
+
+
+def keyword() -> Model:
+    """MLPerf Tiny's keyword network (DS-CNN): 2.7 million multiplications."""
+    network = RandomNetwork("keyword", (49, 10, 1))
+    x = network.conv(network.builder.input, 64, (10, 4), 2)
+    for _ in range(4):
+        x = network.conv(network.depthwise(x), 64, (1, 1))
+    return network.classify(x, 12)
+
+
+def resnet18() -> Model:
+    """ResNet-18 for 224 x 224 images: 1.8 billion multiplications."""
+    network = RandomNetwork("resnet18", (224, 224, 3))
+    x = network.conv(network.builder.input, 64, (7, 7), 2)
+    x = network.builder.pool(x, "max", (2, 2))
+    for filters, stride in ((64, 1), (128, 2), (256, 2), (512, 2)):
+        x = network.residual(network.residual(x, filters, stride), filters, 1)
+    return network.classify(x, 1000)
+
+
+def single(channels: int, size: int) -> Model:
+    """Three equal convolutions, for growth with the number of multiplications."""
+    network = RandomNetwork(f"single{channels}", (size, size, channels))
+    x = network.builder.input
+    for _ in range(3):
+        x = network.conv(x, channels)
+    return network.classify(x, 10)
