@@ -1,0 +1,172 @@
+"""Trains a CIFAR-10 network and exports it as an int8 `.tflite` file.
+
+    pip install axynq[train,images]
+    python examples/training/cifar10.py resnet8 --data cifar10-jpeg.tar.xz
+
+`--data` is CIFAR-10 as `axynq evaluate` takes it: class-named image folders, an archive of them, or
+the original batches. A GPU is used where one is present. Every epoch ends with a checkpoint, and
+the same command goes on from the last one. At the end the network is quantised, written by axynq's
+own TFLite writer, and its accuracy on all test images is measured bit-exactly.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import time
+from pathlib import Path
+
+import numpy as np
+import torch
+from networks import NETWORKS, quantise
+from torch import nn
+
+from axynq.emulator import Emulator, save_model
+from axynq.emulator.datasets import load_dataset, quantise_examples
+
+EPOCHS = {"resnet8": 100, "resnet14": 100, "allcnn": 30}
+
+
+def load_images(data: Path, cache: Path) -> dict[str, np.ndarray]:
+    """All images and labels; decoded once."""
+    if not cache.exists():
+        arrays = {}
+        for split in ("train", "test"):
+            part = load_dataset(data, split)
+            arrays[f"x_{split}"], arrays[f"y_{split}"] = part.x, part.y
+        cache.parent.mkdir(parents=True, exist_ok=True)
+        np.savez(cache.with_suffix(".part.npz"), **arrays)
+        os.replace(cache.with_suffix(".part.npz"), cache)
+    with np.load(cache) as arrays:
+        return dict(arrays)
+
+
+def augment(images: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
+    """Random shifts by up to four pixels, and random mirror images."""
+    count = len(images)
+    padded = nn.functional.pad(images, (4, 4, 4, 4))
+    offsets = torch.randint(0, 9, (2, count), generator=generator)
+    mirrored = torch.rand(count, generator=generator) < 0.5
+    rows = (offsets[0][:, None] + torch.arange(32)).to(images.device)
+    columns = offsets[1][:, None] + torch.arange(32)
+    columns = torch.where(mirrored[:, None], columns.flip(1), columns).to(images.device)
+    each = torch.arange(count, device=images.device)[:, None, None]
+    picked = padded.permute(0, 2, 3, 1)[each, rows[:, :, None], columns[:, None, :]]
+    return picked.permute(0, 3, 1, 2)
+
+
+def as_input(images: torch.Tensor) -> torch.Tensor:
+    """uint8 [images, 3, 32, 32] to 0..1."""
+    return images.float().div_(255).contiguous(memory_format=torch.channels_last)
+
+
+def train(name: str, data: dict[str, np.ndarray], arguments: argparse.Namespace) -> nn.Module:
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    torch.manual_seed(arguments.seed)
+    generator = torch.Generator().manual_seed(arguments.seed)
+    network = NETWORKS[name]().to(device, memory_format=torch.channels_last)
+    x = torch.from_numpy(data["x_train"].transpose(0, 3, 1, 2).copy()).to(device)
+    y = torch.from_numpy(data["y_train"]).to(device)
+    epochs, batch = arguments.epochs or EPOCHS[name], arguments.batch
+    decayed = [p for p in network.parameters() if p.dim() > 1]
+    others = [p for p in network.parameters() if p.dim() <= 1]
+    optimiser = torch.optim.SGD(
+        [{"params": decayed, "weight_decay": arguments.decay}, {"params": others}],
+        lr=arguments.rate, momentum=0.9, nesterov=True,
+    )  # fmt: skip
+    steps = epochs * (len(x) // batch)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(
+        optimiser, arguments.rate, total_steps=steps, pct_start=0.15, cycle_momentum=False
+    )
+    checkpoint = arguments.checkpoints / f"{name}.pt"
+    first = 0
+    if checkpoint.exists():
+        state = torch.load(checkpoint, map_location=device, weights_only=True)
+        network.load_state_dict(state["network"])
+        optimiser.load_state_dict(state["optimiser"])
+        schedule.load_state_dict(state["schedule"])
+        generator.set_state(state["generator"].cpu())
+        first = state["epoch"]
+        print(f"resuming after epoch {first}")
+    for epoch in range(first, epochs):
+        started, total, right, seen = time.perf_counter(), 0.0, 0, 0
+        network.train()
+        order = torch.randperm(len(x), generator=generator)
+        for start in range(0, len(x) - batch + 1, batch):
+            chosen = order[start : start + batch].to(device)
+            images = as_input(augment(x[chosen], generator))
+            with torch.autocast(device.type, torch.bfloat16, enabled=arguments.bfloat16):
+                scores = network(images)
+            loss = nn.functional.cross_entropy(scores.float(), y[chosen])
+            optimiser.zero_grad(set_to_none=True)
+            loss.backward()
+            optimiser.step()
+            schedule.step()
+            total += float(loss) * batch
+            right += int((scores.argmax(1) == y[chosen]).sum())
+            seen += batch
+        state = {
+            "epoch": epoch + 1,
+            "network": network.state_dict(),
+            "optimiser": optimiser.state_dict(),
+            "schedule": schedule.state_dict(),
+            "generator": generator.get_state(),
+        }
+        checkpoint.parent.mkdir(parents=True, exist_ok=True)
+        torch.save(state, checkpoint.with_suffix(".part"))
+        os.replace(checkpoint.with_suffix(".part"), checkpoint)
+        every = epoch % 5 == 4 or epoch + 1 == epochs
+        test = f", test {float_accuracy(network, data, device):.2%}" if every else ""
+        print(
+            f"epoch {epoch + 1}/{epochs}: loss {total / seen:.4f}, train {right / seen:.2%}{test}, "
+            f"{time.perf_counter() - started:.0f} s",
+            flush=True,
+        )
+    return network
+
+
+def float_accuracy(network: nn.Module, data: dict[str, np.ndarray], device: torch.device) -> float:
+    network.eval()
+    x = torch.from_numpy(data["x_test"].transpose(0, 3, 1, 2).copy())
+    right = 0
+    with torch.inference_mode():
+        for start in range(0, len(x), 500):
+            scores = network(as_input(x[start : start + 500].to(device)))
+            labels = torch.from_numpy(data["y_test"][start : start + 500]).to(device)
+            right += int((scores.argmax(1) == labels).sum())
+    return right / len(x)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("network", choices=NETWORKS)
+    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--checkpoints", type=Path, default=Path("build/training"))
+    parser.add_argument(
+        "--output", type=Path, default=None, help="default: models/NAME_int8.tflite"
+    )
+    parser.add_argument("--epochs", type=int, default=None)
+    parser.add_argument("--batch", type=int, default=128)
+    parser.add_argument("--rate", type=float, default=0.1)
+    parser.add_argument("--decay", type=float, default=5e-4)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--bfloat16", action="store_true", help="mixed precision")
+    arguments = parser.parse_args()
+    data = load_images(arguments.data, arguments.checkpoints / "cifar10.npz")
+    network = train(arguments.network, data, arguments).float()
+    exact = float_accuracy(network.cpu(), data, torch.device("cpu"))
+    rng = np.random.default_rng(arguments.seed)
+    calibration = data["x_train"][rng.choice(len(data["x_train"]), 512, replace=False)]
+    model = quantise(arguments.network, network, calibration)
+    output = arguments.output or Path("models") / f"{arguments.network}_int8.tflite"
+    save_model(model, output)
+    x = quantise_examples(model.input, data["x_test"])
+    int8 = float((Emulator(model).run(x).argmax(axis=1) == data["y_test"]).mean())
+    print(json.dumps({"network": arguments.network, "float": exact, "int8": int8}))
+
+
+if __name__ == "__main__":
+    main()
