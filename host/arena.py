@@ -28,7 +28,7 @@ def plan_arena(model: graph.Model, lowered: Lowered) -> Arena:
     dies: dict[int, int] = {}
     for time, step in enumerate(lowered.steps):
         born.setdefault(home[step.output], time)
-        for index in (*step.inputs, step.output):
+        for index in step.tensors:
             dies[home[index]] = time
     for boundary in (model.input_index, lowered.steps[-1].output):
         born[home[boundary]], dies[home[boundary]] = -1, end

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import IntEnum
 
 import numpy as np
@@ -16,9 +16,9 @@ from axynq.emulator.plan import SKIP, LayerCodes, Plan
 from axynq.host import isa
 from axynq.host.arena import plan_arena
 from axynq.host.isa import Field, Opcode
-from axynq.host.lowering import FeatureMap, lower
+from axynq.host.lowering import FeatureMap, Step, lower
 from axynq.host.overlay import Overlay
-from axynq.host.packing import FilterBank, pack_filters
+from axynq.host.packing import FilterBank, pack_filters, pass_through
 from axynq.host.program import HostStep, Program, TensorPlace
 
 Fields = dict[IntEnum, int]
@@ -52,9 +52,10 @@ class _Window:
     top: int = 0
     left: int = 0
 
-    def input_rows(self, output_rows: int) -> int:
-        """Input rows that so many output rows see."""
-        return (output_rows - 1) * self.stride[0] + (self.kernel[0] - 1) * self.dilation[0] + 1
+    def input_rows(self, output_rows: int, fold_rows: int = 1) -> int:
+        """Input rows that so many output rows see, those included that fill up the last fold."""
+        rows = -(-self.kernel[0] // fold_rows) * fold_rows
+        return (output_rows - 1) * self.stride[0] + (rows - 1) * self.dilation[0] + 1
 
 
 class _Compiler:
@@ -88,7 +89,7 @@ class _Compiler:
             overlay_hash=overlay.hash,
             word_bytes=self.word_bytes,
             arena_words=self.arena.words,
-            input=self._place(self.model.input_index, steps[0].inputs[0]),
+            input=self._place(self.model.input_index, steps[0].source),
             output=self._place(self.model.output_index, steps[-1].output),
             host_steps=tuple(
                 HostStep("softmax", self.model.tensors[op.inputs[0]].scale, op.beta)
@@ -127,12 +128,11 @@ class _Compiler:
 
     # --- descriptors -----------------------------------------------------------------------------
 
-    def _describe(self, step: graph.Operator) -> Fields:
+    def _describe(self, step: Step) -> Fields:
         """Descriptor fields of one layer; its weights and constants are appended to the program."""
-        source = self.lowered.maps[step.inputs[0]]
-        target = self.lowered.maps[step.output]
+        source, target = self.lowered.maps[step.source], self.lowered.maps[step.output]
         fields: Fields = {
-            Field.SOURCE_OFFSET: self._offset(step.inputs[0]),
+            Field.SOURCE_OFFSET: self._offset(step.source),
             Field.SOURCE_IMAGE_WORDS: source.image_words,
             Field.DESTINATION_OFFSET: self._offset(step.output),
             Field.DESTINATION_IMAGE_WORDS: target.image_words,
@@ -142,106 +142,156 @@ class _Compiler:
             Field.OUTPUT_ROWS: target.rows,
             Field.OUTPUT_COLUMNS: target.columns,
             Field.OUTPUT_PIXEL_WORDS: target.pixel_words,
-            Field.SOURCE_ZERO_POINT: self.model.tensors[step.inputs[0]].zero_point,
-            Field.DESTINATION_ZERO_POINT: self.model.tensors[step.output].zero_point,
-            Field.CLAMP_LOW: INT8_MIN,
-            Field.CLAMP_HIGH: INT8_MAX,
+            Field.FOLD_CHANNELS: source.channels,
+            Field.FOLD_ROWS: 1,
+            Field.FOLD_COLUMNS: 1,
+            Field.PASSES: 1,
+            Field.PASS_TAPS: 1,
             Field.BLOCKS: 1,
             Field.BLOCK_PIXEL_WORDS: target.pixel_words,
+            Field.SOURCE_ZERO_POINT: self._zero_point(step.source),
+            Field.DESTINATION_ZERO_POINT: self._zero_point(step.output),
+            Field.CLAMP_LOW: INT8_MIN,
+            Field.CLAMP_HIGH: INT8_MAX,
         }
-        if isinstance(step, (graph.WeightedLayer, graph.Add, graph.Pool)):
-            low, high = activation_bounds(step.activation, self.model.tensors[step.output])
-            fields[Field.CLAMP_LOW], fields[Field.CLAMP_HIGH] = low, high
-        if isinstance(step, graph.WeightedLayer):
-            window = self._describe_weighted(step, source, fields)
-        elif isinstance(step, graph.Add):
-            window = self._describe_add(step, fields)
-        elif isinstance(step, graph.Pool):
-            fields[Field.OPCODE] = Opcode.MAX_POOL if step.kind == "max" else Opcode.AVERAGE_POOL
-            window = _Window(step.window, step.stride, top=step.padding.top, left=step.padding.left)
-        elif isinstance(step, graph.Mean):
-            fields[Field.OPCODE] = Opcode.MEAN
-            factor = mean_factor(self.model, step)
-            fields[Field.DESTINATION_MULTIPLIER] = factor.multiplier
-            fields[Field.DESTINATION_SHIFT] = factor.shift
-            window = _Window((source.rows, source.columns))
-        elif isinstance(step, graph.Pad):
-            fields[Field.OPCODE] = Opcode.PAD
-            window = _Window(top=step.padding.top, left=step.padding.left)
-        else:
-            raise ProgramError(f"the accelerator has no operation for '{step.name}'")
-        block_words = fields[Field.BLOCK_PIXEL_WORDS]
+        window = self._describe_operator(step, source, fields)
         fields.update(
             {
-                Field.KERNEL_ROWS: window.kernel[0],
-                Field.KERNEL_COLUMNS: window.kernel[1],
+                Field.KERNEL_ROWS: -(-window.kernel[0] // fields[Field.FOLD_ROWS]),
+                Field.KERNEL_COLUMNS: -(-window.kernel[1] // fields[Field.FOLD_COLUMNS]),
                 Field.STRIDE_ROWS: window.stride[0],
                 Field.STRIDE_COLUMNS: window.stride[1],
                 Field.DILATION_ROWS: window.dilation[0],
                 Field.DILATION_COLUMNS: window.dilation[1],
                 Field.PADDING_TOP: window.top,
                 Field.PADDING_LEFT: window.left,
-                Field.TILE_ROWS: self._tile_rows(step, window, source, target, block_words),
             }
         )
+        fields[Field.TILE_ROWS] = self._tile_rows(step, window, fields)
         return fields
 
-    def _tile_rows(
-        self,
-        step: graph.Operator,
-        window: _Window,
-        source: FeatureMap,
-        target: FeatureMap,
-        block_words: int,
-    ) -> int:
+    def _describe_operator(self, step: Step, source: FeatureMap, fields: Fields) -> _Window:
+        """Fields that depend on what the layer does; its window."""
+        operator = step.operator
+        if isinstance(operator, graph.WeightedLayer):
+            return self._describe_weighted(step, operator, source, fields)
+        if isinstance(operator, graph.Add):
+            return self._describe_add(step, operator, fields)
+        if isinstance(operator, graph.Pool):
+            low, high = activation_bounds(operator.activation, self.model.tensors[step.output])
+            maximum = operator.kind == "max"
+            fields[Field.OPCODE] = Opcode.MAX_POOL if maximum else Opcode.AVERAGE_POOL
+            fields[Field.CLAMP_LOW], fields[Field.CLAMP_HIGH] = low, high
+            padding = operator.padding
+            return _Window(operator.window, operator.stride, top=padding.top, left=padding.left)
+        if isinstance(operator, graph.Mean):
+            factor = mean_factor(self.model, operator)
+            fields[Field.OPCODE] = Opcode.MEAN
+            fields[Field.DESTINATION_MULTIPLIER] = factor.multiplier
+            fields[Field.DESTINATION_SHIFT] = factor.shift
+            return _Window((source.rows, source.columns))
+        if isinstance(operator, graph.Pad):
+            fields[Field.OPCODE] = Opcode.PAD
+            return _Window(top=operator.padding.top, left=operator.padding.left)
+        raise ProgramError(f"the accelerator has no operation for '{operator.name}'")
+
+    def _zero_point(self, index: int) -> int:
+        return self.model.tensors[index].zero_point
+
+    def _tile_rows(self, step: Step, window: _Window, fields: Fields) -> int:
         """As many output rows at a time as the buffers hold."""
+        source, target = self.lowered.maps[step.source], self.lowered.maps[step.output]
         buffers = self.overlay.buffers
+        block_words = fields[Field.BLOCK_PIXEL_WORDS]
+        # The other operand of an addition takes as much room as the output of all blocks.
+        row_words = target.columns * (block_words if step.second is None else target.pixel_words)
+        row_sums = target.columns * fields.get(Field.BLOCK_GROUPS, 0)
         for rows in range(target.rows, 0, -1):
-            input_rows = min(window.input_rows(rows), source.rows)
+            input_rows = min(window.input_rows(rows, fields[Field.FOLD_ROWS]), source.rows)
             input_words = input_rows * source.columns * source.pixel_words
-            output_words = rows * target.columns * block_words
-            if input_words <= buffers.input_words and output_words <= buffers.output_words:
+            if (
+                input_words <= buffers.input_words
+                and rows * row_words <= buffers.output_words
+                and (fields[Field.PASSES] == 1 or rows * row_sums <= buffers.partial_sums)
+            ):
                 return rows
         raise ProgramError(
             f"layer '{step.name}' does not fit overlay '{self.overlay.name}': one output row takes "
-            f"{input_words} input words and {output_words} output words on chip, there are "
-            f"{buffers.input_words} and {buffers.output_words}"
+            f"{input_words} input words, {row_words} output words"
+            + (f" and {row_sums} partial sums" if fields[Field.PASSES] > 1 else "")
+            + f" on chip, there are {buffers.input_words}, {buffers.output_words} and "
+            f"{buffers.partial_sums}"
         )
 
-    def _describe_add(self, step: graph.Add, fields: Fields) -> _Window:
-        first, second, output = add_factors(self.model, step)
-        second_map = self.lowered.maps[step.inputs[1]]
+    def _describe_add(self, step: Step, add: graph.Add, fields: Fields) -> _Window:
+        packed = pass_through(self.lowered.maps[step.output].channels, self.overlay)
         fields.update(
             {
                 Field.OPCODE: Opcode.ADD,
-                Field.SECOND_OFFSET: self._offset(step.inputs[1]),
-                Field.SECOND_IMAGE_WORDS: second_map.image_words,
-                Field.SECOND_ZERO_POINT: self.model.tensors[step.inputs[1]].zero_point,
-                Field.SOURCE_MULTIPLIER: first.multiplier,
-                Field.SOURCE_SHIFT: first.shift,
-                Field.SECOND_MULTIPLIER: second.multiplier,
-                Field.SECOND_SHIFT: second.shift,
-                Field.DESTINATION_MULTIPLIER: output.multiplier,
-                Field.DESTINATION_SHIFT: output.shift,
+                Field.INNER_ZERO_POINT: self._zero_point(step.source),
+                Field.INNER_LOW: INT8_MIN,
+                Field.INNER_HIGH: INT8_MAX,
+                Field.BLOCKS: packed.blocks,
+                Field.BLOCK_GROUPS: packed.block_groups,
+                Field.BLOCK_PIXEL_WORDS: packed.block_pixel_words,
+                Field.CONSTANTS_OFFSET: self._append(packed.constants),
             }
         )
+        self._describe_sum(step, add, step.source, fields)
         return _Window()
 
+    def _describe_sum(self, step: Step, add: graph.Add, computed: int, fields: Fields) -> None:
+        """An addition to what the lanes compute: alone, or behind a layer."""
+        first, other, total = add_factors(self.model, add)
+        if add.inputs[0] != computed:
+            first, other = other, first
+        assert step.second is not None
+        low, high = activation_bounds(add.activation, self.model.tensors[add.output])
+        fields.update(
+            {
+                Field.RESIDUAL: 1,
+                Field.SECOND_OFFSET: self._offset(step.second),
+                Field.SECOND_IMAGE_WORDS: self.lowered.maps[step.second].image_words,
+                Field.SECOND_ZERO_POINT: self._zero_point(step.second),
+                Field.INNER_MULTIPLIER: first.multiplier,
+                Field.INNER_SHIFT: first.shift,
+                Field.SECOND_MULTIPLIER: other.multiplier,
+                Field.SECOND_SHIFT: other.shift,
+                Field.DESTINATION_MULTIPLIER: total.multiplier,
+                Field.DESTINATION_SHIFT: total.shift,
+                Field.CLAMP_LOW: low,
+                Field.CLAMP_HIGH: high,
+            }
+        )
+
     def _describe_weighted(
-        self, layer: graph.WeightedLayer, source: FeatureMap, fields: Fields
+        self, step: Step, layer: graph.WeightedLayer, source: FeatureMap, fields: Fields
     ) -> _Window:
         bank, window = self._filter_bank(layer, source)
+        if step.pad is not None:
+            padding = step.pad.padding
+            window = replace(window, top=window.top + padding.top, left=window.left + padding.left)
         packed = pack_filters(bank, self.overlay)
+        low, high = activation_bounds(layer.activation, self.model.tensors[layer.output])
         fields.update(
             {
                 Field.OPCODE: Opcode.DEPTHWISE if bank.depthwise else Opcode.CONVOLUTION,
+                Field.FOLD_ROWS: packed.fold.rows,
+                Field.FOLD_COLUMNS: packed.fold.columns,
+                Field.PASSES: packed.passes,
+                Field.PASS_TAPS: packed.pass_taps,
                 Field.BLOCKS: packed.blocks,
                 Field.BLOCK_GROUPS: packed.block_groups,
                 Field.BLOCK_PIXEL_WORDS: packed.block_pixel_words,
                 Field.WEIGHTS_OFFSET: self._append(packed.weights),
                 Field.CONSTANTS_OFFSET: self._append(packed.constants),
+                Field.INNER_ZERO_POINT: self._zero_point(layer.output),
+                Field.INNER_LOW: low,
+                Field.INNER_HIGH: high,
             }
         )
+        if step.residual is not None:
+            self._describe_sum(step, step.residual, layer.output, fields)
         return window
 
     def _filter_bank(

@@ -12,7 +12,7 @@ from importlib import resources
 from pathlib import Path
 
 from axynq.emulator.errors import ToolError
-from axynq.emulator.multipliers import Exact, Multiplier, Roup, SMApprox
+from axynq.emulator.multipliers import Exact, Multiplier, Roup, SMApprox, multiplier
 from axynq.host import isa
 from axynq.host.overlay import Overlay, overlay_names
 from axynq.host.registers import ARGUMENTS, register_map
@@ -30,7 +30,12 @@ def overlay_files(overlay: Overlay) -> dict[str, str]:
 
 def overlay_header(overlay: Overlay) -> str:
     """The C++ constants and lane banks."""
-    banks = [[cpp_type(m) for m in bank] for bank in overlay.banks]
+    banks = [
+        f"{'configurable_' if group.cell == 'configurable' else ''}"
+        f"bank<{', '.join(cpp_type(multiplier(spec)) for spec in group.bank)}>"
+        for group in overlay.lanes
+        for _ in range(group.count)
+    ]
     return _render("overlay.hpp.j2", overlay=overlay, banks=banks)
 
 

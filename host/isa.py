@@ -19,7 +19,7 @@ from enum import IntEnum
 import numpy as np
 import numpy.typing as npt
 
-VERSION = 1
+VERSION = 2
 """Changes whenever a program of another version would be misread."""
 
 MAGIC = 0x4E595841
@@ -77,34 +77,49 @@ class Field(IntEnum):
     DILATION_COLUMNS = 18
     PADDING_TOP = 19
     PADDING_LEFT = 20
-    TILE_ROWS = 21
-    SOURCE_ZERO_POINT = 22
-    SECOND_ZERO_POINT = 23
-    DESTINATION_ZERO_POINT = 24
-    CLAMP_LOW = 25
-    CLAMP_HIGH = 26
+    FOLD_CHANNELS = 21
+    FOLD_ROWS = 22
+    FOLD_COLUMNS = 23
+    TILE_ROWS = 24
+    PASSES = 25
+    PASS_TAPS = 26
     BLOCKS = 27
     BLOCK_GROUPS = 28
     BLOCK_PIXEL_WORDS = 29
     WEIGHTS_OFFSET = 30
     CONSTANTS_OFFSET = 31
-    SOURCE_MULTIPLIER = 32
-    SOURCE_SHIFT = 33
-    SECOND_MULTIPLIER = 34
-    SECOND_SHIFT = 35
-    DESTINATION_MULTIPLIER = 36
-    DESTINATION_SHIFT = 37
+    RESIDUAL = 32
+    SOURCE_ZERO_POINT = 33
+    INNER_ZERO_POINT = 34
+    INNER_LOW = 35
+    INNER_HIGH = 36
+    SECOND_ZERO_POINT = 37
+    DESTINATION_ZERO_POINT = 38
+    CLAMP_LOW = 39
+    CLAMP_HIGH = 40
+    INNER_MULTIPLIER = 41
+    INNER_SHIFT = 42
+    SECOND_MULTIPLIER = 43
+    SECOND_SHIFT = 44
+    DESTINATION_MULTIPLIER = 45
+    DESTINATION_SHIFT = 46
 
 
 FIELD_NOTES = {
-    Field.SECOND_OFFSET: "second operand of an addition",
+    Field.SECOND_OFFSET: "operand of the addition that is not computed here",
+    Field.FOLD_CHANNELS: "with few channels, byte lanes take several taps: channels of each tap,",
+    Field.FOLD_ROWS: "kernel rows that lie side by side in a step,",
+    Field.FOLD_COLUMNS: "and kernel columns; the kernel is counted in steps of them",
     Field.TILE_ROWS: "output rows computed at a time",
+    Field.PASSES: "parts of the taps whose weights are on chip at a time, and taps of each",
     Field.BLOCKS: "filter blocks whose weights are on chip at a time",
     Field.BLOCK_GROUPS: "groups of filters in a block; a group fills the lanes once",
     Field.BLOCK_PIXEL_WORDS: "words of each output pixel that a block computes",
     Field.WEIGHTS_OFFSET: "from the start of the program",
     Field.CONSTANTS_OFFSET: "from the start of the program",
-    Field.SOURCE_MULTIPLIER: "factors of an addition; a mean uses the destination's",
+    Field.RESIDUAL: "1: the second operand is added to what is computed",
+    Field.INNER_ZERO_POINT: "of what is computed, before the addition",
+    Field.INNER_MULTIPLIER: "factors of the addition; a mean uses the destination's",
 }
 
 

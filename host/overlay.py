@@ -13,18 +13,18 @@ import json
 from functools import cached_property
 from importlib import resources
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, PositiveInt, ValidationError, model_validator
 
 from axynq.emulator.errors import MultiplierError, OverlayError
-from axynq.emulator.multipliers import Multiplier, Table, multiplier
+from axynq.emulator.multipliers import Exact, Multiplier, Roup, Table, multiplier
 from axynq.host import isa
 from axynq.host.board import Board, load_board
 from axynq.host.toml import parse_toml
 
-MAX_BANK = 15
-"""Codes are stored in at most four bits, and code 0 skips."""
+MAX_BANK = 16
+"""Codes are stored in at most four bits."""
 
 
 class _Strict(BaseModel):
@@ -38,6 +38,9 @@ class Array(_Strict):
     """Lanes: filters computed at a time."""
     inputs: PositiveInt
     """Multipliers per lane: input channels multiplied at a time, and bytes in a memory word."""
+    requantisers: PositiveInt
+    """Lanes whose outputs are finished at a time; an output takes ``filters / requantisers`` steps
+    at least."""
 
 
 class LaneGroup(_Strict):
@@ -45,7 +48,10 @@ class LaneGroup(_Strict):
 
     count: PositiveInt
     bank: Annotated[tuple[str, ...], Field(min_length=1, max_length=MAX_BANK)]
-    """Multiplier specifications. Code k selects the k-th; a bank of one needs no selection."""
+    """Multiplier specifications. Code k selects the k-th, from 0; a bank of one needs no codes."""
+    cell: Literal["separate", "configurable"] = "separate"
+    """Whether each multiplier of the bank is a circuit of its own, or all are settings of one
+    Booth array (``exact`` and ``roup`` only)."""
 
 
 class Buffers(_Strict):
@@ -59,6 +65,8 @@ class Buffers(_Strict):
     """Weights of all lanes for one step: a vector is ``filters x inputs`` weights with codes."""
     groups: PositiveInt
     """Filter groups whose biases and factors are held."""
+    partial_sums: PositiveInt
+    """Sums of each lane that wait while the weights of further taps come in."""
 
 
 class Overlay(_Strict):
@@ -80,16 +88,18 @@ class Overlay(_Strict):
             raise ValueError("inputs must be a power of two from 4 to 64 (bytes of a memory word)")
         if self.array.filters > self.array.inputs:
             raise ValueError("filters must not exceed inputs: a group writes each byte lane once")
+        if self.array.filters % self.array.requantisers:
+            raise ValueError(
+                f"{self.array.requantisers} requantisers cannot finish {self.array.filters} "
+                "filters in equal parts: requantisers must divide filters"
+            )
+        if min(self.buffers.groups, self.buffers.weight_vectors) < self.array.inputs:
+            raise ValueError(
+                "groups and weight_vectors must be at least inputs: all filters of a word may need "
+                "the same lane"
+            )
         for group in self.lanes:
-            for spec in group.bank:
-                try:
-                    m = multiplier(spec)
-                except MultiplierError as error:
-                    raise ValueError(str(error)) from error
-                if isinstance(m, Table):
-                    raise ValueError(
-                        f"'{spec}': tables have no hardware; only the emulator runs them"
-                    )
+            _check_bank(group)
         load_board(self.board)
         return self
 
@@ -139,14 +149,10 @@ class Overlay(_Strict):
         )
 
     @property
-    def code_bits(self) -> int:
-        """Bits that select within the largest bank, or skip."""
-        return max(len(bank) for bank in self.banks).bit_length()
-
-    @property
     def stored_code_bits(self) -> int:
-        """Bits a code takes in memory: the next power of two."""
-        return 1 << (self.code_bits - 1).bit_length()
+        """Bits a code takes in memory: 1, 2 or 4, as the largest bank needs, or none."""
+        bits = (max(len(bank) for bank in self.banks) - 1).bit_length()
+        return 1 << (bits - 1).bit_length() if bits else 0
 
     @property
     def vector_words(self) -> int:
@@ -166,6 +172,18 @@ class Overlay(_Strict):
     def identifier(self) -> int:
         """The first 32 bits of the hash: what programs and hardware compare."""
         return int(self.hash[:8], 16)
+
+
+def _check_bank(group: LaneGroup) -> None:
+    for spec in group.bank:
+        try:
+            m = multiplier(spec)
+        except MultiplierError as error:
+            raise ValueError(str(error)) from error
+        if isinstance(m, Table):
+            raise ValueError(f"'{spec}': tables have no hardware; only the emulator runs them")
+        if group.cell == "configurable" and not isinstance(m, (Exact, Roup)):
+            raise ValueError(f"'{spec}': a configurable cell is exact or ROUP")
 
 
 def overlay_names() -> list[str]:

@@ -132,6 +132,63 @@ def other_models(draw: Any) -> graph.Model:
     return graph.Model("random", (source, target), (op,), 0, 1)
 
 
+@st.composite
+def branched_models(draw: Any) -> graph.Model:
+    """Layers whose sum is taken, with paddings of their own: two layers, or one and its input, in
+    either order; perhaps one of them is the output's other operand as well."""
+    rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
+    rows, columns, channels = (draw(st.integers(1, n)) for n in (7, 7, 9))
+    tensors = [
+        tensor("x", (rows, columns, channels), rng.uniform(0.01, 0.1), rng.integers(-128, 128))
+    ]
+    operators: list[graph.Operator] = []
+
+    def new(shape: tuple[int, ...], scale: float, zero_point: int) -> int:
+        tensors.append(tensor(f"t{len(tensors)}", shape, scale, zero_point))
+        return len(tensors) - 1
+
+    def layer(source: int, kernel: int, depthwise: bool) -> int:
+        """A layer that keeps the shape; odd kernels are padded, perhaps by an operator."""
+        half = kernel // 2
+        around = graph.Padding(half, half, half, half)
+        if half and draw(st.booleans()):
+            before = tensors[source]
+            shape = (rows + 2 * half, columns + 2 * half, channels)
+            padded = new(shape, before.scale, before.zero_point)
+            operators.append(graph.Pad(f"pad_{len(operators)}", (source,), padded, around))
+            source, around = padded, graph.Padding()
+        target = new((rows, columns, channels), rng.uniform(0.2, 2), rng.integers(-128, 128))
+        kind: Any = graph.DepthwiseConvolution if depthwise else graph.Convolution
+        shape = (kernel, kernel, channels) if depthwise else (channels, kernel, kernel, channels)
+        operators.append(
+            kind(
+                f"{'depthwise' if depthwise else 'conv'}_{len(operators)}",
+                (source,),
+                target,
+                rng.integers(-127, 128, shape).astype(np.int8),
+                rng.integers(-4000, 4001, channels).astype(np.int32),
+                np.exp(rng.uniform(np.log(0.001), np.log(0.02), channels)).astype(np.float32),
+                draw(st.sampled_from(ACTIVATIONS)),
+                padding=around,
+            )
+        )
+        return target
+
+    def addition(first: int, second: int) -> int:
+        target = new((rows, columns, channels), rng.uniform(0.2, 2), rng.integers(-128, 128))
+        activation = draw(st.sampled_from(ACTIVATIONS))
+        operators.append(graph.Add(f"add_{len(operators)}", (first, second), target, activation))
+        return target
+
+    kernels = st.sampled_from([1, 3])
+    first = layer(0, draw(kernels), draw(st.booleans()))
+    second = layer(0, draw(kernels), draw(st.booleans())) if draw(st.booleans()) else 0
+    end = addition(*draw(st.permutations([first, second])))
+    if draw(st.booleans()):
+        end = addition(end, draw(st.sampled_from([0, first, end])))
+    return graph.Model("random", tuple(tensors), tuple(operators), 0, end)
+
+
 def multiplier_products(codes: Any) -> Any:
     """For the oracle: products by the code of each weight, from the multipliers themselves."""
 

@@ -4,6 +4,7 @@
 #include <stdexcept>
 
 #include "../src/accelerator.hpp"
+#include "axynq/bank.hpp"
 
 namespace axynq {
 static thread_local std::uint64_t counts[COUNTERS];
@@ -53,37 +54,58 @@ int axynq_products(int lane, int code, std::int32_t *products);
 
 namespace axynq {
 
-template <int LANE>
-struct direct_products {
-  template <int CODE>
-  static bool fill(int, std::int32_t *, bank<> *) {
-    return false;
+// What the hardware computes for a code, not the simulation's tables: the design itself, or the
+// cell that all designs are settings of.
+template <class BANK>
+struct direct;
+
+template <class... DESIGNS>
+struct direct<bank<DESIGNS...> > {
+  static const int CODES = sizeof...(DESIGNS);
+
+  static product_t product(activation_t a, weight_t w, int code) {
+    return select<0, DESIGNS...>(a, w, code);
   }
 
-  template <int CODE, class DESIGN, class... OTHERS>
-  static bool fill(int code, std::int32_t *products, bank<DESIGN, OTHERS...> *) {
-    if (code != CODE)
-      return fill<CODE + 1>(code, products, static_cast<bank<OTHERS...> *>(nullptr));
-    for (int a = -255; a <= 255; ++a)
-      for (int w = -128; w <= 127; ++w)
-        *products++ = int(DESIGN::product(activation_t(a), weight_t(w)));
-    return true;
+ private:
+  template <int CODE, class DESIGN>
+  static product_t select(activation_t a, weight_t w, int) {
+    return DESIGN::product(a, w);
   }
 
-  static bool of_lane(int lane, int code, std::int32_t *products) {
-    if (lane == LANE)
-      return fill<1>(code, products, static_cast<typename lane_bank<LANE>::type *>(nullptr));
-    return direct_products<LANE - 1>::of_lane(lane, code, products);
+  template <int CODE, class DESIGN, class NEXT, class... OTHERS>
+  static product_t select(activation_t a, weight_t w, int code) {
+    return code == CODE ? DESIGN::product(a, w) : select<CODE + 1, NEXT, OTHERS...>(a, w, code);
   }
 };
+
+template <class... DESIGNS>
+struct direct<configurable_bank<DESIGNS...> > {
+  static const int CODES = sizeof...(DESIGNS);
+
+  static product_t product(activation_t a, weight_t w, int code) {
+    return configurable_roup<DESIGNS...>::product(a, w, code);
+  }
+};
+
+template <int LANE>
+static int direct_products(int lane, int code, std::int32_t *products) {
+  typedef direct<typename lane_bank<LANE>::type> bank_t;
+  if (lane != LANE) return direct_products<LANE - 1>(lane, code, products);
+  if (code < 0 || code >= bank_t::CODES) return 1;
+  for (int a = -255; a <= 255; ++a)
+    for (int w = -128; w <= 127; ++w)
+      *products++ = int(bank_t::product(activation_t(a), weight_t(w), code));
+  return 0;
+}
 
 template <>
-struct direct_products<-1> {
-  static bool of_lane(int, int, std::int32_t *) { return false; }
-};
+int direct_products<-1>(int, int, std::int32_t *) {
+  return 1;
+}
 
 }  // namespace axynq
 
-extern "C" int axynq_products(int lane, int code, std::int32_t *products) {
-  return axynq::direct_products<axynq::FILTERS - 1>::of_lane(lane, code, products) ? 0 : 1;
+int axynq_products(int lane, int code, std::int32_t *products) {
+  return axynq::direct_products<axynq::FILTERS - 1>(lane, code, products);
 }

@@ -11,7 +11,13 @@ namespace axynq {
 static_assert(FILTERS <= INPUTS, "a group of filters writes each byte lane of a word at most once");
 static_assert((INPUTS & (INPUTS - 1)) == 0 && INPUTS >= 4, "a memory word has 4, 8, 16, ... bytes");
 static_assert(RECORD_INTEGERS % WORD_INTEGERS == 0, "a descriptor is a whole number of words");
-static_assert(CODE_BITS <= STORED_CODE_BITS && STORED_CODE_BITS <= 4, "codes take 1, 2 or 4 bits");
+static_assert(FILTERS * CONSTANT_INTEGERS % WORD_INTEGERS == 0,
+              "the constants of a group are a whole number of words");
+static_assert(STORED_CODE_BITS == 0 || STORED_CODE_BITS == 1 || STORED_CODE_BITS == 2 ||
+                  STORED_CODE_BITS == 4,
+              "codes take 1, 2 or 4 bits, or none where every bank holds one multiplier");
+static_assert(FILTERS % REQUANTISERS == 0, "the requantisers finish the lanes in equal parts");
+static_assert(WEIGHT_VECTORS >= 1 && GROUPS >= 1 && PARTIAL_SUMS >= 1, "no buffer may be empty");
 
 // Whether everything the layer needs at a time fits on chip, so that no index can leave a buffer.
 static bool fits(const layer_t &layer) {
@@ -20,41 +26,72 @@ static bool fits(const layer_t &layer) {
       layer.output_rows < 1 || layer.output_columns < 1 || layer.output_pixel_words < 1 ||
       layer.kernel_rows < 1 || layer.kernel_columns < 1 || layer.stride_rows < 1 ||
       layer.stride_columns < 1 || layer.dilation_rows < 1 || layer.dilation_columns < 1 ||
-      layer.tile_rows < 1 || layer.blocks < 1 || layer.block_pixel_words < 1)
+      layer.fold_rows < 1 || layer.fold_columns < 1 || layer.tile_rows < 1 || layer.passes < 1 ||
+      layer.pass_taps < 1 || layer.blocks < 1 || layer.block_pixel_words < 1)
     return false;
-  const std::int64_t window = std::int64_t(layer.tile_rows - 1) * layer.stride_rows +
-                              std::int64_t(layer.kernel_rows - 1) * layer.dilation_rows + 1;
+  if (std::int64_t(layer.blocks - 1) * layer.block_pixel_words >= layer.output_pixel_words)
+    return false;
+  const std::int64_t window =
+      std::int64_t(layer.tile_rows - 1) * layer.stride_rows + layer.kernel_extent();
   const std::int64_t rows = window < layer.input_rows ? window : layer.input_rows;
   if (rows * layer.input_columns * layer.input_pixel_words > INPUT_WORDS) return false;
   const std::int64_t pixels = std::int64_t(layer.tile_rows) * layer.output_columns;
   if (pixels * layer.block_pixel_words > OUTPUT_WORDS) return false;
-  if (!layer.multiplies())
-    return layer.blocks == 1 && layer.block_pixel_words == layer.output_pixel_words &&
-           layer.input_pixel_words == layer.output_pixel_words;
-  if (layer.opcode == OPCODE_DEPTHWISE && layer.input_pixel_words != layer.output_pixel_words)
+  if (layer.residual && pixels * layer.output_pixel_words > OUTPUT_WORDS) return false;
+  if (layer.opcode != OPCODE_CONVOLUTION) {
+    if (layer.input_pixel_words != layer.output_pixel_words || layer.passes != 1 ||
+        layer.fold_rows * layer.fold_columns != 1)
+      return false;
+  } else if (layer.fold_rows * layer.fold_columns > 1) {
+    if (layer.input_pixel_words != 1 || layer.fold_channels < 1 ||
+        layer.fold_channels * layer.fold_rows * layer.fold_columns > INPUTS)
+      return false;
+  }
+  if (!layer.uses_lanes())
+    return !layer.residual && layer.blocks == 1 &&
+           layer.block_pixel_words == layer.output_pixel_words;
+  if (layer.block_groups < 1 || layer.block_groups > GROUPS) return false;
+  if (layer.opcode == OPCODE_ADD) return layer.residual && layer.taps() == 1;
+  if (std::int64_t(layer.passes) * layer.pass_taps < layer.taps() ||
+      std::int64_t(layer.passes - 1) * layer.pass_taps >= layer.taps())
     return false;
-  return layer.block_groups >= 1 && layer.block_groups <= GROUPS &&
-         std::int64_t(layer.block_groups) * layer.taps() <= WEIGHT_VECTORS;
+  const int vectors = layer.passes > 1 ? layer.pass_taps : layer.group_vectors();
+  if (std::int64_t(layer.block_groups) * vectors > WEIGHT_VECTORS) return false;
+  return layer.passes == 1 || pixels * layer.block_groups <= PARTIAL_SUMS;
 }
 
-static void compute_tile(const layer_t &layer, int index, int block, const input_buffer_t input,
-                         const output_buffer_t second, const weight_buffer_t weights,
-                         const code_buffer_t codes, const constant_buffer_t constants,
-                         output_buffer_t output) {
+static void compute_tile(const layer_t &layer, const fold_t &fold, int index, int block,
+                         read_port_t program, const input_buffer_t input,
+                         const output_buffer_t second, weight_buffer_t weights, code_buffer_t codes,
+                         const constant_buffer_t constants, output_buffer_t output) {
   AXYNQ_NO_INLINE
-  if (layer.multiplies())
-    convolve_tile(layer, index, block, input, weights, codes, constants, output);
-  else if (layer.opcode == OPCODE_ADD)
-    add_tile(layer, index, input, second, output);
-  else
+  if (!layer.uses_lanes()) {
     pool_tile(layer, index, input, output);
+    return;
+  }
+  partial_buffer_t partials;
+  AXYNQ_BANKS(partials)
+PASSES:
+  for (int pass = 0; pass < layer.passes; ++pass) {
+    if (layer.passes > 1) {
+      // The weights of all taps do not fit at once: they come in for every tile, pass by pass.
+      const std::int64_t before =
+          std::int64_t(block) * layer.taps() + std::int64_t(pass) * layer.pass_taps;
+      const int taps = minimum(layer.pass_taps, layer.taps() - pass * layer.pass_taps);
+      load_weights(program, layer.weights_offset + before * layer.block_groups * VECTOR_WORDS,
+                   layer.block_groups * taps, weights, codes);
+    }
+    convolve_tile(layer, fold, index, block, pass, input, second, weights, codes, constants,
+                  partials, output);
+  }
 }
 
 // Load, compute and store overlap: while one tile is computed, the next is loaded and the one
 // before is stored.
-static void run_tiles(const layer_t &layer, int block, int images, read_port_t source,
-                      write_port_t destination, const weight_buffer_t weights,
-                      const code_buffer_t codes, const constant_buffer_t constants) {
+static void run_tiles(const layer_t &layer, const fold_t &fold, int block, int images,
+                      read_port_t program, read_port_t source, write_port_t destination,
+                      weight_buffer_t weights, code_buffer_t codes,
+                      const constant_buffer_t constants) {
   AXYNQ_NO_INLINE
   const int tiles = tiles_per_image(layer) * images;
 TILES:
@@ -72,9 +109,11 @@ TILES:
     std::memset(second, 0xA5, sizeof(second));
     std::memset(output, 0xA5, sizeof(output));
 #endif
-    load_tile(layer, index, images, source, input, second);
-    compute_tile(layer, index, block, input, second, weights, codes, constants, output);
+    load_tile(layer, fold, index, images, source, input, second);
+    compute_tile(layer, fold, index, block, program, input, second, weights, codes, constants,
+                 output);
     store_tile(layer, index, block, images, output, destination);
+    AXYNQ_COUNT(COUNT_TILES, 1);
   }
 }
 
@@ -92,21 +131,23 @@ static std::uint32_t run_layer(const layer_t &layer, int images, read_port_t pro
   constant_buffer_t constants;
   AXYNQ_PRAGMA(HLS ARRAY_PARTITION variable=constants type=complete dim=1)
   AXYNQ_PRAGMA(HLS ARRAY_PARTITION variable=constants type=complete dim=2)
+  const fold_t fold = fold_of(layer);
 
-  const int vectors = layer.block_groups * layer.taps();
+  const int vectors = layer.block_groups * layer.group_vectors();
   const int constant_words = layer.block_groups * FILTERS * CONSTANT_INTEGERS / WORD_INTEGERS;
 BLOCKS:
   for (int block = 0; block < layer.blocks; ++block) {
-    if (layer.multiplies()) {
+    if (layer.has_weights() && layer.passes == 1)
       load_weights(program, layer.weights_offset + std::int64_t(block) * vectors * VECTOR_WORDS,
                    vectors, weights, codes);
+    if (layer.uses_lanes()) {
       const bool inside = load_constants(
           program, layer.constants_offset + std::int64_t(block) * constant_words,
           layer.block_groups, block * layer.block_pixel_words * INPUTS,
           layer.block_pixel_words * INPUTS, constants);
       if (!inside) return STATUS_DOES_NOT_FIT;
     }
-    run_tiles(layer, block, images, source, destination, weights, codes, constants);
+    run_tiles(layer, fold, block, images, program, source, destination, weights, codes, constants);
   }
   return STATUS_OK;
 }

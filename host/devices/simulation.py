@@ -24,13 +24,19 @@ if TYPE_CHECKING:
     from importlib.resources.abc import Traversable
 
 COUNTERS = (
-    "program_words",
+    "record_words",
+    "weight_words",
+    "constant_words",
     "load_words",
     "store_words",
-    "bursts",
+    "load_bursts",
+    "store_bursts",
+    "program_bursts",
+    "tiles",
     "multiply_steps",
+    "multiplications",
     "pool_steps",
-    "add_steps",
+    "finish_steps",
 )
 """Names of the simulation's counters, in the order of ``hls/include/axynq/counters.hpp``."""
 
@@ -101,8 +107,8 @@ class Simulation:
         return dict(zip(COUNTERS, self.counts))
 
     def products(self, lane: int, code: int) -> npt.NDArray[np.int32]:
-        """All products of one multiplier of a lane's bank, from its C++ functor itself: int32
-        [511, 256], indexed as :attr:`Multiplier.table`."""
+        """All products of one multiplier of a lane's bank, from the C++ that becomes hardware:
+        int32 [511, 256], indexed as :attr:`Multiplier.table`."""
         products = np.zeros((511, 256), np.int32)
         if self._library.axynq_products(lane, code, products.ctypes.data_as(ctypes.c_void_p)):
             raise DeviceError(f"lane {lane} has no multiplier with code {code}")

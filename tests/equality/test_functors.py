@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -9,21 +11,7 @@ from axynq.emulator.multipliers import SMAPPROX_TABLE_2
 from axynq.host import Overlay
 from axynq.host.devices.simulation import Simulation
 from axynq.host.overlay import overlay_names
-
-TEMPLATE = """
-name = "functors-{number}"
-board = "pynq-z2"
-clock_mhz = 100.0
-[array]
-filters = 4
-inputs = 4
-{lanes}
-[buffers]
-input_words = 16
-output_words = 16
-weight_vectors = 16
-groups = 1
-"""
+from tests.overlays import write_overlay
 
 
 def designs() -> list[str]:
@@ -38,20 +26,17 @@ def designs() -> list[str]:
     return chosen
 
 
-def overlay_with(folder, number: int, specs: list[str]) -> Overlay:
+def overlay_with(folder: Path, specs: list[str], cell: str = "separate") -> Overlay:
     """Four lanes that hold the given multipliers in turn."""
-    banks = [specs[lane::4] for lane in range(4)]
-    lanes = "".join(f"[[lanes]]\ncount = 1\nbank = {bank}\n" for bank in banks)
-    path = folder / f"functors-{number}.toml"
-    path.write_text(TEMPLATE.format(number=number, lanes=lanes))
-    return Overlay.load(path)
+    lanes = [(1, specs[lane::4], cell) for lane in range(4)]
+    return write_overlay(folder, "functors", lanes=lanes)
 
 
 def assert_functors_equal_tables(overlay: Overlay) -> int:
     """Compares every multiplier of every bank; how many there were."""
     simulation, compared = Simulation(overlay), 0
     for lane, bank in enumerate(overlay.banks):
-        for code, m in enumerate(bank, start=1):
+        for code, m in enumerate(bank):
             assert np.array_equal(simulation.products(lane, code), m.table), m.spec
             compared += 1
     return compared
@@ -60,7 +45,14 @@ def assert_functors_equal_tables(overlay: Overlay) -> int:
 @pytest.mark.slow
 def test_all_designs_on_all_511_x_256_operands(tmp_path) -> None:
     specs = designs()
-    assert assert_functors_equal_tables(overlay_with(tmp_path, 0, specs)) == len(specs)
+    assert assert_functors_equal_tables(overlay_with(tmp_path, specs)) == len(specs)
+
+
+@pytest.mark.slow
+def test_settings_of_a_configurable_cell(tmp_path) -> None:
+    specs = [spec for spec in designs() if not spec.startswith("smapprox")]
+    overlay = overlay_with(tmp_path, specs, "configurable")
+    assert assert_functors_equal_tables(overlay) == len(specs)
 
 
 @pytest.mark.parametrize("name", overlay_names())

@@ -12,25 +12,11 @@ from axynq.host import Overlay, isa
 from axynq.host.generate import cpp_type, overlay_files
 from axynq.host.overlay import overlay_names
 from axynq.host.registers import register_map
+from tests.overlays import description, write_overlay
 
 HLS = Path(__file__).parents[2] / "hls"
 
-VALID = """
-name = "mine"
-board = "pynq-z2"
-clock_mhz = 100.0
-[array]
-filters = 4
-inputs = 8
-[[lanes]]
-count = 4
-bank = ["exact", "roup:1,4"]
-[buffers]
-input_words = 512
-output_words = 256
-weight_vectors = 128
-groups = 16
-"""
+VALID = description(inputs=8)
 
 
 @pytest.mark.parametrize("name", overlay_names())
@@ -56,23 +42,18 @@ def test_hashes_tell_overlays_apart() -> None:
 
 
 def test_own_description(tmp_path: Path) -> None:
-    path = tmp_path / "mine.toml"
-    path.write_text(VALID)
-    overlay = Overlay.load(path)
+    overlay = write_overlay(tmp_path, inputs=8)
     assert [[m.spec for m in bank] for bank in overlay.banks] == [["exact", "roup:1,4"]] * 4
-    assert (overlay.code_bits, overlay.stored_code_bits) == (2, 2)
-    assert overlay.vector_words == 4 + 1  # four words of weights, 32 codes of 2 bits
+    assert overlay.stored_code_bits == 1
+    assert overlay.vector_words == 4 + 1  # four words of weights, 32 codes of 1 bit
 
 
-@pytest.mark.parametrize(
-    ("bank", "bits", "stored"), [(1, 1, 1), (3, 2, 2), (4, 3, 4), (7, 3, 4), (15, 4, 4)]
-)
-def test_codes_grow_with_the_bank(tmp_path: Path, bank: int, bits: int, stored: int) -> None:
-    specs = ", ".join(f'"roup:{k % 4},{k // 4}"' for k in range(bank))
-    path = tmp_path / "mine.toml"
-    path.write_text(VALID.replace('"exact", "roup:1,4"', specs))
-    overlay = Overlay.load(path)
-    assert (overlay.code_bits, overlay.stored_code_bits) == (bits, stored)
+@pytest.mark.parametrize(("bank", "bits"), [(1, 0), (2, 1), (3, 2), (4, 2), (5, 4), (16, 4)])
+def test_codes_grow_with_the_bank(tmp_path: Path, bank: int, bits: int) -> None:
+    specs = [f"roup:{k % 4},{k // 4}" for k in range(bank)]
+    overlay = write_overlay(tmp_path, lanes=[(4, specs, "configurable")])
+    assert overlay.stored_code_bits == bits
+    assert overlay.vector_words == 4 + -(-bits // 2)
 
 
 @pytest.mark.parametrize(
@@ -81,10 +62,13 @@ def test_codes_grow_with_the_bank(tmp_path: Path, bank: int, bits: int, stored: 
         ("count = 4", "count = 3", "lanes add up to 3, the array has 4"),
         ("inputs = 8", "inputs = 12", "power of two"),
         ("filters = 4", "filters = 16", "must not exceed inputs"),
-        ('"roup:1,4"', '"roup:7,4"', "drops 0 to 3"),
-        ('"roup:1,4"', '"table:x.npz#y"', "does not exist"),
+        ("requantisers = 2", "requantisers = 3", "3 requantisers cannot finish 4 filters"),
+        ("'roup:1,4'", "'roup:7,4'", "drops 0 to 3"),
+        ("'roup:1,4'", "'table:x.npz#y'", "does not exist"),
+        ('cell = "separate"', 'cell = "round"', "'separate' or 'configurable'"),
         ('board = "pynq-z2"', 'board = "z80"', "unknown board 'z80'; known are: .*pynq-z2"),
         ("groups = 16", "groups = 0", "buffers.groups"),
+        ("groups = 16", "groups = 7", "groups and weight_vectors must be at least inputs"),
         ("groups = 16", "", "buffers.groups: Field required"),
         ("clock_mhz", "clock", "clock"),
         ('name = "mine"', "name = ", "not valid TOML"),
@@ -99,6 +83,12 @@ def test_invalid_descriptions(tmp_path: Path, old: str, new: str, reason: str) -
     path.write_text(text)
     with pytest.raises(OverlayError, match=reason):
         Overlay.load(path)
+
+
+def test_smapprox_is_no_setting_of_a_booth_array(tmp_path: Path) -> None:
+    lanes = [(4, ["exact", "smapprox:3330"], "configurable")]
+    with pytest.raises(OverlayError, match="'smapprox:3330': a configurable cell is exact or ROUP"):
+        write_overlay(tmp_path, lanes=lanes)
 
 
 def test_unknown_overlay() -> None:

@@ -12,6 +12,7 @@ from axynq.emulator.errors import DataError, OverlayError, PlanError, ProgramErr
 from axynq.emulator.model import graph
 from axynq.host import Overlay, Program, compile_program, isa
 from tests.networks import tensor
+from tests.overlays import write_overlay
 
 
 @pytest.fixture(scope="module")
@@ -122,31 +123,19 @@ def test_unknown_overlay(digits: graph.Model) -> None:
         compile_program(digits, "exact", "z9")
 
 
-def small_overlay(tmp_path: Path, **buffers: int) -> Overlay:
-    sizes = {"input_words": 4096, "output_words": 2048, "weight_vectors": 512, "groups": 64}
-    sizes.update(buffers)
-    path = tmp_path / "small.toml"
-    path.write_text(
-        'name = "small"\nboard = "pynq-z2"\nclock_mhz = 100.0\n'
-        "[array]\nfilters = 4\ninputs = 4\n"
-        '[[lanes]]\ncount = 4\nbank = ["exact"]\n[buffers]\n'
-        + "".join(f"{name} = {size}\n" for name, size in sizes.items())
-    )
-    return Overlay.load(path)
-
-
 @pytest.mark.parametrize(
     ("buffers", "reason"),
     [
         ({"input_words": 10}, "one output row takes .* input words"),
         ({"output_words": 10}, "one output row takes .* output words"),
-        ({"weight_vectors": 20}, "a word of filters takes .* weight vectors on chip, there are 20"),
+        ({"partial_sums": 3, "weight_vectors": 8}, "one output row takes .* partial sums"),
     ],
 )
 def test_layers_that_do_not_fit(
     digits: graph.Model, tmp_path: Path, buffers: dict[str, int], reason: str
 ) -> None:
-    overlay = small_overlay(tmp_path, **buffers)
+    sizes = {"input_words": 4096, "output_words": 2048, "weight_vectors": 512, **buffers}
+    overlay = write_overlay(tmp_path, "small", lanes=[(4, ["exact"], "separate")], **sizes)
     with pytest.raises(ProgramError, match=f"does not fit overlay 'small': {reason}"):
         compile_program(digits, "exact", overlay)
 

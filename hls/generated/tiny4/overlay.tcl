@@ -1,6 +1,6 @@
 # Generated from hls/overlays/tiny4.toml. Do not edit: run `make generate`.
 set axynq(overlay) tiny4
-set axynq(hash) 8cfd4a005d26b031b07b44c2577f82d0ff19a61b025f125a371f636e755c0417
+set axynq(hash) 7b17b3d186e37a21fd9cd74cfeffa7e9a3cfcc545d486682583ae032cf9547d9
 set axynq(board) pynq-z2
 set axynq(part) xc7z020clg400-1
 set axynq(board_part) tul.com.tw:pynq-z2:part0:1.0

@@ -1,6 +1,6 @@
 # Generated from hls/overlays/z2-mixed16.toml. Do not edit: run `make generate`.
 set axynq(overlay) z2-mixed16
-set axynq(hash) 4741775727f45822581b03a4b8f34b524709dcd0c407da52d59fec4a9ff1f1bd
+set axynq(hash) e49c57b3a8ee9a14dbdd706b45e936fbeb7a8ad8dc436bcc9ffdbe2ca7d558c8
 set axynq(board) pynq-z2
 set axynq(part) xc7z020clg400-1
 set axynq(board_part) tul.com.tw:pynq-z2:part0:1.0

@@ -2,6 +2,7 @@
 #ifndef AXYNQ_BANK_HPP
 #define AXYNQ_BANK_HPP
 
+#include "axynq/multipliers/configurable.hpp"
 #include "axynq/pragmas.hpp"
 #include "axynq/types.hpp"
 
@@ -11,8 +12,9 @@
 
 namespace axynq {
 
-// Code 0 skips the multiplication, code k selects the k-th design. Designs that are not selected
-// see zero operands, so that nothing in them toggles, and answer zero, so that an OR joins them.
+// Code k selects the k-th design. Designs that are not selected see a weight of zero, so that
+// little in them toggles, and answer zero, so that an OR joins them. A skipped multiplication is a
+// weight of zero too. In a bank of one nothing selects.
 template <int CODE, class... DESIGNS>
 struct bank_from {
   static product_t product(activation_t, weight_t, int) {
@@ -30,21 +32,41 @@ struct bank_from<CODE, DESIGN, OTHERS...> {
     if (code == CODE) return tabulated<DESIGN>::product(int(a), int(w));
     return bank_from<CODE + 1, OTHERS...>::product(a, w, code);
 #else
-    const bool selected = code == CODE;
-    const activation_t gated_a = selected ? a : activation_t(0);
-    const weight_t gated_w = selected ? w : weight_t(0);
-    return DESIGN::product(gated_a, gated_w) | bank_from<CODE + 1, OTHERS...>::product(a, w, code);
+    const weight_t gated = code == CODE ? w : weight_t(0);
+    return DESIGN::product(a, gated) | bank_from<CODE + 1, OTHERS...>::product(a, w, code);
 #endif
   }
 };
 
 template <class... DESIGNS>
 struct bank {
-  static const int SIZE = sizeof...(DESIGNS);
-
   static product_t product(activation_t a, weight_t w, int code) {
     AXYNQ_INLINE
-    return bank_from<1, DESIGNS...>::product(a, w, code);
+    return bank_from<0, DESIGNS...>::product(a, w, code);
+  }
+};
+
+#if !defined(AXYNQ_SIMULATION)
+template <class DESIGN>
+struct bank<DESIGN> {
+  static product_t product(activation_t a, weight_t w, int) {
+    AXYNQ_INLINE
+    return DESIGN::product(a, w);
+  }
+};
+#endif
+
+// Exact and ROUP multipliers in one cell whose perforation and rounding the code sets: a Booth
+// array with a few gates more instead of an array for each.
+template <class... DESIGNS>
+struct configurable_bank {
+  static product_t product(activation_t a, weight_t w, int code) {
+    AXYNQ_INLINE
+#if defined(AXYNQ_SIMULATION)
+    return bank_from<0, DESIGNS...>::product(a, w, code);
+#else
+    return configurable_roup<DESIGNS...>::product(a, w, code);
+#endif
   }
 };
 

@@ -1,4 +1,5 @@
-// The multiplier array: convolution, depthwise convolution and fully connected layers.
+// The multiplier array: convolution, depthwise convolution, fully connected layers, and what leaves
+// the lanes: requantisation and residual addition.
 #ifndef AXYNQ_CONVOLVE_HPP
 #define AXYNQ_CONVOLVE_HPP
 
@@ -9,163 +10,368 @@
 
 namespace axynq {
 
-// Lane LANE and those below it: each adds the products of its weights to its accumulator. The
-// recursion gives every lane its own bank.
+typedef accumulator_t partial_buffer_t[FILTERS][PARTIAL_SUMS];
+
+// Steps in which the requantisers finish the outputs of all lanes. A group takes at least as many.
+const int FINISH_STEPS = FILTERS / REQUANTISERS;
+
+// --- multiplication ------------------------------------------------------------------------------
+
+// Lane LANE and those below it: the sum of the products of its operands. The recursion gives every
+// lane its own bank. A convolution's lanes share their operands; other layers' lanes have windows.
 template <int LANE>
 struct lanes {
   typedef typename lane_bank<LANE>::type bank_t;
 
-  static void multiply(const activation_t shared[INPUTS], const activation_t own[FILTERS],
-                       bool depthwise, const weight_buffer_t weights, const code_buffer_t codes,
+  static void multiply(const activation_t shared[INPUTS], const activation_t window[FILTERS][INPUTS],
+                       bool windowed, const weight_buffer_t weights, const code_buffer_t codes,
                        int vector, accumulator_t sums[FILTERS]) {
     AXYNQ_INLINE
     accumulator_t sum = 0;
     for (int i = 0; i < INPUTS; ++i) {
       AXYNQ_UNROLL
-      // Depthwise: a lane's first multiplier sees its own channel, the others skip.
-      const activation_t a = (i == 0 && depthwise) ? own[LANE] : shared[i];
-      sum += int(bank_t::product(a, weight_t(weights[LANE][vector][i]), int(codes[LANE][vector][i])));
+      const activation_t a = windowed ? window[LANE][i] : shared[i];
+      const int code = HAS_CODES ? int(codes[LANE][vector][i]) : 0;
+      sum += int(bank_t::product(a, weight_t(weights[LANE][vector][i]), code));
+      AXYNQ_COUNT(COUNT_MULTIPLICATIONS, weights[LANE][vector][i] != 0);
     }
     sums[LANE] = sum;
-    lanes<LANE - 1>::multiply(shared, own, depthwise, weights, codes, vector, sums);
+    lanes<LANE - 1>::multiply(shared, window, windowed, weights, codes, vector, sums);
   }
 };
 
 template <>
 struct lanes<-1> {
-  static void multiply(const activation_t *, const activation_t *, bool, const weight_buffer_t,
-                       const code_buffer_t, int, accumulator_t *) {
+  static void multiply(const activation_t *, const activation_t (*)[INPUTS], bool,
+                       const weight_buffer_t, const code_buffer_t, int, accumulator_t *) {
     AXYNQ_INLINE
   }
 };
 
-// Where the multiplication loop is. The last index runs fastest.
-struct tap_position_t {
-  int row, column, group, kernel_row, kernel_column, word;
-  int vector;  // group * taps + tap
+// --- where the loop is ---------------------------------------------------------------------------
 
-  bool first_tap() const { return kernel_row == 0 && kernel_column == 0 && word == 0; }
-
-  void advance(const layer_t &layer, int words) {
-    AXYNQ_INLINE
-    ++vector;
-    if (++word < words) return;
-    word = 0;
-    if (++kernel_column < layer.kernel_columns) return;
-    kernel_column = 0;
-    if (++kernel_row < layer.kernel_rows) return;
-    kernel_row = 0;
-    if (++group < layer.block_groups) return;
-    group = 0;
-    vector = 0;
-    if (++column < layer.output_columns) return;
-    column = 0;
-    ++row;
-  }
+// The taps of a pass.
+struct taps_t {
+  int first, count;                   // in the order kernel rows, kernel columns, channel words
+  int kernel_row, kernel_column, word;  // of the first
+  int words;                          // channel words of a kernel position
+  bool first_pass, last_pass;
 };
 
-// Each group of filters computes one output pixel in taps() steps, one step a cycle.
-inline void convolve_tile(const layer_t &layer, int index, int block, const input_buffer_t input,
+inline taps_t taps_of(const layer_t &layer, int pass) {
+  AXYNQ_INLINE
+  taps_t taps;
+  taps.words = layer.opcode == OPCODE_CONVOLUTION ? layer.input_pixel_words : 1;
+  taps.first = pass * layer.pass_taps;
+  taps.count = minimum(layer.pass_taps, layer.taps() - taps.first);
+  const int position = taps.first / taps.words;
+  taps.word = taps.first - position * taps.words;
+  taps.kernel_row = position / layer.kernel_columns;
+  taps.kernel_column = position - taps.kernel_row * layer.kernel_columns;
+  taps.first_pass = pass == 0;
+  taps.last_pass = pass == layer.passes - 1;
+  return taps;
+}
+
+// Windows move down a column: from one output row to the next only the rows that come in are read,
+// where the window holds the others.
+inline int fresh_taps(const layer_t &layer) {
+  AXYNQ_INLINE
+  const bool kept = layer.dilation_rows == 1 && layer.stride_rows < layer.kernel_rows &&
+                    layer.taps() <= INPUTS;
+  return kept ? layer.stride_rows * layer.kernel_columns : layer.taps();
+}
+
+struct position_t {
+  int row, column, group;
+  int idle;                             // steps to wait before this output's first tap
+  int tap;                              // of this output, from the first of the pass
+  int kernel_row, kernel_column, word;  // of the tap
+  int vector;                           // of weights
+  bool first_vector;                    // of this output
+};
+
+// An output with few taps starts late, so that the requantisers have finished the one before it
+// when it is complete.
+inline int idle_steps(int taps) {
+  AXYNQ_INLINE
+  return maximum(FINISH_STEPS - taps, 0);
+}
+
+inline position_t start_of(const layer_t &layer, const taps_t &taps) {
+  AXYNQ_INLINE
+  position_t at;
+  at.row = at.column = at.group = at.tap = at.vector = 0;
+  at.idle = idle_steps(layer.opcode == OPCODE_CONVOLUTION ? taps.count : layer.taps());
+  at.kernel_row = taps.kernel_row;
+  at.kernel_column = taps.kernel_column;
+  at.word = taps.word;
+  at.first_vector = true;
+  return at;
+}
+
+// Iterations for a tile and pass, without those that finish the last output.
+inline int steps_of(const layer_t &layer, const tile_t &tile, const taps_t &taps) {
+  AXYNQ_INLINE
+  const int columns = layer.block_groups * layer.output_columns;
+  if (layer.opcode == OPCODE_CONVOLUTION)
+    return columns * tile.rows * maximum(taps.count, FINISH_STEPS);
+  return columns * (maximum(layer.taps(), FINISH_STEPS) +
+                    (tile.rows - 1) * maximum(fresh_taps(layer), FINISH_STEPS));
+}
+
+// To the next tap, and from the last tap to the next output. Convolutions go through the groups of
+// a pixel, then columns, then rows; windowed layers down the rows of a column, then columns, then
+// groups.
+inline void advance(position_t &at, const layer_t &layer, const tile_t &tile, const taps_t &taps,
+                    int fresh) {
+  AXYNQ_INLINE
+  if (at.idle > 0) {
+    --at.idle;
+    return;
+  }
+  if (++at.word == taps.words) {
+    at.word = 0;
+    if (++at.kernel_column == layer.kernel_columns) {
+      at.kernel_column = 0;
+      ++at.kernel_row;
+    }
+  }
+  if (++at.tap < taps.count) return;
+  at.first_vector = true;
+  if (layer.opcode == OPCODE_CONVOLUTION) {
+    at.tap = 0;
+    at.idle = idle_steps(taps.count);
+    at.kernel_row = taps.kernel_row;
+    at.kernel_column = taps.kernel_column;
+    at.word = taps.word;
+    if (++at.group < layer.block_groups) return;
+    at.group = 0;
+    at.vector = 0;
+    if (++at.column < layer.output_columns) return;
+    at.column = 0;
+    ++at.row;
+    return;
+  }
+  at.vector = at.group * layer.group_vectors();
+  at.kernel_column = 0;
+  if (++at.row < tile.rows) {
+    at.tap = layer.taps() - fresh;
+    at.idle = idle_steps(fresh);
+    at.kernel_row = layer.kernel_rows - fresh / layer.kernel_columns;
+    return;
+  }
+  at.row = 0;
+  at.tap = 0;
+  at.idle = idle_steps(layer.taps());
+  at.kernel_row = 0;
+  if (++at.column < layer.output_columns) return;
+  at.column = 0;
+  ++at.group;
+  at.vector = at.group * layer.group_vectors();
+}
+
+// --- what leaves the lanes -----------------------------------------------------------------------
+
+const int ADD_LEFT_SHIFT = 20;
+
+// The sum of two quantised values: both are widened and brought to one scale, the sum to the
+// output's.
+inline std::int8_t residual_sum(const layer_t &layer, std::int8_t computed, std::int8_t second) {
+  AXYNQ_INLINE
+  const std::int32_t x = (computed - layer.inner_zero_point) * (1 << ADD_LEFT_SHIFT);
+  const std::int32_t y = (second - layer.second_zero_point) * (1 << ADD_LEFT_SHIFT);
+  const std::int32_t sum = rescale(x, layer.inner_factor.multiplier, layer.inner_factor.shift) +
+                           rescale(y, layer.second_factor.multiplier, layer.second_factor.shift);
+  const std::int32_t scaled =
+      rescale(sum, layer.destination_factor.multiplier, layer.destination_factor.shift);
+  return clamp(scaled + layer.destination_zero_point, layer.clamp_low, layer.clamp_high);
+}
+
+// The sums of a group that wait for the requantisers, a few lanes a step.
+struct waiting_t {
+  accumulator_t sums[FILTERS];
+  int group;
+  int place;         // first word of the output pixel
+  int second_place;  // of the operand that is added
+  int lane;   // the next to finish; FILTERS: none
+};
+
+inline void finish_some(const layer_t &layer, int first_word, waiting_t &waiting,
+                        const constant_buffer_t constants, const output_buffer_t second,
+                        output_buffer_t output) {
+  AXYNQ_INLINE
+  int channel[REQUANTISERS], address[REQUANTISERS];
+  std::int8_t value[REQUANTISERS];
+  AXYNQ_REGISTERS(channel)
+  AXYNQ_REGISTERS(address)
+  AXYNQ_REGISTERS(value)
+  for (int r = 0; r < REQUANTISERS; ++r) {
+    AXYNQ_UNROLL
+    const int lane = waiting.lane + r;
+    channel[r] = constants[lane][CONSTANT_CHANNEL][waiting.group];
+    const bool used = channel[r] >= 0;
+    const int word = used ? channel[r] / INPUTS : 0;
+    address[r] = waiting.place + word - first_word;
+    const std::int32_t scaled =
+        rescale(waiting.sums[lane], constants[lane][CONSTANT_MULTIPLIER][waiting.group],
+                constants[lane][CONSTANT_SHIFT][waiting.group]);
+    const std::int8_t computed =
+        clamp(scaled + layer.inner_zero_point, layer.inner_low, layer.inner_high);
+    const std::int8_t other = used && layer.residual
+                                  ? second[channel[r] % INPUTS][waiting.second_place + word]
+                                  : std::int8_t(0);
+    value[r] = layer.residual ? residual_sum(layer, computed, other) : computed;
+  }
+  for (int b = 0; b < INPUTS; ++b) {
+    AXYNQ_UNROLL
+    bool write = false;
+    int place = 0;
+    std::int8_t byte = 0;
+    for (int r = 0; r < REQUANTISERS; ++r) {
+      AXYNQ_UNROLL
+      if (channel[r] >= 0 && channel[r] % INPUTS == b) {
+        write = true;
+        place = address[r];
+        byte = value[r];
+      }
+    }
+    if (write) output[b][place] = byte;
+  }
+  waiting.lane += REQUANTISERS;
+}
+
+// --- the loop ------------------------------------------------------------------------------------
+
+// One pass over the taps of a tile. Each step the lanes take in one tap; what an output's last tap
+// completes is finished while the next output is computed.
+inline void convolve_tile(const layer_t &layer, const fold_t &fold, int index, int block, int pass,
+                          const input_buffer_t input, const output_buffer_t second,
                           const weight_buffer_t weights, const code_buffer_t codes,
-                          const constant_buffer_t constants, output_buffer_t output) {
+                          const constant_buffer_t constants, partial_buffer_t partials,
+                          output_buffer_t output) {
   AXYNQ_NO_INLINE
   const tile_t tile = tile_at(layer, index);
-  const bool depthwise = layer.opcode == OPCODE_DEPTHWISE;
-  const int words = depthwise ? 1 : layer.input_pixel_words;
+  const taps_t taps = taps_of(layer, pass);
+  const bool windowed = layer.opcode != OPCODE_CONVOLUTION;
+  const int fresh = fresh_taps(layer);
   const int first_word = block * layer.block_pixel_words;
-  const int steps = tile.rows * layer.output_columns * layer.block_groups * layer.taps();
+  const int steps = steps_of(layer, tile, taps);
+
   accumulator_t accumulators[FILTERS];
   AXYNQ_REGISTERS(accumulators)
-  tap_position_t at = {0, 0, 0, 0, 0, 0, 0};
+  activation_t window[FILTERS][INPUTS];
+  AXYNQ_REGISTERS(window)
+  for (int lane = 0; lane < FILTERS; ++lane) {
+    AXYNQ_UNROLL
+    for (int i = 0; i < INPUTS; ++i) {
+      AXYNQ_UNROLL
+      window[lane][i] = 0;
+    }
+  }
+  waiting_t waiting;
+  AXYNQ_REGISTERS(waiting.sums)
+  waiting.group = 0;
+  waiting.place = 0;
+  waiting.second_place = 0;
+  waiting.lane = FILTERS;
+  position_t at = start_of(layer, taps);
 
 MULTIPLY:
-  for (int step = 0; step < steps; ++step) {
+  for (int step = 0; step < steps + FINISH_STEPS; ++step) {
     AXYNQ_PIPELINE
-    const int row = (tile.first_row + at.row) * layer.stride_rows - layer.padding_top +
-                    at.kernel_row * layer.dilation_rows;
-    const int column = at.column * layer.stride_columns - layer.padding_left +
-                       at.kernel_column * layer.dilation_columns;
-    const bool inside =
-        row >= 0 && row < layer.input_rows && column >= 0 && column < layer.input_columns;
-    const int pixel =
-        ((row - tile.first_input_row) * layer.input_columns + column) * layer.input_pixel_words;
+    AXYNQ_PRAGMA(HLS DEPENDENCE variable=partials type=inter false)
+    if (waiting.lane < FILTERS)
+      finish_some(layer, first_word, waiting, constants, second, output);
 
-    // Which byte of which word each lane's filter is: its place in the output, and, depthwise, in
-    // the input too.
-    int channel[FILTERS];
-    AXYNQ_REGISTERS(channel)
-    for (int lane = 0; lane < FILTERS; ++lane) {
-      AXYNQ_UNROLL
-      channel[lane] = constants[lane][CONSTANT_CHANNEL][at.group];
-    }
+    if (step < steps && at.idle == 0) {
+      const int row = (tile.first_row + at.row) * layer.stride_rows - layer.padding_top +
+                      at.kernel_row * layer.fold_rows * layer.dilation_rows;
+      const int column = at.column * layer.stride_columns - layer.padding_left +
+                         at.kernel_column * layer.fold_columns * layer.dilation_columns;
+      const int place = ((row - tile.first_input_row) * layer.input_columns + column) *
+                        layer.input_pixel_words;
 
-    // A padded tap is zero and goes through the multipliers like any other.
-    activation_t shared[INPUTS];
-    AXYNQ_REGISTERS(shared)
-    for (int b = 0; b < INPUTS; ++b) {
-      AXYNQ_UNROLL
-      int word = at.word;
-      if (depthwise) {
-        word = 0;
-        for (int lane = 0; lane < FILTERS; ++lane) {
-          AXYNQ_UNROLL
-          if (channel[lane] >= 0 && channel[lane] % INPUTS == b) word = channel[lane] / INPUTS;
-        }
-      }
-      shared[b] = inside ? activation_t(input[b][pixel + word] - layer.source_zero_point)
-                         : activation_t(0);
-    }
-    activation_t own[FILTERS];
-    AXYNQ_REGISTERS(own)
-    for (int lane = 0; lane < FILTERS; ++lane) {
-      AXYNQ_UNROLL
-      own[lane] = channel[lane] >= 0 ? shared[channel[lane] % INPUTS] : activation_t(0);
-    }
-
-    accumulator_t sums[FILTERS];
-    AXYNQ_REGISTERS(sums)
-    lanes<FILTERS - 1>::multiply(shared, own, depthwise, weights, codes, at.vector, sums);
-    const bool first = at.first_tap();
-    for (int lane = 0; lane < FILTERS; ++lane) {
-      AXYNQ_UNROLL
-      const accumulator_t before =
-          first ? constants[lane][CONSTANT_BIAS][at.group] : accumulators[lane];
-      accumulators[lane] = before + sums[lane];
-    }
-
-    const bool last = at.word == words - 1 && at.kernel_column == layer.kernel_columns - 1 &&
-                      at.kernel_row == layer.kernel_rows - 1;
-    if (last) {
-      std::int8_t result[FILTERS];
-      AXYNQ_REGISTERS(result)
+      // Windowed: which byte of which word each lane's filter sees, the same as it writes.
+      int channel[FILTERS];
+      AXYNQ_REGISTERS(channel)
       for (int lane = 0; lane < FILTERS; ++lane) {
         AXYNQ_UNROLL
-        const std::int32_t scaled =
-            rescale(accumulators[lane], constants[lane][CONSTANT_MULTIPLIER][at.group],
-                    constants[lane][CONSTANT_SHIFT][at.group]);
-        result[lane] =
-            clamp(scaled + layer.destination_zero_point, layer.clamp_low, layer.clamp_high);
+        channel[lane] = constants[lane][CONSTANT_CHANNEL][at.group];
       }
-      const int place = (at.row * layer.output_columns + at.column) * layer.block_pixel_words;
+
+      // A padded tap is zero and goes through the multipliers like any other.
+      activation_t shared[INPUTS];
+      AXYNQ_REGISTERS(shared)
       for (int b = 0; b < INPUTS; ++b) {
         AXYNQ_UNROLL
-        bool write = false;
-        int address = 0;
-        std::int8_t value = 0;
-        for (int lane = 0; lane < FILTERS; ++lane) {
-          AXYNQ_UNROLL
-          if (channel[lane] >= 0 && channel[lane] % INPUTS == b) {
-            write = true;
-            address = place + channel[lane] / INPUTS - first_word;
-            value = result[lane];
+        int word = at.word;
+        if (windowed) {
+          word = 0;
+          for (int lane = 0; lane < FILTERS; ++lane) {
+            AXYNQ_UNROLL
+            if (channel[lane] >= 0 && channel[lane] % INPUTS == b) word = channel[lane] / INPUTS;
           }
         }
-        if (write) output[b][address] = value;
+        const int y = row + fold.rows[b], x = column + fold.columns[b];
+        const bool inside = y >= 0 && y < layer.input_rows && x >= 0 && x < layer.input_columns;
+        const int address = place + fold.places[b] + word;
+        shared[b] = inside ? activation_t(input[b][address] - layer.source_zero_point)
+                           : activation_t(0);
+      }
+
+      // The newest tap enters a window at its end.
+      if (windowed) {
+        for (int lane = 0; lane < FILTERS; ++lane) {
+          AXYNQ_UNROLL
+          for (int i = 0; i + 1 < INPUTS; ++i) {
+            AXYNQ_UNROLL
+            window[lane][i] = window[lane][i + 1];
+          }
+          window[lane][INPUTS - 1] =
+              channel[lane] >= 0 ? shared[channel[lane] % INPUTS] : activation_t(0);
+        }
+      }
+
+      const bool last_tap = at.tap == taps.count - 1;
+      const bool fire = !windowed || last_tap || (at.tap + 1) % INPUTS == 0;
+      if (fire) {
+        accumulator_t sums[FILTERS];
+        AXYNQ_REGISTERS(sums)
+        if (layer.opcode == OPCODE_ADD) {
+          for (int lane = 0; lane < FILTERS; ++lane) {
+            AXYNQ_UNROLL
+            sums[lane] = int(window[lane][INPUTS - 1]);
+          }
+        } else {
+          lanes<FILTERS - 1>::multiply(shared, window, windowed, weights, codes, at.vector, sums);
+        }
+        const int pixel = at.row * layer.output_columns + at.column;
+        const int partial = layer.passes > 1 ? pixel * layer.block_groups + at.group : 0;
+        for (int lane = 0; lane < FILTERS; ++lane) {
+          AXYNQ_UNROLL
+          const accumulator_t start = taps.first_pass
+                                          ? constants[lane][CONSTANT_BIAS][at.group]
+                                          : partials[lane][partial];
+          const accumulator_t total =
+              (at.first_vector ? start : accumulators[lane]) + sums[lane];
+          accumulators[lane] = total;
+          if (last_tap && taps.last_pass) waiting.sums[lane] = total;
+          if (last_tap && !taps.last_pass) partials[lane][partial] = total;
+        }
+        if (last_tap && taps.last_pass) {
+          waiting.group = at.group;
+          waiting.place = pixel * layer.block_pixel_words;
+          waiting.second_place = pixel * layer.output_pixel_words;
+          waiting.lane = 0;
+        }
+        at.first_vector = false;
+        ++at.vector;
       }
     }
-    at.advance(layer, words);
+    advance(at, layer, tile, taps, fresh);
   }
-  AXYNQ_COUNT(COUNT_MULTIPLY_STEPS, steps);
+  AXYNQ_COUNT(COUNT_MULTIPLY_STEPS, steps + FINISH_STEPS);
 }
 
 }  // namespace axynq

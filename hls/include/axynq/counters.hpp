@@ -7,13 +7,19 @@
 namespace axynq {
 
 enum counter_t {
-  COUNT_PROGRAM_WORDS,     // words of header, descriptors, weights and constants read
-  COUNT_LOAD_WORDS,        // words of feature maps read
-  COUNT_STORE_WORDS,       // words of feature maps written
-  COUNT_BURSTS,            // runs of consecutive words on any port
-  COUNT_MULTIPLY_STEPS,    // iterations of the convolution loop
-  COUNT_POOL_STEPS,        // iterations of the pooling loop
-  COUNT_ADD_STEPS,         // iterations of the addition loop
+  COUNT_RECORD_WORDS,    // words of header and descriptors read
+  COUNT_WEIGHT_WORDS,    // words of weights and codes read
+  COUNT_CONSTANT_WORDS,  // words of constants read
+  COUNT_LOAD_WORDS,      // words of feature maps read
+  COUNT_STORE_WORDS,     // words of feature maps written
+  COUNT_LOAD_BURSTS,     // runs of consecutive words
+  COUNT_STORE_BURSTS,
+  COUNT_PROGRAM_BURSTS,
+  COUNT_TILES,
+  COUNT_MULTIPLY_STEPS,  // iterations of the multiplication loop
+  COUNT_MULTIPLICATIONS, // products that were computed and are not of a weight of zero
+  COUNT_POOL_STEPS,      // iterations of the pooling loops
+  COUNT_FINISH_STEPS,    // iterations that finish pooled values
   COUNTERS
 };
 

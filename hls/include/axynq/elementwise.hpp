@@ -1,4 +1,4 @@
-// Layers without weights: pooling, mean, padding and addition. Each byte lane computes its channel.
+// Layers without weights: pooling, mean and padding. Each byte lane computes its channel.
 #ifndef AXYNQ_ELEMENTWISE_HPP
 #define AXYNQ_ELEMENTWISE_HPP
 
@@ -30,30 +30,26 @@ ROWS:
     WORDS:
       for (int word = 0; word < layer.output_pixel_words; ++word) {
         int count = 0;
-        for (int b = 0; b < INPUTS; ++b) {
-          AXYNQ_UNROLL
-          totals[b] = is_maximum ? -128 : 0;
-        }
-      WINDOW_ROWS:
-        for (int i = 0; i < layer.kernel_rows; ++i) {
-        WINDOW_COLUMNS:
-          for (int j = 0; j < layer.kernel_columns; ++j) {
-            AXYNQ_PIPELINE
-            const int y = (tile.first_row + row) * layer.stride_rows - layer.padding_top + i;
-            const int x = column * layer.stride_columns - layer.padding_left + j;
-            if (y >= 0 && y < layer.input_rows && x >= 0 && x < layer.input_columns) {
-              const int place = ((y - tile.first_input_row) * layer.input_columns + x) *
-                                    layer.input_pixel_words + word;
-              ++count;
-              for (int b = 0; b < INPUTS; ++b) {
-                AXYNQ_UNROLL
-                const std::int32_t value = input[b][place];
-                if (is_maximum)
-                  totals[b] = maximum(totals[b], value);
-                else
-                  totals[b] += value;
-              }
-            }
+        int i = 0, j = 0;
+      WINDOW:
+        for (int step = 0; step < layer.kernel_rows * layer.kernel_columns; ++step) {
+          AXYNQ_PIPELINE
+          const int y = (tile.first_row + row) * layer.stride_rows - layer.padding_top + i;
+          const int x = column * layer.stride_columns - layer.padding_left + j;
+          const bool inside = y >= 0 && y < layer.input_rows && x >= 0 && x < layer.input_columns;
+          const int place =
+              ((y - tile.first_input_row) * layer.input_columns + x) * layer.input_pixel_words +
+              word;
+          count += inside ? 1 : 0;
+          for (int b = 0; b < INPUTS; ++b) {
+            AXYNQ_UNROLL
+            const std::int32_t before = step > 0 ? totals[b] : is_maximum ? -128 : 0;
+            const std::int32_t value = inside ? int(input[b][place]) : is_maximum ? -128 : 0;
+            totals[b] = is_maximum ? maximum(before, value) : before + value;
+          }
+          if (++j == layer.kernel_columns) {
+            j = 0;
+            ++i;
           }
         }
         AXYNQ_COUNT(COUNT_POOL_STEPS, layer.kernel_rows * layer.kernel_columns);
@@ -70,36 +66,10 @@ ROWS:
           output[b][(row * layer.output_columns + column) * layer.output_pixel_words + word] =
               clamp(value, layer.clamp_low, layer.clamp_high);
         }
+        AXYNQ_COUNT(COUNT_FINISH_STEPS, INPUTS);
       }
     }
   }
-}
-
-const int ADD_LEFT_SHIFT = 20;
-
-// Both operands are widened, brought to one scale and added; the sum is brought to the output's.
-inline void add_tile(const layer_t &layer, int index, const input_buffer_t input,
-                     const output_buffer_t second, output_buffer_t output) {
-  AXYNQ_NO_INLINE
-  const tile_t tile = tile_at(layer, index);
-  const int words = tile.rows * layer.output_columns * layer.output_pixel_words;
-ADD:
-  for (int i = 0; i < words; ++i) {
-    AXYNQ_PIPELINE
-    for (int b = 0; b < INPUTS; ++b) {
-      AXYNQ_UNROLL
-      const std::int32_t x = (input[b][i] - layer.source_zero_point) * (1 << ADD_LEFT_SHIFT);
-      const std::int32_t y = (second[b][i] - layer.second_zero_point) * (1 << ADD_LEFT_SHIFT);
-      const std::int32_t sum =
-          rescale(x, layer.source_factor.multiplier, layer.source_factor.shift) +
-          rescale(y, layer.second_factor.multiplier, layer.second_factor.shift);
-      const std::int32_t scaled =
-          rescale(sum, layer.destination_factor.multiplier, layer.destination_factor.shift);
-      output[b][i] =
-          clamp(scaled + layer.destination_zero_point, layer.clamp_low, layer.clamp_high);
-    }
-  }
-  AXYNQ_COUNT(COUNT_ADD_STEPS, words);
 }
 
 }  // namespace axynq

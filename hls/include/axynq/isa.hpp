@@ -6,7 +6,7 @@
 
 namespace axynq {
 
-const std::uint32_t ISA_VERSION = 1;
+const std::uint32_t ISA_VERSION = 2;
 const std::uint32_t PROGRAM_MAGIC = 0x4E595841u;
 const int RECORD_INTEGERS = 64;
 const int CHECKSUM_FIELD = 63;
@@ -37,7 +37,7 @@ enum {
   FIELD_OPCODE = 0,
   FIELD_SOURCE_OFFSET = 1,
   FIELD_SOURCE_IMAGE_WORDS = 2,
-  FIELD_SECOND_OFFSET = 3,  // second operand of an addition
+  FIELD_SECOND_OFFSET = 3,  // operand of the addition that is not computed here
   FIELD_SECOND_IMAGE_WORDS = 4,
   FIELD_DESTINATION_OFFSET = 5,
   FIELD_DESTINATION_IMAGE_WORDS = 6,
@@ -55,23 +55,32 @@ enum {
   FIELD_DILATION_COLUMNS = 18,
   FIELD_PADDING_TOP = 19,
   FIELD_PADDING_LEFT = 20,
-  FIELD_TILE_ROWS = 21,  // output rows computed at a time
-  FIELD_SOURCE_ZERO_POINT = 22,
-  FIELD_SECOND_ZERO_POINT = 23,
-  FIELD_DESTINATION_ZERO_POINT = 24,
-  FIELD_CLAMP_LOW = 25,
-  FIELD_CLAMP_HIGH = 26,
+  FIELD_FOLD_CHANNELS = 21,  // with few channels, byte lanes take several taps: channels of each tap,
+  FIELD_FOLD_ROWS = 22,  // kernel rows that lie side by side in a step,
+  FIELD_FOLD_COLUMNS = 23,  // and kernel columns; the kernel is counted in steps of them
+  FIELD_TILE_ROWS = 24,  // output rows computed at a time
+  FIELD_PASSES = 25,  // parts of the taps whose weights are on chip at a time, and taps of each
+  FIELD_PASS_TAPS = 26,
   FIELD_BLOCKS = 27,  // filter blocks whose weights are on chip at a time
   FIELD_BLOCK_GROUPS = 28,  // groups of filters in a block; a group fills the lanes once
   FIELD_BLOCK_PIXEL_WORDS = 29,  // words of each output pixel that a block computes
   FIELD_WEIGHTS_OFFSET = 30,  // from the start of the program
   FIELD_CONSTANTS_OFFSET = 31,  // from the start of the program
-  FIELD_SOURCE_MULTIPLIER = 32,  // factors of an addition; a mean uses the destination's
-  FIELD_SOURCE_SHIFT = 33,
-  FIELD_SECOND_MULTIPLIER = 34,
-  FIELD_SECOND_SHIFT = 35,
-  FIELD_DESTINATION_MULTIPLIER = 36,
-  FIELD_DESTINATION_SHIFT = 37,
+  FIELD_RESIDUAL = 32,  // 1: the second operand is added to what is computed
+  FIELD_SOURCE_ZERO_POINT = 33,
+  FIELD_INNER_ZERO_POINT = 34,  // of what is computed, before the addition
+  FIELD_INNER_LOW = 35,
+  FIELD_INNER_HIGH = 36,
+  FIELD_SECOND_ZERO_POINT = 37,
+  FIELD_DESTINATION_ZERO_POINT = 38,
+  FIELD_CLAMP_LOW = 39,
+  FIELD_CLAMP_HIGH = 40,
+  FIELD_INNER_MULTIPLIER = 41,  // factors of the addition; a mean uses the destination's
+  FIELD_INNER_SHIFT = 42,
+  FIELD_SECOND_MULTIPLIER = 43,
+  FIELD_SECOND_SHIFT = 44,
+  FIELD_DESTINATION_MULTIPLIER = 45,
+  FIELD_DESTINATION_SHIFT = 46,
 };
 
 // Integers per lane and group in a layer's constants.

@@ -26,8 +26,8 @@ FETCH_RECORD:
       if (field != CHECKSUM_FIELD) sum = ((sum << 1) | (sum >> 31)) + std::uint32_t(value);
     }
   }
-  AXYNQ_COUNT(COUNT_PROGRAM_WORDS, RECORD_WORDS);
-  AXYNQ_COUNT(COUNT_BURSTS, 1);
+  AXYNQ_COUNT(COUNT_RECORD_WORDS, RECORD_WORDS);
+  AXYNQ_COUNT(COUNT_PROGRAM_BURSTS, 1);
   return std::uint32_t(record[CHECKSUM_FIELD]) == sum;
 }
 
@@ -48,7 +48,7 @@ struct factor_t {
   int shift;
 };
 
-// The fields of a descriptor by name.
+// The fields of a descriptor by name; isa.hpp explains them.
 struct layer_t {
   int opcode;
   region_t source, second, destination;
@@ -56,21 +56,44 @@ struct layer_t {
   int output_rows, output_columns, output_pixel_words;
   int kernel_rows, kernel_columns, stride_rows, stride_columns, dilation_rows, dilation_columns;
   int padding_top, padding_left;
+  int fold_channels, fold_rows, fold_columns;
   int tile_rows;
-  int source_zero_point, second_zero_point, destination_zero_point, clamp_low, clamp_high;
+  int passes, pass_taps;
   int blocks, block_groups, block_pixel_words;
   std::int32_t weights_offset, constants_offset;
-  factor_t source_factor, second_factor, destination_factor;
+  bool residual;
+  int source_zero_point, inner_zero_point, inner_low, inner_high, second_zero_point;
+  int destination_zero_point, clamp_low, clamp_high;
+  factor_t inner_factor, second_factor, destination_factor;
 
-  bool multiplies() const {
+  // Layers whose outputs leave the lanes: they multiply, or add what they read.
+  bool uses_lanes() const {
+    AXYNQ_INLINE
+    return opcode == OPCODE_CONVOLUTION || opcode == OPCODE_DEPTHWISE || opcode == OPCODE_ADD;
+  }
+
+  bool has_weights() const {
     AXYNQ_INLINE
     return opcode == OPCODE_CONVOLUTION || opcode == OPCODE_DEPTHWISE;
   }
 
-  // Steps in which one group of filters computes one output pixel.
+  // Rows of the input that one output row sees, and rows that one kernel step moves down.
+  int kernel_extent() const {
+    AXYNQ_INLINE
+    return (kernel_rows * fold_rows - 1) * dilation_rows + 1;
+  }
+
+  // Positions of the kernel, in the order rows, columns, channel words (depthwise: no words).
   int taps() const {
     AXYNQ_INLINE
-    return kernel_rows * kernel_columns * (opcode == OPCODE_DEPTHWISE ? 1 : input_pixel_words);
+    return kernel_rows * kernel_columns * (opcode == OPCODE_CONVOLUTION ? input_pixel_words : 1);
+  }
+
+  // Weight vectors of a group of filters: a convolution multiplies a vector at each tap, a
+  // depthwise layer once as many taps have come in as a lane has multipliers.
+  int group_vectors() const {
+    AXYNQ_INLINE
+    return opcode == OPCODE_CONVOLUTION ? taps() : (taps() + INPUTS - 1) / INPUTS;
   }
 };
 
@@ -98,19 +121,28 @@ inline layer_t layer_from(const std::int32_t *record) {
   layer.dilation_columns = record[FIELD_DILATION_COLUMNS];
   layer.padding_top = record[FIELD_PADDING_TOP];
   layer.padding_left = record[FIELD_PADDING_LEFT];
+  layer.fold_channels = record[FIELD_FOLD_CHANNELS];
+  layer.fold_rows = record[FIELD_FOLD_ROWS];
+  layer.fold_columns = record[FIELD_FOLD_COLUMNS];
   layer.tile_rows = record[FIELD_TILE_ROWS];
-  layer.source_zero_point = record[FIELD_SOURCE_ZERO_POINT];
-  layer.second_zero_point = record[FIELD_SECOND_ZERO_POINT];
-  layer.destination_zero_point = record[FIELD_DESTINATION_ZERO_POINT];
-  layer.clamp_low = record[FIELD_CLAMP_LOW];
-  layer.clamp_high = record[FIELD_CLAMP_HIGH];
+  layer.passes = record[FIELD_PASSES];
+  layer.pass_taps = record[FIELD_PASS_TAPS];
   layer.blocks = record[FIELD_BLOCKS];
   layer.block_groups = record[FIELD_BLOCK_GROUPS];
   layer.block_pixel_words = record[FIELD_BLOCK_PIXEL_WORDS];
   layer.weights_offset = record[FIELD_WEIGHTS_OFFSET];
   layer.constants_offset = record[FIELD_CONSTANTS_OFFSET];
-  layer.source_factor.multiplier = record[FIELD_SOURCE_MULTIPLIER];
-  layer.source_factor.shift = record[FIELD_SOURCE_SHIFT];
+  layer.residual = record[FIELD_RESIDUAL] != 0;
+  layer.source_zero_point = record[FIELD_SOURCE_ZERO_POINT];
+  layer.inner_zero_point = record[FIELD_INNER_ZERO_POINT];
+  layer.inner_low = record[FIELD_INNER_LOW];
+  layer.inner_high = record[FIELD_INNER_HIGH];
+  layer.second_zero_point = record[FIELD_SECOND_ZERO_POINT];
+  layer.destination_zero_point = record[FIELD_DESTINATION_ZERO_POINT];
+  layer.clamp_low = record[FIELD_CLAMP_LOW];
+  layer.clamp_high = record[FIELD_CLAMP_HIGH];
+  layer.inner_factor.multiplier = record[FIELD_INNER_MULTIPLIER];
+  layer.inner_factor.shift = record[FIELD_INNER_SHIFT];
   layer.second_factor.multiplier = record[FIELD_SECOND_MULTIPLIER];
   layer.second_factor.shift = record[FIELD_SECOND_SHIFT];
   layer.destination_factor.multiplier = record[FIELD_DESTINATION_MULTIPLIER];

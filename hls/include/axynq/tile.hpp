@@ -2,6 +2,7 @@
 #ifndef AXYNQ_TILE_HPP
 #define AXYNQ_TILE_HPP
 
+#include "axynq/fold.hpp"
 #include "axynq/layer.hpp"
 #include "axynq/memory.hpp"
 #include "axynq/pragmas.hpp"
@@ -18,8 +19,15 @@ struct tile_t {
   int first_input_row, input_rows;  // inside the input map
 };
 
-inline int minimum(int a, int b) { return a < b ? a : b; }
-inline int maximum(int a, int b) { return a > b ? a : b; }
+inline int minimum(int a, int b) {
+  AXYNQ_INLINE
+  return a < b ? a : b;
+}
+
+inline int maximum(int a, int b) {
+  AXYNQ_INLINE
+  return a > b ? a : b;
+}
 
 inline int tiles_per_image(const layer_t &layer) {
   AXYNQ_INLINE
@@ -34,8 +42,7 @@ inline tile_t tile_at(const layer_t &layer, int index) {
   tile.first_row = (index - tile.image * per_image) * layer.tile_rows;
   tile.rows = minimum(layer.tile_rows, layer.output_rows - tile.first_row);
   const int top = tile.first_row * layer.stride_rows - layer.padding_top;
-  const int bottom = top + (tile.rows - 1) * layer.stride_rows +
-                     (layer.kernel_rows - 1) * layer.dilation_rows;
+  const int bottom = top + (tile.rows - 1) * layer.stride_rows + layer.kernel_extent() - 1;
   tile.first_input_row = minimum(maximum(top, 0), layer.input_rows);
   tile.input_rows = maximum(minimum(bottom, layer.input_rows - 1) - tile.first_input_row + 1, 0);
   return tile;
@@ -43,7 +50,7 @@ inline tile_t tile_at(const layer_t &layer, int index) {
 
 // Whole rows are contiguous: one burst.
 template <int WORDS>
-void load_words(read_port_t source, std::int64_t first, int words,
+void load_words(read_port_t source, std::int64_t first, int words, const fold_t &fold,
                 std::int8_t buffer[INPUTS][WORDS]) {
   AXYNQ_NO_INLINE
 LOAD:
@@ -52,25 +59,33 @@ LOAD:
     const word_t word = source[first + i];
     for (int b = 0; b < INPUTS; ++b) {
       AXYNQ_UNROLL
-      buffer[b][i] = byte_of(word, b);
+      buffer[b][i] = byte_of(word, fold.source[b]);
     }
   }
   AXYNQ_COUNT(COUNT_LOAD_WORDS, words);
-  AXYNQ_COUNT(COUNT_BURSTS, words > 0 ? 1 : 0);
+  AXYNQ_COUNT(COUNT_LOAD_BURSTS, words > 0 ? 1 : 0);
 }
 
-inline void load_tile(const layer_t &layer, int index, int images, read_port_t source,
-                      input_buffer_t input, output_buffer_t second) {
+inline void load_tile(const layer_t &layer, const fold_t &fold, int index, int images,
+                      read_port_t source, input_buffer_t input, output_buffer_t second) {
   AXYNQ_NO_INLINE
   const tile_t tile = tile_at(layer, index);
   const int row_words = layer.input_columns * layer.input_pixel_words;
   load_words<INPUT_WORDS>(
       source, layer.source.image(images, tile.image) + tile.first_input_row * row_words,
-      tile.input_rows * row_words, input);
-  if (layer.opcode == OPCODE_ADD)
+      tile.input_rows * row_words, fold, input);
+  if (layer.residual) {
+    // Of the output's shape: added to it where it leaves the lanes.
+    fold_t plain;
+    for (int b = 0; b < INPUTS; ++b) {
+      AXYNQ_UNROLL
+      plain.source[b] = std::uint8_t(b);
+    }
+    const int output_words = layer.output_columns * layer.output_pixel_words;
     load_words<OUTPUT_WORDS>(
-        source, layer.second.image(images, tile.image) + tile.first_row * row_words,
-        tile.rows * row_words, second);
+        source, layer.second.image(images, tile.image) + tile.first_row * output_words,
+        tile.rows * output_words, plain, second);
+  }
 }
 
 // A block's words of each pixel; a single burst where the block is the whole pixel.
@@ -100,7 +115,7 @@ RUNS:
       destination[first + std::int64_t(run) * layer.output_pixel_words + i] = word;
     }
     AXYNQ_COUNT(COUNT_STORE_WORDS, run_words);
-    AXYNQ_COUNT(COUNT_BURSTS, 1);
+    AXYNQ_COUNT(COUNT_STORE_BURSTS, 1);
   }
 }
 

@@ -8,20 +8,22 @@
 
 namespace axynq {
 
-typedef ap_uint<CODE_BITS> code_t;
+// Where every bank holds one multiplier there are no codes, in memory or on chip.
+const bool HAS_CODES = STORED_CODE_BITS > 0;
+typedef ap_uint<(STORED_CODE_BITS > 0 ? STORED_CODE_BITS : 1)> code_t;
 
 // One memory per lane; a vector is read in one step.
 typedef std::int8_t weight_buffer_t[FILTERS][WEIGHT_VECTORS][INPUTS];
-typedef code_t code_buffer_t[FILTERS][WEIGHT_VECTORS][INPUTS];
+typedef code_t code_buffer_t[FILTERS][HAS_CODES ? WEIGHT_VECTORS : 1][INPUTS];
 // Per lane and group: isa.hpp's constants.
 typedef std::int32_t constant_buffer_t[FILTERS][CONSTANT_INTEGERS][GROUPS];
 
 // Lanes whose codes share a word of memory, and the words that all codes of a vector take.
-const int CODE_LANES = 8 / STORED_CODE_BITS;
-const int CODE_WORDS = (FILTERS + CODE_LANES - 1) / CODE_LANES;
+const int CODE_LANES = HAS_CODES ? 8 / (HAS_CODES ? STORED_CODE_BITS : 1) : FILTERS;
+const int CODE_WORDS = HAS_CODES ? (FILTERS + CODE_LANES - 1) / CODE_LANES : 0;
 const int VECTOR_WORDS = FILTERS + CODE_WORDS;
 
-// A block's weights: for each vector a word per lane, then the codes of all lanes.
+// Vectors of weights: for each a word per lane, then the codes of all lanes.
 inline void load_weights(read_port_t program, std::int64_t first, int vectors,
                          weight_buffer_t weights, code_buffer_t codes) {
   AXYNQ_NO_INLINE
@@ -35,7 +37,7 @@ LOAD_WEIGHTS:
       for (int k = 0; k < INPUTS; ++k) {
         AXYNQ_UNROLL
         if (part == lane) weights[lane][vector][k] = byte_of(word, k);
-        if (part == FILTERS + lane / CODE_LANES)
+        if (HAS_CODES && part == FILTERS + lane / CODE_LANES)
           codes[lane][vector][k] =
               code_t(word >> (((lane % CODE_LANES) * INPUTS + k) * STORED_CODE_BITS));
       }
@@ -45,8 +47,8 @@ LOAD_WEIGHTS:
       ++vector;
     }
   }
-  AXYNQ_COUNT(COUNT_PROGRAM_WORDS, vectors * VECTOR_WORDS);
-  AXYNQ_COUNT(COUNT_BURSTS, 1);
+  AXYNQ_COUNT(COUNT_WEIGHT_WORDS, vectors * VECTOR_WORDS);
+  AXYNQ_COUNT(COUNT_PROGRAM_BURSTS, 1);
 }
 
 // A block's constants: for each group and lane the integers of isa.hpp. Returns whether every
@@ -55,10 +57,11 @@ inline bool load_constants(read_port_t program, std::int64_t first, int groups, 
                            int channels, constant_buffer_t constants) {
   AXYNQ_NO_INLINE
   const int integers = groups * FILTERS * CONSTANT_INTEGERS;
+  const int words = (integers + WORD_INTEGERS - 1) / WORD_INTEGERS;
   int group = 0, lane = 0, which = 0;
   bool inside = true;
 LOAD_CONSTANTS:
-  for (int i = 0; i < (integers + WORD_INTEGERS - 1) / WORD_INTEGERS; ++i) {
+  for (int i = 0; i < words; ++i) {
     AXYNQ_PRAGMA(HLS PIPELINE)
     const word_t word = program[first + i];
     for (int k = 0; k < WORD_INTEGERS; ++k) {
@@ -78,8 +81,8 @@ LOAD_CONSTANTS:
       }
     }
   }
-  AXYNQ_COUNT(COUNT_PROGRAM_WORDS, (integers + WORD_INTEGERS - 1) / WORD_INTEGERS);
-  AXYNQ_COUNT(COUNT_BURSTS, 1);
+  AXYNQ_COUNT(COUNT_CONSTANT_WORDS, words);
+  AXYNQ_COUNT(COUNT_PROGRAM_BURSTS, 1);
   return inside;
 }
 

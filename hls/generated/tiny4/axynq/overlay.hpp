@@ -10,20 +10,23 @@
 
 namespace axynq {
 
-const std::uint32_t OVERLAY_ID = 0x8CFD4A00u;
+const std::uint32_t OVERLAY_ID = 0x7B17B3D1u;
 
 const int FILTERS = 4;
 const int INPUTS = 4;
-const int CODE_BITS = 2;
+const int REQUANTISERS = 2;
 const int STORED_CODE_BITS = 2;
 
 const int INPUT_WORDS = 4096;
 const int OUTPUT_WORDS = 2048;
 const int WEIGHT_VECTORS = 1024;
 const int GROUPS = 64;
+const int PARTIAL_SUMS = 256;
 
 template <class... DESIGNS>
 struct bank;
+template <class... DESIGNS>
+struct configurable_bank;
 
 // The multipliers of each lane.
 template <int LANE>

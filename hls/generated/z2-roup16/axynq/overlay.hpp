@@ -10,20 +10,23 @@
 
 namespace axynq {
 
-const std::uint32_t OVERLAY_ID = 0xE2D35FB2u;
+const std::uint32_t OVERLAY_ID = 0x70713E60u;
 
 const int FILTERS = 16;
 const int INPUTS = 16;
-const int CODE_BITS = 2;
+const int REQUANTISERS = 8;
 const int STORED_CODE_BITS = 2;
 
 const int INPUT_WORDS = 4096;
 const int OUTPUT_WORDS = 2048;
 const int WEIGHT_VECTORS = 512;
 const int GROUPS = 64;
+const int PARTIAL_SUMS = 256;
 
 template <class... DESIGNS>
 struct bank;
+template <class... DESIGNS>
+struct configurable_bank;
 
 // The multipliers of each lane.
 template <int LANE>

@@ -1,0 +1,47 @@
+"""Overlays for tests only."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from axynq.host import Overlay
+
+BUFFERS = {
+    "input_words": 512,
+    "output_words": 256,
+    "weight_vectors": 64,
+    "groups": 16,
+    "partial_sums": 64,
+}
+
+Lanes = Sequence[tuple[int, Sequence[str], str]]
+"""For each group of lanes: how many, their bank, and the kind of cell."""
+
+
+def description(
+    name: str = "mine",
+    filters: int = 4,
+    inputs: int = 4,
+    requantisers: int = 2,
+    lanes: Lanes = ((4, ("exact", "roup:1,4"), "separate"),),
+    **buffers: int,
+) -> str:
+    """The TOML text of an overlay."""
+    parts = [
+        f'name = "{name}"\nboard = "pynq-z2"\nclock_mhz = 100.0',
+        f"[array]\nfilters = {filters}\ninputs = {inputs}\nrequantisers = {requantisers}",
+    ]
+    for count, bank, cell in lanes:
+        parts.append(f'[[lanes]]\ncount = {count}\nbank = {list(bank)}\ncell = "{cell}"')
+    sizes = {**BUFFERS, **buffers}
+    parts.append("[buffers]\n" + "\n".join(f"{key} = {value}" for key, value in sizes.items()))
+    return "\n".join(parts) + "\n"
+
+
+def write_overlay(folder: Path, name: str = "mine", **values: Any) -> Overlay:
+    """An overlay from its description in a file."""
+    path = folder / f"{name}.toml"
+    path.write_text(description(name, **values))
+    return Overlay.load(path)
