@@ -89,11 +89,10 @@ PASSES:
 // Load, compute and store overlap: while one tile is computed, the next is loaded and the one
 // before is stored.
 static void run_tiles(const layer_t &layer, const fold_t &fold, int block, int images,
-                      read_port_t program, read_port_t source, write_port_t destination,
-                      weight_buffer_t weights, code_buffer_t codes,
+                      int tiles, read_port_t program, read_port_t source,
+                      write_port_t destination, weight_buffer_t weights, code_buffer_t codes,
                       const constant_buffer_t constants) {
   AXYNQ_NO_INLINE
-  const int tiles = tiles_per_image(layer) * images;
 TILES:
   for (int index = 0; index < tiles; ++index) {
     AXYNQ_DATAFLOW
@@ -133,6 +132,7 @@ static std::uint32_t run_layer(const layer_t &layer, int images, read_port_t pro
   AXYNQ_PRAGMA(HLS ARRAY_PARTITION variable=constants type=complete dim=2)
   const fold_t fold = fold_of(layer);
 
+  const int tiles = tiles_per_image(layer) * images;
   const int vectors = layer.block_groups * layer.group_vectors();
   const int constant_words = layer.block_groups * FILTERS * CONSTANT_INTEGERS / WORD_INTEGERS;
 BLOCKS:
@@ -147,7 +147,8 @@ BLOCKS:
           layer.block_pixel_words * INPUTS, constants);
       if (!inside) return STATUS_DOES_NOT_FIT;
     }
-    run_tiles(layer, fold, block, images, program, source, destination, weights, codes, constants);
+    run_tiles(layer, fold, block, images, tiles, program, source, destination, weights, codes,
+              constants);
   }
   return STATUS_OK;
 }

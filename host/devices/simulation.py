@@ -36,7 +36,6 @@ COUNTERS = (
     "multiply_steps",
     "multiplications",
     "pool_steps",
-    "finish_steps",
 )
 """Names of the simulation's counters, in the order of ``hls/include/axynq/counters.hpp``."""
 

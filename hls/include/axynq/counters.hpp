@@ -16,10 +16,9 @@ enum counter_t {
   COUNT_STORE_BURSTS,
   COUNT_PROGRAM_BURSTS,
   COUNT_TILES,
-  COUNT_MULTIPLY_STEPS,  // iterations of the multiplication loop
-  COUNT_MULTIPLICATIONS, // products that were computed and are not of a weight of zero
-  COUNT_POOL_STEPS,      // iterations of the pooling loops
-  COUNT_FINISH_STEPS,    // iterations that finish pooled values
+  COUNT_MULTIPLY_STEPS,   // iterations of the multiplication loop
+  COUNT_MULTIPLICATIONS,  // products that were computed and are not of a weight of zero
+  COUNT_POOL_STEPS,      // iterations of the pooling loop
   COUNTERS
 };
 

@@ -14,6 +14,29 @@ inline std::int32_t rounded_quotient(std::int32_t total, int count) {
   return (total > 0 ? total + half : total - half) / count;
 }
 
+// Averages and means are divided or rescaled one byte lane a step, while the next word is summed.
+// Maxima and padding need no more than a comparison.
+inline int divide_steps(const layer_t &layer) {
+  AXYNQ_INLINE
+  return layer.opcode == OPCODE_AVERAGE_POOL || layer.opcode == OPCODE_MEAN ? INPUTS : 0;
+}
+
+// Sums of an output word that wait for the divider.
+struct undivided_t {
+  std::int32_t totals[INPUTS];
+  int count;  // positions inside the map
+  int place;  // of the output word
+  int lane;   // the next to divide; INPUTS: none
+};
+
+inline std::int32_t divided(const layer_t &layer, std::int32_t total, int count) {
+  AXYNQ_INLINE
+  if (layer.opcode == OPCODE_AVERAGE_POOL) return rounded_quotient(total, maximum(count, 1));
+  return rescale(total - count * layer.source_zero_point, layer.destination_factor.multiplier,
+                 layer.destination_factor.shift) +
+         layer.destination_zero_point;
+}
+
 // Maximum, average or scaled sum of a window, over its positions inside the map. With a window of
 // one position this pads.
 inline void pool_tile(const layer_t &layer, int index, const input_buffer_t input,
@@ -21,55 +44,84 @@ inline void pool_tile(const layer_t &layer, int index, const input_buffer_t inpu
   AXYNQ_NO_INLINE
   const tile_t tile = tile_at(layer, index);
   const bool is_maximum = layer.opcode == OPCODE_MAX_POOL;
+  const int window = layer.kernel_rows * layer.kernel_columns;
+  const int divide = divide_steps(layer);
+  const int words = tile.rows * layer.output_columns * layer.output_pixel_words;
+  const int steps = words * maximum(window, divide);
+
   std::int32_t totals[INPUTS];
   AXYNQ_REGISTERS(totals)
-ROWS:
-  for (int row = 0; row < tile.rows; ++row) {
-  COLUMNS:
-    for (int column = 0; column < layer.output_columns; ++column) {
-    WORDS:
-      for (int word = 0; word < layer.output_pixel_words; ++word) {
-        int count = 0;
-        int i = 0, j = 0;
-      WINDOW:
-        for (int step = 0; step < layer.kernel_rows * layer.kernel_columns; ++step) {
-          AXYNQ_PIPELINE
-          const int y = (tile.first_row + row) * layer.stride_rows - layer.padding_top + i;
-          const int x = column * layer.stride_columns - layer.padding_left + j;
-          const bool inside = y >= 0 && y < layer.input_rows && x >= 0 && x < layer.input_columns;
-          const int place =
-              ((y - tile.first_input_row) * layer.input_columns + x) * layer.input_pixel_words +
-              word;
-          count += inside ? 1 : 0;
-          for (int b = 0; b < INPUTS; ++b) {
-            AXYNQ_UNROLL
-            const std::int32_t before = step > 0 ? totals[b] : is_maximum ? -128 : 0;
-            const std::int32_t value = inside ? int(input[b][place]) : is_maximum ? -128 : 0;
-            totals[b] = is_maximum ? maximum(before, value) : before + value;
-          }
-          if (++j == layer.kernel_columns) {
-            j = 0;
-            ++i;
+  undivided_t waiting;
+  AXYNQ_REGISTERS(waiting.totals)
+  waiting.count = 0;
+  waiting.place = 0;
+  waiting.lane = INPUTS;
+  // A small window starts late, so that the divider has done the word before when it is complete.
+  int idle = maximum(divide - window, 0);
+  int row = 0, column = 0, word = 0, i = 0, j = 0, count = 0, place = 0;
+
+POOL:
+  for (int step = 0; step < steps + divide; ++step) {
+    AXYNQ_PIPELINE
+    const bool dividing = waiting.lane < INPUTS;
+    const std::int32_t quotient =
+        dividing ? divided(layer, waiting.totals[waiting.lane], waiting.count) : 0;
+    const bool adding = step < steps && idle == 0;
+    const bool last = i == layer.kernel_rows - 1 && j == layer.kernel_columns - 1;
+
+    const int y = (tile.first_row + row) * layer.stride_rows - layer.padding_top + i;
+    const int x = column * layer.stride_columns - layer.padding_left + j;
+    const bool inside = y >= 0 && y < layer.input_rows && x >= 0 && x < layer.input_columns;
+    const int from =
+        ((y - tile.first_input_row) * layer.input_columns + x) * layer.input_pixel_words + word;
+    const bool first = i == 0 && j == 0;
+    count = (first ? 0 : count) + (inside ? 1 : 0);
+
+    for (int b = 0; b < INPUTS; ++b) {
+      AXYNQ_UNROLL
+      if (adding) {
+        const std::int32_t nothing = is_maximum ? -128 : 0;
+        const std::int32_t before = first ? nothing : totals[b];
+        const std::int32_t value = inside ? std::int32_t(input[b][from]) : nothing;
+        totals[b] = is_maximum ? maximum(before, value) : before + value;
+      }
+      const bool complete = divide > 0 ? dividing && waiting.lane == b : adding && last;
+      const std::int32_t padded =
+          layer.opcode == OPCODE_PAD && count == 0 ? layer.destination_zero_point : totals[b];
+      if (complete)
+        output[b][divide > 0 ? waiting.place : place] =
+            clamp(divide > 0 ? quotient : padded, layer.clamp_low, layer.clamp_high);
+    }
+    if (dividing) ++waiting.lane;
+    if (adding && last && divide > 0) {
+      for (int b = 0; b < INPUTS; ++b) {
+        AXYNQ_UNROLL
+        waiting.totals[b] = totals[b];
+      }
+      waiting.count = count;
+      waiting.place = place;
+      waiting.lane = 0;
+    }
+
+    if (idle > 0) {
+      --idle;
+    } else if (++j == layer.kernel_columns) {
+      j = 0;
+      if (++i == layer.kernel_rows) {
+        i = 0;
+        idle = maximum(divide - window, 0);
+        ++place;
+        if (++word == layer.output_pixel_words) {
+          word = 0;
+          if (++column == layer.output_columns) {
+            column = 0;
+            ++row;
           }
         }
-        AXYNQ_COUNT(COUNT_POOL_STEPS, layer.kernel_rows * layer.kernel_columns);
-      FINISH:
-        for (int b = 0; b < INPUTS; ++b) {
-          AXYNQ_PIPELINE
-          std::int32_t value = totals[b];
-          if (layer.opcode == OPCODE_AVERAGE_POOL) value = rounded_quotient(value, maximum(count, 1));
-          if (layer.opcode == OPCODE_MEAN)
-            value = rescale(value - count * layer.source_zero_point,
-                            layer.destination_factor.multiplier, layer.destination_factor.shift) +
-                    layer.destination_zero_point;
-          if (layer.opcode == OPCODE_PAD && count == 0) value = layer.destination_zero_point;
-          output[b][(row * layer.output_columns + column) * layer.output_pixel_words + word] =
-              clamp(value, layer.clamp_low, layer.clamp_high);
-        }
-        AXYNQ_COUNT(COUNT_FINISH_STEPS, INPUTS);
       }
     }
   }
+  AXYNQ_COUNT(COUNT_POOL_STEPS, steps + divide);
 }
 
 }  // namespace axynq
