@@ -36,6 +36,8 @@ class Board(BaseModel):
     family: Literal["zynq-7000", "zynq-ultrascale+"]
     memory_port_bits: PositiveInt
     """Width of the high-performance port between logic and memory."""
+    memory_megabytes_per_second: PositiveInt
+    """What the memory sustains for long bursts, over all ports together, for the cycle model."""
     resources: Resources
 
 

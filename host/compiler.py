@@ -20,12 +20,23 @@ from axynq.host.lowering import FeatureMap, Step, lower
 from axynq.host.overlay import Overlay
 from axynq.host.packing import FilterBank, pack_filters, pass_through
 from axynq.host.program import HostStep, Program, TensorPlace
+from axynq.host.tiling import choose_tile_rows
 
 Fields = dict[IntEnum, int]
 
+TYPICAL_BATCH = 16
+"""Images at a time that programs are tuned for unless told otherwise."""
 
-def compile_program(model: graph.Model, plan: Plan | str | None, overlay: Overlay | str) -> Program:
+
+def compile_program(
+    model: graph.Model,
+    plan: Plan | str | None,
+    overlay: Overlay | str,
+    batch: int = TYPICAL_BATCH,
+) -> Program:
     """Compile ``model`` under ``plan`` (default: exact everywhere) for ``overlay``.
+
+    The program runs any number of images at a time and is fastest at ``batch``.
 
     Raises:
         PlanError: the plan does not fit the model, or needs a multiplier that no lane holds.
@@ -39,7 +50,7 @@ def compile_program(model: graph.Model, plan: Plan | str | None, overlay: Overla
         plan = Plan.uniform("exact")
     elif isinstance(plan, str):
         plan = Plan.parse(model, plan)
-    return _Compiler(model, plan.expand(model), overlay).compile()
+    return _Compiler(model, plan.expand(model), overlay, batch).compile()
 
 
 @dataclass(frozen=True)
@@ -59,10 +70,13 @@ class _Window:
 
 
 class _Compiler:
-    def __init__(self, model: graph.Model, codes: dict[str, LayerCodes], overlay: Overlay) -> None:
+    def __init__(
+        self, model: graph.Model, codes: dict[str, LayerCodes], overlay: Overlay, batch: int
+    ) -> None:
         self.model = model
         self.codes = codes
         self.overlay = overlay
+        self.batch = batch
         self.word_bytes = overlay.array.inputs
         self.lowered = lower(model, self.word_bytes)
         self.arena = plan_arena(model, self.lowered)
@@ -167,7 +181,8 @@ class _Compiler:
                 Field.PADDING_LEFT: window.left,
             }
         )
-        fields[Field.TILE_ROWS] = self._tile_rows(step, window, fields)
+        largest = self._largest_tile_rows(step, window, fields)
+        fields[Field.TILE_ROWS] = choose_tile_rows(fields, self.overlay, largest, self.batch)
         return fields
 
     def _describe_operator(self, step: Step, source: FeatureMap, fields: Fields) -> _Window:
@@ -198,8 +213,8 @@ class _Compiler:
     def _zero_point(self, index: int) -> int:
         return self.model.tensors[index].zero_point
 
-    def _tile_rows(self, step: Step, window: _Window, fields: Fields) -> int:
-        """As many output rows at a time as the buffers hold."""
+    def _largest_tile_rows(self, step: Step, window: _Window, fields: Fields) -> int:
+        """As many output rows as the buffers hold."""
         source, target = self.lowered.maps[step.source], self.lowered.maps[step.output]
         buffers = self.overlay.buffers
         block_words = fields[Field.BLOCK_PIXEL_WORDS]

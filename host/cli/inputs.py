@@ -49,6 +49,10 @@ OverlayOption = Annotated[
     str, typer.Option(help="An overlay's name, or the path of its .toml description.")
 ]
 
+BatchOption = Annotated[
+    int, typer.Option(min=1, help="Images at a time that the program is made fastest for.")
+]
+
 DeviceOption = Annotated[
     str, typer.Option(help="auto: the PYNQ board this runs on; software: the software board.")
 ]

@@ -1,47 +1,65 @@
-"""``axynq inspect``: what a network consists of."""
+"""``axynq inspect``: what a network consists of, and how long an overlay would take for it."""
 
 from __future__ import annotations
 
-from typing import Any
+from pathlib import Path
+from typing import Annotated, Any, Optional
+
+import typer
 
 from axynq.emulator import load_model
 from axynq.emulator.energy import relative_energy
-from axynq.emulator.model.graph import WeightedLayer
-from axynq.host.cli.inputs import ModelArgument, PlanOption, read_plan
-from axynq.host.cli.output import JsonOption, percent, print_json, results, table
+from axynq.emulator.errors import AxynqError
+from axynq.emulator.model.graph import Model, WeightedLayer
+from axynq.emulator.plan import Plan
+from axynq.host.cli.inputs import BatchOption, ModelArgument, PlanOption, read_plan
+from axynq.host.cli.output import JsonOption, console, percent, print_json, results, table
+from axynq.host.compiler import TYPICAL_BATCH, compile_program
+from axynq.host.cycles import ProgramCycles, program_cycles
+from axynq.host.overlay import Overlay
+from axynq.host.roofline import draw_roofline
 
 
-def inspect(model: ModelArgument, plan: PlanOption = "exact", json: JsonOption = False) -> None:
-    """Show a network's layers, their multiplications, and the multipliers a plan gives them."""
+def inspect(
+    model: ModelArgument,
+    plan: PlanOption = "exact",
+    overlay: Annotated[
+        Optional[str],
+        typer.Option(help="Also show cycles on this overlay: a name, or the path of a .toml file."),
+    ] = None,
+    batch: BatchOption = TYPICAL_BATCH,
+    roofline: Annotated[
+        Optional[Path], typer.Option(help="With --overlay: save a roofline picture here.")
+    ] = None,
+    json: JsonOption = False,
+) -> None:
+    """Show a network's layers, their multiplications, and the multipliers a plan gives them.
+
+    With an overlay, also cycles, milliseconds and what bounds each layer, by the cycle model.
+    """
     network = load_model(model)
     chosen = read_plan(network, plan)
-    codes = chosen.expand(network)
-    layers: list[dict[str, Any]] = []
-    for op in network.operators:
-        source, target = network.tensors[op.inputs[0]], network.tensors[op.output]
-        entry: dict[str, Any] = {
-            "name": op.name,
-            "input": list(source.shape),
-            "output": list(target.shape),
-            "input_zero_point": source.zero_point,
-            "multiplications": 0,
-        }
-        if isinstance(op, WeightedLayer):
-            entry["kernel"] = list(op.kernel.shape)
-            entry["multiplications"] = network.multiplications(op)
-            entry["weights_by_multiplier"] = codes[op.name].counts()
-        layers.append(entry)
+    if roofline and overlay is None:
+        raise AxynqError("--roofline needs --overlay: it shows what an overlay could do")
+    cycles = None
+    if overlay is not None:
+        array = Overlay.load(overlay)
+        cycles = program_cycles(compile_program(network, chosen, array, batch), array, batch)
+    layers = _layers(network, chosen)
     total = sum(entry["multiplications"] for entry in layers)
+    energy = relative_energy(network, chosen)
+    if roofline and cycles:
+        draw_roofline(cycles, network.name, roofline)
+        console.print(f"saved {roofline}")
     if json:
-        print_json(
-            {
-                "model": str(model),
-                "plan": plan,
-                "multiplications": total,
-                "relative_energy": relative_energy(network, chosen),
-                "layers": layers,
-            }
-        )
+        content = {
+            "model": str(model),
+            "plan": plan,
+            "multiplications": total,
+            "relative_energy": energy,
+            "layers": layers,
+        }
+        print_json(content | (_cycles_json(cycles) if cycles else {}))
         return
     shown = table(
         "layer", "input", "kernel", "output", "zero point", "multiplications", "multipliers",
@@ -60,8 +78,84 @@ def inspect(model: ModelArgument, plan: PlanOption = "exact", json: JsonOption =
             ", ".join(f"{spec} {100 * n / number:.0f} %" for spec, n in weights.items()),
         )
     results.print(shown)
-    energy = relative_energy(network, chosen)
     results.print(f"multiplier energy relative to exact: {percent(energy, 1)}")
+    if cycles:
+        _print_cycles(cycles)
+
+
+def _layers(network: Model, plan: Plan) -> list[dict[str, Any]]:
+    codes = plan.expand(network)
+    layers: list[dict[str, Any]] = []
+    for op in network.operators:
+        source, target = network.tensors[op.inputs[0]], network.tensors[op.output]
+        entry: dict[str, Any] = {
+            "name": op.name,
+            "input": list(source.shape),
+            "output": list(target.shape),
+            "input_zero_point": source.zero_point,
+            "multiplications": 0,
+        }
+        if isinstance(op, WeightedLayer):
+            entry["kernel"] = list(op.kernel.shape)
+            entry["multiplications"] = network.multiplications(op)
+            entry["weights_by_multiplier"] = codes[op.name].counts()
+        layers.append(entry)
+    return layers
+
+
+def _cycles_json(cycles: ProgramCycles) -> dict[str, Any]:
+    return {
+        "overlay": cycles.overlay.name,
+        "clock_mhz": cycles.overlay.clock_mhz,
+        "batch": cycles.batch,
+        "cycles": cycles.cycles,
+        "cycles_per_image": cycles.cycles_per_image,
+        "milliseconds_per_image": cycles.milliseconds_per_image,
+        "utilisation": cycles.utilisation(),
+        "bytes_per_image": cycles.bytes_moved / cycles.batch,
+        "steps": [
+            {
+                "name": layer.name,
+                "cycles": layer.cycles,
+                "utilisation": cycles.utilisation(layer),
+                "bytes": layer.bytes_moved,
+                "bound": layer.bound,
+                "compute_cycles": layer.compute,
+                "load_cycles": layer.load,
+                "store_cycles": layer.store,
+                "start_up_cycles": layer.start_up,
+                "tiles": layer.counts.tiles,
+            }
+            for layer in cycles.layers
+        ],
+    }
+
+
+def _print_cycles(cycles: ProgramCycles) -> None:
+    overlay, batch = cycles.overlay, cycles.batch
+    shown = table(
+        "step", "cycles", "µs", "used", "bytes", "compute", "load", "store", "start-up", "bound by",
+        title=f"\n{overlay.name} at {overlay.clock_mhz:g} MHz, batch {batch}: per image, by the "
+        "cycle model (not measured on hardware)",
+    )  # fmt: skip
+    for layer in cycles.layers:
+        shown.add_row(
+            layer.name,
+            f"{layer.cycles / batch:,.0f}",
+            f"{layer.cycles / batch / overlay.clock_mhz:.1f}",
+            percent(cycles.utilisation(layer), 0) if layer.macs else "",
+            f"{layer.bytes_moved / batch:,.0f}",
+            *(
+                f"{part / batch:,.0f}"
+                for part in (layer.compute, layer.load, layer.store, layer.start_up)
+            ),
+            layer.bound,
+        )
+    results.print(shown)
+    results.print(
+        f"{cycles.cycles_per_image:,.0f} cycles an image, {cycles.milliseconds_per_image:.3f} ms; "
+        f"{percent(cycles.utilisation(), 1)} of the array's multipliers used"
+    )
 
 
 def _by(shape: list[int]) -> str:

@@ -15,6 +15,7 @@ from axynq.emulator.errors import DataError, DeviceError
 from axynq.host.accelerator import Accelerator
 from axynq.host.cli.evaluate import check_labels
 from axynq.host.cli.inputs import (
+    BatchOption,
     DataOption,
     DeviceOption,
     LimitOption,
@@ -34,7 +35,7 @@ from axynq.host.cli.output import (
     results,
     table,
 )
-from axynq.host.compiler import compile_program
+from axynq.host.compiler import TYPICAL_BATCH, compile_program
 from axynq.host.overlay import Overlay
 from axynq.host.program import Program
 
@@ -49,11 +50,12 @@ def compile_(
     output: Annotated[
         Optional[Path], typer.Option(help="Program file; default: beside the model, .axp.")
     ] = None,
+    batch: BatchOption = TYPICAL_BATCH,
     json: JsonOption = False,
 ) -> None:
     """Compile a network under a plan to a program for an overlay."""
     network = load_model(model)
-    program = compile_program(network, read_plan(network, plan), Overlay.load(overlay))
+    program = compile_program(network, read_plan(network, plan), Overlay.load(overlay), batch)
     path = output or model.with_suffix(".axp")
     program.save(path)
     summary: dict[str, Any] = {
