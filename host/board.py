@@ -8,6 +8,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, PositiveInt, ValidationError
 
 from axynq.emulator.errors import OverlayError
+from axynq.host.processing_system import PROCESSING_SYSTEMS, ProcessingSystem
 from axynq.host.toml import parse_toml
 
 
@@ -39,6 +40,10 @@ class Board(BaseModel):
     memory_megabytes_per_second: PositiveInt
     """What the memory sustains for long bursts, over all ports together, for the cycle model."""
     resources: Resources
+
+    @property
+    def processing_system(self) -> ProcessingSystem:
+        return PROCESSING_SYSTEMS[self.family]
 
 
 def board_names() -> list[str]:

@@ -15,6 +15,7 @@ from axynq.emulator.errors import ToolError
 from axynq.emulator.multipliers import Exact, Multiplier, Roup, SMApprox, multiplier
 from axynq.host import isa
 from axynq.host.overlay import Overlay, overlay_names
+from axynq.host.processing_system import SOFTWARE_MEMORY_BYTES
 from axynq.host.registers import ARGUMENTS, register_map
 
 
@@ -53,9 +54,15 @@ def registers_json(overlay: Overlay) -> str:
 def hardware_handoff(overlay: Overlay) -> str:
     """The ``.hwh`` of the software board: what pynq reads about the design."""
     board = overlay.board_description
-    pointers = [a.name for a in ARGUMENTS if a.kind == "pointer"]
     return _render(
-        "zynq.hwh.j2", overlay=overlay, board=board, registers=register_map(), pointers=pointers
+        "overlay.hwh.j2",
+        overlay=overlay,
+        board=board,
+        ps=board.processing_system,
+        registers=register_map(),
+        pointers=[a.name for a in ARGUMENTS if a.kind == "pointer"],
+        memory_bytes=SOFTWARE_MEMORY_BYTES,
+        address="0x{:08X}".format,
     )
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from axynq.emulator.errors import ToolError
-from axynq.host.cycles import ProgramCycles, bytes_per_cycle, peak_macs
+from axynq.host.cycles import LayerCycles, ProgramCycles, bytes_per_cycle, peak_macs
 
 COLOURS = {
     "compute": "tab:blue",
@@ -46,15 +46,14 @@ def draw_roofline(cycles: ProgramCycles, title: str, path: Path) -> None:
             alpha=0.6,
             label=f"bound by {bound}",
         )
-    names: dict[tuple[float, float], list[str]] = {}
-    for layer in layers:
-        at = (layer.macs / layer.bytes_moved, layer.macs / layer.cycles)
-        names.setdefault((round(at[0], 1), round(at[1])), []).append(layer.name)
-    for (x, y), group in names.items():
-        label = group[0] if len(group) == 1 else f"{group[0]} and {len(group) - 1} alike"
-        axes.annotate(label, (x, y), xytext=(6, -10), textcoords="offset points", fontsize=7)
+    for (x, y), names in _labels(layers).items():
+        axes.annotate(
+            ", ".join(names), (x, y), xytext=(0, -9), textcoords="offset points",
+            fontsize=7, rotation=90, horizontalalignment="center", verticalalignment="top",
+        )  # fmt: skip
     axes.set_xscale("log")
     axes.set_yscale("log")
+    axes.set_ylim(min(layer.macs / layer.cycles for layer in layers) / 12, 2 * peak)
     axes.set_xlabel("multiplications per byte moved")
     axes.set_ylabel("multiplications per cycle")
     axes.set_title(
@@ -72,3 +71,13 @@ def draw_roofline(cycles: ProgramCycles, title: str, path: Path) -> None:
         figure.savefig(path, dpi=120)
     except (OSError, ValueError) as error:
         raise ToolError(f"picture '{path}' cannot be written: {error}") from error
+
+
+def _labels(layers: list[LayerCycles]) -> dict[tuple[float, float], list[str]]:
+    """Names by position; layers that are drawn nearly on top of each other share a label."""
+    labels: dict[tuple[float, float], list[str]] = {}
+    for layer in sorted(layers, key=lambda layer: layer.macs / layer.bytes_moved):
+        x, y = layer.macs / layer.bytes_moved, layer.macs / layer.cycles
+        near = (at for at in labels if x < 1.15 * at[0] and abs(np.log(y / at[1])) < 0.5)
+        labels.setdefault(next(near, (x, y)), []).append(layer.name)
+    return labels

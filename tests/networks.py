@@ -204,3 +204,41 @@ def multiplier_products(codes: Any) -> Any:
 def oracle_products(model: graph.Model, plan: Any) -> dict[str, Any]:
     """The oracle's products for every layer of a plan."""
     return {name: multiplier_products(codes) for name, codes in plan.expand(model).items()}
+
+
+def convolution(
+    rows: int, columns: int, channels: int, filters: int, kernel: int, seed: int, stride: int = 1
+) -> graph.Model:
+    """A single convolution on a padded map."""
+    rng = np.random.default_rng(seed)
+    weights = rng.integers(-127, 128, (filters, kernel, kernel, channels)).astype(np.int8)
+    return _single(graph.Convolution, (rows, columns, channels), weights, kernel, stride, rng)
+
+
+def depthwise(
+    rows: int, columns: int, channels: int, kernel: int, seed: int, stride: int = 1
+) -> graph.Model:
+    """A single depthwise convolution on a padded map."""
+    rng = np.random.default_rng(seed)
+    weights = rng.integers(-127, 128, (kernel, kernel, channels)).astype(np.int8)
+    shape = (rows, columns, channels)
+    return _single(graph.DepthwiseConvolution, shape, weights, kernel, stride, rng)
+
+
+def _single(
+    kind: type, shape: tuple[int, int, int], weights: Any, kernel: int, stride: int, rng: Any
+) -> graph.Model:
+    rows, columns = -(-shape[0] // stride), -(-shape[1] // stride)
+    filters = len(weights) if kind is graph.Convolution else shape[2]
+    op = kind(
+        "layer_0", (0,), 1, weights,
+        rng.integers(-5000, 5001, filters).astype(np.int32),
+        np.full(filters, 0.05, np.float32),
+        stride=(stride, stride),
+        padding=graph.Padding(*[kernel // 2] * 4),
+    )  # fmt: skip
+    tensors = (
+        graph.Tensor("x", shape, 0.5, 3),
+        graph.Tensor("y", (rows, columns, filters), 30.0, -7),
+    )
+    return graph.Model("single", tensors, (op,), 0, 1)

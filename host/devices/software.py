@@ -25,10 +25,9 @@ from axynq.emulator.errors import DeviceError
 from axynq.host.devices.simulation import Memory, Simulation
 from axynq.host.generate import hardware_handoff
 from axynq.host.overlay import Overlay
+from axynq.host.processing_system import SOFTWARE_MEMORY_BYTES
 from axynq.host.registers import AP_DONE, AP_IDLE, AP_READY, AP_START, ARGUMENTS, register_map
 
-MEMORY_BASE = 0x1000_0000
-MEMORY_BYTES = 128 << 20
 PAGE = 4096
 
 
@@ -52,19 +51,21 @@ class Allocation:
 class BoardMemory:
     """Physically contiguous memory: allocation in whole pages, first fit."""
 
-    def __init__(self) -> None:
-        self._mapping = mmap.mmap(-1, MEMORY_BYTES)
+    def __init__(self, base: int, size: int) -> None:
+        self.base = base
+        self.size = size
+        self._mapping = mmap.mmap(-1, size)
         self.pointer = ctypes.addressof(ctypes.c_char.from_buffer(self._mapping))
         self.allocations: dict[int, Allocation] = {}
 
     def allocate(self, size: int) -> Allocation:
         pages = max(1, -(-size // PAGE)) * PAGE
-        address = MEMORY_BASE
+        address = self.base
         for other in sorted(self.allocations.values(), key=lambda a: a.address):
             if address + pages <= other.address:
                 break
             address = other.address + other.pages
-        if address + pages > MEMORY_BASE + MEMORY_BYTES:
+        if address + pages > self.base + self.size:
             raise DeviceError(
                 f"the board's contiguous memory is exhausted: {size} bytes do not fit beside "
                 f"{len(self.allocations)} buffers. Use a smaller batch or free buffers"
@@ -77,7 +78,7 @@ class BoardMemory:
         self.allocations.pop(address, None)
 
     def host_pointer(self, address: int) -> int:
-        return self.pointer + (address - MEMORY_BASE)
+        return self.pointer + (address - self.base)
 
     def behind_port(self, port: str, address: int) -> Memory:
         """The rest of the buffer that a port's address points into.
@@ -243,14 +244,17 @@ class SoftwareBoard(pynq.Device):  # type: ignore[misc]  # pynq has no type hint
         board = overlay.board_description
         super().__init__(f"axynq-software-{overlay.name}")
         self.name = board.pynq_name
-        self.arch = "armv7l" if board.family == "zynq-7000" else "aarch64"
+        self.arch = board.processing_system.processor
         # MEMORY_MAPPED would take priority and bypass the register callbacks.
         self.capabilities = {"REGISTER_RW": True, "MEMORY_MAPPED": False, "CALLABLE": False}
         self.overlay = overlay
-        self.memory = BoardMemory()
+        self.memory = BoardMemory(board.processing_system.memory_base, SOFTWARE_MEMORY_BYTES)
         self.core: Core | None = None
         self._line = InterruptLine()
-        self._fixed = [(0xF800_0000, 0x1000, RegisterBlock(_ZYNQ_CLOCKS))]
+        self._fixed = [
+            (base, 0x1000, RegisterBlock(values))
+            for base, values in _CLOCK_REGISTERS[board.family].items()
+        ]
         self._blocks = list(self._fixed)
         self._simulation = Simulation(overlay)
 
@@ -349,14 +353,32 @@ class SoftwareBoard(pynq.Device):  # type: ignore[misc]  # pynq has no type hint
         raise DeviceError(f"no peripheral at address {address:#x}")
 
 
-# System-level control registers that pynq.Clocks reads: 50 MHz reference, PLLs at 1300, 1050 and
-# 1000 MHz, processor at half of the first, each logic clock at the last over 10.
-_ZYNQ_CLOCKS = {
-    0x100: 26 << 12,
-    0x104: 21 << 12,
-    0x108: 20 << 12,
-    0x120: 2 << 8,
-    **{0x170 + 16 * clock: 1 << 20 | 10 << 8 for clock in range(4)},
+# Clock control registers that pynq.Clocks reads, by family and base address.
+_CLOCK_REGISTERS: dict[str, dict[int, dict[int, int]]] = {
+    # 50 MHz reference, PLLs at 1300, 1050 and 1000 MHz, processor at half of the first, each logic
+    # clock at the last over 10.
+    "zynq-7000": {
+        0xF800_0000: {
+            0x100: 26 << 12,
+            0x104: 21 << 12,
+            0x108: 20 << 12,
+            0x120: 2 << 8,
+            **{0x170 + 16 * clock: 1 << 20 | 10 << 8 for clock in range(4)},
+        }
+    },
+    # 33.333 MHz reference, PLLs at 1500 MHz (times 90, halved), processor and logic clocks at a
+    # part of it.
+    "zynq-ultrascale+": {
+        0xFF5E_0000: {
+            0x20: 1 << 16 | 90 << 8,
+            0x30: 1 << 16 | 90 << 8,
+            **{0xC0 + 4 * clock: 1 << 24 | 1 << 16 | 15 << 8 for clock in range(4)},
+        },
+        0xFD1A_0000: {
+            **dict.fromkeys((32, 44, 56), 1 << 16 | 90 << 8),
+            0x60: 1 << 8,
+        },
+    },
 }
 
 
@@ -372,6 +394,10 @@ def open_software_board(overlay: Overlay) -> tuple[SoftwareBoard, Any]:
     """A software board with its overlay loaded: the device and the ``pynq.Overlay``."""
     device = SoftwareBoard(overlay)
     pynq.Device.active_device = device  # interrupts and PL ignore the device argument
+    # The clocks remember the first device of the process, which may have been of another family.
+    pynq.Clocks.device = device
+    if hasattr(pynq.Clocks, "_real_instance"):
+        del pynq.Clocks._real_instance
     with tempfile.TemporaryDirectory() as folder:
         loaded = pynq.Overlay(str(software_bitstream(overlay, Path(folder))), device=device)
     return device, loaded

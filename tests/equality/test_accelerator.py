@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import asdict
 
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, reject, settings
 from hypothesis import strategies as st
 
-from axynq.emulator import Emulator, Plan
+from axynq.emulator import Plan
 from axynq.emulator.errors import ProgramError
 from axynq.emulator.model import graph
-from axynq.host import Accelerator, compile_program
-from axynq.host.loops import program_counts
-from tests.networks import branched_models, other_models, random_input, weighted_models
+from axynq.host import Accelerator
+from tests.equality.whole_way import assert_equal
+from tests.networks import branched_models, convolution, other_models, random_input, weighted_models
 from tests.overlays import write_overlay
 
 GRANULARITIES = [
@@ -43,16 +42,6 @@ def tiny4() -> Iterator[Accelerator]:
 def mixed16() -> Iterator[Accelerator]:
     with Accelerator("z2-mixed16", device="software") as opened:
         yield opened
-
-
-def assert_equal(
-    accelerator: Accelerator, model: graph.Model, plan: Plan | str, x: graph.Int8Array
-) -> None:
-    program = compile_program(model, plan, accelerator.overlay)
-    assert np.array_equal(accelerator.run(program, x), Emulator(model, plan).run(x))
-    # The loops did what the cycle model says they do.
-    counted = accelerator.device.core.simulation.counters()
-    assert asdict(program_counts(program, accelerator.overlay, len(x))) == counted
 
 
 @st.composite
@@ -141,11 +130,9 @@ def cramped(request, tmp_path_factory) -> Iterator[Accelerator]:
 )
 def test_random_layers_in_parts(cramped, model: graph.Model, plan: str, seed: int) -> None:
     try:
-        program = compile_program(model, plan, cramped.overlay)
+        assert_equal(cramped, model, plan, random_input(model, 3, seed))
     except ProgramError:
         reject()  # a row of it does not fit
-    x = random_input(model, 3, seed)
-    assert np.array_equal(cramped.run(program, x), Emulator(model, plan).run(x))
 
 
 @pytest.mark.parametrize("plan", GRANULARITIES)
@@ -186,25 +173,6 @@ def test_networks_on_lanes_of_two_kinds(
 
 
 # --- shapes that need the buffers in parts -------------------------------------------------------
-
-
-def convolution(
-    rows: int, columns: int, channels: int, filters: int, kernel: int, seed: int
-) -> graph.Model:
-    rng = np.random.default_rng(seed)
-    half = kernel // 2
-    source = graph.Tensor("x", (rows, columns, channels), 0.5, 3)
-    target = graph.Tensor("y", (rows, columns, filters), 30.0, -7)
-    op = graph.Convolution(
-        "conv_0",
-        (0,),
-        1,
-        rng.integers(-127, 128, (filters, kernel, kernel, channels)).astype(np.int8),
-        rng.integers(-5000, 5001, filters).astype(np.int32),
-        np.full(filters, 0.05, np.float32),
-        padding=graph.Padding(half, half, half, half),
-    )
-    return graph.Model("large", (source, target), (op,), 0, 1)
 
 
 @pytest.mark.parametrize(

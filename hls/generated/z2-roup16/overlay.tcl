@@ -1,6 +1,6 @@
 # Generated from hls/overlays/z2-roup16.toml. Do not edit: run `make generate`.
 set axynq(overlay) z2-roup16
-set axynq(hash) 70713e608cc152ec6d2a98453fa00d12d124088a137b126e75ad4659750f3a72
+set axynq(hash) 1e0bfa10eb0fe415071dba088d46b7fe5f93e7a9dd89c6251b48be7d1df313ee
 set axynq(board) pynq-z2
 set axynq(part) xc7z020clg400-1
 set axynq(board_part) tul.com.tw:pynq-z2:part0:1.0

@@ -10,7 +10,7 @@
 
 namespace axynq {
 
-const std::uint32_t OVERLAY_ID = 0x70713E60u;
+const std::uint32_t OVERLAY_ID = 0x1E0BFA10u;
 
 const int FILTERS = 16;
 const int INPUTS = 16;
@@ -34,82 +34,82 @@ struct lane_bank;
 
 template <>
 struct lane_bank<0> {
-  typedef bank<exact, roup<1, 4, 2, 0, 0>, roup<2, 6, 4, 2, 0>> type;
+  typedef configurable_bank<exact, roup<0, 4, 2, 0, 0>, roup<1, 4, 2, 0, 0>, roup<2, 6, 4, 2, 0>> type;
 };
 
 template <>
 struct lane_bank<1> {
-  typedef bank<exact, roup<1, 4, 2, 0, 0>, roup<2, 6, 4, 2, 0>> type;
+  typedef configurable_bank<exact, roup<0, 4, 2, 0, 0>, roup<1, 4, 2, 0, 0>, roup<2, 6, 4, 2, 0>> type;
 };
 
 template <>
 struct lane_bank<2> {
-  typedef bank<exact, roup<1, 4, 2, 0, 0>, roup<2, 6, 4, 2, 0>> type;
+  typedef configurable_bank<exact, roup<0, 4, 2, 0, 0>, roup<1, 4, 2, 0, 0>, roup<2, 6, 4, 2, 0>> type;
 };
 
 template <>
 struct lane_bank<3> {
-  typedef bank<exact, roup<1, 4, 2, 0, 0>, roup<2, 6, 4, 2, 0>> type;
+  typedef configurable_bank<exact, roup<0, 4, 2, 0, 0>, roup<1, 4, 2, 0, 0>, roup<2, 6, 4, 2, 0>> type;
 };
 
 template <>
 struct lane_bank<4> {
-  typedef bank<exact, roup<1, 4, 2, 0, 0>, roup<2, 6, 4, 2, 0>> type;
+  typedef configurable_bank<exact, roup<0, 4, 2, 0, 0>, roup<1, 4, 2, 0, 0>, roup<2, 6, 4, 2, 0>> type;
 };
 
 template <>
 struct lane_bank<5> {
-  typedef bank<exact, roup<1, 4, 2, 0, 0>, roup<2, 6, 4, 2, 0>> type;
+  typedef configurable_bank<exact, roup<0, 4, 2, 0, 0>, roup<1, 4, 2, 0, 0>, roup<2, 6, 4, 2, 0>> type;
 };
 
 template <>
 struct lane_bank<6> {
-  typedef bank<exact, roup<1, 4, 2, 0, 0>, roup<2, 6, 4, 2, 0>> type;
+  typedef configurable_bank<exact, roup<0, 4, 2, 0, 0>, roup<1, 4, 2, 0, 0>, roup<2, 6, 4, 2, 0>> type;
 };
 
 template <>
 struct lane_bank<7> {
-  typedef bank<exact, roup<1, 4, 2, 0, 0>, roup<2, 6, 4, 2, 0>> type;
+  typedef configurable_bank<exact, roup<0, 4, 2, 0, 0>, roup<1, 4, 2, 0, 0>, roup<2, 6, 4, 2, 0>> type;
 };
 
 template <>
 struct lane_bank<8> {
-  typedef bank<exact, roup<1, 4, 2, 0, 0>, roup<2, 6, 4, 2, 0>> type;
+  typedef configurable_bank<exact, roup<0, 4, 2, 0, 0>, roup<1, 4, 2, 0, 0>, roup<2, 6, 4, 2, 0>> type;
 };
 
 template <>
 struct lane_bank<9> {
-  typedef bank<exact, roup<1, 4, 2, 0, 0>, roup<2, 6, 4, 2, 0>> type;
+  typedef configurable_bank<exact, roup<0, 4, 2, 0, 0>, roup<1, 4, 2, 0, 0>, roup<2, 6, 4, 2, 0>> type;
 };
 
 template <>
 struct lane_bank<10> {
-  typedef bank<exact, roup<1, 4, 2, 0, 0>, roup<2, 6, 4, 2, 0>> type;
+  typedef configurable_bank<exact, roup<0, 4, 2, 0, 0>, roup<1, 4, 2, 0, 0>, roup<2, 6, 4, 2, 0>> type;
 };
 
 template <>
 struct lane_bank<11> {
-  typedef bank<exact, roup<1, 4, 2, 0, 0>, roup<2, 6, 4, 2, 0>> type;
+  typedef configurable_bank<exact, roup<0, 4, 2, 0, 0>, roup<1, 4, 2, 0, 0>, roup<2, 6, 4, 2, 0>> type;
 };
 
 template <>
 struct lane_bank<12> {
-  typedef bank<exact, roup<1, 4, 2, 0, 0>, roup<2, 6, 4, 2, 0>> type;
+  typedef configurable_bank<exact, roup<0, 4, 2, 0, 0>, roup<1, 4, 2, 0, 0>, roup<2, 6, 4, 2, 0>> type;
 };
 
 template <>
 struct lane_bank<13> {
-  typedef bank<exact, roup<1, 4, 2, 0, 0>, roup<2, 6, 4, 2, 0>> type;
+  typedef configurable_bank<exact, roup<0, 4, 2, 0, 0>, roup<1, 4, 2, 0, 0>, roup<2, 6, 4, 2, 0>> type;
 };
 
 template <>
 struct lane_bank<14> {
-  typedef bank<exact, roup<1, 4, 2, 0, 0>, roup<2, 6, 4, 2, 0>> type;
+  typedef configurable_bank<exact, roup<0, 4, 2, 0, 0>, roup<1, 4, 2, 0, 0>, roup<2, 6, 4, 2, 0>> type;
 };
 
 template <>
 struct lane_bank<15> {
-  typedef bank<exact, roup<1, 4, 2, 0, 0>, roup<2, 6, 4, 2, 0>> type;
+  typedef configurable_bank<exact, roup<0, 4, 2, 0, 0>, roup<1, 4, 2, 0, 0>, roup<2, 6, 4, 2, 0>> type;
 };
 
 }  // namespace axynq

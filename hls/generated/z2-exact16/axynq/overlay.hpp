@@ -1,0 +1,117 @@
+// Generated from hls/overlays/z2-exact16.toml. Do not edit: run `make generate`.
+#ifndef AXYNQ_OVERLAY_HPP
+#define AXYNQ_OVERLAY_HPP
+
+#include <cstdint>
+
+#include "axynq/multipliers/exact.hpp"
+#include "axynq/multipliers/roup.hpp"
+#include "axynq/multipliers/smapprox.hpp"
+
+namespace axynq {
+
+const std::uint32_t OVERLAY_ID = 0x6C89A70Au;
+
+const int FILTERS = 16;
+const int INPUTS = 16;
+const int REQUANTISERS = 8;
+const int STORED_CODE_BITS = 0;
+
+const int INPUT_WORDS = 4096;
+const int OUTPUT_WORDS = 2048;
+const int WEIGHT_VECTORS = 512;
+const int GROUPS = 64;
+const int PARTIAL_SUMS = 256;
+
+template <class... DESIGNS>
+struct bank;
+template <class... DESIGNS>
+struct configurable_bank;
+
+// The multipliers of each lane.
+template <int LANE>
+struct lane_bank;
+
+template <>
+struct lane_bank<0> {
+  typedef bank<exact> type;
+};
+
+template <>
+struct lane_bank<1> {
+  typedef bank<exact> type;
+};
+
+template <>
+struct lane_bank<2> {
+  typedef bank<exact> type;
+};
+
+template <>
+struct lane_bank<3> {
+  typedef bank<exact> type;
+};
+
+template <>
+struct lane_bank<4> {
+  typedef bank<exact> type;
+};
+
+template <>
+struct lane_bank<5> {
+  typedef bank<exact> type;
+};
+
+template <>
+struct lane_bank<6> {
+  typedef bank<exact> type;
+};
+
+template <>
+struct lane_bank<7> {
+  typedef bank<exact> type;
+};
+
+template <>
+struct lane_bank<8> {
+  typedef bank<exact> type;
+};
+
+template <>
+struct lane_bank<9> {
+  typedef bank<exact> type;
+};
+
+template <>
+struct lane_bank<10> {
+  typedef bank<exact> type;
+};
+
+template <>
+struct lane_bank<11> {
+  typedef bank<exact> type;
+};
+
+template <>
+struct lane_bank<12> {
+  typedef bank<exact> type;
+};
+
+template <>
+struct lane_bank<13> {
+  typedef bank<exact> type;
+};
+
+template <>
+struct lane_bank<14> {
+  typedef bank<exact> type;
+};
+
+template <>
+struct lane_bank<15> {
+  typedef bank<exact> type;
+};
+
+}  // namespace axynq
+
+#endif

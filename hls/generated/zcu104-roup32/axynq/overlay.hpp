@@ -1,0 +1,197 @@
+// Generated from hls/overlays/zcu104-roup32.toml. Do not edit: run `make generate`.
+#ifndef AXYNQ_OVERLAY_HPP
+#define AXYNQ_OVERLAY_HPP
+
+#include <cstdint>
+
+#include "axynq/multipliers/exact.hpp"
+#include "axynq/multipliers/roup.hpp"
+#include "axynq/multipliers/smapprox.hpp"
+
+namespace axynq {
+
+const std::uint32_t OVERLAY_ID = 0xF1FA75AFu;
+
+const int FILTERS = 32;
+const int INPUTS = 32;
+const int REQUANTISERS = 16;
+const int STORED_CODE_BITS = 2;
+
+const int INPUT_WORDS = 4096;
+const int OUTPUT_WORDS = 2048;
+const int WEIGHT_VECTORS = 512;
+const int GROUPS = 64;
+const int PARTIAL_SUMS = 256;
+
+template <class... DESIGNS>
+struct bank;
+template <class... DESIGNS>
+struct configurable_bank;
+
+// The multipliers of each lane.
+template <int LANE>
+struct lane_bank;
+
+template <>
+struct lane_bank<0> {
+  typedef configurable_bank<exact, roup<0, 4, 2, 0, 0>, roup<1, 4, 2, 0, 0>, roup<2, 6, 4, 2, 0>> type;
+};
+
+template <>
+struct lane_bank<1> {
+  typedef configurable_bank<exact, roup<0, 4, 2, 0, 0>, roup<1, 4, 2, 0, 0>, roup<2, 6, 4, 2, 0>> type;
+};
+
+template <>
+struct lane_bank<2> {
+  typedef configurable_bank<exact, roup<0, 4, 2, 0, 0>, roup<1, 4, 2, 0, 0>, roup<2, 6, 4, 2, 0>> type;
+};
+
+template <>
+struct lane_bank<3> {
+  typedef configurable_bank<exact, roup<0, 4, 2, 0, 0>, roup<1, 4, 2, 0, 0>, roup<2, 6, 4, 2, 0>> type;
+};
+
+template <>
+struct lane_bank<4> {
+  typedef configurable_bank<exact, roup<0, 4, 2, 0, 0>, roup<1, 4, 2, 0, 0>, roup<2, 6, 4, 2, 0>> type;
+};
+
+template <>
+struct lane_bank<5> {
+  typedef configurable_bank<exact, roup<0, 4, 2, 0, 0>, roup<1, 4, 2, 0, 0>, roup<2, 6, 4, 2, 0>> type;
+};
+
+template <>
+struct lane_bank<6> {
+  typedef configurable_bank<exact, roup<0, 4, 2, 0, 0>, roup<1, 4, 2, 0, 0>, roup<2, 6, 4, 2, 0>> type;
+};
+
+template <>
+struct lane_bank<7> {
+  typedef configurable_bank<exact, roup<0, 4, 2, 0, 0>, roup<1, 4, 2, 0, 0>, roup<2, 6, 4, 2, 0>> type;
+};
+
+template <>
+struct lane_bank<8> {
+  typedef configurable_bank<exact, roup<0, 4, 2, 0, 0>, roup<1, 4, 2, 0, 0>, roup<2, 6, 4, 2, 0>> type;
+};
+
+template <>
+struct lane_bank<9> {
+  typedef configurable_bank<exact, roup<0, 4, 2, 0, 0>, roup<1, 4, 2, 0, 0>, roup<2, 6, 4, 2, 0>> type;
+};
+
+template <>
+struct lane_bank<10> {
+  typedef configurable_bank<exact, roup<0, 4, 2, 0, 0>, roup<1, 4, 2, 0, 0>, roup<2, 6, 4, 2, 0>> type;
+};
+
+template <>
+struct lane_bank<11> {
+  typedef configurable_bank<exact, roup<0, 4, 2, 0, 0>, roup<1, 4, 2, 0, 0>, roup<2, 6, 4, 2, 0>> type;
+};
+
+template <>
+struct lane_bank<12> {
+  typedef configurable_bank<exact, roup<0, 4, 2, 0, 0>, roup<1, 4, 2, 0, 0>, roup<2, 6, 4, 2, 0>> type;
+};
+
+template <>
+struct lane_bank<13> {
+  typedef configurable_bank<exact, roup<0, 4, 2, 0, 0>, roup<1, 4, 2, 0, 0>, roup<2, 6, 4, 2, 0>> type;
+};
+
+template <>
+struct lane_bank<14> {
+  typedef configurable_bank<exact, roup<0, 4, 2, 0, 0>, roup<1, 4, 2, 0, 0>, roup<2, 6, 4, 2, 0>> type;
+};
+
+template <>
+struct lane_bank<15> {
+  typedef configurable_bank<exact, roup<0, 4, 2, 0, 0>, roup<1, 4, 2, 0, 0>, roup<2, 6, 4, 2, 0>> type;
+};
+
+template <>
+struct lane_bank<16> {
+  typedef configurable_bank<exact, roup<0, 4, 2, 0, 0>, roup<1, 4, 2, 0, 0>, roup<2, 6, 4, 2, 0>> type;
+};
+
+template <>
+struct lane_bank<17> {
+  typedef configurable_bank<exact, roup<0, 4, 2, 0, 0>, roup<1, 4, 2, 0, 0>, roup<2, 6, 4, 2, 0>> type;
+};
+
+template <>
+struct lane_bank<18> {
+  typedef configurable_bank<exact, roup<0, 4, 2, 0, 0>, roup<1, 4, 2, 0, 0>, roup<2, 6, 4, 2, 0>> type;
+};
+
+template <>
+struct lane_bank<19> {
+  typedef configurable_bank<exact, roup<0, 4, 2, 0, 0>, roup<1, 4, 2, 0, 0>, roup<2, 6, 4, 2, 0>> type;
+};
+
+template <>
+struct lane_bank<20> {
+  typedef configurable_bank<exact, roup<0, 4, 2, 0, 0>, roup<1, 4, 2, 0, 0>, roup<2, 6, 4, 2, 0>> type;
+};
+
+template <>
+struct lane_bank<21> {
+  typedef configurable_bank<exact, roup<0, 4, 2, 0, 0>, roup<1, 4, 2, 0, 0>, roup<2, 6, 4, 2, 0>> type;
+};
+
+template <>
+struct lane_bank<22> {
+  typedef configurable_bank<exact, roup<0, 4, 2, 0, 0>, roup<1, 4, 2, 0, 0>, roup<2, 6, 4, 2, 0>> type;
+};
+
+template <>
+struct lane_bank<23> {
+  typedef configurable_bank<exact, roup<0, 4, 2, 0, 0>, roup<1, 4, 2, 0, 0>, roup<2, 6, 4, 2, 0>> type;
+};
+
+template <>
+struct lane_bank<24> {
+  typedef configurable_bank<exact, roup<0, 4, 2, 0, 0>, roup<1, 4, 2, 0, 0>, roup<2, 6, 4, 2, 0>> type;
+};
+
+template <>
+struct lane_bank<25> {
+  typedef configurable_bank<exact, roup<0, 4, 2, 0, 0>, roup<1, 4, 2, 0, 0>, roup<2, 6, 4, 2, 0>> type;
+};
+
+template <>
+struct lane_bank<26> {
+  typedef configurable_bank<exact, roup<0, 4, 2, 0, 0>, roup<1, 4, 2, 0, 0>, roup<2, 6, 4, 2, 0>> type;
+};
+
+template <>
+struct lane_bank<27> {
+  typedef configurable_bank<exact, roup<0, 4, 2, 0, 0>, roup<1, 4, 2, 0, 0>, roup<2, 6, 4, 2, 0>> type;
+};
+
+template <>
+struct lane_bank<28> {
+  typedef configurable_bank<exact, roup<0, 4, 2, 0, 0>, roup<1, 4, 2, 0, 0>, roup<2, 6, 4, 2, 0>> type;
+};
+
+template <>
+struct lane_bank<29> {
+  typedef configurable_bank<exact, roup<0, 4, 2, 0, 0>, roup<1, 4, 2, 0, 0>, roup<2, 6, 4, 2, 0>> type;
+};
+
+template <>
+struct lane_bank<30> {
+  typedef configurable_bank<exact, roup<0, 4, 2, 0, 0>, roup<1, 4, 2, 0, 0>, roup<2, 6, 4, 2, 0>> type;
+};
+
+template <>
+struct lane_bank<31> {
+  typedef configurable_bank<exact, roup<0, 4, 2, 0, 0>, roup<1, 4, 2, 0, 0>, roup<2, 6, 4, 2, 0>> type;
+};
+
+}  // namespace axynq
+
+#endif

@@ -1,0 +1,10 @@
+# Generated from hls/overlays/zcu104-roup32.toml. Do not edit: run `make generate`.
+set axynq(overlay) zcu104-roup32
+set axynq(hash) f1fa75af79396df04657356019490e9f4e4aafc95d27bf23906b4453136e8bea
+set axynq(board) zcu104
+set axynq(part) xczu7ev-ffvc1156-2-e
+set axynq(board_part) xilinx.com:zcu104:part0:1.1
+set axynq(family) zynq-ultrascale+
+set axynq(clock_mhz) 187.5
+set axynq(memory_port_bits) 128
+set axynq(word_bits) 256
