@@ -23,11 +23,11 @@ def choose_tile_rows(fields: dict[IntEnum, int], overlay: Overlay, largest: int,
     rows = fields[Field.OUTPUT_ROWS]
     fewest = -(-rows // largest)
     most = min(fewest + MAX_EXTRA_TILES, rows)
-    candidates = {-(-rows // tiles) for tiles in range(fewest, most + 1)}
+    candidates = range(largest, -(-rows // most) - 1, -1)
     known = {field: fields.get(field, 0) for field in Field}
 
     def cost(tile_rows: int) -> int:
         loops = LayerLoops(Descriptor({**known, Field.TILE_ROWS: tile_rows}), overlay)
         return layer_cycles("", loops, batch, Timing()).cycles
 
-    return min(sorted(candidates, reverse=True), key=cost)
+    return min(candidates, key=cost)

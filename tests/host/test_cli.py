@@ -140,6 +140,18 @@ def test_inspect(axynq, digits_path: Path) -> None:
     assert "346,432 multiplications" in out
 
 
+def test_inspect_on_an_overlay(axynq, digits_path: Path, tmp_path: Path) -> None:
+    picture = tmp_path / "roofline.png"
+    arguments = ("inspect", digits_path, "--overlay", "z2-roup16", "--batch", 4)
+    content = json_of(axynq(*arguments, "--json", "--roofline", picture))
+    assert content["cycles_per_image"] == content["cycles"] / 4
+    assert content["cycles"] == sum(step["cycles"] for step in content["steps"])
+    assert picture.read_bytes().startswith(b"\x89PNG")
+    code, out, _ = axynq(*arguments)
+    assert code == 0
+    assert f"{content['cycles_per_image']:,.0f} cycles an image" in out
+
+
 def test_engines_agree(axynq, digits_path: Path, digits_data: Path) -> None:
     arguments = ("evaluate", digits_path, "--data", digits_data, "--plan", "roup:2,6", "--json")
     fast = json_of(axynq(*arguments, "--threads", 1))
@@ -223,6 +235,7 @@ def test_demo(axynq, tmp_path: Path) -> None:
         (("multipliers", "exact", "--range", "x"), "a range is LOW:HIGH"),
         (("multipliers", "exact", "--range", "5:1"), "must not be empty"),
         (("inspect", "BROKEN"), "damaged or truncated"),
+        (("inspect", "MODEL", "--roofline", "r.png"), "--roofline needs --overlay"),
     ],
 )
 def test_errors_are_one_line(
