@@ -105,26 +105,27 @@ def synthesise(
         ToolError: see :func:`run_yosys`.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    script: list[str] = []
     for name, text in modules.items():
         (folder / f"{name}.v").write_text(text, encoding="utf-8")
-        script += [
-            "design -reset",
-            f"read_verilog {name}.v",
-            f"{SYNTHESIS}{'' if dsp else NO_DSP} -top {name}",
-            f"write_json {name}.json",
-        ]
+    # The start of synth_xilinx would keep one top module and what is below it only.
+    script = [
+        f"read_verilog -lib -specify {CELL_MODELS}",
+        "read_verilog -lib +/xilinx/cells_xtra.v",
+        *(f"read_verilog {name}.v" for name in modules),
+        "hierarchy -check",
+        f"{SYNTHESIS}{'' if dsp else NO_DSP} -run prepare:",
+        "write_json mapped.json",
+    ]
     run_yosys(script, folder)
-    made = {}
-    for name in modules:
-        content = json.loads((folder / f"{name}.json").read_text(encoding="utf-8"))
-        made[name] = content["modules"][name]
-    return made
+    content = json.loads((folder / "mapped.json").read_text(encoding="utf-8"))
+    return {name: content["modules"][name] for name in modules}
 
 
 def cells_of(module: dict[str, Any]) -> Cells:
     """How many cells of each kind a mapped module has."""
     counts: dict[str, int] = {}
     for cell in module["cells"].values():
+        if cell["type"].startswith("$"):  # notes of Yosys' own
+            continue
         counts[cell["type"]] = counts.get(cell["type"], 0) + 1
     return Cells(dict(sorted(counts.items())))
