@@ -32,9 +32,7 @@ def simplified(netlist: Netlist, domain: dict[str, IntArray]) -> Netlist:
     values = net_values(netlist, domain)
     same = _representatives(netlist, values)
     cells = [_narrowed(_renamed(cell, same), values) for cell in netlist.cells]
-    outputs = {
-        port: tuple(same[net] for net in nets) for port, nets in netlist.outputs.items()
-    }
+    outputs = {port: tuple(same[net] for net in nets) for port, nets in netlist.outputs.items()}
     made = Netlist(
         netlist.name,
         netlist.comment,
@@ -90,9 +88,7 @@ def _narrowed(cell: Cell, values: dict[Net, Bits]) -> Cell:
     return DualLut(tuple(inputs), (packed[0], packed[1]), cell.outputs)
 
 
-def _without(
-    words: dict[int, tuple[int, ...]], place: int
-) -> dict[int, tuple[int, ...]] | None:
+def _without(words: dict[int, tuple[int, ...]], place: int) -> dict[int, tuple[int, ...]] | None:
     """The rows without the input at ``place``; None where it tells different outputs apart."""
     made: dict[int, tuple[int, ...]] = {}
     low = (1 << place) - 1
@@ -132,9 +128,7 @@ def _shortened(chain: Chain, needed: set[Net]) -> Chain:
         length -= 1
     # The last bit's own data only feed its carry.
     data = (*chain.data[: length - 1], ZERO) if length else ()
-    return Chain(
-        chain.carry_in, chain.selects[:length], data, chain.sums[:length], chain.carry_out
-    )
+    return Chain(chain.carry_in, chain.selects[:length], data, chain.sums[:length], chain.carry_out)
 
 
 def _paired(cells: list[Cell]) -> list[Cell]:
@@ -152,17 +146,13 @@ def _paired(cells: list[Cell]) -> list[Cell]:
     while waiting:
         lut = waiting.pop(0)
         partners = [
-            (len(set(lut.inputs) | set(other.inputs)), abs(level[lut.output] - level[other.output]), n)
-            for n, other in enumerate(waiting)
+            (-len(set(lut.inputs) & set(other.inputs)), place)
+            for place, other in enumerate(waiting)
             if len(set(lut.inputs) | set(other.inputs)) <= DUAL_INPUTS
-            and lut.output not in other.inputs
-            and other.output not in lut.inputs
-            and level[lut.output] == level[other.output]
-        ]  # fmt: skip
+            and level[lut.output] == level[other.output]  # so that no loop can close
+        ]
         if partners:
-            # most inputs in common
-            best = min(partners, key=lambda p: (p[0] - len(waiting[p[2]].inputs), p[1], p[2]))
-            other = waiting.pop(best[2])
+            other = waiting.pop(min(partners)[1])  # most inputs in common
             pairs[lut.output] = pairs[other.output] = (lut, other)
     made: list[Cell] = []
     done: set[Net] = set()

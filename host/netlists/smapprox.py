@@ -39,7 +39,7 @@ def signed_smapprox_product(
     return negated_if(netlist, (*magnitude, ZERO), negative)
 
 
-# --- the 4x4 cells; a is the activation's nibble ---------------------------------------------------
+# --- the 4x4 cells; a is the activation's nibble -------------------------------------------------
 
 
 def _cell_exact(netlist: Netlist, a: Sequence[Net], b: Sequence[Net]) -> Bits:
@@ -116,9 +116,7 @@ def _cell_2(netlist: Netlist, a: Sequence[Net], b: Sequence[Net]) -> Bits:
 def _cell_3(netlist: Netlist, a: Sequence[Net], b: Sequence[Net]) -> Bits:
     """As cell 2, with two more carries left out."""
     part = netlist.lut(lambda a2, a3, b0, b1: a3 & b0 ^ a2 & b1, a[2], a[3], b[0], b[1])
-    p3 = netlist.lut(
-        lambda t, a1, b2, a0, b3: t ^ a1 & b2 ^ a0 & b3, part, a[1], b[2], a[0], b[3]
-    )
+    p3 = netlist.lut(lambda t, a1, b2, a0, b3: t ^ a1 & b2 ^ a0 & b3, part, a[1], b[2], a[0], b[3])
     p4 = netlist.lut(
         lambda a1, a2, a3, b1, b2, b3: a3 & b1 ^ a2 & b2 ^ a1 & b3,
         a[1], a[2], a[3], b[1], b[2], b[3],
@@ -157,7 +155,7 @@ CELLS: tuple[Callable[[Netlist, Sequence[Net], Sequence[Net]], Bits], ...] = (
 """The 4x4 cells by their digit; the product's eight bits."""
 
 
-# --- what joins them -------------------------------------------------------------------------------
+# --- what joins them -----------------------------------------------------------------------------
 
 
 def _ternary_sum(netlist: Netlist, outer: Bits, first: Bits, second: Bits) -> Bits:
@@ -214,13 +212,9 @@ def negated_if(netlist: Netlist, bits: Sequence[Net], negative: Net) -> Bits:
         if len(rest) >= 3:
             # Two bits share a LUT; the third shares one with what goes on to the bits above.
             first, second, third, rest = rest[0], rest[1], rest[2], rest[3:]
-            made += netlist.dual(
-                inverted, inverted_next, first, second, negative, below, *group
-            )
+            made += netlist.dual(inverted, inverted_next, first, second, negative, below, *group)
             group += [first, second]
-            last, below = netlist.dual(
-                inverted, passed_on, third, ZERO, negative, below, *group
-            )
+            last, below = netlist.dual(inverted, passed_on, third, ZERO, negative, below, *group)
             made.append(last)
             group = []
         else:
