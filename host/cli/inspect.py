@@ -7,15 +7,21 @@ from typing import Any
 from axynq.emulator import load_model
 from axynq.emulator.energy import relative_energy
 from axynq.emulator.model.graph import WeightedLayer
-from axynq.host.cli.inputs import ModelArgument, PlanOption, read_plan
+from axynq.host.cli.inputs import EnergyOption, ModelArgument, PlanOption, read_energy, read_plan
 from axynq.host.cli.output import JsonOption, percent, print_json, results, table
 
 
-def inspect(model: ModelArgument, plan: PlanOption = "exact", json: JsonOption = False) -> None:
+def inspect(
+    model: ModelArgument,
+    plan: PlanOption = "exact",
+    energy: EnergyOption = "characterised",
+    json: JsonOption = False,
+) -> None:
     """Show a network's layers, their multiplications, and the multipliers a plan gives them."""
     network = load_model(model)
     chosen = read_plan(network, plan)
     codes = chosen.expand(network)
+    spent = relative_energy(network, chosen, read_energy(network, chosen, energy))
     layers: list[dict[str, Any]] = []
     for op in network.operators:
         source, target = network.tensors[op.inputs[0]], network.tensors[op.output]
@@ -38,7 +44,8 @@ def inspect(model: ModelArgument, plan: PlanOption = "exact", json: JsonOption =
                 "model": str(model),
                 "plan": plan,
                 "multiplications": total,
-                "relative_energy": relative_energy(network, chosen),
+                "relative_energy": spent,
+                "energy_figures": energy,
                 "layers": layers,
             }
         )
@@ -60,8 +67,7 @@ def inspect(model: ModelArgument, plan: PlanOption = "exact", json: JsonOption =
             ", ".join(f"{spec} {100 * n / number:.0f} %" for spec, n in weights.items()),
         )
     results.print(shown)
-    energy = relative_energy(network, chosen)
-    results.print(f"multiplier energy relative to exact: {percent(energy, 1)}")
+    results.print(f"multiplier energy relative to exact ({energy}): {percent(spent, 1)}")
 
 
 def _by(shape: list[int]) -> str:

@@ -57,9 +57,7 @@ def activity(netlist: Netlist, streams: dict[str, IntArray]) -> Activity:
     after = {port: values[:, 1:].reshape(-1) for port, values in streams.items()}
     load = loads(netlist)
     old, new = net_values(netlist, before), net_values(netlist, after)
-    settled = sum(
-        weight * np.count_nonzero(old[net] != new[net]) for net, weight in load.items()
-    )
+    settled = sum(weight * np.count_nonzero(old[net] != new[net]) for net, weight in load.items())
     moving = sum(
         load[net] * np.count_nonzero(wave[1:] != wave[:-1])
         for net, wave in _waves(netlist, old, new).items()

@@ -150,12 +150,10 @@ def _gated_digit(
         return number < len(roundings) and roundings[number] is not None
 
     if len(code) <= CODE_BITS_OF_A_DIGIT:
-        gates = tuple(code)
-        keep = kept
+        gated = [netlist.lut(lambda bit, *c: bit & kept(*c), net, *code) for net in digit]
     else:
-        gates = (netlist.lut(kept, *code),)
-        keep = int
-    gated = tuple(netlist.lut(lambda bit, *g: bit & keep(*g), net, *gates) for net in digit)
+        keep = netlist.lut(kept, *code)
+        gated = [netlist.lut(lambda bit, k: bit & k, net, keep) for net in digit]
     return gated[0], gated[1], gated[2]
 
 
