@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import os
+from dataclasses import asdict
 from importlib import resources
 from pathlib import Path
 from typing import Annotated, Any, Optional
 
 import typer
 
-from axynq.emulator.errors import DataError
-from axynq.host.cli.output import JsonOption, print_json, results, table
+from axynq.emulator.errors import DataError, OverlayError
+from axynq.host.cli.output import JsonOption, console, print_json, results, table
+from axynq.host.netlists.estimate import estimate
 from axynq.host.netlists.files import SHIPPED, UNSIGNED, rtl_files
+from axynq.host.overlay import Overlay
 
 
 def rtl(
@@ -27,9 +30,20 @@ def rtl(
         Optional[Path],
         typer.Option("--output", "-o", help="Folder for the files; without it, only sizes."),
     ] = None,
+    overlay: Annotated[
+        Optional[str],
+        typer.Option(
+            "--estimate", metavar="OVERLAY", help="Estimate the resources of an overlay instead."
+        ),
+    ] = None,
     json: JsonOption = False,
 ) -> None:
     """Generate LUT-level Verilog of multipliers, and Vitis HLS blackboxes around it."""
+    if overlay is not None:
+        if specs or output is not None:
+            raise OverlayError("--estimate takes no multipliers and writes no files")
+        _estimate(overlay, json)
+        return
     contents: dict[str, str] = {}
     rows: list[dict[str, Any]] = []
     include = str(resources.files("axynq.hls") / "include") if output is None else _include(output)
@@ -63,3 +77,33 @@ def _write(contents: dict[str, str], folder: Path) -> None:
             (folder / file).write_text(content, encoding="utf-8")
     except OSError as error:
         raise DataError(f"'{folder}' cannot be written: {error.strerror}") from error
+
+
+RESOURCES = {
+    "lut": "LUTs",
+    "flip_flop": "flip-flops",
+    "block_ram_36k": "block RAMs",
+    "dsp": "DSPs",
+}
+
+
+def _estimate(name: str, json: bool) -> None:
+    overlay = Overlay.load(name)
+    with console.status(f"synthesising lanes and requantisers of {overlay.name}"):
+        made = estimate(overlay)
+    totals = {resource: made.total(resource) for resource in RESOURCES}
+    if json:
+        print_json({**asdict(made), "totals": totals})
+        return
+    shown = table(
+        "", "instances", *RESOURCES.values(), title=f"{made.overlay}: estimate of the datapath"
+    )
+    for part in made.parts:
+        values = (getattr(part, resource) for resource in RESOURCES)
+        shown.add_row(part.name, str(part.instances), *(f"{v:g}" if v else "" for v in values))
+    shown.add_row("total", "", *(f"{v:g}" for v in totals.values()))
+    shown.add_row(made.board, "", *(str(made.available[resource]) for resource in RESOURCES))
+    shares = (f"{100 * totals[r] / made.available[r]:.0f} %" for r in RESOURCES)
+    shown.add_row("share", "", *shares)
+    results.print(shown)
+    results.print("Left out: control, address arithmetic, AXI ports. Nothing was placed or routed.")
