@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from axynq.host.netlists.booth import ACTIVATION_BITS
 from axynq.host.netlists.designs import (
-    ACTIVATION_BITS,
     PRODUCT_BITS,
     WEIGHT_BITS,
     bank_netlist,
