@@ -7,10 +7,11 @@ each kind times the energy of one; skipped multiplications are free.
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -40,6 +41,8 @@ class _EnergyFile(BaseModel):
     description: str = ""
     sources: dict[str, str] = {}
     multipliers: dict[str, _Entry]
+    characterisation: dict[str, Any] = {}
+    """How figures were measured, and all that was; for readers."""
 
 
 @dataclass(frozen=True)
@@ -50,26 +53,35 @@ class Energy:
     source: str
 
 
+SHIPPED = ("characterised", "published")
+"""Figures that come with axynq: from the switching activity of the multipliers' netlists, and
+those of the literature, each relative to its own exact multiplier."""
+
+
 class EnergyFigures:
-    """Relative energies by multiplier, from a JSON file (default: the published figures).
+    """Relative energies by multiplier.
+
+    Args:
+        source: ``characterised`` (default), ``published``, or the path of a JSON file.
 
     Raises:
         DataError: the file cannot be read or is not of the format.
     """
 
-    def __init__(self, path: str | Path | None = None) -> None:
-        try:
-            if path is None:
-                entry = resources.files("axynq.emulator") / "data" / "energy.json"
-                text = entry.read_text(encoding="utf-8")
-            else:
-                text = Path(path).read_text(encoding="utf-8")
-            self._file = _EnergyFile.model_validate(json.loads(text))
-        except OSError as error:
-            raise DataError(f"energy figures '{path}' cannot be read: {error.strerror}") from error
-        except (ValidationError, ValueError) as error:
-            reason = error.errors()[0]["msg"] if isinstance(error, ValidationError) else str(error)
-            raise DataError(f"energy figures '{path}' are not valid: {reason}") from error
+    def __init__(self, source: str | Path = "characterised") -> None:
+        self._figures = _read(source)
+        # Tables have no netlist: theirs are published figures at best.
+        self._tables = _read("published")
+
+    def extended(self, figures: Mapping[str, Energy]) -> EnergyFigures:
+        """These and further figures, by specification."""
+        made = EnergyFigures.__new__(EnergyFigures)
+        made._figures, made._tables = {**self._figures, **figures}, self._tables
+        return made
+
+    def has(self, m: Multiplier) -> bool:
+        """Whether there is a figure for the multiplier itself, not an estimate."""
+        return m.spec in self._figures
 
     def of(self, m: Multiplier) -> Energy | None:
         """The energy of a multiplier, or None where no figure is known.
@@ -77,16 +89,39 @@ class EnergyFigures:
         A table is looked up by the name behind ``#``. A ROUP multiplier without a figure is
         estimated by the partial-product bits it keeps.
         """
-        key = m.spec.rpartition("#")[2] if isinstance(m, Table) else m.spec
-        entry = self._file.multipliers.get(key)
-        if entry is not None:
-            return Energy(entry.relative_energy, entry.source)
+        if isinstance(m, Table):
+            name = m.spec.rpartition("#")[2]
+            return self._figures.get(name) or self._tables.get(name)
+        if m.spec in self._figures:
+            return self._figures[m.spec]
         if isinstance(m, Exact):
             return Energy(1.0, "definition")
         if isinstance(m, Roup):
             kept = sum(PARTIAL_PRODUCT_BITS - r for r in m.rounding[m.perforation :])
             return Energy(kept / (DIGITS * PARTIAL_PRODUCT_BITS), "partial-product bits kept")
         return None
+
+
+def _read(source: str | Path) -> dict[str, Energy]:
+    try:
+        if source in SHIPPED:
+            entry = resources.files("axynq.emulator") / "data" / f"energy-{source}.json"
+            text = entry.read_text(encoding="utf-8")
+        else:
+            text = Path(source).read_text(encoding="utf-8")
+        file = _EnergyFile.model_validate(json.loads(text))
+    except OSError as error:
+        raise DataError(
+            f"energy figures '{source}' cannot be read: {error.strerror}. "
+            f"Give {' or '.join(SHIPPED)}, or a JSON file of the format axynq-energy"
+        ) from error
+    except (ValidationError, ValueError) as error:
+        reason = error.errors()[0]["msg"] if isinstance(error, ValidationError) else str(error)
+        raise DataError(f"energy figures '{source}' are not valid: {reason}") from error
+    return {
+        name: Energy(entry.relative_energy, entry.source)
+        for name, entry in file.multipliers.items()
+    }
 
 
 def relative_energy(model: Model, plan: Plan, figures: EnergyFigures | None = None) -> float | None:

@@ -59,7 +59,11 @@ def test_the_wheel_holds_everything(wheel: Path) -> None:
                 assert f"axynq/{path.relative_to(ROOT).as_posix()}" in names, path
     for name in (
         "axynq/emulator/py.typed",
-        "axynq/emulator/data/energy.json",
+        "axynq/emulator/data/energy-characterised.json",
+        "axynq/emulator/data/energy-published.json",
+        "axynq/host/netlists/operands.npz",
+        "axynq/hls/rtl/exact.v",
+        "axynq/hls/rtl/axynq_exact.json",
         "axynq/host/py.typed",
         "axynq/host/templates/overlay.hpp.j2",
         "axynq/hls/overlays/tiny4.toml",

@@ -7,7 +7,7 @@ import sys
 import typer
 
 from axynq.emulator.errors import AxynqError
-from axynq.host.cli import demo, doctor, evaluate, inspect, multipliers, programs
+from axynq.host.cli import demo, doctor, evaluate, inspect, multipliers, programs, rtl
 from axynq.host.cli.output import console
 
 app = typer.Typer(
@@ -18,6 +18,7 @@ app = typer.Typer(
 )
 app.command("demo")(demo.demo)
 app.command("multipliers")(multipliers.multipliers)
+app.command("rtl")(rtl.rtl)
 app.command("inspect")(inspect.inspect)
 app.command("evaluate")(evaluate.evaluate)
 app.command("compile")(programs.compile_)

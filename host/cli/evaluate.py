@@ -13,6 +13,7 @@ from axynq.emulator.energy import relative_energy
 from axynq.emulator.errors import DataError
 from axynq.host.cli.inputs import (
     DataOption,
+    EnergyOption,
     EngineOption,
     LimitOption,
     ModelArgument,
@@ -20,6 +21,7 @@ from axynq.host.cli.inputs import (
     SplitOption,
     ThreadsOption,
     read_data,
+    read_energy,
     read_plan,
 )
 from axynq.host.cli.output import JsonOption, percent, print_json, progress_bar, results, table
@@ -36,6 +38,7 @@ def evaluate(
     limit: LimitOption = None,
     engine: EngineOption = "auto",
     threads: ThreadsOption = None,
+    energy: EnergyOption = "characterised",
     json: JsonOption = False,
 ) -> None:
     """Measure the accuracy of a network under a plan, by bit-exact emulation."""
@@ -44,6 +47,7 @@ def evaluate(
     examples = read_data(data, split, limit)
     x = quantise_examples(network.input, examples.x)
     check_labels(examples, int(np.prod(network.output.shape)))
+    figures = read_energy(network, chosen, energy)
     emulator = Emulator(network, chosen, engine, threads)
     started = time.perf_counter()
     right = 0
@@ -58,7 +62,8 @@ def evaluate(
         "plan": plan,
         "examples": len(x),
         "accuracy": right / len(x),
-        "relative_energy": relative_energy(network, chosen),
+        "relative_energy": relative_energy(network, chosen, figures),
+        "energy_figures": energy,
         "engine": emulator.engine,
         "threads": emulator.threads,
         "seconds": round(time.perf_counter() - started, 3),
@@ -70,7 +75,9 @@ def evaluate(
     shown = table("", "", title=f"{network.name} on {len(x)} examples of {data}")
     shown.add_row("plan", plan)
     shown.add_row("accuracy", percent(outcome["accuracy"]))
-    shown.add_row("multiplier energy relative to exact", percent(outcome["relative_energy"], 1))
+    shown.add_row(
+        f"multiplier energy relative to exact ({energy})", percent(outcome["relative_energy"], 1)
+    )
     shown.add_row("engine", f"{emulator.engine}, {emulator.threads} threads")
     shown.add_row("examples per second", f"{len(x) / max(outcome['seconds'], 1e-9):.0f}")
     results.print(shown)

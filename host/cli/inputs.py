@@ -8,10 +8,12 @@ from typing import Annotated, Optional
 import typer
 
 from axynq.emulator.datasets import Dataset, Split, load_dataset
+from axynq.emulator.energy import EnergyFigures
 from axynq.emulator.errors import DataError
 from axynq.emulator.model.graph import Model
 from axynq.emulator.plan import Plan
 from axynq.host.cli.output import console
+from axynq.host.energy import energy_figures
 
 ModelArgument = Annotated[Path, typer.Argument(help="An int8 .tflite network.", metavar="MODEL")]
 
@@ -45,6 +47,15 @@ ThreadsOption = Annotated[
     Optional[int], typer.Option(min=1, help="Threads of the emulator; default: all cores.")
 ]
 
+EnergyOption = Annotated[
+    str,
+    typer.Option(
+        "--energy",
+        help="Energy figures: characterised (switching activity of the multipliers' netlists), "
+        "published, or a JSON file.",
+    ),
+]
+
 OverlayOption = Annotated[
     str, typer.Option(help="An overlay's name, or the path of its .toml description.")
 ]
@@ -74,3 +85,9 @@ def read_data(path: Path, split: str, limit: int | None) -> Dataset:
     chosen: Split = "test" if split == "test" else "train"
     with console.status(f"reading {path}"):
         return load_dataset(path, chosen).first(limit)
+
+
+def read_energy(model: Model, plan: Plan, source: str) -> EnergyFigures:
+    """The energy figures of ``source``, with all that the plan uses where they can be measured."""
+    used = {m.spec: m for codes in plan.expand(model).values() for m in codes.multipliers}
+    return energy_figures(source, used.values())

@@ -12,7 +12,14 @@ from axynq.emulator.energy import relative_energy
 from axynq.emulator.errors import AxynqError
 from axynq.emulator.model.graph import Model, WeightedLayer
 from axynq.emulator.plan import Plan
-from axynq.host.cli.inputs import BatchOption, ModelArgument, PlanOption, read_plan
+from axynq.host.cli.inputs import (
+    BatchOption,
+    EnergyOption,
+    ModelArgument,
+    PlanOption,
+    read_energy,
+    read_plan,
+)
 from axynq.host.cli.output import JsonOption, console, percent, print_json, results, table
 from axynq.host.compiler import TYPICAL_BATCH, compile_program
 from axynq.host.cycles import ProgramCycles, program_cycles
@@ -31,6 +38,7 @@ def inspect(
     roofline: Annotated[
         Optional[Path], typer.Option(help="With --overlay: save a roofline picture here.")
     ] = None,
+    energy: EnergyOption = "characterised",
     json: JsonOption = False,
 ) -> None:
     """Show a network's layers, their multiplications, and the multipliers a plan gives them.
@@ -47,7 +55,7 @@ def inspect(
         cycles = program_cycles(compile_program(network, chosen, array, batch), array, batch)
     layers = _layers(network, chosen)
     total = sum(entry["multiplications"] for entry in layers)
-    energy = relative_energy(network, chosen)
+    spent = relative_energy(network, chosen, read_energy(network, chosen, energy))
     if roofline and cycles:
         draw_roofline(cycles, network.name, roofline)
         console.print(f"saved {roofline}")
@@ -56,7 +64,8 @@ def inspect(
             "model": str(model),
             "plan": plan,
             "multiplications": total,
-            "relative_energy": energy,
+            "relative_energy": spent,
+            "energy_figures": energy,
             "layers": layers,
         }
         print_json(content | (_cycles_json(cycles) if cycles else {}))
@@ -78,7 +87,7 @@ def inspect(
             ", ".join(f"{spec} {100 * n / number:.0f} %" for spec, n in weights.items()),
         )
     results.print(shown)
-    results.print(f"multiplier energy relative to exact: {percent(energy, 1)}")
+    results.print(f"multiplier energy relative to exact ({energy}): {percent(spent, 1)}")
     if cycles:
         _print_cycles(cycles)
 

@@ -3,14 +3,26 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from typing import Annotated, Optional
+from pathlib import Path
+from typing import Annotated, Any, Optional
 
 import typer
 
-from axynq.emulator.energy import EnergyFigures
-from axynq.emulator.errors import MultiplierError
+from axynq.emulator import load_model
+from axynq.emulator.datasets import quantise_examples
+from axynq.emulator.errors import DataError, MultiplierError
 from axynq.emulator.multipliers import FAMILIES, SMAPPROX_TABLE_2, Table, multiplier
-from axynq.host.cli.output import JsonOption, print_json, results, table
+from axynq.host.cli.inputs import EnergyOption, read_data
+from axynq.host.cli.output import JsonOption, print_json, progress_bar, results, table
+from axynq.host.energy import energy_figures
+from axynq.host.netlists.characterise import (
+    DEFAULT,
+    Characteristics,
+    characterise,
+    default_stimuli,
+    energy_file,
+)
+from axynq.host.netlists.operands import Operands, recorded_operands
 
 SHOWN = (
     *("exact", "roup:0,4", "roup:1,4", "roup:2,6"),
@@ -35,22 +47,48 @@ def multipliers(
     full: Annotated[
         bool, typer.Option("--full", help="Average over all operands, -255:255 times -128:127.")
     ] = False,
+    energy: EnergyOption = "characterised",
+    measure: Annotated[
+        bool,
+        typer.Option(
+            "--characterise",
+            help="Measure size, depth and relative energy on LUT-level netlists instead.",
+        ),
+    ] = False,
+    operands: Annotated[
+        Optional[Path],
+        typer.Option(
+            metavar="MODEL", help="With --characterise: operands of this network on --data."
+        ),
+    ] = None,
+    data: Annotated[
+        Optional[Path], typer.Option(help="With --operands: the network's inputs.")
+    ] = None,
+    output: Annotated[
+        Optional[Path],
+        typer.Option("--output", "-o", help="With --characterise: a file for --energy."),
+    ] = None,
     json: JsonOption = False,
 ) -> None:
     """List multiplier families and the error of multipliers against the exact product."""
-    figures = EnergyFigures()
+    if measure:
+        _characterise(specs or list(DEFAULT), operands, data, output, json)
+        return
+    if operands is not None or data is not None or output is not None:
+        raise DataError("--operands, --data and --output belong to --characterise")
+    chosen = [multiplier(spec) for spec in specs or SHOWN]
+    figures = energy_figures(energy, chosen)
     rows = []
-    for spec in specs or SHOWN:
-        m = multiplier(spec)
+    for m in chosen:
         if full:
             metrics = m.error_metrics()
         else:
             bounds = _bounds(range_ or "0:127")
             metrics = m.error_metrics(bounds, bounds)
-        energy = figures.of(m)
+        known = figures.of(m)
         row = {"spec": m.spec, **asdict(metrics)}
-        row["relative_energy"] = None if energy is None else energy.relative
-        row["energy_source"] = None if energy is None else energy.source
+        row["relative_energy"] = None if known is None else known.relative
+        row["energy_source"] = None if known is None else known.source
         if isinstance(m, Table):
             row["source"] = m.source
         rows.append(row)
@@ -70,7 +108,7 @@ def multipliers(
         "wrong",
         "deviation",
         "energy",
-        title=f"Error over {over}; energy relative to exact",
+        title=f"Error over {over}; energy relative to exact ({energy})",
     )
     for row in rows:
         relative = row["relative_energy"]
@@ -98,3 +136,50 @@ def _bounds(text: str) -> tuple[int, int]:
         return int(low), int(high)
     except ValueError:
         raise MultiplierError(f"a range is LOW:HIGH, such as 0:127, not '{text}'") from None
+
+
+RECORDED_IMAGES = 64
+
+
+def _characterise(
+    specs: list[str], model: Path | None, data: Path | None, output: Path | None, json: bool
+) -> None:
+    """Measures multipliers on their netlists, and shows or writes what came out."""
+    stimuli = default_stimuli() if model is None else {"network": _recorded(model, data)}
+    if model is not None:
+        stimuli["network-stationary"] = stimuli["network"].stationary()
+    rows: list[Characteristics] = []
+    with progress_bar("characterising", len(specs)) as advance:
+        for spec in specs:
+            rows += characterise([spec], stimuli)
+            advance(1)
+    if output is not None:
+        try:
+            output.write_text(energy_file(rows, stimuli), encoding="utf-8")
+        except OSError as error:
+            raise DataError(f"'{output}' cannot be written: {error.strerror}") from error
+    if json:
+        content: dict[str, Any] = {"multipliers": [asdict(row) for row in rows]}
+        content["operands"] = {name: pairs.description for name, pairs in stimuli.items()}
+        print_json(content)
+        return
+    shown = table(
+        "multiplier", "LUTs", "CARRY4s", "levels", *stimuli,
+        title="Energy relative to exact: zero delay (floor) / unit delay (with glitches)",
+    )  # fmt: skip
+    for row in rows:
+        energies = (
+            f"{row.relative[name].zero_delay:.2f} / {row.relative[name].unit_delay:.2f}"
+            for name in stimuli
+        )
+        shown.add_row(row.spec, str(row.luts), str(row.carry4s), str(row.levels), *energies)
+    results.print(shown)
+
+
+def _recorded(model: Path, data: Path | None) -> Operands:
+    if data is None:
+        raise DataError("--operands needs --data: the inputs that the network is run on")
+    network = load_model(model)
+    examples = read_data(data, "test", RECORDED_IMAGES)
+    x = quantise_examples(network.input, examples.x)
+    return recorded_operands(network, x, f"{len(x)} inputs of {data.name}")

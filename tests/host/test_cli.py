@@ -84,6 +84,54 @@ def test_multipliers_over_another_range(axynq) -> None:
     assert whole["multipliers"][0]["mean_error"] == pytest.approx(0)
 
 
+def test_multipliers_characterise(axynq, digits_path: Path, digits_data: Path, tmp_path) -> None:
+    content = json_of(axynq("multipliers", "exact", "roup:2,6", "--characterise", "--json"))
+    exact, roup = content["multipliers"]
+    assert (exact["luts"], roup["luts"]) == (40, 19)
+    assert exact["relative"]["network"]["zero_delay"] == 1
+    assert roup["relative"]["uniform"]["unit_delay"] < 0.5
+    code, out, _ = axynq(
+        "multipliers", "roup:2,6", "--characterise", "--operands", digits_path,
+        "--data", digits_data, "--output", tmp_path / "mine.json",
+    )  # fmt: skip
+    assert code == 0
+    assert "network-stationary" in out
+    shown = json_of(axynq("multipliers", "roup:2,6", "--energy", tmp_path / "mine.json", "--json"))
+    assert 0.3 < shown["multipliers"][0]["relative_energy"] < 0.6
+    for wrong in (["--output", tmp_path / "x"], ["--characterise", "--operands", digits_path]):
+        code, _, err = axynq("multipliers", "exact", *wrong)
+        assert code == 1
+        assert err.startswith("error:")
+
+
+# --- rtl -----------------------------------------------------------------------------------------
+
+
+def test_rtl_writes_files(axynq, tmp_path: Path) -> None:
+    content = json_of(
+        axynq("rtl", "roup:1,3", "exact|roup:1,4", "--output", tmp_path / "rtl", "--json")
+    )
+    assert content["multipliers"][0]["module"] == "roup_1_3"
+    assert content["multipliers"][1]["LUT"] == 43
+    assert sorted(content["files"]) == sorted(path.name for path in (tmp_path / "rtl").iterdir())
+    description = json.loads((tmp_path / "rtl" / "axynq_roup_1_3.json").read_text())
+    include = description["c_files"][0]["cflag"].removeprefix("-I")
+    assert (tmp_path / "rtl" / include / "axynq" / "types.hpp").is_file()
+
+
+def test_rtl_lists_what_ships(axynq) -> None:
+    code, out, _ = axynq("rtl")
+    assert code == 0
+    assert "smapprox_2222_unsigned" in out
+
+
+def test_rtl_of_a_table_is_one_error(axynq, tmp_path: Path) -> None:
+    np.savez(tmp_path / "t.npz", y=np.outer(range(256), range(256)).astype(np.uint16))
+    code, _, err = axynq("rtl", f"table:{tmp_path / 't.npz'}#y", "--output", tmp_path)
+    assert code == 1
+    assert "no RTL" in err
+
+
 # --- evaluate and inspect ------------------------------------------------------------------------
 
 
@@ -97,6 +145,7 @@ def test_evaluate(axynq, digits_path: Path, digits: graph.Model, digits_data: Pa
     assert content["accuracy"] == pytest.approx((predicted == test.y[:40]).mean())
     assert content["examples"] == 40
     assert 0.8 < content["relative_energy"] < 0.9
+    assert content["energy_figures"] == "characterised"
     assert content["weights_by_multiplier"]["conv_0"] == {"exact": 72, "roup:1,4": 72}
 
 

@@ -1,0 +1,109 @@
+"""``axynq rtl``: LUT-level Verilog of multipliers, with Vitis HLS blackboxes."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import asdict
+from importlib import resources
+from pathlib import Path
+from typing import Annotated, Any, Optional
+
+import typer
+
+from axynq.emulator.errors import DataError, OverlayError
+from axynq.host.cli.output import JsonOption, console, print_json, results, table
+from axynq.host.netlists.estimate import estimate
+from axynq.host.netlists.files import SHIPPED, UNSIGNED, rtl_files
+from axynq.host.overlay import Overlay
+
+
+def rtl(
+    specs: Annotated[
+        Optional[list[str]],
+        typer.Argument(
+            help="Multipliers, such as roup:1,4; with | between several, one cell that can be set "
+            f"to each; {UNSIGNED}smapprox:WXYZ multiplies magnitudes. Default: those that ship.",
+            metavar="SPEC…",
+        ),
+    ] = None,
+    output: Annotated[
+        Optional[Path],
+        typer.Option("--output", "-o", help="Folder for the files; without it, only sizes."),
+    ] = None,
+    overlay: Annotated[
+        Optional[str],
+        typer.Option(
+            "--estimate", metavar="OVERLAY", help="Estimate the resources of an overlay instead."
+        ),
+    ] = None,
+    json: JsonOption = False,
+) -> None:
+    """Generate LUT-level Verilog of multipliers, and Vitis HLS blackboxes around it."""
+    if overlay is not None:
+        if specs or output is not None:
+            raise OverlayError("--estimate takes no multipliers and writes no files")
+        _estimate(overlay, json)
+        return
+    contents: dict[str, str] = {}
+    rows: list[dict[str, Any]] = []
+    include = str(resources.files("axynq.hls") / "include") if output is None else _include(output)
+    for spec in specs or SHIPPED:
+        circuit, files = rtl_files(spec, include)
+        contents |= files
+        rows.append({"spec": spec, "module": circuit.name, **circuit.resources()})
+    if output is not None:
+        _write(contents, output)
+    if json:
+        print_json({"multipliers": rows, "files": sorted(contents) if output else []})
+        return
+    shown = table("multiplier", "module", "LUTs", "CARRY4s")
+    for row in rows:
+        shown.add_row(row["spec"], row["module"], str(row["LUT"]), str(row["CARRY4"]))
+    results.print(shown)
+    if output is not None:
+        results.print(f"{len(contents)} files in {output}")
+
+
+def _include(output: Path) -> str:
+    """The HLS headers as the blackbox's folder sees them."""
+    headers = Path(str(resources.files("axynq.hls") / "include")).resolve()
+    return Path(os.path.relpath(headers, output.resolve())).as_posix()
+
+
+def _write(contents: dict[str, str], folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for file, content in contents.items():
+            (folder / file).write_text(content, encoding="utf-8")
+    except OSError as error:
+        raise DataError(f"'{folder}' cannot be written: {error.strerror}") from error
+
+
+RESOURCES = {
+    "lut": "LUTs",
+    "flip_flop": "flip-flops",
+    "block_ram_36k": "block RAMs",
+    "dsp": "DSPs",
+}
+
+
+def _estimate(name: str, json: bool) -> None:
+    overlay = Overlay.load(name)
+    with console.status(f"synthesising lanes and requantisers of {overlay.name}"):
+        made = estimate(overlay)
+    totals = {resource: made.total(resource) for resource in RESOURCES}
+    if json:
+        print_json({**asdict(made), "totals": totals})
+        return
+    shown = table(
+        "", "instances", *RESOURCES.values(), title=f"{made.overlay}: estimate of the datapath"
+    )
+    for part in made.parts:
+        values = (getattr(part, resource) for resource in RESOURCES)
+        shown.add_row(part.name, str(part.instances), *(f"{v:g}" if v else "" for v in values))
+    shown.add_row("total", "", *(f"{v:g}" for v in totals.values()))
+    shown.add_row(made.board, "", *(str(made.available[resource]) for resource in RESOURCES))
+    shares = (f"{100 * totals[r] / made.available[r]:.0f} %" for r in RESOURCES)
+    shown.add_row("share", "", *shares)
+    results.print(shown)
+    results.print("Left out: control, address arithmetic, AXI ports. Nothing was placed or routed.")

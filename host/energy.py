@@ -1,0 +1,35 @@
+"""Energy figures for the multipliers in use, measured on their netlists where none ship."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from axynq.emulator.energy import Energy, EnergyFigures
+from axynq.emulator.multipliers import Exact, Multiplier, Roup, SMApprox
+
+
+def energy_figures(source: str, multipliers: Iterable[Multiplier]) -> EnergyFigures:
+    """The figures of ``source``; with ``characterised``, multipliers that it lacks are measured.
+
+    Args:
+        source: ``characterised``, ``published`` or a JSON file.
+        multipliers: those that figures are needed for.
+
+    Raises:
+        DataError: the file cannot be read or is not of the format.
+    """
+    figures = EnergyFigures(source)
+    if source != "characterised":
+        return figures
+    missing = [
+        m.spec for m in multipliers if isinstance(m, (Exact, Roup, SMApprox)) and not figures.has(m)
+    ]
+    if not missing:
+        return figures
+    from axynq.host.netlists.characterise import SOURCE, STIMULUS, characterise
+    from axynq.host.netlists.operands import shipped_operands
+
+    measured = characterise(missing, {STIMULUS: shipped_operands()})
+    return figures.extended(
+        {row.spec: Energy(row.relative[STIMULUS].zero_delay, SOURCE) for row in measured}
+    )

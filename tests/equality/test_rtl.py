@@ -1,0 +1,263 @@
+"""The LUT-level multipliers: right on all operands, and as small as they are said to be."""
+
+from __future__ import annotations
+
+import ctypes
+import json
+import re
+import subprocess
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from axynq.emulator.engine.build import compiler
+from axynq.emulator.errors import MultiplierError
+from axynq.emulator.multipliers import SMAPPROX_TABLE_2, multiplier
+from axynq.host.devices.simulation import ap_types_folder
+from axynq.host.netlists.blackbox import blackbox, configurable_blackbox
+from axynq.host.netlists.designs import (
+    bank_domain,
+    bank_netlist,
+    configurable_netlist,
+    netlist,
+    signed_domain,
+    unsigned_domain,
+    unsigned_netlist,
+)
+from axynq.host.netlists.evaluate import net_values, port_values
+from axynq.host.netlists.files import SHIPPED, rtl_files
+from axynq.host.netlists.verilog import verilog
+from axynq.host.netlists.yosys import cells_of, synthesise
+from tests.equality.rtl_simulation import PAIRS, simulated_products
+
+HLS = Path(__file__).parents[2] / "hls"
+
+TABLE_2_LUTS = {
+    "1100": 64, "2200": 62, "3300": 62, "1110": 64, "3330": 59, "2220": 59, "3333": 54, "2222": 52,
+}  # fmt: skip
+"""LUTs of the published SMApprox multipliers (De la Parra et al., Table 2)."""
+
+BOOTH_LUTS = {"exact": 46, "roup:1,4": 32, "roup:2,6": 20}
+
+BANK = ("exact", "roup:0,4", "roup:1,4", "roup:2,6")
+
+
+def specs() -> list[str]:
+    """Those that ship, and a spread over both families' parameters."""
+    rng = np.random.default_rng(7)
+    chosen = ["exact", *(f"smapprox:{digits}" for digits in SMAPPROX_TABLE_2)]
+    chosen += [f"smapprox:{''.join(map(str, rng.integers(0, 4, 4)))}" for _ in range(5)]
+    chosen += [f"roup:{p},{r}" for p in range(3) for r in (0, 4, 6)]
+    chosen += [
+        f"roup:{rng.integers(0, 4)},{'-'.join(map(str, rng.integers(0, 9, 4)))}" for _ in range(7)
+    ]
+    return chosen
+
+
+def evaluated(circuit, domain, signed=True):
+    return port_values(circuit, net_values(circuit, domain), "p", signed)
+
+
+# --- function ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("spec", specs())
+def test_netlists_on_all_511_x_256_operands(spec: str) -> None:
+    products = evaluated(netlist(spec), signed_domain())
+    assert np.array_equal(products, multiplier(spec).table.reshape(-1))
+
+
+@pytest.mark.parametrize("digits", [*SMAPPROX_TABLE_2, "0000", "1231"])
+def test_unsigned_netlists_on_all_256_x_256_operands(digits: str) -> None:
+    domain = unsigned_domain()
+    expected = multiplier(f"smapprox:{digits}").compute(domain["a"], domain["b"])
+    assert np.array_equal(evaluated(unsigned_netlist(digits), domain, signed=False), expected)
+
+
+@pytest.mark.parametrize("make", [configurable_netlist, bank_netlist])
+@pytest.mark.parametrize(
+    "bank", [BANK, ("exact", "roup:3,0", "roup:0,8-0-3-1"), ("roup:1,4", "exact")]
+)
+def test_banks_under_every_code(make, bank) -> None:
+    products = evaluated(make(bank), bank_domain(len(bank)))
+    for code, spec in enumerate(bank):
+        expected = multiplier(spec).table.reshape(-1)
+        assert np.array_equal(products[code * PAIRS : (code + 1) * PAIRS], expected), spec
+
+
+def test_a_large_configurable_bank() -> None:
+    bank = tuple(f"roup:{p},{r}" for p in (0, 1, 2) for r in (0, 4, 6))
+    products = evaluated(configurable_netlist(bank), bank_domain(len(bank)))
+    expected = np.concatenate([multiplier(spec).table.reshape(-1) for spec in bank])
+    assert np.array_equal(products, expected)
+
+
+AT_A_TIME = 6
+"""Modules simulated together: compiling grows faster than their number."""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("start", range(0, len(specs()), AT_A_TIME))
+def test_verilog_with_the_vendors_cells_on_all_operands(start: int, tmp_path) -> None:
+    """Every module's text, simulated by another tool, against the emulator's tables."""
+    chosen = specs()[start : start + AT_A_TIME]
+    products = simulated_products([netlist(spec) for spec in chosen], tmp_path)
+    for n, spec in enumerate(chosen):
+        assert np.array_equal(products[0, :, n], multiplier(spec).table.reshape(-1)), spec
+
+
+@pytest.mark.slow
+def test_verilog_of_unsigned_multipliers_on_all_operands(tmp_path) -> None:
+    circuits = [unsigned_netlist(digits) for digits in SMAPPROX_TABLE_2]
+    products = simulated_products(circuits, tmp_path)
+    domain = signed_domain()
+    pairs = domain["a"] >= 0
+    a, b = domain["a"][pairs], domain["w"][pairs] & 255
+    for n, digits in enumerate(SMAPPROX_TABLE_2):
+        expected = multiplier(f"smapprox:{digits}").compute(a, b)
+        assert np.array_equal(products[0, pairs, n], expected), digits
+
+
+@pytest.mark.slow
+def test_verilog_of_banks_under_every_code(tmp_path) -> None:
+    circuits = [configurable_netlist(BANK), bank_netlist(BANK)]
+    products = simulated_products(circuits, tmp_path, codes=len(BANK))
+    for code, spec in enumerate(BANK):
+        expected = multiplier(spec).table.reshape(-1)
+        for n, circuit in enumerate(circuits):
+            assert np.array_equal(products[code, :, n], expected), (circuit.name, spec)
+
+
+@pytest.mark.slow
+def test_a_flipped_bit_of_a_table_is_found(tmp_path) -> None:
+    circuit = netlist("exact")
+    text = verilog(circuit)
+    first = re.search(r"64'h([0-9A-F]{16})", text)
+    assert first is not None
+    value = int(first[1], 16)
+    # all repetitions of the third row of the table, which the operands select
+    pattern = sum(1 << place for place in range(2, 64, 16))
+    flipped = text.replace(first[0], f"64'h{value ^ pattern:016X}", 1)
+    products = simulated_products([circuit], tmp_path, texts=[flipped])[0, :, 0]
+    assert not np.array_equal(products, multiplier("exact").table.reshape(-1))
+
+
+# --- size ----------------------------------------------------------------------------------------
+
+GENERIC = "module generic(input signed [8:0] a, input signed [7:0] w, output signed [16:0] p);\n"
+GENERIC += "assign p = a * w;\nendmodule\n"
+
+
+@pytest.mark.slow
+def test_sizes_after_synthesis(tmp_path) -> None:
+    circuits = {f"unsigned {digits}": unsigned_netlist(digits) for digits in SMAPPROX_TABLE_2}
+    circuits |= {spec: netlist(spec) for spec in (*BANK, "smapprox:2222")}
+    circuits |= {"configurable": configurable_netlist(BANK), "bank": bank_netlist(BANK)}
+    modules = {circuit.name: verilog(circuit) for circuit in circuits.values()}
+    mapped = synthesise(modules | {"generic": GENERIC}, tmp_path)
+    luts = {name: cells_of(mapped[circuit.name]).luts for name, circuit in circuits.items()}
+    for name, circuit in circuits.items():
+        cells = cells_of(mapped[circuit.name])
+        assert cells.luts == circuit.resources()["LUT"], name
+        assert cells.carry4s == circuit.resources()["CARRY4"], name
+    for digits, limit in TABLE_2_LUTS.items():
+        assert luts[f"unsigned {digits}"] <= limit, digits
+    for spec, limit in BOOTH_LUTS.items():
+        assert luts[spec] <= limit, spec
+    assert luts["configurable"] < luts["bank"] / 2
+    assert luts["exact"] < cells_of(mapped["generic"]).luts / 2
+
+
+# --- files ---------------------------------------------------------------------------------------
+
+
+def test_the_shipped_files_are_what_is_generated() -> None:
+    expected: dict[str, str] = {}
+    for name in SHIPPED:
+        expected |= rtl_files(name)[1]
+    present = {path.name: path.read_text(encoding="utf-8") for path in (HLS / "rtl").iterdir()}
+    assert present == expected
+
+
+@pytest.mark.parametrize("name", ["table:x.npz#y", "exact|smapprox:1100", "unsigned:roup:1,4"])
+def test_what_has_no_rtl(name: str, tmp_path) -> None:
+    np.savez(tmp_path / "x.npz", y=np.outer(np.arange(256), np.arange(256)).astype(np.uint16))
+    with pytest.raises(MultiplierError, match="RTL|exact or ROUP|only smapprox"):
+        rtl_files(name.replace("x.npz", str(tmp_path / "x.npz")))
+
+
+# --- blackboxes ----------------------------------------------------------------------------------
+
+
+def boxes():
+    return [
+        *(blackbox(spec) for spec in (*BANK, "smapprox:3330")),
+        configurable_blackbox(BANK),
+    ]
+
+
+@pytest.mark.parametrize("box", boxes(), ids=lambda box: box.function)
+def test_descriptions_name_what_the_other_files_have(box) -> None:
+    description = json.loads(box.files[f"{box.function}.json"])
+    wrapper = box.files[f"{box.function}.v"]
+    model = box.files[f"{box.function}.cpp"]
+    assert description["c_function_name"] == description["rtl_top_module_name"] == box.function
+    assert f"module {box.function} (" in wrapper
+    assert f" {box.function}(" in model
+    assert set(description["rtl_files"]) <= set(box.files)
+    assert {entry["c_file"] for entry in description["c_files"]} <= set(box.files)
+    ports = set(re.findall(r"(?:input|output) (?:wire|reg) (?:\[\d+:0\] )?(\w+)", wrapper))
+    named = {port["rtl_ports"]["data_read_in"] for port in description["c_parameters"]}
+    named |= {description["c_return"]["rtl_ports"]["data_write_out"]}
+    named |= {name for name in description["rtl_common_signal"].values() if name}
+    assert ports == named
+    arguments = re.search(r"\((.*)\) \{", model)
+    assert arguments is not None
+    names = [argument.split()[-1] for argument in arguments[1].split(", ")]
+    assert names == [port["c_name"] for port in description["c_parameters"]]
+    assert description["rtl_performance"] == {"latency": "1", "II": "1"}
+    usage = description["rtl_resource_usage"]
+    assert set(usage) == {"FF", "LUT", "BRAM", "URAM", "DSP"}
+    assert int(usage["LUT"]) == box.netlist.resources()["LUT"]
+
+
+@pytest.mark.slow
+def test_c_models_on_all_operands(tmp_path) -> None:
+    made = boxes()
+    lines = ["#include <cstdint>"]
+    for box in made:
+        (tmp_path / f"{box.function}.cpp").write_text(box.files[f"{box.function}.cpp"])
+        lines.append(f'#include "{box.function}.cpp"')
+    lines.append('extern "C" void models(int32_t *products) {')
+    lines.append("for (int a = -255; a <= 255; ++a) for (int w = -128; w <= 127; ++w) {")
+    lines += [f"*products++ = int32_t({box.function}(a, w));" for box in made[:-1]]
+    for code in range(len(BANK)):
+        lines.append(f"*products++ = int32_t({made[-1].function}(a, w, {code}));")
+    lines.append("}}")
+    (tmp_path / "models.cpp").write_text("\n".join(lines))
+    subprocess.run(
+        [
+            compiler(), "-std=c++14", "-O2", "-shared", "-fPIC", "-w", f"-I{HLS / 'include'}",
+            f"-I{ap_types_folder()}", "-o", "models.so", "models.cpp",
+        ],
+        cwd=tmp_path,
+        check=True,
+    )  # fmt: skip
+    library = ctypes.CDLL(str(tmp_path / "models.so"))
+    expected = [multiplier(spec).table.reshape(-1) for spec in (*BANK, "smapprox:3330", *BANK)]
+    products = np.zeros((PAIRS, len(expected)), np.int32)
+    library.models(products.ctypes.data_as(ctypes.c_void_p))
+    assert np.array_equal(products, np.stack(expected, axis=1))
+
+
+@pytest.mark.slow
+def test_wrappers_register_the_product(tmp_path) -> None:
+    """The wrapper is the core and 17 flip-flops with enable and reset."""
+    box = blackbox("roup:2,6")
+    text = box.files[f"{box.netlist.name}.v"] + box.files[f"{box.function}.v"]
+    cells = cells_of(synthesise({box.function: text}, tmp_path)[box.function])
+    assert cells.luts == box.netlist.resources()["LUT"]
+    # the product of roup:2,6 has constant bits, which need none
+    assert 0 < cells.flip_flops <= 17
+    assert set(cells.counts) <= {"CARRY4", "FDRE"} | {k for k in cells.counts if "LUT" in k}
