@@ -211,3 +211,16 @@ def test_reshaped_input_and_flattened_feature_map(tiny4) -> None:
     )  # fmt: skip
     model = graph.Model("m", tensors, operators, 0, 4)
     assert_equal(tiny4, model, "klam-channel=exact|roup:1,4", random_input(model, 4, 0))
+
+
+@pytest.mark.parametrize("output_scale", [1e-9, 1e-6, 1e-3, 0.02, 0.3, 1e3, 1e7])
+def test_factors_from_the_very_large_to_the_very_small(tiny4, output_scale: float) -> None:
+    """What leaves the lanes is narrowed before large factors: it must not show."""
+    rng = np.random.default_rng(0)
+    tensors = (graph.Tensor("x", (6, 6, 3), 0.5, 3), graph.Tensor("y", (6, 6, 8), output_scale, -7))
+    op = graph.Convolution(
+        "conv_0", (0,), 1, rng.integers(-3, 4, (8, 1, 1, 3)).astype(np.int8),
+        rng.integers(-40, 41, 8).astype(np.int32), np.full(8, 0.4, np.float32),
+    )  # fmt: skip
+    model = graph.Model("factors", tensors, (op,), 0, 1)
+    assert_equal(tiny4, model, "exact", random_input(model, 8, 1))

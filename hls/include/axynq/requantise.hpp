@@ -8,13 +8,20 @@
 
 namespace axynq {
 
+// The largest value, and the longest left shift, that need to be told apart: what a factor of one
+// or more makes of larger ones is clamped to an end of the int8 range in any case.
+const int WIDEST = 511, LONGEST_SHIFT = 22;
+
 // value * multiplier / 2^31 * 2^shift, rounded twice, halves away from zero each time: the high
-// half of a doubled product, then a division by a power of two.
+// half of a doubled product, then a division by a power of two. Exact once it is clamped to int8;
+// operands of the multiplication have 32 bits whatever the shift.
 inline std::int32_t rescale(std::int32_t value, std::int32_t multiplier, int shift) {
   AXYNQ_INLINE
-  const int left = shift > 0 ? shift : 0;
+  const int left = shift > LONGEST_SHIFT ? LONGEST_SHIFT : shift > 0 ? shift : 0;
   const int right = shift > 0 ? 0 : -shift;
-  const std::int64_t product = (std::int64_t(value) << left) * multiplier;
+  const std::int32_t narrowed = value < -WIDEST ? -WIDEST : value > WIDEST ? WIDEST : value;
+  const std::int32_t shifted = shift > 0 ? narrowed * (1 << left) : value;
+  const std::int64_t product = std::int64_t(shifted) * multiplier;
   const std::int64_t nudge = product >= 0 ? (std::int64_t(1) << 30) : 1 - (std::int64_t(1) << 30);
   const std::int64_t nudged = product + nudge;
   // Division by 2^31 towards zero: an arithmetic shift, plus one where it rounded a negative down.
