@@ -25,7 +25,7 @@ from axynq.host.netlists.netlist import (
     Net,
     Netlist,
     cell_inputs,
-    cell_outputs,
+    dependencies,
 )
 
 LUT_DELAY = 5
@@ -82,8 +82,8 @@ def levels(netlist: Netlist) -> int:
     """LUTs and carry chains on the longest path."""
     level: dict[Net, int] = {}
     for cell in netlist.cells:
-        depth = 1 + max(level.get(net, 0) for net in cell_inputs(cell))
-        level.update(dict.fromkeys(cell_outputs(cell), depth))
+        for output, inputs in dependencies(cell).items():
+            level[output] = 1 + max(level.get(net, 0) for net in inputs)
     used = [net for nets in netlist.outputs.values() for net in nets]
     return max(level.get(net, 0) for net in used)
 
@@ -127,9 +127,9 @@ def _delayed(wave: Bits, ticks: int) -> Bits:
 def _longest_delay(netlist: Netlist) -> int:
     arrival: dict[Net, int] = {}
     for cell in netlist.cells:
-        start = max(arrival.get(net, 0) for net in cell_inputs(cell))
         delay = LUT_DELAY
         if isinstance(cell, Chain):
             delay = SUM_DELAY + BLOCK_DELAY * (len(cell.selects) // CHAIN_BITS)
-        arrival.update(dict.fromkeys(cell_outputs(cell), start + delay))
+        for output, inputs in dependencies(cell).items():
+            arrival[output] = delay + max(arrival.get(net, 0) for net in inputs)
     return max(arrival.values(), default=0)

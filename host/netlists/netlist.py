@@ -105,7 +105,7 @@ class Netlist:
         """Two functions of the same nets, at most five of them, in one LUT."""
         pins = tuple(net for net in dict.fromkeys(inputs) if net not in (ZERO, ONE))
         tables = tuple(_tabulate(function, inputs, pins) for function in (first, second))
-        if any(len(_needed(table, pins)[0]) < 1 for table in tables):
+        if any(len(needed_pins(table, pins)[0]) < 1 for table in tables):
             return self.lut(first, *inputs), self.lut(second, *inputs)
         outputs = self.new_net(), self.new_net()
         self.cells.append(DualLut(pins, (tables[0], tables[1]), outputs))
@@ -143,10 +143,20 @@ def cell_outputs(cell: Cell) -> tuple[Net, ...]:
     return cell.outputs if isinstance(cell, DualLut) else (cell.output,)
 
 
+def dependencies(cell: Cell) -> dict[Net, tuple[Net, ...]]:
+    """The nets that each output really depends on. Two functions in one LUT may differ in that."""
+    if isinstance(cell, DualLut):
+        return {
+            output: needed_pins(table, cell.inputs)[0]
+            for output, table in zip(cell.outputs, cell.tables)
+        }
+    return dict.fromkeys(cell_outputs(cell), cell_inputs(cell))
+
+
 def truth_table(function: Function, inputs: Sequence[Net]) -> tuple[tuple[Net, ...], int]:
     """The nets on which the function really depends, and its table over them."""
     pins = tuple(net for net in dict.fromkeys(inputs) if net not in (ZERO, ONE))
-    return _needed(_tabulate(function, inputs, pins), pins)
+    return needed_pins(_tabulate(function, inputs, pins), pins)
 
 
 def _tabulate(function: Function, inputs: Sequence[Net], pins: Sequence[Net]) -> int:
@@ -158,12 +168,12 @@ def _tabulate(function: Function, inputs: Sequence[Net], pins: Sequence[Net]) ->
     return table
 
 
-def _needed(table: int, pins: Sequence[Net]) -> tuple[tuple[Net, ...], int]:
-    """Leaves out the pins without influence."""
+def needed_pins(table: int, pins: Sequence[Net]) -> tuple[tuple[Net, ...], int]:
+    """The pins that have influence on a table, and the table over them."""
     for i in reversed(range(len(pins))):
         rows = range(1 << len(pins))
         if all(table >> row & 1 == table >> (row ^ 1 << i) & 1 for row in rows):
             kept = [row for row in rows if not row >> i & 1]
             shorter = sum((table >> row & 1) << place for place, row in enumerate(kept))
-            return _needed(shorter, (*pins[:i], *pins[i + 1 :]))
+            return needed_pins(shorter, (*pins[:i], *pins[i + 1 :]))
     return tuple(pins), table

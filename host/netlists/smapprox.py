@@ -32,11 +32,11 @@ def signed_smapprox_product(
 ) -> tuple[Net, ...]:
     """The product of a 9-bit activation (not -256) and an 8-bit weight, 17 bits: the magnitudes'
     product with the operands' sign."""
-    magnitude_a = negated_if(netlist, a[:8], a[8])
-    magnitude_w = negated_if(netlist, w, w[7])
+    magnitude_a = _magnitude(netlist, a[:8], a[8])
+    magnitude_w = _magnitude(netlist, w, w[7])
     magnitude = smapprox_product(netlist, magnitude_a, magnitude_w, digits)
     negative = netlist.lut(lambda x, y: x ^ y, a[8], w[7])
-    return negated_if(netlist, (*magnitude, ZERO), negative)
+    return _negated_if(netlist, (*magnitude, ZERO), negative)
 
 
 # --- the 4x4 cells; a is the activation's nibble -------------------------------------------------
@@ -189,37 +189,38 @@ def _ternary_sum(netlist: Netlist, outer: Bits, first: Bits, second: Bits) -> Bi
     return (*outer[:4], selects[0], *sums, p13, p14, p15)
 
 
-def negated_if(netlist: Netlist, bits: Sequence[Net], negative: Net) -> Bits:
-    """The two's complement of ``bits`` where ``negative`` is set, of the same width.
+def _magnitude(netlist: Netlist, bits: Sequence[Net], negative: Net) -> Bits:
+    """The two's complement of eight bits where ``negative`` is set, in two levels of LUTs.
 
-    A bit is inverted where a bit below it is set. That is looked up over up to four bits below;
-    what they say together is one more function of the last LUT, for the bits above.
+    A bit is inverted where a bit below it is set; what the lowest four bits say is one net.
     """
-    made: list[Net] = [bits[0]]
-    group, rest = [bits[0]], list(bits[1:])
-    below = ZERO  # negative, and a bit below the group is set
-
-    def inverted(first: int, second: int, sign: int, passed: int, *lower: int) -> int:
-        return first ^ (passed | sign & any(lower))
-
-    def inverted_next(first: int, second: int, sign: int, passed: int, *lower: int) -> int:
-        return second ^ (passed | sign & (first | any(lower)))
-
-    def passed_on(first: int, second: int, sign: int, passed: int, *lower: int) -> int:
-        return passed | sign & (first | any(lower))
-
-    while rest:
-        if len(rest) >= 3:
-            # Two bits share a LUT; the third shares one with what goes on to the bits above.
-            first, second, third, rest = rest[0], rest[1], rest[2], rest[3:]
-            made += netlist.dual(inverted, inverted_next, first, second, negative, below, *group)
-            group += [first, second]
-            last, below = netlist.dual(inverted, passed_on, third, ZERO, negative, below, *group)
-            made.append(last)
-            group = []
-        else:
-            for bit in rest:
-                made.append(netlist.lut(inverted, bit, ZERO, negative, below, *group))
-                group.append(bit)
-            rest = []
+    first, second = netlist.dual(
+        lambda s, x0, x1, x2: x1 ^ s & x0,
+        lambda s, x0, x1, x2: x2 ^ s & (x0 | x1),
+        negative, *bits[:3],
+    )  # fmt: skip
+    third, below = netlist.dual(
+        lambda s, x0, x1, x2, x3: x3 ^ s & (x0 | x1 | x2),
+        lambda s, x0, x1, x2, x3: s & (x0 | x1 | x2 | x3),
+        negative, *bits[:4],
+    )  # fmt: skip
+    made = [bits[0], first, second, third]
+    for k in range(4, 8):
+        made.append(netlist.lut(_inverted, bits[k], negative, below, *bits[4:k]))
     return tuple(made)
+
+
+def _inverted(bit: int, negative: int, below: int, *lower: int) -> int:
+    return bit ^ (below | negative & any(lower))
+
+
+def _negated_if(netlist: Netlist, bits: Sequence[Net], negative: Net) -> Bits:
+    """The two's complement of ``bits`` where ``negative`` is set: inverted on a carry chain that
+    adds one. The lowest four bits need no chain; a one goes on where they are all zero."""
+    low = _magnitude(netlist, (*bits[:4], *(ZERO,) * 4), negative)[:4]
+    carry = netlist.lut(
+        lambda s, x0, x1, x2, x3: s & (1 - (x0 | x1 | x2 | x3)), negative, *bits[:4]
+    )
+    selects = [netlist.lut(lambda s, x: s ^ x, negative, bit) for bit in bits[4:]]
+    high, _ = netlist.chain(selects, [ZERO] * len(selects), carry)
+    return (*low, *high)
