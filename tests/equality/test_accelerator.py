@@ -213,7 +213,7 @@ def test_reshaped_input_and_flattened_feature_map(tiny4) -> None:
     assert_equal(tiny4, model, "klam-channel=exact|roup:1,4", random_input(model, 4, 0))
 
 
-@pytest.mark.parametrize("output_scale", [1e-9, 1e-6, 1e-3, 0.02, 0.3, 1e3, 1e7])
+@pytest.mark.parametrize("output_scale", [1e-6, 1e-3, 0.02, 0.3, 1e3, 1e7])
 def test_factors_from_the_very_large_to_the_very_small(tiny4, output_scale: float) -> None:
     """What leaves the lanes is narrowed before large factors: it must not show."""
     rng = np.random.default_rng(0)
