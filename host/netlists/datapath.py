@@ -98,15 +98,16 @@ module rescale (
   input wire signed [7:0] shift,
   output reg signed [31:0] result
 );
-  wire [4:0] left = shift > 0 ? shift[4:0] : 5'd0;
+  wire [4:0] left = shift > 22 ? 5'd22 : shift > 0 ? shift[4:0] : 5'd0;
+  wire signed [9:0] narrowed = value < -511 ? -10'sd511 : value > 511 ? 10'sd511 : value[9:0];
   wire [7:0] opposite = -shift;
   wire [4:0] right = shift > 0 ? 5'd0 : opposite[4:0];
-  reg signed [63:0] shifted, product, nudged;
-  reg signed [31:0] factor, high;
+  reg signed [63:0] product, nudged;
+  reg signed [31:0] shifted, factor, high;
   wire [31:0] mask = (32'd1 << right) - 32'd1;
   wire [31:0] threshold = (mask >> 1) + {{31'd0, high[31]}};
   always @(posedge clk) if (ce) begin
-    shifted <= {{{{32{{value[31]}}}}, value}} << left;
+    shifted <= shift > 0 ? {{{{22{{narrowed[9]}}}}, narrowed}} << left : value;
     factor <= multiplier;
     product <= shifted * factor;
     nudged <= product + (product[63] ? 64'sd1 - 64'sd1073741824 : 64'sd1073741824);
