@@ -53,16 +53,20 @@ class Energy:
     source: str
 
 
-SHIPPED = ("characterised", "published")
-"""Figures that come with axynq: from the switching activity of the multipliers' netlists, and
-those of the literature, each relative to its own exact multiplier."""
+SHIPPED = ("characterised", "characterised-glitches", "published")
+"""Figures that come with axynq: from the switching activity of the multipliers' netlists, settled
+changes only (a floor) or with glitches; and those of the literature, each relative to its own exact
+multiplier."""
+
+_RECORDED = "network"
+"""The operands of the characterised figures: those of a network."""
 
 
 class EnergyFigures:
     """Relative energies by multiplier.
 
     Args:
-        source: ``characterised`` (default), ``published``, or the path of a JSON file.
+        source: one of :data:`SHIPPED` (default: the first), or the path of a JSON file.
 
     Raises:
         DataError: the file cannot be read or is not of the format.
@@ -105,7 +109,8 @@ class EnergyFigures:
 def _read(source: str | Path) -> dict[str, Energy]:
     try:
         if source in SHIPPED:
-            entry = resources.files("axynq.emulator") / "data" / f"energy-{source}.json"
+            name = str(source).removesuffix("-glitches")
+            entry = resources.files("axynq.emulator") / "data" / f"energy-{name}.json"
             text = entry.read_text(encoding="utf-8")
         else:
             text = Path(source).read_text(encoding="utf-8")
@@ -113,11 +118,16 @@ def _read(source: str | Path) -> dict[str, Energy]:
     except OSError as error:
         raise DataError(
             f"energy figures '{source}' cannot be read: {error.strerror}. "
-            f"Give {' or '.join(SHIPPED)}, or a JSON file of the format axynq-energy"
+            f"Give one of {', '.join(SHIPPED)}, or a JSON file of the format axynq-energy"
         ) from error
     except (ValidationError, ValueError) as error:
         reason = error.errors()[0]["msg"] if isinstance(error, ValidationError) else str(error)
         raise DataError(f"energy figures '{source}' are not valid: {reason}") from error
+    if source == "characterised-glitches":
+        return {
+            name: Energy(measured[_RECORDED]["unit_delay"], str(source))
+            for name, measured in file.characterisation["multipliers"].items()
+        }
     return {
         name: Energy(entry.relative_energy, entry.source)
         for name, entry in file.multipliers.items()

@@ -9,27 +9,30 @@ from axynq.emulator.multipliers import Exact, Multiplier, Roup, SMApprox
 
 
 def energy_figures(source: str, multipliers: Iterable[Multiplier]) -> EnergyFigures:
-    """The figures of ``source``; with ``characterised``, multipliers that it lacks are measured.
+    """The figures of ``source``; multipliers that the characterised ones lack are measured.
 
     Args:
-        source: ``characterised``, ``published`` or a JSON file.
+        source: one of :data:`axynq.emulator.energy.SHIPPED`, or a JSON file.
         multipliers: those that figures are needed for.
 
     Raises:
         DataError: the file cannot be read or is not of the format.
     """
     figures = EnergyFigures(source)
-    if source != "characterised":
+    if not source.startswith("characterised"):
         return figures
     missing = [
         m.spec for m in multipliers if isinstance(m, (Exact, Roup, SMApprox)) and not figures.has(m)
     ]
     if not missing:
         return figures
-    from axynq.host.netlists.characterise import SOURCE, STIMULUS, characterise
+    from axynq.host.netlists.characterise import STIMULUS, characterise
     from axynq.host.netlists.operands import shipped_operands
 
     measured = characterise(missing, {STIMULUS: shipped_operands()})
-    return figures.extended(
-        {row.spec: Energy(row.relative[STIMULUS].zero_delay, SOURCE) for row in measured}
-    )
+    glitches = source.endswith("-glitches")
+    found = {}
+    for row in measured:
+        relative = row.relative[STIMULUS]
+        found[row.spec] = Energy(relative.unit_delay if glitches else relative.zero_delay, source)
+    return figures.extended(found)

@@ -7,13 +7,14 @@ them.
 from __future__ import annotations
 
 import json
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from importlib import resources
 from pathlib import Path
 
 from axynq.emulator.errors import ToolError
 from axynq.emulator.multipliers import Exact, Multiplier, Roup, SMApprox, multiplier
 from axynq.host import isa
+from axynq.host.naming import BLACKBOX_PREFIX, module_name
 from axynq.host.overlay import Overlay, overlay_names
 from axynq.host.processing_system import SOFTWARE_MEMORY_BYTES
 from axynq.host.registers import ARGUMENTS, register_map
@@ -23,6 +24,7 @@ def overlay_files(overlay: Overlay) -> dict[str, str]:
     """The generated files of one overlay: name to content."""
     return {
         "axynq/overlay.hpp": overlay_header(overlay),
+        "axynq/blackboxes.hpp": blackboxes_header(overlay),
         "overlay.tcl": overlay_tcl(overlay),
         "registers.json": registers_json(overlay),
         "overlay.hwh": hardware_handoff(overlay),
@@ -40,9 +42,45 @@ def overlay_header(overlay: Overlay) -> str:
     return _render("overlay.hpp.j2", overlay=overlay, banks=banks)
 
 
+@dataclass(frozen=True)
+class Blackbox:
+    """A netlist in ``hls/rtl`` that stands for a design, or for a configurable cell."""
+
+    function: str
+    types: tuple[str, ...]
+    """C++ functors; several for a configurable cell."""
+    code_bits: int
+    """0 where nothing selects."""
+
+
+def overlay_blackboxes(overlay: Overlay) -> list[Blackbox]:
+    """The netlists that the overlay's lanes consist of."""
+    found: dict[str, Blackbox] = {}
+    for group in overlay.lanes:
+        bank = [multiplier(spec) for spec in group.bank]
+        cells = [bank] if group.cell == "configurable" and len(bank) > 1 else [[m] for m in bank]
+        for cell in cells:
+            name = "_or_".join(module_name(m) for m in cell)
+            prefix = "configurable_" if len(cell) > 1 else ""
+            types = tuple(cpp_type(m) for m in cell)
+            bits = (len(cell) - 1).bit_length()
+            found[name] = Blackbox(f"{BLACKBOX_PREFIX}{prefix}{name}", types, bits)
+    return list(found.values())
+
+
+def blackboxes_header(overlay: Overlay) -> str:
+    """The C++ that calls netlists in place of functors."""
+    return _render("blackboxes.hpp.j2", overlay=overlay, blackboxes=overlay_blackboxes(overlay))
+
+
 def overlay_tcl(overlay: Overlay) -> str:
     """The constants of the Vitis HLS and Vivado scripts."""
-    return _render("overlay.tcl.j2", overlay=overlay, board=overlay.board_description)
+    return _render(
+        "overlay.tcl.j2",
+        overlay=overlay,
+        board=overlay.board_description,
+        blackboxes=overlay_blackboxes(overlay),
+    )
 
 
 def registers_json(overlay: Overlay) -> str:

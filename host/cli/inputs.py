@@ -51,8 +51,8 @@ EnergyOption = Annotated[
     str,
     typer.Option(
         "--energy",
-        help="Energy figures: characterised (switching activity of the multipliers' netlists), "
-        "published, or a JSON file.",
+        help="Energy figures: characterised (switching activity of the multipliers' netlists, "
+        "settled changes only), characterised-glitches, published, or a JSON file.",
     ),
 ]
 

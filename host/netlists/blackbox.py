@@ -12,11 +12,11 @@ from dataclasses import dataclass
 
 from axynq.emulator.multipliers import multiplier
 from axynq.host.generate import cpp_type
+from axynq.host.naming import BLACKBOX_PREFIX
 from axynq.host.netlists.designs import PRODUCT_BITS, configurable_netlist, netlist
 from axynq.host.netlists.netlist import Netlist
 from axynq.host.netlists.verilog import verilog
 
-PREFIX = "axynq_"
 LATENCY = 1
 """Clock cycles from operands to product: the register behind the netlist."""
 
@@ -114,7 +114,7 @@ def configurable_blackbox(specs: Sequence[str], include: str = "../include") -> 
 def _blackbox(
     circuit: Netlist, headers: list[str], arguments: str, expression: str, include: str
 ) -> Blackbox:
-    function = PREFIX + circuit.name
+    function = BLACKBOX_PREFIX + circuit.name
     widths = {port: len(nets) for port, nets in circuit.inputs.items()}
     wrapper = WRAPPER.format(
         function=function,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from functools import cache
 
@@ -20,6 +19,7 @@ from axynq.emulator.multipliers import (
     SMApprox,
     multiplier,
 )
+from axynq.host.naming import module_name
 from axynq.host.netlists.booth import (
     ACTIVATION_BITS,
     Schedule,
@@ -111,11 +111,6 @@ def bank_netlist(specs: Sequence[str]) -> Netlist:
         joined.append(terms[0])
     circuit.output("p", joined)
     return simplified(circuit, bank_domain(len(made)))
-
-
-def module_name(m: Multiplier) -> str:
-    """What a multiplier's module is called."""
-    return re.sub(r"[^a-z0-9]+", "_", m.spec)
 
 
 @cache

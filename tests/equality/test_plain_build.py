@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import json
 import subprocess
 from pathlib import Path
 
@@ -13,9 +14,20 @@ from axynq.emulator import Emulator
 from axynq.emulator.model import graph
 from axynq.host import Overlay, Program, compile_program
 from axynq.host.devices.simulation import ap_types_folder
+from axynq.host.generate import overlay_blackboxes
+from axynq.host.overlay import overlay_names
 from tests.networks import random_input
 
 HLS = Path(__file__).parents[2] / "hls"
+
+
+NETLISTS = "-DAXYNQ_RTL_MULTIPLIERS"
+
+
+def _models(overlay: str) -> list[str]:
+    """The C models of the netlists that an overlay's lanes consist of."""
+    boxes = overlay_blackboxes(Overlay.load(overlay))
+    return [str(HLS / "rtl" / f"{box.function}.cpp") for box in boxes]
 
 
 def compile_plain(overlay: str, folder: Path, *flags: str) -> ctypes.CDLL:
@@ -28,6 +40,7 @@ def compile_plain(overlay: str, folder: Path, *flags: str) -> ctypes.CDLL:
         "-isystem", str(ap_types_folder()),
         f"-I{HLS}/include", f"-I{HLS}/generated/{overlay}",
         str(HLS / "src" / "accelerator.cpp"), str(HLS / "simulation" / "plain.cpp"),
+        *(_models(overlay) if NETLISTS in flags else ()),
         "-o", str(library),
     ]  # fmt: skip
     built = subprocess.run(command, capture_output=True, text=True, check=False)
@@ -64,6 +77,10 @@ def run_plain(library: ctypes.CDLL, program: Program, x: graph.Int8Array) -> gra
         ("tiny4", ("-DAXYNQ_HLS_PRAGMAS", "-D__BAMBU__"), ["exact"]),
         ("z2-mixed16", (), ["flam=exact|roup:1,4|smapprox:3330"]),
         ("z2-roup16", (), ["flam=exact|roup:1,4|roup:2,6+klms=2"]),
+        # With the netlists in place of the functors: their C models.
+        ("tiny4", (NETLISTS,), ["flam=exact|roup:1,4|smapprox:3330"]),
+        ("z2-roup16", (NETLISTS,), ["flam=exact|roup:0,4|roup:1,4|roup:2,6+klms=2"]),
+        ("z2-sm16", (NETLISTS,), ["flam=exact|smapprox:1110|smapprox:3330|smapprox:2222"]),
     ],
 )
 def test_plain_build_equals_emulator(
@@ -74,3 +91,12 @@ def test_plain_build_equals_emulator(
     for plan in plans:
         program = compile_program(digits, plan, Overlay.load(overlay))
         assert np.array_equal(run_plain(library, program, x), Emulator(digits, plan).run(x))
+
+
+@pytest.mark.parametrize("name", overlay_names())
+def test_netlists_of_every_overlay_ship(name: str) -> None:
+    for box in overlay_blackboxes(Overlay.load(name)):
+        description = json.loads((HLS / "rtl" / f"{box.function}.json").read_text())
+        assert description["c_function_name"] == box.function
+        for file in description["rtl_files"]:
+            assert (HLS / "rtl" / file).is_file()

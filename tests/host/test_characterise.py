@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from axynq.emulator import Emulator, Plan
-from axynq.emulator.energy import EnergyFigures, relative_energy
+from axynq.emulator.energy import SHIPPED, EnergyFigures, relative_energy
 from axynq.emulator.errors import DataError, MultiplierError
 from axynq.emulator.model import graph
 from axynq.emulator.multipliers import multiplier
@@ -110,6 +110,9 @@ def test_shipped_figures_are_what_is_measured() -> None:
         assert known is not None
         assert known.source == "characterised"
         assert known.relative == pytest.approx(row.relative["network"].zero_delay, abs=1e-4)
+        glitching = EnergyFigures("characterised-glitches").of(multiplier(row.spec))
+        assert glitching is not None
+        assert glitching.relative == pytest.approx(row.relative["network"].unit_delay, abs=1e-4)
     exact = figures.of(multiplier("exact"))
     assert exact is not None
     assert exact.relative == 1
@@ -134,12 +137,13 @@ def test_energy_files_are_read_back(tmp_path: Path) -> None:
     assert known.relative == pytest.approx(rows[1].relative["uniform"].zero_delay, abs=1e-4)
 
 
-def test_missing_multipliers_are_measured_on_demand() -> None:
+@pytest.mark.parametrize("source", ["characterised", "characterised-glitches"])
+def test_missing_multipliers_are_measured_on_demand(source: str) -> None:
     m = multiplier("roup:0,5-1-2-3")
-    assert not EnergyFigures().has(m)
-    known = energy_figures("characterised", [m]).of(m)
+    assert not EnergyFigures(source).has(m)
+    known = energy_figures(source, [m]).of(m)
     assert known is not None
-    assert known.source == "characterised"
+    assert known.source == source
 
 
 def test_published_figures_and_tables(tmp_path: Path, digits: graph.Model) -> None:
@@ -148,7 +152,7 @@ def test_published_figures_and_tables(tmp_path: Path, digits: graph.Model) -> No
     assert published.relative == 0.6308
     np.savez(tmp_path / "t.npz", mul8u_2AC=np.outer(range(256), range(256)).astype(np.uint16))
     table = multiplier(f"table:{tmp_path / 't.npz'}#mul8u_2AC")
-    for source in ("characterised", "published"):
+    for source in SHIPPED:
         known = EnergyFigures(source).of(table)
         assert known is not None
         assert known.source == "evoapprox"
@@ -157,7 +161,7 @@ def test_published_figures_and_tables(tmp_path: Path, digits: graph.Model) -> No
 
 
 def test_bad_energy_figures(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="characterised or published"):
+    with pytest.raises(DataError, match="characterised, characterised-glitches, published"):
         EnergyFigures(tmp_path / "none.json")
     (tmp_path / "bad.json").write_text(json.dumps({"format": "other"}), encoding="utf-8")
     with pytest.raises(DataError, match="not valid"):

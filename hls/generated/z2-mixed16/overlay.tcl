@@ -8,3 +8,4 @@ set axynq(family) zynq-7000
 set axynq(clock_mhz) 100.0
 set axynq(memory_port_bits) 64
 set axynq(word_bits) 128
+set axynq(blackboxes) {axynq_configurable_exact_or_roup_1_4.json axynq_exact.json axynq_smapprox_3330.json}

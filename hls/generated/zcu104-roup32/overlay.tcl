@@ -8,3 +8,4 @@ set axynq(family) zynq-ultrascale+
 set axynq(clock_mhz) 187.5
 set axynq(memory_port_bits) 128
 set axynq(word_bits) 256
+set axynq(blackboxes) {axynq_configurable_exact_or_roup_0_4_or_roup_1_4_or_roup_2_6.json}

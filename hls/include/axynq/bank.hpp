@@ -2,7 +2,7 @@
 #ifndef AXYNQ_BANK_HPP
 #define AXYNQ_BANK_HPP
 
-#include "axynq/multipliers/configurable.hpp"
+#include "axynq/circuit.hpp"
 #include "axynq/pragmas.hpp"
 #include "axynq/types.hpp"
 
@@ -33,7 +33,7 @@ struct bank_from<CODE, DESIGN, OTHERS...> {
     return bank_from<CODE + 1, OTHERS...>::product(a, w, code);
 #else
     const weight_t gated = code == CODE ? w : weight_t(0);
-    return DESIGN::product(a, gated) | bank_from<CODE + 1, OTHERS...>::product(a, w, code);
+    return circuit<DESIGN>::product(a, gated) | bank_from<CODE + 1, OTHERS...>::product(a, w, code);
 #endif
   }
 };
@@ -51,7 +51,7 @@ template <class DESIGN>
 struct bank<DESIGN> {
   static product_t product(activation_t a, weight_t w, int) {
     AXYNQ_INLINE
-    return DESIGN::product(a, w);
+    return circuit<DESIGN>::product(a, w);
   }
 };
 #endif
@@ -65,7 +65,7 @@ struct configurable_bank {
 #if defined(AXYNQ_SIMULATION)
     return bank_from<0, DESIGNS...>::product(a, w, code);
 #else
-    return configurable_roup<DESIGNS...>::product(a, w, code);
+    return configurable_circuit<DESIGNS...>::product(a, w, code);
 #endif
   }
 };

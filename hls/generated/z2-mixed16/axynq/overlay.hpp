@@ -34,62 +34,62 @@ struct lane_bank;
 
 template <>
 struct lane_bank<0> {
-  typedef bank<exact, roup<1, 4, 2, 0, 0>> type;
+  typedef configurable_bank<exact, roup<1, 4, 2, 0, 0>> type;
 };
 
 template <>
 struct lane_bank<1> {
-  typedef bank<exact, roup<1, 4, 2, 0, 0>> type;
+  typedef configurable_bank<exact, roup<1, 4, 2, 0, 0>> type;
 };
 
 template <>
 struct lane_bank<2> {
-  typedef bank<exact, roup<1, 4, 2, 0, 0>> type;
+  typedef configurable_bank<exact, roup<1, 4, 2, 0, 0>> type;
 };
 
 template <>
 struct lane_bank<3> {
-  typedef bank<exact, roup<1, 4, 2, 0, 0>> type;
+  typedef configurable_bank<exact, roup<1, 4, 2, 0, 0>> type;
 };
 
 template <>
 struct lane_bank<4> {
-  typedef bank<exact, roup<1, 4, 2, 0, 0>> type;
+  typedef configurable_bank<exact, roup<1, 4, 2, 0, 0>> type;
 };
 
 template <>
 struct lane_bank<5> {
-  typedef bank<exact, roup<1, 4, 2, 0, 0>> type;
+  typedef configurable_bank<exact, roup<1, 4, 2, 0, 0>> type;
 };
 
 template <>
 struct lane_bank<6> {
-  typedef bank<exact, roup<1, 4, 2, 0, 0>> type;
+  typedef configurable_bank<exact, roup<1, 4, 2, 0, 0>> type;
 };
 
 template <>
 struct lane_bank<7> {
-  typedef bank<exact, roup<1, 4, 2, 0, 0>> type;
+  typedef configurable_bank<exact, roup<1, 4, 2, 0, 0>> type;
 };
 
 template <>
 struct lane_bank<8> {
-  typedef bank<exact, roup<1, 4, 2, 0, 0>> type;
+  typedef configurable_bank<exact, roup<1, 4, 2, 0, 0>> type;
 };
 
 template <>
 struct lane_bank<9> {
-  typedef bank<exact, roup<1, 4, 2, 0, 0>> type;
+  typedef configurable_bank<exact, roup<1, 4, 2, 0, 0>> type;
 };
 
 template <>
 struct lane_bank<10> {
-  typedef bank<exact, roup<1, 4, 2, 0, 0>> type;
+  typedef configurable_bank<exact, roup<1, 4, 2, 0, 0>> type;
 };
 
 template <>
 struct lane_bank<11> {
-  typedef bank<exact, roup<1, 4, 2, 0, 0>> type;
+  typedef configurable_bank<exact, roup<1, 4, 2, 0, 0>> type;
 };
 
 template <>
