@@ -1,6 +1,6 @@
 # Generated from hls/overlays/zcu104-roup32.toml. Do not edit: run `make generate`.
 set axynq(overlay) zcu104-roup32
-set axynq(hash) f1fa75af79396df04657356019490e9f4e4aafc95d27bf23906b4453136e8bea
+set axynq(hash) 2bb58d9f1a3ac973b4745ac0641acca9736773837d0d427986de8690868ea20e
 set axynq(board) zcu104
 set axynq(part) xczu7ev-ffvc1156-2-e
 set axynq(board_part) xilinx.com:zcu104:part0:1.1

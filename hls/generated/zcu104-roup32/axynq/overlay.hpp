@@ -10,14 +10,14 @@
 
 namespace axynq {
 
-const std::uint32_t OVERLAY_ID = 0xF1FA75AFu;
+const std::uint32_t OVERLAY_ID = 0x2BB58D9Fu;
 
 const int FILTERS = 32;
 const int INPUTS = 32;
 const int REQUANTISERS = 16;
 const int STORED_CODE_BITS = 2;
 
-const int INPUT_WORDS = 4096;
+const int INPUT_WORDS = 2048;
 const int OUTPUT_WORDS = 2048;
 const int WEIGHT_VECTORS = 512;
 const int GROUPS = 64;
