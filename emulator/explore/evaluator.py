@@ -15,6 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from axynq.emulator.engine.blocks import Blocks
 from axynq.emulator.engine.choice import Engine, choose_engine, make_engine, thread_count
 from axynq.emulator.model.graph import Int8Array, Model
 from axynq.emulator.model.segments import fingerprint, replace_layers, segments
@@ -54,7 +55,7 @@ class Reuse:
     """How much work the kept results saved."""
 
     multiplications: int = 0
-    """Asked for, per image."""
+    """Asked for."""
     computed: int = 0
     """Of these computed."""
 
@@ -92,10 +93,12 @@ class Evaluator:
         self.tuner = tuner
         self.reuse = Reuse()
         self._segments = segments(model)
+        x = examples.x
+        self._inputs = [Blocks.of(x[k : k + CHUNK]) for k in range(0, len(x), CHUNK)]
         self._choice = choose_engine(engine)
         self._threads = thread_count(threads)
         self._packed: OrderedDict[tuple[int, str], Engine] = OrderedDict()
-        self._activations: OrderedDict[tuple[str, ...], Int8Array] = OrderedDict()
+        self._activations: OrderedDict[tuple[str, ...], Blocks] = OrderedDict()
         self._kept_bytes = 0
         self._cache_bytes = cache_bytes
         self.context = context_key(model, examples, tuner)
@@ -112,10 +115,8 @@ class Evaluator:
         """The network's int8 outputs for all examples, [images, values]."""
         codes = plan.expand(self.model)
         keys = self.segment_keys(codes)
-        parts = [
-            self._chunk(start, codes, keys).reshape(min(CHUNK, len(self.examples) - start), -1)
-            for start in range(0, len(self.examples), CHUNK)
-        ]
+        shape = (self.model.output.shape[-1],)
+        parts = [self._chunk(k, codes, keys).in_order(shape) for k in range(len(self._inputs))]
         return np.concatenate(parts)
 
     def segment_keys(self, codes: Mapping[str, LayerCodes]) -> tuple[str, ...]:
@@ -125,30 +126,30 @@ class Evaluator:
             for segment in self._segments
         )
 
-    def _chunk(self, start: int, codes: Mapping[str, LayerCodes], keys: Sequence[str]) -> Int8Array:
+    def _chunk(self, number: int, codes: Mapping[str, LayerCodes], keys: Sequence[str]) -> Blocks:
         """Outputs of one chunk, from the longest prefix that is known."""
         last = len(self._segments)
         done = next(
-            (k for k in range(last, 0, -1) if self._key(start, keys[:k]) in self._activations), 0
+            (k for k in range(last, 0, -1) if self._key(number, keys[:k]) in self._activations), 0
         )
-        x = self.examples.x[start : start + CHUNK]
+        x = self._inputs[number]
         if done:
-            key = self._key(start, keys[:done])
+            key = self._key(number, keys[:done])
             self._activations.move_to_end(key)
             x = self._activations[key]
         for k, segment in enumerate(self._segments):
-            work = sum(map(self.model.multiplications, segment.layers)) * len(x)
+            work = sum(map(self.model.multiplications, segment.layers)) * x.images
             self.reuse.multiplications += work
             if k < done:
                 continue
-            x = self._engine(k, segment, codes, keys[k]).run(x)
+            x = self._engine(k, segment, codes, keys[k]).run_blocks(x)
             self.reuse.computed += work
-            self._keep(self._key(start, keys[: k + 1]), x)
+            self._keep(self._key(number, keys[: k + 1]), x)
         return x
 
     @staticmethod
-    def _key(start: int, keys: Sequence[str]) -> tuple[str, ...]:
-        return (str(start), *keys)
+    def _key(number: int, keys: Sequence[str]) -> tuple[str, ...]:
+        return (str(number), *keys)
 
     def _engine(self, k: int, segment: Model, codes: Mapping[str, LayerCodes], key: str) -> Engine:
         engine = self._packed.get((k, key))
@@ -165,13 +166,13 @@ class Evaluator:
         self._packed.move_to_end((k, key))
         return engine
 
-    def _keep(self, key: tuple[str, ...], x: Int8Array) -> None:
-        if x.nbytes > self._cache_bytes:
+    def _keep(self, key: tuple[str, ...], x: Blocks) -> None:
+        if x.values.nbytes > self._cache_bytes:
             return
         self._activations[key] = x
-        self._kept_bytes += x.nbytes
+        self._kept_bytes += x.values.nbytes
         while self._kept_bytes > self._cache_bytes:
-            self._kept_bytes -= self._activations.popitem(last=False)[1].nbytes
+            self._kept_bytes -= self._activations.popitem(last=False)[1].values.nbytes
 
 
 def layer_key(codes: LayerCodes) -> str:
