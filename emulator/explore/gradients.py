@@ -83,7 +83,7 @@ def _loss_gradient(scale: float, logits: Int8Array, y: npt.NDArray[np.int64]) ->
 
 def _passed(op: graph.Operator, model: Model, tensors: Mapping[int, Int8Array]) -> FloatArray:
     """1 where the output is not clamped."""
-    activation = getattr(op, "activation", "none")
+    activation: graph.Activation = getattr(op, "activation", "none")
     low, high = activation_bounds(activation, model.tensors[op.output])
     value = tensors[op.output]
     return ((value > low) & (value < high)).astype(np.float32)

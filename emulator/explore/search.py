@@ -98,7 +98,13 @@ def _nsga2(space: Space, settings: Settings, seeds: Sequence[Genome], cycles: bo
     class Steps(Mutation):  # type: ignore[misc, unused-ignore]
         """Moves a gene to a neighbouring multiplier, or sometimes to any."""
 
-        def _do(self, problem: Any, X: Any, random_state: Any = None, **options: Any) -> Any:
+        def _do(
+            self,
+            problem: Any,
+            X: Any,  # noqa: N803 (pymoo's name)
+            random_state: Any = None,
+            **options: Any,
+        ) -> Any:
             mutated = X.astype(np.int64)
             changes = random_state.random(X.shape) < 1 / X.shape[1]
             steps = random_state.choice([-1, 1], X.shape)
@@ -136,7 +142,7 @@ def _nsga2(space: Space, settings: Settings, seeds: Sequence[Genome], cycles: bo
 def _first_generation(space: Space, settings: Settings, seeds: Sequence[Genome]) -> Genome:
     """Seeds, and random vectors around a strength of approximation each."""
     random = np.random.default_rng(settings.seed)
-    chosen = [seed for seed in seeds][: settings.population // 2]
+    chosen = list(seeds)[: settings.population // 2]
     while len(chosen) < settings.population:
         # Uniformly random genes would all have the same, middling energy.
         strength = random.random()

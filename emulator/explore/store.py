@@ -1,8 +1,8 @@
 """Evaluations on disk: a table of facts that survives whatever happens to the process.
 
-A fact says how many examples were classified rightly for one network, set of examples and tuning (the
-*context*) under one plan. Facts never become wrong, so a search is resumed by running it again: what
-it asks for is already there.
+A fact says how many examples were classified rightly for one network, set of examples and tuning
+(the *context*) under one plan. Facts never become wrong, so a search is resumed by running it
+again: what it asks for is already there.
 """
 
 from __future__ import annotations

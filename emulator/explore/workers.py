@@ -98,18 +98,18 @@ class DaskWorkers:
         client.register_plugin(_context_plugin(self.context, arguments, cache_bytes))
 
     def correct(self, plans: Sequence[Plan], done: Done) -> None:
-        from distributed import KilledWorker, as_completed
+        import distributed
 
         futures = {
             self.client.submit(_correct, self.context, plan, pure=False): index
             for index, plan in enumerate(plans)
         }
         try:
-            for future in as_completed(list(futures)):
+            for future in distributed.as_completed(list(futures)):
                 done(futures[future], future.result())
         except AxynqError:
             raise
-        except KilledWorker as error:
+        except distributed.KilledWorker as error:
             raise ToolError(f"Dask workers die while they evaluate a plan: {error}") from error
         except (OSError, RuntimeError) as error:
             raise ToolError(

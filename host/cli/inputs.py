@@ -8,9 +8,10 @@ from typing import Annotated, Optional
 import typer
 
 from axynq.emulator.datasets import Dataset, Split, load_dataset
-from axynq.emulator.errors import DataError
+from axynq.emulator.errors import DataError, PlanError
 from axynq.emulator.model.graph import Model
 from axynq.emulator.plan import Plan
+from axynq.emulator.tuning.weights import WEIGHT_RULES, WeightRule
 from axynq.host.cli.output import console
 
 ModelArgument = Annotated[Path, typer.Argument(help="An int8 .tflite network.", metavar="MODEL")]
@@ -52,6 +53,27 @@ OverlayOption = Annotated[
 DeviceOption = Annotated[
     str, typer.Option(help="auto: the PYNQ board this runs on; software: the software board.")
 ]
+
+
+EnergyOption = Annotated[
+    Optional[Path],
+    typer.Option(help="A JSON file of relative energies; default: the published figures."),
+]
+
+WeightsOption = Annotated[
+    str,
+    typer.Option(
+        help="Weight tuning: none, alwann (all activations alike), histogram (as they occur)."
+    ),
+]
+
+
+def read_weight_rule(text: str) -> WeightRule:
+    """A rule for tuning weights by its name."""
+    for rule in WEIGHT_RULES:
+        if text == rule:
+            return rule
+    raise PlanError(f"weights are tuned by one of {', '.join(WEIGHT_RULES)}, not '{text}'")
 
 
 def read_plan(model: Model, text: str) -> Plan:
