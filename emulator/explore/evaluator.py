@@ -42,6 +42,13 @@ class Examples:
     def __len__(self) -> int:
         return len(self.y)
 
+    def evenly(self, count: int) -> Examples:
+        """``count`` examples spread over all of them (all, where there are fewer)."""
+        if count >= len(self):
+            return self
+        places = np.linspace(0, len(self) - 1, count).round().astype(np.int64)
+        return Examples(self.x[places], self.y[places])
+
     def fingerprint(self) -> str:
         """SHA-256 of the examples, in hex."""
         content = hashlib.sha256(repr((self.x.shape, self.y.shape)).encode())

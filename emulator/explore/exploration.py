@@ -229,10 +229,9 @@ def _estimate(task: Task, store: Store, space: Space, progress: Progress) -> Inc
     if path.exists():
         return _load(path)
     progress("first-order estimate", 0, 1, ())
-    chosen = np.linspace(0, len(examples) - 1, min(ESTIMATE_EXAMPLES, len(examples)))
-    places = chosen.round().astype(np.int64)
+    few = examples.evenly(ESTIMATE_EXAMPLES)
     compensated = task.tuner is not None and task.tuner.compensate
-    increase = estimate(task.model, examples.x[places], examples.y[places], specs, compensated)
+    increase = estimate(task.model, few.x, few.y, specs, compensated)
     rounded: Increase = {
         name: np.array([float(f"{v:.6g}") for v in values]) for name, values in increase.items()
     }

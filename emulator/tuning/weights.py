@@ -15,7 +15,7 @@ WeightRule = Literal["none", "alwann", "histogram"]
 WEIGHT_RULES: tuple[WeightRule, ...] = ("none", "alwann", "histogram")
 
 LOWEST = -127
-"""TFLite's int8 weights leave -128 out; tuned ones do too."""
+"""TFLite's int8 weights leave -128 out: no other weight is replaced by it."""
 
 
 def activation_rows(zero_point: int) -> npt.NDArray[np.int64]:
@@ -42,10 +42,10 @@ def tuned_weights(
     a = (np.arange(-128, 128) - zero_point)[seen].astype(np.float32)
     products = multiplier.table[activation_rows(zero_point)[seen]].astype(np.float32)
     share = weight[seen].astype(np.float32)
-    candidates = np.arange(LOWEST, 128)
     chosen = np.zeros(256, np.int8)
     for w in range(-128, 128):
-        difference = np.abs(products[:, LOWEST - WEIGHT_MIN :] - (a * w)[:, None])
+        candidates = np.arange(min(w, LOWEST), 128)
+        difference = np.abs(products[:, candidates[0] - WEIGHT_MIN :] - (a * w)[:, None])
         cost = (share @ difference).astype(np.float64)
         # A cost that is equal but for the rounding of its sum is a tie.
         best = candidates[cost <= cost.min() * (1 + 1e-5) + 1e-9]

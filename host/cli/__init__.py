@@ -7,7 +7,17 @@ import sys
 import typer
 
 from axynq.emulator.errors import AxynqError
-from axynq.host.cli import demo, doctor, evaluate, explore, inspect, multipliers, programs
+from axynq.host.cli import (
+    demo,
+    doctor,
+    evaluate,
+    explore,
+    inspect,
+    multipliers,
+    programs,
+    sensitivity,
+    tune,
+)
 from axynq.host.cli.output import console
 
 app = typer.Typer(
@@ -20,7 +30,9 @@ app.command("demo")(demo.demo)
 app.command("multipliers")(multipliers.multipliers)
 app.command("inspect")(inspect.inspect)
 app.command("evaluate")(evaluate.evaluate)
+app.command("sensitivity")(sensitivity.sensitivity)
 app.command("explore")(explore.explore)
+app.command("tune")(tune.tune)
 app.command("compile")(programs.compile_)
 app.command("run")(programs.run)
 app.command("doctor")(doctor.doctor)

@@ -14,7 +14,6 @@ from rich.live import Live
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from axynq.emulator import load_model
-from axynq.emulator.datasets import quantise_examples
 from axynq.emulator.energy import EnergyFigures
 from axynq.emulator.engine.choice import thread_count
 from axynq.emulator.errors import PlanError
@@ -27,11 +26,9 @@ from axynq.emulator.explore.search import Settings
 from axynq.emulator.explore.space import LEVELS, Level
 from axynq.emulator.explore.store import Store
 from axynq.emulator.explore.workers import DaskWorkers, LocalWorker, Workers, connect
-from axynq.emulator.model.graph import Model
 from axynq.emulator.multipliers import Multiplier
 from axynq.emulator.plan import Plan
 from axynq.emulator.tuning.tuner import Tuner
-from axynq.host.cli.evaluate import check_labels
 from axynq.host.cli.inputs import (
     DataOption,
     EnergyOption,
@@ -41,7 +38,7 @@ from axynq.host.cli.inputs import (
     SplitOption,
     ThreadsOption,
     WeightsOption,
-    read_data,
+    read_examples,
     read_weight_rule,
 )
 from axynq.host.cli.output import JsonOption, console, percent, print_json, results, table
@@ -113,8 +110,8 @@ def explore(
     """Search plans with little energy and high accuracy (NSGA-II). Started again, it resumes."""
     network = load_model(model)
     chosen, banks = _library(multipliers, overlay)
-    searched = _examples(network, data, search_split, search_examples)
-    tested = _examples(network, data, split, limit)
+    searched = read_examples(network, data, search_split, search_examples)
+    tested = read_examples(network, data, split, limit)
     tuner = None
     if compensate or weights != "none":
         tuner = Tuner(network, searched.x, read_weight_rule(weights), compensate)
@@ -184,12 +181,6 @@ def _levels(text: str) -> tuple[Level, ...]:
         if name not in LEVELS:
             raise PlanError(f"'{name}' is not a level; there are: {', '.join(LEVELS)}")
     return tuple(cast(Level, name) for name in dict.fromkeys(names))
-
-
-def _examples(network: Model, data: Path, split: str, limit: int | None) -> Examples:
-    examples = read_data(data, split, limit)
-    check_labels(examples, int(np.prod(network.output.shape)))
-    return Examples(quantise_examples(network.input, examples.x), examples.y)
 
 
 class _Display:

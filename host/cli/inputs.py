@@ -5,10 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Optional
 
+import numpy as np
 import typer
 
-from axynq.emulator.datasets import Dataset, Split, load_dataset
+from axynq.emulator.datasets import Dataset, Split, load_dataset, quantise_examples
 from axynq.emulator.errors import DataError, PlanError
+from axynq.emulator.explore.evaluator import Examples
 from axynq.emulator.model.graph import Model
 from axynq.emulator.plan import Plan
 from axynq.emulator.tuning.weights import WEIGHT_RULES, WeightRule
@@ -85,6 +87,13 @@ def read_plan(model: Model, text: str) -> Plan:
     return Plan.parse(model, text)
 
 
+def read_examples(network: Model, path: Path, split: str, limit: int | None) -> Examples:
+    """Labelled inputs quantised for a network, their labels checked."""
+    examples = read_data(path, split, limit)
+    check_labels(examples, int(np.prod(network.output.shape)))
+    return Examples(quantise_examples(network.input, examples.x), examples.y)
+
+
 def read_data(path: Path, split: str, limit: int | None) -> Dataset:
     """Labelled inputs, all of them or an even part."""
     if split not in ("train", "test"):
@@ -92,3 +101,18 @@ def read_data(path: Path, split: str, limit: int | None) -> Dataset:
     chosen: Split = "test" if split == "test" else "train"
     with console.status(f"reading {path}"):
         return load_dataset(path, chosen).first(limit)
+
+
+def check_labels(examples: Dataset, outputs: int) -> None:
+    """Labels must be classes of the network.
+
+    Raises:
+        DataError: there are no examples, or a label is out of range.
+    """
+    if len(examples) == 0:
+        raise DataError("the data holds no examples")
+    if examples.y.min() < 0 or examples.y.max() >= outputs:
+        raise DataError(
+            f"labels run from {examples.y.min()} to {examples.y.max()}, but the network has "
+            f"{outputs} classes"
+        )
