@@ -155,7 +155,7 @@ def _error_terms(
     if energy.sum() == 0:
         return
     left_out = 1 - np.cumsum(energy) / energy.sum()
-    count = min(TERMS, int(np.argmax(left_out <= TOLERANCE)) + 1)
+    count = min(TERMS, len(s), int((left_out > TOLERANCE).sum()) + 1)
     for k in range(count):
         yield (u[:, k] * s[k]).astype(np.float32), v[k].astype(np.float32)
 

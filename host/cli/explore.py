@@ -27,7 +27,7 @@ from axynq.emulator.explore.space import LEVELS, Level
 from axynq.emulator.explore.store import Store
 from axynq.emulator.explore.workers import DaskWorkers, LocalWorker, Workers, connect
 from axynq.emulator.multipliers import Multiplier
-from axynq.emulator.plan import Plan
+from axynq.emulator.plan import Assignment, Plan
 from axynq.emulator.tuning.tuner import Tuner
 from axynq.host.cli.inputs import (
     DataOption,
@@ -127,7 +127,7 @@ def explore(
         _levels(levels),
         Settings(population, evaluations, seed, floor),
         classes,
-        tuple(float(k) for k in skip.split("|")) if skip else (),
+        _skips(skip),
         banks,
         EnergyFigures(energy),
         tuner,
@@ -173,6 +173,13 @@ def _library(
             text = "|".join(dict.fromkeys(m.spec for lane in Overlay.load(overlay).banks
                                           for m in lane))  # fmt: skip
     return tuple(spec.strip() for spec in text.split("|")), banks
+
+
+def _skips(text: str | None) -> tuple[float, ...]:
+    if text is None:
+        return ()
+    parsed = [Assignment.parse(f"klms={part}").skip_sigma for part in text.split("|")]
+    return tuple(sigma for sigma in parsed if sigma is not None)
 
 
 def _levels(text: str) -> tuple[Level, ...]:
