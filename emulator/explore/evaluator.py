@@ -17,9 +17,9 @@ import numpy.typing as npt
 
 from axynq.emulator.engine.blocks import Blocks
 from axynq.emulator.engine.choice import Engine, choose_engine, make_engine, thread_count
+from axynq.emulator.keys import layer_key
 from axynq.emulator.model.graph import Int8Array, Model
 from axynq.emulator.model.segments import fingerprint, replace_layers, segments
-from axynq.emulator.multipliers import Table
 from axynq.emulator.plan import LayerCodes, Plan
 from axynq.emulator.tuning.tuner import Tuner
 
@@ -180,26 +180,6 @@ class Evaluator:
         self._kept_bytes += x.values.nbytes
         while self._kept_bytes > self._cache_bytes:
             self._kept_bytes -= self._activations.popitem(last=False)[1].values.nbytes
-
-
-def layer_key(codes: LayerCodes) -> str:
-    """SHA-256 of what a layer's codes mean, whatever the order of its multipliers."""
-    names = [
-        hashlib.sha256(m.table.tobytes()).hexdigest() if isinstance(m, Table) else m.spec
-        for m in codes.multipliers
-    ]
-    order = sorted(range(len(names)), key=names.__getitem__)
-    rank = np.zeros(len(names) + 1, np.uint8)
-    rank[[k + 1 for k in order]] = np.arange(1, len(names) + 1)
-    content = hashlib.sha256("\0".join(names[k] for k in order).encode())
-    content.update(rank[codes.codes].tobytes())
-    return content.hexdigest()
-
-
-def plan_key(codes: Mapping[str, LayerCodes]) -> str:
-    """SHA-256 of what a plan means for a network, in hex."""
-    content = "".join(f"{name}={layer_key(codes[name])};" for name in sorted(codes))
-    return hashlib.sha256(content.encode()).hexdigest()
 
 
 def context_key(model: Model, examples: Examples, tuner: Tuner | None) -> str:

@@ -19,7 +19,7 @@ class Candidate:
     level: Level
     plan: Plan
     key: str
-    """Of what the plan means (:func:`axynq.emulator.explore.evaluator.plan_key`)."""
+    """Of what the plan means (:func:`axynq.emulator.keys.plan_key`)."""
     energy: float
     """Relative to exact multipliers everywhere."""
     accuracy: float

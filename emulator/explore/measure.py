@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from axynq.emulator.explore.evaluator import plan_key
 from axynq.emulator.explore.store import Store
 from axynq.emulator.explore.workers import Workers
+from axynq.emulator.keys import plan_key
 from axynq.emulator.model.graph import Model
 from axynq.emulator.plan import Plan
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections import OrderedDict
 from dataclasses import replace
 
 import numpy as np
@@ -10,21 +11,27 @@ import numpy.typing as npt
 
 from axynq.emulator.emulation import Emulator
 from axynq.emulator.errors import ModelError
+from axynq.emulator.keys import layer_key
 from axynq.emulator.model.graph import DepthwiseConvolution, Int8Array, Model, WeightedLayer
 from axynq.emulator.multipliers import WEIGHT_MIN, Multiplier
 from axynq.emulator.plan import SKIP, LayerCodes
 from axynq.emulator.tuning.histograms import FloatArray, per_weight, tap_histograms
+from axynq.emulator.tuning.second_order import curvatures, linear, second_order_weights
 from axynq.emulator.tuning.weights import WeightRule, activation_rows, tuned_weights
 
 IMAGES = 256
 """Calibration examples a tuner looks at."""
 
+KEPT = 1024
+"""Tuned layers that are kept, for plans that have them in common."""
+
 
 class Tuner:
     """Makes a layer fit the multipliers it is given.
 
-    Weights are exchanged by a rule (:mod:`axynq.emulator.tuning.weights`); with ``compensate`` the
-    mean error of each filter's accumulator, against the exact products of the original weights, is
+    Weights are exchanged by a rule: one for one (:mod:`axynq.emulator.tuning.weights`), or those of
+    a filter together (:mod:`axynq.emulator.tuning.second_order`). With ``compensate`` the mean
+    error of each filter's accumulator, against the exact products of the original weights, is
     taken off its bias. The mean is over the calibration examples and the filter's outputs, for
     inputs as the exact network has them there: it is a sum over the weights of expected errors, so
     that tuning a layer costs no run of the network.
@@ -53,6 +60,12 @@ class Tuner:
             layer.name: tap_histograms(model, layer, tensors[layer.inputs[0]])
             for layer in model.layers
         }
+        self._curvatures = (
+            {la.name: curvatures(model, la, tensors[la.inputs[0]]) for la in model.layers}
+            if weights == "second-order"
+            else {}
+        )
+        self._tuned: OrderedDict[tuple[str, str], WeightedLayer] = OrderedDict()
         self._errors: dict[tuple[str, Multiplier], FloatArray] = {}
 
     def fingerprint(self) -> str:
@@ -67,15 +80,34 @@ class Tuner:
         Raises:
             ModelError: a bias would not fit 32 bits.
         """
-        kernel = layer.kernel.copy()
-        for k, multiplier in enumerate(codes.multipliers, start=1):
-            mine = codes.codes == k
-            kernel[mine] = self._mapping(layer, multiplier)[kernel[mine].astype(np.int64) + 128]
+        key = (layer.name, layer_key(codes))
+        if key not in self._tuned:
+            if len(self._tuned) >= KEPT:
+                self._tuned.popitem(last=False)
+            self._tuned[key] = self._layer(layer, codes)
+        return self._tuned[key]
+
+    def _layer(self, layer: WeightedLayer, codes: LayerCodes) -> WeightedLayer:
+        kernel = self._kernel(layer, codes)
         bias = layer.bias
         if self.compensate:
             shift = np.rint(self.mean_errors(layer, codes, kernel)).astype(np.int64)
             bias = fitting(layer, bias.astype(np.int64) - shift)
         return with_parameters(layer, kernel, bias)
+
+    def _kernel(self, layer: WeightedLayer, codes: LayerCodes) -> Int8Array:
+        """Weights by the rule."""
+        if self.weights == "second-order":
+            zero_point = self.model.tensors[layer.inputs[0]].zero_point
+            shares = self._histograms[layer.name].sum(axis=(0, 1, 2))
+            lines = [linear(m, zero_point, shares) for m in codes.multipliers]
+            found = self._curvatures[layer.name]
+            return second_order_weights(layer.kernel, codes.codes, lines, found)
+        kernel = layer.kernel.copy()
+        for k, multiplier in enumerate(codes.multipliers, start=1):
+            mine = codes.codes == k
+            kernel[mine] = self._mapping(layer, multiplier)[kernel[mine].astype(np.int64) + 128]
+        return kernel
 
     def mean_errors(
         self, layer: WeightedLayer, codes: LayerCodes, kernel: Int8Array | None = None

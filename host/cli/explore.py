@@ -44,7 +44,9 @@ from axynq.host.cli.inputs import (
 from axynq.host.cli.output import JsonOption, console, percent, print_json, results, table
 from axynq.host.overlay import Overlay
 
-LIBRARY = "exact|roup:0,4|roup:1,2|roup:1,4|roup:1,6|roup:2,4|roup:2,6|roup:2,8"
+LIBRARY = (
+    "exact|roup:0,4|roup:0,5|roup:1,4|roup:1,6|roup:2,4|roup:2,6|roup:2,2-2-2-2|roup:2,3-3-3-3"
+)
 
 SHOWN = 12
 """Points of the front that the progress display and the summary show."""

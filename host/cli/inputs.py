@@ -65,7 +65,8 @@ EnergyOption = Annotated[
 WeightsOption = Annotated[
     str,
     typer.Option(
-        help="Weight tuning: none, alwann (all activations alike), histogram (as they occur)."
+        help="Weight tuning: none, alwann (all activations alike), histogram (as they occur), "
+        "second-order (the weights of a filter together)."
     ),
 ]
 

@@ -27,7 +27,7 @@ from axynq.emulator.engine.choice import choose_engine, make_engine
 from axynq.emulator.engine.kernel import supported_variants
 from axynq.emulator.errors import DataError, PlanError, ToolError
 from axynq.emulator.explore.estimate import _along, _per_weight, estimate
-from axynq.emulator.explore.evaluator import Evaluator, Examples, layer_key, plan_key
+from axynq.emulator.explore.evaluator import Evaluator, Examples
 from axynq.emulator.explore.front import pareto_front
 from axynq.emulator.explore.gradients import accumulator_gradients, cross_entropy
 from axynq.emulator.explore.measure import Measure
@@ -36,6 +36,7 @@ from axynq.emulator.explore.sensitivity import layer_sensitivity, rank_correlati
 from axynq.emulator.explore.space import AXES, LEVELS, Level, Space
 from axynq.emulator.explore.store import Store
 from axynq.emulator.explore.workers import DaskWorkers, LocalWorker, connect
+from axynq.emulator.keys import layer_key, plan_key
 from axynq.emulator.model import graph
 from axynq.emulator.model.builder import NetworkBuilder
 from axynq.emulator.model.segments import replace_layers, segments
