@@ -167,3 +167,56 @@ def test_fingerprint_sees_every_part(digits: graph.Model) -> None:
     changed = replace_layers(digits, [replace(layer, bias=bias)])
     assert fingerprint(changed) != fingerprint(digits)
     assert fingerprint(replace_layers(digits, [replace(layer)])) == fingerprint(digits)
+
+
+# --- second order --------------------------------------------------------------------------------
+
+
+@settings(max_examples=25)
+@given(weighted_models(), st.integers(0, 2**32 - 1))
+def test_second_order_leaves_exact_layers(model: graph.Model, seed: int) -> None:
+    tuner = Tuner(model, random_input(model, 4, seed), "second-order")
+    layer = model.layers[0]
+    made = tuner.layer(layer, Plan.uniform("exact").expand(model)[layer.name])
+    assert np.array_equal(made.weights, layer.weights)
+    assert np.array_equal(made.bias, layer.bias)
+
+
+@pytest.mark.parametrize("spec", ["roup:2,6", "roup:1,6", "smapprox:2222"])
+def test_second_order_lowers_the_error(
+    digits: graph.Model, images: graph.Int8Array, spec: str
+) -> None:
+    """The spread of each layer's accumulator errors, against those of the weights as they are and
+    with each weight tuned alone."""
+    plan = Plan.uniform(spec)
+    tensors = Emulator(digits).tensors(images)
+    errors: dict[str, list[float]] = {}
+    for rule in ("none", "alwann", "second-order"):
+        tuner = Tuner(digits, images, rule)
+        for layer in digits.layers[:-1]:
+            made = tuner.layer(layer, plan.expand(digits)[layer.name])
+            alone = graph.Model(
+                "layer",
+                digits.tensors,
+                (made,),
+                layer.inputs[0],
+                layer.output,
+            )
+            exact = replace_layers(alone, [layer])
+            x = tensors[layer.inputs[0]]
+            found = Emulator(alone, plan).accumulators(x)[layer.name].approximate
+            wanted = Emulator(exact).accumulators(x)[layer.name].approximate
+            difference = found.astype(float) - wanted
+            errors.setdefault(rule, []).append(float(difference.std()))
+    for k in range(len(errors["none"])):
+        assert errors["second-order"][k] < 0.95 * errors["none"][k]
+        assert errors["second-order"][k] < errors["alwann"][k]
+
+
+def test_second_order_leaves_skipped_weights(digits: graph.Model, images: graph.Int8Array) -> None:
+    codes = Plan.parse(digits, "llam=roup:2,6+klms=1").expand(digits)
+    layer = digits.layers[0]
+    made = Tuner(digits, images, "second-order").layer(layer, codes[layer.name])
+    skipped = codes[layer.name].codes == 0
+    assert skipped.any()
+    assert np.array_equal(made.kernel[skipped], layer.kernel[skipped])
