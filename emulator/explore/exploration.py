@@ -24,11 +24,12 @@ from axynq.emulator.explore.measure import Measure, ignore
 from axynq.emulator.explore.search import Cycles, Settings, assess, search
 from axynq.emulator.explore.space import AXES, Genome, Level, Space
 from axynq.emulator.explore.store import Store
-from axynq.emulator.explore.workers import Workers
+from axynq.emulator.explore.workers import TuningWorker, Workers
 from axynq.emulator.model.graph import Model
 from axynq.emulator.model.segments import fingerprint
 from axynq.emulator.multipliers import Multiplier
 from axynq.emulator.plan import Axis, Plan
+from axynq.emulator.tuning.compensation import Method, tune
 from axynq.emulator.tuning.tuner import Tuner
 
 ESTIMATE_EXAMPLES = 128
@@ -69,6 +70,11 @@ class Task:
     banks: tuple[frozenset[Multiplier], ...] = ()
     figures: EnergyFigures = field(default_factory=EnergyFigures)
     tuner: Tuner | None = None
+    """Tunes networks to plans before they are evaluated."""
+    method: Method = Method.EXPECTED
+    """How mean errors of finalists are found; the search takes expected ones."""
+    engine: str = "auto"
+    threads: int | None = None
     cycles: Cycles | None = None
     estimate_first: bool = True
     """Sort elements into classes by estimated sensitivity, and begin with the estimate's best."""
@@ -147,7 +153,8 @@ def explore(
         able = [c for c in seen if c.accuracy >= task.settings.accuracy_floor]
         close = pareto_front(able, objectives, margin)
         finalists += _spread(pareto_front(able, objectives), close, task.finalists)
-    test = Measure(task.model, len(task.test_examples), workers_for(task.test_examples), store)
+    workers = _tuning_worker(task) or workers_for(task.test_examples)
+    test = Measure(task.model, len(task.test_examples), workers, store)
     measured = _finals(task, spaces[0], test, finalists, progress)
     baseline = test.accuracies([Plan.uniform("exact")])[0]
     return Outcome(
@@ -157,6 +164,22 @@ def explore(
         measure.computed + test.computed,
         time.perf_counter() - started,
     )
+
+
+def tuned_network(task: Task, plan: Plan) -> Model:
+    """The network that a finalist's accuracy is measured with."""
+    if task.tuner is None:
+        return task.model
+    return tune(task.tuner, plan, task.search_examples.x, task.method)
+
+
+def _tuning_worker(task: Task) -> Workers | None:
+    if task.tuner is None or not task.tuner.compensate or task.method is Method.EXPECTED:
+        return None
+    return TuningWorker(
+        task.tuner, task.search_examples.x, task.test_examples, task.method, task.engine,
+        task.threads,
+    )  # fmt: skip
 
 
 def _space(task: Task, level: Level) -> Space:

@@ -10,14 +10,12 @@ from typing import Any
 
 from axynq.emulator.energy import EnergyFigures
 from axynq.emulator.errors import DataError, ToolError
-from axynq.emulator.explore.exploration import Outcome, Task
+from axynq.emulator.explore.exploration import Outcome, Task, tuned_network
 from axynq.emulator.explore.front import Candidate
-from axynq.emulator.model.segments import replace_layers
 from axynq.emulator.model.tflite_writer import save_model
 from axynq.emulator.multipliers import multiplier
 from axynq.emulator.plan import Plan
 from axynq.emulator.tuning.compensation import frozen
-from axynq.emulator.tuning.tuner import Tuner
 
 COLOURS = {
     "layer": "#7f7f7f",
@@ -118,7 +116,7 @@ def write_report(outcome: Outcome, task: Task, folder: Path, context: dict[str, 
         "baseline_accuracy": outcome.baseline,
         "search_examples": len(task.search_examples),
         "test_examples": len(task.test_examples),
-        "tuning": tuning_words(task.tuner),
+        "tuning": tuning_words(task),
         "energies": energy_sources(task.figures, task.library),
         "statistics": {
             "plans_looked_at": outcome.looked_at,
@@ -134,11 +132,13 @@ def write_report(outcome: Outcome, task: Task, folder: Path, context: dict[str, 
     return path
 
 
-def tuning_words(tuner: Tuner | None) -> dict[str, Any]:
+def tuning_words(task: Task) -> dict[str, Any]:
     """How networks were tuned, for the JSON file."""
+    tuner = task.tuner
     if tuner is None:
         return {"weights": "none", "compensate": False}
-    return {"weights": tuner.weights, "compensate": tuner.compensate}
+    words: dict[str, Any] = {"weights": tuner.weights, "compensate": tuner.compensate}
+    return {**words, "method": task.method.value} if tuner.compensate else words
 
 
 def energy_sources(figures: EnergyFigures, library: Sequence[str]) -> dict[str, dict[str, Any]]:
@@ -157,10 +157,8 @@ def _files(point: Point, task: Task, folder: Path) -> dict[str, str]:
     files = {"plan": f"plans/{point.name}.json"}
     if task.tuner is not None:
         (folder / "models").mkdir(exist_ok=True)
-        codes = plan.expand(task.model)
-        layers = [task.tuner.layer(layer, codes[layer.name]) for layer in task.model.layers]
         files["model"] = f"models/{point.name}.tflite"
-        save_model(replace_layers(task.model, layers), folder / files["model"])
+        save_model(tuned_network(task, plan), folder / files["model"])
         plan = frozen(plan, task.model)
     plan.save(folder / files["plan"])
     return files

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import hashlib
 import threading
 from collections.abc import Callable, Sequence
 from types import TracebackType
 from typing import Any, Protocol
 
+import numpy as np
+
 from axynq.emulator.errors import AxynqError, ToolError
 from axynq.emulator.explore.evaluator import Evaluator, Examples, context_key
-from axynq.emulator.model.graph import Model
+from axynq.emulator.model.graph import Int8Array, Model
 from axynq.emulator.plan import Plan
+from axynq.emulator.tuning.compensation import Method, frozen, tune
 from axynq.emulator.tuning.tuner import Tuner
 
 Done = Callable[[int, int], None]
@@ -41,6 +45,41 @@ class LocalWorker:
         # Plans that begin alike follow each other: what they share is still in memory.
         for index in sorted(range(len(plans)), key=keys):
             done(index, self.evaluator.correct(plans[index]))
+
+
+class TuningWorker:
+    """Tunes the network to each plan by measurements before it evaluates it, in this process.
+
+    Args:
+        tuner: for the network.
+        x: calibration examples.
+        examples: what to evaluate on.
+        method: how mean errors are found.
+        engine, threads: as for :class:`Evaluator`.
+    """
+
+    def __init__(
+        self,
+        tuner: Tuner,
+        x: Int8Array,
+        examples: Examples,
+        method: Method,
+        engine: str = "auto",
+        threads: int | None = None,
+    ) -> None:
+        self.tuner, self.x, self.examples, self.method = tuner, x, examples, method
+        self.engine, self.threads = engine, threads
+        content = hashlib.sha256(context_key(tuner.model, examples, tuner).encode())
+        content.update(method.value.encode() + np.ascontiguousarray(x).tobytes())
+        self.context = content.hexdigest()
+
+    def correct(self, plans: Sequence[Plan], done: Done) -> None:
+        for index, plan in enumerate(plans):
+            network = tune(self.tuner, plan, self.x, self.method)
+            evaluator = Evaluator(
+                network, self.examples, None, self.engine, self.threads, cache_bytes=0
+            )
+            done(index, evaluator.correct(frozen(plan, self.tuner.model)))
 
 
 def connect(

@@ -28,12 +28,14 @@ from axynq.emulator.explore.store import Store
 from axynq.emulator.explore.workers import DaskWorkers, LocalWorker, Workers, connect
 from axynq.emulator.multipliers import Multiplier
 from axynq.emulator.plan import Assignment, Plan
+from axynq.emulator.tuning.compensation import Method
 from axynq.emulator.tuning.tuner import Tuner
 from axynq.host.cli.inputs import (
     DataOption,
     EnergyOption,
     EngineOption,
     LimitOption,
+    MethodOption,
     ModelArgument,
     SplitOption,
     ThreadsOption,
@@ -77,6 +79,7 @@ def explore(
     compensate: Annotated[
         bool, typer.Option("--compensate", help="Take mean errors off the biases.")
     ] = False,
+    method: MethodOption = Method.BEST,
     energy: EnergyOption = None,
     max_loss: Annotated[
         Optional[float],
@@ -133,6 +136,9 @@ def explore(
         banks,
         EnergyFigures(energy),
         tuner,
+        method,
+        engine,
+        threads,
         estimate_first=estimate,
         finalists=finalists,
     )

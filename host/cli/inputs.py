@@ -13,6 +13,7 @@ from axynq.emulator.errors import DataError, PlanError
 from axynq.emulator.explore.evaluator import Examples
 from axynq.emulator.model.graph import Model
 from axynq.emulator.plan import Plan
+from axynq.emulator.tuning.compensation import Method
 from axynq.emulator.tuning.weights import WEIGHT_RULES, WeightRule
 from axynq.host.cli.output import console
 
@@ -67,6 +68,16 @@ WeightsOption = Annotated[
     typer.Option(
         help="Weight tuning: none, alwann (all activations alike), histogram (as they occur), "
         "second-order (the weights of a filter together)."
+    ),
+]
+
+
+MethodOption = Annotated[
+    Method,
+    typer.Option(
+        help="How mean errors are found: expected from the exact network's activations, "
+        "sequential from the network with the layers before already approximate, or what "
+        "does better on the calibration examples."
     ),
 ]
 

@@ -19,6 +19,7 @@ from axynq.host.cli.inputs import (
     DataOption,
     EnergyOption,
     LimitOption,
+    MethodOption,
     ModelArgument,
     PlanOption,
     SplitOption,
@@ -47,14 +48,7 @@ def tune(
     compensate: Annotated[
         bool, typer.Option(help="Take the mean error of each filter off its bias.")
     ] = True,
-    method: Annotated[
-        Method,
-        typer.Option(
-            help="How mean errors are found: expected from the exact network's activations, "
-            "sequential from the network with the layers before already approximate, or what "
-            "does better on the calibration examples."
-        ),
-    ] = Method.BEST,
+    method: MethodOption = Method.BEST,
     calibration: Annotated[
         int, typer.Option(min=1, help="Examples of the train split to tune with.")
     ] = 1024,

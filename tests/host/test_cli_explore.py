@@ -89,7 +89,7 @@ def test_explore_with_tuning(axynq, digits_path, digits_data, tmp_path) -> None:
                    "--no-estimate", "--max-loss", 20, *SMALL)  # fmt: skip
     assert result[0] == 0, result[2]
     front = json.loads((tmp_path / "found" / "front.json").read_text())
-    assert front["tuning"] == {"weights": "alwann", "compensate": True}
+    assert front["tuning"] == {"weights": "alwann", "compensate": True, "method": "best"}
     for point in front["points"]:
         if point["on_front"]:
             model = load_model(tmp_path / "found" / point["model"])
