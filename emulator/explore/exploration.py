@@ -136,21 +136,27 @@ def explore(
         task.model, len(task.search_examples), workers_for(task.search_examples), store
     )
     finalists: list[Candidate] = []
+    layer_front: list[Candidate] = []
     looked_at = 0
     # An error of two standard deviations of the accuracy must not cost a good plan its place.
     margin = 2 * np.sqrt(0.25 / len(task.search_examples))
     for space in spaces:
         space = _ranked(space, increase)
         seen: list[Candidate] = []
+        # What is good for whole layers is a good beginning for parts of them.
+        refined = [
+            space.refined(c.plan) for c in _evenly(layer_front, task.settings.population // 4)
+        ]
+        seeds = [*refined, *_seeds(space, increase)]
         measure.advance = _Counter(
             progress, f"{space.level} level", task.settings.evaluations, seen
         )
-        for generation in search(
-            space, measure, task.settings, _seeds(space, increase), task.cycles
-        ):
+        for generation in search(space, measure, task.settings, seeds, task.cycles):
             seen += generation
         looked_at += len(seen)
         able = [c for c in seen if c.accuracy >= task.settings.accuracy_floor]
+        if space.level == "layer":
+            layer_front = pareto_front(able, objectives)
         close = pareto_front(able, objectives, margin)
         finalists += _spread(pareto_front(able, objectives), close, task.finalists)
     workers = _tuning_worker(task) or workers_for(task.test_examples)
@@ -215,11 +221,14 @@ def _spread(best: list[Candidate], close: list[Candidate], count: int) -> list[C
     keys = {c.key for c in best}
     chosen = best + [c for c in close if c.key not in keys]
     if len(best) < count:
-        rest = chosen[len(best) :]
-        room = min(count - len(best), len(rest))
-        places = np.linspace(0, len(rest) - 1, room).round().astype(int)
-        return best + [rest[k] for k in places]
-    return [best[k] for k in np.linspace(0, len(best) - 1, count).round().astype(int)]
+        return best + _evenly(chosen[len(best) :], count - len(best))
+    return _evenly(best, count)
+
+
+def _evenly(candidates: list[Candidate], count: int) -> list[Candidate]:
+    """So many of them at most, from first to last."""
+    places = np.linspace(0, len(candidates) - 1, min(count, len(candidates)))
+    return [candidates[k] for k in places.round().astype(int)]
 
 
 def _finals(

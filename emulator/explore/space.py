@@ -183,6 +183,18 @@ class Space:
             genome[at : at + count] = repeated
         return genome
 
+    def refined(self, plan: Plan) -> Genome:
+        """The vector of a layer-level plan: every class as the layer."""
+        specs = [m.spec for m in self.multipliers]
+        genome = np.zeros(len(self.choices), np.int64)
+        for layer, first, count in self._layout:
+            assignment = plan.layers[layer.name]
+            at = first + (self.level == "mixed")
+            genome[at : at + count] = specs.index(assignment.multipliers[0])
+            if self.skips:
+                genome[at + count] = (None, *self.skips).index(assignment.skip_sigma)
+        return genome
+
     def seeds(self) -> list[Genome]:
         """Vectors to begin with: each multiplier everywhere, and everywhere but in the first
         layers, which are the most sensitive ones (MAx-DNN paper, Fig. 3)."""
