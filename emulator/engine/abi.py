@@ -81,6 +81,7 @@ OPERATOR = _structure(
 )  # fmt: skip
 NETWORK = _structure(
     ("tensors", _INT), ("operators", _INT), ("input", _INT), ("output", _INT),
+    ("blocked", _INT), ("unused", _INT),
     ("arena_bytes", _LONG), ("scratch_bytes", _LONG), ("tensor", _POINTER), ("op", _POINTER),
     ("capture", _POINTER),
 )  # fmt: skip

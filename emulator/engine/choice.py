@@ -7,6 +7,7 @@ import warnings
 from collections.abc import Mapping
 from typing import NamedTuple, Protocol
 
+from axynq.emulator.engine.blocks import Blocks
 from axynq.emulator.engine.kernel import VARIANTS, Kernel, load_kernel, supported_variants
 from axynq.emulator.engine.network import NativeNetwork, UnsupportedNetworkError
 from axynq.emulator.engine.portable import PortableNetwork
@@ -25,6 +26,9 @@ class Engine(Protocol):
 
     def run(self, x: graph.Int8Array) -> graph.Int8Array:
         """The network's output."""
+
+    def run_blocks(self, x: Blocks) -> Blocks:
+        """As :meth:`run`, on activations in the engine's own order."""
 
     def tensors(self, x: graph.Int8Array) -> dict[int, graph.Int8Array]:
         """Every tensor by its index."""

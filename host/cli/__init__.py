@@ -7,7 +7,18 @@ import sys
 import typer
 
 from axynq.emulator.errors import AxynqError
-from axynq.host.cli import demo, doctor, evaluate, inspect, multipliers, programs, rtl
+from axynq.host.cli import (
+    demo,
+    doctor,
+    evaluate,
+    explore,
+    inspect,
+    multipliers,
+    programs,
+    rtl,
+    sensitivity,
+    tune,
+)
 from axynq.host.cli.output import console
 
 app = typer.Typer(
@@ -21,6 +32,9 @@ app.command("multipliers")(multipliers.multipliers)
 app.command("rtl")(rtl.rtl)
 app.command("inspect")(inspect.inspect)
 app.command("evaluate")(evaluate.evaluate)
+app.command("sensitivity")(sensitivity.sensitivity)
+app.command("explore")(explore.explore)
+app.command("tune")(tune.tune)
 app.command("compile")(programs.compile_)
 app.command("run")(programs.run)
 app.command("doctor")(doctor.doctor)

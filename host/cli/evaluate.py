@@ -8,9 +8,8 @@ from typing import Any
 import numpy as np
 
 from axynq.emulator import Emulator, load_model
-from axynq.emulator.datasets import Dataset, quantise_examples
+from axynq.emulator.datasets import quantise_examples
 from axynq.emulator.energy import relative_energy
-from axynq.emulator.errors import DataError
 from axynq.host.cli.inputs import (
     DataOption,
     EnergyOption,
@@ -20,6 +19,7 @@ from axynq.host.cli.inputs import (
     PlanOption,
     SplitOption,
     ThreadsOption,
+    check_labels,
     read_data,
     read_energy,
     read_plan,
@@ -81,18 +81,3 @@ def evaluate(
     shown.add_row("engine", f"{emulator.engine}, {emulator.threads} threads")
     shown.add_row("examples per second", f"{len(x) / max(outcome['seconds'], 1e-9):.0f}")
     results.print(shown)
-
-
-def check_labels(examples: Dataset, outputs: int) -> None:
-    """Labels must be classes of the network.
-
-    Raises:
-        DataError: there are no examples, or a label is out of range.
-    """
-    if len(examples) == 0:
-        raise DataError("the data holds no examples")
-    if examples.y.min() < 0 or examples.y.max() >= outputs:
-        raise DataError(
-            f"labels run from {examples.y.min()} to {examples.y.max()}, but the network has "
-            f"{outputs} classes"
-        )

@@ -5,13 +5,17 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Optional
 
+import numpy as np
 import typer
 
-from axynq.emulator.datasets import Dataset, Split, load_dataset
+from axynq.emulator.datasets import Dataset, Split, load_dataset, quantise_examples
 from axynq.emulator.energy import EnergyFigures
-from axynq.emulator.errors import DataError
+from axynq.emulator.errors import DataError, PlanError
+from axynq.emulator.explore.evaluator import Examples
 from axynq.emulator.model.graph import Model
 from axynq.emulator.plan import Plan
+from axynq.emulator.tuning.compensation import Method
+from axynq.emulator.tuning.weights import WEIGHT_RULES, WeightRule
 from axynq.host.cli.output import console
 from axynq.host.energy import energy_figures
 
@@ -69,6 +73,33 @@ DeviceOption = Annotated[
 ]
 
 
+WeightsOption = Annotated[
+    str,
+    typer.Option(
+        help="Weight tuning: none, alwann (all activations alike), histogram (as they occur), "
+        "second-order (the weights of a filter together)."
+    ),
+]
+
+
+MethodOption = Annotated[
+    Method,
+    typer.Option(
+        help="How mean errors are found: expected from the exact network's activations, "
+        "sequential from the network with the layers before already approximate, or what "
+        "does better on the calibration examples."
+    ),
+]
+
+
+def read_weight_rule(text: str) -> WeightRule:
+    """A rule for tuning weights by its name."""
+    for rule in WEIGHT_RULES:
+        if text == rule:
+            return rule
+    raise PlanError(f"weights are tuned by one of {', '.join(WEIGHT_RULES)}, not '{text}'")
+
+
 def read_plan(model: Model, text: str) -> Plan:
     """A plan from a file or a shorthand, checked against the model."""
     if text.endswith(".json") or Path(text).is_file():
@@ -76,6 +107,13 @@ def read_plan(model: Model, text: str) -> Plan:
         plan.expand(model)
         return plan
     return Plan.parse(model, text)
+
+
+def read_examples(network: Model, path: Path, split: str, limit: int | None) -> Examples:
+    """Labelled inputs quantised for a network, their labels checked."""
+    examples = read_data(path, split, limit)
+    check_labels(examples, int(np.prod(network.output.shape)))
+    return Examples(quantise_examples(network.input, examples.x), examples.y)
 
 
 def read_data(path: Path, split: str, limit: int | None) -> Dataset:
@@ -91,3 +129,18 @@ def read_energy(model: Model, plan: Plan, source: str) -> EnergyFigures:
     """The energy figures of ``source``, with all that the plan uses where they can be measured."""
     used = {m.spec: m for codes in plan.expand(model).values() for m in codes.multipliers}
     return energy_figures(source, used.values())
+
+
+def check_labels(examples: Dataset, outputs: int) -> None:
+    """Labels must be classes of the network.
+
+    Raises:
+        DataError: there are no examples, or a label is out of range.
+    """
+    if len(examples) == 0:
+        raise DataError("the data holds no examples")
+    if examples.y.min() < 0 or examples.y.max() >= outputs:
+        raise DataError(
+            f"labels run from {examples.y.min()} to {examples.y.max()}, but the network has "
+            f"{outputs} classes"
+        )

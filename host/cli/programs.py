@@ -13,7 +13,6 @@ from axynq.emulator import load_model
 from axynq.emulator.datasets import quantise_examples
 from axynq.emulator.errors import DataError, DeviceError
 from axynq.host.accelerator import Accelerator
-from axynq.host.cli.evaluate import check_labels
 from axynq.host.cli.inputs import (
     BatchOption,
     DataOption,
@@ -23,6 +22,7 @@ from axynq.host.cli.inputs import (
     OverlayOption,
     PlanOption,
     SplitOption,
+    check_labels,
     read_data,
     read_plan,
 )

@@ -103,6 +103,8 @@ struct Operator {
 struct Network {
   int32_t tensors, operators;
   int32_t input, output;
+  int32_t blocked;  // input and output are [blocks, channels, rows, columns, 64], not images
+  int32_t unused;
   int64_t arena_bytes;
   int64_t scratch_bytes;  // rows of planes and sums
   const Tensor *tensor;

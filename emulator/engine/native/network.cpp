@@ -72,7 +72,10 @@ void run_blocks(const Network &network, const int8_t *x, int64_t images, int8_t 
     const int64_t first = next.fetch_add(BLOCK);
     if (first >= images) return;
     const int count = int(std::min<int64_t>(BLOCK, images - first));
-    to_planar(in, x + first * in_bytes, count, arena + in.offset);
+    if (network.blocked)
+      std::memcpy(arena + in.offset, x + first * in_bytes, size_t(in_bytes * BLOCK));
+    else
+      to_planar(in, x + first * in_bytes, count, arena + in.offset);
     if (network.capture[network.input])
       capture(in, arena + in.offset, images, first, count, network.capture[network.input]);
     for (int k = 0; k < network.operators; ++k) {
@@ -82,7 +85,10 @@ void run_blocks(const Network &network, const int8_t *x, int64_t images, int8_t 
         capture(network.tensor[op.output], arena + network.tensor[op.output].offset, images, first,
                 count, network.capture[op.output]);
     }
-    from_planar(out, arena + out.offset, count, y + first * out_bytes);
+    if (network.blocked)
+      std::memcpy(y + first * out_bytes, arena + out.offset, size_t(out_bytes * BLOCK));
+    else
+      from_planar(out, arena + out.offset, count, y + first * out_bytes);
   }
 }
 
@@ -97,7 +103,8 @@ int64_t axynq_scratch_bytes(const axynq::Convolution *convolution) {
   return axynq::scratch_bytes(*convolution);
 }
 
-// Runs `images` images [rows, columns, channels] through the network with so many threads.
+// Runs `images` images [rows, columns, channels] (or blocks of them, as the network says) through
+// the network with so many threads.
 // Returns 0, or 1 where memory ran out.
 int axynq_run_network(const axynq::Network *network, const int8_t *x, int64_t images, int8_t *y,
                       int threads) {

@@ -1,0 +1,1 @@
+"""Fitting a network's weights and biases to its approximate multipliers, without retraining."""

@@ -1,0 +1,163 @@
+"""``axynq sensitivity``, ``explore`` and ``tune``, as a user types them."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from axynq.emulator import Emulator, Plan, load_model, multiplier
+from axynq.emulator.datasets import load_dataset, quantise_examples
+from axynq.emulator.energy import relative_energy
+from axynq.emulator.model import graph
+from axynq.host import Overlay
+from tests.host.test_cli import axynq, digits_data, json_of
+
+__all__ = ["axynq", "digits_data"]
+
+SMALL = ("--evaluations", 24, "--population", 8, "--search-examples", 40, "--finalists", 3)
+
+
+def accuracy(model: graph.Model, plan: Plan, data: Path) -> float:
+    examples = load_dataset(data)
+    y = Emulator(model, plan).run(quantise_examples(model.input, examples.x))
+    return float((y.reshape(len(y), -1).argmax(axis=1) == examples.y).mean())
+
+
+def test_sensitivity(axynq, digits: graph.Model, digits_path, digits_data, tmp_path) -> None:
+    picture = tmp_path / "sensitivity.png"
+    content = json_of(
+        axynq("sensitivity", digits_path, "--data", digits_data, "--high", "roup:2,8",
+              "--output", picture, "--json")
+    )  # fmt: skip
+    assert picture.read_bytes().startswith(b"\x89PNG")
+    assert content["layers"] == [layer.name for layer in digits.layers]
+    assert content["baseline_accuracy"] == accuracy(digits, Plan.uniform("exact"), digits_data)
+    assert content["multipliers"]["high"] == "roup:2,8"
+    everything = content["first"]["roup:2,8"][-1]
+    assert everything == accuracy(digits, Plan.uniform("roup:2,8"), digits_data)
+    first = digits.layers[0]
+    filters = content["estimate"]["filter"]["roup:2,8"][first.name]
+    assert len(filters) == len(first.bias)
+    assert -1 <= content["rank_correlation"] <= 1
+
+
+def test_sensitivity_table(axynq, digits_path, digits_data) -> None:
+    code, out, _ = axynq("sensitivity", digits_path, "--data", digits_data, "--no-fine")
+    assert code == 0
+    assert "roup:1,4" in out
+    assert "Estimated" not in out
+
+
+def test_explore(axynq, digits: graph.Model, digits_path, digits_data, tmp_path) -> None:
+    folder = tmp_path / "found"
+    content = json_of(
+        axynq("explore", digits_path, "--data", digits_data, "--output", folder,
+              "--levels", "layer,row", *SMALL, "--json")
+    )  # fmt: skip
+    assert content["plans_looked_at"] == 48
+    front = json.loads((folder / "front.json").read_text())
+    assert front["baseline_accuracy"] == accuracy(digits, Plan.uniform("exact"), digits_data)
+    assert front["energies"]["roup:1,4"]["source"]
+    points = [point for point in front["points"] if point["on_front"]]
+    assert [p["name"] for p in points] == [p["name"] for p in content["front"]]
+    for point in points:
+        plan = Plan.load(folder / point["plan"])
+        assert point["accuracy"] == accuracy(digits, plan, digits_data)
+        assert point["energy_gain"] == pytest.approx(1 - (relative_energy(digits, plan) or 0))
+        assert "model" not in point
+    gains = [point["energy_gain"] for point in points]
+    assert gains == sorted(gains, reverse=True)
+    losses = [point["accuracy_loss"] for point in points]
+    assert losses == sorted(losses, reverse=True)
+    assert (folder / "front.png").read_bytes().startswith(b"\x89PNG")
+    page = (folder / "front.html").read_text()
+    assert points[0]["name"] in page
+    assert 'src="http' not in page  # nothing is fetched
+    again = json_of(
+        axynq("explore", digits_path, "--data", digits_data, "--output", folder,
+              "--levels", "layer,row", *SMALL, "--json")
+    )  # fmt: skip
+    assert again["evaluations_computed"] == 0
+    assert again["front"] == content["front"]
+
+
+def test_explore_with_tuning(axynq, digits_path, digits_data, tmp_path) -> None:
+    result = axynq("explore", digits_path, "--data", digits_data, "--output", tmp_path / "found",
+                   "--levels", "filter", "--skip", "2", "--weights", "alwann", "--compensate",
+                   "--no-estimate", "--max-loss", 20, *SMALL)  # fmt: skip
+    assert result[0] == 0, result[2]
+    front = json.loads((tmp_path / "found" / "front.json").read_text())
+    assert front["tuning"] == {"weights": "alwann", "compensate": True, "method": "best"}
+    for point in front["points"]:
+        if point["on_front"]:
+            model = load_model(tmp_path / "found" / point["model"])
+            plan = Plan.load(tmp_path / "found" / point["plan"])
+            assert point["accuracy"] == accuracy(model, plan, digits_data)
+
+
+def test_explore_for_an_overlay(axynq, digits: graph.Model, digits_path, digits_data, tmp_path):
+    json_of(
+        axynq("explore", digits_path, "--data", digits_data, "--output", tmp_path / "found",
+              "--levels", "mixed", "--overlay", "z2-mixed16", *SMALL, "--json")
+    )  # fmt: skip
+    banks = [frozenset(bank) for bank in Overlay.load("z2-mixed16").banks]
+    plans = list((tmp_path / "found" / "plans").iterdir())
+    assert plans
+    for path in plans:
+        for codes in Plan.load(path).expand(digits).values():
+            for mine in codes.codes:
+                used = {codes.multipliers[code - 1] for code in set(mine.flat) - {0}}
+                assert any(used <= bank for bank in banks)
+    assert multiplier("smapprox:3330") in frozenset().union(*banks)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("--levels", "layer,tensor"), "'tensor' is not a level"),
+        (
+            ("--multipliers", "exact|smapprox:0123", "--energy", "published"),
+            "no energy figure for 'smapprox:0123'",
+        ),
+        (("--multipliers", "exact|roup:9,9"), "roup drops 0 to 3"),
+        (("--weights", "best"), "tuned by one of none, alwann, histogram"),
+        (("--overlay", "none"), "unknown overlay 'none'"),
+        (("--skip", "two"), "klms takes a positive number"),
+    ],
+)
+def test_explore_errors(axynq, digits_path, digits_data, tmp_path, arguments, message) -> None:
+    code, _, err = axynq("explore", digits_path, "--data", digits_data, "--output",
+                         tmp_path / "found", *SMALL, *arguments)  # fmt: skip
+    assert code == 1
+    assert message in " ".join(err.split())
+
+
+def test_tune(axynq, digits: graph.Model, digits_path, digits_data, tmp_path) -> None:
+    output = tmp_path / "tuned.tflite"
+    content = json_of(
+        axynq("tune", digits_path, "--data", digits_data, "--plan", "roup:2,6+klms=3",
+              "--weights", "histogram", "--compensate", "--output", output, "--json")
+    )  # fmt: skip
+    tuned, plan = load_model(output), Plan.load(content["output_plan"])
+    assert content["accuracy"] == accuracy(tuned, plan, digits_data)
+    before = Plan.parse(digits, "roup:2,6+klms=3")
+    assert content["accuracy_before"] == accuracy(digits, before, digits_data)
+    assert content["relative_energy"] == pytest.approx(relative_energy(digits, plan))
+    evaluated = json_of(
+        axynq("evaluate", output, "--plan", content["output_plan"], "--data", digits_data, "--json")
+    )
+    assert evaluated["accuracy"] == content["accuracy"]
+
+
+def test_tune_to_exact_changes_nothing(axynq, digits_path, digits_data, tmp_path) -> None:
+    output = tmp_path / "tuned.tflite"
+    code, out, _ = axynq("tune", digits_path, "--data", digits_data, "--plan", "exact",
+                         "--output", output)  # fmt: skip
+    assert code == 0
+    assert "the same, tuned" in out
+    original, tuned = load_model(digits_path), load_model(output)
+    for layer in original.layers:
+        assert (tuned.layer(layer.name).weights == layer.weights).all()
+        assert (tuned.layer(layer.name).bias == layer.bias).all()
