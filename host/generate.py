@@ -16,7 +16,9 @@ from axynq.emulator.multipliers import Exact, Multiplier, Roup, SMApprox, multip
 from axynq.host import isa
 from axynq.host.overlay import Overlay, overlay_names
 from axynq.host.processing_system import SOFTWARE_MEMORY_BYTES
-from axynq.host.registers import ARGUMENTS, register_map
+from axynq.host.registers import ARGUMENTS, VLNV, register_map
+
+_POINTERS = [argument.name for argument in ARGUMENTS if argument.kind == "pointer"]
 
 
 def overlay_files(overlay: Overlay) -> dict[str, str]:
@@ -42,7 +44,18 @@ def overlay_header(overlay: Overlay) -> str:
 
 def overlay_tcl(overlay: Overlay) -> str:
     """The constants of the Vitis HLS and Vivado scripts."""
-    return _render("overlay.tcl.j2", overlay=overlay, board=overlay.board_description)
+    board = overlay.board_description
+    ps = board.processing_system
+    return _render(
+        "overlay.tcl.j2",
+        overlay=overlay,
+        board=board,
+        ps=ps,
+        vlnv=VLNV,
+        pointers=_POINTERS,
+        configuration=ps.configuration(overlay.clock_mhz, board.memory_port_bits),
+        address="0x{:08X}".format,
+    )
 
 
 def registers_json(overlay: Overlay) -> str:
@@ -60,7 +73,7 @@ def hardware_handoff(overlay: Overlay) -> str:
         board=board,
         ps=board.processing_system,
         registers=register_map(),
-        pointers=[a.name for a in ARGUMENTS if a.kind == "pointer"],
+        pointers=_POINTERS,
         memory_bytes=SOFTWARE_MEMORY_BYTES,
         address="0x{:08X}".format,
     )

@@ -13,8 +13,9 @@ from axynq.emulator import Emulator
 from axynq.emulator.errors import DeviceError, OverlayError, ToolError
 from axynq.emulator.model import graph
 from axynq.host import Accelerator, Program, compile_program, isa
-from axynq.host.devices.software import MEMORY_BYTES, PAGE
+from axynq.host.devices.software import PAGE
 from axynq.host.driver import AcceleratorDriver
+from axynq.host.processing_system import SOFTWARE_MEMORY_BYTES
 from tests.networks import random_input
 
 
@@ -154,11 +155,11 @@ def test_a_freed_buffer_is_no_buffer(accelerator: Accelerator, program: Program)
 
 
 def test_memory_runs_out(accelerator: Accelerator) -> None:
-    half = pynq.allocate((MEMORY_BYTES // 2,), np.int8, target=accelerator.device)
+    half = pynq.allocate((SOFTWARE_MEMORY_BYTES // 2,), np.int8, target=accelerator.device)
     with pytest.raises(DeviceError, match="contiguous memory is exhausted"):
-        pynq.allocate((MEMORY_BYTES // 2 + PAGE,), np.int8, target=accelerator.device)
+        pynq.allocate((SOFTWARE_MEMORY_BYTES // 2 + PAGE,), np.int8, target=accelerator.device)
     half.freebuffer()
-    pynq.allocate((MEMORY_BYTES // 2 + PAGE,), np.int8, target=accelerator.device)
+    pynq.allocate((SOFTWARE_MEMORY_BYTES // 2 + PAGE,), np.int8, target=accelerator.device)
 
 
 def test_nothing_is_left_allocated(digits: graph.Model, program: Program) -> None:
