@@ -146,10 +146,16 @@ class Overlay(_Strict):
 
     def to_toml(self) -> str:
         """The description as a file's text."""
-        lines = [f'name = "{self.name}"', f'board = "{self.board}"', f"clock_mhz = {self.clock_mhz}"]
+        lines = [
+            f'name = "{self.name}"',
+            f'board = "{self.board}"',
+            f"clock_mhz = {self.clock_mhz}",
+        ]
         for table in ("array", "buffers"):
             lines += ["", f"[{table}]"]
-            lines += [f"{key} = {value}" for key, value in getattr(self, table).model_dump().items()]
+            lines += [
+                f"{key} = {value}" for key, value in getattr(self, table).model_dump().items()
+            ]
         for group in self.lanes:
             lines += ["", "[[lanes]]", f"count = {group.count}"]
             lines += [f"bank = {json.dumps(group.bank)}", f'cell = "{group.cell}"']

@@ -7,7 +7,7 @@ import sys
 import typer
 
 from axynq.emulator.errors import AxynqError
-from axynq.host.cli import build, demo, doctor, evaluate, inspect, multipliers, programs
+from axynq.host.cli import build, demo, doctor, evaluate, inspect, multipliers, power, programs
 from axynq.host.cli.output import console
 
 app = typer.Typer(
@@ -23,6 +23,7 @@ app.command("evaluate")(evaluate.evaluate)
 app.command("compile")(programs.compile_)
 app.command("run")(programs.run)
 app.command("build")(build.build)
+app.command("power")(power.power)
 app.command("doctor")(doctor.doctor)
 
 

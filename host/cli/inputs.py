@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Optional
+from typing import Annotated, Literal, Optional
 
 import typer
 
 from axynq.emulator.datasets import Dataset, Split, load_dataset
-from axynq.emulator.errors import DataError
+from axynq.emulator.errors import DataError, DeviceError
 from axynq.emulator.model.graph import Model
 from axynq.emulator.plan import Plan
 from axynq.host.cli.output import console
@@ -56,6 +56,19 @@ BatchOption = Annotated[
 DeviceOption = Annotated[
     str, typer.Option(help="auto: the PYNQ board this runs on; software: the software board.")
 ]
+
+
+def device_name(text: str) -> Literal["auto", "software"]:
+    """The device of that name.
+
+    Raises:
+        DeviceError: there is none.
+    """
+    if text == "auto":
+        return "auto"
+    if text == "software":
+        return "software"
+    raise DeviceError(f"the device is auto or software, not '{text}'")
 
 
 def read_plan(model: Model, text: str) -> Plan:

@@ -11,7 +11,7 @@ import typer
 
 from axynq.emulator import load_model
 from axynq.emulator.datasets import quantise_examples
-from axynq.emulator.errors import DataError, DeviceError
+from axynq.emulator.errors import DataError
 from axynq.host.accelerator import Accelerator
 from axynq.host.cli.evaluate import check_labels
 from axynq.host.cli.inputs import (
@@ -23,6 +23,7 @@ from axynq.host.cli.inputs import (
     OverlayOption,
     PlanOption,
     SplitOption,
+    device_name,
     read_data,
     read_plan,
 )
@@ -93,15 +94,12 @@ def run(
 ) -> None:
     """Run a compiled program on a board, or on the software board."""
     loaded = Program.load(program)
-    if device not in ("auto", "software"):
-        raise DeviceError(f"the device is auto or software, not '{device}'")
+    chosen = device_name(device)
     examples = read_data(data, split, limit)
     check_labels(examples, int(np.prod(loaded.output.shape)))
     x = quantise_examples(loaded.input.tensor, examples.x)
     outputs = []
-    with Accelerator(
-        Overlay.load(overlay or loaded.overlay), "software" if device == "software" else "auto"
-    ) as accelerator:
+    with Accelerator(Overlay.load(overlay or loaded.overlay), chosen) as accelerator:
         started = time.perf_counter()
         with progress_bar(f"{loaded.model} on {loaded.overlay}", len(x)) as advance:
             for start in range(0, len(x), STEP):

@@ -103,14 +103,39 @@ class Cell:
 class Vivado:
     """One run of the tool."""
 
-    COMMANDS = (
-        "create_project set_property update_ip_catalog create_bd_design create_bd_cell "
-        "apply_bd_automation get_bd_cells get_bd_pins get_bd_intf_pins connect_bd_net "
-        "connect_bd_intf_net get_bd_addr_spaces get_bd_addr_segs assign_bd_address "
-        "validate_bd_design save_bd_design get_board_parts get_files get_property get_runs "
-        "current_project current_fileset make_wrapper add_files generate_target launch_runs "
-        "wait_on_run open_run report_timing_summary report_utilization version"
-    ).split()
+    COMMANDS = [
+        "create_project",
+        "set_property",
+        "update_ip_catalog",
+        "create_bd_design",
+        "create_bd_cell",
+        "apply_bd_automation",
+        "get_bd_cells",
+        "get_bd_pins",
+        "get_bd_intf_pins",
+        "connect_bd_net",
+        "connect_bd_intf_net",
+        "get_bd_addr_spaces",
+        "get_bd_addr_segs",
+        "assign_bd_address",
+        "validate_bd_design",
+        "save_bd_design",
+        "get_board_parts",
+        "get_files",
+        "get_property",
+        "get_runs",
+        "current_project",
+        "current_fileset",
+        "make_wrapper",
+        "add_files",
+        "generate_target",
+        "launch_runs",
+        "wait_on_run",
+        "open_run",
+        "report_timing_summary",
+        "report_utilization",
+        "version",
+    ]
 
     def __init__(self, board_files: list[str], slack: str = "0.412") -> None:
         self.board_files = board_files
