@@ -118,7 +118,9 @@ def analyse(records: Sequence[Record], samples: Mapping[int, Sequence[Sample]]) 
             joules = figure([run.joules_per_inference for run in own])
             watts = figure([run.joules / run.seconds for run in own])
             seconds = figure([run.seconds / run.inferences for run in own])
-            assert joules and watts and seconds
+            assert joules is not None
+            assert watts is not None
+            assert seconds is not None
             results.append(
                 Result(
                     contender=name,

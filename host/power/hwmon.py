@@ -66,8 +66,8 @@ def open_hwmon(where: str = "") -> list[PowerFile | CurrentAndVoltage]:
     if not found:
         raise SensorError(
             f"{place} has no power sensor. PYNQ-Z1 and Z2 have none: use an external meter "
-            "(serial:PORT, MODULE:FUNCTION, or --meter-csv). Elsewhere the image's device tree must "
-            "describe the board's regulators"
+            "(serial:PORT, MODULE:FUNCTION, or --meter-csv). Elsewhere the image's device tree "
+            "must describe the board's regulators"
         )
     return found
 

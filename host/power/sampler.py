@@ -13,7 +13,7 @@ class Sample(NamedTuple):
     """A reading."""
 
     time: float
-    """Seconds on the monotonic clock, which no clock setting moves; in the middle of the reading."""
+    """Seconds on the monotonic clock, which nobody sets; in the middle of the reading."""
     rail: str
     watts: float
 

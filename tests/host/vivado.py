@@ -100,42 +100,18 @@ class Cell:
         return {names[c]: "master" if c.startswith("m") else "slave" for c in clocks}
 
 
+COMMANDS = """
+create_project set_property update_ip_catalog create_bd_design create_bd_cell
+apply_bd_automation get_bd_cells get_bd_pins get_bd_intf_pins connect_bd_net
+connect_bd_intf_net get_bd_addr_spaces get_bd_addr_segs assign_bd_address
+validate_bd_design save_bd_design get_board_parts get_files get_property get_runs
+current_project current_fileset make_wrapper add_files generate_target launch_runs
+wait_on_run open_run report_timing_summary report_utilization version
+"""
+
+
 class Vivado:
     """One run of the tool."""
-
-    COMMANDS = [
-        "create_project",
-        "set_property",
-        "update_ip_catalog",
-        "create_bd_design",
-        "create_bd_cell",
-        "apply_bd_automation",
-        "get_bd_cells",
-        "get_bd_pins",
-        "get_bd_intf_pins",
-        "connect_bd_net",
-        "connect_bd_intf_net",
-        "get_bd_addr_spaces",
-        "get_bd_addr_segs",
-        "assign_bd_address",
-        "validate_bd_design",
-        "save_bd_design",
-        "get_board_parts",
-        "get_files",
-        "get_property",
-        "get_runs",
-        "current_project",
-        "current_fileset",
-        "make_wrapper",
-        "add_files",
-        "generate_target",
-        "launch_runs",
-        "wait_on_run",
-        "open_run",
-        "report_timing_summary",
-        "report_utilization",
-        "version",
-    ]
 
     def __init__(self, board_files: list[str], slack: str = "0.412") -> None:
         self.board_files = board_files
@@ -149,7 +125,7 @@ class Vivado:
         self.done: list[str] = []
         self.constraints: list[str] = []
         self.tcl: Any = tkinter.Tcl()
-        for name in self.COMMANDS:
+        for name in COMMANDS.split():
             self.tcl.createcommand(f"python_{name}", self._guarded(name))
             self.tcl.eval(
                 f"proc {name} args {{lassign [python_{name} {{*}}$args] ok result; "
