@@ -62,6 +62,11 @@ def power(
     idle: Annotated[float, typer.Option(min=0.01, help="Length of an idle stretch.")] = 2.0,
     warm_up: Annotated[float, typer.Option(min=0.0, help="Of each contender, first.")] = 2.0,
     rate: Annotated[float, typer.Option(min=0.1, help="Readings a second.")] = 20.0,
+    settle: Annotated[
+        float,
+        typer.Option(min=0.0, help="Seconds at the start of a run or idle stretch that do not "
+                     "count: for sensors that average."),
+    ] = 0.0,
     output: Annotated[
         Path, typer.Option(help="Folder of the experiment; the same folder goes on.")
     ] = Path("power"),
@@ -115,7 +120,7 @@ def power(
     samples: Mapping[int, Sequence[Sample]] = log.samples
     if meter_csv is not None:
         samples = _recorded(log, meter_csv, meter_time, meter_power, meter_offset)
-    found = analyse(log.records, samples)
+    found = analyse(log.records, samples, settle)
     _show(found, log, output, failure is not None, json)
     if failure is None:
         _finish(found, log, samples, output)

@@ -40,9 +40,6 @@ from axynq.host.compiler import TYPICAL_BATCH, compile_program
 from axynq.host.overlay import Overlay
 from axynq.host.program import Program
 
-STEP = 16
-"""Examples of one start of the accelerator."""
-
 
 def compile_(
     model: ModelArgument,
@@ -98,15 +95,11 @@ def run(
     examples = read_data(data, split, limit)
     check_labels(examples, int(np.prod(loaded.output.shape)))
     x = quantise_examples(loaded.input.tensor, examples.x)
-    outputs = []
     with Accelerator(Overlay.load(overlay or loaded.overlay), chosen) as accelerator:
         started = time.perf_counter()
         with progress_bar(f"{loaded.model} on {loaded.overlay}", len(x)) as advance:
-            for start in range(0, len(x), STEP):
-                outputs.append(accelerator.run(loaded, x[start : start + STEP]))
-                advance(len(outputs[-1]))
+            y = accelerator.run(loaded, x, advance)
         seconds = time.perf_counter() - started
-    y = np.concatenate(outputs)
     if output is not None:
         try:
             np.save(output, y)

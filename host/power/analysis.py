@@ -1,13 +1,33 @@
-"""What an experiment says: for each contender and rail, energy per inference and its interval."""
+"""What an experiment says: for each contender and rail, energy per inference and its interval.
+
+Neighbouring runs share the idle stretch between them, so their net energies go up and down
+together; the intervals allow for that.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import combinations
 from typing import NamedTuple
+
+import numpy as np
 
 from axynq.host.power.energy import Figure, Trace, figure, integral, mean_power, trace
 from axynq.host.power.log import Record
 from axynq.host.power.sampler import Sample
+
+
+class Net(NamedTuple):
+    """Joules per inference above idle, and how it depends on what was measured while idle."""
+
+    joules: float
+    weights: dict[tuple[int, int], float]
+    """Change with each idle stretch's power, by session and place."""
+
+    def minus(self, other: Net) -> Net:
+        places = self.weights.keys() | other.weights.keys()
+        weights = {p: self.weights.get(p, 0.0) - other.weights.get(p, 0.0) for p in places}
+        return Net(self.joules - other.joules, weights)
 
 
 class RunEnergy(NamedTuple):
@@ -22,17 +42,11 @@ class RunEnergy(NamedTuple):
     """All that the rail delivered."""
     idle_watts: float | None
     """Around the run; None where idling was not measured beside it."""
+    net: Net | None
 
     @property
     def joules_per_inference(self) -> float:
         return self.joules / self.inferences
-
-    @property
-    def net_joules_per_inference(self) -> float | None:
-        """Without what idling for as long would have cost."""
-        if self.idle_watts is None:
-            return None
-        return (self.joules - self.idle_watts * self.seconds) / self.inferences
 
 
 class Result(NamedTuple):
@@ -64,76 +78,101 @@ def traces(samples: Mapping[int, Sequence[Sample]]) -> dict[tuple[int, str], Tra
     }
 
 
-def run_energies(
-    records: Sequence[Record], samples: Mapping[int, Sequence[Sample]]
-) -> list[RunEnergy]:
-    """Each run on each rail that has enough readings."""
-    found = []
-    for (session, rail), readings in traces(samples).items():
-        own = [record for record in records if record.session == session]
-        for place, record in enumerate(own):
-            if record.slot.contender is None or record.inferences == 0:
-                continue
-            joules = integral(readings, record.start, record.end)
-            if joules is None:
-                continue
-            beside = [
-                mean_power(readings, other.start, other.end)
-                for other in (*own[max(0, place - 1) : place], *own[place + 1 : place + 2])
-                if other.slot.contender is None
-            ]
-            idle = [watts for watts in beside if watts is not None]
-            found.append(
-                RunEnergy(
-                    record.slot.round,
-                    record.slot.contender,
-                    rail,
-                    record.inferences,
-                    record.end - record.start,
-                    joules,
-                    sum(idle) / len(idle) if idle else None,
-                )
-            )
-    return found
+def analyse(
+    records: Sequence[Record], samples: Mapping[int, Sequence[Sample]], settle: float = 0.0
+) -> list[Result]:
+    """Results in the order in which rails and contenders first occur.
 
-
-def analyse(records: Sequence[Record], samples: Mapping[int, Sequence[Sample]]) -> list[Result]:
-    """Results in the order in which rails and contenders first occur."""
-    runs = run_energies(records, samples)
+    Readings within ``settle`` seconds of the start of a slot do not count.
+    """
     names = list(dict.fromkeys(r.slot.contender for r in records if r.slot.contender))
+    by_trace = traces(samples)
     results = []
-    for rail in dict.fromkeys(run.rail for run in runs):
-        net: dict[str, dict[int, float]] = {}
+    for rail in dict.fromkeys(rail for _, rail in by_trace):
+        runs: list[RunEnergy] = []
+        steps: list[float] = []  # of idle power, from one stretch to the next
+        for (session, name), readings in by_trace.items():
+            if name == rail:
+                own = [record for record in records if record.session == session]
+                idle = _idle_watts(own, readings, settle)
+                steps += np.diff([idle[place] for place in sorted(idle)]).tolist()
+                runs += _runs(own, rail, readings, idle, settle)
+        idle_variance = float(np.mean(np.square(steps))) / 2 if steps else 0.0
+        first: dict[int, Net] = {}
         for name in names:
-            own = [run for run in runs if (run.contender, run.rail) == (name, rail)]
-            if not own:
+            mine = [run for run in runs if run.contender == name]
+            if not mine:
                 continue
-            by_round = {
-                run.round: value
-                for run in own
-                if (value := run.net_joules_per_inference) is not None
-            }
-            net[name] = by_round
-            first = net.get(names[0], {})
-            joules = figure([run.joules_per_inference for run in own])
-            watts = figure([run.joules / run.seconds for run in own])
-            seconds = figure([run.seconds / run.inferences for run in own])
-            assert joules is not None
-            assert watts is not None
-            assert seconds is not None
+            nets = {run.round: run.net for run in mine if run.net is not None}
+            if name == names[0]:
+                first = nets
+            against = [net.minus(first[k]) for k, net in nets.items() if k in first]
+            attempted = sum(record.slot.contender == name for record in records)
             results.append(
                 Result(
                     contender=name,
                     rail=rail,
-                    joules=joules,
-                    net_joules=figure(list(by_round.values())),
-                    against_first=None
-                    if name == names[0]
-                    else figure([v - first[k] for k, v in by_round.items() if k in first]),
-                    watts=watts,
-                    idle_watts=figure([r.idle_watts for r in own if r.idle_watts is not None]),
-                    seconds=seconds,
-                    runs_left_out=sum(r.slot.contender == name for r in records) - len(own),
+                    joules=figure([run.joules_per_inference for run in mine]),
+                    net_joules=_net_figure(list(nets.values()), idle_variance),
+                    against_first=None if name == names[0] else _net_figure(against, idle_variance),
+                    watts=figure([run.joules / run.seconds for run in mine]),
+                    idle_watts=_figure_or_none(
+                        [run.idle_watts for run in mine if run.idle_watts is not None]
+                    ),
+                    seconds=figure([run.seconds / run.inferences for run in mine]),
+                    runs_left_out=attempted - len(mine),
                 )
             )
     return results
+
+
+def _idle_watts(own: list[Record], readings: Trace, settle: float) -> dict[int, float]:
+    """Mean power of a session's idle stretches, by place."""
+    return {
+        place: watts
+        for place, record in enumerate(own)
+        if record.slot.contender is None
+        and (watts := mean_power(readings, record.start, record.end, settle)) is not None
+    }
+
+
+def _runs(
+    own: list[Record], rail: str, readings: Trace, idle: dict[int, float], settle: float
+) -> list[RunEnergy]:
+    """A session's runs that have enough readings."""
+    found = []
+    for place, record in enumerate(own):
+        contender = record.slot.contender
+        if contender is None or record.inferences == 0:
+            continue
+        joules = integral(readings, record.start, record.end, settle)
+        if joules is None:
+            continue
+        seconds = record.end - record.start
+        beside = [other for other in (place - 1, place + 1) if other in idle]
+        watts, net = None, None
+        if beside:
+            watts = sum(idle[other] for other in beside) / len(beside)
+            weight = -seconds / record.inferences / len(beside)
+            net = Net(
+                (joules - watts * seconds) / record.inferences,
+                {(record.session, other): weight for other in beside},
+            )
+        found.append(
+            RunEnergy(record.slot.round, contender, rail, record.inferences, seconds, joules,
+                      watts, net)
+        )  # fmt: skip
+    return found
+
+
+def _net_figure(nets: list[Net], idle_variance: float) -> Figure | None:
+    shared = sum(
+        weight * b.weights.get(place, 0.0)
+        for a, b in combinations(nets, 2)
+        for place, weight in a.weights.items()
+    )
+    return _figure_or_none([net.joules for net in nets], idle_variance * shared)
+
+
+def _figure_or_none(values: list[float], covariance: float = 0.0) -> Figure | None:
+    return figure(values, covariance) if values else None

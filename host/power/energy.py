@@ -63,41 +63,44 @@ def trace(time: Sequence[float], watts: Sequence[float]) -> Trace:
     return Trace(times[last], values[last])
 
 
-def integral(samples: Trace, start: float, end: float) -> float | None:
+def integral(samples: Trace, start: float, end: float, settle: float = 0.0) -> float | None:
     """Joules from ``start`` to ``end``, or None where readings are too far apart.
 
-    Power between readings is taken to change in a straight line; at the ends the readings outside
-    count too, where they are near.
+    Between readings power is taken to change in a straight line. Power jumps where a slot begins
+    and ends, so readings from outside do not count: the first and the last inside hold to the ends.
+    Readings within ``settle`` seconds of the start are left out, for sensors that average.
     """
-    if not end > start or len(samples.time) < 2:
+    settled = start + settle
+    if not end > settled:
         return None
-    allowed = LARGEST_GAP * (end - start)
-    near = (samples.time >= start - allowed) & (samples.time <= end + allowed)
-    time, watts = samples.time[near], samples.watts[near]
-    inside = time[(time > start) & (time < end)]
-    edges = np.concatenate([[start], inside, [end]])
-    if len(inside) < 2 or np.diff(edges).max() > allowed:
+    inside = (samples.time >= settled) & (samples.time <= end)
+    time, watts = samples.time[inside], samples.watts[inside]
+    edges = np.concatenate([[settled], time, [end]])
+    if len(time) < 2 or np.diff(edges).max() > LARGEST_GAP * (end - settled):
         return None
-    return float(np.trapz(np.interp(edges, time, watts), edges))
+    values = np.concatenate([watts[:1], watts, watts[-1:]])
+    return float(np.trapz(values, edges)) * (end - start) / (end - settled)
 
 
-def mean_power(samples: Trace, start: float, end: float) -> float | None:
+def mean_power(samples: Trace, start: float, end: float, settle: float = 0.0) -> float | None:
     """Watts from ``start`` to ``end``, or None where readings are too far apart."""
-    joules = integral(samples, start, end)
+    joules = integral(samples, start, end, settle)
     return None if joules is None else joules / (end - start)
 
 
-def figure(values: Sequence[float]) -> Figure | None:
-    """Mean and interval of repeated measurements; None where there are none."""
+def figure(values: Sequence[float], covariance: float = 0.0) -> Figure:
+    """Mean and interval of repeated measurements, at least one.
+
+    ``covariance`` is the sum over all pairs of them. It widens the interval twice over: the mean of
+    what varies together varies more, and their spread shows less of it.
+    """
     count = len(values)
-    if count == 0:
-        return None
     if count == 1:
         return Figure(float(values[0]), math.inf, 1)
     degrees = count - 1
     t = _T975[degrees - 1] if degrees <= len(_T975) else _beyond_table(degrees)
-    spread = float(np.std(values, ddof=1)) / math.sqrt(count)
-    return Figure(float(np.mean(values)), t * spread, count)
+    variance = float(np.var(values, ddof=1)) / count + 2 * covariance / (count * degrees)
+    return Figure(float(np.mean(values)), t * math.sqrt(max(0.0, variance)), count)
 
 
 def _beyond_table(degrees: int) -> float:
