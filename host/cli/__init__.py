@@ -7,7 +7,17 @@ import sys
 import typer
 
 from axynq.emulator.errors import AxynqError
-from axynq.host.cli import build, demo, doctor, evaluate, inspect, multipliers, power, programs
+from axynq.host.cli import (
+    build,
+    demo,
+    doctor,
+    evaluate,
+    inspect,
+    multipliers,
+    power,
+    programs,
+    selftest,
+)
 from axynq.host.cli.output import console
 
 app = typer.Typer(
@@ -24,6 +34,7 @@ app.command("compile")(programs.compile_)
 app.command("run")(programs.run)
 app.command("build")(build.build)
 app.command("power")(power.power)
+app.command("selftest")(selftest.selftest)
 app.command("doctor")(doctor.doctor)
 
 

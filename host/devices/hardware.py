@@ -54,9 +54,10 @@ def check_board(overlay: Overlay, name: str | None) -> None:
         return
     fitting = [other for other in overlay_names() if Overlay.load(other).board == here]
     choice = f"for it there is {', '.join(fitting)}" if fitting else "there is no overlay for it"
+    command = f"axynq build --overlay {overlay.name} --board {here} --retarget"
     raise DeviceError(
         f"overlay '{overlay.name}' is for {overlay.board}, and this is a {here}: {choice}. Or "
-        f"build the same array for it: axynq build --overlay {overlay.name} --board {here} --retarget"
+        f"build the same array for it: {command}"
     )
 
 

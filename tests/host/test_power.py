@@ -203,13 +203,17 @@ def test_schedule_is_balanced() -> None:
 # --- known waveforms -----------------------------------------------------------------------------
 
 
+def square(t: float) -> float:
+    return 1.6 * (t % 0.173 < 0.0865)
+
+
 def sine(t: float) -> float:
     return 0.8 + 0.5 * math.sin(2 * math.pi * t / 0.31)
 
 
 @pytest.mark.parametrize("seed", range(2))
 @pytest.mark.parametrize(
-    ("load", "watts"), [(lambda t: 0.8, 0.8), (sine, 0.8), (lambda t: 1.6 * (t % 0.173 < 0.0865), 0.8)],
+    ("load", "watts"), [(lambda t: 0.8, 0.8), (sine, 0.8), (lambda t: square, 0.8)],
     ids=["constant", "sine", "square"],
 )  # fmt: skip
 def test_waveforms(worlds, tmp_path: Path, load, watts: float, seed: int) -> None:
