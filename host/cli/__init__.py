@@ -9,13 +9,14 @@ import typer
 from axynq.emulator.errors import AxynqError
 from axynq.host.cli import (
     build,
+    compile,
     demo,
     doctor,
     evaluate,
     inspect,
     multipliers,
     power,
-    programs,
+    run,
     selftest,
 )
 from axynq.host.cli.output import console
@@ -30,8 +31,8 @@ app.command("demo")(demo.demo)
 app.command("multipliers")(multipliers.multipliers)
 app.command("inspect")(inspect.inspect)
 app.command("evaluate")(evaluate.evaluate)
-app.command("compile")(programs.compile_)
-app.command("run")(programs.run)
+app.command("compile")(compile.compile_)
+app.command("run")(run.run)
 app.command("build")(build.build)
 app.command("power")(power.power)
 app.command("selftest")(selftest.selftest)
