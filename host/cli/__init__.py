@@ -11,6 +11,7 @@ from axynq.host.cli import (
     build,
     compile,
     demo,
+    deploy,
     doctor,
     evaluate,
     inspect,
@@ -34,6 +35,7 @@ app.command("evaluate")(evaluate.evaluate)
 app.command("compile")(compile.compile_)
 app.command("run")(run.run)
 app.command("build")(build.build)
+app.command("deploy")(deploy.deploy)
 app.command("power")(power.power)
 app.command("selftest")(selftest.selftest)
 app.command("doctor")(doctor.doctor)

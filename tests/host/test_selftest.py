@@ -33,7 +33,7 @@ def test_shipped_vectors_are_up_to_date(name: str) -> None:
 def test_the_vectors_are_not_trivial() -> None:
     for case, y in golden.read(Overlay.load("tiny4")).items():
         values, counts = np.unique(y, return_counts=True)
-        assert len(values) > 10, case
+        assert len(values) >= 8, case
         assert counts.max() < 0.7 * y.size, case
 
 
