@@ -79,7 +79,8 @@ def integral(samples: Trace, start: float, end: float, settle: float = 0.0) -> f
     if len(time) < 2 or np.diff(edges).max() > LARGEST_GAP * (end - settled):
         return None
     values = np.concatenate([watts[:1], watts, watts[-1:]])
-    return float(np.trapz(values, edges)) * (end - start) / (end - settled)
+    joules = float((np.diff(edges) * (values[:-1] + values[1:]) / 2).sum())
+    return joules * (end - start) / (end - settled)
 
 
 def mean_power(samples: Trace, start: float, end: float, settle: float = 0.0) -> float | None:

@@ -76,11 +76,11 @@ class Log:
             _append(
                 self._samples,
                 SAMPLE_COLUMNS,
-                [(record.session, f"{s.time:.6f}", s.rail, f"{s.watts:.9g}") for s in kept],
+                [(record.session, repr(s.time), s.rail, repr(s.watts)) for s in kept],
             )
             slot = record.slot
             row = (slot.number, slot.round, slot.contender or "", record.session,
-                   f"{record.start:.6f}", f"{record.end:.6f}", f"{record.wall:.6f}",
+                   repr(record.start), repr(record.end), repr(record.wall),
                    record.inferences)  # fmt: skip
             _append(self._slots, SLOT_COLUMNS, [row])
         except OSError as error:

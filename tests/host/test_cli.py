@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -15,32 +14,6 @@ from axynq.emulator import Emulator, Plan
 from axynq.emulator.datasets import handwritten_digits
 from axynq.emulator.model import graph
 from axynq.host import Program
-from axynq.host.cli import main
-
-
-@pytest.fixture
-def axynq(monkeypatch, capsys):
-    """Runs a command: exit code, standard output, standard error."""
-
-    def run(*arguments: object) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["axynq", *map(str, arguments)])
-        code = 0
-        try:
-            main()
-        except SystemExit as stop:
-            code = int(stop.code or 0)
-        captured = capsys.readouterr()
-        return code, captured.out, captured.err
-
-    return run
-
-
-@pytest.fixture
-def digits_data(tmp_path: Path, digits: graph.Model) -> Path:
-    """The first held-out digits as a .npz."""
-    test = handwritten_digits("test")
-    np.savez(tmp_path / "digits.npz", x=test.x[:40], y=test.y[:40])
-    return tmp_path / "digits.npz"
 
 
 def json_of(result: tuple[int, str, str]) -> dict[str, Any]:

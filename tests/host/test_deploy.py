@@ -12,7 +12,7 @@ import pytest
 from axynq.emulator import Emulator
 from axynq.emulator.datasets import handwritten_digits
 from axynq.emulator.model import graph
-from tests.host.test_cli import axynq, digits_data, json_of  # noqa: F401 - fixtures
+from tests.host.test_cli import json_of
 
 SSH = """#!{python}
 # ssh [-o OPTION]... HOST COMMAND: the host's home directory is a folder here.
@@ -64,7 +64,7 @@ def board(tmp_path: Path, monkeypatch) -> Path:
 
 
 def test_deploy(
-    axynq, board: Path, digits_path: Path, digits: graph.Model, digits_data: Path, tmp_path: Path  # noqa: F811
+    axynq, board: Path, digits_path: Path, digits: graph.Model, digits_data: Path, tmp_path: Path
 ) -> None:  # fmt: skip
     arguments = ["deploy", digits_path, "--plan", "flam=exact|roup:1,4", "--overlay", "tiny4",
                  "--board", "xilinx@pynq", "--data", digits_data, "--device", "software",
@@ -89,7 +89,7 @@ def test_deploy(
     ],
 )
 def test_faults(
-    axynq, board, digits_path, digits_data, tmp_path: Path, monkeypatch, change, reason: str  # noqa: F811
+    axynq, board, digits_path, digits_data, tmp_path: Path, monkeypatch, change, reason: str
 ) -> None:  # fmt: skip
     monkeypatch.setenv("AXYNQ_BITSTREAMS", str(tmp_path / "none"))
     options = {"--board": "xilinx@pynq", "--device": "software", "--python": sys.executable}
@@ -102,7 +102,7 @@ def test_faults(
     assert reason in " ".join(err.split())
 
 
-def test_no_ssh(axynq, digits_path, digits_data, tmp_path: Path, monkeypatch) -> None:  # noqa: F811
+def test_no_ssh(axynq, digits_path, digits_data, tmp_path: Path, monkeypatch) -> None:
     empty = tmp_path / "empty"
     empty.mkdir()
     monkeypatch.setattr("shutil.which", lambda name: None)
