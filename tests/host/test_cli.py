@@ -14,6 +14,7 @@ from axynq.emulator import Emulator, Plan
 from axynq.emulator.datasets import handwritten_digits
 from axynq.emulator.model import graph
 from axynq.host import Program
+from axynq.host.cli import doctor
 
 
 def json_of(result: tuple[int, str, str]) -> dict[str, Any]:
@@ -25,7 +26,8 @@ def json_of(result: tuple[int, str, str]) -> dict[str, Any]:
 def test_help(axynq) -> None:
     code, out, _ = axynq("--help")
     assert code == 0
-    for command in ("demo", "multipliers", "inspect", "evaluate", "compile", "run"):
+    for command in ("demo", "multipliers", "inspect", "evaluate", "compile", "run", "build",
+                    "deploy", "power", "selftest", "doctor"):  # fmt: skip
         assert command in out
         assert axynq(command, "--help")[0] == 0
 
@@ -133,7 +135,7 @@ def test_engines_agree(axynq, digits_path: Path, digits_data: Path) -> None:
     assert fast["accuracy"] == portable["accuracy"]
 
 
-def test_doctor(axynq) -> None:
+def test_doctor(axynq, monkeypatch) -> None:
     content = json_of(axynq("doctor", "--json"))
     states = {finding["what"]: finding["state"] for finding in content["findings"]}
     assert states["engine used"] == "ok"
@@ -142,6 +144,8 @@ def test_doctor(axynq) -> None:
     code, out, _ = axynq("doctor")
     assert code == 0
     assert "engine portable" in out
+    monkeypatch.setattr(doctor, "PACKAGES", {"no-such-package": "pip install axynq[none]"})
+    assert "pip install axynq[none]" in axynq("doctor")[1]  # not taken for markup
 
 
 # --- compile and run -----------------------------------------------------------------------------
