@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from axynq.emulator.errors import DeviceError, OverlayError, ToolError
-from axynq.host.devices.hardware import board_present, check_still_loaded, open_board
+from axynq.host.devices.hardware import LoadGuard, board_present, open_board
 from axynq.host.overlay import Overlay
 from axynq.host.program import Program
 
@@ -80,6 +80,7 @@ class Accelerator:
         self.timeout = timeout if timeout is not None else (600.0 if software else 5.0)
         self.wait: Literal["polling", "interrupt"] = wait
         self._driver = self._loaded.accelerator_0
+        self._guard = LoadGuard(self._loaded)
         self._buffers: dict[str, Any] = {}
         self._program: Program | None = None
 
@@ -119,7 +120,7 @@ class Accelerator:
                 f"({self.overlay.hash[:8]}) is loaded: compile it again for this one"
             )
         batch = program.input.tensor.batch(x)
-        check_still_loaded(self._loaded)
+        self._guard.check()
         self._load(program)
         arenas = self._arenas(program, len(batch))
         size = min(arena.size for arena in arenas) // (program.arena_words * program.word_bytes)

@@ -26,7 +26,8 @@ CONTROL = 0
 """Offset of the CTRL register, fixed by the handshake's definition."""
 
 SHORTEST_PAUSE_S, LONGEST_PAUSE_S = 20e-6, 2e-3
-"""Between two looks at the core: first short, then doubled."""
+"""Between two looks at the core: a tenth of the time it has taken so far, within these bounds, so
+that waiting adds a tenth at most."""
 
 INTERRUPT_CHECK_S = 0.25
 """While waiting for an interrupt, the core is looked at so often, in case the interrupt is lost."""
@@ -106,8 +107,8 @@ class AcceleratorDriver(DefaultIP):  # type: ignore[misc]  # pynq has no type hi
 
     def _looks(self, timeout: float, layers: tuple[str, ...]) -> Iterator[float]:
         """A look at the core each time; ends when it is idle. Yields how long to pause."""
-        pause = SHORTEST_PAUSE_S
-        progress, since = -1, time.monotonic()
+        started = time.monotonic()
+        progress, since = -1, started
         came = False
         while not self.idle:
             reached = self.read(self._offset("progress"))
@@ -123,9 +124,8 @@ class AcceleratorDriver(DefaultIP):  # type: ignore[misc]  # pynq has no type hi
                 )
             if came:  # an interrupt, and yet not idle: not this run's
                 self._prepare_interrupt(True)
-            yield pause
+            yield min(max((now - started) / 10, SHORTEST_PAUSE_S), LONGEST_PAUSE_S)
             came = self._interrupt is not None and self._interrupt.done()
-            pause = min(2 * pause, LONGEST_PAUSE_S)
         self._take_interrupt()
 
     def _prepare_interrupt(self, wanted: bool) -> None:

@@ -83,6 +83,7 @@ def _ultrascale_configuration(mhz: float, port_bits: int) -> dict[str, str]:
         "PSU__CRL_APB__PL0_REF_CTRL__FREQMHZ": str(mhz),
         "PSU__FPGA_PL0_ENABLE": "1",
         "PSU__USE__M_AXI_GP0": "1",  # M_AXI_HPM0_FPD
+        "PSU__MAXIGP0__DATA_WIDTH": "32",
         "PSU__USE__M_AXI_GP1": "0",  # M_AXI_HPM1_FPD and
         "PSU__USE__M_AXI_GP2": "0",  # M_AXI_HPM0_LPD, which presets enable: they would lack a clock
         "PSU__USE__IRQ0": "1",

@@ -9,13 +9,14 @@ set scripts [file dirname [file normalize [info script]]]
 source $constants
 source [file join $scripts design.tcl]
 
-# The board's files hold the settings of its memory and pins. Any version of them will do.
+# The board's files hold the settings of its memory and pins. Any version of them will do, and any
+# vendor's: some boards have changed hands.
 proc axynq_board_part {} {
   global axynq
-  lassign [split $axynq(board_part) :] vendor board
-  set found [lindex [get_board_parts -quiet -latest_file_version "$vendor:$board:*"] 0]
+  set board [lindex [split $axynq(board_part) :] 1]
+  set found [lindex [get_board_parts -quiet -latest_file_version "*:$board:*"] 0]
   if {$found eq ""} {
-    error "axynq: Vivado has no board files '$vendor:$board'. Install them (Vivado's Tools > Vivado\
+    error "axynq: Vivado has no board files for '$board'. Install them (Vivado's Tools > Vivado\
       Store > Boards, or the board's maker) and build again"
   }
   return $found

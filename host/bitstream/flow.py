@@ -72,10 +72,10 @@ def build(overlay: Overlay, work: Path, output: Path, say: Report = lambda _: No
         resources.as_file(resources.files("axynq.hls")) as hls,
         resources.as_file(resources.files("axynq.bitstreams")) as bitstreams,
     ):
-        ip = _synthesise(overlay, hls, constants, work, tools["v++"].path, say)
+        ip = _synthesise(overlay, hls, constants, work, say)
         results = _implement(overlay, bitstreams / "tcl", constants, ip, work, say)
         manifest = _manifest(
-            overlay, results, {name: tool.version for name, tool in tools.items()}, bitstreams
+            overlay, results, {t.product: t.version for t in tools.values()}, bitstreams
         )
     for file in (manifest.bit, manifest.hwh):
         shutil.copyfile(results / file.name, output / file.name)
@@ -103,9 +103,7 @@ def write_constants(overlay: Overlay, work: Path) -> Path:
     return folder
 
 
-def _synthesise(
-    overlay: Overlay, hls: Path, constants: Path, work: Path, command: str, say: Report
-) -> Path:
+def _synthesise(overlay: Overlay, hls: Path, constants: Path, work: Path, say: Report) -> Path:
     """C++ to a catalogue entry: the folder that holds it."""
     folder = work / "hls"
     config = work / "hls_config.cfg"
@@ -116,17 +114,16 @@ def _synthesise(
         config.write_text(text, encoding="utf-8")
         shutil.rmtree(folder, ignore_errors=True)
         say("Vitis HLS: C++ to RTL")
-        run_tool(
-            [command, "-c", "--mode", "hls", "--config", str(config), "--work_dir", str(folder)],
-            work,
-            work / "hls.log",
-            say,
-        )
+        common = ["--mode", "hls", "--config", str(config), "--work_dir", str(folder)]
+        run_tool(["v++", "-c", *common], work, work / "hls.log", say)
+        run_tool(["vitis-run", "--package", *common], work, work / "package.log", say)
         (work / "hls.done").write_text(state, encoding="utf-8")
     entries = sorted(folder.rglob("component.xml"))
     if not entries:
         (work / "hls.done").unlink(missing_ok=True)
-        raise ToolError(f"Vitis HLS left no component.xml below {folder}: see {work / 'hls.log'}")
+        raise ToolError(
+            f"Vitis HLS left no component.xml below {folder}: see {work / 'package.log'}"
+        )
     return entries[0].parent
 
 

@@ -29,6 +29,7 @@ def hls_config(overlay: Overlay, hls: Path, include: Path) -> str:
         # 64-bit addresses on every family: one register map, one driver.
         "syn.interface.m_axi_addr64=1",
         "package.output.format=ip_catalog",
+        "package.output.syn=false",  # a step of its own: vitis-run --package
         f"package.ip.vendor={VENDOR}",
         f"package.ip.library={LIBRARY}",
         f"package.ip.name={TOP_FUNCTION}",

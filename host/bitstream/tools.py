@@ -14,14 +14,14 @@ from axynq.emulator.errors import ToolError
 OLDEST = (2023, 2)
 """The first release with ``v++ --mode hls``."""
 
-TOOLS = {"v++": "Vitis HLS", "vivado": "Vivado"}
-"""Commands, and what they belong to."""
+TOOLS = {"Vitis HLS": ("v++", "vitis-run"), "Vivado": ("vivado",)}
+"""Products and their commands; the first says which release it is."""
 
 
 class Tool(NamedTuple):
     """An installed tool."""
 
-    command: str
+    product: str
     path: str
     version: str
 
@@ -32,23 +32,26 @@ def find_tools() -> dict[str, Tool]:
     Raises:
         ToolError: one is missing or too old; the message names all that are missing.
     """
-    paths = {command: shutil.which(command) for command in TOOLS}
-    missing = [command for command, path in paths.items() if path is None]
+    paths = {c: shutil.which(c) for commands in TOOLS.values() for c in commands}
     release = ".".join(map(str, OLDEST))
-    if missing:
-        named = " and ".join(f"{TOOLS[command]} ({command})" for command in missing)
+    missing = {
+        product: [command for command in commands if paths[command] is None]
+        for product, commands in TOOLS.items()
+    }
+    if any(missing.values()):
+        named = " and ".join(f"{p} ({', '.join(c)})" for p, c in missing.items() if c)
         raise ToolError(
             f"building a bitstream needs {named}, {release} or newer, which is not on the PATH: "
             "install AMD Vitis (the HLS and Vivado parts suffice) and source its settings64.sh"
         )
     tools = {}
-    for command, path in paths.items():
-        assert path is not None
-        version = tool_version(path)
+    for product, commands in TOOLS.items():
+        version = tool_version(paths[commands[0]] or "")
         numbers = tuple(int(part) for part in version.split(".")[:2])
         if numbers < OLDEST:
-            raise ToolError(f"{path} is version {version}: axynq needs {release} or newer")
-        tools[command] = Tool(command, path, version)
+            raise ToolError(f"{product} is version {version}: axynq needs {release} or newer")
+        for command in commands:
+            tools[command] = Tool(product, paths[command] or "", version)
     return tools
 
 

@@ -177,16 +177,16 @@ def _engines() -> list[Finding]:
 def _build_tools() -> list[Finding]:
     """What ``axynq build`` and ``axynq deploy`` run."""
     found = []
-    for command, tool in TOOLS.items():
-        path = shutil.which(command)
-        if path is None:
+    for product, commands in TOOLS.items():
+        missing = [command for command in commands if shutil.which(command) is None]
+        if missing:
             cure = "for building bitstreams: source settings64.sh of Vitis 2023.2 or newer"
-            found.append(Finding(f"{tool} ({command})", "absent", cure))
+            found.append(Finding(product, "absent", f"no {', '.join(missing)}; {cure}"))
             continue
         try:
-            found.append(Finding(f"{tool} ({command})", "ok", f"{tool_version(path)}: {path}"))
+            found.append(Finding(product, "ok", tool_version(shutil.which(commands[0]) or "")))
         except AxynqError as error:
-            found.append(Finding(f"{tool} ({command})", "problem", str(error)))
+            found.append(Finding(product, "problem", str(error)))
     for command in ("ssh", "rsync"):
         path = shutil.which(command)
         cure = "for axynq deploy: install it"

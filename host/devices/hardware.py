@@ -87,29 +87,39 @@ def open_board(overlay: Overlay) -> tuple[Any, Any]:
         raise DeviceError(f"pynq cannot load {bitstream}: {error}; {cure}") from error
 
 
-def check_still_loaded(loaded: Any) -> None:
-    """That no other process has loaded another bitstream since.
+class LoadGuard:
+    """Notices when another process loads another bitstream.
 
-    pynq compares within a process only; what it leaves on disk is compared here. A bitstream loaded
-    past pynq is noticed by the core: every program names the overlay it is for.
-
-    Raises:
-        DeviceError: another one is loaded.
+    pynq compares within a process only; what it leaves on disk is compared here, when that changes.
+    A bitstream loaded past pynq is noticed by the core: every program names the overlay it is for.
     """
-    state = _state_file()
-    if state is None:
-        return
-    try:
-        content = json.loads(state.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return  # no state, or one being written
-    there = content.get("bitfile_hash")
-    own = Path(loaded.bitfile_name)
-    if there and own.is_file() and there != hashlib.sha1(own.read_bytes()).hexdigest():
-        raise DeviceError(
-            f"another process has loaded {content.get('bitfile_name')}: open the accelerator "
-            "again, and use one process at a time"
-        )
+
+    def __init__(self, loaded: Any) -> None:
+        self._state = _state_file()
+        self._seen: int | None = None
+        bit = Path(loaded.bitfile_name)
+        self._own = hashlib.sha1(bit.read_bytes()).hexdigest() if bit.is_file() else None
+
+    def check(self) -> None:
+        """Raises:
+        DeviceError: another one is loaded.
+        """
+        if self._state is None or self._own is None:
+            return
+        try:
+            changed = self._state.stat().st_mtime_ns
+            if changed == self._seen:
+                return
+            content = json.loads(self._state.read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            return  # no state, or one being written
+        there = content.get("bitfile_hash")
+        if there and there != self._own:
+            raise DeviceError(
+                f"another process has loaded {content.get('bitfile_name')}: open the accelerator "
+                "again, and use one process at a time"
+            )
+        self._seen = changed
 
 
 def _state_file() -> Path | None:

@@ -62,7 +62,7 @@ def test_build_without_tools(axynq, monkeypatch, tmp_path: Path) -> None:
     code, out, err = axynq("build", "--overlay", "tiny4", "--work", tmp_path / "work")
     assert code == 1
     assert out == ""
-    assert "needs Vitis HLS (v++) and Vivado (vivado)" in " ".join(err.split())
+    assert "needs Vitis HLS (v++, vitis-run) and Vivado (vivado)" in " ".join(err.split())
 
 
 # --- selftest ------------------------------------------------------------------------------------

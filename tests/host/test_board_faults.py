@@ -253,6 +253,7 @@ def test_another_process_loaded_a_bitstream(program, x, expected, tmp_path, monk
         bit = tmp_path / "tiny4.bit"
         bit.write_bytes(b"ours")
         monkeypatch.setattr(accelerator._loaded, "bitfile_name", str(bit))
+        accelerator._guard = hardware.LoadGuard(accelerator._loaded)
         own = hashlib.sha1(b"ours").hexdigest()
         state.write_text(json.dumps({"bitfile_name": str(bit), "bitfile_hash": own}))
         assert np.array_equal(accelerator.run(program, x), expected)

@@ -170,7 +170,7 @@ def test_build_and_find(tools, tmp_path: Path, monkeypatch) -> None:
     assert manifest == built.manifest
     assert manifest.overlay == overlay
     assert (manifest.board, manifest.part) == ("pynq-z2", "xc7z020clg400-1")
-    assert manifest.tools == {"v++": "2023.2", "vivado": "2023.2"}
+    assert manifest.tools == {"Vitis HLS": "2023.2", "Vivado": "2023.2"}
     assert manifest.timing.setup_slack_ns == 0.412
     assert manifest.utilisation["block_ram_36k"].used == 92.5
     assert manifest.utilisation["lut"].available == 53200
@@ -223,7 +223,7 @@ def test_an_overlay_of_ones_own(tools, tmp_path: Path) -> None:
     [
         ({"version": "2022.1"}, r"is version 2022.1: axynq needs 2023.2"),
         ({"fault": "hls"}, r"v\+\+ failed: ERROR: .* undeclared identifier 'roup'.*hls.log"),
-        ({"fault": "boards"}, r"no board files 'tul.com.tw:pynq-z2'"),
+        ({"fault": "boards"}, r"no board files for 'pynq-z2'"),
         ({"slack": "-0.3"}, r"timing is not met at 100 MHz: worst slack -0.3 ns"),
     ],
 )
@@ -236,7 +236,9 @@ def test_builds_that_fail(tools, tmp_path: Path, settings: dict[str, str], reaso
 
 def test_without_tools(monkeypatch, tmp_path: Path) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
-    with pytest.raises(ToolError, match=r"Vitis HLS \(v\+\+\) and Vivado \(vivado\), 2023.2"):
+    with pytest.raises(
+        ToolError, match=r"Vitis HLS \(v\+\+, vitis-run\) and Vivado \(vivado\), 2023.2"
+    ):
         build(Overlay.load("tiny4"), tmp_path / "work", tmp_path / "out")
 
 

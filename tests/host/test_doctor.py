@@ -74,6 +74,6 @@ def test_tools(monkeypatch, tmp_path: Path) -> None:
 
     install(tmp_path)
     monkeypatch.setenv("PATH", "/bin:/usr/bin", prepend=":")
-    assert states(doctor._build_tools())["Vivado (vivado)"] == "ok"
+    assert states(doctor._build_tools())["Vivado"] == "ok"
     (tmp_path / "vivado").write_text("#!/bin/sh\n")
-    assert states(doctor._build_tools())["Vivado (vivado)"] == "problem"
+    assert states(doctor._build_tools())["Vivado"] == "problem"

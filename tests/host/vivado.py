@@ -4,11 +4,12 @@ It knows which pins each piece of IP has under its settings, refuses what Vivado
 pins, properties, missing clocks, connections in the wrong order), and can be asked afterwards what
 was connected to what. It synthesises nothing.
 
-Run as a program it takes the place of ``vivado`` and ``v++``: see :func:`main`.
+Run as a program it takes the place of ``v++``, ``vitis-run`` and ``vivado``: see :func:`main`.
 """
 
 from __future__ import annotations
 
+import fnmatch
 import sys
 import tkinter
 from pathlib import Path
@@ -158,8 +159,7 @@ class Vivado:
     def get_board_parts(self, *words: str) -> str:
         options = self._options(words[:-1], set(), {"-quiet", "-latest_file_version"})
         assert "-latest_file_version" in options
-        start = words[-1].rstrip("*")
-        return " ".join(part for part in self.board_files if part.startswith(start))
+        return " ".join(fnmatch.filter(self.board_files, words[-1]))
 
     def current_project(self) -> str:
         if not self.project:
@@ -402,8 +402,8 @@ BOARD_FILES = [
 
 
 def install(folder: Path, **settings: str) -> None:
-    """Put ``v++`` and ``vivado`` into ``folder``; ``settings`` become their environment."""
-    for name in ("v++", "vivado"):
+    """Put stand-ins into ``folder``; ``settings`` become their environment."""
+    for name in ("v++", "vitis-run", "vivado"):
         path = folder / name
         lines = [f"export FAKE_{key.upper()}='{value}'" for key, value in settings.items()]
         lines.append(f'exec "{sys.executable}" "{Path(__file__).resolve()}" {name} "$@"')
@@ -423,6 +423,11 @@ def main() -> None:
             print("ERROR: [HLS 207-3776] use of undeclared identifier 'roup'")
             sys.exit(1)
         assert words[:4] == ["-c", "--mode", "hls", "--config"], words
+        assert words[5] == "--work_dir"
+        (Path(words[6]) / "hls" / "syn").mkdir(parents=True)
+    elif tool == "vitis-run":
+        assert words[:4] == ["--package", "--mode", "hls", "--config"], words
+        assert (Path(words[6]) / "hls" / "syn").is_dir(), "nothing synthesised"
         config = dict(
             line.split("=", 1) for line in Path(words[4]).read_text().splitlines() if "=" in line
         )
