@@ -123,6 +123,7 @@ class AcceleratorDriver(DefaultIP):  # type: ignore[misc]  # pynq has no type hi
                     "again; if it happens again, another process may have loaded another bitstream"
                 )
             if came:  # an interrupt, and yet not idle: not this run's
+                self._check_interrupt()
                 self._prepare_interrupt(True)
             yield min(max((now - started) / 10, SHORTEST_PAUSE_S), LONGEST_PAUSE_S)
             came = self._interrupt is not None and self._interrupt.done()
@@ -155,11 +156,19 @@ class AcceleratorDriver(DefaultIP):  # type: ignore[misc]  # pynq has no type hi
                 RuntimeWarning,
                 stacklevel=4,
             )
-        elif self._interrupt.exception() is not None:
-            error = self._interrupt.exception()
-            self._forget_interrupt()
-            raise DeviceError(f"pynq cannot wait for the interrupt: {error}") from error
+        else:
+            self._check_interrupt()
         self._forget_interrupt()
+
+    def _check_interrupt(self) -> None:
+        """That pynq could wait for the interrupt that came."""
+        assert self._interrupt is not None
+        error = self._interrupt.exception()
+        if error is not None:
+            self._forget_interrupt()
+            raise DeviceError(
+                f"pynq cannot wait for the interrupt: {error}. Wait by polling"
+            ) from error
 
     def _forget_interrupt(self) -> None:
         if self._interrupt is not None:

@@ -45,7 +45,7 @@ def draw(
                  label=result.contender if result.rail == rails[0] else None)  # fmt: skip
     bars.set_xticks([n + width * (len(names) - 1) / 2 for n in range(len(rails))], rails)
     bars.set_ylabel("energy per inference above idle, mJ (95 % interval)")
-    bars.legend(fontsize=8)
+    bars.legend(fontsize=8, loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=3)
     _draw_course(course, records, samples, colours)
     try:
         drawing.savefig(path, dpi=110)
@@ -59,7 +59,9 @@ def _draw_course(
     samples: Mapping[int, Sequence[Sample]],
     colours: dict[str, str],
 ) -> None:
-    """Power over time, with the runs shaded; sessions one after the other."""
+    """Power over time in shades of grey, with the runs in colour; sessions one after the other."""
+    rails = sorted({sample.rail for taken in samples.values() for sample in taken})
+    greys = {rail: str(0.6 * place / len(rails)) for place, rail in enumerate(rails)}
     begin = 0.0
     for session in sorted({record.session for record in records}):
         own = [record for record in records if record.session == session]
@@ -71,8 +73,9 @@ def _draw_course(
         for (number, rail), readings in traces(samples).items():
             if number == session:
                 label = rail if begin == 0 else None
-                axes.plot(readings.time - origin, readings.watts, linewidth=0.8, label=label)
+                axes.plot(readings.time - origin, readings.watts, color=greys[rail],
+                          linewidth=0.8, label=label)  # fmt: skip
         begin = own[-1].end - origin
     axes.set_xlabel("s")
     axes.set_ylabel("W")
-    axes.legend(fontsize=8, loc="upper right")
+    axes.legend(fontsize=8, loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=4)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import concurrent.futures
 import hashlib
 import json
 import os
@@ -142,6 +143,23 @@ def test_a_lost_interrupt(program, x, expected) -> None:
         accelerator.device.core.lose_interrupts = False
         assert np.array_equal(accelerator.run(program, x), expected)
         assert accelerator.driver.lost_interrupts == 1
+
+
+def test_interrupts_that_pynq_cannot_wait_for(program, x, expected, monkeypatch) -> None:
+    """A real board without a UIO device for the interrupt controller."""
+
+    def fail() -> concurrent.futures.Future:
+        future: concurrent.futures.Future = concurrent.futures.Future()
+        future.set_exception(ValueError("Could not find UIO device for interrupt pin"))
+        return future
+
+    with opened(wait="interrupt") as accelerator:
+        monkeypatch.setattr(accelerator.driver._waiter, "arm", fail)
+        with pytest.raises(DeviceError, match="Could not find UIO device .* Wait by polling"):
+            accelerator.run(program, x)
+    assert not accelerator.device.memory.allocations
+    with opened() as accelerator:
+        assert np.array_equal(accelerator.run(program, x), expected)
 
 
 def test_an_overlay_without_an_interrupt(program, x, monkeypatch) -> None:
