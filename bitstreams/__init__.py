@@ -1,1 +1,1 @@
-"""Boards, build flow and built overlays: data for the builders, no Python."""
+"""Boards, build scripts, test vectors and built overlays: data for the builders, no Python."""

@@ -30,7 +30,7 @@ class Board(BaseModel):
 
     name: str
     pynq_name: str
-    """What pynq's ``Device.name`` says on this board."""
+    """What the board's PYNQ image calls it: ``BOARD`` in the environment, and the device tree."""
     part: str
     board_part: str
     """Vivado's name of the board preset."""

@@ -5,40 +5,72 @@ Importing this module imports pynq.
 
 from __future__ import annotations
 
+import asyncio
+import concurrent.futures
 import time
 import warnings
+from collections.abc import Iterator
 from typing import Any
 
 from axynq.emulator.errors import DeviceError
 from axynq.host.isa import STATUS_TEXT, Status
-from axynq.host.registers import AP_IDLE, AP_START
+from axynq.host.registers import AP_IDLE, AP_START, VLNV
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # pynq's dependencies deprecate each other
     from pynq import DefaultIP
 
+    from axynq.host.interrupts import InterruptWaiter
+
 CONTROL = 0
 """Offset of the CTRL register, fixed by the handshake's definition."""
+
+SHORTEST_PAUSE_S, LONGEST_PAUSE_S = 20e-6, 2e-3
+"""Between two looks at the core: a tenth of the time it has taken so far, within these bounds, so
+that waiting adds a tenth at most."""
+
+INTERRUPT_CHECK_S = 0.25
+"""While waiting for an interrupt, the core is looked at so often, in case the interrupt is lost."""
 
 
 class AcceleratorDriver(DefaultIP):  # type: ignore[misc]  # pynq has no type hints
     """Starts the core and waits for it."""
 
-    bindto = ["axynq:hls:accelerator:1.0"]  # noqa: RUF012 - pynq's convention
+    bindto = [VLNV]  # noqa: RUF012 - pynq's convention
 
-    def start(self, program: Any, arena: Any, images: int) -> None:
+    def __init__(self, description: Any) -> None:
+        super().__init__(description)
+        self.lost_interrupts = 0
+        """Runs that ended without their interrupt."""
+        pins = description.get("interrupts", {})
+        self._waiter = InterruptWaiter(pins["interrupt"]["fullpath"]) if pins else None
+        self._interrupt: concurrent.futures.Future[None] | None = None
+
+    def start(self, program: Any, arena: Any, images: int, interrupt: bool = False) -> None:
         """Start the core on ``images`` images.
 
-        ``program`` and ``arena`` are pynq buffers; what was written to them must be flushed.
+        ``program`` and ``arena`` are pynq buffers; what was written to them must be flushed. With
+        ``interrupt`` the core raises its interrupt at the end, and waiting waits for that.
+
+        Raises:
+            DeviceError: the core is still at work, or the overlay has no interrupt.
         """
+        if not self.idle:
+            raise DeviceError(f"the core is still at work: {self.diagnosis()}")
         self._set_pointer("program", program.physical_address)
         self._set_pointer("source", arena.physical_address)
         self._set_pointer("destination", arena.physical_address)
         self.write(self._offset("images"), int(images))
+        self._prepare_interrupt(interrupt)
         self.write(CONTROL, AP_START)
 
+    @property
+    def idle(self) -> bool:
+        """Whether the core has nothing to do."""
+        return bool(self.read(CONTROL) & AP_IDLE)
+
     def wait(self, timeout: float, layers: tuple[str, ...] = ()) -> None:
-        """Wait until the core is idle again.
+        """Wait until the core is idle again; for its interrupt where it was started with one.
 
         Args:
             timeout: seconds without progress after which the core counts as hung. Progress is a
@@ -48,21 +80,111 @@ class AcceleratorDriver(DefaultIP):  # type: ignore[misc]  # pynq has no type hi
         Raises:
             DeviceError: the core reported an error, or hung.
         """
-        pause = 20e-6
-        progress, since = -1, time.monotonic()
-        while not self.read(CONTROL) & AP_IDLE:
+        for pause in self._looks(timeout, layers):
+            if self._interrupt is None:
+                time.sleep(pause)
+            else:
+                concurrent.futures.wait([self._interrupt], INTERRUPT_CHECK_S)
+        self._check_status(layers)
+
+    async def wait_async(self, timeout: float, layers: tuple[str, ...] = ()) -> None:
+        """:meth:`wait` in a coroutine."""
+        for pause in self._looks(timeout, layers):
+            if self._interrupt is None:
+                await asyncio.sleep(pause)
+            else:
+                future = asyncio.wrap_future(self._interrupt)
+                await asyncio.wait([future], timeout=INTERRUPT_CHECK_S)
+        self._check_status(layers)
+
+    def diagnosis(self) -> str:
+        """The core's registers, in words."""
+        names = ("status", "progress")
+        registers = {"CTRL": self.read(CONTROL)}
+        registers |= {name: self.read(self._offset(name)) for name in names}
+        registers |= {name: self.read(self._offset(name)) for name in ("GIER", "IP_IER", "IP_ISR")}
+        return ", ".join(f"{name} = {value:#x}" for name, value in registers.items())
+
+    def _looks(self, timeout: float, layers: tuple[str, ...]) -> Iterator[float]:
+        """A look at the core each time; ends when it is idle. Yields how long to pause."""
+        started = time.monotonic()
+        progress, since = -1, started
+        came = False
+        while not self.idle:
+            reached = self.read(self._offset("progress"))
             now = time.monotonic()
-            if now - since > timeout:
-                reached = self.read(self._offset("progress"))
-                if reached == progress:
-                    raise DeviceError(
-                        f"the core did not finish: no progress for {timeout:g} s after "
-                        f"{_layers_done(reached, layers)} "
-                        f"(CTRL = {self.read(CONTROL):#x}). Load the overlay again"
-                    )
+            if reached != progress:
                 progress, since = reached, now
-            time.sleep(pause)
-            pause = min(2 * pause, 2e-3)
+            elif now - since > timeout:
+                self._forget_interrupt()
+                raise DeviceError(
+                    f"the core did not finish: no progress for {timeout:g} s after "
+                    f"{_layers_done(reached, layers)} ({self.diagnosis()}). Load the overlay "
+                    "again; if it happens again, another process may have loaded another bitstream"
+                )
+            if came:  # an interrupt, and yet not idle: not this run's
+                self._check_interrupt()
+                self._prepare_interrupt(True)
+            yield min(max((now - started) / 10, SHORTEST_PAUSE_S), LONGEST_PAUSE_S)
+            came = self._interrupt is not None and self._interrupt.done()
+        self._take_interrupt()
+
+    def _prepare_interrupt(self, wanted: bool) -> None:
+        self._forget_interrupt()
+        if not wanted:
+            return
+        if self._waiter is None:
+            raise DeviceError(
+                "the overlay's hand-off (.hwh) connects the core's interrupt to no interrupt "
+                "controller that pynq can see: wait by polling"
+            )
+        self.write(self._offset("GIER"), 1)
+        self.write(self._offset("IP_IER"), 1)
+        self._acknowledge()
+        self._interrupt = self._waiter.arm()
+
+    def _take_interrupt(self) -> None:
+        """The run is over: see whether its interrupt came."""
+        if self._interrupt is None:
+            return
+        concurrent.futures.wait([self._interrupt], INTERRUPT_CHECK_S)
+        if not self._interrupt.done():
+            self.lost_interrupts += 1
+            warnings.warn(
+                "the core finished, but its interrupt did not arrive: the interrupt controller or "
+                "its UIO device is not set up (axynq doctor)",
+                RuntimeWarning,
+                stacklevel=4,
+            )
+        else:
+            self._check_interrupt()
+        self._forget_interrupt()
+
+    def _check_interrupt(self) -> None:
+        """That pynq could wait for the interrupt that came."""
+        assert self._interrupt is not None
+        error = self._interrupt.exception()
+        if error is not None:
+            self._forget_interrupt()
+            raise DeviceError(
+                f"pynq cannot wait for the interrupt: {error}. Wait by polling"
+            ) from error
+
+    def _forget_interrupt(self) -> None:
+        if self._interrupt is not None:
+            self._interrupt.cancel()
+            self._interrupt = None
+            self.write(self._offset("GIER"), 0)
+            self.write(self._offset("IP_IER"), 0)
+            self._acknowledge()
+
+    def _acknowledge(self) -> None:
+        """Clear the core's interrupt, which writing a set bit toggles."""
+        pending = self.read(self._offset("IP_ISR"))
+        if pending:
+            self.write(self._offset("IP_ISR"), pending)
+
+    def _check_status(self, layers: tuple[str, ...]) -> None:
         status = self.read(self._offset("status"))
         if status != Status.OK:
             known = status in list(Status)

@@ -17,7 +17,9 @@ from axynq.host import isa
 from axynq.host.naming import BLACKBOX_PREFIX, module_name
 from axynq.host.overlay import Overlay, overlay_names
 from axynq.host.processing_system import SOFTWARE_MEMORY_BYTES
-from axynq.host.registers import ARGUMENTS, register_map
+from axynq.host.registers import ARGUMENTS, VLNV, register_map
+
+_POINTERS = [argument.name for argument in ARGUMENTS if argument.kind == "pointer"]
 
 
 def overlay_files(overlay: Overlay) -> dict[str, str]:
@@ -75,10 +77,17 @@ def blackboxes_header(overlay: Overlay) -> str:
 
 def overlay_tcl(overlay: Overlay) -> str:
     """The constants of the Vitis HLS and Vivado scripts."""
+    board = overlay.board_description
+    ps = board.processing_system
     return _render(
         "overlay.tcl.j2",
         overlay=overlay,
-        board=overlay.board_description,
+        board=board,
+        ps=ps,
+        vlnv=VLNV,
+        pointers=_POINTERS,
+        configuration=ps.configuration(overlay.clock_mhz, board.memory_port_bits),
+        address="0x{:08X}".format,
         blackboxes=overlay_blackboxes(overlay),
     )
 
@@ -98,7 +107,7 @@ def hardware_handoff(overlay: Overlay) -> str:
         board=board,
         ps=board.processing_system,
         registers=register_map(),
-        pointers=[a.name for a in ARGUMENTS if a.kind == "pointer"],
+        pointers=_POINTERS,
         memory_bytes=SOFTWARE_MEMORY_BYTES,
         address="0x{:08X}".format,
     )

@@ -13,7 +13,7 @@ import json
 from functools import cached_property
 from importlib import resources
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, PositiveInt, ValidationError, model_validator
 
@@ -125,8 +125,17 @@ class Overlay(_Strict):
                     "A description of your own is given by the path of its .toml file"
                 )
             content = entry.read_text(encoding="utf-8")
+        return cls.from_values(parse_toml(content, text), text)
+
+    @classmethod
+    def from_values(cls, values: dict[str, Any], text: str) -> Overlay:
+        """An overlay from the tables of its description; ``text`` names it in errors.
+
+        Raises:
+            OverlayError: the description is invalid.
+        """
         try:
-            return cls.model_validate(parse_toml(content, text))
+            return cls.model_validate(values)
         except ValidationError as error:
             first = error.errors()[0]
             where = ".".join(str(part) for part in first["loc"])
@@ -134,6 +143,23 @@ class Overlay(_Strict):
             raise OverlayError(
                 f"overlay '{text}' is not valid: {where + ': ' if where else ''}{message}"
             ) from error
+
+    def to_toml(self) -> str:
+        """The description as a file's text."""
+        lines = [
+            f'name = "{self.name}"',
+            f'board = "{self.board}"',
+            f"clock_mhz = {self.clock_mhz}",
+        ]
+        for table in ("array", "buffers"):
+            lines += ["", f"[{table}]"]
+            lines += [
+                f"{key} = {value}" for key, value in getattr(self, table).model_dump().items()
+            ]
+        for group in self.lanes:
+            lines += ["", "[[lanes]]", f"count = {group.count}"]
+            lines += [f"bank = {json.dumps(group.bank)}", f'cell = "{group.cell}"']
+        return "\n".join(lines) + "\n"
 
     @property
     def board_description(self) -> Board:

@@ -33,6 +33,15 @@ class ProcessingSystem:
     """Where buffers lie on the software board; above 4 GiB where real boards have memory there."""
     clock_parameters: Callable[[int, float], dict[str, str]]
     """Parameters of a logic clock: number and MHz (0 where it is off)."""
+    reset: str
+    """Reset of the logic, released by the processor."""
+    control_clock: str
+    memory_clocks: tuple[str, ...]
+    """Clock inputs of the ports."""
+    preset_options: str
+    """Options of Vivado's block automation beside the board preset, as a Tcl list."""
+    configuration: Callable[[float, int], dict[str, str]]
+    """What Vivado is told about the processing system: clock in MHz, width of the memory ports."""
 
 
 def _zynq_clock(number: int, mhz: float) -> dict[str, str]:
@@ -55,6 +64,36 @@ def _ultrascale_clock(number: int, mhz: float) -> dict[str, str]:
     }
 
 
+def _zynq_configuration(mhz: float, port_bits: int) -> dict[str, str]:
+    settings = {
+        "PCW_FPGA0_PERIPHERAL_FREQMHZ": str(mhz),
+        "PCW_USE_M_AXI_GP0": "1",
+        "PCW_USE_M_AXI_GP1": "0",
+        "PCW_USE_FABRIC_INTERRUPT": "1",
+        "PCW_IRQ_F2P_INTR": "1",
+    }
+    for port in range(3):
+        settings[f"PCW_USE_S_AXI_HP{port}"] = "1"
+        settings[f"PCW_S_AXI_HP{port}_DATA_WIDTH"] = str(port_bits)
+    return settings
+
+
+def _ultrascale_configuration(mhz: float, port_bits: int) -> dict[str, str]:
+    settings = {
+        "PSU__CRL_APB__PL0_REF_CTRL__FREQMHZ": str(mhz),
+        "PSU__FPGA_PL0_ENABLE": "1",
+        "PSU__USE__M_AXI_GP0": "1",  # M_AXI_HPM0_FPD
+        "PSU__MAXIGP0__DATA_WIDTH": "32",
+        "PSU__USE__M_AXI_GP1": "0",  # M_AXI_HPM1_FPD and
+        "PSU__USE__M_AXI_GP2": "0",  # M_AXI_HPM0_LPD, which presets enable: they would lack a clock
+        "PSU__USE__IRQ0": "1",
+    }
+    for port in range(3):  # S_AXI_HPn_FPD is number n + 2 here
+        settings[f"PSU__USE__S_AXI_GP{port + 2}"] = "1"
+        settings[f"PSU__SAXIGP{port + 2}__DATA_WIDTH"] = str(port_bits)
+    return settings
+
+
 PROCESSING_SYSTEMS = {
     "zynq-7000": ProcessingSystem(
         architecture="zynq",
@@ -71,6 +110,11 @@ PROCESSING_SYSTEMS = {
         interrupt_controller_address=0x4180_0000,
         memory_base=0x1000_0000,
         clock_parameters=_zynq_clock,
+        reset="FCLK_RESET0_N",
+        control_clock="M_AXI_GP0_ACLK",
+        memory_clocks=("S_AXI_HP0_ACLK", "S_AXI_HP1_ACLK", "S_AXI_HP2_ACLK"),
+        preset_options='make_external "FIXED_IO, DDR"',
+        configuration=_zynq_configuration,
     ),
     "zynq-ultrascale+": ProcessingSystem(
         architecture="zynquplus",
@@ -87,6 +131,11 @@ PROCESSING_SYSTEMS = {
         interrupt_controller_address=0xA001_0000,
         memory_base=0x8_7000_0000,
         clock_parameters=_ultrascale_clock,
+        reset="pl_resetn0",
+        control_clock="maxihpm0_fpd_aclk",
+        memory_clocks=("saxihp0_fpd_aclk", "saxihp1_fpd_aclk", "saxihp2_fpd_aclk"),
+        preset_options="",
+        configuration=_ultrascale_configuration,
     ),
 }
 """By the family that a board's description names."""

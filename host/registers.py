@@ -29,6 +29,11 @@ ARGUMENTS = (
 )
 """In the order of ``accelerator()`` in ``hls/src/accelerator.hpp``."""
 
+TOP_FUNCTION = "accelerator"
+VENDOR, LIBRARY, CORE_VERSION = "axynq", "hls", "1.0"
+VLNV = f"{VENDOR}:{LIBRARY}:{TOP_FUNCTION}:{CORE_VERSION}"
+"""By which Vivado's catalogue and pynq know the core."""
+
 
 @dataclass(frozen=True)
 class BitField:

@@ -8,14 +8,19 @@ import typer
 
 from axynq.emulator.errors import AxynqError
 from axynq.host.cli import (
+    build,
+    compile,
     demo,
+    deploy,
     doctor,
     evaluate,
     explore,
     inspect,
     multipliers,
-    programs,
+    power,
     rtl,
+    run,
+    selftest,
     sensitivity,
     tune,
 )
@@ -35,8 +40,12 @@ app.command("evaluate")(evaluate.evaluate)
 app.command("sensitivity")(sensitivity.sensitivity)
 app.command("explore")(explore.explore)
 app.command("tune")(tune.tune)
-app.command("compile")(programs.compile_)
-app.command("run")(programs.run)
+app.command("compile")(compile.compile_)
+app.command("run")(run.run)
+app.command("build")(build.build)
+app.command("deploy")(deploy.deploy)
+app.command("power")(power.power)
+app.command("selftest")(selftest.selftest)
 app.command("doctor")(doctor.doctor)
 
 

@@ -3,19 +3,28 @@
 from __future__ import annotations
 
 import importlib.metadata
+import os
 import platform
+import shutil
 import sys
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import typer
+from rich.markup import escape
 
 from axynq.emulator.engine.build import cache_folder, compiler
 from axynq.emulator.engine.choice import choose_engine, thread_count
 from axynq.emulator.engine.kernel import VARIANTS, load_kernel, supported_variants
 from axynq.emulator.errors import AxynqError
+from axynq.host.bitstream.store import find_bitstream, folders
+from axynq.host.bitstream.tools import TOOLS, tool_version
+from axynq.host.board import board_names, load_board
 from axynq.host.cli.output import JsonOption, print_json, results, table
-from axynq.host.devices.hardware import board_present
+from axynq.host.devices.hardware import board_name, board_present
 from axynq.host.devices.simulation import ap_types_folder
+from axynq.host.overlay import Overlay, overlay_names
+from axynq.host.power.hwmon import open_hwmon
 
 
 class Finding(NamedTuple):
@@ -37,6 +46,9 @@ PACKAGES = {
     "torch": "for training: pip install axynq[train]",
     "matplotlib": "for pictures: pip install axynq[plot]",
     "pillow": "for data sets of images: pip install axynq[images]",
+    "pyserial": "for power meters on a serial line: pip install axynq[serial]",
+    "jinja2": "for the software board and for building overlays: pip install axynq[software]",
+    "tflite": "for reading networks; boards do without: pip install tflite",
 }
 """Packages and what they are for."""
 
@@ -47,12 +59,15 @@ def doctor(json: JsonOption = False) -> None:
         Finding("python", "ok", f"{platform.python_version()} on {platform.platform()}"),
         Finding("axynq", "ok", importlib.metadata.version("axynq")),
         *(_package(name, purpose) for name, purpose in PACKAGES.items()),
-        *_conflicts(),
+        *_conflicts(package_versions()),
         _checked("C++ compiler", compiler),
         _checked("cache folder", cache_folder),
         _checked("ap_types headers", ap_types_folder),
         *_engines(),
-        _board(),
+        *_build_tools(),
+        *board_findings(),
+        _bitstreams(),
+        _power(),
     ]
     if json:
         print_json(
@@ -68,7 +83,7 @@ def doctor(json: JsonOption = False) -> None:
         colours = {"ok": "green", "absent": "yellow", "problem": "red"}
         for finding in findings:
             colour = colours[finding.state]
-            shown.add_row(finding.what, f"[{colour}]{finding.state}[/]", finding.detail)
+            shown.add_row(finding.what, f"[{colour}]{finding.state}[/]", escape(finding.detail))
         results.print(shown)
     if any(finding.state == "problem" for finding in findings):
         raise typer.Exit(1)
@@ -81,10 +96,23 @@ def _package(name: str, purpose: str) -> Finding:
         return Finding(name, "absent", purpose)
 
 
-def _conflicts() -> list[Finding]:
+def package_versions() -> dict[str, tuple[int, ...]]:
+    """First two parts of the versions of packages that conflicts are known of; empty if absent."""
+    names = (
+        "numpy",
+        "pynq",
+        "pynqmetadata",
+        "tflite-runtime",
+        "setuptools",
+        "pydantic",
+        "protobuf",
+    )
+    return {name: _version(name) for name in names}
+
+
+def _conflicts(versions: dict[str, tuple[int, ...]]) -> list[Finding]:
     """Combinations of versions that are known not to work together."""
     found = []
-    versions = {name: _version(name) for name in ("numpy", "pynq", "tflite-runtime", "setuptools")}
     if versions["numpy"] >= (2,):
         for name in ("pynq", "tflite-runtime"):
             if versions[name]:
@@ -92,6 +120,22 @@ def _conflicts() -> list[Finding]:
     if versions["pynq"] and versions["setuptools"] >= (81,):
         cure = "pynq needs pkg_resources: pip install 'setuptools<=80'"
         found.append(Finding("pynq with setuptools 81 or newer", "problem", cure))
+    old_metadata = versions["pynqmetadata"] and versions["pynqmetadata"] < (0, 2)
+    if old_metadata and versions["pydantic"] >= (2,):
+        cure = (
+            "pynqmetadata before 0.2 was written for pydantic 1, axynq needs 2: install axynq in "
+            "an environment of its own, or use a PYNQ 4 image"
+        )
+        found.append(Finding("pynqmetadata with pydantic 2", "problem", cure))
+    if versions["pynq"] >= (4,) and versions["protobuf"] >= (6,):
+        cure = "pynq 4 needs grpcio 1.64: pip install 'protobuf<6'"
+        found.append(Finding("pynq with protobuf 6", "problem", cure))
+    if versions["pynq"] == (4, 0):
+        detail = (
+            "finds no clock on Zynq-7000, and keeps metadata by the bit file's hash alone: axynq "
+            "works around both"
+        )
+        found.append(Finding("pynq 4.0 faults", "ok", detail))
     return found
 
 
@@ -130,9 +174,83 @@ def _engines() -> list[Finding]:
     return findings
 
 
-def _board() -> Finding:
-    if board_present():
-        import pynq
+def _build_tools() -> list[Finding]:
+    """What ``axynq build`` and ``axynq deploy`` run."""
+    found = []
+    for product, commands in TOOLS.items():
+        missing = [command for command in commands if shutil.which(command) is None]
+        if missing:
+            cure = "for building bitstreams: source settings64.sh of Vitis 2023.2 or newer"
+            found.append(Finding(product, "absent", f"no {', '.join(missing)}; {cure}"))
+            continue
+        try:
+            found.append(Finding(product, "ok", tool_version(shutil.which(commands[0]) or "")))
+        except AxynqError as error:
+            found.append(Finding(product, "problem", str(error)))
+    for command in ("ssh", "rsync"):
+        path = shutil.which(command)
+        cure = "for axynq deploy: install it"
+        found.append(Finding(command, "ok" if path else "absent", path or cure))
+    return found
 
-        return Finding("board", "ok", str(getattr(pynq.Device.active_device, "name", "unknown")))
-    return Finding("board", "absent", f"this {sys.platform} machine is not a PYNQ board")
+
+def board_findings(root: Path = Path("/")) -> list[Finding]:
+    """The board this runs on: its name, the drivers pynq needs, and permissions."""
+    if not board_present():
+        return [Finding("board", "absent", f"this {sys.platform} machine is not a PYNQ board")]
+    name = board_name()
+    known = {load_board(board).pynq_name.lower() for board in board_names()}
+    found = []
+    if name is None:
+        cure = "the image does not say which board this is: export BOARD=Pynq-Z2, say"
+        found.append(Finding("board", "problem", cure))
+    elif name.lower() not in known:
+        found.append(
+            Finding("board", "absent", f"'{name}' has no description in bitstreams/boards")
+        )
+    else:
+        found.append(Finding("board", "ok", name))
+    devices = {
+        "FPGA manager": ("sys/class/fpga_manager/fpga0", "the kernel cannot load bitstreams"),
+        "physical memory": ("dev/mem", "registers cannot be reached"),
+        "interrupts (UIO)": ("sys/class/uio", "no interrupts: wait by polling"),
+    }
+    for what, (path, consequence) in devices.items():
+        there = (root / path).exists()
+        detail = str(root / path) if there else f"{root / path} is missing: {consequence}"
+        found.append(Finding(what, "ok" if there else "problem", detail))
+    if os.geteuid() == 0:
+        found.append(Finding("permissions", "ok", "root"))
+    else:
+        cure = "pynq loads bitstreams as root only: sudo -E, with pynq's environment"
+        found.append(Finding("permissions", "problem", cure))
+    if not os.environ.get("XILINX_XRT"):
+        cure = "XILINX_XRT is not set, and pynq finds no device: source /etc/profile.d/*xrt*.sh"
+        found.append(Finding("XRT", "problem", cure))
+    return found
+
+
+def _bitstreams() -> Finding:
+    """Built bitstreams that are found, and whether they are sound."""
+    usable, reasons = [], []
+    for name in overlay_names():
+        try:
+            usable.append(find_bitstream(Overlay.load(name)).manifest.overlay.name)
+        except AxynqError as error:
+            if "no bitstream fits" in str(error):
+                reasons.append(str(error))
+    if reasons:
+        return Finding("bitstreams", "problem", "; ".join(reasons))
+    where = " or ".join(map(str, folders()))
+    if not usable:
+        return Finding("bitstreams", "absent", f"none in {where}: axynq build makes them")
+    return Finding("bitstreams", "ok", ", ".join(usable))
+
+
+def _power() -> Finding:
+    """Power sensors of the kernel."""
+    try:
+        names = [sensor.name for sensor in open_hwmon()]
+    except AxynqError as error:
+        return Finding("power sensors", "absent", str(error))
+    return Finding("power sensors", "ok", ", ".join(names))

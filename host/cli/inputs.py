@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Optional
+from typing import Annotated, Literal, Optional
 
 import numpy as np
 import typer
 
 from axynq.emulator.datasets import Dataset, Split, load_dataset, quantise_examples
 from axynq.emulator.energy import EnergyFigures
-from axynq.emulator.errors import DataError, PlanError
+from axynq.emulator.errors import DataError, DeviceError, PlanError
 from axynq.emulator.explore.evaluator import Examples
 from axynq.emulator.model.graph import Model
 from axynq.emulator.plan import Plan
@@ -98,6 +98,19 @@ def read_weight_rule(text: str) -> WeightRule:
         if text == rule:
             return rule
     raise PlanError(f"weights are tuned by one of {', '.join(WEIGHT_RULES)}, not '{text}'")
+
+
+def device_name(text: str) -> Literal["auto", "software"]:
+    """The device of that name.
+
+    Raises:
+        DeviceError: there is none.
+    """
+    if text == "auto":
+        return "auto"
+    if text == "software":
+        return "software"
+    raise DeviceError(f"the device is auto or software, not '{text}'")
 
 
 def read_plan(model: Model, text: str) -> Plan:

@@ -173,6 +173,8 @@ class Core(RegisterBlock):
         self.simulation = simulation
         self.hang = False
         """Fault injection: take the next start and never finish."""
+        self.lose_interrupts = False
+        """Fault injection: finish without the interrupt."""
         self._memory = memory
         self._interrupt = interrupt
         self._offset = {register.name: register.offset for register in register_map()}
@@ -233,7 +235,7 @@ class Core(RegisterBlock):
             self._error = error
         self._started, self._done, self._ready = False, True, True
         self.values[self.ISR] = super().read(self.ISR) | super().read(self.IER) & 3
-        if super().read(self.GIER) & 1 and super().read(self.ISR):
+        if super().read(self.GIER) & 1 and super().read(self.ISR) and not self.lose_interrupts:
             self._interrupt()
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -15,32 +14,7 @@ from axynq.emulator import Emulator, Plan
 from axynq.emulator.datasets import handwritten_digits
 from axynq.emulator.model import graph
 from axynq.host import Program
-from axynq.host.cli import main
-
-
-@pytest.fixture
-def axynq(monkeypatch, capsys):
-    """Runs a command: exit code, standard output, standard error."""
-
-    def run(*arguments: object) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["axynq", *map(str, arguments)])
-        code = 0
-        try:
-            main()
-        except SystemExit as stop:
-            code = int(stop.code or 0)
-        captured = capsys.readouterr()
-        return code, captured.out, captured.err
-
-    return run
-
-
-@pytest.fixture
-def digits_data(tmp_path: Path, digits: graph.Model) -> Path:
-    """The first held-out digits as a .npz."""
-    test = handwritten_digits("test")
-    np.savez(tmp_path / "digits.npz", x=test.x[:40], y=test.y[:40])
-    return tmp_path / "digits.npz"
+from axynq.host.cli import doctor
 
 
 def json_of(result: tuple[int, str, str]) -> dict[str, Any]:
@@ -52,7 +26,8 @@ def json_of(result: tuple[int, str, str]) -> dict[str, Any]:
 def test_help(axynq) -> None:
     code, out, _ = axynq("--help")
     assert code == 0
-    for command in ("demo", "multipliers", "inspect", "evaluate", "compile", "run"):
+    for command in ("demo", "multipliers", "inspect", "evaluate", "compile", "run", "build",
+                    "deploy", "power", "selftest", "doctor"):  # fmt: skip
         assert command in out
         assert axynq(command, "--help")[0] == 0
 
@@ -209,7 +184,7 @@ def test_engines_agree(axynq, digits_path: Path, digits_data: Path) -> None:
     assert fast["accuracy"] == portable["accuracy"]
 
 
-def test_doctor(axynq) -> None:
+def test_doctor(axynq, monkeypatch) -> None:
     content = json_of(axynq("doctor", "--json"))
     states = {finding["what"]: finding["state"] for finding in content["findings"]}
     assert states["engine used"] == "ok"
@@ -218,6 +193,8 @@ def test_doctor(axynq) -> None:
     code, out, _ = axynq("doctor")
     assert code == 0
     assert "engine portable" in out
+    monkeypatch.setattr(doctor, "PACKAGES", {"no-such-package": "pip install axynq[none]"})
+    assert "pip install axynq[none]" in axynq("doctor")[1]  # not taken for markup
 
 
 # --- compile and run -----------------------------------------------------------------------------

@@ -1,0 +1,39 @@
+"""The configuration of Vitis HLS for an overlay (``v++ -c --mode hls``, 2023.2 and newer)."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from axynq.host.overlay import Overlay
+from axynq.host.registers import CORE_VERSION, LIBRARY, TOP_FUNCTION, VENDOR
+
+
+def hls_config(overlay: Overlay, hls: Path, include: Path) -> str:
+    """The text of ``hls_config.cfg``.
+
+    Args:
+        overlay: what is built.
+        hls: the folder with the C++ sources (``include`` and ``src``).
+        include: the folder with the overlay's generated ``axynq/overlay.hpp``.
+    """
+    flags = f"-std=c++14 -I{include} -I{hls / 'include'}"
+    lines = [
+        f"part={overlay.board_description.part}",
+        "",
+        "[hls]",
+        "flow_target=vivado",
+        f"clock={1000 / overlay.clock_mhz:.4f}ns",
+        f"syn.file={hls / 'src' / 'accelerator.cpp'}",
+        f"syn.cflags={flags}",
+        f"syn.top={TOP_FUNCTION}",
+        # 64-bit addresses on every family: one register map, one driver.
+        "syn.interface.m_axi_addr64=1",
+        "package.output.format=ip_catalog",
+        "package.output.syn=false",  # a step of its own: vitis-run --package
+        f"package.ip.vendor={VENDOR}",
+        f"package.ip.library={LIBRARY}",
+        f"package.ip.name={TOP_FUNCTION}",
+        f"package.ip.version={CORE_VERSION}",
+        f"package.ip.description=axynq overlay {overlay.name} ({overlay.hash[:8]})",
+    ]
+    return "\n".join(lines) + "\n"

@@ -1,0 +1,5 @@
+"""``python -m axynq.host.cli``: the command line where its script is not on the path."""
+
+from axynq.host.cli import main
+
+main()

@@ -1,0 +1,73 @@
+"""``axynq build``: a bitstream from an overlay's description, with the vendor's tools."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any, Optional
+
+import typer
+
+from axynq.emulator.errors import OverlayError
+from axynq.host.bitstream.flow import build as build_bitstream
+from axynq.host.bitstream.flow import retarget
+from axynq.host.bitstream.store import user_folder
+from axynq.host.cli.inputs import OverlayOption
+from axynq.host.cli.output import JsonOption, console, percent, print_json, results, table
+from axynq.host.overlay import Overlay
+
+
+def build(
+    overlay: OverlayOption,
+    board: Annotated[
+        Optional[str], typer.Option(help="The board; default: the one the overlay is for.")
+    ] = None,
+    retarget_: Annotated[
+        bool,
+        typer.Option(
+            "--retarget", help="Build it for another board: an overlay of its own, OVERLAY-BOARD."
+        ),
+    ] = False,
+    output: Annotated[
+        Optional[Path],
+        typer.Option(help="Folder for the bitstream; default: where axynq looks for them."),
+    ] = None,
+    work: Annotated[
+        Path, typer.Option(help="Folder for intermediate files, which are reused.")
+    ] = Path("build/bitstreams"),
+    verbose: Annotated[bool, typer.Option(help="Show the tools' output.")] = False,
+    json: JsonOption = False,
+) -> None:
+    """Build an overlay's bitstream with Vitis HLS and Vivado (2023.2 or newer)."""
+    chosen = Overlay.load(overlay)
+    if board is not None and board != chosen.board:
+        if not retarget_:
+            raise OverlayError(
+                f"overlay '{chosen.name}' is for {chosen.board}, not {board}. Leave out --board, "
+                f"or add --retarget to build the same array as overlay '{chosen.name}-{board}'"
+            )
+        chosen = retarget(chosen, board)
+    elif board is None and retarget_:
+        raise OverlayError("--retarget needs --board")
+    with console.status(f"building {chosen.name} for {chosen.board}") as status:
+
+        def say(line: str) -> None:
+            if verbose:
+                console.print(line, markup=False, highlight=False)
+            else:
+                status.update(f"building {chosen.name} for {chosen.board}: {line[:80]}")
+
+        folder = output or user_folder()
+        built = build_bitstream(chosen, work.resolve() / chosen.name, folder, say)
+    manifest = built.manifest
+    if json:
+        content: dict[str, Any] = manifest.model_dump(mode="json")
+        print_json({"manifest": str(built.path), **content})
+        return
+    shown = table("", "", title=f"{chosen.name} for {manifest.board} ({manifest.part})")
+    shown.add_row("bitstream", str(built.path.with_name(manifest.bit.name)))
+    shown.add_row("clock", f"{manifest.clock_mhz:g} MHz")
+    shown.add_row("worst slack", f"{manifest.timing.setup_slack_ns:g} ns")
+    for resource, use in manifest.utilisation.items():
+        share = percent(use.used / use.available, 1)
+        shown.add_row(resource.replace("_", " "), f"{use.used:g} of {use.available} ({share})")
+    results.print(shown)

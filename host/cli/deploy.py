@@ -1,0 +1,81 @@
+"""``axynq deploy``: compile here, run on a board over ssh, bring the results back."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Optional
+
+import typer
+
+from axynq.emulator import load_model
+from axynq.emulator.errors import DataError, DeviceError
+from axynq.host.bitstream.store import find_bitstream
+from axynq.host.cli.inputs import (
+    BatchOption,
+    DataOption,
+    LimitOption,
+    ModelArgument,
+    OverlayOption,
+    PlanOption,
+    SplitOption,
+    read_data,
+    read_plan,
+)
+from axynq.host.cli.output import JsonOption, console, print_json
+from axynq.host.compiler import TYPICAL_BATCH, compile_program
+from axynq.host.deploy import Remote, bundle, run_remotely
+from axynq.host.overlay import Overlay
+
+
+def deploy(
+    model: ModelArgument,
+    board: Annotated[str, typer.Option(help="user@host, as ssh takes it.")],
+    data: DataOption,
+    overlay: OverlayOption,
+    plan: PlanOption = "exact",
+    batch: BatchOption = TYPICAL_BATCH,
+    split: SplitOption = "test",
+    limit: LimitOption = None,
+    device: Annotated[
+        str, typer.Option(help="auto: the board's logic; software: the software board, there.")
+    ] = "auto",
+    folder: Annotated[
+        str, typer.Option(help="Folder on the board, below the home directory.")
+    ] = "axynq-deploy",
+    python: Annotated[
+        str, typer.Option(help="The board's Python, the one that has pynq.")
+    ] = "sudo -E /usr/local/share/pynq-venv/bin/python3",
+    wheel: Annotated[
+        Optional[Path],
+        typer.Option(help="axynq's wheel, to be installed there; default: axynq is there."),
+    ] = None,
+    baseline: Annotated[
+        bool, typer.Option(help="Also run the network on the board's processor, through TFLite.")
+    ] = False,
+    output: Annotated[Path, typer.Option(help="Folder for the results.")] = Path("deployed"),
+    json: JsonOption = False,
+) -> None:
+    """Compile a network, copy it with bitstream and data to a board, run it there."""
+    network = load_model(model)
+    chosen = Overlay.load(overlay)
+    program = compile_program(network, read_plan(network, plan), chosen, batch)
+    if wheel is not None and not wheel.is_file():
+        raise DataError(f"the wheel '{wheel}' is not there: python -m build makes it in dist/")
+    if device not in ("auto", "software"):
+        raise DeviceError(f"the device is auto or software, not '{device}'")
+    bitstream = find_bitstream(chosen) if device == "auto" else None
+    examples = read_data(data, split, limit)
+    remote = Remote(board, folder, python)
+    with console.status(f"{board}: copying") as status:
+        files = bundle(output, program, examples, bitstream, model if baseline else None, wheel)
+        content = run_remotely(
+            remote, files, output, chosen.name, device, baseline,
+            lambda text: status.update(f"{board}: {text}"),
+        )  # fmt: skip
+    if json:
+        print_json(content)
+        return
+    console.print(
+        f"{board}: {content['examples']} examples, accuracy {100 * content['accuracy']:.2f} %, "
+        f"{content['seconds']:.2f} s; outputs are in {output / 'outputs.npy'}"
+    )

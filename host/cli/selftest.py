@@ -1,0 +1,59 @@
+"""``axynq selftest``: whether the accelerator computes what it should."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import typer
+
+from axynq.emulator.errors import DeviceError
+from axynq.host.accelerator import Accelerator
+from axynq.host.cli.inputs import DeviceOption, OverlayOption, device_name
+from axynq.host.cli.output import JsonOption, console, print_json, results, table
+from axynq.host.overlay import Overlay
+from axynq.host.selftest.checks import Outcome, run_checks
+
+
+def selftest(
+    overlay: OverlayOption,
+    device: DeviceOption = "auto",
+    soak: Annotated[
+        float, typer.Option(min=0, help="Seconds of random programs at the end.")
+    ] = 0.0,
+    stride: Annotated[
+        int, typer.Option(min=1, help="Try every so many weights of each multiplier; 1: all.")
+    ] = 1,
+    seed: Annotated[int, typer.Option(help="Of the first random program.")] = 0,
+    json: JsonOption = False,
+) -> None:
+    """Check an accelerator: golden vectors, every product, repeated calls, odd sizes, a soak."""
+    chosen = Overlay.load(overlay)
+    outcomes: list[Outcome] = []
+    with (
+        console.status(f"opening {chosen.name}") as status,
+        Accelerator(chosen, device_name(device)) as accelerator,
+    ):
+        for outcome in run_checks(accelerator, soak, stride, seed):
+            outcomes.append(outcome)
+            status.update(f"{outcome.check}: done")
+    failed = [outcome.check for outcome in outcomes if not outcome.passed]
+    if json:
+        content: dict[str, Any] = {
+            "overlay": chosen.name,
+            "overlay_hash": chosen.hash,
+            "device": device,
+            "passed": not failed,
+            "checks": [{**o._asdict(), "passed": o.passed} for o in outcomes],
+        }
+        print_json(content)
+    else:
+        shown = table("check", "", "values", "wrong", "seconds", "detail",
+                      title=f"self-test of {chosen.name}, device {device}")  # fmt: skip
+        shown.columns[5].justify = "left"
+        for o in outcomes:
+            verdict = "[green]passed[/]" if o.passed else "[red]FAILED[/]"
+            shown.add_row(o.check, verdict, str(o.compared), str(o.wrong), f"{o.seconds:.1f}",
+                          o.detail)  # fmt: skip
+        results.print(shown)
+    if failed:
+        raise DeviceError(f"the self-test failed: {', '.join(failed)}")

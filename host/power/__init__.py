@@ -1,0 +1,8 @@
+"""Energy of an inference: sensors, sampling, interleaved runs, and what follows from them.
+
+Sensors (:mod:`sensor`, with :mod:`hwmon`, :mod:`rails`, :mod:`meter`) give watts. A
+:mod:`sampler` reads them in a thread of its own while an :mod:`experiment` runs contenders by
+:mod:`schedule` and keeps a :mod:`log`. :mod:`energy` integrates, subtracts idle power and gives
+intervals. :mod:`recorded` brings in what an external meter wrote; :mod:`estimate` needs no meter
+and is no measurement.
+"""

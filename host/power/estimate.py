@@ -1,0 +1,65 @@
+"""Energy of a program from what it does: an estimate, for machines without a sensor.
+
+Multiplications count with their relative energies (:mod:`axynq.emulator.energy`), memory traffic by
+its bytes. The two absolute figures are literature for other technology and only set the scale:
+nothing here was measured on an FPGA.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from axynq.emulator.energy import EnergyFigures
+from axynq.emulator.multipliers import multiplier
+from axynq.host.cycles import program_cycles
+from axynq.host.overlay import Overlay
+from axynq.host.program import Program
+
+_SKIPPED = "skip"
+"""What a program's plan calls weights that are not multiplied."""
+
+
+class Assumptions(NamedTuple):
+    """In picojoules."""
+
+    exact_multiplication: float = 2.8
+    """0.2 pJ for 8 bits at 45 nm (Horowitz, ISSCC 2014), times 14 for an FPGA's dynamic power over
+    a standard cell's (Kuon and Rose, 2007)."""
+    byte_moved: float = 160.0
+    """640 pJ for 32 bits of DRAM at 45 nm (Han et al., ISCA 2016)."""
+
+
+class Estimate(NamedTuple):
+    """Joules per inference; an estimate."""
+
+    multiplications: float
+    memory: float
+
+    @property
+    def joules(self) -> float:
+        return self.multiplications + self.memory
+
+
+def estimate(
+    program: Program, overlay: Overlay, batch: int, assumed: Assumptions | None = None
+) -> Estimate | None:
+    """The estimate for a batch of so many images, or None where a multiplier has no figure."""
+    assumed = assumed or Assumptions()
+    figures = EnergyFigures()
+    cycles = program_cycles(program, overlay, batch)
+    spent = 0.0
+    for layer in cycles.layers:
+        counts = program.plan.get(layer.name)
+        if counts is None:
+            continue
+        used = {spec: count for spec, count in counts.items() if spec != _SKIPPED}
+        total = sum(used.values())
+        for spec, count in used.items():
+            energy = figures.of(multiplier(spec))
+            if energy is None:
+                return None
+            spent += energy.relative * layer.macs * count / total
+    return Estimate(
+        multiplications=spent * assumed.exact_multiplication * 1e-12 / batch,
+        memory=cycles.bytes_moved * assumed.byte_moved * 1e-12 / batch,
+    )

@@ -1,0 +1,4 @@
+"""Whether an accelerator computes what it should: golden vectors, every product, a soak.
+
+Needs a device, numpy and the compiler in this package; no TFLite and no data.
+"""

@@ -1,0 +1,88 @@
+"""Golden vectors: what the emulator says the networks of the self-test give on an overlay.
+
+``python -m axynq.host.selftest.golden`` writes ``bitstreams/golden/NAME.npz`` for every overlay; a
+test compares them.
+"""
+
+from __future__ import annotations
+
+from importlib import resources
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from axynq.emulator import Emulator
+from axynq.emulator.errors import OverlayError
+from axynq.emulator.model import graph
+from axynq.host.overlay import Overlay, overlay_names
+from axynq.host.selftest.networks import Random, networks, random_inputs
+
+IMAGES = 3
+
+
+class Case(NamedTuple):
+    """A network under a plan."""
+
+    name: str
+    model: graph.Model
+    plan: str
+    x: graph.Int8Array
+
+
+def designs(overlay: Overlay) -> list[str]:
+    """Specifications of all multipliers in the overlay's banks, in order."""
+    return list(dict.fromkeys(m.spec for bank in overlay.banks for m in bank))
+
+
+def cases(overlay: Overlay) -> list[Case]:
+    """Each network under the first design of the first bank; one with a convolution under every
+    design, and under one that changes from weight to weight where a bank has several."""
+    made = []
+    first = overlay.banks[0][0].spec
+    all_networks = networks()
+    for number, model in enumerate(all_networks):
+        x = random_inputs(model, IMAGES, Random(9000 + number))
+        made.append(Case(f"{model.name}, {first}", model, first, x))
+    convolution, x = all_networks[1], made[1].x
+    plans = [spec for spec in designs(overlay) if spec != first]
+    largest = max(overlay.banks, key=len)
+    if len(largest) > 1:
+        plans.append("klam-column=" + "|".join(m.spec for m in largest[:3]))
+        plans.append(f"{largest[0].spec}+klms=1")
+    return made + [Case(f"{convolution.name}, {p}", convolution, p, x) for p in plans]
+
+
+def compute(overlay: Overlay) -> dict[str, graph.Int8Array]:
+    """The emulator's outputs by case."""
+    return {case.name: Emulator(case.model, case.plan).run(case.x) for case in cases(overlay)}
+
+
+def read(overlay: Overlay) -> dict[str, graph.Int8Array]:
+    """The vectors that ship with axynq.
+
+    Raises:
+        OverlayError: there are none for this overlay.
+    """
+    entry = resources.files("axynq.bitstreams") / "golden" / f"{overlay.name}.npz"
+    if not entry.is_file():
+        raise OverlayError(f"no golden vectors ship with axynq for overlay '{overlay.name}'")
+    with resources.as_file(entry) as path, np.load(path) as arrays:
+        return {name: arrays[name] for name in arrays.files}
+
+
+def write_all(bitstreams: Path) -> list[Path]:
+    """Write the vectors of all overlays below the source tree's ``bitstreams`` folder."""
+    written = []
+    for name in overlay_names():
+        path = bitstreams / "golden" / f"{name}.npz"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        values = {case: y.astype(np.int8) for case, y in compute(Overlay.load(name)).items()}
+        np.savez_compressed(path, **values)
+        written.append(path)
+    return written
+
+
+if __name__ == "__main__":
+    for path in write_all(Path("bitstreams")):
+        print(path)

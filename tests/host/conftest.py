@@ -1,0 +1,38 @@
+"""Fixtures of the host's tests: the command line, and data for it."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from axynq.emulator.datasets import handwritten_digits
+from axynq.emulator.model import graph
+from axynq.host.cli import main
+
+
+@pytest.fixture
+def axynq(monkeypatch, capsys):
+    """Runs a command: exit code, standard output, standard error."""
+
+    def run(*arguments: object) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["axynq", *map(str, arguments)])
+        code = 0
+        try:
+            main()
+        except SystemExit as stop:
+            code = int(stop.code or 0)
+        captured = capsys.readouterr()
+        return code, captured.out, captured.err
+
+    return run
+
+
+@pytest.fixture
+def digits_data(tmp_path: Path, digits: graph.Model) -> Path:
+    """The first held-out digits as a .npz."""
+    test = handwritten_digits("test")
+    np.savez(tmp_path / "digits.npz", x=test.x[:40], y=test.y[:40])
+    return tmp_path / "digits.npz"

@@ -1,0 +1,77 @@
+"""What runs on a board needs little: no TFLite schema, no torch, no jinja2."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from axynq.emulator.model import graph
+from axynq.host import compile_program
+
+BLOCK = """
+import importlib.abc, sys
+
+class Blocked(importlib.abc.MetaPathFinder):
+    names = {names!r}
+
+    def find_spec(self, name, path, target=None):
+        if name.partition(".")[0] in self.names:
+            raise ModuleNotFoundError(f"blocked: {{name}}", name=name.partition(".")[0])
+
+sys.meta_path.insert(0, Blocked())
+"""
+
+HEAVY = ("tflite", "flatbuffers", "torch", "jinja2", "hls4ml", "matplotlib", "sklearn", "scipy",
+         "PIL", "pandas", "serial", "tflite_runtime", "ai_edge_litert")  # fmt: skip
+
+PROGRAM = """
+import numpy as np
+from axynq.host import Overlay, Program
+from axynq.host.accelerator import Accelerator
+program = Program.load(sys.argv[1])
+x = np.zeros((3, 8, 8, 1), np.int8)
+packed = program.pack_input(x)
+raw = np.zeros((3, program.output.image_words * program.word_bytes), np.int8)
+print(packed.shape[0], program.unpack_output(raw).shape)
+assert Overlay.load("tiny4").hash == program.overlay_hash
+"""
+
+
+def run(code: str, names: tuple[str, ...], *arguments: object) -> subprocess.CompletedProcess:
+    command = [sys.executable, "-c", BLOCK.format(names=set(names)) + code, *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, check=False)
+
+
+@pytest.fixture
+def program(digits: graph.Model, tmp_path: Path) -> Path:
+    path = tmp_path / "digits.axp"
+    compile_program(digits, "roup:1,4", "tiny4").save(path)
+    return path
+
+
+def test_running_a_program(program: Path) -> None:
+    """Nor the command line's packages."""
+    ran = run(PROGRAM, (*HEAVY, "rich", "typer"), program)
+    assert ran.returncode == 0, ran.stderr
+    assert ran.stdout.split() == ["3", "(3,", "10)"]
+
+
+@pytest.mark.parametrize(
+    "command",
+    ["run --help", "power --help", "selftest --help", "multipliers exact --json"],
+)
+def test_the_command_line(command: str) -> None:
+    code = "from axynq.host.cli import main\nmain()\n"
+    ran = run(code, HEAVY, *command.split())
+    assert ran.returncode == 0, ran.stderr
+    assert ran.stdout
+
+
+def test_the_schema_is_asked_for_where_it_is_needed(tmp_path: Path) -> None:
+    code = "from axynq.host.cli import main\nmain()\n"
+    ran = run(code, HEAVY, "inspect", "model.tflite")
+    assert ran.returncode == 1
+    assert "pip install tflite" in ran.stderr
