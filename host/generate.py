@@ -49,8 +49,10 @@ class Blackbox:
     """A netlist in ``hls/rtl`` that stands for a design, or for a configurable cell."""
 
     function: str
+    specs: tuple[str, ...]
+    """Multipliers; several for a configurable cell."""
     types: tuple[str, ...]
-    """C++ functors; several for a configurable cell."""
+    """Their C++ functors."""
     code_bits: int
     """0 where nothing selects."""
 
@@ -66,7 +68,8 @@ def overlay_blackboxes(overlay: Overlay) -> list[Blackbox]:
             prefix = "configurable_" if len(cell) > 1 else ""
             types = tuple(cpp_type(m) for m in cell)
             bits = (len(cell) - 1).bit_length()
-            found[name] = Blackbox(f"{BLACKBOX_PREFIX}{prefix}{name}", types, bits)
+            specs = tuple(m.spec for m in cell)
+            found[name] = Blackbox(f"{BLACKBOX_PREFIX}{prefix}{name}", specs, types, bits)
     return list(found.values())
 
 

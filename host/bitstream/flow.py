@@ -21,7 +21,8 @@ from axynq.host.bitstream.hls_config import hls_config
 from axynq.host.bitstream.manifest import File, Manifest, sha256
 from axynq.host.bitstream.reports import read_run, read_utilisation
 from axynq.host.bitstream.tools import find_tools, run_tool
-from axynq.host.generate import overlay_files
+from axynq.host.generate import overlay_blackboxes, overlay_files
+from axynq.host.netlists.files import SEPARATOR, rtl_files
 from axynq.host.overlay import Overlay
 
 Report = Callable[[str], None]
@@ -48,7 +49,13 @@ def retarget(overlay: Overlay, board: str) -> Overlay:
     return Overlay.from_values(values, f"{overlay.name} for {board}")
 
 
-def build(overlay: Overlay, work: Path, output: Path, say: Report = lambda _: None) -> Built:
+def build(
+    overlay: Overlay,
+    work: Path,
+    output: Path,
+    say: Report = lambda _: None,
+    netlists: bool = True,
+) -> Built:
     """Build ``overlay``'s bitstream.
 
     Args:
@@ -56,6 +63,7 @@ def build(overlay: Overlay, work: Path, output: Path, say: Report = lambda _: No
         work: folder for intermediate files, which are reused.
         output: folder for ``NAME.bit``, ``NAME.hwh``, ``NAME.json`` and ``NAME.toml``.
         say: called with what is going on, a line at a time.
+        netlists: multipliers are LUT-level netlists; else what Vitis HLS makes of their functors.
 
     Raises:
         ToolError: Vitis HLS or Vivado is missing or fails, or timing is not met.
@@ -72,7 +80,8 @@ def build(overlay: Overlay, work: Path, output: Path, say: Report = lambda _: No
         resources.as_file(resources.files("axynq.hls")) as hls,
         resources.as_file(resources.files("axynq.bitstreams")) as bitstreams,
     ):
-        ip = _synthesise(overlay, hls, constants, work, say)
+        boxes = write_blackboxes(overlay, hls, work) if netlists else []
+        ip = _synthesise(overlay, hls, constants, boxes, work, say)
         results = _implement(overlay, bitstreams / "tcl", constants, ip, work, say)
         manifest = _manifest(
             overlay, results, {t.product: t.version for t in tools.values()}, bitstreams
@@ -103,13 +112,32 @@ def write_constants(overlay: Overlay, work: Path) -> Path:
     return folder
 
 
-def _synthesise(overlay: Overlay, hls: Path, constants: Path, work: Path, say: Report) -> Path:
+def write_blackboxes(overlay: Overlay, hls: Path, work: Path) -> list[Path]:
+    """The netlists that the overlay's lanes consist of, in the work folder: their descriptions.
+
+    They name the headers by an absolute path, so that it does not matter where the tool runs.
+    """
+    folder = work / "rtl"
+    folder.mkdir(exist_ok=True)
+    descriptions = []
+    for box in overlay_blackboxes(overlay):
+        _, files = rtl_files(SEPARATOR.join(box.specs), str(hls / "include"))
+        for name, content in files.items():
+            (folder / name).write_text(content, encoding="utf-8")
+        descriptions.append(folder / f"{box.function}.json")
+    return descriptions
+
+
+def _synthesise(
+    overlay: Overlay, hls: Path, constants: Path, boxes: list[Path], work: Path, say: Report
+) -> Path:
     """C++ to a catalogue entry: the folder that holds it."""
     folder = work / "hls"
     config = work / "hls_config.cfg"
-    text = hls_config(overlay, hls, constants)
+    text = hls_config(overlay, hls, constants, boxes)
     sources = sorted([*hls.glob("src/*"), *hls.glob("include/**/*.hpp")])
-    state = _fingerprint(text, [*sources, constants / "axynq" / "overlay.hpp"])
+    netlists = sorted(path for box in boxes[:1] for path in box.parent.iterdir())
+    state = _fingerprint(text, [*sources, constants / "axynq" / "overlay.hpp", *netlists])
     if not _done(work / "hls.done", state):
         config.write_text(text, encoding="utf-8")
         shutil.rmtree(folder, ignore_errors=True)

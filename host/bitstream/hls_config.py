@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from axynq.host.overlay import Overlay
 from axynq.host.registers import CORE_VERSION, LIBRARY, TOP_FUNCTION, VENDOR
 
 
-def hls_config(overlay: Overlay, hls: Path, include: Path) -> str:
+def hls_config(overlay: Overlay, hls: Path, include: Path, blackboxes: Sequence[Path] = ()) -> str:
     """The text of ``hls_config.cfg``.
 
     Args:
         overlay: what is built.
         hls: the folder with the C++ sources (``include`` and ``src``).
         include: the folder with the overlay's generated ``axynq/overlay.hpp``.
+        blackboxes: descriptions of the netlists that the lanes consist of; none: C++ functors.
     """
     flags = f"-std=c++14 -I{include} -I{hls / 'include'}"
+    if blackboxes:
+        flags += " -DAXYNQ_RTL_MULTIPLIERS"
     lines = [
         f"part={overlay.board_description.part}",
         "",
@@ -25,6 +29,7 @@ def hls_config(overlay: Overlay, hls: Path, include: Path) -> str:
         f"clock={1000 / overlay.clock_mhz:.4f}ns",
         f"syn.file={hls / 'src' / 'accelerator.cpp'}",
         f"syn.cflags={flags}",
+        *(f"syn.blackbox.file={path}" for path in blackboxes),
         f"syn.top={TOP_FUNCTION}",
         # 64-bit addresses on every family: one register map, one driver.
         "syn.interface.m_axi_addr64=1",

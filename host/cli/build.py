@@ -34,6 +34,13 @@ def build(
     work: Annotated[
         Path, typer.Option(help="Folder for intermediate files, which are reused.")
     ] = Path("build/bitstreams"),
+    netlists: Annotated[
+        bool,
+        typer.Option(
+            "--netlists/--functors",
+            help="Multipliers as LUT-level netlists, or as what Vitis HLS makes of the C++.",
+        ),
+    ] = True,
     verbose: Annotated[bool, typer.Option(help="Show the tools' output.")] = False,
     json: JsonOption = False,
 ) -> None:
@@ -57,7 +64,7 @@ def build(
                 status.update(f"building {chosen.name} for {chosen.board}: {line[:80]}")
 
         folder = output or user_folder()
-        built = build_bitstream(chosen, work.resolve() / chosen.name, folder, say)
+        built = build_bitstream(chosen, work.resolve() / chosen.name, folder, say, netlists)
     manifest = built.manifest
     if json:
         content: dict[str, Any] = manifest.model_dump(mode="json")

@@ -13,7 +13,7 @@ tkinter = pytest.importorskip("tkinter")
 
 from axynq.emulator.errors import DeviceError, OverlayError, ToolError
 from axynq.host import Overlay
-from axynq.host.bitstream.flow import build, retarget, write_constants
+from axynq.host.bitstream.flow import build, retarget, write_blackboxes, write_constants
 from axynq.host.bitstream.hls_config import hls_config
 from axynq.host.bitstream.manifest import Manifest
 from axynq.host.bitstream.store import find_bitstream
@@ -125,6 +125,23 @@ def test_mistakes_in_the_design_are_found(
     with pytest.raises(tkinter.TclError, match=reason):
         vivado.source(scripts / "build.tcl", constants / "overlay.tcl", tmp_path,
                       tmp_path / "project", tmp_path / "results", 2)  # fmt: skip
+
+
+def test_netlists_are_attached_as_blackboxes(tmp_path: Path) -> None:
+    overlay = Overlay.load("z2-mixed16")
+    boxes = write_blackboxes(overlay, ROOT / "hls", tmp_path)
+    config = hls_config(overlay, ROOT / "hls", Path("generated"), boxes)
+    assert "-DAXYNQ_RTL_MULTIPLIERS" in config
+    named = [line.split("=")[1] for line in config.splitlines() if "blackbox" in line]
+    assert len(named) == len(set(named)) == 3
+    called = (ROOT / "hls/generated/z2-mixed16/axynq/blackboxes.hpp").read_text()
+    for name in named:
+        description = json.loads(Path(name).read_text())
+        assert f"{description['c_function_name']}(axynq::activation_t" in called
+        (source,) = description["c_files"]
+        for file in (*description["rtl_files"], source["c_file"]):
+            assert Path(name).with_name(file).is_file()
+        assert Path(source["cflag"].removeprefix("-I"), "axynq", "types.hpp").is_file()
 
 
 def test_hls_configuration() -> None:
