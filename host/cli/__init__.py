@@ -7,7 +7,7 @@ import sys
 import typer
 
 from axynq.emulator.errors import AxynqError
-from axynq.host.cli import demo, doctor, evaluate, inspect, multipliers, noise, programs
+from axynq.host.cli import demo, doctor, evaluate, inspect, multipliers, noise, programs, retrain
 from axynq.host.cli.output import console
 
 app = typer.Typer(
@@ -23,6 +23,7 @@ app.command("evaluate")(evaluate.evaluate)
 app.command("compile")(programs.compile_)
 app.command("run")(programs.run)
 app.command("noise")(noise.noise)
+app.command("retrain")(retrain.retrain_)
 app.command("doctor")(doctor.doctor)
 
 
