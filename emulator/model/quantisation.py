@@ -6,6 +6,7 @@ import math
 from typing import NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 
 from axynq.emulator.errors import ModelError
 from axynq.emulator.model.graph import Add, FullyConnected, Mean, Model, WeightedLayer
@@ -51,6 +52,11 @@ def layer_factors(model: Model, layer: WeightedLayer) -> list[FixedPoint]:
             product = input_scale * float(weight_scale)
         factors.append(fixed_point(product / output_scale))
     return factors
+
+
+def accumulator_scales(model: Model, layer: WeightedLayer) -> npt.NDArray[np.float64]:
+    """Per filter, the real value of an accumulator unit: float64 [filters]."""
+    return model.tensors[layer.inputs[0]].scale * layer.weight_scales.astype(np.float64)
 
 
 ADD_LEFT_SHIFT = 20

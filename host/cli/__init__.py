@@ -17,7 +17,9 @@ from axynq.host.cli import (
     explore,
     inspect,
     multipliers,
+    noise,
     power,
+    retrain,
     rtl,
     run,
     selftest,
@@ -40,6 +42,8 @@ app.command("evaluate")(evaluate.evaluate)
 app.command("sensitivity")(sensitivity.sensitivity)
 app.command("explore")(explore.explore)
 app.command("tune")(tune.tune)
+app.command("noise")(noise.noise)
+app.command("retrain")(retrain.retrain_)
 app.command("compile")(compile.compile_)
 app.command("run")(run.run)
 app.command("build")(build.build)

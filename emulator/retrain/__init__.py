@@ -1,0 +1,18 @@
+"""Retraining an int8 network for the errors of a plan: from a network to one of the same
+quantisation, whose weights and biases make up for the approximation.
+
+After De la Parra et al. (ASP-DAC 2021), section 4.3. Everything here needs PyTorch.
+"""
+
+from axynq.emulator.errors import ToolError
+
+try:
+    import torch  # noqa: F401
+except ImportError as error:
+    raise ToolError("retraining needs PyTorch: pip install 'axynq[train]'") from error
+
+from axynq.emulator.retrain.methods import METHODS
+from axynq.emulator.retrain.options import RetrainOptions
+from axynq.emulator.retrain.training import RetrainResult, retrain
+
+__all__ = ["METHODS", "RetrainOptions", "RetrainResult", "retrain"]

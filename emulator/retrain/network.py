@@ -1,0 +1,265 @@
+"""An int8 network as a PyTorch module: real weights, quantised on the way forward."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from axynq.emulator.errors import ModelError
+from axynq.emulator.model import graph
+from axynq.emulator.model.graph import INT8_MAX, INT8_MIN, activation_bounds
+from axynq.emulator.model.quantisation import accumulator_scales
+
+WEIGHT_LIMIT = 127
+"""Weights are symmetric, but for layers that come with -128."""
+
+
+class Disturbance(Protocol):
+    """What a retraining method does to a layer on the way forward."""
+
+    def weights(self, layer: str, weights: Tensor) -> Tensor:
+        """Weights to compute with, from the quantised ones."""
+
+    def output(self, layer: str, output: Tensor) -> Tensor:
+        """Real outputs before the activation, [images, filters, rows, columns]."""
+
+
+class TrainableNetwork(nn.Module):
+    """The network in real numbers on the grid of its quantisation.
+
+    Weights are quantised with the scales they have, outputs with theirs; gradients pass straight
+    through the rounding and are zero where a value is clipped. Feature maps are [images, channels,
+    rows, columns]. The softmax at the end is left out.
+    """
+
+    def __init__(self, model: graph.Model) -> None:
+        super().__init__()
+        self.model = without_softmax(model)
+        self._original = model
+        self.weight = nn.ParameterDict()
+        self.bias = nn.ParameterDict()
+        for layer in self.model.layers:
+            kernel = layer.kernel.astype(np.float32) * layer.weight_scales[:, None, None, None]
+            if isinstance(layer, graph.FullyConnected):
+                kernel = _channels_first(kernel, self.model.tensors[layer.inputs[0]].shape)
+            else:
+                kernel = kernel.transpose(0, 3, 1, 2)
+            scales = accumulator_scales(model, layer)
+            weight = torch.from_numpy(kernel.copy()).contiguous(memory_format=torch.channels_last)
+            self.weight[layer.name] = nn.Parameter(weight)
+            self.bias[layer.name] = nn.Parameter(
+                torch.from_numpy((layer.bias * scales).astype(np.float32))
+            )
+            self.register_buffer(
+                f"scale_{layer.name}", torch.from_numpy(layer.weight_scales.astype(np.float32))
+            )
+            self.register_buffer(
+                f"zero_{layer.name}", torch.zeros(len(layer.bias), dtype=torch.int32)
+            )
+
+    def forward(
+        self,
+        x: Tensor,
+        disturbance: Disturbance | None = None,
+        values: Mapping[int, Tensor] | None = None,
+    ) -> Tensor:
+        """Real outputs before the softmax, [images, classes], for int8 inputs.
+
+        Args:
+            x: int8 [images, channels, rows, columns].
+            disturbance: what a method does to layers.
+            values: int8 tensors by index, as the approximate network has them. Then nothing is
+                convolved: these are the values, and only gradients are computed (paper, eq. 13).
+        """
+        model = self.model
+        source = model.input
+        real: dict[int, Tensor] = {
+            model.input_index: (x.float() - source.zero_point) * source.scale
+        }
+        for op in model.operators:
+            inputs = [real[index] for index in op.inputs]
+            target = model.tensors[op.output]
+            given = values[op.output] if values is not None else None
+            if isinstance(op, graph.WeightedLayer):
+                real[op.output] = self._layer(op, inputs[0], disturbance, given)
+                continue
+            y = _operator(model, op, inputs)
+            if given is not None:
+                y = y + ((given.float() - target.zero_point) * target.scale - y).detach()
+            real[op.output] = y
+        return real[model.output_index].flatten(1)
+
+    def _layer(
+        self,
+        layer: graph.WeightedLayer,
+        x: Tensor,
+        disturbance: Disturbance | None,
+        given: Tensor | None,
+    ) -> Tensor:
+        target = self.model.tensors[layer.output]
+        low, high = activation_bounds(layer.activation, target)
+        weights = torch.fake_quantize_per_channel_affine(
+            self.weight[layer.name],
+            self.get_buffer(f"scale_{layer.name}"),
+            self.get_buffer(f"zero_{layer.name}"),
+            0, _lowest(layer), WEIGHT_LIMIT,
+        )  # fmt: skip
+        if disturbance is not None:
+            weights = disturbance.weights(layer.name, weights)
+        bias = self.bias[layer.name]
+        x, stride, dilation, groups = _prepared(layer, x)
+        if given is not None:
+            given = given if given.dim() == 4 else given[:, :, None, None]
+            grid = (target.scale, target.zero_point, low, high)
+            y = _given_output(x, weights, bias, given, grid, stride, dilation, groups)
+            return _shaped(y, target)
+        y = functional.conv2d(x, weights, bias, stride, 0, dilation, groups)
+        if disturbance is not None:
+            y = disturbance.output(layer.name, y)
+        y = torch.fake_quantize_per_tensor_affine(y, target.scale, target.zero_point, low, high)
+        return _shaped(y, target)
+
+    def quantised(self) -> graph.Model:
+        """The network in integers, of the quantisation it came with."""
+        operators: list[graph.Operator] = []
+        for op in self._original.operators:
+            if isinstance(op, graph.WeightedLayer):
+                op = self._quantised_layer(op)
+            operators.append(op)
+        return replace(self._original, operators=tuple(operators))
+
+    @torch.no_grad()
+    def _quantised_layer(self, layer: graph.WeightedLayer) -> graph.WeightedLayer:
+        weights = self.weight[layer.name].cpu().numpy().astype(np.float64)
+        weights = np.rint(weights / layer.weight_scales.astype(np.float64)[:, None, None, None])
+        integers = np.clip(weights, _lowest(layer), WEIGHT_LIMIT).astype(np.int8)
+        if isinstance(layer, graph.DepthwiseConvolution):
+            ordered = integers[:, 0].transpose(1, 2, 0)
+        else:
+            ordered = integers.transpose(0, 2, 3, 1).reshape(layer.weights.shape)
+        scales = accumulator_scales(self._original, layer)
+        bias = np.rint(self.bias[layer.name].cpu().numpy().astype(np.float64) / scales)
+        limits = np.iinfo(np.int32)
+        return replace(
+            layer,
+            weights=np.ascontiguousarray(ordered),
+            bias=np.clip(bias, limits.min, limits.max).astype(np.int32),
+        )
+
+
+class _GivenOutput(torch.autograd.Function):
+    """A convolution whose quantised output is known; only its gradients are computed."""
+
+    @staticmethod
+    def forward(
+        ctx: Any, x: Tensor, weights: Tensor, bias: Tensor, given: Tensor,
+        grid: tuple[float, int, int, int], stride: Any, dilation: Any, groups: int,
+    ) -> Tensor:  # fmt: skip
+        scale, zero_point, low, high = grid
+        ctx.save_for_backward(x, weights, (given > low) & (given < high))
+        ctx.geometry = (len(bias), stride, dilation, groups)
+        return (given.float() - zero_point) * scale
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> Any:
+        x, weights, inside = ctx.saved_tensors
+        filters, stride, dilation, groups = ctx.geometry
+        needed = ctx.needs_input_grad[:3]
+        found = torch.ops.aten.convolution_backward(
+            gradients[0] * inside, x, weights, [filters],
+            stride, (0, 0), dilation, False, (0, 0), groups, needed,
+        )  # fmt: skip
+        return (*found, None, None, None, None, None)
+
+
+_given_output: Callable[..., Tensor] = _GivenOutput.apply
+
+
+def without_softmax(model: graph.Model) -> graph.Model:
+    """The network up to the scores that its softmax takes.
+
+    Raises:
+        ModelError: something follows a softmax.
+    """
+    operators, output = list(model.operators), model.output_index
+    while operators and isinstance(operators[-1], graph.Softmax):
+        output = operators.pop().inputs[0]
+    if any(isinstance(op, graph.Softmax) for op in operators):
+        raise ModelError("a network with a softmax before its end cannot be retrained")
+    return replace(model, operators=tuple(operators), output_index=output)
+
+
+def _lowest(layer: graph.WeightedLayer) -> int:
+    return min(-WEIGHT_LIMIT, int(layer.weights.min()))
+
+
+def _channels_first(kernel: Any, shape: tuple[int, ...]) -> Any:
+    """A fully connected kernel [filters, 1, 1, inputs] as a convolution as large as its input."""
+    rows, columns, channels = (1, 1, *shape)[-3:] if len(shape) < 3 else shape
+    return kernel.reshape(len(kernel), rows, columns, channels).transpose(0, 3, 1, 2)
+
+
+def _prepared(
+    layer: graph.WeightedLayer, x: Tensor
+) -> tuple[Tensor, tuple[int, int], tuple[int, int], int]:
+    """Padded input, stride, dilation and groups."""
+    if isinstance(layer, graph.FullyConnected):
+        return (x if x.dim() == 4 else x[:, :, None, None]), (1, 1), (1, 1), 1
+    assert isinstance(layer, (graph.Convolution, graph.DepthwiseConvolution))
+    p = layer.padding
+    if any(p):
+        x = functional.pad(x, (p.left, p.right, p.top, p.bottom))
+    groups = x.shape[1] if isinstance(layer, graph.DepthwiseConvolution) else 1
+    return x, layer.stride, layer.dilation, groups
+
+
+def _shaped(y: Tensor, target: graph.Tensor) -> Tensor:
+    return y if len(target.shape) == 3 else y.flatten(1)
+
+
+def _operator(model: graph.Model, op: graph.Operator, inputs: list[Tensor]) -> Tensor:
+    """Operators without weights, quantised to their output's grid."""
+    target = model.tensors[op.output]
+    x = inputs[0]
+    low, high = INT8_MIN, INT8_MAX
+    if isinstance(op, graph.Reshape):
+        # In the order rows, columns, channels.
+        flat = x.permute(0, 2, 3, 1).flatten(1) if x.dim() == 4 else x
+        if len(target.shape) < 3:
+            return flat.reshape(len(x), *target.shape)
+        return flat.reshape(len(x), *target.shape).permute(0, 3, 1, 2)
+    if isinstance(op, graph.Pad):
+        p = op.padding
+        return functional.pad(x, (p.left, p.right, p.top, p.bottom))
+    if isinstance(op, graph.Add):
+        low, high = activation_bounds(op.activation, target)
+        y = x + inputs[1]
+    elif isinstance(op, graph.Mean):
+        y = x.mean(dim=(2, 3), keepdim=op.keep_dims)
+    elif isinstance(op, graph.Pool):
+        low, high = activation_bounds(op.activation, target)
+        y = _pooled(op, x)
+    else:
+        raise ModelError(f"'{op.name}' cannot be retrained: no gradient is known for it")
+    return torch.fake_quantize_per_tensor_affine(y, target.scale, target.zero_point, low, high)
+
+
+def _pooled(op: graph.Pool, x: Tensor) -> Tensor:
+    p = op.padding
+    around = (p.left, p.right, p.top, p.bottom)
+    if op.kind == "max":
+        if any(p):
+            x = functional.pad(x, around, value=-torch.inf)
+        return functional.max_pool2d(x, op.window, op.stride)
+    if not any(p):
+        return functional.avg_pool2d(x, op.window, op.stride)
+    # Positions outside the map do not count.
+    inside = functional.pad(torch.ones_like(x[:1, :1]), around)
+    total = functional.avg_pool2d(functional.pad(x, around), op.window, op.stride)
+    return total / functional.avg_pool2d(inside, op.window, op.stride)

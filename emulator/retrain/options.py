@@ -1,0 +1,38 @@
+"""How to retrain."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+MethodName = Literal["behavioural", "error-model", "weight-noise", "gaussian", "plain"]
+
+
+@dataclass(frozen=True)
+class RetrainOptions:
+    """The recipe. Two runs with the same recipe on the same processor give the same network."""
+
+    method: MethodName = "behavioural"
+    epochs: int = 5
+    batch: int = 128
+    rate: float = 1e-3
+    """Learning rate at the start; it falls to nothing along a cosine."""
+    momentum: float = 0.9
+    decay: float = 0.0
+    """Weight decay."""
+    distillation: float = 0.0
+    """Share of the loss that is the distance to the exact network's outputs, 0 to 1."""
+    temperature: float = 4.0
+    """Of the distillation's softmax."""
+    augment: bool = False
+    """Shift images by up to four pixels and mirror them at random."""
+    samples: int = 1024
+    """Samples from which errors are measured, for the methods that need statistics."""
+    validation: int = 2000
+    """Training examples held out, evenly spread, by which the best epoch is chosen."""
+    patience: int | None = None
+    """Stop after so many epochs without a better one."""
+    seed: int = 0
+
+    def as_dict(self) -> dict[str, Any]:
+        return asdict(self)

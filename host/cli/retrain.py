@@ -1,0 +1,144 @@
+"""``axynq retrain``: recover the accuracy that a plan costs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any, Optional
+
+import numpy as np
+import typer
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+from axynq.emulator import Emulator, load_model, save_model
+from axynq.emulator.datasets import quantise_examples
+from axynq.emulator.errors import DataError
+from axynq.host.cli.inputs import (
+    DataOption,
+    ModelArgument,
+    PlanOption,
+    check_labels,
+    read_data,
+    read_plan,
+)
+from axynq.host.cli.output import JsonOption, console, percent, print_json, results, table
+
+
+def retrain_(
+    model: ModelArgument,
+    data: DataOption,
+    output: Annotated[Path, typer.Option(help="Where to save the retrained .tflite.")],
+    plan: PlanOption = "exact",
+    method: Annotated[
+        str,
+        typer.Option(
+            help="behavioural (the approximate network itself forward), error-model (random errors "
+            "as measured), weight-noise, gaussian, or plain (no errors: the control)."
+        ),
+    ] = "behavioural",
+    epochs: Annotated[int, typer.Option(min=1)] = 5,
+    batch: Annotated[int, typer.Option(min=1, help="Images of a step.")] = 128,
+    rate: Annotated[float, typer.Option(min=0, help="Learning rate at the start.")] = 1e-3,
+    distillation: Annotated[
+        float,
+        typer.Option(
+            min=0, max=1, help="Share of the loss that is the distance to the exact network."
+        ),
+    ] = 0.0,
+    augment: Annotated[
+        bool, typer.Option("--augment", help="Shift and mirror images at random.")
+    ] = False,
+    validation: Annotated[
+        int, typer.Option(min=1, help="Training examples held out to choose the best epoch by.")
+    ] = 2000,
+    patience: Annotated[
+        Optional[int], typer.Option(min=1, help="Stop after so many epochs without a better one.")
+    ] = None,
+    seed: int = 0,
+    checkpoint: Annotated[
+        Optional[Path],
+        typer.Option(
+            help="Keep the state here after each epoch; the same command goes on from it."
+        ),
+    ] = None,
+    device: Annotated[
+        Optional[str], typer.Option(help="cpu or cuda; default: a GPU where there is one.")
+    ] = None,
+    json: JsonOption = False,
+) -> None:
+    """Retrain a network for a plan's errors, on the data's training part.
+
+    The result has the same quantisation. Accuracy is measured bit-exactly on the test part.
+    """
+    from axynq.emulator.retrain import METHODS, RetrainOptions, retrain
+
+    if method not in METHODS:
+        raise DataError(f"the method is one of {', '.join(METHODS)}, not '{method}'")
+    network = load_model(model)
+    chosen = read_plan(network, plan)
+    training, test = read_data(data, "train", None), read_data(data, "test", None)
+    for part in (training, test):
+        check_labels(part, int(np.prod(network.output.shape)))
+    options = RetrainOptions(
+        method=method,
+        epochs=epochs,
+        batch=batch,
+        rate=rate,
+        distillation=distillation,
+        augment=augment,
+        validation=validation,
+        patience=patience,
+        seed=seed,
+    )
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+    )
+    x = quantise_examples(network.input, training.x)
+    with Progress(*columns, console=console, transient=True) as progress:
+        task = progress.add_task(f"{method}, {plan}", total=epochs)
+
+        def report(last: Any, step: int, steps: int, loss: float) -> None:
+            progress.update(
+                task,
+                completed=last.number + step / steps,
+                description=f"{method}, {plan}: epoch {last.number + 1}, loss {loss:.3f}, "
+                f"held out {percent(last.accuracy)}",
+            )
+
+        outcome = retrain(
+            network, chosen, x, training.y, options,
+            checkpoint=checkpoint, device=device, progress=report,
+        )  # fmt: skip
+    save_model(outcome.model, output)
+    console.print(f"saved {output}")
+    x = quantise_examples(network.input, test.x)
+
+    def tested(candidate: Any, text: str) -> float:
+        used = chosen if text == plan else text
+        predicted = Emulator(candidate, used).run(x).reshape(len(x), -1).argmax(axis=1)
+        return float((predicted == test.y).mean())
+
+    summary: dict[str, Any] = {
+        "model": str(model),
+        "plan": plan,
+        "output": str(output),
+        "options": options.as_dict(),
+        "accuracy_exact": tested(network, "exact"),
+        "accuracy_before": tested(network, plan),
+        "accuracy_after": tested(outcome.model, plan),
+        "best_epoch": outcome.best,
+        "preparation_seconds": outcome.preparation_seconds,
+        "epochs": [epoch.__dict__ for epoch in outcome.history],
+    }
+    if json:
+        print_json(summary)
+        return
+    shown = table("", "", title=f"{network.name}, {plan}, {method}: {len(x)} test examples")
+    shown.add_row("exact multipliers, before", percent(summary["accuracy_exact"]))
+    shown.add_row("plan, before", percent(summary["accuracy_before"]))
+    shown.add_row("plan, after", percent(summary["accuracy_after"]))
+    shown.add_row("best epoch", f"{outcome.best} of {len(outcome.history) - 1}")
+    shown.add_row("seconds an epoch", f"{np.mean([e.seconds for e in outcome.history[1:]]):.1f}")
+    results.print(shown)

@@ -1,0 +1,240 @@
+"""Retraining."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from axynq.emulator import Emulator, Plan, load_model, save_model
+from axynq.emulator.datasets import handwritten_digits, quantise_examples
+from axynq.emulator.errors import DataError
+from axynq.emulator.model import graph
+from axynq.emulator.statistics import extract
+from tests.networks import branched_models, random_input, weighted_models
+
+torch = pytest.importorskip("torch")
+
+from axynq.emulator.retrain import METHODS, RetrainOptions, retrain  # noqa: E402
+from axynq.emulator.retrain.augmentation import augmented  # noqa: E402
+from axynq.emulator.retrain.methods import Behavioural, ErrorModelMethod  # noqa: E402
+from axynq.emulator.retrain.network import TrainableNetwork, without_softmax  # noqa: E402
+from axynq.emulator.retrain.noise import NoisePool  # noqa: E402
+from axynq.emulator.retrain.training import accuracy  # noqa: E402
+
+torch.set_num_threads(1)  # tests run beside each other
+
+CPU = torch.device("cpu")
+ROUGH = "smapprox:2222"
+
+
+def channels_first(x: np.ndarray) -> torch.Tensor:
+    tensor = torch.from_numpy(x)
+    return tensor.permute(0, 3, 1, 2) if tensor.dim() == 4 else tensor
+
+
+@pytest.fixture(scope="module")
+def examples(digits: graph.Model) -> tuple[np.ndarray, np.ndarray]:
+    data = handwritten_digits("train")
+    return quantise_examples(digits.input, data.x), data.y
+
+
+# --- the network in real numbers -----------------------------------------------------------------
+
+
+@settings(max_examples=80)
+@given(weighted_models(), st.integers(0, 2**32 - 1))
+def test_real_layer_is_the_integer_layer(model: graph.Model, seed: int) -> None:
+    """But for a step now and then: TFLite rounds twice, and halves away from zero."""
+    plain = without_softmax(model)
+    x = random_input(plain, 3, seed)
+    network = TrainableNetwork(model)
+    with torch.no_grad():
+        real = network(channels_first(x)).numpy()
+    expected = plain.output.dequantise(Emulator(plain).run(x)).reshape(3, -1)
+    flat = real.reshape(3, -1)
+    if len(plain.output.shape) == 3:
+        rows, columns, channels = plain.output.shape
+        flat = real.reshape(3, channels, rows, columns).transpose(0, 2, 3, 1).reshape(3, -1)
+    steps = np.abs(flat - expected) / plain.output.scale
+    assert steps.max() < 1.01
+
+
+@settings(max_examples=50)
+@given(st.one_of(weighted_models(), branched_models()))
+def test_untouched_network_comes_back_as_it_was(model: graph.Model) -> None:
+    again = TrainableNetwork(model).quantised()
+    for before, after in zip(model.layers, again.layers):
+        assert np.array_equal(before.weights, after.weights)
+        assert np.abs(before.bias.astype(np.int64) - after.bias).max() <= 1  # float32 holds 24 bits
+        assert np.array_equal(before.weight_scales, after.weight_scales)
+
+
+def test_behavioural_forward_is_the_emulators(digits: graph.Model, examples) -> None:
+    x = examples[0][:20]
+    network = TrainableNetwork(digits)
+    method = Behavioural(digits, Plan.parse(digits, ROUGH), CPU)
+    scores = method.scores(network, channels_first(x)).detach().numpy()
+    plain = without_softmax(digits)
+    expected = plain.output.dequantise(Emulator(plain, ROUGH).run(x))
+    np.testing.assert_allclose(scores, expected, rtol=1e-5, atol=1e-6)
+
+
+def test_straight_through_gradients_are_the_exact_networks(digits: graph.Model, examples) -> None:
+    """With exact multipliers both ways of computing have the same gradients, but for halves."""
+    x, y = channels_first(examples[0][:64]), torch.from_numpy(examples[1][:64])
+    gradients = []
+    for name in ("plain", "behavioural"):
+        network = TrainableNetwork(digits)
+        method = METHODS[name](digits, Plan.uniform("exact"), CPU)
+        torch.nn.functional.cross_entropy(method.scores(network, x), y).backward()
+        gradients.append([p.grad.flatten() for p in network.parameters()])
+    for one, other in zip(*gradients):
+        assert torch.nn.functional.cosine_similarity(one, other, dim=0) > 0.9
+
+
+def test_gradients_of_the_error_model(digits: graph.Model, examples) -> None:
+    """Eq. 15: the error depends on the output, with the measured slope."""
+    plan = Plan.parse(digits, ROUGH)
+    statistics = extract(digits, plan, examples[0][:200]).reduced()
+    method = ErrorModelMethod(digits, plan, CPU)
+    method.use(statistics)
+    method.begin_epoch(torch.Generator().manual_seed(0))
+    layer = digits.layers[0]
+    moments, scale = statistics.layers[layer.name].neurons, layer.weight_scales
+    shape = digits.tensors[layer.output].shape
+    y = torch.randn(4, shape[2], shape[0], shape[1], requires_grad=True)
+    method.output(layer.name, y).sum().backward()
+    slope = moments.correlation * moments.error_deviation / moments.output_deviation
+    expected = 1 + np.broadcast_to(slope.transpose(2, 0, 1)[None], y.shape)
+    np.testing.assert_allclose(y.grad.numpy(), expected, rtol=1e-5)
+    assert len(scale) == shape[2]
+
+
+def test_noise_is_normal_and_follows_the_seed() -> None:
+    def draw(seed: int) -> torch.Tensor:
+        pool = NoisePool(torch.Generator().manual_seed(seed), CPU)
+        like = torch.zeros(8, 16, 24, 24).contiguous(memory_format=torch.channels_last)
+        return pool.like(like)
+
+    noise = draw(0)
+    assert noise.stride() == (9216, 1, 384, 16)
+    assert abs(float(noise.mean())) < 0.03
+    assert abs(float(noise.std()) - 1) < 0.03
+    assert torch.equal(noise, draw(0))
+    assert not torch.equal(noise, draw(1))
+
+
+def test_augmentation_shifts_and_mirrors() -> None:
+    image = np.arange(1, 37, dtype=np.int8).reshape(1, 6, 6, 1)
+    images = np.repeat(image, 50, axis=0)
+    varied = augmented(images, 0, torch.Generator().manual_seed(0))
+    assert varied.shape == images.shape
+    assert varied.dtype == np.int8
+    possible = set()
+    padded = np.pad(image[0, :, :, 0], 4)
+    for dy in range(9):
+        for dx in range(9):
+            part = padded[dy : dy + 6, dx : dx + 6]
+            possible |= {part.tobytes(), part[:, ::-1].tobytes()}
+    found = {one[:, :, 0].tobytes() for one in varied}
+    assert found <= possible
+    assert len(found) > 20
+
+
+# --- training ------------------------------------------------------------------------------------
+
+
+def options(**changes) -> RetrainOptions:
+    return RetrainOptions(
+        **{"epochs": 2, "batch": 64, "rate": 0.003, "validation": 200, "samples": 300, **changes}
+    )
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_every_method_trains(digits: graph.Model, examples, method: str) -> None:
+    result = retrain(digits, "roup:2,6", *examples, options(method=method, epochs=1))
+    assert len(result.history) == 2
+    assert result.history[1].loss > 0
+    assert result.model.tensors == digits.tensors
+
+
+@pytest.mark.parametrize("distillation", [0.0, 0.7])
+def test_accuracy_comes_back(digits: graph.Model, examples, distillation: float) -> None:
+    x, y = examples
+    plan = Plan.parse(digits, ROUGH)
+    before = accuracy(digits, plan, x, y)
+    result = retrain(digits, plan, x, y, options(epochs=3, distillation=distillation))
+    assert accuracy(result.model, plan, x, y) > before + 0.02
+    best = max(epoch.accuracy for epoch in result.history)
+    assert result.history[result.best].accuracy == best
+
+
+def test_retrained_network_is_a_file_of_the_same_layout(
+    digits: graph.Model, examples, tmp_path: Path
+) -> None:
+    result = retrain(digits, ROUGH, *examples, options(epochs=1))
+    save_model(result.model, tmp_path / "again.tflite")
+    read = load_model(tmp_path / "again.tflite")
+    x = examples[0][:50]
+    assert np.array_equal(Emulator(read, ROUGH).run(x), Emulator(result.model, ROUGH).run(x))
+    for before, after in zip(digits.tensors, read.tensors):
+        assert (before.shape, before.zero_point) == (after.shape, after.zero_point)
+        assert before.scale == pytest.approx(after.scale)
+
+
+def assert_same(one: graph.Model, other: graph.Model) -> None:
+    for a, b in zip(one.layers, other.layers):
+        assert np.array_equal(a.weights, b.weights)
+        assert np.array_equal(a.bias, b.bias)
+
+
+@pytest.mark.parametrize("method", ["behavioural", "error-model", "weight-noise"])
+def test_same_seed_same_network(digits: graph.Model, examples, method: str) -> None:
+    first, second = (retrain(digits, ROUGH, *examples, options(method=method)) for _ in range(2))
+    assert_same(first.model, second.model)
+    other = retrain(digits, ROUGH, *examples, options(method=method, seed=1))
+    assert [epoch.loss for epoch in first.history] != [epoch.loss for epoch in other.history]
+
+
+def test_resumed_run_ends_as_an_uninterrupted_one(
+    digits: graph.Model, examples, tmp_path: Path
+) -> None:
+    class InterruptedRunError(Exception):
+        pass
+
+    def interrupt(last, step, steps, loss) -> None:
+        if last.number == 1 and step == 3:
+            raise InterruptedRunError
+
+    chosen = options(method="error-model", epochs=3)
+    path = tmp_path / "state.pt"
+    with pytest.raises(InterruptedRunError):
+        retrain(digits, ROUGH, *examples, chosen, checkpoint=path, progress=interrupt)
+    resumed = retrain(digits, ROUGH, *examples, chosen, checkpoint=path)
+    whole = retrain(digits, ROUGH, *examples, chosen)
+    assert_same(resumed.model, whole.model)
+    assert [e.loss for e in resumed.history] == [e.loss for e in whole.history]
+
+
+def test_early_stop(digits: graph.Model, examples) -> None:
+    result = retrain(digits, "exact", *examples, options(epochs=9, rate=0.0, patience=2))
+    assert len(result.history) == 3
+
+
+def test_bad_input(digits: graph.Model, examples, tmp_path: Path) -> None:
+    x, y = examples
+    with pytest.raises(DataError, match="too few"):
+        retrain(digits, "exact", x[:100], y[:100])
+    path = tmp_path / "state.pt"
+    retrain(digits, "exact", x, y, options(epochs=1), checkpoint=path)
+    with pytest.raises(DataError, match="another network, plan, recipe"):
+        retrain(digits, ROUGH, x, y, options(epochs=1), checkpoint=path)
+    path.write_bytes(b"nothing")
+    with pytest.raises(DataError, match="cannot be read"):
+        retrain(digits, "exact", x, y, options(epochs=1), checkpoint=path)
+    with pytest.raises(DataError, match="cannot be written"):
+        retrain(digits, "exact", x, y, options(epochs=1), checkpoint=Path("/dev/full/state.pt"))
