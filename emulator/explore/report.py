@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from axynq.emulator import save_model
 from axynq.emulator.energy import EnergyFigures
 from axynq.emulator.errors import DataError, ToolError
 from axynq.emulator.explore.exploration import Outcome, Task, tuned_network
 from axynq.emulator.explore.front import Candidate
-from axynq.emulator.model.tflite_writer import save_model
 from axynq.emulator.multipliers import multiplier
 from axynq.emulator.plan import Plan
 from axynq.emulator.tuning.compensation import frozen
