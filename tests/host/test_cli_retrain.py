@@ -1,0 +1,70 @@
+"""``axynq noise`` and ``axynq retrain``, as a user types them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from axynq.emulator import Emulator, load_model
+from axynq.emulator.datasets import load_dataset, quantise_examples
+from axynq.emulator.statistics import load_statistics
+from tests.host.test_cli import json_of
+
+
+def test_noise(axynq, digits_path: Path, digits_data: Path, tmp_path: Path) -> None:
+    output = tmp_path / "errors.npz"
+    arguments = ("noise", digits_path, "--data", digits_data, "--output", output)
+    content = json_of(
+        axynq(*arguments, "--plan", "roup:2,6", "--samples", 64, "--pictures", tmp_path, "--json")
+    )
+    assert [row["name"] for row in content["layers"]] == list(load_statistics(output).layers)
+    assert all(row["error_deviation"] > 0 for row in content["layers"])
+    for name in ("histograms.png", "correlation.png"):
+        assert (tmp_path / name).read_bytes().startswith(b"\x89PNG")
+    code, out, _ = axynq(*arguments, "--per-filter")
+    assert code == 0
+    assert "no error" in out
+    shapes = {s.neurons.correlation.shape[:2] for s in load_statistics(output).layers.values()}
+    assert shapes == {(1, 1)}
+
+
+def test_retrain(axynq, digits_path: Path, digits_data: Path, tmp_path: Path) -> None:
+    pytest.importorskip("torch")
+    output, plan = tmp_path / "again.tflite", "smapprox:2222"
+    arguments = (
+        "retrain", digits_path, "--data", digits_data, "--plan", plan, "--output", output,
+        "--epochs", 2, "--batch", 8, "--validation", 10, "--rate", 0.003,
+        "--checkpoint", tmp_path / "state.pt",
+    )  # fmt: skip
+    content = json_of(axynq(*arguments, "--json"))
+    assert len(content["epochs"]) == 3
+    examples = load_dataset(digits_data)
+    network = load_model(output)
+    y = Emulator(network, plan).run(quantise_examples(network.input, examples.x))
+    accuracy = float((y.reshape(len(y), -1).argmax(axis=1) == examples.y).mean())
+    assert content["accuracy_after"] == pytest.approx(accuracy)
+    # nothing is left to be done: the same figures again
+    again = json_of(axynq(*arguments, "--json"))
+    assert again["accuracy_after"] == content["accuracy_after"]
+    code, out, _ = axynq(*arguments)
+    assert code == 0
+    assert "plan, after" in out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("--method", "luck"), "the method is one of behavioural, error-model"),
+        (("--batch", 5000), "are too few to hold out"),
+    ],
+)
+def test_errors_are_one_line(
+    axynq, digits_path: Path, digits_data: Path, tmp_path: Path, arguments, message: str
+) -> None:
+    pytest.importorskip("torch")
+    code, out, err = axynq(
+        "retrain", digits_path, "--data", digits_data, "--output", tmp_path / "x.tflite", *arguments
+    )
+    assert (code, out) == (1, "")
+    assert message in " ".join(err.split())
