@@ -84,7 +84,7 @@ def test_buffers_full_of_something_else(accelerator: Accelerator, digits: graph.
     x = random_input(digits, 3, 6)
     expected = Emulator(digits, "exact").run(x)
     for poison in (0x5A, 0x80, 0xFF):
-        buffer = accelerator._buffer("arena", 3 * program.arena_words * program.word_bytes)
+        buffer = accelerator._buffer("arena 0", 3 * program.arena_words * program.word_bytes)
         buffer.view(np.uint8)[:] = poison
         buffer.flush()
         assert np.array_equal(accelerator.run(program, x), expected)
