@@ -21,10 +21,11 @@ from axynq.emulator.explore.exploration import Outcome, Task
 from axynq.emulator.explore.exploration import explore as run_exploration
 from axynq.emulator.explore.front import Candidate
 from axynq.emulator.explore.report import Point, points_of, write_report
-from axynq.emulator.explore.search import Settings
+from axynq.emulator.explore.search import Cycles, Settings
 from axynq.emulator.explore.space import LEVELS, Level
 from axynq.emulator.explore.store import Store
 from axynq.emulator.explore.workers import DaskWorkers, LocalWorker, Workers, connect
+from axynq.emulator.model.graph import Model
 from axynq.emulator.multipliers import Multiplier, multiplier
 from axynq.emulator.plan import Assignment, Plan
 from axynq.emulator.tuning.compensation import Method
@@ -43,6 +44,8 @@ from axynq.host.cli.inputs import (
     read_weight_rule,
 )
 from axynq.host.cli.output import JsonOption, console, percent, print_json, results, table
+from axynq.host.compiler import TYPICAL_BATCH, compile_program
+from axynq.host.cycles import program_cycles
 from axynq.host.energy import energy_figures
 from axynq.host.overlay import Overlay
 
@@ -101,6 +104,14 @@ def explore(
     search_split: Annotated[str, typer.Option(help="Where those are from.")] = "train",
     split: SplitOption = "test",
     limit: LimitOption = None,
+    cycles: Annotated[
+        bool,
+        typer.Option(
+            "--cycles",
+            help="With --overlay: clock cycles an image as a third objective, by the cycle model. "
+            "Each plan is compiled for them, which takes about half a second.",
+        ),
+    ] = False,
     workers: Annotated[
         int, typer.Option(min=1, help="Processes; above 1 they are local Dask workers.")
     ] = 1,
@@ -114,6 +125,8 @@ def explore(
 ) -> None:
     """Search plans with little energy and high accuracy (NSGA-II). Started again, it resumes."""
     network = load_model(model)
+    if cycles and overlay is None:
+        raise PlanError("--cycles needs --overlay: cycles are those of an overlay")
     chosen, banks = _library(multipliers, overlay)
     searched = read_examples(network, data, search_split, search_examples)
     tested = read_examples(network, data, split, limit)
@@ -139,6 +152,7 @@ def explore(
         method,
         engine,
         threads,
+        cycles=_cycles(network, overlay) if cycles and overlay is not None else None,
         estimate_first=estimate,
         finalists=finalists,
     )
@@ -166,6 +180,17 @@ def explore(
                 client.close()
     path = write_report(outcome, task, output, {"model": str(model), "seed": seed})
     _show(outcome, path, json)
+
+
+def _cycles(network: Model, name: str) -> Cycles:
+    """Clock cycles an image takes on an overlay."""
+    overlay = Overlay.load(name)
+
+    def cycles(plan: Plan) -> float:
+        program = compile_program(network, plan, overlay)
+        return program_cycles(program, overlay, TYPICAL_BATCH).cycles_per_image
+
+    return cycles
 
 
 def _library(
@@ -247,6 +272,7 @@ def _show(outcome: Outcome, path: Path, json: bool) -> None:
                         "energy_gain": p.energy_gain,
                         "accuracy": p.accuracy,
                         "accuracy_loss": p.accuracy_loss,
+                        "cycles": p.cycles,
                     }
                     for p in front
                 ],

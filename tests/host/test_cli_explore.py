@@ -129,6 +129,7 @@ def test_explore_for_an_overlay(axynq, digits: graph.Model, digits_path, digits_
         (("--multipliers", "exact|roup:9,9"), "roup drops 0 to 3"),
         (("--weights", "best"), "tuned by one of none, alwann, histogram"),
         (("--overlay", "none"), "unknown overlay 'none'"),
+        (("--cycles",), "--cycles needs --overlay"),
         (("--skip", "two"), "klms takes a positive number"),
     ],
 )
@@ -166,3 +167,13 @@ def test_tune_to_exact_changes_nothing(axynq, digits_path, digits_data, tmp_path
     for layer in original.layers:
         assert (tuned.layer(layer.name).weights == layer.weights).all()
         assert (tuned.layer(layer.name).bias == layer.bias).all()
+
+
+def test_cycles_as_an_objective(axynq, digits_path, digits_data, tmp_path: Path) -> None:
+    """On lanes of one multiplier each, plans differ in cycles."""
+    lanes = ("--levels", "filter", "--overlay", "z2-sm16", "--cycles")
+    output = ("--output", tmp_path / "found", "--json")
+    arguments = ("explore", digits_path, "--data", digits_data, *SMALL, *lanes, *output)
+    content = json_of(axynq(*arguments))
+    assert all(point["cycles"] > 0 for point in content["front"])
+    assert len({point["cycles"] for point in content["front"]}) > 1
