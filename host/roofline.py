@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from axynq.emulator.errors import ToolError
+from axynq.emulator.pictures import new_figure, save_figure
 from axynq.host.cycles import LayerCycles, ProgramCycles, bytes_per_cycle, peak_macs
 
 COLOURS = {
@@ -22,16 +22,13 @@ def draw_roofline(cycles: ProgramCycles, title: str, path: Path) -> None:
     """Save a picture of multiplications a cycle over multiplications per byte moved.
 
     Raises:
-        ToolError: matplotlib is missing, or the picture cannot be written.
+        ToolError: matplotlib is not installed.
+        DataError: the picture cannot be written.
     """
-    try:
-        from matplotlib.figure import Figure
-    except ImportError as error:
-        raise ToolError("pictures need matplotlib: pip install 'axynq[plot]'") from error
     overlay = cycles.overlay
     peak, memory = peak_macs(overlay), bytes_per_cycle(overlay)
     layers = [layer for layer in cycles.layers if layer.macs]
-    figure = Figure(figsize=(8, 5), layout="constrained")
+    figure = new_figure(8, 5)
     axes = figure.subplots()
     intensity = [layer.macs / layer.bytes_moved for layer in layers]
     reach = np.geomspace(min([0.5, *intensity]) / 2, max([64.0, *intensity]) * 2, 200)
@@ -67,10 +64,7 @@ def draw_roofline(cycles: ProgramCycles, title: str, path: Path) -> None:
     for handle in legend.legend_handles:
         if handle is not None:
             handle.set_sizes([40])  # type: ignore[attr-defined]
-    try:
-        figure.savefig(path, dpi=120)
-    except (OSError, ValueError) as error:
-        raise ToolError(f"picture '{path}' cannot be written: {error}") from error
+    save_figure(figure, path)
 
 
 def _labels(layers: list[LayerCycles]) -> dict[tuple[float, float], list[str]]:

@@ -14,6 +14,7 @@ from axynq.emulator.errors import DataError, ToolError
 from axynq.emulator.explore.exploration import Outcome, Task, tuned_network
 from axynq.emulator.explore.front import Candidate
 from axynq.emulator.multipliers import multiplier
+from axynq.emulator.pictures import new_figure, save_figure
 from axynq.emulator.plan import Plan
 from axynq.emulator.tuning.compensation import frozen
 
@@ -170,11 +171,7 @@ def draw_front(points: Sequence[Point], path: Path, title: str = "") -> None:
     Raises:
         ToolError: matplotlib is not installed.
     """
-    try:
-        from matplotlib.figure import Figure
-    except ImportError as error:
-        raise ToolError("pictures need matplotlib: pip install axynq[explore]") from error
-    figure = Figure(figsize=(7.5, 4.5), layout="constrained")
+    figure = new_figure(7.5, 4.5)
     axes = figure.subplots()
     for level in dict.fromkeys(point.level for point in points):
         mine = [point for point in points if point.level == level]
@@ -194,7 +191,7 @@ def draw_front(points: Sequence[Point], path: Path, title: str = "") -> None:
     axes.grid(alpha=0.3)
     if points:
         axes.legend()
-    figure.savefig(path, dpi=150)
+    save_figure(figure, path)
 
 
 def draw_interactive(points: Sequence[Point], path: Path) -> None:

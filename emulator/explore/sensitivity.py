@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from axynq.emulator.errors import ToolError
 from axynq.emulator.explore.estimate import Increase
 from axynq.emulator.explore.evaluator import Evaluator
 from axynq.emulator.model.graph import Model
+from axynq.emulator.pictures import new_figure, save_figure
 from axynq.emulator.plan import Assignment, Plan
 
 EXACT = Assignment(("exact",))
@@ -93,12 +93,9 @@ def draw_sensitivity(
 
     Raises:
         ToolError: matplotlib is not installed.
+        DataError: the picture cannot be written.
     """
-    try:
-        from matplotlib.figure import Figure
-    except ImportError as error:
-        raise ToolError("pictures need matplotlib: pip install axynq[plot]") from error
-    figure = Figure(figsize=(10, 7 if increase else 3.8), layout="constrained")
+    figure = new_figure(10, 7 if increase else 3.8)
     grid: Any = figure.subplots(2 if increase else 1, 2, squeeze=False)
     places = range(1 + len(measured.layers))
     for axes, accuracies, title in (
@@ -117,7 +114,7 @@ def draw_sensitivity(
         spec = list(labels)[-1]
         _draw_elements(figure, grid[1, 0], increase, measured.layers, "filter", spec)
         _draw_elements(figure, grid[1, 1], increase, measured.layers, "channel", spec)
-    figure.savefig(path, dpi=150)
+    save_figure(figure, path)
 
 
 def _draw_elements(

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from axynq.emulator.emulation import Accumulators
-from axynq.emulator.errors import ToolError
+from axynq.emulator.pictures import new_figure, save_figure
 from axynq.emulator.statistics.extraction import ErrorStatistics
 
 if TYPE_CHECKING:
@@ -25,7 +25,8 @@ def draw_correlation(statistics: ErrorStatistics, path: Path) -> None:
     position; layers of one position show their filters in a row.
 
     Raises:
-        ToolError: matplotlib is missing, or the picture cannot be written.
+        ToolError: matplotlib is not installed.
+        DataError: the picture cannot be written.
     """
     names = list(statistics.layers)
     figure, axes = _grid(len(names))
@@ -43,7 +44,7 @@ def draw_correlation(statistics: ErrorStatistics, path: Path) -> None:
         cell.set_yticks([])
     figure.colorbar(image, ax=list(axes), shrink=0.6, label="correlation of output and error")
     figure.suptitle(_title(statistics), fontsize=10)
-    _save(figure, path)
+    save_figure(figure, path)
 
 
 def draw_histograms(
@@ -59,7 +60,8 @@ def draw_histograms(
         path: of the picture.
 
     Raises:
-        ToolError: matplotlib is missing, or the picture cannot be written.
+        ToolError: matplotlib is not installed.
+        DataError: the picture cannot be written.
     """
     figure, axes = _grid(2 * len(layers), rows_per_item=2)
     for index, (name, sums) in enumerate(layers):
@@ -80,7 +82,7 @@ def draw_histograms(
             upper.legend(fontsize=7)
             lower.legend(fontsize=7)
     figure.suptitle(f"{_title(statistics)}: before the activation, real units", fontsize=10)
-    _save(figure, path)
+    save_figure(figure, path)
 
 
 def _within(values: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
@@ -91,12 +93,8 @@ def _within(values: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
 
 
 def _grid(cells: int, rows_per_item: int = 1) -> tuple[Figure, npt.NDArray[np.object_]]:
-    try:
-        from matplotlib.figure import Figure
-    except ImportError as error:
-        raise ToolError("pictures need matplotlib: pip install 'axynq[plot]'") from error
     rows = -(-cells // (COLUMNS * rows_per_item)) * rows_per_item
-    figure = Figure(figsize=(2.6 * COLUMNS, 2.0 * rows + 0.6), layout="constrained")
+    figure = new_figure(2.6 * COLUMNS, 2.0 * rows + 0.6)
     axes = figure.subplots(rows, COLUMNS, squeeze=False).ravel()
     used = cells if rows_per_item == 1 else len(axes)
     for cell in axes[used:]:
@@ -112,10 +110,3 @@ def _grid(cells: int, rows_per_item: int = 1) -> tuple[Figure, npt.NDArray[np.ob
 
 def _title(statistics: ErrorStatistics) -> str:
     return f"{statistics.model}, {statistics.plan}, {statistics.samples} samples"
-
-
-def _save(figure: Figure, path: Path) -> None:
-    try:
-        figure.savefig(path, dpi=120)
-    except (OSError, ValueError) as error:
-        raise ToolError(f"picture '{path}' cannot be written: {error}") from error

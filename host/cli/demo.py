@@ -13,7 +13,8 @@ import typer
 from axynq.emulator import Emulator, Plan, load_model
 from axynq.emulator.datasets import Dataset, handwritten_digits, quantise_examples
 from axynq.emulator.energy import relative_energy
-from axynq.emulator.errors import DataError, DeviceError, ToolError
+from axynq.emulator.errors import DeviceError
+from axynq.emulator.pictures import new_figure, save_figure
 from axynq.host.accelerator import Accelerator
 from axynq.host.cli.output import JsonOption, console, percent, print_json, results, table
 from axynq.host.compiler import compile_program
@@ -93,11 +94,7 @@ def _draw(
     rows: list[dict[str, Any]],
 ) -> None:
     """Accuracy against energy, and the digits on which the plans differ most."""
-    try:
-        from matplotlib.figure import Figure
-    except ImportError as error:
-        raise ToolError("the picture needs matplotlib: pip install axynq[demo]") from error
-    figure = Figure(figsize=(10, 4.2), layout="constrained")
+    figure = new_figure(10, 4.2)
     halves: Any = figure.subfigures(1, 2)
     left, right = halves
     axes = left.subplots()
@@ -123,7 +120,4 @@ def _draw(
         answers = ", ".join(str(p[number]) for p in predictions.values())
         place.set_title(f"{digits.y[number]} → {answers}", fontsize=9)
         place.set_axis_off()
-    try:
-        figure.savefig(output, dpi=110)
-    except (OSError, ValueError) as error:
-        raise DataError(f"the picture '{output}' cannot be written: {error}") from error
+    save_figure(figure, output)

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from axynq.emulator.errors import DataError, ToolError
+from axynq.emulator.pictures import new_figure, save_figure
 from axynq.host.power.analysis import Result, traces
 from axynq.host.power.log import Record
 from axynq.host.power.sampler import Sample
@@ -26,14 +26,10 @@ def draw(
         ToolError: matplotlib is not installed.
         DataError: the file cannot be written.
     """
-    try:
-        from matplotlib.figure import Figure
-    except ImportError as error:
-        raise ToolError("the picture needs matplotlib: pip install axynq[plot]") from error
     rails = list(dict.fromkeys(result.rail for result in results))
     names = list(dict.fromkeys(result.contender for result in results))
     colours = {name: f"C{number}" for number, name in enumerate(names)}
-    drawing = Figure(figsize=(10, 4.2), layout="constrained")
+    drawing = new_figure(10, 4.2)
     bars, course = drawing.subplots(1, 2, width_ratios=[2, 3])
     width = 0.8 / max(1, len(names))
     for result in results:
@@ -47,10 +43,7 @@ def draw(
     bars.set_ylabel("energy per inference above idle, mJ (95 % interval)")
     bars.legend(fontsize=8, loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=3)
     _draw_course(course, records, samples, colours)
-    try:
-        drawing.savefig(path, dpi=110)
-    except (OSError, ValueError) as error:
-        raise DataError(f"the picture '{path}' cannot be written: {error}") from error
+    save_figure(drawing, path)
 
 
 def _draw_course(
