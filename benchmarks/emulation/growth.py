@@ -18,7 +18,6 @@ from typing import Any
 import numpy as np
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
-sys.path.insert(0, str(Path(__file__).parent))
 
 from common import machine, save
 
@@ -54,7 +53,7 @@ print(json.dumps(dict(
 
 
 def point(model: str, plan: str, images: int) -> dict[str, Any]:
-    code = POINT.format(folder=str(HERE), model=model, plan=plan, images=images)
+    code = POINT.format(folder=str(HERE.parent), model=model, plan=plan, images=images)
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     outcome: dict[str, Any] = json.loads(done.stdout)
     print(f"{model:28} {plan:16} {images:6} images: {outcome['seconds']:8.3f} s, "

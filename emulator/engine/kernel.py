@@ -96,4 +96,8 @@ def load_kernel(name: str) -> Kernel:
     library.axynq_run_network.argtypes = [
         *(ctypes.c_void_p, ctypes.c_void_p, ctypes.c_int64, ctypes.c_void_p, ctypes.c_int)
     ]
+    library.axynq_flushes.restype = None
+    library.axynq_flushes.argtypes = [
+        *(ctypes.c_void_p, ctypes.c_void_p, ctypes.c_int64, ctypes.c_void_p)
+    ]
     return Kernel(variant, library, path)

@@ -86,12 +86,11 @@ class NativeNetwork:
 
     def tensors(self, x: graph.Int8Array) -> dict[int, graph.Int8Array]:
         """Every tensor by its index, [images, *shape]."""
-        captures = {
-            index: np.empty((*self._planar(index), len(x)), np.int8)
+        values = {
+            index: np.empty((len(x), *self.model.tensors[index].shape), np.int8)
             for index in {self.model.input_index, *(op.output for op in self._operators)}
         }
-        self._run(x, captures, {})
-        values = {index: self._in_order(index, array) for index, array in captures.items()}
+        self._run(x, values, {})
         for op in self._tail:
             values[op.output] = _softmax(self.model, op, values[op.inputs[0]])
         return values
@@ -123,7 +122,7 @@ class NativeNetwork:
     def _pack(self, layer: graph.WeightedLayer, codes: LayerCodes) -> npt.NDArray[Any]:
         zero_point = self.model.tensors[layer.inputs[0]].zero_point
         recipe = layer_recipe(layer, zero_point, codes, self.kernel.variant.costs)
-        return pack_layer(self.model, layer, recipe, self._memory)
+        return pack_layer(self.model, layer, recipe, self.kernel.library, self._memory)
 
     def _is_exact(self, layer: graph.WeightedLayer) -> bool:
         codes = self._codes[layer.name]
@@ -142,11 +141,6 @@ class NativeNetwork:
     def _planar(self, index: int) -> tuple[int, int, int]:
         rows, columns, channels = three(self.model.tensors[index].shape)
         return channels, rows, columns
-
-    def _in_order(self, index: int, planar: graph.Int8Array) -> graph.Int8Array:
-        """[channels, rows, columns, images] as [images, *shape]."""
-        ordered = np.ascontiguousarray(planar.transpose(3, 1, 2, 0))
-        return ordered.reshape(len(ordered), *self.model.tensors[index].shape)
 
     def _finish(self, y: graph.Int8Array) -> graph.Int8Array:
         for op in self._tail:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,9 +24,6 @@ from axynq.emulator.model.graph import Padding, activation_bounds
 from axynq.emulator.model.quantisation import layer_factors
 
 TAPS_PER_GROUP = 4
-
-BYTE_LIMIT, WORD_LIMIT = 255, 65535
-"""Looked-up bytes are summed in bytes, those in 16-bit words, those in 32 bits."""
 
 
 @dataclass(frozen=True)
@@ -55,7 +53,11 @@ class Geometry:
 
 
 def pack_layer(
-    model: graph.Model, layer: graph.WeightedLayer, recipe: LayerRecipe, memory: Memory
+    model: graph.Model,
+    layer: graph.WeightedLayer,
+    recipe: LayerRecipe,
+    library: ctypes.CDLL,
+    memory: Memory,
 ) -> npt.NDArray[Any]:
     """The layer as convolutions: one, or one per input channel where it is depthwise."""
     output = model.tensors[layer.output]
@@ -73,7 +75,7 @@ def pack_layer(
     geometry, filters = _geometry(model, layer)
     made = np.zeros(len(geometry), CONVOLUTION)
     for record, one, mine in zip(made, geometry, filters):
-        _pack_convolution(record, one, mine, recipe, memory)
+        _pack_convolution(record, one, mine, recipe, library, memory)
         for name, value in shared.items():
             record[name] = value
     return made
@@ -111,6 +113,7 @@ def _pack_convolution(
     geometry: Geometry,
     filters: npt.NDArray[np.int64],
     recipe: LayerRecipe,
+    library: ctypes.CDLL,
     memory: Memory,
 ) -> None:
     shape = (-1, *geometry.kernel, geometry.channels)  # a fully connected layer's kernel is flat
@@ -124,7 +127,7 @@ def _pack_convolution(
         for plane in recipe.lookups
     ]
     blocks = _filter_blocks(planes, filters, geometry, memory)
-    looked_up, tables = _lookup_filters(lookups, filters, memory)
+    looked_up, tables = _lookup_filters(lookups, filters, library, memory)
     values: dict[str, Any] = {
         "first_channel": geometry.first_channel,
         "channels": geometry.channels,
@@ -242,45 +245,50 @@ def _runs(used: npt.NDArray[np.bool_], width: int) -> list[tuple[int, int]]:
 
 
 def _lookup_filters(
-    lookups: list[LookupPlane], filters: npt.NDArray[np.int64], memory: Memory
+    lookups: list[LookupPlane],
+    filters: npt.NDArray[np.int64],
+    library: ctypes.CDLL,
+    memory: Memory,
 ) -> tuple[npt.NDArray[Any], npt.NDArray[np.uint8]]:
     """For each filter and plane the taps that look something up."""
     records: list[tuple[int, int, int, int, int]] = []
     tables: list[npt.NDArray[np.uint8]] = [np.zeros((1, 256), np.uint8)]
     first_table = 1
     for plane in lookups:
-        ranges = plane.tables.max(axis=1).astype(np.int64)
-        for f, index in zip(filters, plane.index):
-            places = np.nonzero(index)
-            if len(places[0]) == 0:
-                continue
-            table = index[places]
-            # Small tables first: many of them fit into a byte together.
-            order = np.argsort(ranges[table], kind="stable")
-            taps = np.zeros(len(order), LOOKUP_TAP)
-            for name, place in zip(("kernel_row", "kernel_column", "channel"), places):
-                taps[name] = place[order]
-            taps["table"] = table[order] + first_table - 1
-            taps["flush"] = flushes(ranges[table][order])
-            records.append((int(f), plane.exponent, len(taps), 0, memory.pointer(taps)))
+        member, *places = np.nonzero(plane.index)
+        table = plane.index[(member, *places)]
+        ranges = plane.tables.max(axis=1).astype(np.int32)[table]
+        # By filter, small tables first: many of them fit into a byte together.
+        order = np.argsort(256 * member + ranges, kind="stable")
+        taps = np.zeros(len(order), LOOKUP_TAP)
+        for name, place in zip(("kernel_row", "kernel_column", "channel"), places):
+            taps[name] = place[order]
+        taps["table"] = table[order] + first_table - 1
+        counts = np.bincount(member, minlength=len(filters))
+        taps["flush"] = flushes(library, ranges[order], counts)
+        address = memory.pointer(taps)
+        for f, count in zip(filters.tolist(), counts.tolist()):
+            if count:
+                records.append((f, plane.exponent, count, 0, address))
+            address += count * LOOKUP_TAP.itemsize
         tables.append(plane.tables[1:])
         first_table += len(plane.tables) - 1
     made = np.array(records, LOOKUP_FILTER) if records else np.zeros(0, LOOKUP_FILTER)
     return made, np.concatenate(tables)
 
 
-def flushes(ranges: npt.NDArray[np.int64]) -> npt.NDArray[np.int32]:
-    """Before which taps byte sums (1), and word sums too (2), are widened, lest they overflow."""
+def flushes(
+    library: ctypes.CDLL, ranges: npt.NDArray[np.int32], counts: npt.NDArray[np.int64]
+) -> npt.NDArray[np.int32]:
+    """Before which taps byte sums (1), and word sums too (2), are widened, lest they overflow.
+
+    Args:
+        library: the kernel.
+        ranges: the largest value each tap looks up, filter after filter.
+        counts: taps of each filter.
+    """
+    ranges = np.ascontiguousarray(ranges, np.int32)
+    counts = np.ascontiguousarray(counts, np.int64)
     result = np.zeros(len(ranges), np.int32)
-    in_bytes = in_words = 0
-    for t, value in enumerate(ranges.tolist()):
-        if in_bytes + value > BYTE_LIMIT:
-            result[t] = 1
-            if in_words + in_bytes + BYTE_LIMIT > WORD_LIMIT:
-                result[t] = 2
-                in_words = 0
-            else:
-                in_words += in_bytes
-            in_bytes = 0
-        in_bytes += value
+    library.axynq_flushes(ranges.ctypes.data, counts.ctypes.data, len(counts), result.ctypes.data)
     return result

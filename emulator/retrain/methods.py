@@ -82,8 +82,9 @@ class ErrorModelMethod(Method):
             )
 
     def _tensor(self, values: npt.NDArray[np.float64]) -> Tensor:
-        """[rows, columns, filters] as [1, filters, rows, columns]."""
-        return torch.from_numpy(values.astype(np.float32)).permute(2, 0, 1)[None].to(self.device)
+        """[rows, columns, filters] as [1, filters, rows, columns], laid out as outputs are."""
+        tensor = torch.from_numpy(values.astype(np.float32)).permute(2, 0, 1)[None]
+        return tensor.contiguous(memory_format=torch.channels_last).to(self.device)
 
     def begin_epoch(self, generator: torch.Generator) -> None:
         self._noise = NoisePool(generator, self.device)
@@ -91,9 +92,7 @@ class ErrorModelMethod(Method):
     def output(self, layer: str, output: Tensor) -> Tensor:
         constant, gain, spread = self._parts[layer]
         # output + mean + gain * (output - output mean) + spread * noise
-        return torch.addcmul(
-            torch.addcmul(constant, output, gain), spread, self._noise.like(output)
-        )
+        return (output * gain).add_(constant).addcmul_(spread, self._noise.like(output))
 
 
 class GaussianMethod(Method):

@@ -20,7 +20,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from axynq.emulator.emulation import Emulator
-from axynq.emulator.errors import DataError
+from axynq.emulator.errors import DataError, ModelError
 from axynq.emulator.model import graph
 from axynq.emulator.plan import Plan
 from axynq.emulator.retrain.augmentation import augmented
@@ -79,6 +79,7 @@ def retrain(
     y: IntArray,
     options: RetrainOptions | None = None,
     *,
+    teacher: graph.Model | None = None,
     checkpoint: Path | None = None,
     device: str | None = None,
     progress: Callable[[Epoch, int, int, float], None] = lambda epoch, step, steps, loss: None,
@@ -91,6 +92,8 @@ def retrain(
         x: int8 inputs [examples, *input shape] in the network's quantisation.
         y: class numbers [examples].
         options: the recipe.
+        teacher: the network to distil from, with exact multipliers, for the same input and
+            classes; default: ``model``.
         checkpoint: a file to keep the state in after each epoch; a run of the same recipe on the
             same network goes on from there. None: nothing is kept.
         device: of PyTorch; default: a GPU where there is one.
@@ -99,10 +102,12 @@ def retrain(
 
     Raises:
         PlanError: the plan does not fit the model.
-        ModelError: the network has an operator without a gradient.
+        ModelError: the network has an operator without a gradient, or the teacher does not fit.
         DataError: there are too few examples, or the checkpoint is of another run.
     """
     options = options or RetrainOptions()
+    teacher = teacher or model
+    _check_teacher(model, teacher)
     if isinstance(plan, str):
         plan = Plan.parse(model, plan)
     chosen = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
@@ -116,7 +121,7 @@ def retrain(
         nesterov=options.momentum > 0,
     )
     state = _State(network, optimiser)
-    identity = _identity(model, plan, options, x, y)
+    identity = _identity(model, teacher, plan, options, x, y)
     resumed = checkpoint is not None and checkpoint.exists()
     if checkpoint is not None and resumed:
         _load(state, checkpoint, identity, chosen)
@@ -127,7 +132,7 @@ def retrain(
     if not resumed:
         state.preparation = time.perf_counter() - started
         _close_epoch(state, plan, x[held_out], y[held_out], 0.0, 0.0)
-    trainer = _Trainer(model, method, options, chosen)
+    trainer = _Trainer(model, teacher, method, options, chosen)
     while len(state.history) <= options.epochs and not _stopped(state, options):
         number = len(state.history)
         started = time.perf_counter()
@@ -152,13 +157,18 @@ class _Trainer:
     """Epochs of one method."""
 
     def __init__(
-        self, model: graph.Model, method: Method, options: RetrainOptions, device: torch.device
+        self,
+        model: graph.Model,
+        teacher: graph.Model,
+        method: Method,
+        options: RetrainOptions,
+        device: torch.device,
     ) -> None:
         self.method = method
         self.options = options
         self.device = device
-        self.scores = without_softmax(model)
-        self.teacher = Emulator(self.scores, "exact") if options.distillation else None
+        self.source = model.input
+        self.teacher = Emulator(without_softmax(teacher), "exact") if options.distillation else None
 
     def epoch(
         self,
@@ -184,7 +194,7 @@ class _Trainer:
             picked = order[step * batch : (step + 1) * batch]
             images = x[picked]
             if options.augment:
-                images = augmented(images, self.scores.input.zero_point, generator)
+                images = augmented(images, self.source.zero_point, generator)
             loss = self._loss(state.network, images, y[picked])
             state.optimiser.zero_grad(set_to_none=True)
             loss.backward()  # type: ignore[no-untyped-call]
@@ -200,7 +210,7 @@ class _Trainer:
         if self.teacher is None:
             return loss
         share, temperature = self.options.distillation, self.options.temperature
-        output = self.scores.output
+        output = self.teacher.model.output
         real = output.dequantise(self.teacher.run(images)).reshape(len(images), -1)
         target = torch.from_numpy(real.astype(np.float32)).to(self.device) / temperature
         distance = functional.kl_div(
@@ -214,6 +224,17 @@ class _Trainer:
     def _tensor(self, images: graph.Int8Array) -> Tensor:
         tensor = torch.from_numpy(images).to(self.device)
         return tensor.permute(0, 3, 1, 2) if tensor.dim() == 4 else tensor
+
+
+def _check_teacher(model: graph.Model, teacher: graph.Model) -> None:
+    mine, theirs = model.input, teacher.input
+    if (mine.shape, mine.scale, mine.zero_point) != (
+        theirs.shape, theirs.scale, theirs.zero_point,
+    ) or np.prod(model.output.shape) != np.prod(teacher.output.shape):  # fmt: skip
+        raise ModelError(
+            f"'{teacher.name}' cannot teach '{model.name}': both need the same input (shape, scale "
+            "and zero point) and number of classes"
+        )
 
 
 def accuracy(model: graph.Model, plan: Plan, x: graph.Int8Array, y: IntArray) -> float:
@@ -254,14 +275,19 @@ def _stopped(state: _State, options: RetrainOptions) -> bool:
 
 
 def _identity(
-    model: graph.Model, plan: Plan, options: RetrainOptions, x: graph.Int8Array, y: IntArray
+    model: graph.Model,
+    teacher: graph.Model,
+    plan: Plan,
+    options: RetrainOptions,
+    x: graph.Int8Array,
+    y: IntArray,
 ) -> str:
-    """What a checkpoint must agree in: network, plan, recipe and data."""
+    """What a checkpoint must agree in: networks, plan, recipe and data."""
     digest = hashlib.sha256(json.dumps(options.as_dict(), sort_keys=True).encode())
     for name, codes in plan.expand(model).items():
         digest.update(name.encode() + repr([m.spec for m in codes.multipliers]).encode())
         digest.update(codes.codes.tobytes())
-    for layer in model.layers:
+    for layer in (*model.layers, *teacher.layers):
         digest.update(layer.weights.tobytes() + layer.bias.tobytes())
     digest.update(x[:: max(1, len(x) // 64)].tobytes() + y.tobytes())
     return digest.hexdigest()

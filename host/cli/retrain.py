@@ -44,6 +44,10 @@ def retrain_(
             min=0, max=1, help="Share of the loss that is the distance to the exact network."
         ),
     ] = 0.0,
+    teacher: Annotated[
+        Optional[Path],
+        typer.Option(help="The .tflite network to distil from; default: the network itself."),
+    ] = None,
     augment: Annotated[
         bool, typer.Option("--augment", help="Shift and mirror images at random.")
     ] = False,
@@ -74,6 +78,7 @@ def retrain_(
     if method not in METHODS:
         raise DataError(f"the method is one of {', '.join(METHODS)}, not '{method}'")
     network = load_model(model)
+    taught = load_model(teacher) if teacher is not None else None
     chosen = read_plan(network, plan)
     training, test = read_data(data, "train", None), read_data(data, "test", None)
     for part in (training, test):
@@ -109,7 +114,7 @@ def retrain_(
 
         outcome = retrain(
             network, chosen, x, training.y, options,
-            checkpoint=checkpoint, device=device, progress=report,
+            teacher=taught, checkpoint=checkpoint, device=device, progress=report,
         )  # fmt: skip
     save_model(outcome.model, output)
     console.print(f"saved {output}")
@@ -125,6 +130,7 @@ def retrain_(
         "plan": plan,
         "output": str(output),
         "options": options.as_dict(),
+        "teacher": str(teacher) if teacher is not None else None,
         "accuracy_exact": tested(network, "exact"),
         "accuracy_before": tested(network, plan),
         "accuracy_after": tested(outcome.model, plan),

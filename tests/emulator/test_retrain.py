@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,7 @@ from hypothesis import strategies as st
 
 from axynq.emulator import Emulator, Plan, load_model, save_model
 from axynq.emulator.datasets import handwritten_digits, quantise_examples
-from axynq.emulator.errors import DataError
+from axynq.emulator.errors import DataError, ModelError
 from axynq.emulator.model import graph
 from axynq.emulator.statistics import extract
 from tests.networks import branched_models, random_input, weighted_models
@@ -223,6 +224,30 @@ def test_resumed_run_ends_as_an_uninterrupted_one(
 def test_early_stop(digits: graph.Model, examples) -> None:
     result = retrain(digits, "exact", *examples, options(epochs=9, rate=0.0, patience=2))
     assert len(result.history) == 3
+
+
+def test_another_network_teaches(digits: graph.Model, examples) -> None:
+    """Plain training by a teacher alone comes nearer to what the teacher says."""
+    x, y = examples
+    first = digits.layers[0]
+    blind = replace(
+        digits,
+        operators=tuple(
+            replace(op, weights=np.zeros_like(first.weights)) if op is first else op
+            for op in digits.operators
+        ),
+    )
+    alone = options(method="plain", epochs=4, rate=0.0003, distillation=1.0)
+    own = retrain(digits, "exact", x, y, alone)
+    taught = retrain(digits, "exact", x, y, alone, teacher=blind)
+    assert own.history[-1].accuracy > 0.9
+    assert taught.history[-1].accuracy < 0.5
+
+
+def test_teacher_must_fit(digits: graph.Model, digits_path: Path, examples) -> None:
+    other = load_model(digits_path.with_name("resnet8_int8.tflite"))
+    with pytest.raises(ModelError, match="cannot teach"):
+        retrain(digits, "exact", *examples, options(), teacher=other)
 
 
 def test_bad_input(digits: graph.Model, examples, tmp_path: Path) -> None:

@@ -109,7 +109,7 @@ struct Network {
   int64_t scratch_bytes;  // rows of planes and sums
   const Tensor *tensor;
   const Operator *op;
-  int8_t *const *capture;  // by tensor: [channels, rows, columns, images], or null
+  int8_t *const *capture;  // by tensor: [images, rows, columns, channels], or null
 };
 
 }  // namespace axynq

@@ -131,15 +131,46 @@ inline void to_planar(const Tensor &tensor, const int8_t *images, int count, int
     }
 }
 
+using Sixteen = int8_t __attribute__((vector_size(16)));
+
+#if defined(__clang__) || __GNUC__ >= 12
+#define AXYNQ_SHUFFLE(a, b, ...) __builtin_shufflevector(a, b, __VA_ARGS__)
+#else
+#define AXYNQ_SHUFFLE(a, b, ...) __builtin_shuffle(a, b, Sixteen{__VA_ARGS__})
+#endif
+
+// Sixteen rows of sixteen bytes to columns. Each round puts half of the rows between the others,
+// which turns the bits of an element's row and column by one.
+inline void transpose16(const int8_t *from, int64_t from_row, int8_t *to, int64_t to_row) {
+  Sixteen rows[2][16];
+  for (int i = 0; i < 16; ++i) std::memcpy(&rows[0][i], from + i * from_row, 16);
+  for (int round = 0; round < 4; ++round) {
+    const Sixteen *in = rows[round % 2];
+    Sixteen *out = rows[1 - round % 2];
+    for (int i = 0; i < 8; ++i) {
+      out[2 * i] = AXYNQ_SHUFFLE(in[i], in[i + 8], 0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22,
+                                 7, 23);
+      out[2 * i + 1] = AXYNQ_SHUFFLE(in[i], in[i + 8], 8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29,
+                                     14, 30, 15, 31);
+    }
+  }
+  for (int i = 0; i < 16; ++i) std::memcpy(to + i * to_row, &rows[0][i], 16);
+}
+
 inline void from_planar(const Tensor &tensor, const int8_t *planar, int count, int8_t *images) {
   const int64_t pixels = int64_t(tensor.rows) * tensor.columns;
   const int64_t elements = pixels * tensor.channels;
-  for (int64_t p = 0; p < pixels; ++p)
-    for (int c = 0; c < tensor.channels; ++c) {
-      const int8_t *from = planar + (c * pixels + p) * BLOCK;
-      int8_t *to = images + p * tensor.channels + c;
-      for (int n = 0; n < count; ++n) to[n * elements] = from[n];
-    }
+  const int whole_channels = tensor.channels / 16 * 16, whole_images = count / 16 * 16;
+  for (int64_t p = 0; p < pixels; ++p) {
+    const int8_t *from = planar + p * BLOCK;
+    int8_t *to = images + p * tensor.channels;
+    for (int c = 0; c < whole_channels; c += 16)
+      for (int n = 0; n < whole_images; n += 16)
+        transpose16(from + c * pixels * BLOCK + n, pixels * BLOCK, to + n * elements + c, elements);
+    for (int c = 0; c < tensor.channels; ++c)
+      for (int n = c < whole_channels ? whole_images : 0; n < count; ++n)
+        to[n * elements + c] = from[c * pixels * BLOCK + n];
+  }
 }
 
 }  // namespace axynq

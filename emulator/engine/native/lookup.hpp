@@ -5,6 +5,27 @@
 
 namespace axynq {
 
+// Looked-up bytes are summed in bytes, those in 16-bit words, those in 32 bits. Before which taps of
+// a filter byte sums (1), and word sums too (2), are widened, lest they overflow.
+inline void flushes(const int32_t *ranges, int64_t taps, int32_t *flush) {
+  constexpr int BYTE_LIMIT = 255, WORD_LIMIT = 65535;
+  int in_bytes = 0, in_words = 0;
+  for (int64_t t = 0; t < taps; ++t) {
+    flush[t] = 0;
+    if (in_bytes + ranges[t] > BYTE_LIMIT) {
+      flush[t] = 1;
+      in_words += in_bytes;
+      if (in_words + BYTE_LIMIT > WORD_LIMIT) {
+        flush[t] = 2;
+        in_words = 0;
+      }
+      in_bytes = 0;
+    }
+    in_bytes += ranges[t];
+  }
+}
+
+
 // Adds to the sums of POSITIONS neighbouring output positions what the filter's taps look up.
 // Activations of the tap at position p are at `row + p * step`; sums of position p at
 // `sums + p * BLOCK`, in quad order.

@@ -53,11 +53,12 @@ void run_operator(const Network &network, const Operator &op, int8_t *arena, uin
   }
 }
 
-void capture(const Tensor &tensor, const int8_t *planar, int64_t images, int64_t first, int count,
-             int8_t *to) {
+// Copies a tensor of the block to where the caller wants it, if it does.
+void capture(const Network &network, int index, const int8_t *arena, int64_t first, int count) {
+  const Tensor &tensor = network.tensor[index];
   const int64_t elements = int64_t(tensor.rows) * tensor.columns * tensor.channels;
-  for (int64_t i = 0; i < elements; ++i)
-    std::memcpy(to + i * images + first, planar + i * BLOCK, size_t(count));
+  if (int8_t *to = network.capture[index])
+    from_planar(tensor, arena + tensor.offset, count, to + first * elements);
 }
 
 void run_blocks(const Network &network, const int8_t *x, int64_t images, int8_t *y,
@@ -76,14 +77,11 @@ void run_blocks(const Network &network, const int8_t *x, int64_t images, int8_t 
       std::memcpy(arena + in.offset, x + first * in_bytes, size_t(in_bytes * BLOCK));
     else
       to_planar(in, x + first * in_bytes, count, arena + in.offset);
-    if (network.capture[network.input])
-      capture(in, arena + in.offset, images, first, count, network.capture[network.input]);
+    capture(network, network.input, arena, first, count);
     for (int k = 0; k < network.operators; ++k) {
       const Operator &op = network.op[k];
       run_operator(network, op, arena, scratch.get(), images, first, count);
-      if (network.capture[op.output])
-        capture(network.tensor[op.output], arena + network.tensor[op.output].offset, images, first,
-                count, network.capture[op.output]);
+      capture(network, op.output, arena, first, count);
     }
     if (network.blocked)
       std::memcpy(y + first * out_bytes, arena + out.offset, size_t(out_bytes * BLOCK));
@@ -129,6 +127,12 @@ int axynq_run_network(const axynq::Network *network, const int8_t *x, int64_t im
   work();
   for (std::thread &thread : others) thread.join();
   return failed;
+}
+
+// When sums of looked-up bytes are widened, for filters with so many taps each, one after another.
+void axynq_flushes(const int32_t *ranges, const int64_t *taps, int64_t filters, int32_t *flush) {
+  for (int64_t f = 0, first = 0; f < filters; first += taps[f++])
+    axynq::flushes(ranges + first, taps[f], flush + first);
 }
 
 // Whether table look-ups are fast on this path.

@@ -60,6 +60,26 @@ def resnet8() -> Model:
     return network.classify(x, 10)
 
 
+def resnet14() -> Model:
+    """ResNet-14 of the two papers: 26.6 million multiplications."""
+    network = RandomNetwork("resnet14", (32, 32, 3))
+    x = network.conv(network.builder.input, 16)
+    for filters, stride in ((16, 1), (32, 2), (64, 2)):
+        x = network.residual(network.residual(x, filters, stride), filters, 1)
+    return network.classify(x, 10)
+
+
+def allcnn() -> Model:
+    """ALL-CNN-C: 281 million multiplications."""
+    network = RandomNetwork("allcnn", (32, 32, 3))
+    x = network.builder.input
+    for filters, stride in ((96, 1), (96, 1), (96, 2), (192, 1), (192, 1), (192, 2)):
+        x = network.conv(x, filters, stride=stride)
+    for filters, kernel in ((192, (3, 3)), (192, (1, 1)), (10, (1, 1))):
+        x = network.conv(x, filters, kernel)
+    return network.classify(x, 10)
+
+
 def keyword() -> Model:
     """MLPerf Tiny's keyword network (DS-CNN): 2.7 million multiplications."""
     network = RandomNetwork("keyword", (49, 10, 1))

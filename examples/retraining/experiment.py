@@ -1,0 +1,105 @@
+"""What the retraining experiments share: multipliers, data, and results that survive a stop."""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from axynq.emulator import Emulator, load_model
+from axynq.emulator.datasets import load_dataset, quantise_examples
+from axynq.emulator.model.graph import Model
+
+HERE = Path(__file__).parent
+RESULTS = HERE / "results"
+MODELS = HERE.parents[1] / "models"
+
+SMAPPROX = ("1100", "2200", "3300", "1110", "3330", "2220", "3333", "2222")
+"""Table 2 of the error-modelling paper, in its order."""
+
+MULTIPLIERS = (*(f"smapprox:{digits}" for digits in SMAPPROX), "roup:1,4", "roup:1,6", "roup:2,6")
+
+
+def short(multiplier: str) -> str:
+    """As in tables and pictures."""
+    kind, _, parameters = multiplier.partition(":")
+    return parameters if kind == "smapprox" else f"ROUP {parameters}"
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A network and the examples in its quantisation."""
+
+    name: str
+    model: Model
+    x_train: np.ndarray
+    y_train: np.ndarray
+    x_test: np.ndarray
+    y_test: np.ndarray
+
+    def accuracy(self, model: Model, plan: str) -> float:
+        """On all test examples, bit for bit, 0 to 1."""
+        scores = Emulator(model, plan).run(self.x_test)
+        return float((scores.reshape(len(scores), -1).argmax(axis=1) == self.y_test).mean())
+
+
+def subject(name: str, data: Path, cache: Path = Path("build/retraining/cifar10.npz")) -> Subject:
+    """One of the networks that ship with axynq, and CIFAR-10, decoded once."""
+    if not cache.exists():
+        arrays = {}
+        for split in ("train", "test"):
+            part = load_dataset(data, split)
+            arrays[f"x_{split}"], arrays[f"y_{split}"] = part.x, part.y
+        cache.parent.mkdir(parents=True, exist_ok=True)
+        np.savez(cache.with_suffix(".part.npz"), **arrays)
+        os.replace(cache.with_suffix(".part.npz"), cache)
+    model = load_model(MODELS / f"{name}_int8.tflite")
+    with np.load(cache) as arrays:
+        return Subject(
+            name,
+            model,
+            quantise_examples(model.input, arrays["x_train"]),
+            arrays["y_train"],
+            quantise_examples(model.input, arrays["x_test"]),
+            arrays["y_test"],
+        )
+
+
+class Records:
+    """Results in a JSON file: facts about the experiment, and one record a run, found by its key.
+
+    The file is whole after every addition; what it has is not computed again.
+    """
+
+    def __init__(self, path: Path, facts: dict[str, Any]) -> None:
+        self.path = path
+        self.content: dict[str, Any] = {**facts, "runs": []}
+        if path.exists():
+            found = json.loads(path.read_text())
+            differing = [key for key, value in facts.items() if found.get(key) != value]
+            if differing:
+                raise SystemExit(
+                    f"{path} is of another experiment ({', '.join(differing)} differ): delete it, "
+                    "or give another place"
+                )
+            self.content = found
+
+    def find(self, **key: Any) -> dict[str, Any] | None:
+        for record in self.content["runs"]:
+            if all(record.get(name) == value for name, value in key.items()):
+                return dict(record)
+        return None
+
+    def add(self, **record: Any) -> None:
+        self.content["runs"].append(record)
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        part = self.path.with_suffix(".part")
+        # One run a line: small files whose changes can be read.
+        lines = ",\n  ".join(json.dumps(run) for run in self.content["runs"])
+        head = json.dumps({k: v for k, v in self.content.items() if k != "runs"}, indent=1)
+        part.write_text(f'{head[:-2]},\n "runs": [\n  {lines}\n ]\n}}\n')
+        os.replace(part, self.path)

@@ -1,0 +1,169 @@
+"""Accuracy before and after retraining, by multiplier and method (Fig. 6 and 7 of the
+error-modelling paper), and what a longer recipe reaches.
+
+    pip install 'axynq[train,images,plot]'
+    python examples/retraining/recovery.py resnet8 --data cifar10-jpeg.tar.xz
+
+Every run is recorded in results/recovery_NETWORK.json when it is done; started again, the script
+goes on with what is missing, a run that was interrupted from its last epoch. Retrained networks are
+kept in --models, for cross_evaluation.py and for `axynq run`.
+"""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from experiment import MULTIPLIERS, RESULTS, Records, Subject, short, subject
+
+from axynq.emulator import Plan, save_model
+from axynq.emulator.model.graph import Model
+from axynq.emulator.retrain import RetrainOptions, retrain
+from axynq.emulator.tuning.compensation import tune
+from axynq.emulator.tuning.tuner import Tuner
+
+COMMON = {"epochs": 2, "batch": 128, "rate": 1e-3, "augment": True}
+LONG = {"epochs": 12, "batch": 128, "rate": 3e-3, "augment": True, "distillation": 0.7}
+
+RECIPES: dict[str, dict[str, Any]] = {
+    "plain": {"method": "plain", **COMMON},
+    "weight-noise": {"method": "weight-noise", **COMMON},
+    "gaussian": {"method": "gaussian", **COMMON},
+    "error-model": {"method": "error-model", **COMMON},
+    "behavioural": {"method": "behavioural", **COMMON},
+    # Beyond the paper: begins with weights tuned to the multiplier and mean errors compensated.
+    "tuned": {"method": "behavioural", **LONG},
+}
+"""Options of `axynq retrain` by the name they have in results and pictures."""
+
+SHOWN = {
+    "fig6": ("before", "weight-noise", "gaussian", "error-model"),
+    "fig7": ("before", "behavioural", "error-model", "plain", "tuned"),
+}
+
+
+def main(
+    network: Annotated[str, typer.Argument(help="resnet8, resnet14 or allcnn.")],
+    data: Annotated[Path, typer.Option(help="CIFAR-10, as `axynq evaluate` takes it.")],
+    recipe: Annotated[list[str], typer.Option(help="Repeatable; default: all.")] = [  # noqa: B006
+        *RECIPES
+    ],
+    multiplier: Annotated[list[str], typer.Option(help="Repeatable; default: all.")] = [  # noqa: B006
+        *MULTIPLIERS
+    ],
+    models: Annotated[Path, typer.Option(help="Where retrained networks go.")] = Path(
+        "build/retraining"
+    ),
+    output: Annotated[Path, typer.Option(help="Folder of results.")] = RESULTS,
+    pictures: Annotated[Path, typer.Option(help="Folder of pictures.")] = Path("build/retraining"),
+) -> None:
+    examples = subject(network, data)
+    baseline = examples.accuracy(examples.model, "exact")
+    facts = {
+        "network": network,
+        "data": "CIFAR-10, JPEG copies; 10 000 test images, bit-exact emulation",
+        "baseline": baseline,
+        "recipes": RECIPES,
+    }
+    records = Records(output / f"recovery_{network}.json", facts)
+    for chosen in recipe:
+        for plan in multiplier:
+            if records.find(multiplier=plan, recipe="before") is None:
+                before = examples.accuracy(examples.model, plan)
+                records.add(multiplier=plan, recipe="before", accuracy=before)
+            if records.find(multiplier=plan, recipe=chosen) is None:
+                records.add(**run(examples, plan, chosen, models))
+                print(line(records, plan, chosen), flush=True)
+    pictures.mkdir(parents=True, exist_ok=True)
+    for name, shown in SHOWN.items():
+        draw(records, shown, pictures / f"{network}_{name}.png")
+    print(markdown(records))
+
+
+def run(examples: Subject, plan: str, recipe: str, models: Path) -> dict[str, Any]:
+    """Retrain and measure; the record of it."""
+    folder = models / examples.name
+    folder.mkdir(parents=True, exist_ok=True)
+    name = f"{plan.replace(':', '_').replace(',', '_')}_{recipe}"
+    started = time.perf_counter()
+    start = tuned(examples, plan) if recipe == "tuned" else examples.model
+    checkpoint = folder / f"{name}.pt"
+    result = retrain(
+        start,
+        plan,
+        examples.x_train,
+        examples.y_train,
+        RetrainOptions(**RECIPES[recipe]),
+        teacher=examples.model,
+        checkpoint=checkpoint,
+    )
+    save_model(result.model, folder / f"{name}.tflite")
+    checkpoint.unlink()
+    return {
+        "multiplier": plan,
+        "recipe": recipe,
+        "accuracy": examples.accuracy(result.model, plan),
+        "best_epoch": result.best,
+        "held_out": [round(epoch.accuracy, 4) for epoch in result.history],
+        "epoch_seconds": [round(epoch.seconds, 1) for epoch in result.history[1:]],
+        "seconds": round(time.perf_counter() - started, 1),
+    }
+
+
+def tuned(examples: Subject, plan: str) -> Model:
+    """The network with weights tuned to the multiplier and mean errors taken off the biases."""
+    calibration = examples.x_train[:: len(examples.x_train) // 1024][:1024]
+    tuner = Tuner(examples.model, calibration, "second-order")
+    return tune(tuner, Plan.parse(examples.model, plan), calibration)
+
+
+def line(records: Records, plan: str, recipe: str) -> str:
+    found = records.find(multiplier=plan, recipe=recipe) or {}
+    loss = 100 * (records.content["baseline"] - found["accuracy"])
+    return f"{short(plan):>9} {recipe:<13} {found['accuracy']:.2%} ({loss:+.2f} points lost)"
+
+
+def columns(records: Records) -> list[str]:
+    """What there are results of, in order."""
+    return [r for r in ("before", *RECIPES) if records.find(recipe=r) is not None]
+
+
+def markdown(records: Records) -> str:
+    names = columns(records)
+    lines = [f"| multiplier | {' | '.join(names)} |", f"|---{'|---' * len(names)}|"]
+    for plan in MULTIPLIERS:
+        found = [records.find(multiplier=plan, recipe=name) for name in names]
+        cells = [f"{100 * f['accuracy']:.2f}" if f else "" for f in found]
+        lines.append(f"| {short(plan)} | {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def draw(records: Records, recipes: tuple[str, ...], path: Path) -> None:
+    """Bars of accuracies by multiplier."""
+    from axynq.emulator.pictures import new_figure, save_figure
+
+    names = [name for name in recipes if name in columns(records)]
+    figure = new_figure(10, 4)
+    axes = figure.add_subplot()
+    width = 0.8 / len(names)
+    for index, name in enumerate(names):
+        found = [records.find(multiplier=plan, recipe=name) for plan in MULTIPLIERS]
+        places = [k + (index - (len(names) - 1) / 2) * width for k in range(len(found))]
+        heights = [100 * f["accuracy"] if f else 0 for f in found]
+        colour = "0.75" if name == "before" else f"C{index}"
+        axes.bar(places, heights, width, label=name, color=colour)
+    baseline = 100 * records.content["baseline"]
+    axes.axhline(baseline, color="black", linewidth=0.8, label=f"exact, {baseline:.2f} %")
+    axes.axhline(baseline - 1, color="black", linewidth=0.8, linestyle="--", label="1 point less")
+    axes.set_xticks(range(len(MULTIPLIERS)), [short(plan) for plan in MULTIPLIERS])
+    axes.set_ylim(max(0, baseline - 20), baseline + 2)
+    axes.set_ylabel("accuracy in %")
+    axes.set_title(f"{records.content['network']}: retrained for each multiplier")
+    axes.legend(ncols=3, fontsize="small", loc="lower left")
+    save_figure(figure, path)
+
+
+if __name__ == "__main__":
+    typer.run(main)
