@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 from dataclasses import dataclass
@@ -70,36 +71,48 @@ def subject(name: str, data: Path, cache: Path = Path("build/retraining/cifar10.
 
 
 class Records:
-    """Results in a JSON file: facts about the experiment, and one record a run, found by its key.
+    """Results in a JSON file: facts about the experiment, and one record a run, found by its key:
+    the last one where there are several.
 
-    The file is whole after every addition; what it has is not computed again.
+    The file is whole after every addition; what it has is not computed again. Several processes may
+    add to it.
     """
 
     def __init__(self, path: Path, facts: dict[str, Any]) -> None:
         self.path = path
-        self.content: dict[str, Any] = {**facts, "runs": []}
-        if path.exists():
-            found = json.loads(path.read_text())
-            differing = [key for key, value in facts.items() if found.get(key) != value]
-            if differing:
-                raise SystemExit(
-                    f"{path} is of another experiment ({', '.join(differing)} differ): delete it, "
-                    "or give another place"
-                )
-            self.content = found
+        self._facts = facts
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        self.content = self._read()
 
     def find(self, **key: Any) -> dict[str, Any] | None:
-        for record in self.content["runs"]:
+        for record in reversed(self.content["runs"]):
             if all(record.get(name) == value for name, value in key.items()):
                 return dict(record)
         return None
 
     def add(self, **record: Any) -> None:
-        self.content["runs"].append(record)
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        part = self.path.with_suffix(".part")
-        # One run a line: small files whose changes can be read.
-        lines = ",\n  ".join(json.dumps(run) for run in self.content["runs"])
-        head = json.dumps({k: v for k, v in self.content.items() if k != "runs"}, indent=1)
-        part.write_text(f'{head[:-2]},\n "runs": [\n  {lines}\n ]\n}}\n')
-        os.replace(part, self.path)
+        folder = os.open(self.path.parent, os.O_RDONLY)
+        try:
+            fcntl.flock(folder, fcntl.LOCK_EX)
+            self.content = self._read()
+            self.content["runs"].append(record)
+            # One run a line: small files whose changes can be read.
+            lines = ",\n  ".join(json.dumps(run) for run in self.content["runs"])
+            head = json.dumps({k: v for k, v in self.content.items() if k != "runs"}, indent=1)
+            part = self.path.with_suffix(".part")
+            part.write_text(f'{head[:-2]},\n "runs": [\n  {lines}\n ]\n}}\n')
+            os.replace(part, self.path)
+        finally:
+            os.close(folder)
+
+    def _read(self) -> dict[str, Any]:
+        if not self.path.exists():
+            return {**self._facts, "runs": []}
+        found: dict[str, Any] = json.loads(self.path.read_text())
+        differing = [key for key, value in self._facts.items() if found.get(key) != value]
+        if differing:
+            raise SystemExit(
+                f"{self.path} is of another experiment ({', '.join(differing)} differ): delete it, "
+                "or give another place"
+            )
+        return found

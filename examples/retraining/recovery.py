@@ -65,7 +65,6 @@ def main(
         "network": network,
         "data": "CIFAR-10, JPEG copies; 10 000 test images, bit-exact emulation",
         "baseline": baseline,
-        "recipes": RECIPES,
     }
     records = Records(output / f"recovery_{network}.json", facts)
     for chosen in recipe:
@@ -73,7 +72,7 @@ def main(
             if records.find(multiplier=plan, recipe="before") is None:
                 before = examples.accuracy(examples.model, plan)
                 records.add(multiplier=plan, recipe="before", accuracy=before)
-            if records.find(multiplier=plan, recipe=chosen) is None:
+            if records.find(multiplier=plan, recipe=chosen, options=RECIPES[chosen]) is None:
                 records.add(**run(examples, plan, chosen, models))
                 print(line(records, plan, chosen), flush=True)
     pictures.mkdir(parents=True, exist_ok=True)
@@ -86,10 +85,10 @@ def run(examples: Subject, plan: str, recipe: str, models: Path) -> dict[str, An
     """Retrain and measure; the record of it."""
     folder = models / examples.name
     folder.mkdir(parents=True, exist_ok=True)
-    name = f"{plan.replace(':', '_').replace(',', '_')}_{recipe}"
     started = time.perf_counter()
     start = tuned(examples, plan) if recipe == "tuned" else examples.model
-    checkpoint = folder / f"{name}.pt"
+    path = folder / file_name(plan, recipe)
+    checkpoint = path.with_suffix(".pt")
     result = retrain(
         start,
         plan,
@@ -99,17 +98,23 @@ def run(examples: Subject, plan: str, recipe: str, models: Path) -> dict[str, An
         teacher=examples.model,
         checkpoint=checkpoint,
     )
-    save_model(result.model, folder / f"{name}.tflite")
+    save_model(result.model, path)
     checkpoint.unlink()
     return {
         "multiplier": plan,
         "recipe": recipe,
+        "options": RECIPES[recipe],
         "accuracy": examples.accuracy(result.model, plan),
         "best_epoch": result.best,
         "held_out": [round(epoch.accuracy, 4) for epoch in result.history],
         "epoch_seconds": [round(epoch.seconds, 1) for epoch in result.history[1:]],
         "seconds": round(time.perf_counter() - started, 1),
     }
+
+
+def file_name(plan: str, recipe: str) -> str:
+    """Of a retrained network."""
+    return f"{plan.replace(':', '_').replace(',', '_')}_{recipe}.tflite"
 
 
 def tuned(examples: Subject, plan: str) -> Model:

@@ -49,9 +49,8 @@ from axynq.host.cycles import program_cycles
 from axynq.host.energy import energy_figures
 from axynq.host.overlay import Overlay
 
-LIBRARY = (
-    "exact|roup:0,4|roup:0,5|roup:1,4|roup:1,6|roup:2,4|roup:2,6|roup:2,2-2-2-2|roup:2,3-3-3-3"
-)
+LIBRARY = "exact|roup:0,4|roup:0,6|roup:0,8|roup:1,4|roup:1,6|roup:1,8|roup:2,6|roup:2,8|roup:3,6"
+"""From little to much approximation, all with characterised energies."""
 
 SHOWN = 12
 """Points of the front that the progress display and the summary show."""

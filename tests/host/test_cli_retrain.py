@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 
-from axynq.emulator import Emulator, load_model
+from axynq.emulator import Emulator, Plan, load_model
 from axynq.emulator.datasets import load_dataset, quantise_examples
 from axynq.emulator.statistics import load_statistics
+from axynq.host import Accelerator, Overlay, compile_program
 from tests.host.test_cli import json_of
 
 
@@ -68,3 +70,26 @@ def test_errors_are_one_line(
     )
     assert (code, out) == (1, "")
     assert message in " ".join(err.split())
+
+
+@pytest.mark.slow
+def test_retrained_network_on_the_software_board(
+    axynq, digits_path: Path, digits_data: Path, tmp_path: Path
+) -> None:
+    pytest.importorskip("torch")
+    output, plan = tmp_path / "again.tflite", "smapprox:2222"
+    arguments = (
+        "retrain", digits_path, "--data", digits_data, "--plan", plan, "--output", output,
+        "--epochs", 2, "--batch", 8, "--validation", 10, "--rate", 0.003, "--json",
+    )  # fmt: skip
+    content = json_of(axynq(*arguments))
+    network = load_model(output)
+    examples = load_dataset(digits_data)
+    x = quantise_examples(network.input, examples.x)
+    overlay = Overlay.load("z2-sm16")
+    program = compile_program(network, Plan.parse(network, plan), overlay)
+    with Accelerator(overlay, device="software") as accelerator:
+        found = accelerator.run(program, x)
+    assert np.array_equal(found, Emulator(network, plan).run(x))
+    accuracy = float((found.reshape(len(x), -1).argmax(axis=1) == examples.y).mean())
+    assert content["accuracy_after"] == pytest.approx(accuracy)
