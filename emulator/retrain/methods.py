@@ -13,6 +13,7 @@ from torch import Tensor
 from axynq.emulator.emulation import Emulator
 from axynq.emulator.model import graph
 from axynq.emulator.plan import SKIP, Plan
+from axynq.emulator.retrain.levels import layer_levels
 from axynq.emulator.retrain.network import TrainableNetwork, without_softmax
 from axynq.emulator.retrain.noise import NoisePool
 from axynq.emulator.statistics import ErrorModel, ErrorStatistics, extract
@@ -31,6 +32,10 @@ class Method:
 
     def prepare(self, samples: graph.Int8Array) -> None:
         """Measure what the method needs to know, on some inputs [samples, *input shape]."""
+
+    def network(self) -> TrainableNetwork:
+        """The network to train; after :meth:`prepare`."""
+        return TrainableNetwork(self.model)
 
     def begin_epoch(self, generator: torch.Generator) -> None:
         """Draw what is random from here on with this generator."""
@@ -62,6 +67,18 @@ class Behavioural(Method):
     def _channels_first(self, values: graph.Int8Array) -> Tensor:
         tensor = torch.from_numpy(values).to(self.device)
         return tensor.permute(0, 3, 1, 2) if tensor.dim() == 4 else tensor
+
+
+class MultiplierAware(Behavioural):
+    """As :class:`Behavioural`, but what is trained is what the multipliers make of a weight, not
+    the integer: the integer is the one that comes nearest to it, mean errors are taken off the
+    biases, and gradients flow through what is really multiplied by."""
+
+    def prepare(self, samples: graph.Int8Array) -> None:
+        self._levels = layer_levels(self.model, self.plan, samples)
+
+    def network(self) -> TrainableNetwork:
+        return TrainableNetwork(self.model, self._levels)
 
 
 class ErrorModelMethod(Method):
@@ -140,6 +157,7 @@ class WeightNoise(Method):
 
 METHODS: dict[MethodName, Callable[[graph.Model, Plan, torch.device], Method]] = {
     "behavioural": Behavioural,
+    "multiplier-aware": MultiplierAware,
     "error-model": ErrorModelMethod,
     "weight-noise": WeightNoise,
     "gaussian": GaussianMethod,

@@ -15,6 +15,7 @@ from axynq.emulator.errors import ModelError
 from axynq.emulator.model import graph
 from axynq.emulator.model.graph import activation_bounds
 from axynq.emulator.model.quantisation import accumulator_scales
+from axynq.emulator.retrain.levels import Levels
 
 WEIGHT_LIMIT = 127
 """Weights are symmetric, but for layers that come with -128."""
@@ -36,14 +37,20 @@ class TrainableNetwork(nn.Module):
     Weights are quantised with the scales they have, outputs with theirs; gradients pass straight
     through the rounding and are zero where a value is clipped. Feature maps are [images, channels,
     rows, columns]. The softmax at the end is left out.
+
+    Args:
+        model: the int8 network it begins as, and whose quantisation it has.
+        levels: by layer name, what multipliers make of weights. Trained weights are then what is
+            wanted of them, and :meth:`quantised` has the integers that come nearest to it.
     """
 
-    def __init__(self, model: graph.Model) -> None:
+    def __init__(self, model: graph.Model, levels: Mapping[str, Levels] | None = None) -> None:
         super().__init__()
         self.model = without_softmax(model)
         self._original = model
         self.weight = nn.ParameterDict()
         self.bias = nn.ParameterDict()
+        self.levels = nn.ModuleDict(levels or {})
         for layer in self.model.layers:
             kernel = layer.kernel.astype(np.float32) * layer.weight_scales[:, None, None, None]
             if isinstance(layer, graph.FullyConnected):
@@ -100,12 +107,7 @@ class TrainableNetwork(nn.Module):
     ) -> Tensor:
         target = self.model.tensors[layer.output]
         grid = _Grid.of(target, layer.activation)
-        weights = torch.fake_quantize_per_channel_affine(
-            self.weight[layer.name],
-            self.get_buffer(f"scale_{layer.name}"),
-            self.get_buffer(f"zero_{layer.name}"),
-            0, _lowest(layer), WEIGHT_LIMIT,
-        )  # fmt: skip
+        weights = self._quantised_weights(layer)
         if disturbance is not None:
             weights = disturbance.weights(layer.name, weights)
         bias = self.bias[layer.name]
@@ -119,6 +121,33 @@ class TrainableNetwork(nn.Module):
             y = disturbance.output(layer.name, y)
         return _shaped(_on_grid(y, grid), target)
 
+    def _quantised_weights(self, layer: graph.WeightedLayer) -> Tensor:
+        """Real weights that integers amount to, with gradients straight through."""
+        weights = self.weight[layer.name]
+        scales = self.get_buffer(f"scale_{layer.name}")
+        if layer.name in self.levels:
+            levels = self._levels(layer)
+            with torch.no_grad():
+                integers = levels.integers(self._steps(layer))
+                values = _weights_first(levels.values(integers), weights.shape)
+                moved = values * scales[:, None, None, None] - weights
+            return weights + moved
+        return torch.fake_quantize_per_channel_affine(
+            weights, scales, self.get_buffer(f"zero_{layer.name}"), 0, _lowest(layer), WEIGHT_LIMIT
+        )
+
+    def _levels(self, layer: graph.WeightedLayer) -> Levels:
+        levels = self.levels[layer.name]
+        assert isinstance(levels, Levels)
+        return levels
+
+    def _steps(self, layer: graph.WeightedLayer) -> Tensor:
+        """Weights in integer steps, [filters, rows, columns, channels] as the layer's kernel."""
+        weights = (
+            self.weight[layer.name] / self.get_buffer(f"scale_{layer.name}")[:, None, None, None]
+        )
+        return weights.permute(0, 2, 3, 1).reshape(layer.kernel.shape)
+
     def quantised(self) -> graph.Model:
         """The network in integers, of the quantisation it came with."""
         operators: list[graph.Operator] = []
@@ -130,20 +159,24 @@ class TrainableNetwork(nn.Module):
 
     @torch.no_grad()
     def _quantised_layer(self, layer: graph.WeightedLayer) -> graph.WeightedLayer:
-        weights = self.weight[layer.name].cpu().numpy().astype(np.float64)
-        weights = np.rint(weights / layer.weight_scales.astype(np.float64)[:, None, None, None])
-        integers = np.clip(weights, _lowest(layer), WEIGHT_LIMIT).astype(np.int8)
-        if isinstance(layer, graph.DepthwiseConvolution):
-            ordered = integers[:, 0].transpose(1, 2, 0)
-        else:
-            ordered = integers.transpose(0, 2, 3, 1).reshape(layer.weights.shape)
+        steps = self._steps(layer)
         scales = accumulator_scales(self._original, layer)
-        bias = np.rint(self.bias[layer.name].cpu().numpy().astype(np.float64) / scales)
+        bias = self.bias[layer.name].cpu().numpy().astype(np.float64) / scales
+        if layer.name in self.levels:
+            levels = self._levels(layer)
+            chosen = levels.integers(steps)
+            kernel = chosen.cpu().numpy().astype(np.int8)
+            bias = bias - levels.mean_errors(chosen, steps).cpu().numpy()
+        else:
+            rounded = torch.round(steps.double()).clamp(_lowest(layer), WEIGHT_LIMIT)
+            kernel = rounded.cpu().numpy().astype(np.int8)
+        if isinstance(layer, graph.DepthwiseConvolution):
+            kernel = kernel[..., 0].transpose(1, 2, 0)
         limits = np.iinfo(np.int32)
         return replace(
             layer,
-            weights=np.ascontiguousarray(ordered),
-            bias=np.clip(bias, limits.min, limits.max).astype(np.int32),
+            weights=np.ascontiguousarray(kernel.reshape(layer.weights.shape)),
+            bias=np.clip(np.rint(bias), limits.min, limits.max).astype(np.int32),
         )
 
 
@@ -260,6 +293,12 @@ def without_softmax(model: graph.Model) -> graph.Model:
 
 def _lowest(layer: graph.WeightedLayer) -> int:
     return min(-WEIGHT_LIMIT, int(layer.weights.min()))
+
+
+def _weights_first(kernel: Tensor, shape: torch.Size) -> Tensor:
+    """A kernel [filters, rows, columns, channels] as PyTorch's weights of that shape."""
+    filters, channels, rows, columns = shape
+    return kernel.reshape(filters, rows, columns, channels).permute(0, 3, 1, 2)
 
 
 def _channels_first(kernel: Any, shape: tuple[int, ...]) -> Any:

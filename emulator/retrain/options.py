@@ -5,7 +5,9 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
-MethodName = Literal["behavioural", "error-model", "weight-noise", "gaussian", "plain"]
+MethodName = Literal[
+    "behavioural", "multiplier-aware", "error-model", "weight-noise", "gaussian", "plain"
+]
 
 
 @dataclass(frozen=True)

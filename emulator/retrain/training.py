@@ -112,7 +112,12 @@ def retrain(
         plan = Plan.parse(model, plan)
     chosen = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
     training, held_out = _split(len(x), options)
-    network = TrainableNetwork(model).to(chosen)
+    method = METHODS[options.method](model, plan, chosen)
+    started = time.perf_counter()
+    samples = training[:: max(1, len(training) // options.samples)][: options.samples]
+    method.prepare(x[samples])
+    preparation = time.perf_counter() - started
+    network = method.network().to(chosen)
     optimiser = torch.optim.SGD(
         network.parameters(),
         lr=options.rate,
@@ -125,12 +130,8 @@ def retrain(
     resumed = checkpoint is not None and checkpoint.exists()
     if checkpoint is not None and resumed:
         _load(state, checkpoint, identity, chosen)
-    method = METHODS[options.method](model, plan, chosen)
-    started = time.perf_counter()
-    samples = training[:: max(1, len(training) // options.samples)][: options.samples]
-    method.prepare(x[samples])
     if not resumed:
-        state.preparation = time.perf_counter() - started
+        state.preparation = preparation
         _close_epoch(state, plan, x[held_out], y[held_out], 0.0, 0.0)
     trainer = _Trainer(model, teacher, method, options, chosen)
     while len(state.history) <= options.epochs and not _stopped(state, options):

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from axynq.emulator import Emulator, Plan, load_model, save_model
+from axynq.emulator import Emulator, Plan, load_model, multiplier, save_model
 from axynq.emulator.datasets import handwritten_digits, quantise_examples
 from axynq.emulator.errors import DataError, ModelError
 from axynq.emulator.model import graph
@@ -21,9 +21,11 @@ torch = pytest.importorskip("torch")
 
 from axynq.emulator.retrain import METHODS, RetrainOptions, retrain  # noqa: E402
 from axynq.emulator.retrain.augmentation import augmented  # noqa: E402
+from axynq.emulator.retrain.levels import layer_levels  # noqa: E402
 from axynq.emulator.retrain.methods import Behavioural, ErrorModelMethod  # noqa: E402
 from axynq.emulator.retrain.network import TrainableNetwork, without_softmax  # noqa: E402
 from axynq.emulator.retrain.noise import NoisePool  # noqa: E402
+from axynq.emulator.retrain.options import MethodName  # noqa: E402
 from axynq.emulator.retrain.training import accuracy  # noqa: E402
 
 torch.set_num_threads(1)  # tests run beside each other
@@ -41,6 +43,56 @@ def channels_first(x: np.ndarray) -> torch.Tensor:
 def examples(digits: graph.Model) -> tuple[np.ndarray, np.ndarray]:
     data = handwritten_digits("train")
     return quantise_examples(digits.input, data.x), data.y
+
+
+# --- what multipliers make of weights -------------------------------------------------------------
+
+
+@settings(max_examples=40)
+@given(weighted_models(), st.integers(0, 2**32 - 1))
+def test_exact_multipliers_offer_the_integers(model: graph.Model, seed: int) -> None:
+    x = random_input(model, 3, seed)
+    levels = layer_levels(model, Plan.uniform("exact"), x)
+    again = TrainableNetwork(model, levels).quantised()
+    for before, after in zip(model.layers, again.layers):
+        assert np.array_equal(before.weights, after.weights)
+        assert np.abs(before.bias.astype(np.int64) - after.bias).max() <= 1
+
+
+@settings(max_examples=40, deadline=None)
+@given(weighted_models(), st.sampled_from(("smapprox:2222", "roup:2,6")), st.integers(0, 2**32 - 1))
+def test_mean_of_what_is_wanted_is_kept(model: graph.Model, spec: str, seed: int) -> None:
+    """The filter's mean accumulator is that of the exact network, over the examples looked at."""
+    x = random_input(model, 8, seed)
+    plan = Plan.parse(model, spec)
+    made = TrainableNetwork(model, layer_levels(model, plan, x)).quantised()
+    first = model.layers[0]
+    found = Emulator(made, plan).accumulators(x)[first.name].approximate
+    wanted = Emulator(model).accumulators(x)[first.name].exact
+    positions = tuple(range(found.ndim - 1))
+    difference = found.mean(axis=positions) - wanted.mean(axis=positions)
+    assert np.abs(difference).max() <= 1.0 + 1e-6  # biases are integers, float32 holds 24 bits
+
+
+def test_integers_come_nearest_to_what_is_wanted(digits: graph.Model, examples) -> None:
+    """Against a search over all integers: the product varies least about ``wanted * a``."""
+    layer, x, m = digits.layers[2], examples[0][:100], multiplier(ROUGH)
+    levels = layer_levels(digits, Plan.parse(digits, ROUGH), x)[layer.name]
+    source = layer.inputs[0]
+    a = Emulator(digits).tensors(x)[source].astype(np.int64) - digits.tensors[source].zero_point
+    a, share = np.unique(a, return_counts=True)  # pointwise: no padding
+    wanted = np.linspace(-40, 40, layer.kernel.size).round(2)
+    chosen = levels.integers(torch.from_numpy(wanted.reshape(layer.kernel.shape))).flatten()
+
+    def variance(error: np.ndarray) -> np.ndarray:
+        mean = np.average(error, axis=0, weights=share)
+        return np.average((error - mean) ** 2, axis=0, weights=share)
+
+    products = m.product(a[:, None], np.arange(-127, 128)[None])
+    for value, integer in zip(wanted, chosen.tolist()):
+        every = variance(products - value * a[:, None])
+        found = variance(m.product(a, np.array(integer)) - value * a)
+        assert np.sqrt(found) <= np.sqrt(every.min()) + a.std() / 16
 
 
 # --- the network in real numbers -----------------------------------------------------------------
@@ -163,12 +215,16 @@ def test_every_method_trains(digits: graph.Model, examples, method: str) -> None
     assert result.model.tensors == digits.tensors
 
 
+@pytest.mark.parametrize("method", ["behavioural", "multiplier-aware"])
 @pytest.mark.parametrize("distillation", [0.0, 0.7])
-def test_accuracy_comes_back(digits: graph.Model, examples, distillation: float) -> None:
+def test_accuracy_comes_back(
+    digits: graph.Model, examples, distillation: float, method: MethodName
+) -> None:
     x, y = examples
     plan = Plan.parse(digits, ROUGH)
     before = accuracy(digits, plan, x, y)
-    result = retrain(digits, plan, x, y, options(epochs=3, distillation=distillation))
+    chosen = options(epochs=3, distillation=distillation, method=method)
+    result = retrain(digits, plan, x, y, chosen)
     assert accuracy(result.model, plan, x, y) > before + 0.02
     best = max(epoch.accuracy for epoch in result.history)
     assert result.history[result.best].accuracy == best
