@@ -66,6 +66,9 @@ def train(name: str, data: dict[str, np.ndarray], arguments: argparse.Namespace)
     torch.manual_seed(arguments.seed)
     generator = torch.Generator().manual_seed(arguments.seed)
     network = NETWORKS[name]().to(device, memory_format=torch.channels_last)
+    if arguments.initial is not None:
+        begun = torch.load(arguments.initial, map_location=device, weights_only=True)
+        network.load_state_dict(begun["network"])
     x = torch.from_numpy(data["x_train"].transpose(0, 3, 1, 2).copy()).to(device)
     y = torch.from_numpy(data["y_train"]).to(device)
     epochs, batch = arguments.epochs or EPOCHS[name], arguments.batch
@@ -148,6 +151,10 @@ def main() -> None:
     parser.add_argument(
         "--output", type=Path, default=None, help="default: models/NAME_int8.tflite"
     )
+    parser.add_argument(
+        "--initial", type=Path, default=None,
+        help="begin with the weights of this checkpoint: another cycle of learning rates",
+    )  # fmt: skip
     parser.add_argument("--epochs", type=int, default=None)
     parser.add_argument("--batch", type=int, default=128)
     parser.add_argument("--rate", type=float, default=0.1)

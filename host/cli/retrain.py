@@ -31,8 +31,9 @@ def retrain_(
     method: Annotated[
         str,
         typer.Option(
-            help="behavioural (the approximate network itself forward), error-model (random errors "
-            "as measured), weight-noise, gaussian, or plain (no errors: the control)."
+            help="behavioural (the approximate network itself forward), multiplier-aware (the same, "
+            "and weights are chosen among what the multipliers make of them), error-model (random "
+            "errors as measured), weight-noise, gaussian, or plain (no errors: the control)."
         ),
     ] = "behavioural",
     epochs: Annotated[int, typer.Option(min=1)] = 5,
