@@ -40,6 +40,9 @@ class Method:
     def begin_epoch(self, generator: torch.Generator) -> None:
         """Draw what is random from here on with this generator."""
 
+    def remeasure(self, network: TrainableNetwork) -> None:
+        """Measure again what :meth:`prepare` measured, on what became of the network."""
+
     def scores(self, network: TrainableNetwork, x: Tensor) -> Tensor:
         """Real outputs before the softmax, [images, classes], for int8 [images, channels, rows,
         columns]."""
@@ -86,7 +89,11 @@ class ErrorModelMethod(Method):
     knows that they depend on the output (eq. 14-15)."""
 
     def prepare(self, samples: graph.Int8Array) -> None:
+        self._samples = samples
         self.use(extract(self.model, self.plan, samples))
+
+    def remeasure(self, network: TrainableNetwork) -> None:
+        self.use(extract(network.quantised(), self.plan, self._samples))
 
     def use(self, statistics: ErrorStatistics) -> None:
         """Errors as in ``statistics``, by neuron or by filter."""
@@ -117,7 +124,13 @@ class GaussianMethod(Method):
     ratio of Hanif et al., which the paper compares with)."""
 
     def prepare(self, samples: graph.Int8Array) -> None:
-        statistics = extract(self.model, self.plan, samples)
+        self._samples = samples
+        self._use(extract(self.model, self.plan, samples))
+
+    def remeasure(self, network: TrainableNetwork) -> None:
+        self._use(extract(network.quantised(), self.plan, self._samples))
+
+    def _use(self, statistics: ErrorStatistics) -> None:
         self._ratio = {
             name: float(10 ** (-layer.real.signal_to_noise / 20))
             for name, layer in statistics.layers.items()

@@ -30,6 +30,9 @@ class RetrainOptions:
     """Shift images by up to four pixels and mirror them at random."""
     samples: int = 1024
     """Samples from which errors are measured, for the methods that need statistics."""
+    remeasure: bool = True
+    """Measure errors again before each epoch, for the methods that need statistics: they depend on
+    the weights. The paper measures once."""
     validation: int = 2000
     """Training examples held out, evenly spread, by which the best epoch is chosen."""
     patience: int | None = None

@@ -183,6 +183,8 @@ class _Trainer:
         options, batch = self.options, self.options.batch
         # Each epoch has its own seed: one that is resumed sees what it would have seen.
         generator = torch.Generator().manual_seed(options.seed * 100_003 + number)
+        if options.remeasure and number > 1:
+            self.method.remeasure(state.network)
         self.method.begin_epoch(generator)
         state.network.train()
         order = torch.randperm(len(x), generator=generator).numpy()

@@ -31,9 +31,9 @@ def retrain_(
     method: Annotated[
         str,
         typer.Option(
-            help="behavioural (the approximate network itself forward), multiplier-aware (the same, "
-            "and weights are chosen among what the multipliers make of them), error-model (random "
-            "errors as measured), weight-noise, gaussian, or plain (no errors: the control)."
+            help="behavioural (the approximate network itself forward), multiplier-aware (and "
+            "weights chosen by what the multipliers make of them), error-model (errors at random, "
+            "as measured), weight-noise, gaussian, or plain (no errors: the control)."
         ),
     ] = "behavioural",
     epochs: Annotated[int, typer.Option(min=1)] = 5,
@@ -52,6 +52,9 @@ def retrain_(
     augment: Annotated[
         bool, typer.Option("--augment", help="Shift and mirror images at random.")
     ] = False,
+    remeasure: Annotated[
+        bool, typer.Option(help="Measure errors again before each epoch, where the method does.")
+    ] = True,
     validation: Annotated[
         int, typer.Option(min=1, help="Training examples held out to choose the best epoch by.")
     ] = 2000,
@@ -91,6 +94,7 @@ def retrain_(
         rate=rate,
         distillation=distillation,
         augment=augment,
+        remeasure=remeasure,
         validation=validation,
         patience=patience,
         seed=seed,
