@@ -15,13 +15,13 @@ search() {
     shift
     axynq explore "$model" --data "$data" --output "$folder/$name" --evaluations 400 "$@"
     cp "$folder/$name/front.json" "$here/results/resnet8/$name.json"
-    cp "$folder/$name/front.png" "$here/results/resnet8/$name.png"
 }
 
 search untuned
 search untuned-glitches --energy characterised-glitches
 search tuned --weights second-order --compensate
+python "$here/recost.py" "$model" "$folder/tuned" --output "$here/results/resnet8/tuned-glitches.json"
 python "$here/table1.py" "$model" --data "$data" --evoapprox "$evoapprox" \
-    --front "$folder/untuned/front.json" --front "$folder/tuned/front.json" \
+    --front "$folder/untuned/front.json" --front "$folder/untuned-glitches/front.json" --front "$folder/tuned/front.json" \
     --weights second-order --output "$folder/table1.json"
 cp "$folder/table1.json" "$here/results/resnet8/table1.json"

@@ -69,9 +69,11 @@ def main(
                 rows.append(_row("uniform, EvoApprox", name, rule, relative, accuracy, baseline))
                 print(_line(rows[-1]), flush=True)
     evo = list(rows)
+    summary: list[dict[str, Any]] = []
     for path in front:
-        rows += _front_rows(json.loads(path.read_text()), len(tested))
-    summary = _summary(evo, [row for row in rows if row not in evo])
+        ours = _front_rows(json.loads(path.read_text()), path.parent.name, len(tested))
+        rows += ours
+        summary += _summary(evo, ours, path.parent.name)
     content = {
         "model": model.name,
         "test_examples": len(tested),
@@ -111,7 +113,7 @@ def _row(
     }
 
 
-def _front_rows(content: dict[str, Any], examples: int) -> list[dict[str, Any]]:
+def _front_rows(content: dict[str, Any], front: str, examples: int) -> list[dict[str, Any]]:
     """The points of the filter and kernel levels that nothing beats."""
     if content["test_examples"] != examples:
         raise typer.BadParameter(
@@ -120,15 +122,17 @@ def _front_rows(content: dict[str, Any], examples: int) -> list[dict[str, Any]]:
     points = [p for p in content["points"] if p["level"] in GRAINED and p["on_front"]]
     return [
         _row(
-            "proposed", p["name"], content["tuning"]["weights"], 1 - p["energy_gain"],
+            f"proposed, {front}", p["name"], content["tuning"]["weights"], 1 - p["energy_gain"],
             p["accuracy"], content["baseline_accuracy"],
         )
         for p in points
     ]  # fmt: skip
 
 
-def _summary(evo: list[dict[str, Any]], ours: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """For each EvoApprox network our largest gain at no less accuracy."""
+def _summary(
+    evo: list[dict[str, Any]], ours: list[dict[str, Any]], front: str
+) -> list[dict[str, Any]]:
+    """For each EvoApprox network the front's largest gain at no less accuracy."""
     found = []
     for row in evo:
         able = [mine for mine in ours if mine["accuracy"] >= row["accuracy"]]
@@ -138,6 +142,7 @@ def _summary(evo: list[dict[str, Any]], ours: list[dict[str, Any]]) -> list[dict
                 "against": row["configuration"],
                 "its_tuning": row["tuning"],
                 "its_gain": row["energy_gain"],
+                "front": front,
                 "best": None if best is None else best["configuration"],
                 "gain": None if best is None else best["energy_gain"],
                 "ratio": None if best is None else best["energy_gain"] / row["energy_gain"],
