@@ -167,6 +167,29 @@ def test_gradients_of_the_error_model(digits: graph.Model, examples) -> None:
     assert len(scale) == shape[2]
 
 
+@pytest.mark.parametrize("name", ["error-model", "gaussian"])
+def test_errors_are_measured_again(digits: graph.Model, examples, name: str) -> None:
+    """On what became of the network: here, one that would have been measured so to begin with."""
+    x, plan = examples[0][:100], Plan.parse(digits, ROUGH)
+    other = replace(
+        digits,
+        operators=tuple(
+            replace(op, weights=op.weights // 2) if isinstance(op, graph.WeightedLayer) else op
+            for op in digits.operators
+        ),
+    )
+    measured = {}
+    for model, again in ((digits, other), (other, None)):
+        method = METHODS[name](model, plan, CPU)
+        method.prepare(x)
+        if again is not None:
+            method.remeasure(TrainableNetwork(again))
+        method.begin_epoch(torch.Generator().manual_seed(0))
+        y = torch.ones(1, *np.array(digits.tensors[digits.layers[0].output].shape)[[2, 0, 1]])
+        measured[again is None] = method.output(digits.layers[0].name, y)
+    assert torch.allclose(measured[True], measured[False], rtol=1e-4, atol=1e-5)
+
+
 def test_noise_is_normal_and_follows_the_seed() -> None:
     def draw(seed: int) -> torch.Tensor:
         pool = NoisePool(torch.Generator().manual_seed(seed), CPU)
