@@ -34,7 +34,10 @@ class RetrainOptions:
     """Measure errors again before each epoch, for the methods that need statistics: they depend on
     the weights. The paper measures once."""
     validation: int = 2000
-    """Training examples held out, evenly spread, by which the best epoch is chosen."""
+    """Training examples held out, evenly spread, on which every epoch is measured."""
+    keep: Literal["best", "last"] = "best"
+    """The epoch that is kept: the best on the examples held out, or the last. Where the network was
+    first trained on those examples too, they favour early epochs, which still remember them."""
     patience: int | None = None
     """Stop after so many epochs without a better one."""
     seed: int = 0

@@ -46,10 +46,10 @@ class Epoch:
 
 @dataclass(frozen=True)
 class RetrainResult:
-    """The best network, and how it came about."""
+    """The retrained network, and how it came about."""
 
     model: graph.Model
-    best: int
+    epoch: int
     """The epoch it is of."""
     history: tuple[Epoch, ...]
     preparation_seconds: float
@@ -148,10 +148,11 @@ def retrain(
         _close_epoch(state, plan, x[held_out], y[held_out], loss, time.perf_counter() - started)
         if checkpoint is not None:
             _save(state, checkpoint, identity)
-    network.load_state_dict(state.best)
-    return RetrainResult(
-        network.quantised(), state.best_epoch.number, tuple(state.history), state.preparation
-    )
+    kept = state.history[-1].number
+    if options.keep == "best":
+        kept = state.best_epoch.number
+        network.load_state_dict(state.best)
+    return RetrainResult(network.quantised(), kept, tuple(state.history), state.preparation)
 
 
 class _Trainer:

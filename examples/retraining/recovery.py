@@ -24,10 +24,8 @@ from axynq.emulator.retrain import RetrainOptions, retrain
 from axynq.emulator.tuning.compensation import tune
 from axynq.emulator.tuning.tuner import Tuner
 
-PAPER: dict[str, Any] = {"epochs": 2, "batch": 128, "rate": 2e-4, "augment": True}
-BEYOND: dict[str, Any] = {
-    "epochs": 4, "batch": 128, "rate": 5e-4, "augment": True, "distillation": 0.7,
-}  # fmt: skip
+PAPER: dict[str, Any] = {"epochs": 2, "batch": 128, "rate": 2e-4, "augment": True, "keep": "last"}
+BEYOND: dict[str, Any] = {**PAPER, "epochs": 4, "rate": 5e-4, "distillation": 0.7}
 
 RECIPES: dict[str, dict[str, Any]] = {
     "plain": {"method": "plain", **PAPER},
@@ -37,9 +35,12 @@ RECIPES: dict[str, dict[str, Any]] = {
     "behavioural": {"method": "behavioural", **PAPER},
     "multiplier-aware": {"method": "multiplier-aware", **BEYOND},
     "multiplier-aware, long": {
-        "method": "multiplier-aware", **BEYOND, "epochs": 12, "rate": 1e-3,
+        "method": "multiplier-aware",
+        **BEYOND,
+        "epochs": 12,
+        "rate": 1e-3,
     },
-}  # fmt: skip
+}
 """Options of `axynq retrain` by the name they have in results and pictures."""
 
 TUNED = {"tuned": None, "error-model, tuned": {"method": "error-model", **BEYOND}}
@@ -124,7 +125,7 @@ def run(examples: Subject, plan: str, recipe: str, models: Path) -> dict[str, An
     return {
         **record,
         "accuracy": examples.accuracy(result.model, plan),
-        "best_epoch": result.best,
+        "kept_epoch": result.epoch,
         "held_out": [round(epoch.accuracy, 4) for epoch in result.history],
         "epoch_seconds": [round(epoch.seconds, 1) for epoch in result.history[1:]],
         "seconds": round(time.perf_counter() - started, 1),

@@ -56,8 +56,16 @@ def retrain_(
         bool, typer.Option(help="Measure errors again before each epoch, where the method does.")
     ] = True,
     validation: Annotated[
-        int, typer.Option(min=1, help="Training examples held out to choose the best epoch by.")
+        int,
+        typer.Option(min=1, help="Training examples held out, on which every epoch is measured."),
     ] = 2000,
+    keep: Annotated[
+        str,
+        typer.Option(
+            help="Which epoch: best, by the examples held out, or last. Those favour early epochs "
+            "where the network was first trained on them too."
+        ),
+    ] = "best",
     patience: Annotated[
         Optional[int], typer.Option(min=1, help="Stop after so many epochs without a better one.")
     ] = None,
@@ -81,6 +89,8 @@ def retrain_(
 
     if method not in METHODS:
         raise DataError(f"the method is one of {', '.join(METHODS)}, not '{method}'")
+    if keep not in ("best", "last"):
+        raise DataError(f"the epoch to keep is best or last, not '{keep}'")
     network = load_model(model)
     taught = load_model(teacher) if teacher is not None else None
     chosen = read_plan(network, plan)
@@ -96,6 +106,7 @@ def retrain_(
         augment=augment,
         remeasure=remeasure,
         validation=validation,
+        keep="last" if keep == "last" else "best",
         patience=patience,
         seed=seed,
     )
@@ -139,7 +150,7 @@ def retrain_(
         "accuracy_exact": tested(network, "exact"),
         "accuracy_before": tested(network, plan),
         "accuracy_after": tested(outcome.model, plan),
-        "best_epoch": outcome.best,
+        "kept_epoch": outcome.epoch,
         "preparation_seconds": outcome.preparation_seconds,
         "epochs": [epoch.__dict__ for epoch in outcome.history],
     }
@@ -150,6 +161,6 @@ def retrain_(
     shown.add_row("exact multipliers, before", percent(summary["accuracy_exact"]))
     shown.add_row("plan, before", percent(summary["accuracy_before"]))
     shown.add_row("plan, after", percent(summary["accuracy_after"]))
-    shown.add_row("best epoch", f"{outcome.best} of {len(outcome.history) - 1}")
+    shown.add_row("kept epoch", f"{outcome.epoch} of {len(outcome.history) - 1}")
     shown.add_row("seconds an epoch", f"{np.mean([e.seconds for e in outcome.history[1:]]):.1f}")
     results.print(shown)

@@ -250,7 +250,7 @@ def test_accuracy_comes_back(
     result = retrain(digits, plan, x, y, chosen)
     assert accuracy(result.model, plan, x, y) > before + 0.02
     best = max(epoch.accuracy for epoch in result.history)
-    assert result.history[result.best].accuracy == best
+    assert result.history[result.epoch].accuracy == best
 
 
 def test_retrained_network_is_a_file_of_the_same_layout(
@@ -298,6 +298,17 @@ def test_resumed_run_ends_as_an_uninterrupted_one(
     whole = retrain(digits, ROUGH, *examples, chosen)
     assert_same(resumed.model, whole.model)
     assert [e.loss for e in resumed.history] == [e.loss for e in whole.history]
+
+
+def test_best_or_last_epoch_is_kept(digits: graph.Model, examples) -> None:
+    """After a rate so high that the network is worse than before."""
+    ruinous = {"method": "plain", "rate": 3.0, "epochs": 2}
+    best = retrain(digits, "exact", *examples, options(**ruinous))
+    last = retrain(digits, "exact", *examples, options(**ruinous, keep="last"))
+    assert (best.epoch, last.epoch) == (0, 2)
+    assert_same(best.model, digits)
+    plan = Plan.uniform("exact")
+    assert accuracy(last.model, plan, *examples) < 0.5
 
 
 def test_early_stop(digits: graph.Model, examples) -> None:
