@@ -57,7 +57,8 @@ def test_retrain(axynq, digits_path: Path, digits_data: Path, tmp_path: Path) ->
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("--method", "luck"), "the method is one of behavioural, error-model"),
+        (("--keep", "luck"), "the epoch to keep is best or last"),
+        (("--method", "luck"), "the method is one of behavioural, multiplier-aware"),
         (("--batch", 5000), "are too few to hold out"),
     ],
 )
