@@ -96,7 +96,7 @@ def main() -> None:
             f"extraction {found[-1]['extraction_of_plain_epoch']:.1%}",
             flush=True,
         )
-    save(arguments.output, {"machine": machine(), "networks": found})
+        save(arguments.output, {"machine": machine(), "networks": found})
 
 
 if __name__ == "__main__":
