@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import NamedTuple
 
+import numpy as np
 import numpy.typing as npt
 
 from axynq.emulator.engine.choice import choose_engine, make_engine, thread_count
@@ -65,6 +66,17 @@ class Emulator:
             DataError: ``x`` has another shape or type.
         """
         return self._network.run(self.model.input.batch(x))
+
+    def accuracy(self, x: npt.ArrayLike, y: npt.ArrayLike) -> float:
+        """Share, 0 to 1, of the batch ``x`` whose largest output is that of its class number in
+        ``y`` [images].
+
+        Raises:
+            DataError: ``x`` has another shape or type.
+        """
+        scores = self.run(x)
+        classes = scores.reshape(len(scores), -1).argmax(axis=1)
+        return float((classes == np.asarray(y)).mean())
 
     def tensors(self, x: npt.ArrayLike) -> dict[int, graph.Int8Array]:
         """Every tensor of the network by its index, for a batch as in :meth:`run`."""

@@ -12,7 +12,7 @@ except ImportError as error:
     raise ToolError("retraining needs PyTorch: pip install 'axynq[train]'") from error
 
 from axynq.emulator.retrain.methods import METHODS
-from axynq.emulator.retrain.options import RetrainOptions
+from axynq.emulator.retrain.options import KEEP, RetrainOptions
 from axynq.emulator.retrain.training import RetrainResult, retrain
 
-__all__ = ["METHODS", "RetrainOptions", "RetrainResult", "retrain"]
+__all__ = ["KEEP", "METHODS", "RetrainOptions", "RetrainResult", "retrain"]

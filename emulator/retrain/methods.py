@@ -84,9 +84,12 @@ class MultiplierAware(Behavioural):
         return TrainableNetwork(self.model, self._levels)
 
 
-class ErrorModelMethod(Method):
-    """Random errors with the measured mean, deviation and correlation (eq. 11-12); the gradient
-    knows that they depend on the output (eq. 14-15)."""
+class MeasuredMethod(Method):
+    """Random errors whose statistics are measured."""
+
+    def use(self, statistics: ErrorStatistics) -> None:
+        """Errors as in ``statistics``."""
+        raise NotImplementedError
 
     def prepare(self, samples: graph.Int8Array) -> None:
         self._samples = samples
@@ -94,6 +97,14 @@ class ErrorModelMethod(Method):
 
     def remeasure(self, network: TrainableNetwork) -> None:
         self.use(extract(network.quantised(), self.plan, self._samples))
+
+    def begin_epoch(self, generator: torch.Generator) -> None:
+        self._noise = NoisePool(generator, self.device)
+
+
+class ErrorModelMethod(MeasuredMethod):
+    """Random errors with the measured mean, deviation and correlation (eq. 11-12); the gradient
+    knows that they depend on the output (eq. 14-15)."""
 
     def use(self, statistics: ErrorStatistics) -> None:
         """Errors as in ``statistics``, by neuron or by filter."""
@@ -110,34 +121,21 @@ class ErrorModelMethod(Method):
         tensor = torch.from_numpy(values.astype(np.float32)).permute(2, 0, 1)[None]
         return tensor.contiguous(memory_format=torch.channels_last).to(self.device)
 
-    def begin_epoch(self, generator: torch.Generator) -> None:
-        self._noise = NoisePool(generator, self.device)
-
     def output(self, layer: str, output: Tensor) -> Tensor:
         constant, gain, spread = self._parts[layer]
         # output + mean + gain * (output - output mean) + spread * noise
         return (output * gain).add_(constant).addcmul_(spread, self._noise.like(output))
 
 
-class GaussianMethod(Method):
+class GaussianMethod(MeasuredMethod):
     """White noise as strong as the error is against the output, layer by layer (the signal-to-noise
     ratio of Hanif et al., which the paper compares with)."""
 
-    def prepare(self, samples: graph.Int8Array) -> None:
-        self._samples = samples
-        self._use(extract(self.model, self.plan, samples))
-
-    def remeasure(self, network: TrainableNetwork) -> None:
-        self._use(extract(network.quantised(), self.plan, self._samples))
-
-    def _use(self, statistics: ErrorStatistics) -> None:
+    def use(self, statistics: ErrorStatistics) -> None:
         self._ratio = {
             name: float(10 ** (-layer.real.signal_to_noise / 20))
             for name, layer in statistics.layers.items()
         }
-
-    def begin_epoch(self, generator: torch.Generator) -> None:
-        self._noise = NoisePool(generator, self.device)
 
     def output(self, layer: str, output: Tensor) -> Tensor:
         strength = output.detach().square().mean().sqrt() * self._ratio[layer]

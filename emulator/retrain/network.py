@@ -119,7 +119,7 @@ class TrainableNetwork(nn.Module):
         y = functional.conv2d(x, weights, bias, stride, padding, dilation, groups)
         if disturbance is not None:
             y = disturbance.output(layer.name, y)
-        return _shaped(_on_grid(y, grid), target)
+        return _shaped(_on_grid(y, grid, None), target)
 
     def _quantised_weights(self, layer: graph.WeightedLayer) -> Tensor:
         """Real weights that integers amount to, with gradients straight through."""
@@ -195,9 +195,9 @@ class _Grid(NamedTuple):
         zero_point = tensor.zero_point
         return cls(tensor.scale, zero_point, low - zero_point, high - zero_point)
 
-    def real(self, values: Tensor) -> Tensor:
-        """Of int8 values."""
-        return values.float().sub_(self.zero_point).mul_(self.scale)
+    def real_(self, integers: Tensor) -> Tensor:
+        """The real values of integers held as floats, in place."""
+        return integers.sub_(self.zero_point).mul_(self.scale)
 
     def passed(self, gradient: Tensor, y: Tensor) -> Tensor:
         """The gradient where ``y``, which is on the grid, was not clipped."""
@@ -207,14 +207,18 @@ class _Grid(NamedTuple):
 
 
 class _OnGrid(torch.autograd.Function):
-    """Values rounded to a grid, in place; gradients straight through but where it clips.
+    """Values rounded to a grid, or the int8 values ``given`` in their place; both in place.
+    Gradients straight through but where it clips.
 
     PyTorch's own ``fake_quantize_per_tensor_affine`` takes three times as long.
     """
 
     @staticmethod
-    def forward(ctx: Any, y: Tensor, grid: _Grid) -> Tensor:
-        y.mul_(1 / grid.scale).round_().clamp_(grid.low, grid.high).mul_(grid.scale)
+    def forward(ctx: Any, y: Tensor, grid: _Grid, given: Tensor | None) -> Tensor:
+        if given is None:
+            y.mul_(1 / grid.scale).round_().clamp_(grid.low, grid.high).mul_(grid.scale)
+        else:
+            grid.real_(y.copy_(given))
         ctx.mark_dirty(y)
         ctx.save_for_backward(y)
         ctx.grid = grid
@@ -223,29 +227,10 @@ class _OnGrid(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> Any:
         (y,) = ctx.saved_tensors
-        return ctx.grid.passed(gradients[0], y), None
-
-
-_on_grid: Callable[[Tensor, _Grid], Tensor] = _OnGrid.apply
-
-
-class _Given(torch.autograd.Function):
-    """Known int8 values in the place of computed ones, with their gradients."""
-
-    @staticmethod
-    def forward(ctx: Any, y: Tensor, given: Tensor, grid: _Grid) -> Tensor:
-        real = grid.real(given)
-        ctx.save_for_backward(real)
-        ctx.grid = grid
-        return real
-
-    @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> Any:
-        (y,) = ctx.saved_tensors
         return ctx.grid.passed(gradients[0], y), None, None
 
 
-_given: Callable[[Tensor, Tensor, _Grid], Tensor] = _Given.apply
+_on_grid: Callable[..., Tensor] = _OnGrid.apply
 
 
 class _GivenOutput(torch.autograd.Function):
@@ -256,7 +241,7 @@ class _GivenOutput(torch.autograd.Function):
         ctx: Any, x: Tensor, weights: Tensor, bias: Tensor, given: Tensor, grid: _Grid,
         stride: Any, padding: Any, dilation: Any, groups: int,
     ) -> Tensor:  # fmt: skip
-        y = grid.real(given)
+        y = grid.real_(given.float())
         ctx.save_for_backward(x, weights, y)
         ctx.grid = grid
         ctx.geometry = (len(bias), stride, padding, dilation, groups)
@@ -342,18 +327,18 @@ def _operator(
     if isinstance(op, graph.Pad):
         p = op.padding
         return functional.pad(x, (p.left, p.right, p.top, p.bottom))
-    grid = _Grid.of(target, "none")
+    activation: graph.Activation = "none"
     if isinstance(op, graph.Add):
-        grid = _Grid.of(target, op.activation)
+        activation = op.activation
         y = x + inputs[1]
     elif isinstance(op, graph.Mean):
         y = x.mean(dim=(2, 3), keepdim=op.keep_dims)
     elif isinstance(op, graph.Pool):
-        grid = _Grid.of(target, op.activation)
+        activation = op.activation
         y = _pooled(op, x)
     else:
         raise ModelError(f"'{op.name}' cannot be retrained: no gradient is known for it")
-    return _on_grid(y, grid) if given is None else _given(y, given, grid)
+    return _on_grid(y, _Grid.of(target, activation), given)
 
 
 def _pooled(op: graph.Pool, x: Tensor) -> Tensor:

@@ -9,6 +9,9 @@ MethodName = Literal[
     "behavioural", "multiplier-aware", "error-model", "weight-noise", "gaussian", "plain"
 ]
 
+Keep = Literal["best", "last"]
+KEEP: tuple[Keep, ...] = ("best", "last")
+
 
 @dataclass(frozen=True)
 class RetrainOptions:
@@ -35,7 +38,7 @@ class RetrainOptions:
     the weights. The paper measures once."""
     validation: int = 2000
     """Training examples held out, evenly spread, on which every epoch is measured."""
-    keep: Literal["best", "last"] = "best"
+    keep: Keep = "best"
     """The epoch that is kept: the best on the examples held out, or the last. Where the network was
     first trained on those examples too, they favour early epochs, which still remember them."""
     patience: int | None = None

@@ -241,12 +241,6 @@ def _check_teacher(model: graph.Model, teacher: graph.Model) -> None:
         )
 
 
-def accuracy(model: graph.Model, plan: Plan, x: graph.Int8Array, y: IntArray) -> float:
-    """Share of right answers, by bit-exact emulation."""
-    scores = Emulator(model, plan).run(x).reshape(len(x), -1)
-    return float((scores.argmax(axis=1) == y).mean())
-
-
 def _split(examples: int, options: RetrainOptions) -> tuple[IntArray, IntArray]:
     """Examples to train on and those held out, evenly spread."""
     if examples < options.validation + options.batch:
@@ -261,7 +255,7 @@ def _split(examples: int, options: RetrainOptions) -> tuple[IntArray, IntArray]:
 def _close_epoch(
     state: _State, plan: Plan, x: graph.Int8Array, y: IntArray, loss: float, seconds: float
 ) -> None:
-    right = accuracy(state.network.quantised(), plan, x, y)
+    right = Emulator(state.network.quantised(), plan).accuracy(x, y)
     epoch = Epoch(len(state.history), loss, right, seconds)
     better = not state.history or epoch.accuracy > state.best_epoch.accuracy
     state.history.append(epoch)

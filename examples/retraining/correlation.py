@@ -14,11 +14,9 @@ from typing import Annotated
 
 import numpy as np
 import typer
-from experiment import MULTIPLIERS, RESULTS, Records, short, subject
+from experiment import MULTIPLIERS, RESULTS, SAMPLES, Records, short, subject
 
 from axynq.emulator.statistics import extract
-
-SAMPLES = 1024
 
 
 def main(
@@ -27,14 +25,13 @@ def main(
     output: Annotated[Path, typer.Option(help="Folder of results.")] = RESULTS,
 ) -> None:
     examples = subject(network, data)
-    samples = examples.x_train[:: len(examples.x_train) // SAMPLES][:SAMPLES]
     facts = {"network": network, "data": f"CIFAR-10, JPEG copies; {SAMPLES} training images"}
     records = Records(output / f"correlation_{network}.json", facts)
     for plan in MULTIPLIERS:
         if records.find(multiplier=plan) is not None:
             continue
         layers = {}
-        for name, layer in extract(examples.model, plan, samples).layers.items():
+        for name, layer in extract(examples.model, plan, examples.samples).layers.items():
             real = layer.real
             layers[name] = {
                 "correlation": round(float(np.mean(layer.neurons.correlation)), 4),

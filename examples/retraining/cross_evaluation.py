@@ -14,7 +14,7 @@ from typing import Annotated
 
 import typer
 from experiment import RESULTS, Records, short, subject
-from recovery import ALL, file_name
+from recovery import RECIPES, file_name
 
 from axynq.emulator import load_model
 
@@ -35,7 +35,7 @@ def main(
     facts = {
         "network": network,
         "data": "CIFAR-10, JPEG copies; 10 000 test images, bit-exact emulation",
-        "recipe": ALL[recipe],
+        "recipe": RECIPES[recipe],
     }
     records = Records(output / f"cross_{network}.json", facts)
     trained = {"": examples.model}

@@ -5,14 +5,19 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+from images import load_images
+
 from axynq.emulator import Emulator, load_model
-from axynq.emulator.datasets import load_dataset, quantise_examples
+from axynq.emulator.datasets import quantise_examples
 from axynq.emulator.model.graph import Model
 
 HERE = Path(__file__).parent
@@ -23,6 +28,10 @@ SMAPPROX = ("1100", "2200", "3300", "1110", "3330", "2220", "3333", "2222")
 """Table 2 of the error-modelling paper, in its order."""
 
 MULTIPLIERS = (*(f"smapprox:{digits}" for digits in SMAPPROX), "roup:1,4", "roup:1,6", "roup:2,6")
+
+
+SAMPLES = 1024
+"""Training examples that errors are measured and weights tuned with."""
 
 
 def short(multiplier: str) -> str:
@@ -44,30 +53,26 @@ class Subject:
 
     def accuracy(self, model: Model, plan: str) -> float:
         """On all test examples, bit for bit, 0 to 1."""
-        scores = Emulator(model, plan).run(self.x_test)
-        return float((scores.reshape(len(scores), -1).argmax(axis=1) == self.y_test).mean())
+        return Emulator(model, plan).accuracy(self.x_test, self.y_test)
+
+    @property
+    def samples(self) -> np.ndarray:
+        """Training examples to measure or to calibrate with, evenly spread."""
+        return self.x_train[:: len(self.x_train) // SAMPLES][:SAMPLES]
 
 
 def subject(name: str, data: Path, cache: Path = Path("build/retraining/cifar10.npz")) -> Subject:
     """One of the networks that ship with axynq, and CIFAR-10, decoded once."""
-    if not cache.exists():
-        arrays = {}
-        for split in ("train", "test"):
-            part = load_dataset(data, split)
-            arrays[f"x_{split}"], arrays[f"y_{split}"] = part.x, part.y
-        cache.parent.mkdir(parents=True, exist_ok=True)
-        np.savez(cache.with_suffix(".part.npz"), **arrays)
-        os.replace(cache.with_suffix(".part.npz"), cache)
     model = load_model(MODELS / f"{name}_int8.tflite")
-    with np.load(cache) as arrays:
-        return Subject(
-            name,
-            model,
-            quantise_examples(model.input, arrays["x_train"]),
-            arrays["y_train"],
-            quantise_examples(model.input, arrays["x_test"]),
-            arrays["y_test"],
-        )
+    images = load_images(data, cache)
+    return Subject(
+        name,
+        model,
+        quantise_examples(model.input, images["x_train"]),
+        images["y_train"],
+        quantise_examples(model.input, images["x_test"]),
+        images["y_test"],
+    )
 
 
 class Records:

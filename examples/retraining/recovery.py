@@ -27,12 +27,14 @@ from axynq.emulator.tuning.tuner import Tuner
 PAPER: dict[str, Any] = {"epochs": 2, "batch": 128, "rate": 2e-4, "augment": True, "keep": "last"}
 BEYOND: dict[str, Any] = {**PAPER, "epochs": 4, "rate": 5e-4, "distillation": 0.7}
 
-RECIPES: dict[str, dict[str, Any]] = {
+RECIPES: dict[str, dict[str, Any] | None] = {
     "plain": {"method": "plain", **PAPER},
     "weight-noise": {"method": "weight-noise", **PAPER},
     "gaussian": {"method": "gaussian", **PAPER},
     "error-model": {"method": "error-model", **PAPER},
     "behavioural": {"method": "behavioural", **PAPER},
+    "tuned": None,
+    "error-model, tuned": {"method": "error-model", **BEYOND},
     "multiplier-aware": {"method": "multiplier-aware", **BEYOND},
     "multiplier-aware, long": {
         "method": "multiplier-aware",
@@ -41,18 +43,10 @@ RECIPES: dict[str, dict[str, Any]] = {
         "rate": 1e-3,
     },
 }
-"""Options of `axynq retrain` by the name they have in results and pictures."""
+"""Options of `axynq retrain` by the name they have in results and pictures; None: no retraining."""
 
-TUNED = {"tuned": None, "error-model, tuned": {"method": "error-model", **BEYOND}}
-"""The same, beginning with the network that `axynq tune --weights second-order` makes: alone, and
-retrained."""
-
-ALL: dict[str, dict[str, Any] | None] = {**RECIPES, **TUNED}
-
-ORDER = (
-    "before", "plain", "weight-noise", "gaussian", "error-model", "behavioural", "tuned",
-    "error-model, tuned", "multiplier-aware", "multiplier-aware, long",
-)  # fmt: skip
+TUNED = ("tuned", "error-model, tuned")
+"""Those that begin with the network that `axynq tune --weights second-order` makes."""
 
 SHOWN = {
     "fig6": ("before", "weight-noise", "gaussian", "error-model"),
@@ -65,7 +59,7 @@ def main(
     network: Annotated[str, typer.Argument(help="resnet8, resnet14 or allcnn.")],
     data: Annotated[Path, typer.Option(help="CIFAR-10, as `axynq evaluate` takes it.")],
     recipe: Annotated[list[str], typer.Option(help="Repeatable; default: all.")] = [  # noqa: B006
-        *ALL
+        *RECIPES
     ],
     multiplier: Annotated[list[str], typer.Option(help="Repeatable; default: all.")] = [  # noqa: B006
         *MULTIPLIERS
@@ -89,7 +83,7 @@ def main(
             if records.find(multiplier=plan, recipe="before") is None:
                 before = examples.accuracy(examples.model, plan)
                 records.add(multiplier=plan, recipe="before", accuracy=before)
-            if records.find(multiplier=plan, recipe=chosen, options=ALL[chosen]) is None:
+            if records.find(multiplier=plan, recipe=chosen, options=RECIPES[chosen]) is None:
                 records.add(**run(examples, plan, chosen, models))
                 print(line(records, plan, chosen), flush=True)
     pictures.mkdir(parents=True, exist_ok=True)
@@ -103,7 +97,7 @@ def run(examples: Subject, plan: str, recipe: str, models: Path) -> dict[str, An
     folder = models / examples.name
     folder.mkdir(parents=True, exist_ok=True)
     started = time.perf_counter()
-    options = ALL[recipe]
+    options = RECIPES[recipe]
     start = tuned(examples, plan) if recipe in TUNED else examples.model
     path = folder / file_name(plan, recipe)
     record: dict[str, Any] = {"multiplier": plan, "recipe": recipe, "options": options}
@@ -139,9 +133,8 @@ def file_name(plan: str, recipe: str) -> str:
 
 def tuned(examples: Subject, plan: str) -> Model:
     """The network with weights tuned to the multiplier and mean errors taken off the biases."""
-    calibration = examples.x_train[:: len(examples.x_train) // 1024][:1024]
-    tuner = Tuner(examples.model, calibration, "second-order")
-    return tune(tuner, Plan.parse(examples.model, plan), calibration)
+    tuner = Tuner(examples.model, examples.samples, "second-order")
+    return tune(tuner, Plan.parse(examples.model, plan), examples.samples)
 
 
 def line(records: Records, plan: str, recipe: str) -> str:
@@ -152,7 +145,7 @@ def line(records: Records, plan: str, recipe: str) -> str:
 
 def columns(records: Records) -> list[str]:
     """What there are results of, in order."""
-    return [r for r in ORDER if records.find(recipe=r) is not None]
+    return [r for r in ("before", *RECIPES) if records.find(recipe=r) is not None]
 
 
 def markdown(records: Records) -> str:

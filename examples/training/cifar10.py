@@ -14,32 +14,23 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import sys
 import time
 from pathlib import Path
 
 import numpy as np
 import torch
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+from images import load_images
 from networks import NETWORKS, quantise
 from torch import nn
 
 from axynq.emulator import Emulator, save_model
-from axynq.emulator.datasets import load_dataset, quantise_examples
+from axynq.emulator.datasets import quantise_examples
 
 EPOCHS = {"resnet8": 100, "resnet14": 100, "allcnn": 30}
-
-
-def load_images(data: Path, cache: Path) -> dict[str, np.ndarray]:
-    """All images and labels; decoded once."""
-    if not cache.exists():
-        arrays = {}
-        for split in ("train", "test"):
-            part = load_dataset(data, split)
-            arrays[f"x_{split}"], arrays[f"y_{split}"] = part.x, part.y
-        cache.parent.mkdir(parents=True, exist_ok=True)
-        np.savez(cache.with_suffix(".part.npz"), **arrays)
-        os.replace(cache.with_suffix(".part.npz"), cache)
-    with np.load(cache) as arrays:
-        return dict(arrays)
 
 
 def augment(images: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
@@ -171,7 +162,7 @@ def main() -> None:
     output = arguments.output or Path("models") / f"{arguments.network}_int8.tflite"
     save_model(model, output)
     x = quantise_examples(model.input, data["x_test"])
-    int8 = float((Emulator(model).run(x).argmax(axis=1) == data["y_test"]).mean())
+    int8 = Emulator(model).accuracy(x, data["y_test"])
     print(json.dumps({"network": arguments.network, "float": exact, "int8": int8}))
 
 

@@ -85,12 +85,12 @@ def retrain_(
 
     The result has the same quantisation. Accuracy is measured bit-exactly on the test part.
     """
-    from axynq.emulator.retrain import METHODS, RetrainOptions, retrain
+    from axynq.emulator.retrain import KEEP, METHODS, RetrainOptions, retrain
 
     if method not in METHODS:
         raise DataError(f"the method is one of {', '.join(METHODS)}, not '{method}'")
-    if keep not in ("best", "last"):
-        raise DataError(f"the epoch to keep is best or last, not '{keep}'")
+    if keep not in KEEP:
+        raise DataError(f"the epoch to keep is {' or '.join(KEEP)}, not '{keep}'")
     network = load_model(model)
     taught = load_model(teacher) if teacher is not None else None
     chosen = read_plan(network, plan)
@@ -106,7 +106,7 @@ def retrain_(
         augment=augment,
         remeasure=remeasure,
         validation=validation,
-        keep="last" if keep == "last" else "best",
+        keep=keep,
         patience=patience,
         seed=seed,
     )
@@ -138,8 +138,7 @@ def retrain_(
 
     def tested(candidate: Any, text: str) -> float:
         used = chosen if text == plan else text
-        predicted = Emulator(candidate, used).run(x).reshape(len(x), -1).argmax(axis=1)
-        return float((predicted == test.y).mean())
+        return Emulator(candidate, used).accuracy(x, test.y)
 
     summary: dict[str, Any] = {
         "model": str(model),

@@ -9,8 +9,6 @@ import typer
 
 from axynq.emulator import Emulator, load_model, save_model
 from axynq.emulator.energy import relative_energy
-from axynq.emulator.explore.evaluator import Examples
-from axynq.emulator.model.graph import Model
 from axynq.emulator.plan import Plan
 from axynq.emulator.tuning.compensation import Method, frozen
 from axynq.emulator.tuning.compensation import tune as tune_network
@@ -80,9 +78,9 @@ def tune(
         "weights": weights,
         "compensate": compensate,
         "examples": len(tested),
-        "accuracy_exact": _accuracy(network, Plan.uniform("exact"), tested),
-        "accuracy_before": _accuracy(network, chosen, tested),
-        "accuracy": _accuracy(load_model(output), fixed, tested),
+        "accuracy_exact": Emulator(network, Plan.uniform("exact")).accuracy(tested.x, tested.y),
+        "accuracy_before": Emulator(network, chosen).accuracy(tested.x, tested.y),
+        "accuracy": Emulator(load_model(output), fixed).accuracy(tested.x, tested.y),
         "relative_energy": relative_energy(network, chosen, read_energy(network, chosen, energy)),
     }
     if json:
@@ -95,8 +93,3 @@ def tune(
     results.print(shown)
     results.print(f"multiplier energy relative to exact: {percent(outcome['relative_energy'], 1)}")
     console.print(f"wrote {output} and {plan_path}")
-
-
-def _accuracy(network: Model, plan: Plan, examples: Examples) -> float:
-    y = Emulator(network, plan).run(examples.x)
-    return float((y.reshape(len(y), -1).argmax(axis=1) == examples.y).mean())

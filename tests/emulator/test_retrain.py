@@ -26,12 +26,15 @@ from axynq.emulator.retrain.methods import Behavioural, ErrorModelMethod  # noqa
 from axynq.emulator.retrain.network import TrainableNetwork, without_softmax  # noqa: E402
 from axynq.emulator.retrain.noise import NoisePool  # noqa: E402
 from axynq.emulator.retrain.options import MethodName  # noqa: E402
-from axynq.emulator.retrain.training import accuracy  # noqa: E402
 
 torch.set_num_threads(1)  # tests run beside each other
 
 CPU = torch.device("cpu")
 ROUGH = "smapprox:2222"
+
+
+def accuracy(model: graph.Model, plan: Plan, x: np.ndarray, y: np.ndarray) -> float:
+    return Emulator(model, plan).accuracy(x, y)
 
 
 def channels_first(x: np.ndarray) -> torch.Tensor:
