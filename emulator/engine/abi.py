@@ -14,6 +14,10 @@ FILTERS = 6
 """Filters computed together at most."""
 
 
+WHOLE_BYTE, LOW_HALF, HIGH_HALF = range(3)
+"""What of an activation's byte is looked up."""
+
+
 class Memory:
     """Keeps arrays alive whose addresses are in structures."""
 
@@ -53,7 +57,7 @@ LOOKUP_TAP = _structure(
     ("flush", _INT),
 )  # fmt: skip
 LOOKUP_FILTER = _structure(
-    ("filter", _INT), ("shift", _INT), ("taps", _INT), ("unused", _INT), ("tap", _POINTER)
+    ("filter", _INT), ("shift", _INT), ("taps", _INT), ("part", _INT), ("tap", _POINTER)
 )
 CONVOLUTION = _structure(
     *((name, _INT) for name in (
@@ -65,7 +69,8 @@ CONVOLUTION = _structure(
     *((name, _POINTER) for name in (
         "plane_tables", "block", "lookup", "lookup_tables", "bias", "multiplier", "shift",
     )),
-    ("output_zero_point", _INT), ("clamp_low", _INT), ("clamp_high", _INT), ("unused", _INT),
+    ("output_zero_point", _INT), ("clamp_low", _INT), ("clamp_high", _INT),
+    ("lookup_parts", _INT),
 )  # fmt: skip
 OPERATOR = _structure(
     *((name, _INT) for name in (

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ctypes
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -123,10 +123,9 @@ def _pack_convolution(
     ]
     planes = [plane for plane in planes if plane.weights.any()]
     lookups = [
-        LookupPlane(plane.tables, plane.index[filters].reshape(shape), plane.exponent)
-        for plane in recipe.lookups
+        replace(plane, index=plane.index[filters].reshape(shape)) for plane in recipe.lookups
     ]
-    blocks = _filter_blocks(planes, filters, geometry, memory)
+    blocks = _filter_blocks(planes, filters, geometry, library, memory)
     looked_up, tables = _lookup_filters(lookups, filters, library, memory)
     values: dict[str, Any] = {
         "first_channel": geometry.first_channel,
@@ -144,6 +143,7 @@ def _pack_convolution(
         "lookups": len(looked_up),
         "lookup": memory.pointer(looked_up),
         "lookup_tables": memory.pointer(tables),
+        "lookup_parts": sum(1 << part for part in {plane.part for plane in lookups}),
     }
     for side, (rows, columns, channels) in (
         ("input", geometry.input_shape),
@@ -160,9 +160,14 @@ def _pack_convolution(
 
 
 def _filter_blocks(
-    planes: list[Plane], filters: npt.NDArray[np.int64], geometry: Geometry, memory: Memory
+    planes: list[Plane],
+    filters: npt.NDArray[np.int64],
+    geometry: Geometry,
+    library: ctypes.CDLL,
+    memory: Memory,
 ) -> npt.NDArray[Any]:
     """Up to six filters at a time that need the same planes, with the groups that are not zero."""
+    wide = library.axynq_wide_weights()
     grouped = [_in_groups(plane.weights, geometry) for plane in planes]
     needed = np.zeros((len(filters), len(planes)), bool)
     for p, plane in enumerate(planes):
@@ -179,9 +184,14 @@ def _filter_blocks(
         segments, weights, final_shift = _segments(planes, grouped, members, geometry)
         record["segments"] = len(segments)
         record["segment"] = memory.pointer(segments)
-        record["weights"] = memory.pointer(weights)
+        record["weights"] = memory.pointer(_widened(weights) if wide else weights)
         record["final_shift"] = final_shift
     return made
+
+
+def _widened(weights: npt.NDArray[np.int8]) -> npt.NDArray[np.int16]:
+    """Groups of four bytes as words, in the order 0, 2, 1, 3."""
+    return weights.reshape(-1, TAPS_PER_GROUP)[:, [0, 2, 1, 3]].astype(np.int16)
 
 
 def _in_groups(weights: npt.NDArray[np.int8], geometry: Geometry) -> npt.NDArray[np.int8]:
@@ -269,9 +279,10 @@ def _lookup_filters(
         address = memory.pointer(taps)
         for f, count in zip(filters.tolist(), counts.tolist()):
             if count:
-                records.append((f, plane.exponent, count, 0, address))
+                records.append((f, plane.exponent, count, plane.part, address))
             address += count * LOOKUP_TAP.itemsize
-        tables.append(plane.tables[1:])
+        room = 256 - plane.tables.shape[1]
+        tables.append(np.pad(plane.tables[1:], ((0, 0), (0, room))))
         first_table += len(plane.tables) - 1
     made = np.array(records, LOOKUP_FILTER) if records else np.zeros(0, LOOKUP_FILTER)
     return made, np.concatenate(tables)

@@ -13,6 +13,7 @@ from functools import lru_cache
 import numpy as np
 import numpy.typing as npt
 
+from axynq.emulator.engine.abi import HIGH_HALF, LOW_HALF, WHOLE_BYTE
 from axynq.emulator.engine.terms import terms_of
 from axynq.emulator.model import graph
 from axynq.emulator.multipliers import ACTIVATION_MIN, WEIGHT_MIN, Multiplier
@@ -33,6 +34,9 @@ class Costs:
     """Of one term."""
     lookup: float
     """Of one looked-up byte."""
+    half_lookup: float = np.inf
+    """Of one byte that is looked up by half of an activation's byte; infinite where the kernel has
+    no fast way to do that."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,11 +53,19 @@ class ByteTerm:
 
 @dataclass(frozen=True, eq=False)
 class ByteLookup:
-    """``2**exponent * tables[w + 128, byte]``, for one byte of what the terms leave."""
+    """``2**exponent * tables[w + 128, byte]``, for one byte of what the terms leave; or by the low
+    or the high half of the activation's byte."""
 
     tables: ByteArray
-    """[256, 256]: weight, activation's byte."""
+    """[256, 256 or 16]: weight, activation's byte or half of it."""
     exponent: int
+    part: int = WHOLE_BYTE
+
+    def by_byte(self) -> ByteArray:
+        """The tables by the whole byte, [256, 256]."""
+        byte = np.arange(256)
+        index = {WHOLE_BYTE: byte, LOW_HALF: byte & 15, HIGH_HALF: byte >> 4}[self.part]
+        return self.tables[:, index]
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,7 +84,7 @@ class Recipe:
             f = term.table.astype(np.int64) + term.offset
             total += np.outer(f, term.weight.astype(np.int64)) << term.exponent
         for lookup in self.lookups:
-            total += lookup.tables.astype(np.int64).T << lookup.exponent
+            total += lookup.by_byte().astype(np.int64).T << lookup.exponent
         return total
 
 
@@ -87,7 +99,7 @@ def recipe_of(multiplier: Multiplier, zero_point: int, used: bytes, costs: Costs
     present = counts > 0
     recipes = [
         _by_terms(multiplier, zero_point, present),
-        _by_lookup(table, zero_point, present),
+        *_by_lookup(table, zero_point, present),
     ]
     best = min(recipes, key=lambda recipe: _cost(recipe, counts, costs))
     if not np.array_equal(best.products()[:, present], table[:, present]):
@@ -98,7 +110,8 @@ def recipe_of(multiplier: Multiplier, zero_point: int, used: bytes, costs: Costs
 def _cost(recipe: Recipe, counts: Int64Array, costs: Costs) -> float:
     total = costs.term * len(recipe.terms)
     for lookup in recipe.lookups:
-        total += costs.lookup * float(counts[lookup.tables.any(axis=1)].sum() / counts.sum())
+        one = costs.lookup if lookup.part == WHOLE_BYTE else costs.half_lookup
+        total += one * float(counts[lookup.tables.any(axis=1)].sum() / counts.sum())
     return total
 
 
@@ -114,21 +127,37 @@ def _by_terms(multiplier: Multiplier, zero_point: int, present: npt.NDArray[np.b
     return Recipe(tuple(terms), (), constant)
 
 
-def _by_lookup(table: Int64Array, zero_point: int, present: npt.NDArray[np.bool_]) -> Recipe:
-    """The exact product as one term, and the error looked up."""
+def _by_lookup(table: Int64Array, zero_point: int, present: npt.NDArray[np.bool_]) -> list[Recipe]:
+    """The exact product as one term, and the error looked up: by the activation's byte, or, where
+    it is the sum of an error for each half of the byte, by those.
+
+    Multipliers that are built of smaller ones have such errors, if activations have no sign.
+    """
     w = np.arange(WEIGHT_MIN, -WEIGHT_MIN) * present
-    exact = byte_terms(RAW_BYTES - zero_point, w) if w.any() else []
-    error = (table - np.outer(RAW_BYTES - zero_point, w)) * present
-    constant = error.min(axis=0)
-    rest = (error - constant).T.copy()  # [w, byte], not negative
+    exact = tuple(byte_terms(RAW_BYTES - zero_point, w)) if w.any() else ()
+    error = ((table - np.outer(RAW_BYTES - zero_point, w)) * present).T  # [w, byte]
+    lookups, constant = _byte_lookups(error, WHOLE_BYTE)
+    recipes = [Recipe(exact, lookups, constant)]
+    low, high = error[:, :16], error[:, ::16] - error[:, :1]
+    if np.array_equal(error.reshape(256, 16, 16), high[:, :, None] + low[:, None, :]):
+        lows, low_constant = _byte_lookups(low, LOW_HALF)
+        highs, high_constant = _byte_lookups(high, HIGH_HALF)
+        recipes.append(Recipe(exact, lows + highs, low_constant + high_constant))
+    return recipes
+
+
+def _byte_lookups(error: Int64Array, part: int) -> tuple[tuple[ByteLookup, ...], Int64Array]:
+    """Look-ups that add up to ``error`` [w, byte or half] less its minimum for each w, and that."""
+    constant = error.min(axis=1)
+    rest = error - constant[:, None]
     lookups: list[ByteLookup] = []
     exponent = _trailing_zeros(rest)
     rest >>= exponent
     while rest.any():
-        lookups.append(ByteLookup((rest & 255).astype(np.uint8), exponent))
+        lookups.append(ByteLookup((rest & 255).astype(np.uint8), exponent, part))
         rest >>= 8
         exponent += 8
-    return Recipe(tuple(exact), tuple(lookups), constant)
+    return tuple(lookups), constant
 
 
 def byte_terms(f: Int64Array, g: Int64Array) -> list[ByteTerm]:
@@ -176,10 +205,11 @@ class LookupPlane:
     """Bytes looked up per weight."""
 
     tables: ByteArray
-    """[tables, 256] by the activation's byte; table 0 is all zeros."""
+    """[tables, 256 or 16] by the activation's byte or half of it; table 0 is all zeros."""
     index: npt.NDArray[np.int32]
     """[filters, rows, columns, channels]: the table of each weight, 0 for none."""
     exponent: int
+    part: int
 
 
 @dataclass(frozen=True, eq=False)
@@ -220,10 +250,11 @@ def layer_recipe(
             values = np.flatnonzero(lookup.tables.any(axis=1) & (counts > 0))
             number = np.zeros(256, np.int32)
             number[values] = np.arange(1, len(values) + 1)
-            tables = np.concatenate([np.zeros((1, 256), np.uint8), lookup.tables[values]])
+            none = np.zeros((1, lookup.tables.shape[1]), np.uint8)
+            tables = np.concatenate([none, lookup.tables[values]])
             index = np.where(mine, number[kernel], 0).astype(np.int32)
             if index.any():
-                lookups.append(LookupPlane(tables, index, lookup.exponent))
+                lookups.append(LookupPlane(tables, index, lookup.exponent, lookup.part))
     planes = [
         Plane(np.frombuffer(table, np.uint8), weights.astype(np.int8), exponent)
         for (table, exponent, _), weights in gathered.items()

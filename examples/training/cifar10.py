@@ -17,6 +17,7 @@ import os
 import sys
 import time
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -30,17 +31,47 @@ from torch import nn
 from axynq.emulator import Emulator, save_model
 from axynq.emulator.datasets import quantise_examples
 
-EPOCHS = {"resnet8": 100, "resnet14": 100, "allcnn": 30}
+EPOCHS = {"resnet8": "100", "resnet14": "100", "allcnn": "9@16 5@24 2@32"}
+"""A network of 281 million multiplications is trained on small images first: a quarter as many."""
+
+SIZE = 32
+
+
+class Stage(NamedTuple):
+    """So many epochs on images of so many rows and columns."""
+
+    epochs: int
+    size: int
+
+    @classmethod
+    def parse(cls, text: str) -> Stage:
+        """``9@16``: nine epochs at 16 x 16; ``100``: a hundred at full size."""
+        epochs, _, size = text.partition("@")
+        return cls(int(epochs), int(size or SIZE))
+
+
+def resized(images: torch.Tensor, size: int) -> torch.Tensor:
+    """uint8 [images, 3, rows, columns], smaller."""
+    if size == images.shape[2]:
+        return images
+    parts = [
+        nn.functional.interpolate(
+            part.float(), (size, size), mode="bilinear", antialias=True, align_corners=False
+        )
+        for part in images.split(1000)
+    ]
+    return torch.cat([part.round().clamp(0, 255).to(torch.uint8) for part in parts])
 
 
 def augment(images: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
-    """Random shifts by up to four pixels, and random mirror images."""
-    count = len(images)
-    padded = nn.functional.pad(images, (4, 4, 4, 4))
-    offsets = torch.randint(0, 9, (2, count), generator=generator)
+    """Random shifts by up to an eighth of the image, and random mirror images."""
+    count, size = len(images), images.shape[2]
+    shift = size // 8
+    padded = nn.functional.pad(images, (shift, shift, shift, shift))
+    offsets = torch.randint(0, 2 * shift + 1, (2, count), generator=generator)
     mirrored = torch.rand(count, generator=generator) < 0.5
-    rows = (offsets[0][:, None] + torch.arange(32)).to(images.device)
-    columns = offsets[1][:, None] + torch.arange(32)
+    rows = (offsets[0][:, None] + torch.arange(size)).to(images.device)
+    columns = offsets[1][:, None] + torch.arange(size)
     columns = torch.where(mirrored[:, None], columns.flip(1), columns).to(images.device)
     each = torch.arange(count, device=images.device)[:, None, None]
     picked = padded.permute(0, 2, 3, 1)[each, rows[:, :, None], columns[:, None, :]]
@@ -48,7 +79,7 @@ def augment(images: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
 
 
 def as_input(images: torch.Tensor) -> torch.Tensor:
-    """uint8 [images, 3, 32, 32] to 0..1."""
+    """uint8 [images, 3, rows, columns] to 0..1."""
     return images.float().div_(255).contiguous(memory_format=torch.channels_last)
 
 
@@ -62,7 +93,10 @@ def train(name: str, data: dict[str, np.ndarray], arguments: argparse.Namespace)
         network.load_state_dict(begun["network"])
     x = torch.from_numpy(data["x_train"].transpose(0, 3, 1, 2).copy()).to(device)
     y = torch.from_numpy(data["y_train"]).to(device)
-    epochs, batch = arguments.epochs or EPOCHS[name], arguments.batch
+    stages = [Stage.parse(text) for text in arguments.epochs or EPOCHS[name].split()]
+    sizes = [stage.size for stage in stages for _ in range(stage.epochs)]
+    epochs, batch = len(sizes), arguments.batch
+    small = x
     decayed = [p for p in network.parameters() if p.dim() > 1]
     others = [p for p in network.parameters() if p.dim() <= 1]
     optimiser = torch.optim.SGD(
@@ -86,10 +120,12 @@ def train(name: str, data: dict[str, np.ndarray], arguments: argparse.Namespace)
     for epoch in range(first, epochs):
         started, total, right, seen = time.perf_counter(), 0.0, 0, 0
         network.train()
+        if small.shape[2] != sizes[epoch]:
+            small = resized(x, sizes[epoch])
         order = torch.randperm(len(x), generator=generator)
         for start in range(0, len(x) - batch + 1, batch):
             chosen = order[start : start + batch].to(device)
-            images = as_input(augment(x[chosen], generator))
+            images = as_input(augment(small[chosen], generator))
             with torch.autocast(device.type, torch.bfloat16, enabled=arguments.bfloat16):
                 scores = network(images)
             loss = nn.functional.cross_entropy(scores.float(), y[chosen])
@@ -146,7 +182,11 @@ def main() -> None:
         "--initial", type=Path, default=None,
         help="begin with the weights of this checkpoint: another cycle of learning rates",
     )  # fmt: skip
-    parser.add_argument("--epochs", type=int, default=None)
+    parser.add_argument(
+        "--epochs", nargs="+", default=None, metavar="N[@SIZE]",
+        help="epochs, and the size of images in them where it is not 32; several are stages of one "
+        f"cycle of learning rates; default: {EPOCHS}",
+    )  # fmt: skip
     parser.add_argument("--batch", type=int, default=128)
     parser.add_argument("--rate", type=float, default=0.1)
     parser.add_argument("--decay", type=float, default=5e-4)

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
 from axynq.emulator import Emulator, Plan, multiplier, reference
+from axynq.emulator.engine.abi import WHOLE_BYTE
 from axynq.emulator.engine.choice import choose_engine
 from axynq.emulator.engine.kernel import load_kernel, supported_variants
 from axynq.emulator.engine.packing import flushes
@@ -330,19 +331,27 @@ def test_any_term_becomes_bytes(f: list[int], g: list[int]) -> None:
     assert np.array_equal(found, expected)
 
 
-@pytest.mark.parametrize("costs", [Costs(1.0, 1000.0), Costs(1000.0, 1.0)])
+@pytest.mark.parametrize(
+    "costs", [Costs(1.0, 1000.0), Costs(1000.0, 1.0), Costs(1000.0, 1000.0, 1.0)]
+)
 @pytest.mark.parametrize("zero_point", [-128, 0, 83, 127])
 @pytest.mark.parametrize("spec", SPECS)
-def test_both_recipes_of_a_multiplier_are_exact(spec: str, zero_point: int, costs: Costs) -> None:
+def test_all_recipes_of_a_multiplier_are_exact(spec: str, zero_point: int, costs: Costs) -> None:
     m = multiplier(spec)
     recipe = recipe_of(m, zero_point, np.ones(256, np.int64).tobytes(), costs)
     x = np.arange(256).astype(np.uint8).view(np.int8).astype(int)
     products = m.product((x - zero_point)[:, None], np.arange(-128, 128)[None, :])
     assert np.array_equal(recipe.products(), products)
-    if costs.term > costs.lookup:
-        assert len(recipe.terms) <= 1
-    else:
+    if costs.term == 1.0:
         assert not recipe.lookups
+    else:
+        assert len(recipe.terms) <= 1
+    halves = {lookup.part for lookup in recipe.lookups} - {WHOLE_BYTE}
+    if spec.startswith("smapprox") and zero_point == -128 and costs.half_lookup == 1.0:
+        # Built of multipliers of four bits.
+        assert halves == {lookup.part for lookup in recipe.lookups}
+    if costs.half_lookup > 1.0:
+        assert not halves
 
 
 @given(st.lists(st.lists(st.integers(0, 255), max_size=600), max_size=3))

@@ -1,4 +1,4 @@
-// What Python describes and the kernel runs. Plain structures; the mirror is engine/native.py.
+// What Python describes and the kernel runs. Plain structures; the mirror is engine/abi.py.
 //
 // Images are computed in blocks of 64. Within a block a tensor is planar: for each channel, row and
 // column the 64 images' bytes lie side by side, so that every operation is a vector operation
@@ -33,7 +33,9 @@ struct FilterBlock {
   int32_t final_shift;
   int32_t unused;
   const Segment *segment;
-  const int8_t *weights;  // for each segment and group: `filters` times four bytes
+  // For each segment and group: `filters` times four bytes; where the path has no byte dot product,
+  // times four words, in the order 0, 2, 1, 3.
+  const int8_t *weights;
 };
 
 // A weight whose product is looked up: what the table adds at the tap's activation.
@@ -43,12 +45,15 @@ struct LookupTap {
   int32_t flush;  // 0, 1: bytes to 16 bits before the tap, 2: 16 bits to 32 bits too
 };
 
+// What of an activation's byte is looked up.
+enum Part : int32_t { WHOLE_BYTE, LOW_HALF, HIGH_HALF, PARTS };
+
 // The looked-up part of one filter: sums of several scales.
 struct LookupFilter {
   int32_t filter;
   int32_t shift;  // the sum is shifted left by this
   int32_t taps;
-  int32_t unused;
+  int32_t part;
   const LookupTap *tap;
 };
 
@@ -68,12 +73,12 @@ struct Convolution {
   const uint8_t *plane_tables;   // [planes][256] by the activation's byte
   const FilterBlock *block;
   const LookupFilter *lookup;
-  const uint8_t *lookup_tables;  // [tables][256] by the activation's byte
+  const uint8_t *lookup_tables;  // [tables][256] by the activation's byte, or half
   const int32_t *bias;           // [output channels]
   const int32_t *multiplier;     // [output channels], requantisation
   const int32_t *shift;          // [output channels]
   int32_t output_zero_point, clamp_low, clamp_high;
-  int32_t unused;
+  int32_t lookup_parts;  // bit by Part: which are looked up
 };
 
 enum Kind : int32_t {

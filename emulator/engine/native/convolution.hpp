@@ -24,7 +24,7 @@ inline int64_t round_up(int64_t bytes) { return (bytes + 63) / 64 * 64; }
 inline int64_t scratch_bytes(const Convolution &c) {
   const int slots = spanned_rows(c);
   return slots * round_up(plane_row_bytes(c) * c.planes) + round_up(plane_row_bytes(c) * c.planes) +
-         (c.lookups ? (slots + 1) * round_up(byte_row_bytes(c)) : 0) +
+         (c.lookups ? (slots + 1) * PARTS * byte_row_bytes(c) : 0) +
          round_up(int64_t(c.output_channels) * c.output_columns * BLOCK * 4);
 }
 
@@ -97,7 +97,7 @@ inline void convolve(const Convolution &c, const int8_t *input, const Target &ta
   const int slots = spanned_rows(c);
   const int64_t plane_bytes = plane_row_bytes(c);
   const int64_t planes_bytes = round_up(plane_bytes * c.planes);
-  const int64_t byte_bytes = round_up(byte_row_bytes(c));
+  const int64_t byte_bytes = PARTS * byte_row_bytes(c);
   Ring planes(slots, planes_bytes, scratch);
   uint8_t *padding_planes = scratch + slots * planes_bytes;
   scratch = padding_planes + planes_bytes;
@@ -106,7 +106,7 @@ inline void convolve(const Convolution &c, const int8_t *input, const Target &ta
   Ring bytes(slots, byte_bytes, scratch);
   uint8_t *padding_bytes = scratch + slots * byte_bytes;
   if (c.lookups) {
-    fill_byte_row(c, input, -1, padding_bytes);
+    fill_byte_rows(c, input, -1, padding_bytes);
     scratch = padding_bytes + byte_bytes;
   }
   int32_t *looked_up = c.lookups ? reinterpret_cast<int32_t *>(scratch) : nullptr;
@@ -123,7 +123,7 @@ inline void convolve(const Convolution &c, const int8_t *input, const Target &ta
       if (planes.claim(y)) {
         for (int p = 0; p < c.planes; ++p)
           fill_plane_row(c, input, p, y, planes.slot(y) + p * plane_bytes);
-        if (c.lookups) fill_byte_row(c, input, y, bytes.slot(y));
+        if (c.lookups) fill_byte_rows(c, input, y, bytes.slot(y));
       }
     }
 
@@ -138,6 +138,7 @@ inline void convolve(const Convolution &c, const int8_t *input, const Target &ta
           const LookupTap &tap = filter.tap[t];
           const int column = tap.kernel_column * c.dilation_columns;
           pointers[size_t(t)] = byte_rows[size_t(tap.kernel_row)] +
+                                filter.part * byte_row_bytes(c) +
                                 (int64_t(tap.channel) * columns + column) * BLOCK;
         }
         detail::look_up_row(c, filter, pointers,

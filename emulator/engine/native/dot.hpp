@@ -35,33 +35,40 @@ inline void dot_products(const FilterBlock &block, const uint8_t *const *rows, S
   for (int f = 0; f < FILTERS; ++f)
     for (int j = 0; j < 4; ++j) sums[f].part[j] = acc[f][j];
 #elif defined(AXYNQ_PATH_AVX2)
-  // Without a byte dot product: bytes 0 and 2, then 1 and 3, as 16-bit pairs. Eight sums at a time.
-  for (int part = 0; part < 8; ++part) {
-    __m256i acc[FILTERS];
-    for (int f = 0; f < FILTERS; ++f) acc[f] = _mm256_setzero_si256();
+  // Without a byte dot product: bytes 0 and 2, then 1 and 3, as pairs of 16 bits; the weights come
+  // widened, in that order. Sixteen sums at a time.
+  const auto load = [](const void *from) {
+    return _mm256_load_si256(static_cast<const __m256i *>(from));
+  };
+  for (int part = 0; part < 4; ++part) {
+    __m256i acc[FILTERS][2];
+    for (int f = 0; f < FILTERS; ++f) acc[f][0] = acc[f][1] = _mm256_setzero_si256();
     const int8_t *w = weights;
     for (int s = 0; s < block.segments; ++s) {
       const Segment &segment = block.segment[s];
       if (segment.shift)
-        for (int f = 0; f < FILTERS; ++f) acc[f] = _mm256_slli_epi32(acc[f], segment.shift);
-      const uint8_t *x = rows[s] + 32 * part;
-      for (int g = 0; g < segment.groups; ++g, x += 4 * BLOCK, w += 4 * FILTERS) {
-        const __m256i four = _mm256_load_si256(reinterpret_cast<const __m256i *>(x));
-        const __m256i even = _mm256_and_si256(four, _mm256_set1_epi32(0x00FF00FF));
-        const __m256i odd = _mm256_srli_epi16(four, 8);
-        for (int f = 0; f < FILTERS; ++f) {
-          int32_t bytes;
-          std::memcpy(&bytes, w + 4 * f, 4);
-          const __m256i all = _mm256_set1_epi32(bytes);
-          const __m256i w_even = _mm256_srai_epi16(_mm256_slli_epi16(all, 8), 8);
-          const __m256i w_odd = _mm256_srai_epi16(all, 8);
-          acc[f] = _mm256_add_epi32(acc[f], _mm256_madd_epi16(even, w_even));
-          acc[f] = _mm256_add_epi32(acc[f], _mm256_madd_epi16(odd, w_odd));
-        }
+        for (int f = 0; f < FILTERS; ++f)
+          for (int j = 0; j < 2; ++j) acc[f][j] = _mm256_slli_epi32(acc[f][j], segment.shift);
+      const uint8_t *x = rows[s] + 64 * part;
+      for (int g = 0; g < segment.groups; ++g, x += 4 * BLOCK, w += 8 * FILTERS) {
+        const auto multiply = [&](__m256i first, __m256i second, int pair) {
+          for (int f = 0; f < FILTERS; ++f) {
+            int32_t two;
+            std::memcpy(&two, w + 8 * f + 4 * pair, 4);
+            const __m256i both = _mm256_set1_epi32(two);
+            acc[f][0] = _mm256_add_epi32(acc[f][0], _mm256_madd_epi16(first, both));
+            acc[f][1] = _mm256_add_epi32(acc[f][1], _mm256_madd_epi16(second, both));
+          }
+        };
+        const __m256i low_byte = _mm256_set1_epi16(0x00FF);
+        multiply(_mm256_and_si256(load(x), low_byte), _mm256_and_si256(load(x + 32), low_byte), 0);
+        multiply(_mm256_srli_epi16(load(x), 8), _mm256_srli_epi16(load(x + 32), 8), 1);
       }
     }
     for (int f = 0; f < FILTERS; ++f)
-      _mm256_storeu_si256(reinterpret_cast<__m256i *>(sums[f].part + 8 * part), acc[f]);
+      for (int j = 0; j < 2; ++j)
+        _mm256_storeu_si256(reinterpret_cast<__m256i *>(sums[f].part + 16 * part + 8 * j),
+                            acc[f][j]);
   }
 #else
   std::memset(sums, 0, FILTERS * sizeof(Sums));

@@ -26,6 +26,62 @@ inline void flushes(const int32_t *ranges, int64_t taps, int32_t *flush) {
 }
 
 
+#if defined(AXYNQ_PATH_AVX2)
+
+// Half bytes have tables of sixteen bytes, which fit a register.
+template <int POSITIONS>
+inline void look_up_halves(const Convolution &c, const LookupFilter &filter,
+                           const uint8_t *const *tap_rows, int64_t step, int32_t *sums) {
+  const __m256i zero = _mm256_setzero_si256(), low_byte = _mm256_set1_epi16(0x00FF);
+  __m256i bytes[POSITIONS][2], even[POSITIONS][2], odd[POSITIONS][2];
+  for (int p = 0; p < POSITIONS; ++p)
+    for (int v = 0; v < 2; ++v) bytes[p][v] = even[p][v] = odd[p][v] = zero;
+
+  const auto widen_bytes = [&] {
+    for (int p = 0; p < POSITIONS; ++p)
+      for (int v = 0; v < 2; ++v) {
+        even[p][v] = _mm256_add_epi16(even[p][v], _mm256_and_si256(bytes[p][v], low_byte));
+        odd[p][v] = _mm256_add_epi16(odd[p][v], _mm256_srli_epi16(bytes[p][v], 8));
+        bytes[p][v] = zero;
+      }
+  };
+  const auto widen_words = [&] {
+    for (int p = 0; p < POSITIONS; ++p)
+      for (int v = 0; v < 2; ++v) {
+        const __m256i low = _mm256_unpacklo_epi16(even[p][v], odd[p][v]);
+        const __m256i high = _mm256_unpackhi_epi16(even[p][v], odd[p][v]);
+        const __m256i z[4] = {_mm256_unpacklo_epi16(low, zero), _mm256_unpackhi_epi16(low, zero),
+                              _mm256_unpacklo_epi16(high, zero), _mm256_unpackhi_epi16(high, zero)};
+        for (int j = 0; j < 4; ++j) {
+          auto *place = reinterpret_cast<__m256i *>(sums + p * BLOCK + 16 * j + 8 * v);
+          _mm256_storeu_si256(place, _mm256_add_epi32(_mm256_loadu_si256(place),
+                                                      _mm256_slli_epi32(z[j], filter.shift)));
+        }
+        even[p][v] = odd[p][v] = zero;
+      }
+  };
+  for (int t = 0; t < filter.taps; ++t) {
+    const LookupTap &tap = filter.tap[t];
+    if (tap.flush) {
+      widen_bytes();
+      if (tap.flush == 2) widen_words();
+    }
+    const __m256i table = _mm256_broadcastsi128_si256(
+        _mm_loadu_si128(reinterpret_cast<const __m128i *>(c.lookup_tables + 256 * tap.table)));
+    const uint8_t *x = tap_rows[t];
+    for (int p = 0; p < POSITIONS; ++p)
+      for (int v = 0; v < 2; ++v) {
+        const auto *index = reinterpret_cast<const __m256i *>(x + p * step + 32 * v);
+        bytes[p][v] =
+            _mm256_add_epi8(bytes[p][v], _mm256_shuffle_epi8(table, _mm256_load_si256(index)));
+      }
+  }
+  widen_bytes();
+  widen_words();
+}
+
+#endif
+
 // Adds to the sums of POSITIONS neighbouring output positions what the filter's taps look up.
 // Activations of the tap at position p are at `row + p * step`; sums of position p at
 // `sums + p * BLOCK`, in quad order.
@@ -74,6 +130,12 @@ inline void look_up(const Convolution &c, const LookupFilter &filter,
   widen_bytes();
   widen_words();
 #else
+#if defined(AXYNQ_PATH_AVX2)
+  if (filter.part != WHOLE_BYTE) {
+    look_up_halves<POSITIONS>(c, filter, tap_rows, step, sums);
+    return;
+  }
+#endif
   int32_t totals[POSITIONS * BLOCK] = {};
   for (int t = 0; t < filter.taps; ++t) {
     const uint8_t *table = c.lookup_tables + 256 * filter.tap[t].table;

@@ -135,9 +135,9 @@ void axynq_flushes(const int32_t *ranges, const int64_t *taps, int64_t filters, 
     axynq::flushes(ranges + first, taps[f], flush + first);
 }
 
-// Whether table look-ups are fast on this path.
-int axynq_fast_lookup() {
-#if defined(AXYNQ_PATH_AVX512)
+// Whether weights are words, as FilterBlock says.
+int axynq_wide_weights() {
+#if defined(AXYNQ_PATH_AVX2)
   return 1;
 #else
   return 0;

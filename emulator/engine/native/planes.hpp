@@ -93,18 +93,29 @@ inline int64_t byte_row_bytes(const Convolution &c) {
   return int64_t(padded_columns(c)) * c.channels * BLOCK;
 }
 
-// One row of plain bytes with its padding: [channel][column][images].
-inline void fill_byte_row(const Convolution &c, const int8_t *tensor, int row, uint8_t *to) {
+// One part of a row's bytes, with padding: [channel][column][images].
+inline void fill_byte_row(const Convolution &c, const int8_t *tensor, int row, int part,
+                          uint8_t *to) {
   const bool inside = row >= 0 && row < c.input_rows;
   const int columns = padded_columns(c);
+  const int shift = part == HIGH_HALF ? 4 : 0, mask = part == WHOLE_BYTE ? 0xFF : 0x0F;
   for (int channel = 0; channel < c.channels; ++channel)
     for (int x = 0; x < columns; ++x, to += BLOCK) {
       const int column = x - c.padding_left;
-      if (inside && column >= 0 && column < c.input_columns)
-        std::memcpy(to, pixel(tensor, c, channel, row, column), BLOCK);
-      else
-        std::memset(to, c.pad_value, BLOCK);
+      if (inside && column >= 0 && column < c.input_columns) {
+        const uint8_t *from = pixel(tensor, c, channel, row, column);
+        for (int n = 0; n < BLOCK; ++n) to[n] = uint8_t(from[n] >> shift & mask);
+      } else {
+        std::memset(to, uint8_t(c.pad_value) >> shift & mask, BLOCK);
+      }
     }
+}
+
+// All parts of a row that are looked up, one behind the other.
+inline void fill_byte_rows(const Convolution &c, const int8_t *tensor, int row, uint8_t *to) {
+  for (int part = 0; part < PARTS; ++part)
+    if (c.lookup_parts >> part & 1)
+      fill_byte_row(c, tensor, row, part, to + part * byte_row_bytes(c));
 }
 
 }  // namespace axynq

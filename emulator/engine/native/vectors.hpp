@@ -94,7 +94,70 @@ inline __m512i pack(__m512i z0, __m512i z1, __m512i z2, __m512i z3) {
 
 #endif
 
-#if !defined(AXYNQ_PATH_AVX512)
+#if defined(AXYNQ_PATH_AVX2)
+
+// A table of 256 bytes. The bytes it maps most often are those of exact multipliers, where the table
+// only flips bits.
+struct Table {
+  const uint8_t *bytes;
+  bool flips = true;
+  explicit Table(const uint8_t *table) : bytes(table) {
+    for (int k = 0; k < 256; ++k) flips = flips && table[k] == (table[0] ^ k);
+  }
+  __m256i operator()(__m256i index) const {
+    if (flips) return _mm256_xor_si256(index, _mm256_set1_epi8(int8_t(bytes[0])));
+    // Sixteen tables of sixteen bytes: an index whose high half is another one's gets its highest
+    // bit set, and looks up a zero.
+    __m256i found = _mm256_setzero_si256();
+    for (int high = 0; high < 16; ++high) {
+      const __m256i own = _mm256_xor_si256(index, _mm256_set1_epi8(int8_t(16 * high)));
+      const __m256i part = _mm256_broadcastsi128_si256(
+          _mm_loadu_si128(reinterpret_cast<const __m128i *>(bytes + 16 * high)));
+      found = _mm256_or_si256(
+          found, _mm256_shuffle_epi8(part, _mm256_adds_epu8(own, _mm256_set1_epi8(0x70))));
+    }
+    return found;
+  }
+};
+
+// As above, the first 32 images and then the others.
+inline void map_and_interleave(const Table &table, const uint8_t *const from[4],
+                               const uint8_t *padding, uint8_t *to) {
+  for (int half = 0; half < 2; ++half, to += 32) {
+    __m256i mapped[4];
+    for (int k = 0; k < 4; ++k) {
+      const __m256i bytes =
+          _mm256_loadu_si256(reinterpret_cast<const __m256i *>(from[k] + 32 * half));
+      mapped[k] = from[k] == padding ? bytes : table(bytes);
+    }
+    const __m256i a = mapped[0], b = mapped[1], c = mapped[2], d = mapped[3];
+    const __m256i ab_low = _mm256_unpacklo_epi8(a, b), ab_high = _mm256_unpackhi_epi8(a, b);
+    const __m256i cd_low = _mm256_unpacklo_epi8(c, d), cd_high = _mm256_unpackhi_epi8(c, d);
+    const __m256i four[4] = {
+        _mm256_unpacklo_epi16(ab_low, cd_low), _mm256_unpackhi_epi16(ab_low, cd_low),
+        _mm256_unpacklo_epi16(ab_high, cd_high), _mm256_unpackhi_epi16(ab_high, cd_high)};
+    for (int j = 0; j < 4; ++j)
+      _mm256_storeu_si256(reinterpret_cast<__m256i *>(to + 64 * j), four[j]);
+  }
+}
+
+// (v * m + 2^30) >> 31, then rounded division by 2^e, for eight sums; e is 31 at most.
+inline __m256i rescale8(__m256i v, __m256i multiplier, int exponent) {
+  const __m256i nudge = _mm256_set1_epi64x(int64_t(1) << 30);
+  const __m256i even = _mm256_add_epi64(_mm256_mul_epi32(v, multiplier), nudge);
+  const __m256i odd =
+      _mm256_add_epi64(_mm256_mul_epi32(_mm256_srli_epi64(v, 32), multiplier), nudge);
+  const __m256i high =
+      _mm256_blend_epi32(_mm256_srli_epi64(even, 31), _mm256_slli_epi64(odd, 1), 0xAA);
+  if (exponent == 0) return high;
+  const __m256i half = _mm256_set1_epi32(int32_t(1u << (exponent - 1)));
+  const __m256i nudged = _mm256_add_epi32(high, _mm256_srai_epi32(high, 31));
+  return _mm256_srai_epi32(_mm256_add_epi32(nudged, half), exponent);
+}
+
+#endif
+
+#if !defined(AXYNQ_PATH_AVX512) && !defined(AXYNQ_PATH_AVX2)
 
 struct Table {
   const uint8_t *bytes;
@@ -189,6 +252,24 @@ inline void requantise(const Sums &sums, const Requantisation &r, int8_t *to) {
     const __m512i bounded = _mm512_min_epi8(_mm512_max_epi8(bytes, _mm512_set1_epi8(int8_t(r.low))),
                                             _mm512_set1_epi8(int8_t(r.high)));
     _mm512_storeu_si512(to, bounded);
+    return;
+  }
+#elif defined(AXYNQ_PATH_AVX2)
+  if (r.shift <= 0) {
+    const __m256i m = _mm256_set1_epi32(r.multiplier), zero = _mm256_set1_epi32(r.zero_point);
+    const __m256i low = _mm256_set1_epi8(int8_t(r.low)), high = _mm256_set1_epi8(int8_t(r.high));
+    for (int half = 0; half < 2; ++half) {
+      __m256i z[4];
+      for (int j = 0; j < 4; ++j) {
+        const __m256i v = _mm256_loadu_si256(
+            reinterpret_cast<const __m256i *>(sums.part + 16 * j + 8 * half));
+        z[j] = _mm256_add_epi32(rescale8(v, m, -r.shift), zero);
+      }
+      const __m256i bytes =
+          _mm256_packs_epi16(_mm256_packs_epi32(z[0], z[1]), _mm256_packs_epi32(z[2], z[3]));
+      _mm256_storeu_si256(reinterpret_cast<__m256i *>(to + 32 * half),
+                          _mm256_min_epi8(_mm256_max_epi8(bytes, low), high));
+    }
     return;
   }
 #endif
