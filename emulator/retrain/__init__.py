@@ -12,7 +12,7 @@ except ImportError as error:
     raise ToolError("retraining needs PyTorch: pip install 'axynq[train]'") from error
 
 from axynq.emulator.retrain.methods import METHODS
-from axynq.emulator.retrain.options import KEEP, RetrainOptions
+from axynq.emulator.retrain.options import KEEP, OPTIMISERS, RetrainOptions
 from axynq.emulator.retrain.training import RetrainResult, retrain
 
-__all__ = ["KEEP", "METHODS", "RetrainOptions", "RetrainResult", "retrain"]
+__all__ = ["KEEP", "METHODS", "OPTIMISERS", "RetrainOptions", "RetrainResult", "retrain"]

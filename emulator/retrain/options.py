@@ -9,6 +9,9 @@ MethodName = Literal[
     "behavioural", "multiplier-aware", "error-model", "weight-noise", "gaussian", "plain"
 ]
 
+OptimiserName = Literal["sgd", "adam"]
+OPTIMISERS: tuple[OptimiserName, ...] = ("sgd", "adam")
+
 Keep = Literal["best", "last"]
 KEEP: tuple[Keep, ...] = ("best", "last")
 
@@ -22,9 +25,16 @@ class RetrainOptions:
     batch: int = 128
     rate: float = 1e-3
     """Learning rate at the start; it falls to nothing along a cosine."""
+    optimiser: OptimiserName = "sgd"
+    """Stochastic gradient descent with Nesterov momentum; or Adam, whose steps are as long in a layer
+    of small gradients as in others: shorter schedules at a lower rate."""
     momentum: float = 0.9
+    """Of ``sgd``."""
     decay: float = 0.0
     """Weight decay."""
+    clip: float | None = None
+    """Gradients longer than this (of all weights together) are cut to it: the first steps under
+    large errors can ruin a network."""
     distillation: float = 0.0
     """Share of the loss that is the distance to the exact network's outputs, 0 to 1."""
     temperature: float = 4.0

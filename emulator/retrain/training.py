@@ -118,14 +118,7 @@ def retrain(
     method.prepare(x[samples])
     preparation = time.perf_counter() - started
     network = method.network().to(chosen)
-    optimiser = torch.optim.SGD(
-        network.parameters(),
-        lr=options.rate,
-        momentum=options.momentum,
-        weight_decay=options.decay,
-        nesterov=options.momentum > 0,
-    )
-    state = _State(network, optimiser)
+    state = _State(network, _optimiser(network, options))
     identity = _identity(model, teacher, plan, options, x, y)
     resumed = checkpoint is not None and checkpoint.exists()
     if checkpoint is not None and resumed:
@@ -153,6 +146,20 @@ def retrain(
         kept = state.best_epoch.number
         network.load_state_dict(state.best)
     return RetrainResult(network.quantised(), kept, tuple(state.history), state.preparation)
+
+
+def _optimiser(network: TrainableNetwork, options: RetrainOptions) -> torch.optim.Optimizer:
+    if options.optimiser == "adam":
+        return torch.optim.AdamW(
+            network.parameters(), lr=options.rate, weight_decay=options.decay
+        )
+    return torch.optim.SGD(
+        network.parameters(),
+        lr=options.rate,
+        momentum=options.momentum,
+        weight_decay=options.decay,
+        nesterov=options.momentum > 0,
+    )
 
 
 class _Trainer:
@@ -202,6 +209,8 @@ class _Trainer:
             loss = self._loss(state.network, images, y[picked])
             state.optimiser.zero_grad(set_to_none=True)
             loss.backward()  # type: ignore[no-untyped-call]
+            if options.clip is not None:
+                torch.nn.utils.clip_grad_norm_(state.network.parameters(), options.clip)
             state.optimiser.step()
             total += float(loss.detach())
             report(step + 1, steps, total / (step + 1))

@@ -39,6 +39,13 @@ def retrain_(
     epochs: Annotated[int, typer.Option(min=1)] = 5,
     batch: Annotated[int, typer.Option(min=1, help="Images of a step.")] = 128,
     rate: Annotated[float, typer.Option(min=0, help="Learning rate at the start.")] = 1e-3,
+    optimiser: Annotated[
+        str, typer.Option(help="sgd (with momentum), or adam (wants a lower rate).")
+    ] = "sgd",
+    clip: Annotated[
+        Optional[float],
+        typer.Option(min=0, help="Cut gradients to this length: steadies training at large errors."),
+    ] = None,
     distillation: Annotated[
         float,
         typer.Option(
@@ -85,10 +92,12 @@ def retrain_(
 
     The result has the same quantisation. Accuracy is measured bit-exactly on the test part.
     """
-    from axynq.emulator.retrain import KEEP, METHODS, RetrainOptions, retrain
+    from axynq.emulator.retrain import KEEP, METHODS, OPTIMISERS, RetrainOptions, retrain
 
     if method not in METHODS:
         raise DataError(f"the method is one of {', '.join(METHODS)}, not '{method}'")
+    if optimiser not in OPTIMISERS:
+        raise DataError(f"the optimiser is {' or '.join(OPTIMISERS)}, not '{optimiser}'")
     if keep not in KEEP:
         raise DataError(f"the epoch to keep is {' or '.join(KEEP)}, not '{keep}'")
     network = load_model(model)
@@ -102,6 +111,8 @@ def retrain_(
         epochs=epochs,
         batch=batch,
         rate=rate,
+        optimiser=optimiser,
+        clip=clip,
         distillation=distillation,
         augment=augment,
         remeasure=remeasure,
