@@ -26,8 +26,8 @@ class RetrainOptions:
     rate: float = 1e-3
     """Learning rate at the start; it falls to nothing along a cosine."""
     optimiser: OptimiserName = "sgd"
-    """Stochastic gradient descent with Nesterov momentum; or Adam, whose steps are as long in a layer
-    of small gradients as in others: shorter schedules at a lower rate."""
+    """Stochastic gradient descent with Nesterov momentum; or Adam, whose steps are as long
+    in a layer of small gradients as in others: shorter schedules at a lower rate."""
     momentum: float = 0.9
     """Of ``sgd``."""
     decay: float = 0.0

@@ -150,9 +150,7 @@ def retrain(
 
 def _optimiser(network: TrainableNetwork, options: RetrainOptions) -> torch.optim.Optimizer:
     if options.optimiser == "adam":
-        return torch.optim.AdamW(
-            network.parameters(), lr=options.rate, weight_decay=options.decay
-        )
+        return torch.optim.AdamW(network.parameters(), lr=options.rate, weight_decay=options.decay)
     return torch.optim.SGD(
         network.parameters(),
         lr=options.rate,

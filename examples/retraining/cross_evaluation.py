@@ -35,7 +35,7 @@ def main(
     facts = {
         "network": network,
         "data": "CIFAR-10, JPEG copies; 10 000 test images, bit-exact emulation",
-        "recipe": RECIPES[recipe],
+        "recipe": RECIPES[recipe].key,
     }
     records = Records(output / f"cross_{network}.json", facts)
     trained = {"": examples.model}

@@ -55,6 +55,12 @@ class Subject:
         """On all test examples, bit for bit, 0 to 1."""
         return Emulator(model, plan).accuracy(self.x_test, self.y_test)
 
+    def part(self, images: int | None) -> tuple[np.ndarray, np.ndarray]:
+        """So many training examples, evenly spread, and their labels; None: all."""
+        count = len(self.x_train)
+        chosen = np.linspace(0, count - 1, images or count).round().astype(np.int64)
+        return self.x_train[chosen], self.y_train[chosen]
+
     @property
     def samples(self) -> np.ndarray:
         """Training examples to measure or to calibrate with, evenly spread."""

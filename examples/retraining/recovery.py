@@ -12,41 +12,70 @@ kept in --models, for cross_evaluation.py and for `axynq run`.
 from __future__ import annotations
 
 import time
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Optional
 
 import typer
 from experiment import MULTIPLIERS, RESULTS, Records, Subject, short, subject
 
-from axynq.emulator import Plan, save_model
+from axynq.emulator import Plan, load_model, save_model
 from axynq.emulator.model.graph import Model
 from axynq.emulator.retrain import RetrainOptions, retrain
 from axynq.emulator.tuning.compensation import tune
 from axynq.emulator.tuning.tuner import Tuner
 
-PAPER: dict[str, Any] = {"epochs": 2, "batch": 128, "rate": 2e-4, "augment": True, "keep": "last"}
-BEYOND: dict[str, Any] = {**PAPER, "epochs": 4, "rate": 5e-4, "distillation": 0.7}
 
-RECIPES: dict[str, dict[str, Any] | None] = {
-    "plain": {"method": "plain", **PAPER},
-    "weight-noise": {"method": "weight-noise", **PAPER},
-    "gaussian": {"method": "gaussian", **PAPER},
-    "error-model": {"method": "error-model", **PAPER},
-    "behavioural": {"method": "behavioural", **PAPER},
-    "tuned": None,
-    "error-model, tuned": {"method": "error-model", **BEYOND},
-    "multiplier-aware": {"method": "multiplier-aware", **BEYOND},
-    "multiplier-aware, long": {
-        "method": "multiplier-aware",
-        **BEYOND,
-        "epochs": 12,
-        "rate": 1e-3,
-    },
+@dataclass(frozen=True)
+class Recipe:
+    """A way to a network for a plan."""
+
+    options: dict[str, Any] | None
+    """Of `axynq retrain`; None: no retraining."""
+    images: int | None = None
+    """Training images of an epoch, evenly spread; None: all."""
+    tuned: bool = False
+    """Begins with the network that `axynq tune --weights second-order` makes."""
+    multipliers: tuple[str, ...] = MULTIPLIERS
+    """What it is for, unless others are asked for."""
+
+    @property
+    def key(self) -> dict[str, Any]:
+        """What a result must agree in."""
+        return {"options": self.options, "images": self.images}
+
+
+def short_run(method: str) -> Recipe:
+    """The methods compared, each for 125 steps."""
+    options = {
+        **{"method": method, "epochs": 1, "optimiser": "adam", "rate": 5e-4, "augment": True},
+        **{"keep": "last", "validation": 500},
+    }
+    return Recipe(options, 16_500)
+
+
+METHODS = ("plain", "weight-noise", "gaussian", "error-model", "behavioural")
+
+RECIPES = {
+    **{method: short_run(method) for method in METHODS},
+    "tuned": Recipe(None, tuned=True),
+    "error-model, tuned": Recipe(
+        {
+            **{"method": "error-model", "epochs": 1, "optimiser": "adam", "rate": 2e-4},
+            **{"augment": True, "distillation": 0.7, "keep": "last", "validation": 500},
+        },
+        24_500,
+        tuned=True,
+    ),
+    "multiplier-aware": Recipe(
+        {
+            **{"method": "multiplier-aware", "epochs": 3, "optimiser": "adam", "rate": 7e-4},
+            **{"augment": True, "distillation": 0.7, "keep": "last", "validation": 500},
+        },
+        multipliers=("smapprox:3333", "smapprox:2222"),
+    ),
 }
-"""Options of `axynq retrain` by the name they have in results and pictures; None: no retraining."""
-
-TUNED = ("tuned", "error-model, tuned")
-"""Those that begin with the network that `axynq tune --weights second-order` makes."""
+"""By the name that they have in results and pictures."""
 
 SHOWN = {
     "fig6": ("before", "weight-noise", "gaussian", "error-model"),
@@ -61,9 +90,9 @@ def main(
     recipe: Annotated[list[str], typer.Option(help="Repeatable; default: all.")] = [  # noqa: B006
         *RECIPES
     ],
-    multiplier: Annotated[list[str], typer.Option(help="Repeatable; default: all.")] = [  # noqa: B006
-        *MULTIPLIERS
-    ],
+    multiplier: Annotated[
+        Optional[list[str]], typer.Option(help="Repeatable; default: those a recipe is for.")
+    ] = None,
     models: Annotated[Path, typer.Option(help="Where retrained networks go.")] = Path(
         "build/retraining"
     ),
@@ -79,12 +108,13 @@ def main(
     }
     records = Records(output / f"recovery_{network}.json", facts)
     for chosen in recipe:
-        for plan in multiplier:
+        key = RECIPES[chosen].key
+        for plan in multiplier or RECIPES[chosen].multipliers:
             if records.find(multiplier=plan, recipe="before") is None:
                 before = examples.accuracy(examples.model, plan)
                 records.add(multiplier=plan, recipe="before", accuracy=before)
-            if records.find(multiplier=plan, recipe=chosen, options=RECIPES[chosen]) is None:
-                records.add(**run(examples, plan, chosen, models))
+            if records.find(multiplier=plan, recipe=chosen, **key) is None:
+                records.add(**run(examples, plan, chosen, models, records))
                 print(line(records, plan, chosen), flush=True)
     pictures.mkdir(parents=True, exist_ok=True)
     for name, shown in SHOWN.items():
@@ -92,25 +122,29 @@ def main(
     print(markdown(records))
 
 
-def run(examples: Subject, plan: str, recipe: str, models: Path) -> dict[str, Any]:
+def run(examples: Subject, plan: str, name: str, models: Path, records: Records) -> dict[str, Any]:
     """Retrain and measure; the record of it."""
-    folder = models / examples.name
-    folder.mkdir(parents=True, exist_ok=True)
+    recipe = RECIPES[name]
+    path = models / examples.name / file_name(plan, name)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    record: dict[str, Any] = {"multiplier": plan, "recipe": name, **recipe.key}
+    if name == "plain":
+        # Knows nothing of multipliers: one network for all.
+        path = path.with_name(file_name("exact", name))
+        if path.exists() and (trained := records.find(recipe=name, **recipe.key)):
+            model = load_model(path)
+            return {**trained, **record, "accuracy": examples.accuracy(model, plan)}
     started = time.perf_counter()
-    options = RECIPES[recipe]
-    start = tuned(examples, plan) if recipe in TUNED else examples.model
-    path = folder / file_name(plan, recipe)
-    record: dict[str, Any] = {"multiplier": plan, "recipe": recipe, "options": options}
-    if options is None:
+    start = tuned(examples, plan) if recipe.tuned else examples.model
+    if recipe.options is None:
         save_model(start, path)
         return {**record, "accuracy": examples.accuracy(start, plan)}
     checkpoint = path.with_suffix(".pt")
     result = retrain(
         start,
-        plan,
-        examples.x_train,
-        examples.y_train,
-        RetrainOptions(**options),
+        "exact" if name == "plain" else plan,
+        *examples.part(recipe.images),
+        RetrainOptions(**recipe.options),
         teacher=examples.model,
         checkpoint=checkpoint,
     )
@@ -119,9 +153,7 @@ def run(examples: Subject, plan: str, recipe: str, models: Path) -> dict[str, An
     return {
         **record,
         "accuracy": examples.accuracy(result.model, plan),
-        "kept_epoch": result.epoch,
         "held_out": [round(epoch.accuracy, 4) for epoch in result.history],
-        "epoch_seconds": [round(epoch.seconds, 1) for epoch in result.history[1:]],
         "seconds": round(time.perf_counter() - started, 1),
     }
 

@@ -44,7 +44,9 @@ def retrain_(
     ] = "sgd",
     clip: Annotated[
         Optional[float],
-        typer.Option(min=0, help="Cut gradients to this length: steadies training at large errors."),
+        typer.Option(
+            min=0, help="Cut gradients to this length: steadies training at large errors."
+        ),
     ] = None,
     distillation: Annotated[
         float,

@@ -19,13 +19,13 @@ from tests.networks import branched_models, random_input, weighted_models
 
 torch = pytest.importorskip("torch")
 
-from axynq.emulator.retrain import METHODS, RetrainOptions, retrain  # noqa: E402
+from axynq.emulator.retrain import METHODS, OPTIMISERS, RetrainOptions, retrain  # noqa: E402
 from axynq.emulator.retrain.augmentation import augmented  # noqa: E402
 from axynq.emulator.retrain.levels import layer_levels  # noqa: E402
 from axynq.emulator.retrain.methods import Behavioural, ErrorModelMethod  # noqa: E402
 from axynq.emulator.retrain.network import TrainableNetwork, without_softmax  # noqa: E402
 from axynq.emulator.retrain.noise import NoisePool  # noqa: E402
-from axynq.emulator.retrain.options import MethodName  # noqa: E402
+from axynq.emulator.retrain.options import MethodName, OptimiserName  # noqa: E402
 
 torch.set_num_threads(1)  # tests run beside each other
 
@@ -256,6 +256,24 @@ def test_accuracy_comes_back(
     assert result.history[result.epoch].accuracy == best
 
 
+def test_adam_recovers_at_a_lower_rate(digits: graph.Model, examples) -> None:
+    plan = Plan.parse(digits, ROUGH)
+    before = accuracy(digits, plan, *examples)
+    result = retrain(digits, plan, *examples, options(optimiser="adam", rate=0.001))
+    assert accuracy(result.model, plan, *examples) > before + 0.02
+
+
+def test_gradients_are_clipped(digits: graph.Model, examples) -> None:
+    """A rate that ruins the network does not with gradients cut short; what is short stays."""
+    ruinous = {"method": "plain", "rate": 3.0, "epochs": 1, "keep": "last"}
+    plan = Plan.uniform("exact")
+    cut = retrain(digits, plan, *examples, options(**ruinous, clip=1e-4))
+    assert accuracy(cut.model, plan, *examples) > 0.9
+    free = retrain(digits, plan, *examples, options())
+    long = retrain(digits, plan, *examples, options(clip=1e9))
+    assert_same(long.model, free.model)
+
+
 def test_retrained_network_is_a_file_of_the_same_layout(
     digits: graph.Model, examples, tmp_path: Path
 ) -> None:
@@ -283,8 +301,9 @@ def test_same_seed_same_network(digits: graph.Model, examples, method: str) -> N
     assert [epoch.loss for epoch in first.history] != [epoch.loss for epoch in other.history]
 
 
+@pytest.mark.parametrize("optimiser", OPTIMISERS)
 def test_resumed_run_ends_as_an_uninterrupted_one(
-    digits: graph.Model, examples, tmp_path: Path
+    digits: graph.Model, examples, tmp_path: Path, optimiser: OptimiserName
 ) -> None:
     class InterruptedRunError(Exception):
         pass
@@ -293,7 +312,7 @@ def test_resumed_run_ends_as_an_uninterrupted_one(
         if last.number == 1 and step == 3:
             raise InterruptedRunError
 
-    chosen = options(method="error-model", epochs=3)
+    chosen = options(method="error-model", epochs=3, optimiser=optimiser)
     path = tmp_path / "state.pt"
     with pytest.raises(InterruptedRunError):
         retrain(digits, ROUGH, *examples, chosen, checkpoint=path, progress=interrupt)

@@ -38,6 +38,7 @@ def test_retrain(axynq, digits_path: Path, digits_data: Path, tmp_path: Path) ->
         "retrain", digits_path, "--data", digits_data, "--plan", plan, "--output", output,
         "--epochs", 2, "--batch", 8, "--validation", 10, "--rate", 0.003,
         "--checkpoint", tmp_path / "state.pt", "--distillation", 0.3, "--teacher", digits_path,
+        "--optimiser", "adam", "--clip", 5,
     )  # fmt: skip
     content = json_of(axynq(*arguments, "--json"))
     assert len(content["epochs"]) == 3
@@ -57,6 +58,7 @@ def test_retrain(axynq, digits_path: Path, digits_data: Path, tmp_path: Path) ->
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
+        (("--optimiser", "luck"), "the optimiser is sgd or adam"),
         (("--keep", "luck"), "the epoch to keep is best or last"),
         (("--method", "luck"), "the method is one of behavioural, multiplier-aware"),
         (("--batch", 5000), "are too few to hold out"),
