@@ -4,8 +4,9 @@ the errors (Tables 5 and 6 of the error-modelling paper). One command:
     python benchmarks/retraining/run.py
 
 Networks have random weights and random inputs: speed does not depend on what they learned. An epoch
-is timed on a part of it, and given as what 50 000 examples (ResNet-18: 1 281 167) would take. The
-methods take turns in each round. Writes results.json beside this file (or to --output).
+is timed on a part of it, and given as what 50 000 examples (ResNet-18: 1 281 167) would take, and
+so is measuring errors on 1 024 examples. The methods take turns in each round. Writes results.json
+beside this file (or to --output).
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ import statistics
 import sys
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -29,17 +30,34 @@ from axynq.emulator.statistics import extract
 
 HERE = Path(__file__).parent
 
-# network: (examples timed, batch, examples of an epoch, samples that errors are measured on)
+SAMPLES = 1024
+"""That errors are measured on."""
+
+
+class Size(NamedTuple):
+    """What is timed of a network, and of how much it is a part."""
+
+    timed: int
+    """Examples trained on."""
+    batch: int
+    epoch: int
+    """Examples of an epoch."""
+    samples: int
+    """Of those that errors are measured on."""
+    rounds: int
+
+
 SIZES = {
-    "resnet8": (2560, 128, 50_000, 1024),
-    "resnet14": (1280, 128, 50_000, 1024),
-    "allcnn": (256, 64, 50_000, 1024),
-    "resnet18": (32, 8, 1_281_167, 1024),
+    "resnet8": Size(2560, 128, 50_000, SAMPLES, 5),
+    "resnet14": Size(1280, 128, 50_000, SAMPLES, 5),
+    "allcnn": Size(256, 64, 50_000, 256, 3),
+    "resnet18": Size(32, 8, 1_281_167, 64, 3),
 }
 
 
-def measure(name: str, plan: str, rounds: int) -> dict[str, Any]:
-    timed, batch, epoch, samples = SIZES[name]
+def measure(name: str, plan: str, rounds: int | None) -> dict[str, Any]:
+    timed, batch, epoch, samples, usual = SIZES[name]
+    rounds = rounds or usual
     model = getattr(networks, name)()
     rng = np.random.default_rng(0)
     x = rng.integers(-128, 128, (max(timed + batch, samples), *model.input.shape)).astype(np.int8)
@@ -55,7 +73,7 @@ def measure(name: str, plan: str, rounds: int) -> dict[str, Any]:
             seconds[method].append(result.history[1].seconds * epoch / timed)
         started = time.perf_counter()
         extract(model, plan, x[:samples])
-        extraction.append(time.perf_counter() - started)
+        extraction.append((time.perf_counter() - started) * SAMPLES / samples)
         if turn == 0:  # caches, thread pools, first-use builds
             for values in (*seconds.values(), extraction):
                 values.clear()
@@ -72,7 +90,8 @@ def measure(name: str, plan: str, rounds: int) -> dict[str, Any]:
         "epoch_seconds": {k: round(v, 1) for k, v in median.items()},
         "epoch_spread": {k: [round(min(v), 1), round(max(v), 1)] for k, v in seconds.items()},
         "relative_to_plain": {k: round(v / plain, 2) for k, v in median.items()},
-        "samples": samples,
+        "samples": SAMPLES,
+        "samples_timed": samples,
         "extraction_seconds": round(statistics.median(extraction), 2),
         "extraction_of_plain_epoch": round(statistics.median(extraction) / plain, 4),
     }
@@ -84,7 +103,7 @@ def main() -> None:
     )
     parser.add_argument("--networks", nargs="+", choices=SIZES, default=[*SIZES])
     parser.add_argument("--plan", default="smapprox:3330")
-    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--rounds", type=int, default=None)
     parser.add_argument("--output", type=Path, default=HERE / "results.json")
     arguments = parser.parse_args()
     found = []
