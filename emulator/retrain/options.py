@@ -25,6 +25,9 @@ class RetrainOptions:
     batch: int = 128
     rate: float = 1e-3
     """Learning rate at the start; it falls to nothing along a cosine."""
+    warmup: float = 0.0
+    """Share of the steps, 0 to 1, in which the rate first rises from nothing: under large errors
+    the first steps at a high rate can ruin a network."""
     optimiser: OptimiserName = "sgd"
     """Stochastic gradient descent with Nesterov momentum; or Adam, whose steps are as long
     in a layer of small gradients as in others: shorter schedules at a lower rate."""
@@ -33,8 +36,7 @@ class RetrainOptions:
     decay: float = 0.0
     """Weight decay."""
     clip: float | None = None
-    """Gradients longer than this (of all weights together) are cut to it: the first steps under
-    large errors can ruin a network."""
+    """Gradients longer than this (of all weights together) are cut to it."""
     distillation: float = 0.0
     """Share of the loss that is the distance to the exact network's outputs, 0 to 1."""
     temperature: float = 4.0

@@ -160,6 +160,12 @@ def _optimiser(network: TrainableNetwork, options: RetrainOptions) -> torch.opti
     )
 
 
+def learning_rate(step: int, steps: int, options: RetrainOptions) -> float:
+    """The learning rate of a step of the whole run."""
+    rising = min(1.0, (step + 1) / max(1.0, options.warmup * steps))
+    return options.rate * rising * 0.5 * (1 + math.cos(math.pi * step / steps))
+
+
 class _Trainer:
     """Epochs of one method."""
 
@@ -197,9 +203,9 @@ class _Trainer:
         steps = len(x) // batch
         total = 0.0
         for step in range(steps):
-            done = (number - 1 + step / steps) / options.epochs
+            rate = learning_rate((number - 1) * steps + step, options.epochs * steps, options)
             for group in state.optimiser.param_groups:
-                group["lr"] = options.rate * 0.5 * (1 + math.cos(math.pi * done))
+                group["lr"] = rate
             picked = order[step * batch : (step + 1) * batch]
             images = x[picked]
             if options.augment:

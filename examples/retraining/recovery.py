@@ -45,13 +45,18 @@ class Recipe:
         return {"options": self.options, "images": self.images}
 
 
+USUAL: dict[str, Any] = {
+    **{"batch": 64, "optimiser": "adam", "augment": True, "keep": "last", "validation": 500}
+}
+
+LONG: dict[str, Any] = {**USUAL, "warmup": 0.1}
+
+ROUGH = ("smapprox:3333", "smapprox:2222")
+
+
 def short_run(method: str) -> Recipe:
     """The methods compared, each for 125 steps."""
-    options = {
-        **{"method": method, "epochs": 1, "optimiser": "adam", "rate": 5e-4, "augment": True},
-        **{"keep": "last", "validation": 500},
-    }
-    return Recipe(options, 16_500)
+    return Recipe({"method": method, "epochs": 1, "rate": 5e-4, **USUAL}, 8_500)
 
 
 METHODS = ("plain", "weight-noise", "gaussian", "error-model", "behavioural")
@@ -60,19 +65,17 @@ RECIPES = {
     **{method: short_run(method) for method in METHODS},
     "tuned": Recipe(None, tuned=True),
     "error-model, tuned": Recipe(
-        {
-            **{"method": "error-model", "epochs": 1, "optimiser": "adam", "rate": 2e-4},
-            **{"augment": True, "distillation": 0.7, "keep": "last", "validation": 500},
-        },
-        24_500,
+        {"method": "error-model", "epochs": 1, "rate": 2e-4, "distillation": 0.7, **USUAL},
+        12_500,
         tuned=True,
     ),
     "multiplier-aware": Recipe(
-        {
-            **{"method": "multiplier-aware", "epochs": 3, "optimiser": "adam", "rate": 7e-4},
-            **{"augment": True, "distillation": 0.7, "keep": "last", "validation": 500},
-        },
-        multipliers=("smapprox:3333", "smapprox:2222"),
+        {"method": "multiplier-aware", "epochs": 2, "rate": 1e-3, "distillation": 0.7, **LONG},
+        multipliers=ROUGH,
+    ),
+    "multiplier-aware, long": Recipe(
+        {"method": "multiplier-aware", "epochs": 8, "rate": 1.5e-3, "distillation": 0.7, **LONG},
+        multipliers=("smapprox:3333",),
     ),
 }
 """By the name that they have in results and pictures."""

@@ -39,6 +39,9 @@ def retrain_(
     epochs: Annotated[int, typer.Option(min=1)] = 5,
     batch: Annotated[int, typer.Option(min=1, help="Images of a step.")] = 128,
     rate: Annotated[float, typer.Option(min=0, help="Learning rate at the start.")] = 1e-3,
+    warmup: Annotated[
+        float, typer.Option(min=0, max=1, help="Share of the steps in which the rate first rises.")
+    ] = 0.0,
     optimiser: Annotated[
         str, typer.Option(help="sgd (with momentum), or adam (wants a lower rate).")
     ] = "sgd",
@@ -113,6 +116,7 @@ def retrain_(
         epochs=epochs,
         batch=batch,
         rate=rate,
+        warmup=warmup,
         optimiser=optimiser,
         clip=clip,
         distillation=distillation,

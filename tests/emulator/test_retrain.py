@@ -26,6 +26,7 @@ from axynq.emulator.retrain.methods import Behavioural, ErrorModelMethod  # noqa
 from axynq.emulator.retrain.network import TrainableNetwork, without_softmax  # noqa: E402
 from axynq.emulator.retrain.noise import NoisePool  # noqa: E402
 from axynq.emulator.retrain.options import MethodName, OptimiserName  # noqa: E402
+from axynq.emulator.retrain.training import learning_rate  # noqa: E402
 
 torch.set_num_threads(1)  # tests run beside each other
 
@@ -261,6 +262,17 @@ def test_adam_recovers_at_a_lower_rate(digits: graph.Model, examples) -> None:
     before = accuracy(digits, plan, *examples)
     result = retrain(digits, plan, *examples, options(optimiser="adam", rate=0.001))
     assert accuracy(result.model, plan, *examples) > before + 0.02
+
+
+@pytest.mark.parametrize("warmup", [0.0, 0.25, 1.0])
+def test_learning_rate_rises_and_falls(warmup: float) -> None:
+    chosen = options(rate=0.5, warmup=warmup)
+    rates = [learning_rate(step, 100, chosen) for step in range(100)]
+    cosine = [0.25 * (1 + np.cos(np.pi * step / 100)) for step in range(100)]
+    first = int(100 * warmup)
+    assert rates[first:] == pytest.approx(cosine[first:])
+    rising = [(step + 1) / first for step in range(first)]
+    assert rates[:first] == pytest.approx(np.multiply(rising, cosine[:first]))
 
 
 def test_gradients_are_clipped(digits: graph.Model, examples) -> None:

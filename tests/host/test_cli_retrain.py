@@ -38,7 +38,7 @@ def test_retrain(axynq, digits_path: Path, digits_data: Path, tmp_path: Path) ->
         "retrain", digits_path, "--data", digits_data, "--plan", plan, "--output", output,
         "--epochs", 2, "--batch", 8, "--validation", 10, "--rate", 0.003,
         "--checkpoint", tmp_path / "state.pt", "--distillation", 0.3, "--teacher", digits_path,
-        "--optimiser", "adam", "--clip", 5,
+        "--optimiser", "adam", "--clip", 5, "--warmup", 0.1,
     )  # fmt: skip
     content = json_of(axynq(*arguments, "--json"))
     assert len(content["epochs"]) == 3
