@@ -127,6 +127,21 @@ def test_tables_without_structure(digits: graph.Model, engine: str, kind: str, t
     assert np.array_equal(Emulator(model, plan, engine=engine).run(x), expected)
 
 
+def test_tables_of_two_halves(engine: str, tmp_path) -> None:
+    """Errors that are sums over the halves of the activation: sums that need every widening."""
+    rng = np.random.default_rng(5)
+    a, w = np.arange(256)[:, None], np.arange(256)[None, :]
+    low, high = rng.integers(0, 256, (2, 16, 256))
+    np.save(tmp_path / "t.npy", a * w + low[a & 15, w] + 8 * high[a >> 4, w])
+    model = one_convolution(zero_point=-128, channels=70, seed=1)
+    plan = Plan.parse(model, f"table:{tmp_path}/t.npy")
+    x = random_input(model, 70, 0)
+    products = oracle_products(model, plan)["conv_0"]
+    expected = reference.accumulators(model, model.layers[0], x, products)
+    found = Emulator(model, plan, engine=engine).accumulators(x)["conv_0"].approximate
+    assert np.array_equal(found, expected)
+
+
 def one_convolution(zero_point: int, channels: int, seed: int) -> graph.Model:
     rng = np.random.default_rng(seed)
     source = graph.Tensor("x", (4, 5, channels), 0.1, zero_point)
