@@ -105,10 +105,13 @@ class Levels(nn.Module):
         return (products - self.means * wanted).sum(dim=(1, 2, 3))
 
 
-def layer_levels(model: graph.Model, plan: Plan, x: graph.Int8Array) -> Mapping[str, Levels]:
-    """By layer name, for activations as the exact network has them for the inputs ``x``."""
+def layer_levels(
+    model: graph.Model, plan: Plan, x: graph.Int8Array, fitted: bool = False
+) -> Mapping[str, Levels]:
+    """By layer name, for activations as the exact network has them for the inputs ``x``, or, where
+    the network is fitted to the plan, the approximate one."""
     codes = plan.expand(model)
-    tensors = Emulator(model).tensors(x)
+    tensors = Emulator(model, plan if fitted else "exact").tensors(x)
     return {
         layer.name: Levels(model, layer, codes[layer.name], tensors[layer.inputs[0]])
         for layer in model.layers

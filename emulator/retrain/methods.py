@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -25,10 +24,13 @@ if TYPE_CHECKING:
 class Method:
     """Plain int8-aware training: no errors. The control, and the base of the others."""
 
-    def __init__(self, model: graph.Model, plan: Plan, device: torch.device) -> None:
+    def __init__(
+        self, model: graph.Model, plan: Plan, device: torch.device, fitted: bool = False
+    ) -> None:
         self.model = model
         self.plan = plan
         self.device = device
+        self.fitted = fitted
 
     def prepare(self, samples: graph.Int8Array) -> None:
         """Measure what the method needs to know, on some inputs [samples, *input shape]."""
@@ -78,10 +80,10 @@ class MultiplierAware(Behavioural):
     biases, and gradients flow through what is really multiplied by."""
 
     def prepare(self, samples: graph.Int8Array) -> None:
-        self._levels = layer_levels(self.model, self.plan, samples)
+        self._levels = layer_levels(self.model, self.plan, samples, self.fitted)
 
     def network(self) -> TrainableNetwork:
-        return TrainableNetwork(self.model, self._levels)
+        return TrainableNetwork(self.model, self._levels, self.fitted)
 
 
 class MeasuredMethod(Method):
@@ -166,7 +168,7 @@ class WeightNoise(Method):
         return weights * (1 + deviation * noise)
 
 
-METHODS: dict[MethodName, Callable[[graph.Model, Plan, torch.device], Method]] = {
+METHODS: dict[MethodName, type[Method]] = {
     "behavioural": Behavioural,
     "multiplier-aware": MultiplierAware,
     "error-model": ErrorModelMethod,

@@ -42,9 +42,16 @@ class TrainableNetwork(nn.Module):
         model: the int8 network it begins as, and whose quantisation it has.
         levels: by layer name, what multipliers make of weights. Trained weights are then what is
             wanted of them, and :meth:`quantised` has the integers that come nearest to it.
+        fitted: the integers of the model are chosen for those multipliers already: what is wanted
+            is what they amount to, not they themselves.
     """
 
-    def __init__(self, model: graph.Model, levels: Mapping[str, Levels] | None = None) -> None:
+    def __init__(
+        self,
+        model: graph.Model,
+        levels: Mapping[str, Levels] | None = None,
+        fitted: bool = False,
+    ) -> None:
         super().__init__()
         self.model = without_softmax(model)
         self._original = model
@@ -69,6 +76,8 @@ class TrainableNetwork(nn.Module):
             self.register_buffer(
                 f"zero_{layer.name}", torch.zeros(len(layer.bias), dtype=torch.int32)
             )
+            if fitted and layer.name in self.levels:
+                self._want_what_is(layer)
 
     def forward(
         self,
@@ -135,6 +144,19 @@ class TrainableNetwork(nn.Module):
         return torch.fake_quantize_per_channel_affine(
             weights, scales, self.get_buffer(f"zero_{layer.name}"), 0, _lowest(layer), WEIGHT_LIMIT
         )
+
+    @torch.no_grad()
+    def _want_what_is(self, layer: graph.WeightedLayer) -> None:
+        """What the layer's integers amount to becomes what is wanted of them; what they add besides
+        is in the bias already, and stays."""
+        levels = self._levels(layer)
+        integers = torch.from_numpy(layer.kernel.astype(np.int64))
+        wanted = levels.values(integers)
+        weight, bias = self.weight[layer.name], self.bias[layer.name]
+        scales = self.get_buffer(f"scale_{layer.name}")[:, None, None, None]
+        weight.copy_(_weights_first(wanted, weight.shape) * scales)
+        units = torch.from_numpy(accumulator_scales(self._original, layer))
+        bias.add_((levels.mean_errors(integers, wanted) * units).float())
 
     def _levels(self, layer: graph.WeightedLayer) -> Levels:
         levels = self.levels[layer.name]

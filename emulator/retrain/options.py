@@ -21,6 +21,9 @@ class RetrainOptions:
     """The recipe. Two runs with the same recipe on the same processor give the same network."""
 
     method: MethodName = "behavioural"
+    fitted: bool = False
+    """The network's weights are chosen for the plan's multipliers already, as `axynq tune` does:
+    multiplier-aware training goes on from what they amount to. Other methods need not know."""
     epochs: int = 5
     batch: int = 128
     rate: float = 1e-3

@@ -112,7 +112,7 @@ def retrain(
         plan = Plan.parse(model, plan)
     chosen = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
     training, held_out = _split(len(x), options)
-    method = METHODS[options.method](model, plan, chosen)
+    method = METHODS[options.method](model, plan, chosen, options.fitted)
     started = time.perf_counter()
     samples = training[:: max(1, len(training) // options.samples)][: options.samples]
     method.prepare(x[samples])

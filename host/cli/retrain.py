@@ -36,6 +36,14 @@ def retrain_(
             "as measured), weight-noise, gaussian, or plain (no errors: the control)."
         ),
     ] = "behavioural",
+    fitted: Annotated[
+        bool,
+        typer.Option(
+            "--fitted",
+            help="The network comes from `axynq tune` for this plan: multiplier-aware retraining "
+            "goes on from what its weights amount to.",
+        ),
+    ] = False,
     epochs: Annotated[int, typer.Option(min=1)] = 5,
     batch: Annotated[int, typer.Option(min=1, help="Images of a step.")] = 128,
     rate: Annotated[float, typer.Option(min=0, help="Learning rate at the start.")] = 1e-3,
@@ -113,6 +121,7 @@ def retrain_(
         check_labels(part, int(np.prod(network.output.shape)))
     options = RetrainOptions(
         method=method,
+        fitted=fitted,
         epochs=epochs,
         batch=batch,
         rate=rate,

@@ -15,6 +15,8 @@ from axynq.emulator.datasets import handwritten_digits, quantise_examples
 from axynq.emulator.errors import DataError, ModelError
 from axynq.emulator.model import graph
 from axynq.emulator.statistics import extract
+from axynq.emulator.tuning.compensation import tune
+from axynq.emulator.tuning.tuner import Tuner
 from tests.networks import branched_models, random_input, weighted_models
 
 torch = pytest.importorskip("torch")
@@ -53,26 +55,34 @@ def examples(digits: graph.Model) -> tuple[np.ndarray, np.ndarray]:
 
 
 @settings(max_examples=40)
-@given(weighted_models(), st.integers(0, 2**32 - 1))
-def test_exact_multipliers_offer_the_integers(model: graph.Model, seed: int) -> None:
+@given(weighted_models(), st.booleans(), st.integers(0, 2**32 - 1))
+def test_exact_multipliers_offer_the_integers(model: graph.Model, fitted: bool, seed: int) -> None:
     x = random_input(model, 3, seed)
-    levels = layer_levels(model, Plan.uniform("exact"), x)
-    again = TrainableNetwork(model, levels).quantised()
+    levels = layer_levels(model, Plan.uniform("exact"), x, fitted)
+    again = TrainableNetwork(model, levels, fitted).quantised()
     for before, after in zip(model.layers, again.layers):
         assert np.array_equal(before.weights, after.weights)
         assert np.abs(before.bias.astype(np.int64) - after.bias).max() <= 1
 
 
 @settings(max_examples=40, deadline=None)
-@given(weighted_models(), st.sampled_from(("smapprox:2222", "roup:2,6")), st.integers(0, 2**32 - 1))
-def test_mean_of_what_is_wanted_is_kept(model: graph.Model, spec: str, seed: int) -> None:
-    """The filter's mean accumulator is that of the exact network, over the examples looked at."""
+@given(
+    weighted_models(),
+    st.sampled_from(("smapprox:2222", "roup:2,6")),
+    st.booleans(),
+    st.integers(0, 2**32 - 1),
+)
+def test_mean_of_what_is_wanted_is_kept(
+    model: graph.Model, spec: str, fitted: bool, seed: int
+) -> None:
+    """The filter's mean accumulator is that of the exact network, over the examples looked at; of
+    the approximate one, where the network is fitted to the plan."""
     x = random_input(model, 8, seed)
     plan = Plan.parse(model, spec)
-    made = TrainableNetwork(model, layer_levels(model, plan, x)).quantised()
+    made = TrainableNetwork(model, layer_levels(model, plan, x, fitted), fitted).quantised()
     first = model.layers[0]
     found = Emulator(made, plan).accumulators(x)[first.name].approximate
-    wanted = Emulator(model).accumulators(x)[first.name].exact
+    wanted = Emulator(model, plan if fitted else "exact").accumulators(x)[first.name].approximate
     positions = tuple(range(found.ndim - 1))
     difference = found.mean(axis=positions) - wanted.mean(axis=positions)
     assert np.abs(difference).max() <= 1.0 + 1e-6  # biases are integers, float32 holds 24 bits
@@ -284,6 +294,18 @@ def test_gradients_are_clipped(digits: graph.Model, examples) -> None:
     free = retrain(digits, plan, *examples, options())
     long = retrain(digits, plan, *examples, options(clip=1e9))
     assert_same(long.model, free.model)
+
+
+def test_training_goes_on_from_a_tuned_network(digits: graph.Model, examples) -> None:
+    """One that is fitted to the multipliers loses less when it is said to be."""
+    x, y = examples
+    plan = Plan.parse(digits, ROUGH)
+    tuned = tune(Tuner(digits, x[:300], "second-order"), plan, x[:300])
+    start = {}
+    for fitted in (False, True):
+        chosen = options(method="multiplier-aware", epochs=1, rate=0.0, fitted=fitted)
+        start[fitted] = retrain(tuned, plan, x, y, chosen).history[0].accuracy
+    assert start[True] > start[False]
 
 
 def test_retrained_network_is_a_file_of_the_same_layout(
