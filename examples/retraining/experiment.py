@@ -37,7 +37,7 @@ SAMPLES = 1024
 def short(multiplier: str) -> str:
     """As in tables and pictures."""
     kind, _, parameters = multiplier.partition(":")
-    return parameters if kind == "smapprox" else f"ROUP {parameters}"
+    return {"smapprox": parameters, "roup": f"ROUP {parameters}"}.get(kind, multiplier)
 
 
 @dataclass(frozen=True)
