@@ -194,23 +194,26 @@ def draw(records: Records, recipes: tuple[str, ...], path: Path) -> None:
     from axynq.emulator.pictures import new_figure, save_figure
 
     names = [name for name in recipes if name in columns(records)]
-    figure = new_figure(10, 4)
+    figure = new_figure(10, 4.5)
     axes = figure.add_subplot()
     width = 0.8 / len(names)
+    lowest = 100 * records.content["baseline"] - 18
     for index, name in enumerate(names):
         found = [records.find(multiplier=plan, recipe=name) for plan in MULTIPLIERS]
         places = [k + (index - (len(names) - 1) / 2) * width for k in range(len(found))]
         heights = [100 * f["accuracy"] if f else 0 for f in found]
         colour = "0.75" if name == "before" else f"C{index}"
+        if name != "before":
+            lowest = min(lowest, *(height for height in heights if height))
         axes.bar(places, heights, width, label=name, color=colour)
     baseline = 100 * records.content["baseline"]
     axes.axhline(baseline, color="black", linewidth=0.8, label=f"exact, {baseline:.2f} %")
     axes.axhline(baseline - 1, color="black", linewidth=0.8, linestyle="--", label="1 point less")
     axes.set_xticks(range(len(MULTIPLIERS)), [short(plan) for plan in MULTIPLIERS])
-    axes.set_ylim(max(0, baseline - 20), baseline + 2)
+    axes.set_ylim(max(0, lowest - 2), baseline + 2)
     axes.set_ylabel("accuracy in %")
     axes.set_title(f"{records.content['network']}: retrained for each multiplier")
-    axes.legend(ncols=3, fontsize="small", loc="lower left")
+    axes.legend(ncols=3, fontsize="small", loc="upper center", bbox_to_anchor=(0.5, -0.08))
     save_figure(figure, path)
 
 
