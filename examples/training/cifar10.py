@@ -31,7 +31,7 @@ from torch import nn
 from axynq.emulator import Emulator, save_model
 from axynq.emulator.datasets import quantise_examples
 
-EPOCHS = {"resnet8": "100", "resnet14": "100", "allcnn": "9@16 3@20 3@24 1@32"}
+EPOCHS = {"resnet8": "100", "resnet14": "100", "allcnn": "8@16 4@24 4@32"}
 """A network of 281 million multiplications is trained on small images first: a quarter as many."""
 
 SIZE = 32
