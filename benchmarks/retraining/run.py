@@ -51,7 +51,7 @@ SIZES = {
     "resnet8": Size(2560, 128, 50_000, SAMPLES, 5),
     "resnet14": Size(1280, 128, 50_000, SAMPLES, 5),
     "allcnn": Size(256, 64, 50_000, 256, 3),
-    "resnet18": Size(32, 8, 1_281_167, 64, 3),
+    "resnet18": Size(64, 64, 1_281_167, 64, 2),
 }
 
 
