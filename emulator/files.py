@@ -1,0 +1,69 @@
+"""Files are replaced whole: a full disk or a crash never costs what was there before."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+
+@contextmanager
+def replacing(path: str | Path) -> Iterator[Path]:
+    """The path of a temporary file beside ``path``, with its suffix, that takes its place at the
+    end of the block. After an error the temporary file is removed and ``path`` is as it was.
+
+    Links are followed, and the permissions of an older file are kept. What is no regular file
+    (``/dev/stdout``, a pipe) is written directly.
+
+    Raises:
+        OSError: the file cannot be written.
+    """
+    target = Path(os.path.realpath(path))
+    mode = _mode(target)
+    if mode is not None and not stat.S_ISREG(mode):
+        yield target
+        return
+    name = f".{target.stem[:64]}-{secrets.token_hex(4)}{target.suffix}"
+    temporary = target.with_name(name)
+    os.close(os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
+    try:
+        yield temporary
+        with temporary.open("rb") as file:
+            os.fsync(file.fileno())  # some file systems report a full disk only now
+        if mode is not None:
+            temporary.chmod(stat.S_IMODE(mode))
+        os.replace(temporary, target)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+
+
+def write_bytes(path: str | Path, content: bytes) -> None:
+    """Replace the file with ``content``.
+
+    Raises:
+        OSError: it cannot be written; an older file is as it was.
+    """
+    with replacing(path) as temporary:
+        temporary.write_bytes(content)
+
+
+def write_text(path: str | Path, text: str) -> None:
+    """Replace the file with ``text`` in UTF-8.
+
+    Raises:
+        OSError: it cannot be written; an older file is as it was.
+    """
+    write_bytes(path, text.encode("utf-8"))
+
+
+def _mode(path: Path) -> int | None:
+    """The file's mode, or None where there is none."""
+    try:
+        return path.stat().st_mode
+    except FileNotFoundError:
+        return None
+
