@@ -51,6 +51,12 @@ def examples(digits: graph.Model) -> tuple[np.ndarray, np.ndarray]:
     return quantise_examples(digits.input, data.x), data.y
 
 
+@pytest.fixture(scope="module")
+def few(examples) -> tuple[np.ndarray, np.ndarray]:
+    """Enough for runs of which only the course matters."""
+    return examples[0][:420], examples[1][:420]
+
+
 # --- what multipliers make of weights -------------------------------------------------------------
 
 
@@ -245,11 +251,16 @@ def options(**changes) -> RetrainOptions:
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_every_method_trains(digits: graph.Model, examples, method: str) -> None:
-    result = retrain(digits, "roup:2,6", *examples, options(method=method, epochs=1))
+def test_every_method_trains(digits: graph.Model, few, method: str) -> None:
+    result = retrain(digits, "roup:2,6", *few, options(method=method, epochs=1))
     assert len(result.history) == 2
     assert result.history[1].loss > 0
     assert result.model.tensors == digits.tensors
+
+
+# How far training comes depends on a processor's float kernels, as it does on the seed. At the rates
+# below, gains over twelve seeds were 0.10 at least and differed by 0.05 at most.
+SURELY = 0.05
 
 
 @pytest.mark.parametrize("method", ["behavioural", "multiplier-aware"])
@@ -260,18 +271,18 @@ def test_accuracy_comes_back(
     x, y = examples
     plan = Plan.parse(digits, ROUGH)
     before = accuracy(digits, plan, x, y)
-    chosen = options(epochs=3, distillation=distillation, method=method)
+    chosen = options(rate=0.0003, distillation=distillation, method=method)
     result = retrain(digits, plan, x, y, chosen)
-    assert accuracy(result.model, plan, x, y) > before + 0.02
+    assert accuracy(result.model, plan, x, y) > before + SURELY
     best = max(epoch.accuracy for epoch in result.history)
     assert result.history[result.epoch].accuracy == best
 
 
-def test_adam_recovers_at_a_lower_rate(digits: graph.Model, examples) -> None:
+def test_adam_recovers(digits: graph.Model, examples) -> None:
     plan = Plan.parse(digits, ROUGH)
     before = accuracy(digits, plan, *examples)
     result = retrain(digits, plan, *examples, options(optimiser="adam", rate=0.001))
-    assert accuracy(result.model, plan, *examples) > before + 0.02
+    assert accuracy(result.model, plan, *examples) > before + SURELY
 
 
 @pytest.mark.parametrize("warmup", [0.0, 0.25, 1.0])
@@ -286,7 +297,10 @@ def test_learning_rate_rises_and_falls(warmup: float) -> None:
 
 
 def test_gradients_are_clipped(digits: graph.Model, examples) -> None:
-    """A rate that ruins the network does not with gradients cut short; what is short stays."""
+    """A rate that ruins the network does not with gradients cut short; what is short stays.
+
+    Cut so short, all weights together move by 0.06 at most: rate, length, 20 steps, 10 for momentum.
+    """
     ruinous = {"method": "plain", "rate": 3.0, "epochs": 1, "keep": "last"}
     plan = Plan.uniform("exact")
     cut = retrain(digits, plan, *examples, options(**ruinous, clip=1e-4))
@@ -297,24 +311,27 @@ def test_gradients_are_clipped(digits: graph.Model, examples) -> None:
 
 
 def test_training_goes_on_from_a_tuned_network(digits: graph.Model, examples) -> None:
-    """One that is fitted to the multipliers loses less when it is said to be."""
-    x, y = examples
-    plan = Plan.parse(digits, ROUGH)
-    tuned = tune(Tuner(digits, x[:300], "second-order"), plan, x[:300])
-    start = {}
+    """One that is said to be fitted to the multipliers begins as it is: other integers may be
+    chosen, but they have the same products."""
+    x = examples[0][:300]
+    plan = Plan.parse(digits, "roup:2,6")
+    tuned = tune(Tuner(digits, x, "second-order"), plan, x)
+    expected = Emulator(tuned, plan).run(x)
+    same = {}
     for fitted in (False, True):
-        chosen = options(method="multiplier-aware", epochs=1, rate=0.0, fitted=fitted)
-        start[fitted] = retrain(tuned, plan, x, y, chosen).history[0].accuracy
-    assert start[True] > start[False]
+        levels = layer_levels(tuned, plan, x, fitted)
+        begun = TrainableNetwork(tuned, levels, fitted).quantised()
+        same[fitted] = np.array_equal(Emulator(begun, plan).run(x), expected)
+    assert same == {False: False, True: True}
 
 
 def test_retrained_network_is_a_file_of_the_same_layout(
-    digits: graph.Model, examples, tmp_path: Path
+    digits: graph.Model, few, tmp_path: Path
 ) -> None:
-    result = retrain(digits, ROUGH, *examples, options(epochs=1))
+    result = retrain(digits, ROUGH, *few, options(epochs=1))
     save_model(result.model, tmp_path / "again.tflite")
     read = load_model(tmp_path / "again.tflite")
-    x = examples[0][:50]
+    x = few[0][:50]
     assert np.array_equal(Emulator(read, ROUGH).run(x), Emulator(result.model, ROUGH).run(x))
     for before, after in zip(digits.tensors, read.tensors):
         assert (before.shape, before.zero_point) == (after.shape, after.zero_point)
@@ -328,16 +345,16 @@ def assert_same(one: graph.Model, other: graph.Model) -> None:
 
 
 @pytest.mark.parametrize("method", ["behavioural", "error-model", "weight-noise"])
-def test_same_seed_same_network(digits: graph.Model, examples, method: str) -> None:
-    first, second = (retrain(digits, ROUGH, *examples, options(method=method)) for _ in range(2))
+def test_same_seed_same_network(digits: graph.Model, few, method: str) -> None:
+    first, second = (retrain(digits, ROUGH, *few, options(method=method)) for _ in range(2))
     assert_same(first.model, second.model)
-    other = retrain(digits, ROUGH, *examples, options(method=method, seed=1))
+    other = retrain(digits, ROUGH, *few, options(method=method, seed=1))
     assert [epoch.loss for epoch in first.history] != [epoch.loss for epoch in other.history]
 
 
 @pytest.mark.parametrize("optimiser", OPTIMISERS)
 def test_resumed_run_ends_as_an_uninterrupted_one(
-    digits: graph.Model, examples, tmp_path: Path, optimiser: OptimiserName
+    digits: graph.Model, few, tmp_path: Path, optimiser: OptimiserName
 ) -> None:
     class InterruptedRunError(Exception):
         pass
@@ -349,9 +366,9 @@ def test_resumed_run_ends_as_an_uninterrupted_one(
     chosen = options(method="error-model", epochs=3, optimiser=optimiser)
     path = tmp_path / "state.pt"
     with pytest.raises(InterruptedRunError):
-        retrain(digits, ROUGH, *examples, chosen, checkpoint=path, progress=interrupt)
-    resumed = retrain(digits, ROUGH, *examples, chosen, checkpoint=path)
-    whole = retrain(digits, ROUGH, *examples, chosen)
+        retrain(digits, ROUGH, *few, chosen, checkpoint=path, progress=interrupt)
+    resumed = retrain(digits, ROUGH, *few, chosen, checkpoint=path)
+    whole = retrain(digits, ROUGH, *few, chosen)
     assert_same(resumed.model, whole.model)
     assert [e.loss for e in resumed.history] == [e.loss for e in whole.history]
 
@@ -367,8 +384,8 @@ def test_best_or_last_epoch_is_kept(digits: graph.Model, examples) -> None:
     assert accuracy(last.model, plan, *examples) < 0.5
 
 
-def test_early_stop(digits: graph.Model, examples) -> None:
-    result = retrain(digits, "exact", *examples, options(epochs=9, rate=0.0, patience=2))
+def test_early_stop(digits: graph.Model, few) -> None:
+    result = retrain(digits, "exact", *few, options(epochs=9, rate=0.0, patience=2))
     assert len(result.history) == 3
 
 
