@@ -258,8 +258,8 @@ def test_every_method_trains(digits: graph.Model, few, method: str) -> None:
     assert result.model.tensors == digits.tensors
 
 
-# How far training comes depends on a processor's float kernels, as it does on the seed. At the rates
-# below, gains over twelve seeds were 0.10 at least and differed by 0.05 at most.
+# How far training comes depends on a processor's float kernels, as it does on the seed. At the
+# rates below, gains over twelve seeds were 0.10 at least and differed by 0.05 at most.
 SURELY = 0.05
 
 
@@ -299,7 +299,7 @@ def test_learning_rate_rises_and_falls(warmup: float) -> None:
 def test_gradients_are_clipped(digits: graph.Model, examples) -> None:
     """A rate that ruins the network does not with gradients cut short; what is short stays.
 
-    Cut so short, all weights together move by 0.06 at most: rate, length, 20 steps, 10 for momentum.
+    All weights together then move by 0.06 at most: rate, length, 20 steps, 10 for momentum.
     """
     ruinous = {"method": "plain", "rate": 3.0, "epochs": 1, "keep": "last"}
     plan = Plan.uniform("exact")
