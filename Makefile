@@ -9,15 +9,33 @@ PINS   := --constraint constraints.txt
 # where it is not there.
 export AXYNQ_DATA ?= $(wildcard $(CURDIR)/../shared/data)
 
-.PHONY: demo test lint generate clean
+.PHONY: demo test test-fast test-slow test-matrix lint generate clean
 
 demo: $(VENV)/.demo
 	$(BIN)/axynq demo
 
 # Fast tests first, then slow ones; both on all cores.
-test: $(VENV)/.dev lint
+test:
+	$(MAKE) test-fast
+	$(MAKE) test-slow
+
+test-fast: $(VENV)/.dev lint
 	$(BIN)/python -m pytest -n auto -m "not slow"
+
+test-slow: $(VENV)/.dev
 	$(BIN)/python -m pytest -n auto -m slow
+
+# The fast tests as on other processors: under every engine that this one has, with one and two
+# threads, and with the plainest float kernels of torch. Takes as long as all of them together.
+test-matrix: $(VENV)/.dev
+	set -e; for engine in $$($(BIN)/python -m axynq.emulator.engine.kernel) portable; do \
+	  for threads in 1 2; do \
+	    echo "engine $$engine, threads $$threads"; \
+	    AXYNQ_ENGINE=$$engine AXYNQ_THREADS=$$threads \
+	    ATEN_CPU_CAPABILITY=default ONEDNN_MAX_CPU_ISA=SSE41 \
+	    $(BIN)/python -m pytest -n auto -q -m "not slow"; \
+	  done; \
+	done
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff check .
