@@ -25,10 +25,12 @@ test-fast: $(VENV)/.dev lint
 test-slow: $(VENV)/.dev
 	$(BIN)/python -m pytest -n auto -m slow
 
+ENGINES = from axynq.emulator.engine import kernel; print(*(v.name for v in kernel.supported_variants()))
+
 # The fast tests as on other processors: under every engine that this one has, with one and two
 # threads, and with the plainest float kernels of torch. Takes as long as all of them together.
 test-matrix: $(VENV)/.dev
-	set -e; for engine in $$($(BIN)/python -m axynq.emulator.engine.kernel) portable; do \
+	set -e; for engine in $$($(BIN)/python -c "$(ENGINES)") portable; do \
 	  for threads in 1 2; do \
 	    echo "engine $$engine, threads $$threads"; \
 	    AXYNQ_ENGINE=$$engine AXYNQ_THREADS=$$threads \

@@ -101,7 +101,3 @@ def load_kernel(name: str) -> Kernel:
         *(ctypes.c_void_p, ctypes.c_void_p, ctypes.c_int64, ctypes.c_void_p)
     ]
     return Kernel(variant, library, path)
-
-
-if __name__ == "__main__":
-    print(*(variant.name for variant in supported_variants()))
