@@ -91,6 +91,8 @@ def interpret(
                         f"{_word(signed)}. {_HOW}"
                     )
                 return outcome(signed, "by its products" + (told is not None) * f" and {witness}")
+        if named is None and not declared:
+            told = None  # anything may be declared unsigned
     if told is None:
         raise MultiplierError(
             f"'{what}': its products are not near enough to those of magnitudes or of two's "

@@ -292,6 +292,7 @@ def test_the_order_does_not_matter_where_a_multiplier_commutes(tmp_path: Path) -
          "signed by its declared type.*are unsigned"),
         ("uint16_t", "f", "uint8_t", "0 * {0} * {1}", "not near enough"),
         ("uint16_t", "mul8x2u_T", "uint8_t", "{0} * ({1} & 3)", "multiplies 8 by 8 bits"),
+        ("uint64_t", "mul8x2u_T", "const uint64_t", "{0} * ({1} & 3)", "multiplies 8 by 8 bits"),
     ],
 )  # fmt: skip
 def test_contradictory_tables_are_refused_and_the_way_out_works(
