@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from axynq.emulator import save_model
+from axynq.emulator import files, save_model
 from axynq.emulator.energy import EnergyFigures
 from axynq.emulator.errors import DataError, ToolError
 from axynq.emulator.explore.exploration import Outcome, Task, tuned_network
@@ -127,7 +127,10 @@ def write_report(outcome: Outcome, task: Task, folder: Path, context: dict[str, 
         "points": entries,
     }
     path = folder / "front.json"
-    path.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+    try:
+        files.write_text(path, json.dumps(content, indent=2) + "\n")
+    except OSError as error:
+        raise DataError(f"'{path}' cannot be written: {error.strerror}") from error
     draw_front(points, folder / "front.png")
     draw_interactive(points, folder / "front.html")
     return path
@@ -229,7 +232,11 @@ def draw_interactive(points: Sequence[Point], path: Path) -> None:
         yaxis_title="accuracy loss [points]",
         template="plotly_white",
     )
-    figure.write_html(path, include_plotlyjs=True, full_html=True)
+    try:
+        with files.replacing(path) as temporary:
+            figure.write_html(temporary, include_plotlyjs=True, full_html=True)
+    except OSError as error:
+        raise DataError(f"'{path}' cannot be written: {error.strerror}") from error
 
 
 def _described(plan: Plan) -> str:

@@ -19,10 +19,15 @@ def test_a_file_is_written_and_replaced(tmp_path: Path) -> None:
 def test_an_error_while_writing_keeps_the_older_file(tmp_path: Path) -> None:
     path = tmp_path / "a.npz"
     path.write_bytes(b"old")
-    with pytest.raises(OSError, match="disk"), files.replacing(path) as temporary:
-        assert temporary.suffix == ".npz"
-        temporary.write_bytes(b"half of the new")
-        raise OSError("disk full")
+
+    def write_half() -> None:
+        with files.replacing(path) as temporary:
+            assert temporary.suffix == ".npz"
+            temporary.write_bytes(b"half of the new")
+            raise OSError("disk full")
+
+    with pytest.raises(OSError, match="disk"):
+        write_half()
     assert path.read_bytes() == b"old"
     assert [p.name for p in tmp_path.iterdir()] == ["a.npz"]
 
