@@ -91,6 +91,8 @@ def write_report(outcome: Outcome, task: Task, folder: Path, context: dict[str, 
     points = points_of(outcome)
     try:
         (folder / "plans").mkdir(parents=True, exist_ok=True)
+        if task.tuner is not None:
+            (folder / "models").mkdir(exist_ok=True)
     except OSError as error:
         raise DataError(f"'{folder}' cannot be written: {error.strerror}") from error
     entries = []
@@ -158,14 +160,13 @@ def energy_sources(figures: EnergyFigures, library: Sequence[str]) -> dict[str, 
 def _files(point: Point, task: Task, folder: Path) -> dict[str, str]:
     """The point's plan, and its network where it was tuned."""
     plan = point.plan
-    files = {"plan": f"plans/{point.name}.json"}
+    names = {"plan": f"plans/{point.name}.json"}
     if task.tuner is not None:
-        (folder / "models").mkdir(exist_ok=True)
-        files["model"] = f"models/{point.name}.tflite"
-        save_model(tuned_network(task, plan), folder / files["model"])
+        names["model"] = f"models/{point.name}.tflite"
+        save_model(tuned_network(task, plan), folder / names["model"])
         plan = frozen(plan, task.model)
-    plan.save(folder / files["plan"])
-    return files
+    plan.save(folder / names["plan"])
+    return names
 
 
 def draw_front(points: Sequence[Point], path: Path, title: str = "") -> None:

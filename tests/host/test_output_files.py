@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import ctypes
 import resource
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,7 +12,8 @@ from pathlib import Path
 import pytest
 
 from axynq.emulator import Emulator, Plan
-from axynq.emulator.errors import AxynqError
+from axynq.emulator.engine.build import shared_library
+from axynq.emulator.errors import AxynqError, ToolError
 from axynq.emulator.explore import exploration
 from axynq.emulator.model import graph
 from axynq.emulator.pictures import new_figure, save_figure
@@ -94,6 +96,20 @@ def test_results_do_not_depend_on_how_full_the_disk_is(digits: graph.Model) -> N
     Emulator(digits, "exact")
     with full_disk():
         Emulator(digits, "roup:1,4")
+
+
+def test_an_engine_that_cannot_be_kept_is_one_clear_error(tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setenv("AXYNQ_CACHE", str(tmp_path))
+    source = tmp_path / "f.cpp"
+    source.write_text('extern "C" int f() { return 7; }')
+    with full_disk(), pytest.raises(ToolError):
+        shared_library("small", [source], [])
+    assert list(tmp_path.iterdir()) == [source]
+    library = shared_library("small", [source], [])
+    assert ctypes.CDLL(str(library)).f() == 7
+    monkeypatch.setenv("AXYNQ_CACHE", str(source / "nowhere"))
+    with pytest.raises(ToolError, match="cannot be written .Not a directory.: set AXYNQ_CACHE"):
+        shared_library("small", [source], [])
 
 
 # --- sources -------------------------------------------------------------------------------------
