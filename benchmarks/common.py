@@ -11,6 +11,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from axynq.emulator import files
+
 
 def machine() -> dict[str, Any]:
     """The machine and the versions a figure depends on."""
@@ -71,5 +73,5 @@ def side_by_side(
 def save(path: Path, content: dict[str, Any]) -> None:
     """Write a benchmark's figures."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(content, indent=1) + "\n")
+    files.write_text(path, json.dumps(content, indent=1) + "\n")
     print(f"wrote {path}")

@@ -12,9 +12,12 @@ Classes are numbered in alphabetical order of their names.
 from __future__ import annotations
 
 import io
+import lzma
 import pickle
+import struct
 import tarfile
 import zipfile
+import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -23,6 +26,7 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
+from axynq.emulator.arrays import open_arrays
 from axynq.emulator.errors import DataError, ToolError
 from axynq.emulator.model.graph import Int8Array, Tensor
 
@@ -81,8 +85,8 @@ def load_dataset(path: str | Path, split: Split = "test") -> Dataset:
             return _from_files(path, _zip_files(path), split)
         if tarfile.is_tarfile(path):
             return _from_files(path, _tar_files(path), split)
-    except (OSError, EOFError, tarfile.TarError, zipfile.BadZipFile) as error:
-        raise DataError(f"data '{path}' cannot be read: {error}") from error
+    except _DAMAGE as error:
+        raise DataError(f"data '{path}' cannot be read: {error or type(error).__name__}") from error
     raise DataError(
         f"data '{path}' is of no known form: give a .npz with x and y, a folder or archive of "
         "class-named image folders, or the original CIFAR-10"
@@ -111,6 +115,20 @@ def quantise_examples(tensor: Tensor, x: npt.NDArray[np.generic]) -> Int8Array:
     )
 
 
+_DAMAGE = (
+    OSError,
+    EOFError,
+    ValueError,
+    RuntimeError,  # encrypted, or packed by a method that does not exist
+    tarfile.TarError,
+    zipfile.BadZipFile,
+    zlib.error,
+    lzma.LZMAError,
+    struct.error,
+)
+"""What reading archives raises where they are damaged."""
+
+
 # --- sources -------------------------------------------------------------------------------------
 
 Files = Iterator[tuple[PurePosixPath, Callable[[], bytes]]]
@@ -119,16 +137,16 @@ Files = Iterator[tuple[PurePosixPath, Callable[[], bytes]]]
 
 def _from_npz(path: Path) -> Dataset:
     try:
-        with np.load(path, allow_pickle=False) as arrays:
-            missing = [name for name in ("x", "y") if name not in arrays.files]
+        with open_arrays(path) as arrays:
+            missing = [name for name in ("x", "y") if name not in arrays]
             if missing:
                 raise DataError(
-                    f"data '{path}' has no array '{missing[0]}'; it has: {', '.join(arrays.files)}"
+                    f"data '{path}' has no array '{missing[0]}'; it has: {', '.join(arrays)}"
                 )
-            x, y = arrays["x"], arrays["y"]
-    except (ValueError, zipfile.BadZipFile) as error:
+            x, y = np.asarray(arrays["x"]), np.asarray(arrays["y"])
+    except (OSError, ValueError) as error:
         raise DataError(f"data '{path}' cannot be read: {error}") from error
-    if y.ndim != 1 or len(x) != len(y) or y.dtype.kind not in "iu":
+    if y.ndim != 1 or x.ndim == 0 or len(x) != len(y) or y.dtype.kind not in "iu":
         raise DataError(f"data '{path}': y must be one integer for each x")
     return Dataset(x, y.astype(np.int64), ())
 

@@ -6,7 +6,6 @@ each kind times the energy of one; skipped multiplications are free.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib import resources
@@ -29,7 +28,7 @@ PARTIAL_PRODUCT_BITS = 10
 class _Entry(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
-    relative_energy: Annotated[float, Field(ge=0)]
+    relative_energy: Annotated[float, Field(ge=0, allow_inf_nan=False)]
     source: str
 
 
@@ -90,12 +89,11 @@ class EnergyFigures:
     def of(self, m: Multiplier) -> Energy | None:
         """The energy of a multiplier, or None where no figure is known.
 
-        A table is looked up by the name behind ``#``. A ROUP multiplier without a figure is
-        estimated by the partial-product bits it keeps.
+        A table is looked up by the name of its array or C function. A ROUP multiplier without a
+        figure is estimated by the partial-product bits it keeps.
         """
         if isinstance(m, Table):
-            name = m.spec.rpartition("#")[2]
-            return self._figures.get(name) or self._tables.get(name)
+            return self._figures.get(m.name) or self._tables.get(m.name)
         if m.spec in self._figures:
             return self._figures[m.spec]
         if isinstance(m, Exact):
@@ -114,7 +112,7 @@ def _read(source: str | Path) -> dict[str, Energy]:
             text = entry.read_text(encoding="utf-8")
         else:
             text = Path(source).read_text(encoding="utf-8")
-        file = _EnergyFile.model_validate(json.loads(text))
+        file = _EnergyFile.model_validate_json(text)
     except OSError as error:
         raise DataError(
             f"energy figures '{source}' cannot be read: {error.strerror}. "

@@ -7,16 +7,18 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from axynq.emulator.multipliers import Table
+from axynq.emulator.multipliers import Multiplier, Table
 from axynq.emulator.plan import LayerCodes
+
+
+def multiplier_key(m: Multiplier) -> str:
+    """The multiplier's specification, or SHA-256 of a table's products: its file may change."""
+    return hashlib.sha256(m.table.tobytes()).hexdigest() if isinstance(m, Table) else m.spec
 
 
 def layer_key(codes: LayerCodes) -> str:
     """SHA-256 of what a layer's codes mean, whatever the order of its multipliers."""
-    names = [
-        hashlib.sha256(m.table.tobytes()).hexdigest() if isinstance(m, Table) else m.spec
-        for m in codes.multipliers
-    ]
+    names = [multiplier_key(m) for m in codes.multipliers]
     order = sorted(range(len(names)), key=names.__getitem__)
     rank = np.zeros(len(names) + 1, np.uint8)
     rank[[k + 1 for k in order]] = np.arange(1, len(names) + 1)

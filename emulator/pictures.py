@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from axynq.emulator import files
 from axynq.emulator.errors import DataError, ToolError
 
 if TYPE_CHECKING:
@@ -27,12 +28,14 @@ def new_figure(width: float, height: float) -> Figure:
 
 
 def save_figure(figure: Figure, path: str | Path) -> None:
-    """Write the figure; the suffix says as what.
+    """Write the figure; the suffix says as what, without one as PNG.
 
     Raises:
         DataError: it cannot be written, or the suffix is of no known format.
     """
     try:
-        figure.savefig(path, dpi=DOTS_PER_INCH)
+        with files.replacing(path) as temporary:
+            kind = temporary.suffix[1:] or "png"  # savefig would append what it misses
+            figure.savefig(temporary, dpi=DOTS_PER_INCH, format=kind)
     except (OSError, ValueError) as error:
         raise DataError(f"the picture '{path}' cannot be written: {error}") from error

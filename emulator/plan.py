@@ -9,16 +9,20 @@ from __future__ import annotations
 
 import base64
 import json
+import math
+import re
 import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 import numpy as np
 import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from axynq.emulator import files
 from axynq.emulator.errors import MultiplierError, PlanError
 from axynq.emulator.model.graph import (
     INT8_MAX,
@@ -27,7 +31,8 @@ from axynq.emulator.model.graph import (
     Model,
     WeightedLayer,
 )
-from axynq.emulator.multipliers import Multiplier, multiplier
+from axynq.emulator.multipliers import Multiplier, multiplier, split_multipliers
+from axynq.emulator.multipliers.specification import seen_from, without_quoted, written_in
 
 Axis = Literal["layer", "filter", "channel", "row", "column", "weight"]
 
@@ -44,6 +49,11 @@ _SHORTHANDS: dict[str, Axis] = {
     "klam-row": "row",
     "klam-column": "column",
 }
+
+_NAMES = "|".join([*_SHORTHANDS, "klms"])
+_PLUS = re.compile(rf"\+(?=\s*(?:{_NAMES})\s*=)")
+"""A ``+`` separates shorthands: elsewhere it belongs to a number or a path."""
+_NAMED = re.compile(r"\s*([\w-]+)\s*=(.*)", re.DOTALL)
 
 
 @dataclass(frozen=True)
@@ -62,6 +72,22 @@ class Assignment:
     """Skip weights further than this many standard deviations from the layer's mean weight (both
     of the int8 values)."""
 
+    def __post_init__(self) -> None:
+        specs = tuple(self.multipliers)
+        if not 1 <= len(specs) <= MAX_MULTIPLIERS:
+            raise PlanError(f"an assignment has 1 to {MAX_MULTIPLIERS} multipliers")
+        if not all(isinstance(spec, str) for spec in specs):
+            raise PlanError("multipliers of an assignment are given by their specifications")
+        if self.axis not in get_args(Axis):
+            raise PlanError(f"'{self.axis}' is not an axis; there are: {', '.join(get_args(Axis))}")
+        if self.axis == "weight" and self.classes is None:
+            raise PlanError("an assignment of single weights needs a class for each of them")
+        object.__setattr__(self, "multipliers", specs)
+        if self.classes is not None:
+            object.__setattr__(self, "classes", _checked_classes(self.classes, len(specs)))
+        if self.skip_sigma is not None:
+            object.__setattr__(self, "skip_sigma", _checked_sigma(self.skip_sigma))
+
     @classmethod
     def parse(cls, text: str) -> Assignment:
         """An assignment from a shorthand such as ``flam=exact|roup:1,4+klms=2``.
@@ -70,42 +96,57 @@ class Assignment:
         ``klms=K``, the last also combined with one of the others by ``+``. A multiplier alone
         stands for ``llam=`` of it.
 
+        A ``+`` or ``|`` in the path of a table separates only where a known word follows; a path
+        in which one does goes in double quotes: ``table:"FILE"#NAME``.
+
         Raises:
             PlanError: the text has another form, or names a multiplier that does not exist.
         """
+        assignment = cls.read(text)
+        for spec in assignment.multipliers:
+            _multiplier(spec)
+        return assignment
+
+    @classmethod
+    def read(cls, text: str) -> Assignment:
+        """As :meth:`parse`, without asking whether the multipliers exist.
+
+        Raises:
+            PlanError: the text has another form.
+        """
         assignment: Assignment | None = None
         skip_sigma: float | None = None
-        for part in text.strip().split("+"):
-            name, separator, value = part.strip().partition("=")
-            if name == "klms" and separator:
+        for part in _parts(text):
+            named = _NAMED.fullmatch(part)
+            name, value = ("llam", part) if named is None else (named[1], named[2])
+            if name == "klms":
                 if skip_sigma is not None:
                     raise PlanError(f"plan '{text}' gives klms twice")
-                skip_sigma = _parse_sigma(value)
+                skip_sigma = _checked_sigma(value)
                 continue
-            if not separator:
-                name, value = "llam", part.strip()
             if name not in _SHORTHANDS:
                 known = ", ".join([*_SHORTHANDS, "klms"])
                 raise PlanError(f"plan '{text}': '{name}' is not one of {known}")
             if assignment is not None:
                 raise PlanError(f"plan '{text}': only klms can be combined with another shorthand")
-            specs = tuple(spec.strip() for spec in value.split("|"))
+            specs = tuple(split_multipliers(value))
             if name == "llam" and len(specs) != 1:
                 raise PlanError(f"plan '{text}': llam takes one multiplier")
             assignment = cls(specs, _SHORTHANDS[name])
-        if assignment is None:
-            assignment = cls(("exact",))
-        for spec in assignment.multipliers:
-            _multiplier(spec)
-        return replace(assignment, skip_sigma=skip_sigma)
+        return replace(assignment or cls(("exact",)), skip_sigma=skip_sigma)
 
     def shorthand(self) -> str | None:
-        """The text :meth:`parse` understands, or None where the classes are not contiguous."""
-        if self.classes is not None:
+        """The text :meth:`parse` understands, or None where there is none: the classes are not
+        contiguous, or a multiplier's path cannot be told from the rest."""
+        if self.classes is not None or (self.axis == "layer" and len(self.multipliers) > 1):
             return None
         name = next(name for name, axis in _SHORTHANDS.items() if axis == self.axis)
-        text = f"{name}={'|'.join(self.multipliers)}"
-        return text if self.skip_sigma is None else f"{text}+klms={self.skip_sigma:g}"
+        value = "|".join(self.multipliers)
+        text = f"{name}={value}"
+        if self.skip_sigma is not None:
+            text = f"{text}+klms={_shortest(self.skip_sigma)}"
+        whole = split_multipliers(value) == list(self.multipliers)
+        return text if whole and _parts(text)[0] == f"{name}={value}" else None
 
     def expand(self, model: Model, layer: WeightedLayer) -> LayerCodes:
         """The code of each weight of ``layer``.
@@ -168,11 +209,6 @@ class Assignment:
         if len(classes) != size:
             raise PlanError(
                 f"layer '{layer.name}' has {size} {self.axis}s, but the plan gives {len(classes)}"
-            )
-        if classes.min() < -1 or classes.max() >= len(self.multipliers):
-            raise PlanError(
-                f"layer '{layer.name}': classes run from 0 to {len(self.multipliers) - 1} "
-                "(-1 skips), one for each multiplier"
             )
         return classes
 
@@ -249,6 +285,8 @@ class Plan:
     def load(cls, path: str | Path) -> Plan:
         """Read a plan file.
 
+        Relative paths of tables are looked up beside the file, then in the working directory.
+
         Raises:
             PlanError: the file cannot be read or is not a valid plan; the message names the place.
         """
@@ -266,23 +304,39 @@ class Plan:
             raise PlanError(
                 f"plan '{path}' is not valid: {where or 'the file'}: {told['msg']}"
             ) from error
-        try:
-            default = None if file.default is None else file.default_assignment()
-            layers = {name: _from_file(entry) for name, entry in file.layers.items()}
-        except PlanError as error:
-            raise PlanError(f"plan '{path}': {error}") from error
-        return cls(layers, default)
+        entries = {"the default": file.default} if file.default is not None else {}
+        entries |= {f"layer '{name}'": entry for name, entry in file.layers.items()}
+        assignments = []
+        for where, entry in entries.items():
+            try:
+                assignments.append(_from_file(entry, Path(path).parent))
+            except (PlanError, MultiplierError) as error:
+                raise PlanError(f"plan '{path}': {where}: {error}") from error
+        default = None if file.default is None else assignments.pop(0)
+        return cls(dict(zip(file.layers, assignments)), default)
 
     def save(self, path: str | Path) -> None:
-        """Write a plan file (JSON). :meth:`load` gives an equal plan."""
-        default = None if self.default is None else _to_file(self.default)
-        layers = {name: _to_file(assignment) for name, assignment in self.layers.items()}
+        """Write a plan file (JSON). :meth:`load` gives an equal plan.
+
+        Paths of tables are written as they are. Only where another table of the same relative path
+        lies beside the file, it is the absolute path.
+
+        Raises:
+            PlanError: the file cannot be written.
+        """
+        folder = Path(path).parent
+        default = None if self.default is None else _to_file(self.default, folder)
+        layers = {name: _to_file(assignment, folder) for name, assignment in self.layers.items()}
         file = _PlanFile(format="axynq-plan", version=1, default=default, layers=layers)
-        text = json.dumps(file.model_dump(exclude_none=True), indent=2)
+        text = json.dumps(file.model_dump(exclude_none=True), indent=2, ensure_ascii=False)
         try:
-            Path(path).write_text(text + "\n", encoding="utf-8")
+            files.write_text(path, text + "\n")
         except OSError as error:
             raise PlanError(f"plan '{path}' cannot be written: {error.strerror}") from error
+        except UnicodeEncodeError as error:
+            raise PlanError(
+                f"plan '{path}' cannot be written: a path or a name in it is not valid Unicode"
+            ) from error
 
     def expand(self, model: Model) -> dict[str, LayerCodes]:
         """The code of each weight, by layer name.
@@ -323,21 +377,48 @@ def _multiplier(spec: str) -> Multiplier:
         raise PlanError(str(error)) from error
 
 
-def _parse_sigma(value: str) -> float:
+def _parts(text: str) -> list[str]:
+    """The shorthands in a text, apart."""
+    places = [0, *(found.end() for found in _PLUS.finditer(without_quoted(text))), len(text) + 1]
+    return [text[start : end - 1].strip() for start, end in pairwise(places)]
+
+
+def _shortest(number: float) -> str:
+    """The shortest decimal that is this number again."""
+    short = f"{number:g}"
+    return short if float(short) == number else repr(number)
+
+
+def _checked_sigma(value: float | str) -> float:
     try:
         sigma = float(value)
-    except ValueError:
-        sigma = 0.0
-    if not sigma > 0:
+    except (TypeError, ValueError, OverflowError):
+        sigma = math.nan
+    if not 0 < sigma < math.inf:
         raise PlanError(f"klms takes a positive number of standard deviations, not '{value}'")
     return sigma
+
+
+def _checked_classes(given: Sequence[int], multipliers: int) -> tuple[int, ...]:
+    """Classes as a tuple of Python's integers."""
+    try:
+        classes = np.asarray(given)
+    except ValueError:  # sequences of different lengths
+        classes = np.zeros((0, 0))
+    if classes.ndim != 1 or (classes.size and classes.dtype.kind not in "iu"):
+        raise PlanError("classes are a sequence of whole numbers")
+    if classes.size and (int(classes.min()) < -1 or int(classes.max()) >= multipliers):
+        raise PlanError(
+            f"classes run from 0 to {multipliers - 1} (-1 skips), one for each multiplier"
+        )
+    return tuple(classes.tolist())
 
 
 # --- the file format -----------------------------------------------------------------------------
 
 
 class _ExplicitAssignment(BaseModel):
-    """An assignment whose classes are listed."""
+    """An assignment that lists its multipliers, and its classes where they are not contiguous."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -346,7 +427,7 @@ class _ExplicitAssignment(BaseModel):
     classes: list[int] | None = None
     packed: str | None = None
     """Classes of single weights: base64 of zlib of int16, little-endian."""
-    klms: Annotated[float, Field(gt=0)] | None = None
+    klms: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
 
 
 class _PlanFile(BaseModel):
@@ -357,33 +438,36 @@ class _PlanFile(BaseModel):
     default: str | _ExplicitAssignment | None = None
     layers: dict[str, str | _ExplicitAssignment]
 
-    def default_assignment(self) -> Assignment:
-        assert self.default is not None
-        return _from_file(self.default)
 
-
-def _to_file(assignment: Assignment) -> str | _ExplicitAssignment:
+def _to_file(assignment: Assignment, folder: Path) -> str | _ExplicitAssignment:
+    """An assignment as a file of that folder holds it."""
+    specs = tuple(written_in(spec, folder) for spec in assignment.multipliers)
+    assignment = replace(assignment, multipliers=specs)
     text = assignment.shorthand()
     if text is not None:
         return text
-    assert assignment.classes is not None
     file = _ExplicitAssignment(
-        multipliers=list(assignment.multipliers), axis=assignment.axis, klms=assignment.skip_sigma
+        multipliers=list(specs), axis=assignment.axis, klms=assignment.skip_sigma
     )
     if assignment.axis == "weight":
         content = np.array(assignment.classes, "<i2").tobytes()
         file.packed = base64.b64encode(zlib.compress(content, 9)).decode("ascii")
-    else:
+    elif assignment.classes is not None:
         file.classes = list(assignment.classes)
     return file
 
 
-def _from_file(entry: str | _ExplicitAssignment) -> Assignment:
-    if isinstance(entry, str):
-        return Assignment.parse(entry)
-    for spec in entry.multipliers:
+def _from_file(entry: str | _ExplicitAssignment, folder: Path) -> Assignment:
+    """What a file of that folder says."""
+    assignment = Assignment.read(entry) if isinstance(entry, str) else _explicit(entry)
+    specs = tuple(seen_from(spec, folder) for spec in assignment.multipliers)
+    for spec in specs:
         _multiplier(spec)
-    if (entry.classes is None) == (entry.packed is None):
+    return replace(assignment, multipliers=specs)
+
+
+def _explicit(entry: _ExplicitAssignment) -> Assignment:
+    if entry.classes is not None and entry.packed is not None:
         raise PlanError("an explicit assignment has either 'classes' or 'packed'")
     classes = entry.classes
     if entry.packed is not None:
@@ -392,5 +476,9 @@ def _from_file(entry: str | _ExplicitAssignment) -> Assignment:
             classes = np.frombuffer(content, "<i2").tolist()
         except (ValueError, zlib.error) as error:
             raise PlanError(f"packed classes are damaged: {error}") from error
-    assert classes is not None
-    return Assignment(tuple(entry.multipliers), entry.axis, tuple(classes), entry.klms)
+    return Assignment(
+        tuple(entry.multipliers),
+        entry.axis,
+        None if classes is None else tuple(classes),
+        entry.klms,
+    )

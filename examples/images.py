@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import numpy as np
 
+from axynq.emulator import files
 from axynq.emulator.datasets import load_dataset
 
 
@@ -21,7 +21,7 @@ def load_images(data: Path, cache: Path) -> dict[str, np.ndarray]:
             part = load_dataset(data, split)
             arrays[f"x_{split}"], arrays[f"y_{split}"] = part.x, part.y
         cache.parent.mkdir(parents=True, exist_ok=True)
-        np.savez(cache.with_suffix(".part.npz"), **arrays)
-        os.replace(cache.with_suffix(".part.npz"), cache)
+        with files.replacing(cache) as temporary, temporary.open("wb") as file:
+            np.savez(file, **arrays)
     with np.load(cache) as arrays:
         return dict(arrays)

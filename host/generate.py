@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass
 from importlib import resources
 from pathlib import Path
 
+from axynq.emulator import files
 from axynq.emulator.errors import ToolError
 from axynq.emulator.multipliers import Exact, Multiplier, Roup, SMApprox, multiplier
 from axynq.host import isa
@@ -151,7 +152,7 @@ def write_all(hls: Path) -> list[Path]:
             written[hls / "generated" / name / file] = content
     for path, content in written.items():
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(content, encoding="utf-8")
+        files.write_text(path, content)
     return list(written)
 
 

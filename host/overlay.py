@@ -100,7 +100,10 @@ class Overlay(_Strict):
             )
         for group in self.lanes:
             _check_bank(group)
-        load_board(self.board)
+        try:
+            load_board(self.board)
+        except OverlayError as error:
+            raise ValueError(str(error)) from error
         return self
 
     @classmethod
@@ -117,6 +120,8 @@ class Overlay(_Strict):
                 content = path.read_text(encoding="utf-8")
             except OSError as error:
                 raise OverlayError(f"overlay '{text}' cannot be read: {error.strerror}") from error
+            except UnicodeDecodeError as error:
+                raise OverlayError(f"overlay '{text}' is not a text in UTF-8: {error}") from error
         else:
             entry = _folder() / f"{text}.toml"
             if not entry.is_file():

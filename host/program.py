@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from axynq.emulator import files
 from axynq.emulator.errors import ProgramError
 from axynq.emulator.model.graph import Tensor
 from axynq.emulator.reference import softmax
@@ -91,7 +92,7 @@ class Program:
         body = text + self.memory.tobytes()
         digest = hashlib.sha256(struct.pack("<I", len(text)) + body).digest()
         try:
-            Path(path).write_bytes(_PREFIX.pack(_MAGIC, _FORMAT, digest, len(text)) + body)
+            files.write_bytes(path, _PREFIX.pack(_MAGIC, _FORMAT, digest, len(text)) + body)
         except OSError as error:
             raise ProgramError(f"program '{path}' cannot be written: {error.strerror}") from error
 

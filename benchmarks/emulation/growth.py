@@ -21,6 +21,8 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from common import machine, save
 
+from axynq.emulator import files
+
 HERE = Path(__file__).parent
 
 IMAGES = (100, 300, 1000, 3000, 10_000)
@@ -31,7 +33,7 @@ import json, resource, sys, time
 import numpy as np
 sys.path.insert(0, {folder!r})
 import networks
-from axynq.emulator import Emulator
+from axynq.emulator import Emulator, files
 model = {model}
 emulator = Emulator(model, {plan!r})
 emulator.run(np.zeros((64, *model.input.shape), np.int8))
@@ -85,7 +87,8 @@ def draw(outcome: dict[str, Any], path: Path) -> None:
     for axes in (time_images, memory, time_work):
         axes.legend()
         axes.grid(alpha=0.3)
-    figure.savefig(path, dpi=100)
+    with files.replacing(path) as temporary:
+        figure.savefig(temporary, dpi=100)
     print(f"wrote {path}")
 
 

@@ -23,7 +23,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 import networks
 from common import machine, save, side_by_side
 
-from axynq.emulator import Emulator, Plan
+from axynq.emulator import Emulator, Plan, files
 from axynq.emulator.engine.build import shared_library
 from axynq.emulator.engine.kernel import load_kernel
 from axynq.emulator.engine.recipe import layer_recipe
@@ -313,7 +313,8 @@ def draw(results: dict[str, Any], path: Path) -> None:
         axes.set_xlabel("images per second")
         axes.xaxis.set_minor_formatter(NullFormatter())
     figure.legend(*axes.get_legend_handles_labels(), loc="outside lower center", ncols=3)
-    figure.savefig(path, dpi=100)
+    with files.replacing(path) as temporary:
+        figure.savefig(temporary, dpi=100)
     print(f"wrote {path}")
 
 

@@ -11,10 +11,10 @@ import os
 import shutil
 import subprocess
 import sys
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
+from axynq.emulator import files
 from axynq.emulator.errors import ToolError
 
 
@@ -46,10 +46,7 @@ def cache_folder() -> Path:
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise ToolError(
-            f"the cache folder '{folder}' cannot be written ({error.strerror}): "
-            "set AXYNQ_CACHE to another"
-        ) from error
+        raise not_cached(folder, error) from error
     return folder
 
 
@@ -98,12 +95,24 @@ def _processor() -> bytes:
 def _compile(
     program: str, name: str, sources: Sequence[Path], flags: Sequence[str], library: Path
 ) -> None:
-    with tempfile.TemporaryDirectory(dir=library.parent) as folder:
-        output = Path(folder, "library.so")
-        command = [program, "-shared", "-fPIC", *flags, *map(str, sources), "-o", str(output)]
-        result = subprocess.run(command, capture_output=True, text=True, check=False)
-        if result.returncode:
-            errors = [line for line in result.stderr.splitlines() if "error" in line]
-            reason = errors[0] if errors else result.stderr.strip()[-300:]
-            raise ToolError(f"{name} does not compile with {program}: {reason}")
-        os.replace(output, library)  # atomic: several processes may build at the same time
+    try:
+        # Replaced whole: several processes may build at the same time.
+        with files.replacing(library) as output:
+            command = [program, "-shared", "-fPIC", *flags, *map(str, sources), "-o", str(output)]
+            result = subprocess.run(
+                command, capture_output=True, text=True, errors="replace", check=False
+            )
+            if result.returncode:
+                errors = [line for line in result.stderr.splitlines() if "error" in line]
+                reason = errors[0] if errors else result.stderr.strip()[-300:]
+                raise ToolError(f"{name} does not compile with {program}: {reason}")
+    except OSError as error:
+        raise not_cached(library.parent, error) from error
+
+
+def not_cached(folder: Path, error: OSError) -> ToolError:
+    """What is told where the cache cannot be written."""
+    return ToolError(
+        f"the cache folder '{folder}' cannot be written ({error.strerror}): "
+        "set AXYNQ_CACHE to another"
+    )

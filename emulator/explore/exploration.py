@@ -7,7 +7,8 @@ exploration that was interrupted is resumed by starting it again.
 from __future__ import annotations
 
 import hashlib
-import os
+import io
+import json
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
@@ -15,6 +16,8 @@ from pathlib import Path
 
 import numpy as np
 
+from axynq.emulator import files
+from axynq.emulator.arrays import open_arrays
 from axynq.emulator.energy import EnergyFigures
 from axynq.emulator.errors import DataError
 from axynq.emulator.explore.estimate import Increase, estimate, sensitivity_ranking
@@ -25,6 +28,7 @@ from axynq.emulator.explore.search import Cycles, Settings, assess, search
 from axynq.emulator.explore.space import AXES, Genome, Level, Space
 from axynq.emulator.explore.store import Store
 from axynq.emulator.explore.workers import TuningWorker, Workers
+from axynq.emulator.keys import multiplier_key
 from axynq.emulator.model.graph import Model
 from axynq.emulator.model.segments import fingerprint
 from axynq.emulator.multipliers import Multiplier
@@ -254,34 +258,49 @@ def _estimate(task: Task, store: Store, space: Space, progress: Progress) -> Inc
     examples = task.search_examples
     key = hashlib.sha256(
         "\0".join(
-            [fingerprint(task.model), examples.fingerprint(), str(task.tuner is not None), *specs]
+            [
+                *(fingerprint(task.model), examples.fingerprint(), str(task.tuner is not None)),
+                *specs,
+                *map(multiplier_key, space.multipliers),
+            ]
         ).encode()
     ).hexdigest()[:16]
     path = store.path.parent / f"estimate-{key}.npz"
-    if path.exists():
-        return _load(path)
-    progress("first-order estimate", 0, 1, ())
+    kept = _load(path)
+    if kept is not None:
+        return kept
+    again = ", again: the one kept is damaged" if path.exists() else ""
+    progress(f"first-order estimate{again}", 0, 1, ())
     few = examples.evenly(ESTIMATE_EXAMPLES)
     compensated = task.tuner is not None and task.tuner.compensate
     increase = estimate(task.model, few.x, few.y, specs, compensated)
     rounded: Increase = {
         name: np.array([float(f"{v:.6g}") for v in values]) for name, values in increase.items()
     }
-    beside = path.with_suffix(f".{os.getpid()}.tmp")
-    with open(beside, "wb") as file:
-        np.savez(file, **{"\t".join(name): values for name, values in rounded.items()})
-    os.replace(beside, path)
+    _save(rounded, path)
     return rounded
 
 
-def _load(path: Path) -> Increase:
+def _save(increase: Increase, path: Path) -> None:
+    """Numbered arrays, and their names as JSON: names hold paths of tables."""
+    arrays = {str(number): values for number, values in enumerate(increase.values())}
+    content = io.BytesIO()
+    np.savez(content, names=np.array(json.dumps(list(increase))), **arrays)
     try:
-        with np.load(path, allow_pickle=False) as arrays:
+        files.write_bytes(path, content.getvalue())
+    except OSError as error:
+        raise DataError(f"'{path}' cannot be written: {error.strerror}") from error
+
+
+def _load(path: Path) -> Increase | None:
+    """What :func:`_save` wrote, or None where there is nothing that can be used."""
+    try:
+        with open_arrays(path) as arrays:
             increase: Increase = {}
-            for name in arrays.files:
-                layer, axis, spec = name.split("\t")
+            for number, name in enumerate(json.loads(str(arrays["names"]))):
+                layer, axis, spec = name
                 known = next(a for a in AXES if a == axis)
-                increase[layer, known, spec] = arrays[name]
+                increase[layer, known, spec] = arrays[str(number)]
             return increase
-    except (OSError, ValueError, StopIteration) as error:
-        raise DataError(f"'{path}' is damaged ({error}): delete it and start again") from error
+    except (OSError, ValueError, StopIteration):
+        return None

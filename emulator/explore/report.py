@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from axynq.emulator import save_model
+from axynq.emulator import files, save_model
 from axynq.emulator.energy import EnergyFigures
 from axynq.emulator.errors import DataError, ToolError
 from axynq.emulator.explore.exploration import Outcome, Task, tuned_network
@@ -91,6 +91,8 @@ def write_report(outcome: Outcome, task: Task, folder: Path, context: dict[str, 
     points = points_of(outcome)
     try:
         (folder / "plans").mkdir(parents=True, exist_ok=True)
+        if task.tuner is not None:
+            (folder / "models").mkdir(exist_ok=True)
     except OSError as error:
         raise DataError(f"'{folder}' cannot be written: {error.strerror}") from error
     entries = []
@@ -127,7 +129,10 @@ def write_report(outcome: Outcome, task: Task, folder: Path, context: dict[str, 
         "points": entries,
     }
     path = folder / "front.json"
-    path.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+    try:
+        files.write_text(path, json.dumps(content, indent=2) + "\n")
+    except OSError as error:
+        raise DataError(f"'{path}' cannot be written: {error.strerror}") from error
     draw_front(points, folder / "front.png")
     draw_interactive(points, folder / "front.html")
     return path
@@ -155,14 +160,13 @@ def energy_sources(figures: EnergyFigures, library: Sequence[str]) -> dict[str, 
 def _files(point: Point, task: Task, folder: Path) -> dict[str, str]:
     """The point's plan, and its network where it was tuned."""
     plan = point.plan
-    files = {"plan": f"plans/{point.name}.json"}
+    names = {"plan": f"plans/{point.name}.json"}
     if task.tuner is not None:
-        (folder / "models").mkdir(exist_ok=True)
-        files["model"] = f"models/{point.name}.tflite"
-        save_model(tuned_network(task, plan), folder / files["model"])
+        names["model"] = f"models/{point.name}.tflite"
+        save_model(tuned_network(task, plan), folder / names["model"])
         plan = frozen(plan, task.model)
-    plan.save(folder / files["plan"])
-    return files
+    plan.save(folder / names["plan"])
+    return names
 
 
 def draw_front(points: Sequence[Point], path: Path, title: str = "") -> None:
@@ -229,7 +233,11 @@ def draw_interactive(points: Sequence[Point], path: Path) -> None:
         yaxis_title="accuracy loss [points]",
         template="plotly_white",
     )
-    figure.write_html(path, include_plotlyjs=True, full_html=True)
+    try:
+        with files.replacing(path) as temporary:
+            figure.write_html(temporary, include_plotlyjs=True, full_html=True)
+    except OSError as error:
+        raise DataError(f"'{path}' cannot be written: {error.strerror}") from error
 
 
 def _described(plan: Plan) -> str:

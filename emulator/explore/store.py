@@ -38,9 +38,13 @@ class Store:
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             self._connection = sqlite3.connect(self.path, isolation_level=None, timeout=60)
-            self._connection.execute("PRAGMA journal_mode=WAL")
-            self._connection.execute("PRAGMA synchronous=FULL")
-            self._connection.execute(_SCHEMA)
+            try:
+                self._connection.execute("PRAGMA journal_mode=WAL")
+                self._connection.execute("PRAGMA synchronous=FULL")
+                self._connection.execute(_SCHEMA)
+            except sqlite3.Error:
+                self._connection.close()
+                raise
         except (OSError, sqlite3.Error) as error:
             raise DataError(
                 f"the store '{path}' cannot be opened ({error}): give another --output"
@@ -50,9 +54,9 @@ class Store:
         """What is known of plans (by their keys): right classifications."""
         known = {}
         for plan in plans:
-            row = self._connection.execute(
-                "SELECT correct FROM evaluations WHERE context = ? AND plan = ?", (context, plan)
-            ).fetchone()
+            row = self._row(
+                "SELECT correct FROM evaluations WHERE context = ? AND plan = ?", context, plan
+            )
             if row is not None:
                 known[plan] = int(row[0])
         return known
@@ -67,7 +71,18 @@ class Store:
             raise DataError(f"the store '{self.path}' cannot be written: {error}") from error
 
     def __len__(self) -> int:
-        return int(self._connection.execute("SELECT COUNT(*) FROM evaluations").fetchone()[0])
+        row = self._row("SELECT COUNT(*) FROM evaluations")
+        return 0 if row is None else int(row[0])
+
+    def _row(self, query: str, *values: str) -> tuple[int] | None:
+        try:
+            row: tuple[int] | None = self._connection.execute(query, values).fetchone()
+        except sqlite3.Error as error:
+            raise DataError(
+                f"the store '{self.path}' cannot be read ({error}): delete it, or give another "
+                "--output"
+            ) from error
+        return row
 
     def close(self) -> None:
         """Close the file."""

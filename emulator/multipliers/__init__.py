@@ -16,6 +16,7 @@ from axynq.emulator.multipliers.base import (
 from axynq.emulator.multipliers.exact import Exact
 from axynq.emulator.multipliers.roup import Roup
 from axynq.emulator.multipliers.smapprox import SMApprox
+from axynq.emulator.multipliers.specification import split_multipliers
 from axynq.emulator.multipliers.table import Table
 
 FAMILIES: dict[str, type[Exact] | type[Roup] | type[SMApprox] | type[Table]] = {
@@ -32,7 +33,8 @@ SMAPPROX_TABLE_2 = ("1100", "2200", "3300", "1110", "3330", "2220", "3333", "222
 def multiplier(spec: str) -> Multiplier:
     """The multiplier that ``spec`` names.
 
-    ``exact`` · ``roup:P,R`` · ``roup:P,r0-r1-r2-r3`` · ``smapprox:WXYZ`` · ``table:FILE#NAME``.
+    ``exact`` · ``roup:P,R`` · ``roup:P,r0-r1-r2-r3`` · ``smapprox:WXYZ`` · ``table:FILE#NAME``,
+    the last with options and in quotes if need be (:mod:`axynq.emulator.multipliers.table`).
 
     Raises:
         MultiplierError: the specification is malformed or its table cannot be used.
@@ -70,4 +72,5 @@ __all__ = [
     "SMApprox",
     "Table",
     "multiplier",
+    "split_multipliers",
 ]

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-import ctypes
-import re
-import shutil
-import subprocess
-import tempfile
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
+from axynq.emulator.arrays import open_arrays
 from axynq.emulator.errors import MultiplierError
 from axynq.emulator.multipliers.base import IntArray, Multiplier
+from axynq.emulator.multipliers.c_function import tabulate
+from axynq.emulator.multipliers.signedness import Interpretation, interpret, named_signedness
+from axynq.emulator.multipliers.specification import (
+    TABLE_SUFFIXES,
+    Argument,
+    TableReference,
+)
 
 
 class Table(Multiplier):
@@ -24,15 +27,24 @@ class Table(Multiplier):
     must fit int8, so it can only be used for layers whose input zero point is 0.
     """
 
-    SYNTAX = "table:FILE#NAME (.npz, .npy or .c; 256x256)"
+    SYNTAX = (
+        "table:FILE#NAME (.npz, .npy or .c; 256x256), and if need be "
+        ",signed ,unsigned ,activation=first ,activation=second behind it"
+    )
 
+    name: str
+    """The array or C function, empty for a ``.npy`` file."""
     signed: bool
     """Whether the table is indexed by two's complement bytes instead of magnitudes."""
     source: str
-    """Where the table came from, including the argument order of a C function."""
+    """Where the table came from, whether it is signed, which argument is the activation, and what
+    says so."""
 
-    def __init__(self, spec: str, values: npt.NDArray[np.int64], signed: bool, source: str) -> None:
+    def __init__(
+        self, spec: str, values: npt.NDArray[np.int64], signed: bool, source: str, name: str = ""
+    ) -> None:
         self.spec = spec
+        self.name = name
         self.signed = signed
         self.source = source
         self.values = values
@@ -41,18 +53,39 @@ class Table(Multiplier):
 
     @classmethod
     def parse(cls, arguments: str) -> Table:
-        """Load ``FILE#NAME``; the name may be left out where the file holds a single table."""
-        file, _, name = arguments.partition("#")
-        path = Path(file).expanduser()
+        """Load ``FILE#NAME``; the name may be left out where the file holds a single table.
+
+        ``,signed`` or ``,unsigned``, ``,activation=first`` or ``,activation=second`` behind it say
+        what cannot be found out.
+
+        Raises:
+            MultiplierError: the file cannot be used, or it is not clear whether it is signed.
+        """
+        reference = TableReference.parse(arguments)
+        path = reference.path()
         if not path.is_file():
-            raise MultiplierError(f"multiplier table file '{file}' does not exist")
-        if path.suffix == ".c":
-            values, signed, source = _load_c_function(path, name)
-        elif path.suffix in (".npz", ".npy"):
-            values, signed, source = _load_array(path, name)
+            raise MultiplierError(f"multiplier table file '{reference.file}' does not exist")
+        if path.suffix.lower() not in TABLE_SUFFIXES:
+            raise MultiplierError(
+                f"'{reference.file}': a multiplier table is a .npz, .npy or .c file"
+            )
+        load = _load_c_function if path.suffix.lower() == ".c" else _load_array
+        name, entries, source, noun, activation, why = load(path, reference)
+        if max(-int(entries.values.min()), int(entries.values.max())) >= 2**31:
+            raise MultiplierError(f"'table:{arguments}': products must fit 32 bits")
+        values = entries.values if activation == "first" else entries.values.T
+        if np.array_equal(values, values.T):
+            order = f"either {noun} may be the activation: it commutes"
         else:
-            raise MultiplierError(f"'{file}': a multiplier table is a .npz, .npy or .c file")
-        return cls(f"table:{arguments}", values, signed, source)
+            order = f"{activation} {noun} is the activation ({why})"
+        word = "signed" if entries.signed else "unsigned"
+        return cls(
+            f"table:{arguments}",
+            np.ascontiguousarray(values),
+            entries.signed,
+            f"{source}: {word} ({entries.reason}), {order}",
+            name,
+        )
 
     def compute(self, a: IntArray, w: IntArray) -> IntArray:
         if self.signed:
@@ -61,80 +94,55 @@ class Table(Multiplier):
         return np.where((a < 0) ^ (w < 0), -magnitude, magnitude)
 
 
-def _load_array(path: Path, name: str) -> tuple[npt.NDArray[np.int64], bool, str]:
+_Loaded = tuple[str, Interpretation, str, str, Argument, str]
+"""Name; entries [first, second]; where from; what its two operands are called; which of them is the
+activation, and what says so."""
+
+
+def _load_array(path: Path, reference: TableReference) -> _Loaded:
+    name = reference.name
     try:
-        loaded = np.load(path, allow_pickle=False)
+        with open_arrays(path) as arrays:
+            names = list(arrays)
+            if len(names) == 1 and (not name or names == [""]):
+                name = names[0]
+            if name not in names:
+                raise MultiplierError(f"'{path}' has no table '{name}'; it has: {', '.join(names)}")
+            values = np.asarray(arrays[name])
     except (OSError, ValueError) as error:
         raise MultiplierError(f"'{path}' cannot be read as a numpy file: {error}") from error
-    if isinstance(loaded, np.ndarray):
-        values = loaded
-    else:
-        with loaded:
-            if not name and len(loaded.files) == 1:
-                name = loaded.files[0]
-            if name not in loaded.files:
-                raise MultiplierError(
-                    f"'{path}' has no table '{name}'; it has: {', '.join(loaded.files)}"
-                )
-            values = loaded[name]
     if values.shape != (256, 256) or values.dtype.kind not in "iu":
         raise MultiplierError(
             f"'{path}#{name}' must hold 256x256 integers, not {values.dtype} of {values.shape}"
         )
-    signed = bool((values < 0).any())
-    return values.astype(np.int64), signed, f"{path.name}, {'signed' if signed else 'unsigned'}"
-
-
-_PROTOTYPE = re.compile(
-    r"\b(u?)int(?:8|16|32|64)_t\s+(\w+)\s*\(\s*(?:const\s+)?(u?)int(8|16|32|64)_t\s+(\w+)\s*,"
-    r"\s*(?:const\s+)?u?int(?:8|16|32|64)_t\s+(\w+)\s*\)"
-)
-
-
-def _load_c_function(path: Path, name: str) -> tuple[npt.NDArray[np.int64], bool, str]:
-    """Tabulate a C function ``uintN_t name(uintN_t a, uintN_t b)``.
-
-    EvoApproxLib orders the arguments differently from file to file, so the parameter names decide:
-    the one called A (or a) is the activation. Unnamed conventions mean (activation, weight).
-    """
-    text = path.read_text(errors="replace")
-    text = re.sub(r"/\*.*?\*/|//[^\n]*", "", text, flags=re.DOTALL)
-    functions = {match[2]: match for match in _PROTOTYPE.finditer(text)}
-    if not name and len(functions) == 1:
-        name = next(iter(functions))
-    if name not in functions:
-        raise MultiplierError(
-            f"'{path}' has no function 'uintN_t {name or 'name'}(uintN_t a, uintN_t b)'; "
-            f"it has: {', '.join(functions) or 'none of that form'}"
-        )
-    match = functions[name]
-    signed = match[3] == ""
-    first, second = match[5].lower(), match[6].lower()
-    swapped = (first, second) == ("b", "a")
-    compiler = shutil.which("cc") or shutil.which("gcc") or shutil.which("clang")
-    if compiler is None:
-        raise MultiplierError(f"'{path}' needs a C compiler to be tabulated; or give it as .npz")
-    kind = "int8_t" if signed else "uint8_t"
-    call = f"{name}(({kind})w, ({kind})a)" if swapped else f"{name}(({kind})a, ({kind})w)"
-    wrapper = (
-        f"#include <stdint.h>\n#include {str(path.resolve())!r}\n".replace("'", '"')
-        + "void axynq_tabulate(int64_t *table) {\n"
-        + "  for (int a = 0; a < 256; a++) for (int w = 0; w < 256; w++)\n"
-        + f"    table[a * 256 + w] = (int64_t){call};\n}}\n"
+    table = values.astype(np.int64)
+    entries = interpret(
+        table,
+        table,
+        f"{path}#{name}" if name else str(path),
+        given=reference.signed,
+        named=named_signedness(name or path.stem),
     )
-    values = np.zeros((256, 256), np.int64)
-    with tempfile.TemporaryDirectory() as folder:
-        source, library = Path(folder, "tabulate.c"), Path(folder, "tabulate.so")
-        source.write_text(wrapper)
-        result = subprocess.run(
-            [compiler, "-O1", "-shared", "-fPIC", "-o", str(library), str(source)],
-            capture_output=True,
-            text=True,
-        )
-        if result.returncode:
-            first_error = next((e for e in result.stderr.splitlines() if "error" in e), "no reason")
-            raise MultiplierError(f"'{path}' does not compile: {first_error}")
-        function = ctypes.CDLL(str(library)).axynq_tabulate
-        function(values.ctypes.data_as(ctypes.c_void_p))
-    order = f"{name}({match[5]}, {match[6]})"
-    return values, signed, f"{path.name}, {order}, activation is {'second' if swapped else 'first'}"
+    why = "assumed" if reference.activation is None else "as given"
+    source = f"{path.name}, {name}" if name else path.name
+    return name, entries, source, "index", reference.activation or "first", why
+
+
+def _load_c_function(path: Path, reference: TableReference) -> _Loaded:
+    function = tabulate(path, reference.name)
+    entries = interpret(
+        function.of_magnitudes,
+        function.of_bytes,
+        f"{path}#{function.name}",
+        given=reference.signed,
+        named=named_signedness(function.name),
+        declared=function.declared_signed,
+    )
+    if reference.activation is not None:
+        activation, why = reference.activation, "as given"
+    elif function.activation is not None:
+        activation, why = function.activation, "the one called A"
+    else:
+        activation, why = "first", "assumed"
+    source = f"{path.name}, {function.name}({', '.join(function.parameters)})"
+    return function.name, entries, source, "argument", activation, why

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -19,8 +18,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from axynq.emulator import files
 from axynq.emulator.emulation import Emulator
 from axynq.emulator.errors import DataError, ModelError
+from axynq.emulator.keys import multiplier_key
 from axynq.emulator.model import graph
 from axynq.emulator.plan import Plan
 from axynq.emulator.retrain.augmentation import augmented
@@ -296,7 +297,7 @@ def _identity(
     """What a checkpoint must agree in: networks, plan, recipe and data."""
     digest = hashlib.sha256(json.dumps(options.as_dict(), sort_keys=True).encode())
     for name, codes in plan.expand(model).items():
-        digest.update(name.encode() + repr([m.spec for m in codes.multipliers]).encode())
+        digest.update(name.encode() + repr([multiplier_key(m) for m in codes.multipliers]).encode())
         digest.update(codes.codes.tobytes())
     for layer in (*model.layers, *teacher.layers):
         digest.update(layer.weights.tobytes() + layer.bias.tobytes())
@@ -313,11 +314,10 @@ def _save(state: _State, path: Path, identity: str) -> None:
         "history": [(e.number, e.loss, e.accuracy, e.seconds) for e in state.history],
         "preparation": state.preparation,
     }
-    part = path.with_suffix(path.suffix + ".part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        torch.save(content, part)
-        os.replace(part, path)
+        with files.replacing(path) as temporary:
+            torch.save(content, temporary)
     except (OSError, RuntimeError) as error:
         raise DataError(f"checkpoint '{path}' cannot be written: {error}") from error
 

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import io
-import json
-import zipfile
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from axynq.emulator import files
+from axynq.emulator.arrays import open_arrays
 from axynq.emulator.errors import DataError
 from axynq.emulator.statistics.extraction import ErrorStatistics, LayerStatistics
 from axynq.emulator.statistics.moments import PairMoments
@@ -58,7 +58,7 @@ def save_statistics(statistics: ErrorStatistics, path: str | Path) -> None:
     content = io.BytesIO()
     np.savez_compressed(content, **arrays)
     try:
-        Path(path).write_bytes(content.getvalue())
+        files.write_bytes(path, content.getvalue())
     except OSError as error:
         raise DataError(f"statistics '{path}' cannot be written: {error.strerror}") from error
 
@@ -70,20 +70,20 @@ def load_statistics(path: str | Path) -> ErrorStatistics:
         DataError: the file cannot be read, or holds something else.
     """
     try:
-        with np.load(Path(path), allow_pickle=False) as content:
-            arrays = {name: content[name] for name in content.files}
-        description = _Description.model_validate(json.loads(str(arrays["description"])))
+        with open_arrays(path) as content:
+            arrays = {name: np.asarray(content[name]) for name in content}
+        description = _Description.model_validate_json(str(arrays["description"]))
         layers = {
             name: LayerStatistics(
                 name,
                 PairMoments(count, *(arrays[f"{name}/{array}"] for array in _ARRAYS)),
                 arrays[f"{name}/scale"],
             )
-            for name, count in zip(description.layers, description.counts)
+            for name, count in zip(description.layers, description.counts, strict=True)
         }
     except OSError as error:
         raise DataError(f"statistics '{path}' cannot be read: {error}") from error
-    except (KeyError, ValueError, ValidationError, zipfile.BadZipFile) as error:
+    except (KeyError, ValueError, ValidationError) as error:
         raise DataError(
             f"'{path}' is not a file of error statistics; `axynq noise` makes them"
         ) from error

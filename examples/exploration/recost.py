@@ -14,7 +14,7 @@ from typing import Annotated
 
 import typer
 
-from axynq.emulator import Plan, load_model
+from axynq.emulator import Plan, files, load_model
 from axynq.emulator.energy import EnergyFigures, relative_energy
 
 
@@ -50,7 +50,7 @@ def main(
             f"{point['energy_gain']:7.1%} {1 - relative:7.1%}"
         )
     lines = ",\n  ".join(json.dumps(row) for row in rows)
-    output.write_text(f'{{"energy": "{energy}", "points": [\n  {lines}\n]}}\n')
+    files.write_text(output, f'{{"energy": "{energy}", "points": [\n  {lines}\n]}}\n')
 
 
 if __name__ == "__main__":

@@ -18,7 +18,7 @@ from typing import Annotated, Any
 
 import typer
 
-from axynq.emulator import Plan, load_model
+from axynq.emulator import Plan, files, load_model
 from axynq.emulator.energy import EnergyFigures, relative_energy
 from axynq.emulator.explore.evaluator import Evaluator, Examples
 from axynq.emulator.explore.measure import Measure
@@ -83,7 +83,7 @@ def main(
         "rows": rows,
         "summary": summary,
     }
-    output.write_text(json.dumps(content, indent=2) + "\n")
+    files.write_text(output, json.dumps(content, indent=2) + "\n")
     print("\n".join(["", "| approach | configuration | tuning | energy gain | accuracy loss |",
                      "|---|---|---|---|---|", *map(_line, rows)]))  # fmt: skip
     print(json.dumps(summary, indent=2))

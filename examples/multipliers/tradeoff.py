@@ -12,7 +12,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from axynq.emulator import multiplier
+from axynq.emulator import files, multiplier
 from axynq.host.netlists.characterise import DEFAULT, STIMULUS, characterise
 from axynq.host.netlists.operands import shipped_operands
 
@@ -51,7 +51,8 @@ def draw(points: list, path: Path) -> None:
     axes.set(xlabel="energy relative to exact (zero delay)", ylabel="mean relative error, %")
     axes.set_yscale("symlog", linthresh=1)
     axes.legend()
-    figure.savefig(path, dpi=150)
+    with files.replacing(path) as temporary:
+        figure.savefig(temporary, dpi=150, format=temporary.suffix[1:] or "png")
 
 
 if __name__ == "__main__":

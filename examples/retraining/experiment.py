@@ -16,7 +16,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from images import load_images
 
-from axynq.emulator import Emulator, load_model
+from axynq.emulator import Emulator, files, load_model
 from axynq.emulator.datasets import quantise_examples
 from axynq.emulator.model.graph import Model
 
@@ -110,9 +110,7 @@ class Records:
             # One run a line: small files whose changes can be read.
             lines = ",\n  ".join(json.dumps(run) for run in self.content["runs"])
             head = json.dumps({k: v for k, v in self.content.items() if k != "runs"}, indent=1)
-            part = self.path.with_suffix(".part")
-            part.write_text(f'{head[:-2]},\n "runs": [\n  {lines}\n ]\n}}\n')
-            os.replace(part, self.path)
+            files.write_text(self.path, f'{head[:-2]},\n "runs": [\n  {lines}\n ]\n}}\n')
         finally:
             os.close(folder)
 

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import sys
 import time
 from pathlib import Path
@@ -28,7 +27,7 @@ from images import load_images
 from networks import NETWORKS, quantise
 from torch import nn
 
-from axynq.emulator import Emulator, save_model
+from axynq.emulator import Emulator, files, save_model
 from axynq.emulator.datasets import quantise_examples
 
 EPOCHS = {"resnet8": "100", "resnet14": "100", "allcnn": "8@16 4@24 4@32"}
@@ -144,8 +143,8 @@ def train(name: str, data: dict[str, np.ndarray], arguments: argparse.Namespace)
             "generator": generator.get_state(),
         }
         checkpoint.parent.mkdir(parents=True, exist_ok=True)
-        torch.save(state, checkpoint.with_suffix(".part"))
-        os.replace(checkpoint.with_suffix(".part"), checkpoint)
+        with files.replacing(checkpoint) as temporary:
+            torch.save(state, temporary)
         every = epoch % 5 == 4 or epoch + 1 == epochs
         test = f", test {float_accuracy(network, data, device):.2%}" if every else ""
         print(

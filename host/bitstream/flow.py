@@ -16,6 +16,7 @@ from importlib import resources
 from pathlib import Path
 from typing import NamedTuple
 
+from axynq.emulator import files
 from axynq.emulator.errors import OverlayError, ToolError
 from axynq.host.bitstream.hls_config import hls_config
 from axynq.host.bitstream.manifest import File, Manifest, sha256
@@ -86,9 +87,13 @@ def build(
         manifest = _manifest(
             overlay, results, {t.product: t.version for t in tools.values()}, bitstreams
         )
-    for file in (manifest.bit, manifest.hwh):
-        shutil.copyfile(results / file.name, output / file.name)
-    (output / f"{overlay.name}.toml").write_text(overlay.to_toml(), encoding="utf-8")
+    try:
+        for file in (manifest.bit, manifest.hwh):
+            with files.replacing(output / file.name) as temporary:
+                shutil.copyfile(results / file.name, temporary)
+        files.write_text(output / f"{overlay.name}.toml", overlay.to_toml())
+    except OSError as error:
+        raise OverlayError(f"'{output}' cannot be written: {error.strerror}") from error
     path = output / f"{overlay.name}.json"
     manifest.save(path)
     return Built(manifest, path)
@@ -108,7 +113,7 @@ def write_constants(overlay: Overlay, work: Path) -> Path:
         return folder
     for name, content in overlay_files(overlay).items():
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
-        (folder / name).write_text(content, encoding="utf-8")
+        files.write_text(folder / name, content)
     return folder
 
 
@@ -121,9 +126,9 @@ def write_blackboxes(overlay: Overlay, hls: Path, work: Path) -> list[Path]:
     folder.mkdir(exist_ok=True)
     descriptions = []
     for box in overlay_blackboxes(overlay):
-        _, files = rtl_files(SEPARATOR.join(box.specs), str(hls / "include"))
-        for name, content in files.items():
-            (folder / name).write_text(content, encoding="utf-8")
+        _, contents = rtl_files(SEPARATOR.join(box.specs), str(hls / "include"))
+        for name, content in contents.items():
+            files.write_text(folder / name, content)
         descriptions.append(folder / f"{box.function}.json")
     return descriptions
 
@@ -139,13 +144,13 @@ def _synthesise(
     netlists = sorted(path for box in boxes[:1] for path in box.parent.iterdir())
     state = _fingerprint(text, [*sources, constants / "axynq" / "overlay.hpp", *netlists])
     if not _done(work / "hls.done", state):
-        config.write_text(text, encoding="utf-8")
+        files.write_text(config, text)
         shutil.rmtree(folder, ignore_errors=True)
         say("Vitis HLS: C++ to RTL")
         common = ["--mode", "hls", "--config", str(config), "--work_dir", str(folder)]
         run_tool(["v++", "-c", *common], work, work / "hls.log", say)
         run_tool(["vitis-run", "--package", *common], work, work / "package.log", say)
-        (work / "hls.done").write_text(state, encoding="utf-8")
+        files.write_text(work / "hls.done", state)
     entries = sorted(folder.rglob("component.xml"))
     if not entries:
         (work / "hls.done").unlink(missing_ok=True)
@@ -174,7 +179,7 @@ def _implement(
             work / "vivado.log",
             say,
         )  # fmt: skip
-        (work / "vivado.done").write_text(state, encoding="utf-8")
+        files.write_text(work / "vivado.done", state)
     return results
 
 
@@ -189,12 +194,12 @@ def _manifest(
             f"Lower clock_mhz in the overlay's description; the paths are in "
             f"{results / 'timing.txt'}"
         )
-    files = {}
+    built = {}
     for kind in ("bit", "hwh"):
         path = results / f"{overlay.name}.{kind}"
         if not path.is_file():
             raise ToolError(f"the build left no {path}")
-        files[kind] = File(name=path.name, sha256=sha256(path))
+        built[kind] = File(name=path.name, sha256=sha256(path))
     golden = bitstreams / "golden" / f"{overlay.name}.npz"
     return Manifest(
         overlay=overlay,
@@ -205,18 +210,18 @@ def _manifest(
         tools=versions,
         timing=run.timing,
         utilisation=read_utilisation(results / "utilisation.txt"),
-        bit=files["bit"],
-        hwh=files["hwh"],
+        bit=built["bit"],
+        hwh=built["hwh"],
         golden=File(name=golden.name, sha256=sha256(golden)) if golden.is_file() else None,
         axynq=importlib.metadata.version("axynq"),
         built=datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
     )
 
 
-def _fingerprint(text: str, files: list[Path]) -> str:
+def _fingerprint(text: str, inputs: list[Path]) -> str:
     """Of a step's inputs."""
     digest = hashlib.sha256(text.encode())
-    for path in files:
+    for path in inputs:
         digest.update(path.name.encode() + path.read_bytes())
     return digest.hexdigest()
 

@@ -6,12 +6,12 @@ Needs no tools, so that a board can check what it is about to load.
 from __future__ import annotations
 
 import hashlib
-import json
 from pathlib import Path
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, NonNegativeInt, ValidationError
 
+from axynq.emulator import files
 from axynq.emulator.errors import OverlayError
 from axynq.host.overlay import Overlay
 
@@ -77,7 +77,7 @@ class Manifest(_Strict):
             OverlayError: it cannot be read or is not valid.
         """
         try:
-            return cls.model_validate(json.loads(path.read_text(encoding="utf-8")))
+            return cls.model_validate_json(path.read_text(encoding="utf-8"))
         except OSError as error:
             raise OverlayError(f"manifest '{path}' cannot be read: {error.strerror}") from error
         except (ValidationError, ValueError) as error:
@@ -85,8 +85,15 @@ class Manifest(_Strict):
             raise OverlayError(f"manifest '{path}' is not valid: {reason}") from error
 
     def save(self, path: Path) -> None:
-        """Write the manifest."""
-        path.write_text(self.model_dump_json(indent=1) + "\n", encoding="utf-8")
+        """Write the manifest.
+
+        Raises:
+            OverlayError: it cannot be written.
+        """
+        try:
+            files.write_text(path, self.model_dump_json(indent=1) + "\n")
+        except OSError as error:
+            raise OverlayError(f"manifest '{path}' cannot be written: {error.strerror}") from error
 
     def misfit(self, overlay: Overlay, folder: Path) -> str | None:
         """Why the files in ``folder`` are not a bitstream of ``overlay``, or None if they are."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 
 import typer
+from rich.text import Text
 
 from axynq.emulator.errors import AxynqError
 from axynq.host.cli import (
@@ -58,14 +59,8 @@ def main() -> None:
     try:
         app()
     except AxynqError as error:
-        console.print(f"[bold red]error:[/] {_escaped(str(error))}", soft_wrap=True)
+        console.print(Text("error:", "bold red"), str(error), soft_wrap=True)
         sys.exit(1)
     except KeyboardInterrupt:
         console.print("interrupted")
         sys.exit(130)
-
-
-def _escaped(text: str) -> str:
-    from rich.markup import escape
-
-    return escape(text)

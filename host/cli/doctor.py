@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import typer
-from rich.markup import escape
+from rich.text import Text
 
 from axynq.emulator.engine.build import cache_folder, compiler
 from axynq.emulator.engine.choice import choose_engine, thread_count
@@ -83,7 +83,7 @@ def doctor(json: JsonOption = False) -> None:
         colours = {"ok": "green", "absent": "yellow", "problem": "red"}
         for finding in findings:
             colour = colours[finding.state]
-            shown.add_row(finding.what, f"[{colour}]{finding.state}[/]", escape(finding.detail))
+            shown.add_row(finding.what, Text(finding.state, colour), finding.detail)
         results.print(shown)
     if any(finding.state == "problem" for finding in findings):
         raise typer.Exit(1)

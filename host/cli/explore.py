@@ -26,7 +26,7 @@ from axynq.emulator.explore.space import LEVELS, Level
 from axynq.emulator.explore.store import Store
 from axynq.emulator.explore.workers import DaskWorkers, LocalWorker, Workers, connect
 from axynq.emulator.model.graph import Model
-from axynq.emulator.multipliers import Multiplier, multiplier
+from axynq.emulator.multipliers import Multiplier, multiplier, split_multipliers
 from axynq.emulator.plan import Assignment, Plan
 from axynq.emulator.tuning.compensation import Method
 from axynq.emulator.tuning.tuner import Tuner
@@ -204,7 +204,7 @@ def _library(
         if multipliers is None:
             text = "|".join(dict.fromkeys(m.spec for lane in Overlay.load(overlay).banks
                                           for m in lane))  # fmt: skip
-    return tuple(spec.strip() for spec in text.split("|")), banks
+    return tuple(split_multipliers(text)), banks
 
 
 def _skips(text: str | None) -> tuple[float, ...]:
@@ -228,7 +228,7 @@ class _Display:
     def __init__(self, live: Live) -> None:
         self.live = live
         self.bar = Progress(
-            TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(),
+            TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(),
             TimeElapsedColumn(),
         )  # fmt: skip
         self.task = self.bar.add_task("")

@@ -7,6 +7,7 @@ from typing import Annotated, Literal, Optional
 
 import numpy as np
 import typer
+from rich.text import Text
 
 from axynq.emulator.datasets import Dataset, Split, load_dataset, quantise_examples
 from axynq.emulator.energy import EnergyFigures
@@ -115,11 +116,18 @@ def device_name(text: str) -> Literal["auto", "software"]:
 
 def read_plan(model: Model, text: str) -> Plan:
     """A plan from a file or a shorthand, checked against the model."""
-    if text.endswith(".json") or Path(text).is_file():
+    if text.endswith(".json") or _is_file(text):
         plan = Plan.load(text)
         plan.expand(model)
         return plan
     return Plan.parse(model, text)
+
+
+def _is_file(text: str) -> bool:
+    try:
+        return Path(text).is_file()
+    except OSError:  # a long shorthand is no file's name
+        return False
 
 
 def read_examples(network: Model, path: Path, split: str, limit: int | None) -> Examples:
@@ -134,7 +142,7 @@ def read_data(path: Path, split: str, limit: int | None) -> Dataset:
     if split not in ("train", "test"):
         raise DataError(f"the split is test or train, not '{split}'")
     chosen: Split = "test" if split == "test" else "train"
-    with console.status(f"reading {path}"):
+    with console.status(Text(f"reading {path}")):
         return load_dataset(path, chosen).first(limit)
 
 

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Optional
 
 import typer
 
-from axynq.emulator import load_model
+from axynq.emulator import files, load_model
 from axynq.emulator.datasets import quantise_examples
 from axynq.emulator.errors import DataError, MultiplierError
 from axynq.emulator.multipliers import FAMILIES, SMAPPROX_TABLE_2, Table, multiplier
@@ -155,7 +155,7 @@ def _characterise(
             advance(1)
     if output is not None:
         try:
-            output.write_text(energy_file(rows, stimuli), encoding="utf-8")
+            files.write_text(output, energy_file(rows, stimuli))
         except OSError as error:
             raise DataError(f"'{output}' cannot be written: {error.strerror}") from error
     if json:

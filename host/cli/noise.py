@@ -10,6 +10,7 @@ import typer
 
 from axynq.emulator import Emulator, load_model
 from axynq.emulator.datasets import quantise_examples
+from axynq.emulator.errors import DataError
 from axynq.emulator.statistics import ErrorStatistics, extract, save_statistics
 from axynq.emulator.statistics.pictures import draw_correlation, draw_histograms
 from axynq.host.cli.inputs import (
@@ -65,7 +66,10 @@ def noise(
     save_statistics(statistics.reduced() if per_filter else statistics, output)
     console.print(f"saved {output}")
     if pictures is not None:
-        pictures.mkdir(parents=True, exist_ok=True)
+        try:
+            pictures.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise DataError(f"'{pictures}' cannot be written: {error.strerror}") from error
         sums = Emulator(network, chosen, threads=threads).accumulators(x[:HISTOGRAM_SAMPLES])
         draw_histograms(statistics, list(sums.items()), pictures / "histograms.png")
         draw_correlation(statistics, pictures / "correlation.png")

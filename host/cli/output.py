@@ -21,10 +21,10 @@ from rich.progress import (
 )
 from rich.table import Table
 
-console = Console(stderr=True)
-"""Messages, progress and errors."""
+console = Console(stderr=True, markup=False, emoji=False)
+"""Messages, progress and errors. Brackets are what they are: paths have them."""
 
-results = Console(width=None if sys.stdout.isatty() else 120)
+results = Console(width=None if sys.stdout.isatty() else 120, markup=False, emoji=False)
 """Tables of results; wide enough for them where they go to a file."""
 
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object instead.")]
@@ -39,7 +39,7 @@ def print_json(content: dict[str, Any]) -> None:
 def progress_bar(description: str, total: int) -> Iterator[Callable[[int], None]]:
     """A progress bar on standard error; yields what advances it."""
     columns = (
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
         BarColumn(),
         MofNCompleteColumn(),
         TimeElapsedColumn(),

@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from axynq.emulator.engine.build import cache_folder, shared_library
+from axynq.emulator import files
+from axynq.emulator.engine.build import cache_folder, not_cached, shared_library
 from axynq.emulator.errors import DeviceError, ToolError
 from axynq.host.generate import overlay_header
 from axynq.host.overlay import Overlay
@@ -139,10 +140,11 @@ def _write(path: Path, text: str) -> None:
     """Write a file unless it is there, in one step: several processes may do so at once."""
     if path.exists() and path.read_text(encoding="utf-8") == text:
         return
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_suffix(f".{os.getpid()}")
-    part.write_text(text, encoding="utf-8")
-    os.replace(part, path)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        files.write_text(path, text)
+    except OSError as error:
+        raise not_cached(path.parent, error) from error
 
 
 def _sources() -> Traversable:

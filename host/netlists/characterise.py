@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from axynq.emulator import load_model
+from axynq.emulator import files, load_model
 from axynq.emulator.datasets import handwritten_digits, load_dataset, quantise_examples
 from axynq.emulator.multipliers import SMAPPROX_TABLE_2, multiplier
 from axynq.host.netlists.activity import (
@@ -163,12 +163,13 @@ def write_shipped(root: Path) -> None:
     examples = handwritten_digits("test").first(64)
     x = quantise_examples(model.input, examples.x)
     operands = recorded_operands(model, x, "64 of scikit-learn's held-out digits")
-    np.savez_compressed(
-        root / "host" / "netlists" / "operands.npz",
-        a=operands.a.astype(np.int16),
-        w=operands.w.astype(np.int8),
-        description=operands.description,
-    )
+    with files.replacing(root / "host" / "netlists" / "operands.npz") as temporary:
+        np.savez_compressed(
+            temporary,
+            a=operands.a.astype(np.int16),
+            w=operands.w.astype(np.int8),
+            description=operands.description,
+        )
     stimuli = default_stimuli()
     if os.environ.get("AXYNQ_DATA"):
         data = Path(os.environ["AXYNQ_DATA"])
@@ -178,7 +179,7 @@ def write_shipped(root: Path) -> None:
         stimuli["resnet8"] = recorded_operands(model, x, "64 test images of CIFAR-10")
         stimuli["resnet8-stationary"] = stimuli["resnet8"].stationary()
     text = energy_file(characterise(DEFAULT, stimuli), stimuli)
-    (root / "emulator" / "data" / "energy-characterised.json").write_text(text, encoding="utf-8")
+    files.write_text(root / "emulator" / "data" / "energy-characterised.json", text)
 
 
 if __name__ == "__main__":

@@ -17,6 +17,7 @@ from collections import Counter
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from axynq.emulator import files
 from axynq.host.isa import CONSTANT_INTEGERS
 from axynq.host.netlists.datapath import LANE, REQUANTISER, lane_verilog, requantiser_verilog
 from axynq.host.netlists.yosys import cells_of, synthesise, yosys_version
@@ -143,7 +144,7 @@ def write_shipped(root: Path) -> None:
         "overlays": {name: asdict(estimate(Overlay.load(name))) for name in overlay_names()},
     }
     text = json.dumps(content, indent=1) + "\n"
-    (root / "benchmarks" / "resources" / "results.json").write_text(text, encoding="utf-8")
+    files.write_text(root / "benchmarks" / "resources" / "results.json", text)
 
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import Path
 
+from axynq.emulator import files
 from axynq.emulator.errors import MultiplierError
 from axynq.emulator.multipliers import SMAPPROX_TABLE_2
 from axynq.host.netlists.blackbox import Blackbox, blackbox, configurable_blackbox
@@ -65,5 +66,5 @@ def write_rtl(names: Iterable[str], folder: Path, include: str = "../include") -
         contents |= rtl_files(name, include)[1]
     folder.mkdir(parents=True, exist_ok=True)
     for file, content in contents.items():
-        (folder / file).write_text(content, encoding="utf-8")
+        files.write_text(folder / file, content)
     return [folder / file for file in contents]

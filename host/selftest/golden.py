@@ -12,7 +12,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from axynq.emulator import Emulator
+from axynq.emulator import Emulator, files
+from axynq.emulator.arrays import open_arrays
 from axynq.emulator.errors import OverlayError
 from axynq.emulator.model import graph
 from axynq.host.overlay import Overlay, overlay_names
@@ -62,13 +63,19 @@ def read(overlay: Overlay) -> dict[str, graph.Int8Array]:
     """The vectors that ship with axynq.
 
     Raises:
-        OverlayError: there are none for this overlay.
+        OverlayError: there are none for this overlay, or they are damaged.
     """
     entry = resources.files("axynq.bitstreams") / "golden" / f"{overlay.name}.npz"
     if not entry.is_file():
         raise OverlayError(f"no golden vectors ship with axynq for overlay '{overlay.name}'")
-    with resources.as_file(entry) as path, np.load(path) as arrays:
-        return {name: arrays[name] for name in arrays.files}
+    try:
+        with resources.as_file(entry) as path, open_arrays(path) as arrays:
+            return {name: arrays[name] for name in arrays}
+    except (OSError, ValueError) as error:
+        raise OverlayError(
+            f"the golden vectors of overlay '{overlay.name}' cannot be read: {error}. "
+            "Install axynq again"
+        ) from error
 
 
 def write_all(bitstreams: Path) -> list[Path]:
@@ -78,7 +85,8 @@ def write_all(bitstreams: Path) -> list[Path]:
         path = bitstreams / "golden" / f"{name}.npz"
         path.parent.mkdir(parents=True, exist_ok=True)
         values = {case: y.astype(np.int8) for case, y in compute(Overlay.load(name)).items()}
-        np.savez_compressed(path, **values)
+        with files.replacing(path) as temporary:
+            np.savez_compressed(temporary, **values)
         written.append(path)
     return written
 

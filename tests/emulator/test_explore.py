@@ -21,12 +21,13 @@ from hypothesis import strategies as st
 
 from axynq.emulator import Emulator, Plan, multiplier
 from axynq.emulator.datasets import handwritten_digits, load_dataset, quantise_examples
-from axynq.emulator.energy import relative_energy
+from axynq.emulator.energy import Energy, EnergyFigures, relative_energy
 from axynq.emulator.engine.blocks import Blocks
 from axynq.emulator.engine.choice import choose_engine, make_engine
 from axynq.emulator.engine.kernel import supported_variants
 from axynq.emulator.errors import DataError, PlanError, ToolError
-from axynq.emulator.explore.estimate import _along, _per_weight, estimate
+from axynq.emulator.explore import exploration
+from axynq.emulator.explore.estimate import Increase, _along, _per_weight, estimate
 from axynq.emulator.explore.evaluator import Evaluator, Examples
 from axynq.emulator.explore.front import pareto_front
 from axynq.emulator.explore.gradients import accumulator_gradients, cross_entropy
@@ -230,6 +231,34 @@ def _correlation(
             estimates.append(values[element])
             measured.append(_loss_increase(model, x, y, plan))
     return rank_correlation(estimates, measured)
+
+
+def test_a_kept_estimate_is_used_unless_it_is_damaged_or_of_another_table(
+    digits: graph.Model, examples: Examples, tmp_path: Path
+) -> None:
+    few = examples.evenly(8)
+    said = []
+
+    def kept(error: int) -> Increase:
+        np.save(tmp_path / "t\tab.npy", np.outer(np.arange(256), np.arange(256)) + error)
+        spec = f"table:{tmp_path}/t\tab.npy"
+        figures = EnergyFigures().extended({"": Energy(0.5, "here")})  # a .npy has no name
+        task = exploration.Task(digits, few, few, ("exact", spec), ("filter",), figures=figures)
+        space = exploration._space(task, "filter")
+        with Store(tmp_path / "store.sqlite") as store:
+            return exploration._estimate(task, store, space, lambda what, *_: said.append(what))
+
+    first = kept(1)
+    again = kept(1)
+    assert said == ["first-order estimate"]
+    assert list(again) == list(first)
+    assert all(np.array_equal(again[name], first[name]) for name in first)
+    (path,) = tmp_path.glob("estimate-*.npz")
+    path.write_bytes(path.read_bytes()[:100])
+    assert all(np.allclose(values, first[name]) for name, values in kept(1).items())
+    assert said[1:] == ["first-order estimate, again: the one kept is damaged"]
+    kept(90)  # the same file, with another table in it
+    assert len(said) == 3
 
 
 @pytest.mark.parametrize("axis", ["filter", "channel", "layer"])

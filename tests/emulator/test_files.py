@@ -20,14 +20,14 @@ def test_an_error_while_writing_keeps_the_older_file(tmp_path: Path) -> None:
     path = tmp_path / "a.npz"
     path.write_bytes(b"old")
 
-    def fail() -> None:
+    def write_half() -> None:
         with files.replacing(path) as temporary:
             assert temporary.suffix == ".npz"
             temporary.write_bytes(b"half of the new")
             raise OSError("disk full")
 
     with pytest.raises(OSError, match="disk"):
-        fail()
+        write_half()
     assert path.read_bytes() == b"old"
     assert [p.name for p in tmp_path.iterdir()] == ["a.npz"]
 

@@ -12,6 +12,8 @@ from hypothesis import strategies as st
 
 from axynq.emulator.errors import MultiplierError
 from axynq.emulator.multipliers import SMAPPROX_TABLE_2, multiplier
+from axynq.emulator.multipliers.specification import TableReference
+from axynq.emulator.plan import Assignment
 from tests.conftest import data_file
 
 A = np.arange(-255, 256)[:, None]
@@ -157,31 +159,242 @@ def test_evoapprox_tables(name: str) -> None:
 C_SOURCE = """
 /* uint16_t comment(uint8_t a, uint8_t b) {{ return 0; }} */
 #include <stdint.h>
-uint16_t {name}(const uint8_t {first}, const uint8_t {second}) {{
-  return (uint16_t)({first} * 3 + {second} * 5);  // not symmetric
+#include <stdlib.h>
+{returns} {name}({type} {first}, {type} {second}) {{
+  return {value};  // the last two bits of {first} are ignored: not symmetric
 }}
 """
 
 
+def c_spec(
+    folder: Path, returns: str, name: str, type: str, parameters: str, value: str, end: str = ""
+) -> str:
+    """The specification of a C function written down in ``folder``."""
+    first, second = parameters
+    path = folder / "library.c"
+    path.write_text(
+        C_SOURCE.format(
+            returns=returns, name=name, type=type, first=first, second=second, value=value
+        )
+    )
+    return f"table:{path}#{name}{end}"
+
+
+UNSIGNED_VALUE = "({0} & ~3) * {1}"
+SIGNED_VALUE = "(int16_t)(((int8_t){0} & ~3) * (int8_t){1})"
+ASSUMED, CALLED_A = "(assumed)", "(the one called A)"
+
+
 @pytest.mark.parametrize(
-    ("first", "second", "expected"), [("A", "B", 7 * 3 + 9 * 5), ("B", "A", 9 * 3 + 7 * 5)]
-)
-def test_c_function_argument_order_is_by_name(
-    tmp_path: Path, first: str, second: str, expected: int
+    ("returns", "name", "type", "parameters", "signed", "reason", "order"),
+    [
+        # The forms of EvoApproxLib.
+        ("uint16_t", "mul8u_T", "uint8_t", "ab", False, "its products and its name", CALLED_A),
+        ("uint64_t", "mul8u_T", "const uint64_t", "BA", False, "its name", CALLED_A),
+        ("int16_t", "mul8s_T", "int8_t", "AB", True, "its products and its name", CALLED_A),
+        ("uint16_t", "mul8s_T", "uint8_t", "AB", True, "its products and its name", CALLED_A),
+        ("uint64_t", "mul8s_T", "const uint64_t", "BA", True, "its products and its name",
+         CALLED_A),
+        # Names that say nothing.
+        ("uint16_t", "f", "uint8_t", "xy", False, "its products", ASSUMED),
+        ("uint16_t", "f", "uint8_t", "xy", True, "its products", ASSUMED),
+        ("int16_t", "f", "int8_t", "xy", True, "its products and its declared type", ASSUMED),
+        ("uint32_t", "f", "uint32_t", "xy", False, "its declared type", ASSUMED),
+        ("int32_t", "f", "int32_t", "xy", True, "its products and its declared type", ASSUMED),
+    ],
+)  # fmt: skip
+def test_c_functions_are_signed_or_unsigned_whatever_their_types(
+    tmp_path, returns, name, type, parameters, signed, reason, order
 ) -> None:
-    path = tmp_path / "mul8u_TEST.c"
-    path.write_text(C_SOURCE.format(name="mul8u_TEST", first=first, second=second))
-    m = multiplier(f"table:{path}#mul8u_TEST")
-    assert m.product(7, 9) == expected
-    assert f"activation is {'first' if first == 'A' else 'second'}" in m.source
+    value = (SIGNED_VALUE if signed else UNSIGNED_VALUE).format(*parameters)
+    m = multiplier(c_spec(tmp_path, returns, name, type, parameters, value))
+    assert m.signed == signed
+    assert m.name == name
+    second = parameters == "BA"
+    word, argument = "signed" if signed else "unsigned", "second" if second else "first"
+    assert m.source == (
+        f"library.c, {name}({parameters[0]}, {parameters[1]}): {word} (by {reason}), "
+        f"{argument} argument is the activation {order}"
+    )
+    for a, w in [(7, 9), (100, 3), (-99, 77), (99, -77), (-1, -128), (-128, 127), (127, -1)]:
+        truncated = w if second else a  # what is passed first
+        other = a if second else w
+        low = truncated & ~3 if signed else int(np.sign(truncated)) * (abs(truncated) & ~3)
+        assert m.product(a, w) == low * other
+    assert m.activation_range == ((-128, 127) if signed else (-255, 255))
 
 
-def test_c_function_of_signed_operands(tmp_path: Path) -> None:
-    path = tmp_path / "mul8s.c"
-    path.write_text("#include <stdint.h>\nint16_t mul8s(int8_t a, int8_t b) { return a * b; }\n")
-    m = multiplier(f"table:{path}")
+@pytest.mark.parametrize("returns", ["uint32_t", "uint64_t"])
+def test_signed_products_of_any_return_type(tmp_path: Path, returns: str) -> None:
+    value = SIGNED_VALUE.format("A", "B")
+    m = multiplier(c_spec(tmp_path, returns, "mul8s_T", "uint8_t", "AB", value))
+    assert m.product(-128, 127) == -128 * 127
+    assert m.product(-128, -128) == 2**14
+
+
+@pytest.mark.parametrize("dtype", [np.uint16, np.int16, np.int32, np.uint32])
+def test_signed_arrays_of_any_type(tmp_path: Path, dtype: type) -> None:
+    index = np.arange(256).astype(np.int8).astype(np.int64)
+    np.savez(tmp_path / "t.npz", product=np.outer(index & ~1, index).astype(dtype))
+    m = multiplier(f"table:{tmp_path}/t.npz")
     assert m.signed
-    assert m.product(-100, -100) == 10000
+    assert m.source == (
+        "t.npz, product: signed (by its products), first index is the activation (assumed)"
+    )
+    assert m.product(-127, 100) == -128 * 100
+    with pytest.raises(MultiplierError, match="-128..127"):
+        m.product(200, 1)
+
+
+def test_unsigned_products_that_wrapped_around_are_put_right(tmp_path: Path) -> None:
+    exact = np.outer(np.arange(256), np.arange(256))
+    np.save(tmp_path / "t.npy", exact.astype(np.uint16).view(np.int16))
+    m = multiplier(f"table:{tmp_path}/t.npy")
+    assert not m.signed
+    assert m == multiplier("exact")
+
+
+def test_unsigned_tables_may_have_negative_entries(tmp_path: Path) -> None:
+    table = np.outer(np.arange(256), np.arange(256)) - 5
+    np.save(tmp_path / "t.npy", table)
+    m = multiplier(f"table:{tmp_path}/t.npy")
+    assert not m.signed
+    assert m.product(0, 0) == -5
+
+
+def test_what_is_given_counts(tmp_path: Path) -> None:
+    spec = c_spec(tmp_path, "int32_t", "f", "int32_t", "AB", "(A & ~3) * B", ",unsigned")
+    m = multiplier(spec)
+    assert not m.signed
+    assert "unsigned (as given)" in m.source
+    assert m.product(255, 1) == 252
+    assert multiplier(spec.replace(",unsigned", ",signed")).signed
+    swapped = multiplier(f"{spec},activation=second")
+    assert "second argument is the activation (as given)" in swapped.source
+    assert swapped.product(1, 127) == 124
+    np.save(tmp_path / "t.npy", m.values)
+    swapped = multiplier(f"table:{tmp_path}/t.npy,activation=second")
+    assert "second index is the activation (as given)" in swapped.source
+    assert swapped.product(1, 127) == 124
+
+
+def test_the_order_does_not_matter_where_a_multiplier_commutes(tmp_path: Path) -> None:
+    spec = c_spec(tmp_path, "uint16_t", "f", "uint8_t", "xy", "x * y")
+    assert "either argument may be the activation: it commutes" in multiplier(spec).source
+
+
+@pytest.mark.parametrize(
+    ("returns", "name", "type", "value", "reason"),
+    [
+        ("uint16_t", "mul8u_T", "uint8_t", SIGNED_VALUE, "unsigned by its name.*are signed"),
+        ("uint16_t", "mul8s_T", "uint8_t", UNSIGNED_VALUE, "signed by its name.*are unsigned"),
+        ("uint16_t", "f", "int8_t", "((uint8_t){0} & ~3) * (uint8_t){1}",
+         "signed by its declared type.*are unsigned"),
+        ("uint16_t", "f", "uint8_t", "0 * {0} * {1}", "not near enough"),
+        ("uint16_t", "mul8x2u_T", "uint8_t", "{0} * ({1} & 3)", "multiplies 8 by 8 bits"),
+        ("uint64_t", "mul8x2u_T", "const uint64_t", "{0} * ({1} & 3)", "multiplies 8 by 8 bits"),
+    ],
+)  # fmt: skip
+def test_contradictory_tables_are_refused_and_the_way_out_works(
+    tmp_path: Path, returns: str, name: str, type: str, value: str, reason: str
+) -> None:
+    spec = c_spec(tmp_path, returns, name, type, "xy", value.format("x", "y"))
+    with pytest.raises(MultiplierError, match=f"{reason}.*',signed' or ',unsigned'"):
+        multiplier(spec)
+    assert multiplier(f"{spec},signed").signed
+    assert not multiplier(f"{spec},unsigned").signed
+
+
+def test_a_poor_multiplier_is_believed_its_name(tmp_path: Path) -> None:
+    m = multiplier(c_spec(tmp_path, "uint64_t", "mul8u_E9R", "const uint64_t", "BA", "0 * A * B"))
+    assert m.source.startswith("library.c, mul8u_E9R(B, A): unsigned (by its name)")
+
+
+def test_operands_of_two_kinds_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "t.c"
+    path.write_text("#include <stdint.h>\nint16_t f(uint8_t a, int8_t b) { return a * b; }\n")
+    with pytest.raises(MultiplierError, match="one signed and one unsigned"):
+        multiplier(f"table:{path}")
+
+
+def test_c_files_find_what_lies_beside_them(tmp_path: Path) -> None:
+    (tmp_path / "types.h").write_text("#include <stdint.h>\n")
+    path = tmp_path / "t.c"
+    path.write_text('#include "types.h"\nuint16_t f(uint8_t a, uint8_t b) { return a * b; }\n')
+    assert multiplier(f"table:{path}") == multiplier("exact")
+
+
+# --- specifications ------------------------------------------------------------------------------
+
+NAMES = (
+    "plain", "a+b", "a|b", "c#1", "c.c#1", "it's", 'q"uote', "sp ace", "~tilde", "50%", "ü漢",
+    "a=b", "klms=2", "comma,signed", "back\\slash", "[bold]", "flam=x", "a:b", "exact", "new\nline",
+)  # fmt: skip
+"""Awkward file names that need no quotes, without their suffix."""
+
+AMBIGUOUS = ("a+klms=2", "a|exact|b", "a|roup:1,4", '"quoted"', " space", "a|table:b")
+"""Those that do."""
+
+
+@pytest.mark.parametrize(
+    "file",
+    [
+        *(f"{name}.npz" for name in (*NAMES, *AMBIGUOUS)),
+        *("c#1.npy", "c.c#1.npy", '"quoted".npy'),
+        *('q"uote.c', "new\nline.c", "back\\slash.c", "a|exact|b.c"),
+    ],
+)
+def test_awkward_paths(tmp_path: Path, unsigned_table: np.ndarray, file: str) -> None:
+    path, called = tmp_path / file, "f"
+    if path.suffix == ".npz":
+        np.savez(path, f=unsigned_table, g=unsigned_table)
+    elif path.suffix == ".npy":
+        called = ""
+        np.save(path, unsigned_table)
+    else:
+        path.write_text("#include <stdint.h>\nuint16_t f(uint8_t a, uint8_t b) { return a * b; }")
+    plain = f"table:{path}#{called}" if called else f"table:{path}"
+    escaped = str(path).replace("\\", "\\\\").replace('"', '\\"')
+    quoted = f'table:"{escaped}"#{called}' if called else f'table:"{escaped}"'
+    for spec in [quoted] if path.stem in AMBIGUOUS else [plain, quoted]:
+        assert multiplier(spec).product(200, 100) > 0
+        for text in (f"flam=exact|{spec}|roup:1,4+klms=2", f"klms=2+flam=exact|{spec} | roup:1,4"):
+            assignment = Assignment.read(text)
+            assert assignment.multipliers == ("exact", spec, "roup:1,4")
+            assert assignment.skip_sigma == 2
+        assert Assignment.read(spec).multipliers == (spec,)
+
+
+awkward = st.text('ab "#|+=,.~%:\\/é漢\n\t\x00', max_size=8)
+
+
+@given(
+    awkward,
+    awkward,
+    st.sampled_from([None, True, False]),
+    st.sampled_from([None, "first", "second"]),
+)
+def test_parts_of_a_table_survive_being_written(file, name, signed, activation) -> None:
+    reference = TableReference(file, name, signed, activation)
+    spec = reference.spec
+    assert TableReference.parse(spec.removeprefix("table:")) == reference
+    assert Assignment.read(f"flam=exact|{spec}|{spec}+klms=2") == Assignment(
+        ("exact", spec, spec), "filter", None, 2.0
+    )
+
+
+def test_home_folder(tmp_path, monkeypatch, unsigned_table: np.ndarray) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    np.save(tmp_path / "t.npy", unsigned_table)
+    for spec in ("table:~/t.npy", 'table:"~/t.npy"'):
+        assert multiplier(spec).product(3, 4) == unsigned_table[3, 4]
+    with pytest.raises(MultiplierError, match="'~nobody-of-that-name/t.npy' does not exist"):
+        multiplier("table:~nobody-of-that-name/t.npy")
+
+
+def test_options_may_not_be_given_twice(tmp_path: Path) -> None:
+    with pytest.raises(MultiplierError, match="twice"):
+        multiplier("table:t.npy,signed,unsigned")
 
 
 # --- operands and metrics ------------------------------------------------------------------------

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from axynq.emulator import Emulator, Plan, multiplier
 from axynq.emulator.errors import PlanError
 from axynq.emulator.model import graph
-from axynq.emulator.plan import Assignment
+from axynq.emulator.multipliers.specification import TableReference
+from axynq.emulator.plan import Assignment, Axis
 
 A, B, C = "exact", "roup:1,4", "smapprox:1100"
 
@@ -95,6 +97,7 @@ def test_saved_plans_load(digits: graph.Model, tmp_path: Path, text: str) -> Non
     assert Plan.load(tmp_path / "plan.json") == plan
 
 
+@settings(max_examples=10)
 @given(st.integers(0, 2**32 - 1))
 def test_codes_of_single_weights_survive_saving(digits, tmp_path_factory, seed: int) -> None:
     path = tmp_path_factory.mktemp("plans") / "plan.json"
@@ -110,6 +113,154 @@ def test_codes_of_single_weights_survive_saving(digits, tmp_path_factory, seed: 
         expanded = loaded.expand(digits)[layer.name]
         names = np.array(["", *(m.spec for m in expanded.multipliers)])
         assert np.array_equal(names[expanded.codes], np.array(["", A, B])[codes[layer.name][1]])
+
+
+@pytest.fixture(scope="session")
+def awkward_tables(tmp_path_factory) -> list[str]:
+    """Specifications of a table in files with awkward names, in quotes or without."""
+    folder = tmp_path_factory.mktemp("tables")
+    specs = []
+    for name in ("plain", "a+b", "a|b", "c#1", 'q"uote', "ü 50%", "a+klms=2", "a|exact|b"):
+        np.savez(folder / f"{name}.npz", t=np.outer(np.arange(256), np.arange(256)))
+        quoted = TableReference(f"{folder}/{name}.npz", "t", signed=False).spec
+        specs += [quoted, f"table:{folder}/{name}.npz#t,unsigned"]
+    return specs
+
+
+@st.composite
+def assignments(draw, tables: list[str]) -> Assignment:
+    specs = st.sampled_from([A, B, C, "roup:1,0-2-0-0", " exact ", *tables])
+    multipliers = tuple(draw(st.lists(specs, min_size=1, max_size=4)))
+    axis = draw(st.sampled_from(get_args(Axis)))
+    index = st.integers(-1, len(multipliers) - 1)
+    classes = draw(st.lists(index, max_size=20))
+    number = draw(st.sampled_from([int, np.int8, np.int64, np.uint8]))
+    if number is np.uint8:
+        classes = [abs(c) for c in classes if abs(c) < len(multipliers)]
+    given = tuple(number(c) for c in classes)
+    sigmas = st.floats(0, exclude_min=True, allow_infinity=False)
+    sigma = draw(st.none() | sigmas | st.sampled_from([1, np.float32(0.1), 1e9, 1e-7, 2.5]))
+    return Assignment(
+        multipliers, axis, given if axis == "weight" or draw(st.booleans()) else None, sigma
+    )
+
+
+@settings(max_examples=30)
+@given(st.data())
+def test_any_plan_survives_saving(tmp_path_factory, awkward_tables, data) -> None:
+    made = assignments(awkward_tables)
+    plan = Plan(
+        data.draw(st.dictionaries(st.text(), made, max_size=3)), data.draw(st.none() | made)
+    )
+    path = tmp_path_factory.mktemp("plans") / "plan.json"
+    plan.save(path)
+    assert Plan.load(path) == plan
+
+
+@given(st.floats(0, exclude_min=True, allow_infinity=False))
+def test_any_sigma_survives_being_written(sigma: float) -> None:
+    assignment = Assignment(("exact",), "filter", None, sigma)
+    text = assignment.shorthand()
+    assert text is not None
+    assert Assignment.parse(text) == assignment
+
+
+@pytest.mark.parametrize("sigma", [0, -1, float("nan"), float("inf"), np.float32("nan"), "much"])
+def test_impossible_sigmas_are_refused(sigma) -> None:
+    with pytest.raises(PlanError, match="positive number"):
+        Assignment(("exact",), "layer", None, sigma)
+
+
+@pytest.mark.parametrize("classes", [(0.5,), (1,), (-2,), (10**30,), ((0,), (0, 0)), ("0",)])
+def test_impossible_classes_are_refused(classes) -> None:
+    with pytest.raises(PlanError, match="classes"):
+        Assignment(("exact",), "filter", classes)
+
+
+@pytest.mark.parametrize(
+    ("multipliers", "axis", "reason"),
+    [((), "layer", "1 to 254"), ((1,), "layer", "specifications"), (("exact",), "x", "not an axis"),
+     (("exact",), "weight", "class for each")],
+)  # fmt: skip
+def test_impossible_assignments_are_refused(multipliers, axis, reason: str) -> None:
+    with pytest.raises(PlanError, match=reason):
+        Assignment(multipliers, axis)
+
+
+def test_layers_of_several_multipliers_without_classes(digits: graph.Model, tmp_path) -> None:
+    """In a file, a list of multipliers without classes is as a shorthand."""
+    path = tmp_path / "plan.json"
+    content = {"format": "axynq-plan", "version": 1, "layers": {}, "default": {
+        "multipliers": [A, B], "axis": "filter"}}  # fmt: skip
+    path.write_text(json.dumps(content))
+    assert Plan.load(path).default == Assignment.parse(f"flam={A}|{B}")
+
+
+def test_paths_that_are_not_unicode_cannot_be_saved(tmp_path: Path) -> None:
+    path = tmp_path / "plan.json"
+    with pytest.raises(PlanError, match="not valid Unicode"):
+        Plan(default=Assignment(("table:\udcff.npy",))).save(path)
+    assert not path.exists()
+
+
+# --- relative paths ------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Path, Path]:
+    """The working directory, and another folder."""
+    here, there = tmp_path / "here", tmp_path / "there"
+    for folder in (here, there):
+        (folder / "sub").mkdir(parents=True)
+    monkeypatch.chdir(here)
+    return here, there
+
+
+def write_table(path: Path, error: int) -> None:
+    np.save(path, np.outer(np.arange(256), np.arange(256)) + error)
+
+
+def error_of(plan: Plan) -> int:
+    assert plan.default is not None
+    return int(multiplier(plan.default.multipliers[0]).product(0, 0))
+
+
+def write_plan(folder: Path, spec: str) -> Path:
+    path = folder / "plan.json"
+    content = {"format": "axynq-plan", "version": 1, "default": spec, "layers": {}}
+    path.write_text(json.dumps(content))
+    return path
+
+
+@pytest.mark.parametrize("table", ["sub/t.npy", "sub/t#1.npy", "sub/a+klms=2.npy"])
+def test_tables_are_looked_up_beside_the_plan(folders, table: str) -> None:
+    here, there = folders
+    write_table(there / table, 1)
+    path = write_plan(there, f'table:"{table}"')
+    assert error_of(Plan.load(path)) == 1
+    write_table(here / table, 2)  # another one in the working directory does not count
+    assert error_of(Plan.load(path)) == 1
+    assert error_of(Plan.load(Path("../there/plan.json"))) == 1
+
+
+def test_tables_are_looked_up_in_the_working_directory_then(folders) -> None:
+    here, there = folders
+    write_table(here / "sub" / "t.npy", 2)
+    assert error_of(Plan.load(write_plan(there, "table:sub/t.npy"))) == 2
+    with pytest.raises(PlanError, match="the default: .*'sub/no.npy' does not exist"):
+        Plan.load(write_plan(there, "table:sub/no.npy"))
+
+
+def test_saved_plans_mean_the_same_table(folders) -> None:
+    here, there = folders
+    write_table(here / "t.npy", 2)
+    plan = Plan(default=Assignment(("table:t.npy",)))
+    for folder in (here, there):
+        plan.save(folder / "plan.json")
+        assert Plan.load(folder / "plan.json") == plan
+    write_table(there / "t.npy", 1)  # of the same name, and beside the plan
+    plan.save(there / "plan.json")
+    assert error_of(Plan.load(there / "plan.json")) == 2
 
 
 def test_each_layer_has_its_own_in_a_file(digits: graph.Model, tmp_path: Path) -> None:
@@ -154,6 +305,10 @@ def test_equal_multipliers_are_merged_and_unused_ones_dropped(digits: graph.Mode
         ("klms=0", "positive number"),
         ("klms=much", "positive number"),
         ("klms=1+klms=2", "klms twice"),
+        ("klms=nan", "positive number"),
+        ("klms=inf", "positive number"),
+        ("klms=1e999", "positive number"),
+        ("exact+exact", r"unknown multiplier 'exact\+exact'"),
     ],
 )
 def test_bad_shorthands(digits: graph.Model, text: str, reason: str) -> None:
@@ -171,7 +326,13 @@ def test_bad_shorthands(digits: graph.Model, text: str, reason: str) -> None:
         ({"conv_0": {"multipliers": [], "axis": "filter", "classes": []}}, "at least 1 item"),
         ({"conv_0": {"multipliers": [A], "axis": "diagonal", "classes": [0]}}, "axis"),
         ({"conv_0": {"multipliers": [A], "axis": "weight", "packed": "?"}}, "damaged"),
-        ({"conv_0": {"multipliers": [A], "axis": "weight"}}, "either 'classes' or 'packed'"),
+        ({"conv_0": {"multipliers": [A], "axis": "weight"}}, "layer 'conv_0'.*class for each"),
+        (
+            {"conv_0": {"multipliers": [A], "axis": "filter", "classes": [0], "packed": "?"}},
+            "either 'classes' or 'packed'",
+        ),
+        ({"conv_0": {"multipliers": [A], "axis": "filter", "klms": -1}}, "greater than 0"),
+        ({"conv_0": "table:t.npy,signed,signed"}, "layer 'conv_0': .*twice"),
         ({"conv_0": {"multipliers": [A], "axis": "layer", "klasses": [0]}}, "klasses"),
     ],
 )

@@ -151,11 +151,16 @@ def test_published_figures_and_tables(tmp_path: Path, digits: graph.Model) -> No
     assert published is not None
     assert published.relative == 0.6308
     np.savez(tmp_path / "t.npz", mul8u_2AC=np.outer(range(256), range(256)).astype(np.uint16))
-    table = multiplier(f"table:{tmp_path / 't.npz'}#mul8u_2AC")
-    for source in SHIPPED:
-        known = EnergyFigures(source).of(table)
-        assert known is not None
-        assert known.source == "evoapprox"
+    for text in (
+        f"{tmp_path}/t.npz#mul8u_2AC",
+        f"{tmp_path}/t.npz",
+        f'"{tmp_path}/t.npz",unsigned',
+    ):
+        table = multiplier(f"table:{text}")
+        for source in SHIPPED:
+            known = EnergyFigures(source).of(table)
+            assert known is not None
+            assert known.source == "evoapprox"
     plan = Plan.parse(digits, "llam=smapprox:2222")
     assert relative_energy(digits, plan, EnergyFigures("published")) == pytest.approx(0.6308)
 

@@ -52,6 +52,43 @@ def test_multipliers_json(axynq) -> None:
         assert key in first
 
 
+def test_multipliers_says_whether_a_table_is_signed_and_which_argument_is_which(
+    axynq, tmp_path: Path
+) -> None:
+    path = tmp_path / "[a] b+c.c"
+    path.write_text(
+        "#include <stdint.h>\nuint16_t mul8s_T(uint8_t B, uint8_t A) {\n"
+        "  return (int8_t)A * ((int8_t)B & ~1);\n}\n"
+    )
+    code, out, err = axynq("multipliers", f"table:{path}")
+    assert code == 0, err
+    assert (
+        f"table:{path}: [a] b+c.c, mul8s_T(B, A): signed (by its products and its name), second "
+        "argument is the activation (the one called A)"
+    ) in " ".join(out.split())
+    content = json_of(axynq("multipliers", f"table:{path},activation=first", "--json"))
+    assert "first argument is the activation (as given)" in content["multipliers"][0]["source"]
+    code, _, err = axynq("multipliers", f"table:{path}#[/b]")
+    assert code == 1
+    assert "has no function 'uintN_t [/b](uintN_t a, uintN_t b)'" in " ".join(err.split())
+
+
+def test_plans_of_tables_with_awkward_paths(axynq, digits_path: Path, tmp_path: Path) -> None:
+    path = tmp_path / "a+b|c [/x] #1.npz"
+    path.parent.mkdir()
+    np.savez(path, t=np.outer(np.arange(256), np.arange(256) & ~1))
+    for spec in (f"table:{path}#t", f'table:"{path}"#t'):
+        content = json_of(
+            axynq("inspect", digits_path, "--plan", f"flam=exact|{spec}+klms=1e+01", "--json")
+        )
+        assert spec in content["layers"][0]["weights_by_multiplier"]
+
+
+def test_a_long_shorthand_is_no_file(axynq, digits_path: Path) -> None:
+    plan = "flam=" + "|".join(["exact", "roup:1,4"] * 20)
+    assert axynq("inspect", digits_path, "--plan", plan)[0] == 0
+
+
 def test_multipliers_over_another_range(axynq) -> None:
     cell = json_of(axynq("multipliers", "smapprox:1000", "--range", "0:15", "--json"))
     assert round(cell["multipliers"][0]["mean_relative_error"], 1) == 7.2

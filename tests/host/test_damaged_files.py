@@ -1,0 +1,285 @@
+"""Damaged files of every format: one clear error, or what can still be read; and what is written
+is what is read again."""
+
+from __future__ import annotations
+
+import io
+import json
+import tarfile
+import zipfile
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import array_shapes, arrays
+from PIL import Image
+
+from axynq.emulator import Plan, multiplier
+from axynq.emulator.datasets import load_dataset
+from axynq.emulator.energy import EnergyFigures
+from axynq.emulator.errors import AxynqError
+from axynq.emulator.explore import exploration
+from axynq.emulator.explore.store import Store
+from axynq.emulator.statistics import (
+    ErrorStatistics,
+    PairMoments,
+    load_statistics,
+    save_statistics,
+)
+from axynq.emulator.statistics.extraction import LayerStatistics
+from axynq.host import Overlay, Program
+from axynq.host.bitstream.manifest import Manifest
+from axynq.host.overlay import overlay_names
+from axynq.host.program import HostStep, TensorPlace
+
+# --- what is written is what is read -------------------------------------------------------------
+
+reals = st.floats(allow_nan=False)
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers(-(2**53), 2**53) | st.floats(allow_nan=False,
+    allow_infinity=False) | st.text(),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
+    max_leaves=5,
+)  # fmt: skip
+
+
+@st.composite
+def statistics_of_any_kind(draw) -> ErrorStatistics:
+    layers = {}
+    for number in range(draw(st.integers(0, 2))):
+        name = draw(st.text("ab/ .\té", max_size=4)) + f"_{number}"
+        shape = draw(array_shapes(min_dims=3, max_dims=3, max_side=3))
+        moments = (draw(arrays(np.float64, shape, elements=reals)) for _ in range(5))
+        neurons = PairMoments(draw(st.integers(1, 2**40)), *moments)
+        layers[name] = LayerStatistics(
+            name, neurons, draw(arrays(np.float64, shape[2], elements=reals))
+        )
+    return ErrorStatistics(
+        draw(st.text()), draw(st.text()), draw(st.integers(1, 2**40)), layers,
+        draw(st.dictionaries(st.text(), json_values, max_size=3)),
+    )  # fmt: skip
+
+
+@settings(max_examples=40)
+@given(made=statistics_of_any_kind())
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")
+def test_any_statistics_survive_saving(tmp_path_factory, made: ErrorStatistics) -> None:
+    path = tmp_path_factory.mktemp("statistics") / "s.npz"
+    save_statistics(made, path)
+    loaded = load_statistics(path)
+    assert replace(loaded, layers={}) == replace(made, layers={})
+    assert list(loaded.layers) == list(made.layers)
+    for name, layer in made.layers.items():
+        mine, theirs = vars(loaded.layers[name].neurons), vars(layer.neurons)
+        for field in ("output_mean", "error_mean", "output_squares", "error_squares", "products"):
+            np.testing.assert_array_equal(mine[field], theirs[field])
+        assert mine["count"] == theirs["count"]
+        np.testing.assert_array_equal(loaded.layers[name].scale, layer.scale)
+
+
+whole = st.integers(0, 2**31 - 1)
+places = st.builds(
+    TensorPlace, st.text(), st.lists(whole, max_size=3).map(tuple), st.floats(allow_nan=False),
+    st.integers(-128, 127), whole, whole, whole, whole,
+)  # fmt: skip
+programs = st.builds(
+    Program, st.text(), st.text(), st.text(), whole, whole, places, places,
+    st.lists(st.builds(HostStep, st.text(), reals, reals), max_size=2).map(tuple),
+    st.lists(st.text(), max_size=3).map(tuple),
+    st.dictionaries(st.text(), st.dictionaries(st.text(), whole, max_size=2), max_size=2),
+    arrays(np.uint8, st.integers(0, 30)),
+)  # fmt: skip
+
+
+@settings(max_examples=40)
+@given(made=programs)
+def test_any_program_survives_saving(tmp_path_factory, made: Program) -> None:
+    path = tmp_path_factory.mktemp("programs") / "p.axp"
+    made.save(path)
+    loaded = Program.load(path)
+    np.testing.assert_array_equal(loaded.memory, made.memory)
+    assert {**vars(loaded), "memory": None} == {**vars(made), "memory": None}
+
+
+@pytest.mark.parametrize("clock", [100, 33.333333333333336, 1e22, 1e-7, 1 / 3])
+@pytest.mark.parametrize("name", overlay_names())
+def test_overlays_survive_being_written(tmp_path: Path, name: str, clock: float) -> None:
+    overlay = Overlay.load(name).model_copy(update={"clock_mhz": float(clock)})
+    path = tmp_path / "o.toml"
+    path.write_text(overlay.to_toml())
+    assert Overlay.load(path) == overlay
+
+
+@given(
+    st.dictionaries(
+        st.tuples(st.text(), st.sampled_from(["layer", "filter", "row"]), st.text()),
+        arrays(np.float64, st.integers(0, 4), elements=reals),
+        max_size=4,
+    )
+)
+@settings(max_examples=40)
+def test_any_estimate_survives_saving(tmp_path_factory, increase: Any) -> None:
+    path = tmp_path_factory.mktemp("estimates") / "e.npz"
+    exploration._save(increase, path)
+    loaded = exploration._load(path)
+    assert loaded is not None
+    assert list(loaded) == list(increase)
+    for name, values in increase.items():
+        np.testing.assert_array_equal(loaded[name], values)
+
+
+# --- damage --------------------------------------------------------------------------------------
+
+
+class Format(NamedTuple):
+    suffix: str
+    make: Callable[[Path], object]
+    load: Callable[[Path], object]
+
+
+def images() -> dict[str, bytes]:
+    content = io.BytesIO()
+    Image.fromarray(np.zeros((2, 2), np.uint8)).save(content, "PNG")
+    return {"a/1.png": content.getvalue(), "b/1.png": content.getvalue()}
+
+
+def tar(kind: str) -> Callable[[Path], None]:
+    def make(path: Path) -> None:
+        with tarfile.open(path, f"w:{kind}") as archive:  # type: ignore[call-overload]
+            for name, content in images().items():
+                member = tarfile.TarInfo(name)
+                member.size = len(content)
+                archive.addfile(member, io.BytesIO(content))
+
+    return make
+
+
+def zipped(path: Path) -> None:
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, content in images().items():
+            archive.writestr(name, content)
+
+
+def energies(path: Path) -> None:
+    entry = {"relative_energy": 0.5, "source": "s"}
+    content = {"format": "axynq-energy", "version": 1, "multipliers": {"x": entry}}
+    path.write_text(json.dumps(content))
+
+
+def manifest(path: Path) -> None:
+    Manifest.model_validate(
+        {
+            "overlay": Overlay.load("tiny4").model_dump(), "overlay_hash": "0", "board": "b",
+            "part": "p", "clock_mhz": 1.0, "tools": {}, "utilisation": {}, "golden": None,
+            "timing": {"setup_slack_ns": 0, "hold_slack_ns": 0},
+            "bit": {"name": "b", "sha256": ""}, "hwh": {"name": "h", "sha256": ""},
+            "axynq": "1", "built": "",
+        }
+    ).save(path)  # fmt: skip
+
+
+def store(path: Path) -> None:
+    with Store(path) as made:
+        made.put("context", "plan", 3)
+
+
+def use_store(path: Path) -> None:
+    for beside in path.parent.glob(f"{path.name}-*"):
+        beside.unlink(missing_ok=True)
+    with Store(path) as opened:
+        opened.get("context", ["plan"])
+        len(opened)
+        opened.put("context", "other", 4)
+
+
+def plan(path: Path) -> None:
+    Plan.from_codes({"conv_0": (["exact", "roup:1,4"], np.arange(12) % 3)}).save(path)
+
+
+def moments() -> ErrorStatistics:
+    neurons = PairMoments(2, *np.ones((5, 1, 1, 2)))
+    return ErrorStatistics("m", "p", 2, {"l": LayerStatistics("l", neurons, np.ones(2))})
+
+
+TABLE = np.outer(np.arange(256), np.arange(256)).astype(np.uint16)
+PLACE = TensorPlace("t", (1,), 1.0, 0, 1, 1, 0, 1)
+
+FORMATS = {
+    "plan": Format(".json", plan, Plan.load),
+    "statistics": Format(".npz", lambda path: save_statistics(moments(), path), load_statistics),
+    "program": Format(
+        ".axp",
+        lambda path: Program("m", "o", "h", 4, 1, PLACE, PLACE, (), (), {}, TABLE[1]).save(path),
+        Program.load,
+    ),
+    "energies": Format(".json", energies, EnergyFigures),
+    "overlay": Format(
+        ".toml", lambda path: path.write_text(Overlay.load("tiny4").to_toml()), Overlay.load
+    ),
+    "manifest": Format(".json", manifest, Manifest.load),
+    "table": Format(
+        ".npz", lambda path: np.savez_compressed(path, t=TABLE), lambda p: multiplier(f"table:{p}")
+    ),
+    "plain table": Format(
+        ".npy", lambda path: np.save(path, TABLE), lambda p: multiplier(f"table:{p}")
+    ),
+    "examples": Format(
+        ".npz", lambda path: np.savez(path, x=np.zeros((2, 3)), y=np.arange(2)), load_dataset
+    ),
+    "gz": Format(".tar.gz", tar("gz"), load_dataset),
+    "xz": Format(".tar.xz", tar("xz"), load_dataset),
+    "tar": Format(".tar", tar(""), load_dataset),
+    "zip": Format(".zip", zipped, load_dataset),
+    "estimate": Format(
+        ".npz",
+        lambda path: exploration._save({("l", "filter", "s"): np.ones(3)}, path),
+        exploration._load,
+    ),
+    "store": Format(".sqlite", store, use_store),
+}
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_damage_is_one_clear_error(tmp_path_factory, name: str) -> None:
+    """A cut anywhere, and bits flipped anywhere."""
+    form = FORMATS[name]
+    folder = tmp_path_factory.mktemp("damaged")
+    path = folder / f"file{form.suffix}"
+    form.make(path)
+    form.load(path)
+    content = path.read_bytes()
+
+    @settings(max_examples=40, database=None)
+    @given(
+        st.integers(0, len(content) - 1),
+        st.integers(0, 8),
+        st.integers(0, min(len(content), 300) - 1) | st.integers(0, len(content) - 1),
+    )
+    def damaged(cut: int, bit: int, place: int) -> None:
+        damage = bytearray(content[:cut] if bit == 8 else content)
+        if bit < 8:
+            damage[place] ^= 1 << bit
+        path.write_bytes(damage)
+        told = str(path)
+        try:
+            form.load(path)
+        except AxynqError as error:
+            told = str(error)
+        assert str(path) in told
+
+    damaged()
+
+
+@pytest.mark.parametrize("name", [n for n in FORMATS if n not in ("store", "estimate")])
+@pytest.mark.parametrize("content", [b"", b"\0", b"\xff\xfe", b"[" * 100_000, b"PK\3\4", b"null"])
+def test_something_else_is_one_clear_error(tmp_path: Path, name: str, content: bytes) -> None:
+    path = tmp_path / f"file{FORMATS[name].suffix}"
+    path.write_bytes(content)
+    with pytest.raises(AxynqError) as caught:
+        FORMATS[name].load(path)
+    assert str(path) in str(caught.value)
