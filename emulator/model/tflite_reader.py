@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import flatbuffers
 import numpy as np
 import numpy.typing as npt
 import tflite
 
 from axynq.emulator.errors import ModelError
 from axynq.emulator.model import graph
+from axynq.emulator.model.foreign import foreign_file, foreign_folder
 from axynq.emulator.model.graph import Activation, Operator, Padding
 
 _BUILTIN_NAMES: dict[int, str] = {
@@ -39,13 +43,15 @@ def load_model(path: str | Path) -> graph.Model:
     """Read an int8 ``.tflite`` network.
 
     QUANTIZE and DEQUANTIZE operators at the very input and output are left out: the model's input
-    and output are the int8 tensors behind them.
+    and output are the int8 tensors behind them, and remember what the file has there.
 
     Raises:
-        ModelError: the file does not exist, is damaged, is not an int8 model, or uses an operator
-            or an option that is not supported. The message names the offence.
+        ModelError: the file does not exist, is damaged, is not an int8 model, or uses operators
+            or options that are not supported. The message names all offences of a kind.
     """
     path = Path(path)
+    if path.is_dir():
+        raise ModelError(f"model '{path}' is {foreign_folder(path)}")
     try:
         data = path.read_bytes()
     except OSError as error:
@@ -58,13 +64,15 @@ def parse_model(data: bytes, name: str = "model") -> graph.Model:
     if len(data) < 16:
         raise ModelError(f"'{name}' is not a TFLite model: it has only {len(data)} bytes")
     if data[4:8] != b"TFL3":
-        raise ModelError(f"'{name}' is not a TFLite model: it lacks the identifier 'TFL3'")
+        kind = foreign_file(data)
+        known = f". It is {kind}" if kind else ""
+        raise ModelError(f"'{name}' is not a TFLite model: it lacks the identifier 'TFL3'{known}")
     try:
         return _Reader(data, name).read()
     except ModelError as error:
         raise ModelError(f"'{name}': {error}") from error.__cause__
     except (struct.error, IndexError, ValueError, TypeError, AttributeError, KeyError,
-            OverflowError, MemoryError, RecursionError) as error:  # fmt: skip
+            OverflowError, MemoryError, RecursionError, AssertionError) as error:  # fmt: skip
         # The flatbuffers package does not verify: a damaged offset ends in any of these.
         raise ModelError(f"'{name}' is damaged or truncated ({error})") from error
 
@@ -77,17 +85,51 @@ class _Raw(NamedTuple):
     type: int
     scales: npt.NDArray[np.float32]
     zero_points: npt.NDArray[np.int64]
+    constant: bool
     data: npt.NDArray[np.integer[Any]] | None
 
 
 class _Node(NamedTuple):
-    """An operator as the file has it, with its index among all operators."""
+    """An operator as the file has it."""
 
     number: int
+    """Its index among the operators that are left, for names."""
+    place: int
+    """Its index among all operators of the file, for messages."""
     code: int
+    custom: str
+    """The name of a custom operator."""
     inputs: tuple[int, ...]
     outputs: tuple[int, ...]
     options: Any
+    options_type: int
+
+    @property
+    def kind(self) -> str:
+        """The operator's name."""
+        if self.code == tflite.BuiltinOperator.CUSTOM:
+            return f"CUSTOM '{self.custom}'"
+        return _operator_name(self.code)
+
+
+class _DamagedError(ModelError):
+    """The file contradicts itself: no other complaint about it means anything."""
+
+
+class _ConsequenceError(ModelError):
+    """An operator cannot be read because one before it could not."""
+
+
+class _End(NamedTuple):
+    """A network's input or output."""
+
+    tensor: int
+    """The file's index of the int8 tensor."""
+    interface: graph.Interface | None
+
+
+SHOWN = 8
+"""Problems, and operators that have one, which a message lists."""
 
 
 class _Reader:
@@ -103,38 +145,117 @@ class _Reader:
         self.raw = [self._raw_tensor(i) for i in range(count)]
         self.tensors: list[graph.Tensor] = []
         self.index_of: dict[int, int] = {}  # file's tensor index -> index in self.tensors
+        self.unread: set[int] = set()  # outputs of operators that cannot be read
 
     def read(self) -> graph.Model:
         nodes = [self._node(i) for i in range(self.subgraph.OperatorsLength())]
         if not nodes:
             raise ModelError("has no operators")
-        source = self._single(self._vector(self.subgraph, "Inputs"), "input")
-        target = self._single(self._vector(self.subgraph, "Outputs"), "output")
-        nodes, source, target = self._strip_edges(nodes, source, target)
+        _refuse_compiled(nodes)
+        sources, targets = self._ends("Inputs"), self._ends("Outputs")
+        problems = [
+            f"has {len(ends)} {what}s; exactly one is supported"
+            for ends, what in ((sources, "input"), (targets, "output"))
+            if len(ends) != 1
+        ]
+        nodes, ends = self._strip_edges(nodes, sources, targets)
+        problems += self._not_int8(nodes)
+        if problems:
+            raise _all_together(_not_supported(nodes), problems)
+        (source, taken), (target, given) = ends
         input_index = self.activation(source)
-        operators = []
-        for node in nodes:
-            handler = _HANDLERS.get(node.code)
-            if handler is None:
-                raise ModelError(
-                    f"operator {node.number} is {_operator_name(node.code)}, which is not "
-                    f"supported. Supported: {', '.join(sorted(map(_operator_name, _HANDLERS)))}"
-                )
-            try:
-                operators.append(handler(self, node))
-            except ModelError as error:
-                raise ModelError(
-                    f"operator {node.number} ({_operator_name(node.code)}): {error}"
-                ) from error.__cause__
+        operators = self._operators([n._replace(number=k) for k, n in enumerate(nodes)])
         if target not in self.index_of:
-            raise ModelError("is damaged: no operator computes the output")
+            raise _DamagedError("is damaged: no operator computes the output")
+        output_index = self.index_of[target]
+        if output_index == input_index:
+            raise ModelError("has an input that is its output as well")
+        for index, interface in ((input_index, taken), (output_index, given)):
+            self.tensors[index] = replace(self.tensors[index], interface=interface)
         return graph.Model(
             Path(self.name).stem,
             tuple(self.tensors),
-            tuple(operators),
+            operators,
             input_index,
-            self.index_of[target],
+            output_index,
         )
+
+    def _operators(self, nodes: Sequence[_Node]) -> tuple[Operator, ...]:
+        """All operators, or one error that says what is wrong with each."""
+        operators: list[Operator] = []
+        complaints: dict[str, list[_Node]] = {}
+        for node in nodes:
+            handler = _HANDLERS.get(node.code)
+            try:
+                if any(i in self.unread for i in node.inputs):
+                    raise _ConsequenceError
+                if handler is not None:
+                    self._check_new(node)
+                    operators.append(handler(self, node))
+                    continue
+            except _ConsequenceError:
+                pass
+            except _DamagedError as error:
+                raise _DamagedError(
+                    f"operator {node.place} ({node.kind}): {error}"
+                ) from error.__cause__
+            except ModelError as error:
+                complaints.setdefault(str(error), []).append(node)
+            self._skip(node)
+        problems = []
+        for text, offenders in complaints.items():
+            several = "s" if len(offenders) > 1 else ""
+            places = ", ".join(str(n.place) for n in offenders[:SHOWN]) + (
+                ", …" if len(offenders) > SHOWN else ""
+            )
+            kinds = ", ".join(dict.fromkeys(n.kind for n in offenders))
+            problems.append(f"operator{several} {places} ({kinds}): {text}")
+        unknown = _not_supported(nodes)
+        if unknown or problems:
+            raise _all_together(unknown, problems)
+        return tuple(operators)
+
+    def _check_new(self, node: _Node) -> None:
+        if any(i in self.index_of for i in node.outputs):
+            raise _DamagedError("is damaged: it computes a tensor that is there already")
+
+    def _skip(self, node: _Node) -> None:
+        """Enter the outputs of an operator that cannot be read, so that those after it can."""
+        for index in node.outputs:
+            if index >= 0 and index not in self.index_of:
+                try:
+                    self.activation(index)
+                except ModelError:
+                    self.unread.add(index)
+
+    def _not_int8(self, nodes: Sequence[_Node]) -> list[str]:
+        """What a network without any int8 activation is."""
+        computed = [i for n in nodes for i in n.outputs if i >= 0]
+        types = Counter(self.raw[i].type for i in computed)
+        if tflite.TensorType.INT8 in types or not types:
+            return []
+        common = types.most_common(1)[0][0]
+        first = next(self.raw[i] for i in computed if self.raw[i].type == common)
+        source = self.raw[nodes[0].inputs[0]] if nodes[0].inputs else first
+        named = source if source.type == common else first
+        constants = Counter(
+            self.raw[i].type for n in nodes for i in n.inputs if i >= 0 and self.raw[i].constant
+        )
+        kind = {
+            tflite.TensorType.FLOAT32: "a float network",
+            tflite.TensorType.FLOAT16: "a float16 network",
+            tflite.TensorType.INT16: "quantised with int16 activations",
+            tflite.TensorType.UINT8: "quantised to uint8, as old converters did",
+        }.get(common, "of another type")
+        if common == tflite.TensorType.FLOAT32:
+            if tflite.TensorType.INT8 in constants:
+                kind += " of which only the weights are int8 (dynamic range quantisation)"
+            elif tflite.TensorType.FLOAT16 in constants:
+                kind += " with float16 weights"
+        return [
+            f"{_wrong_type(named)}. This one is {kind}: convert it again with a representative "
+            "data set and supported_ops = [TFLITE_BUILTINS_INT8] (docs/data.md shows how)"
+        ]
 
     # --- the file's tables -----------------------------------------------------------------------
 
@@ -142,24 +263,27 @@ class _Reader:
         tensor = self.subgraph.Tensors(index)
         shape = tuple(int(d) for d in self._vector(tensor, "Shape"))
         if any(d < 0 for d in shape):
-            raise ModelError(f"tensor {index} has a negative dimension: {list(shape)}")
+            raise _DamagedError(
+                f"is damaged: tensor {index} has a negative dimension: {list(shape)}"
+            )
         quantisation = tensor.Quantization()
         scales, zero_points = np.zeros(0, np.float32), np.zeros(0, np.int64)
         if quantisation is not None:
             scales = np.array(self._vector(quantisation, "Scale"), np.float32)
             zero_points = np.array(self._vector(quantisation, "ZeroPoint"), np.int64)
-        if not (np.isfinite(scales).all() and (scales > 0).all()):
-            raise ModelError(f"tensor {index} has a scale that is not a positive number")
         name = (tensor.Name() or b"").decode("utf-8", "replace")
         data = None
         buffer = self.file.Buffers(tensor.Buffer())
-        if buffer is not None and buffer.DataLength() and tensor.Type() in _NUMPY_TYPES:
+        constant = buffer is not None and buffer.DataLength() > 0
+        if constant and tensor.Sparsity() is None and tensor.Type() in _NUMPY_TYPES:
             dtype = np.dtype(_NUMPY_TYPES[tensor.Type()]).newbyteorder("<")
             content = bytes(buffer.DataAsNumpy())
             if len(content) != dtype.itemsize * int(np.prod(shape, dtype=object)):
-                raise ModelError(f"constant '{name}' holds {len(content)} bytes for {list(shape)}")
+                raise _DamagedError(
+                    f"is damaged: constant '{name}' holds {len(content)} bytes for {list(shape)}"
+                )
             data = np.frombuffer(content, dtype).astype(dtype.newbyteorder("=")).reshape(shape)
-        return _Raw(name, shape, tensor.Type(), scales, zero_points, data)
+        return _Raw(name, shape, tensor.Type(), scales, zero_points, constant, data)
 
     @staticmethod
     def _vector(table: Any, field: str) -> npt.NDArray[Any]:
@@ -171,44 +295,83 @@ class _Reader:
     def _node(self, index: int) -> _Node:
         operator = self.subgraph.Operators(index)
         if not 0 <= operator.OpcodeIndex() < self.file.OperatorCodesLength():
-            raise ModelError(f"is damaged: operator {index} has no operator code")
+            raise _DamagedError(f"is damaged: operator {index} has no operator code")
         code = self.file.OperatorCodes(operator.OpcodeIndex())
         inputs = tuple(int(i) for i in self._vector(operator, "Inputs"))
         outputs = tuple(int(i) for i in self._vector(operator, "Outputs"))
         if any(not -1 <= i < len(self.raw) for i in inputs + outputs):
-            raise ModelError(f"is damaged: operator {index} names a tensor that does not exist")
-        # Files older than schema 3a keep small codes in the deprecated field only.
-        builtin = max(code.BuiltinCode(), code.DeprecatedBuiltinCode())
-        return _Node(index, builtin, inputs, outputs, operator.BuiltinOptions())
+            raise _DamagedError(f"is damaged: operator {index} names a tensor that does not exist")
+        return _Node(
+            index,
+            index,
+            operator_code(code),
+            (code.CustomCode() or b"").decode("utf-8", "replace"),
+            inputs,
+            outputs,
+            operator.BuiltinOptions(),
+            operator.BuiltinOptionsType(),
+        )
 
-    def _single(self, indices: npt.NDArray[Any], what: str) -> int:
-        if len(indices) != 1:
-            raise ModelError(f"has {len(indices)} {what}s; exactly one is supported")
-        index = int(indices[0])
-        if not 0 <= index < len(self.raw):
-            raise ModelError(f"is damaged: its {what} tensor does not exist")
-        return index
+    def _ends(self, field: str) -> list[int]:
+        """The file's tensors that are inputs or outputs."""
+        indices = [int(i) for i in self._vector(self.subgraph, field)]
+        if any(not 0 <= i < len(self.raw) for i in indices):
+            raise _DamagedError(f"is damaged: one of its {field.lower()} does not exist")
+        return indices
 
     def _strip_edges(
-        self, nodes: list[_Node], source: int, target: int
-    ) -> tuple[list[_Node], int, int]:
-        """Leave out the operators that turn another input or output type into int8 and back."""
+        self, nodes: list[_Node], sources: list[int], targets: list[int]
+    ) -> tuple[list[_Node], list[_End]]:
+        """Leave out the operators that turn another input or output type into int8 and back.
+
+        Returns:
+            The other operators, and for each input and output, in this order, the int8 tensor and
+            what the file has in its place.
+        """
         quantise, dequantise = tflite.BuiltinOperator.QUANTIZE, tflite.BuiltinOperator.DEQUANTIZE
-        first, last = nodes[0], nodes[-1]
-        if (
-            first.code == quantise
-            and first.inputs == (source,)
-            and self.raw[source].type != tflite.TensorType.INT8
-            and sum(source in node.inputs for node in nodes) == 1
-        ):
-            source, nodes = first.outputs[0], nodes[1:]
-        if (
-            last.code in (quantise, dequantise)
-            and last.outputs == (target,)
-            and self.raw[target].type != tflite.TensorType.INT8
-        ):
-            target, nodes = last.inputs[0], nodes[:-1]
-        return nodes, source, target
+        ends: list[_End] = []
+        for source in sources:
+            readers = [n for n in nodes if source in n.inputs]
+            end = _End(source, None)
+            if (
+                len(readers) == 1
+                and readers[0].code == quantise
+                and readers[0].inputs == (source,)
+                and len(readers[0].outputs) == 1
+                and self.raw[source].type != tflite.TensorType.INT8
+            ):
+                end = _End(readers[0].outputs[0], self._interface(source, "input"))
+                nodes = [n for n in nodes if n is not readers[0]]
+            ends.append(end)
+        for target in targets:
+            writer = next((n for n in nodes if target in n.outputs), None)
+            end = _End(target, None)
+            if (
+                writer is not None
+                and writer.code in (quantise, dequantise)
+                and writer.outputs == (target,)
+                and len(writer.inputs) == 1
+                and self.raw[target].type != tflite.TensorType.INT8
+            ):
+                end = _End(writer.inputs[0], self._interface(target, "output"))
+                nodes = [n for n in nodes if n is not writer]
+            ends.append(end)
+        if not nodes:
+            raise ModelError("has no operators but QUANTIZE and DEQUANTIZE")
+        return nodes, ends
+
+    def _interface(self, file_index: int, what: str) -> graph.Interface:
+        """What the file has in place of an int8 input or output."""
+        raw = self.raw[file_index]
+        if raw.type == tflite.TensorType.FLOAT32:
+            return graph.Interface(raw.name, "float32")
+        if raw.type != tflite.TensorType.UINT8:
+            raise ModelError(
+                f"its {what} '{raw.name}' is {_type_name(raw.type)}; int8, uint8 and float32 are "
+                "supported"
+            )
+        scale, zero_point = _one_scale(raw)
+        return graph.Interface(raw.name, "uint8", scale, zero_point)
 
     # --- what handlers use -----------------------------------------------------------------------
 
@@ -218,20 +381,12 @@ class _Reader:
             return self.index_of[file_index]
         raw = self.raw[file_index]
         if raw.type != tflite.TensorType.INT8:
-            raise ModelError(
-                f"tensor '{raw.name}' is {_TYPE_NAMES.get(raw.type, raw.type)}; only models "
-                "quantised to int8 throughout are supported (full integer quantisation)"
-            )
-        if len(raw.scales) != 1 or len(raw.zero_points) != 1:
-            raise ModelError(f"activation tensor '{raw.name}' needs one scale and one zero point")
-        if not graph.INT8_MIN <= raw.zero_points[0] <= graph.INT8_MAX:
-            raise ModelError(f"tensor '{raw.name}' has a zero point of {raw.zero_points[0]}")
+            raise ModelError(_wrong_type(raw))
+        scale, zero_point = _one_scale(raw)
         if not raw.shape or raw.shape[0] != 1 or 0 in raw.shape:
             raise ModelError(f"tensor '{raw.name}' has shape {list(raw.shape)}; batch must be 1")
         self.index_of[file_index] = len(self.tensors)
-        self.tensors.append(
-            graph.Tensor(raw.name, raw.shape[1:], float(raw.scales[0]), int(raw.zero_points[0]))
-        )
+        self.tensors.append(graph.Tensor(raw.name, raw.shape[1:], scale, zero_point))
         return self.index_of[file_index]
 
     def inputs(self, node: _Node, count: int) -> tuple[int, ...]:
@@ -239,12 +394,12 @@ class _Reader:
         if len(node.inputs) < count or len(node.outputs) != 1:
             raise ModelError(f"has {len(node.inputs)} inputs and {len(node.outputs)} outputs")
         for file_index in node.inputs[:count]:
-            if file_index >= 0 and self.raw[file_index].data is not None:
+            if file_index >= 0 and self.raw[file_index].constant:
                 raise ModelError("a constant operand is not supported here")
             if file_index not in self.index_of:
                 if file_index >= 0:
                     self.activation(file_index)  # a wrong type is the better message
-                raise ModelError("is damaged: it reads a tensor that nothing computed")
+                raise _DamagedError("is damaged: it reads a tensor that nothing computed")
         return tuple(self.index_of[i] for i in node.inputs[:count])
 
     def output(self, node: _Node, expected: tuple[int, ...]) -> int:
@@ -261,11 +416,9 @@ class _Reader:
             raise ModelError(f"lacks its {what}")
         raw = self.raw[node.inputs[position]]
         if raw.type != type_:
-            raise ModelError(
-                f"{what} is {_TYPE_NAMES.get(raw.type, raw.type)}, not {_TYPE_NAMES[type_]}"
-            )
+            raise ModelError(f"{what} is {_type_name(raw.type)}, not {_type_name(type_)}")
         if raw.data is None:
-            raise ModelError(f"{what} is not a constant")
+            raise ModelError(f"{what} is sparse" if raw.constant else f"{what} is not a constant")
         return raw
 
     def feature_map(self, index: int) -> tuple[int, int, int]:
@@ -284,6 +437,8 @@ class _Reader:
         filters = weights.shape[filter_axis]
         if len(weights.scales) not in (1, filters):
             raise ModelError(f"weights have {len(weights.scales)} scales for {filters} filters")
+        if not (np.isfinite(weights.scales).all() and (weights.scales >= 0).all()):
+            raise ModelError("weights have a scale that is negative or not finite")
         if weights.zero_points.any():
             raise ModelError("weights have a zero point; only symmetric weights are supported")
         bias = np.zeros(filters, np.int32)
@@ -296,13 +451,87 @@ class _Reader:
         scales = np.broadcast_to(weights.scales, (filters,)).copy()
         return weights.data.astype(np.int8), bias, scales, len(weights.scales) == filters
 
-    def options(self, node: _Node, kind: Callable[[], Any]) -> Any:
-        """The operator's options table, or one with every default where the file leaves it out."""
+    def options(self, node: _Node, kind: type[Any]) -> Any:
+        """The operator's options table."""
         if node.options is None:
             raise ModelError("lacks its options")
+        if node.options_type != getattr(tflite.BuiltinOptions, kind.__name__):
+            raise ModelError("has the options of another operator")
         options = kind()
         options.Init(node.options.Bytes, node.options.Pos)
         return options
+
+
+def operator_code(code: Any) -> int:
+    """The builtin operator of an ``OperatorCode`` table, as TFLite finds it: the larger one of the
+    field that files have today and of the deprecated one.
+
+    The ``tflite`` package's ``BuiltinCode()`` takes codes below 127 from the deprecated field
+    alone, which a file may leave out.
+    """
+    table = code._tab
+    offset = table.Offset(10)
+    numbers = flatbuffers.number_types
+    today = table.Get(numbers.Int32Flags, offset + table.Pos) if offset else 0
+    return max(int(today), int(code.DeprecatedBuiltinCode()))
+
+
+def _refuse_compiled(nodes: Sequence[_Node]) -> None:
+    for node in nodes:
+        for mark, chip in (("edgetpu", "the Edge TPU"), ("ethos-u", "an Ethos-U (Vela)")):
+            if node.code == tflite.BuiltinOperator.CUSTOM and node.custom.startswith(mark):
+                raise ModelError(
+                    f"is compiled for {chip}: give the int8 .tflite that it was compiled from"
+                )
+
+
+def _not_supported(nodes: Sequence[_Node]) -> list[str]:
+    """All kinds of operators that are not supported, as one problem; empty where there are none.
+
+    QUANTIZE and DEQUANTIZE at inputs and outputs are not among ``nodes``.
+    """
+    unknown = [node for node in nodes if node.code not in _HANDLERS]
+    if not unknown:
+        return []
+    if len(unknown) == 1:
+        return [f"operator {unknown[0].place} is {unknown[0].kind}, which is not supported"]
+    counts = Counter(node.kind for node in unknown)
+    listed = ", ".join(f"{kind} ({count})" for kind, count in sorted(counts.items()))
+    return [f"has operators that are not supported: {listed}"]
+
+
+def _all_together(unknown: list[str], problems: list[str]) -> ModelError:
+    """One error of operators that are not known and of other problems."""
+    if len(problems) > SHOWN:
+        problems = [*problems[:SHOWN], f"and {len(problems) - SHOWN} more"]
+    text = "; ".join(unknown + problems)
+    if unknown:
+        text += f". Supported: {', '.join(sorted(map(_operator_name, _HANDLERS)))}"
+    return ModelError(text)
+
+
+def _one_scale(raw: _Raw) -> tuple[float, int]:
+    """Scale and zero point of an activation tensor."""
+    if len(raw.scales) != 1 or len(raw.zero_points) != 1:
+        raise ModelError(f"activation tensor '{raw.name}' needs one scale and one zero point")
+    scale, zero_point = float(raw.scales[0]), int(raw.zero_points[0])
+    if not (np.isfinite(scale) and scale > 0):
+        raise ModelError(f"tensor '{raw.name}' has a scale of {scale}, not a positive number")
+    low = 0 if raw.type == tflite.TensorType.UINT8 else graph.INT8_MIN
+    if not low <= zero_point <= low + 255:
+        raise ModelError(f"tensor '{raw.name}' has a zero point of {zero_point}")
+    return scale, zero_point
+
+
+def _wrong_type(raw: _Raw) -> str:
+    return (
+        f"tensor '{raw.name}' is {_type_name(raw.type)}; only models quantised to int8 throughout "
+        "are supported (full integer quantisation)"
+    )
+
+
+def _type_name(code: int) -> str:
+    return _TYPE_NAMES.get(code, f"of type {code}")
 
 
 def _operator_name(code: int) -> str:
@@ -358,10 +587,15 @@ def _read_convolution(reader: _Reader, node: _Node) -> Operator:
     options = reader.options(node, tflite.Conv2DOptions)
     weights, bias, scales, per_channel = reader.weights_and_bias(node, 0, 4)
     filters, k_rows, k_columns, channels = weights.shape
-    if channels != reader.feature_map(source)[2]:
-        raise ModelError(
-            f"weights have {channels} channels for an input of {reader.feature_map(source)[2]}"
-        )
+    given = reader.feature_map(source)[2]
+    if channels != given:
+        if channels and given % channels == 0 and filters % (given // channels) == 0:
+            raise ModelError(
+                f"is a grouped convolution ({given // channels} groups of {channels} of the "
+                f"{given} input channels); only convolutions of all channels and depthwise ones "
+                "are supported: train the network without groups"
+            )
+        raise ModelError(f"weights have {channels} channels for an input of {given}")
     size, geometry = _convolution_geometry(reader, source, options, (k_rows, k_columns))
     target = reader.output(node, (*size, filters))
     return graph.Convolution(
