@@ -114,10 +114,11 @@ class Tensor:
             return ": add the axis of channels, x[..., None]"
         if len(self.shape) == 3 and shape[1:] == (self.shape[2], *self.shape[:2]):
             return ": channels come last, x.transpose(0, 2, 3, 1)"
-        if shape[1:-1] == self.shape[:-1] and (shape[-1], self.shape[-1]) == (1, 3):
-            return ": the images are grey, the network takes colours: x.repeat(3, axis=-1)"
-        if shape[1:-1] == self.shape[:-1] and (shape[-1], self.shape[-1]) == (3, 1):
-            return ": the images have colours, the network takes grey ones: convert them"
+        if shape[1:-1] == self.shape[:-1]:
+            if (shape[-1:], self.shape[-1:]) == ((1,), (3,)):
+                return ": the images are grey, the network takes colours: x.repeat(3, axis=-1)"
+            if (shape[-1:], self.shape[-1:]) == ((3,), (1,)):
+                return ": the images have colours, the network takes grey ones: convert them"
         return ""
 
     def dequantise(self, values: npt.ArrayLike) -> npt.NDArray[np.float64]:

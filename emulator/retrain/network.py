@@ -44,6 +44,9 @@ class TrainableNetwork(nn.Module):
             wanted of them, and :meth:`quantised` has the integers that come nearest to it.
         fitted: the integers of the model are chosen for those multipliers already: what is wanted
             is what they amount to, not they themselves.
+
+    Raises:
+        ModelError: a filter's weights have a scale of 0, or something follows a softmax.
     """
 
     def __init__(
@@ -59,6 +62,11 @@ class TrainableNetwork(nn.Module):
         self.bias = nn.ParameterDict()
         self.levels = nn.ModuleDict(levels or {})
         for layer in self.model.layers:
+            if not layer.weight_scales.all():
+                raise ModelError(
+                    f"layer '{layer.name}' has filters whose weights have a scale of 0: such a "
+                    "network runs, but there is nothing in them to retrain"
+                )
             kernel = layer.kernel.astype(np.float32) * layer.weight_scales[:, None, None, None]
             if isinstance(layer, graph.FullyConnected):
                 kernel = _channels_first(kernel, self.model.tensors[layer.inputs[0]].shape)
