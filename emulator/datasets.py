@@ -82,6 +82,8 @@ def load_dataset(path: str | Path, split: Split = "test") -> Dataset:
     try:
         if path.is_dir():
             return _from_files(path, _folder_files(path), split)
+        with path.open("rb") as file:
+            _refuse_pointer(file.read(len(LFS_POINTER)), f"'{path}'")
         if path.suffix == ".npz":
             return _from_npz(path)
         if zipfile.is_zipfile(path):
@@ -123,6 +125,17 @@ def quantise_examples(tensor: Tensor, x: npt.NDArray[np.generic]) -> Int8Array:
 
 
 # --- sources -------------------------------------------------------------------------------------
+
+LFS_POINTER = b"version https://git-lfs"
+"""How a file begins that Git LFS has not fetched."""
+
+
+def _refuse_pointer(content: bytes, what: str) -> None:
+    if content.startswith(LFS_POINTER):
+        raise DataError(
+            f"data {what} is a Git LFS pointer, not the data itself: fetch it with `git lfs pull`"
+        )
+
 
 Files = Iterator[tuple[PurePosixPath, Callable[[], bytes]]]
 """Relative paths, and what reads each file."""
@@ -232,6 +245,7 @@ def _decode(content: bytes, path: Path, name: PurePosixPath) -> npt.NDArray[np.u
         from PIL import Image
     except ImportError as error:
         raise ToolError("reading images needs Pillow: pip install axynq[images]") from error
+    _refuse_pointer(content, f"'{path}': image '{name}'")
     try:
         with Image.open(io.BytesIO(content)) as image:
             if image.mode == "I" or image.mode.startswith("I;16"):

@@ -135,6 +135,7 @@ SHOWN = 8
 class _Reader:
     def __init__(self, data: bytes, name: str) -> None:
         self.name = name
+        self.content = data
         self.file = tflite.Model.GetRootAsModel(data, 0)
         if self.file.SubgraphsLength() != 1:
             raise ModelError(f"has {self.file.SubgraphsLength()} subgraphs; only one is supported")
@@ -273,17 +274,30 @@ class _Reader:
             zero_points = np.array(self._vector(quantisation, "ZeroPoint"), np.int64)
         name = (tensor.Name() or b"").decode("utf-8", "replace")
         data = None
-        buffer = self.file.Buffers(tensor.Buffer())
-        constant = buffer is not None and buffer.DataLength() > 0
+        content = self._buffer(tensor.Buffer())
+        constant = len(content) > 0
         if constant and tensor.Sparsity() is None and tensor.Type() in _NUMPY_TYPES:
             dtype = np.dtype(_NUMPY_TYPES[tensor.Type()]).newbyteorder("<")
-            content = bytes(buffer.DataAsNumpy())
             if len(content) != dtype.itemsize * int(np.prod(shape, dtype=object)):
                 raise _DamagedError(
                     f"is damaged: constant '{name}' holds {len(content)} bytes for {list(shape)}"
                 )
             data = np.frombuffer(content, dtype).astype(dtype.newbyteorder("=")).reshape(shape)
         return _Raw(name, shape, tensor.Type(), scales, zero_points, constant, data)
+
+    def _buffer(self, index: int) -> bytes:
+        """A buffer's content; large files have it behind the tables."""
+        buffer = self.file.Buffers(index)
+        if buffer is None:
+            return b""
+        if buffer.DataLength():
+            return bytes(buffer.DataAsNumpy())
+        if buffer.Offset() <= 1:  # what TFLite's converter puts there before it knows
+            return b""
+        content = self.content[buffer.Offset() : buffer.Offset() + buffer.Size()]
+        if len(content) != buffer.Size():
+            raise _DamagedError(f"is damaged or truncated: it lacks the end of buffer {index}")
+        return content
 
     @staticmethod
     def _vector(table: Any, field: str) -> npt.NDArray[Any]:

@@ -158,6 +158,34 @@ def test_every_field_is_read_as_tflite_reads_it() -> None:
                 assert_same_fields(name, *tables)
 
 
+def test_constants_behind_the_tables(digits: graph.Model) -> None:
+    model = replace(digits, operators=digits.operators[:1], output_index=1)
+    model = replace(model, tensors=model.tensors[:2])
+    held: list[bytes] = []
+
+    def move_out(base: int) -> Callable[[Any], None]:
+        def change(file: Any) -> None:
+            held.clear()
+            for buffer in file.buffers:
+                if buffer.data is not None and len(buffer.data):
+                    # The same size of the tables, wherever the constants lie.
+                    buffer.offset = base + sum(map(len, held))
+                    buffer.size = len(buffer.data)
+                    held.append(bytes(buffer.data) + bytes(-len(buffer.data) % 16))
+                    buffer.data = None
+
+        return change
+
+    content = serialise_model(model)
+    base = -(-len(changed(content, move_out(1 << 20))) // 16) * 16
+    content = changed(content, move_out(base)).ljust(base, b"\0") + b"".join(held)
+    assert_same_graph(parse_model(content), model)
+    x = random_input(model, 3, 0)
+    assert np.array_equal(run("ai_edge_litert", content, x), Emulator(model).run(x))
+    with pytest.raises(ModelError, match="lacks the end of buffer"):
+        parse_model(content[:-32])
+
+
 # --- scales of zero ------------------------------------------------------------------------------
 
 
