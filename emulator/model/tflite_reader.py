@@ -3,39 +3,39 @@
 from __future__ import annotations
 
 import struct
-from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import flatbuffers
 import numpy as np
-import numpy.typing as npt
 import tflite
 
 from axynq.emulator.errors import ModelError
 from axynq.emulator.model import graph
 from axynq.emulator.model.foreign import foreign_file, foreign_folder
 from axynq.emulator.model.graph import Activation, Operator, Padding
+from axynq.emulator.model.tflite_file import (
+    DamagedError,
+    Node,
+    RawTensor,
+    TFLiteFile,
+    type_name,
+)
+from axynq.emulator.model.tflite_problems import (
+    all_together,
+    by_operator,
+    not_int8,
+    not_supported,
+    refuse_compiled,
+    wrong_type,
+)
 
-_BUILTIN_NAMES: dict[int, str] = {
-    code: name
-    for name, code in vars(tflite.BuiltinOperator).items()
-    if isinstance(code, int) and not name.startswith("_")
-}
-_TYPE_NAMES: dict[int, str] = {
-    code: name.lower() for name, code in vars(tflite.TensorType).items() if isinstance(code, int)
-}
 _ACTIVATIONS: dict[int, Activation] = {
     tflite.ActivationFunctionType.NONE: "none",
     tflite.ActivationFunctionType.RELU: "relu",
     tflite.ActivationFunctionType.RELU6: "relu6",
     tflite.ActivationFunctionType.RELU_N1_TO_1: "relu_n1_to_1",
-}
-_NUMPY_TYPES: dict[int, type[np.integer[Any]]] = {
-    tflite.TensorType.INT8: np.int8,
-    tflite.TensorType.INT32: np.int32,
 }
 
 
@@ -77,49 +77,6 @@ def parse_model(data: bytes, name: str = "model") -> graph.Model:
         raise ModelError(f"'{name}' is damaged or truncated ({error})") from error
 
 
-class _Raw(NamedTuple):
-    """A tensor as the file has it."""
-
-    name: str
-    shape: tuple[int, ...]
-    type: int
-    scales: npt.NDArray[np.float32]
-    zero_points: npt.NDArray[np.int64]
-    constant: bool
-    data: npt.NDArray[np.integer[Any]] | None
-
-
-class _Node(NamedTuple):
-    """An operator as the file has it."""
-
-    number: int
-    """Its index among the operators that are left, for names."""
-    place: int
-    """Its index among all operators of the file, for messages."""
-    code: int
-    custom: str
-    """The name of a custom operator."""
-    inputs: tuple[int, ...]
-    outputs: tuple[int, ...]
-    options: Any
-    options_type: int
-
-    @property
-    def kind(self) -> str:
-        """The operator's name."""
-        if self.code == tflite.BuiltinOperator.CUSTOM:
-            return f"CUSTOM '{self.custom}'"
-        return _operator_name(self.code)
-
-
-class _DamagedError(ModelError):
-    """The file contradicts itself: no other complaint about it means anything."""
-
-
-class _ConsequenceError(ModelError):
-    """An operator cannot be read because one before it could not."""
-
-
 class _End(NamedTuple):
     """A network's input or output."""
 
@@ -128,51 +85,39 @@ class _End(NamedTuple):
     interface: graph.Interface | None
 
 
-SHOWN = 8
-"""Problems, and operators that have one, which a message lists."""
-
-
 class _Reader:
     def __init__(self, data: bytes, name: str) -> None:
         self.name = name
-        self.content = data
-        self.file = tflite.Model.GetRootAsModel(data, 0)
-        if self.file.SubgraphsLength() != 1:
-            raise ModelError(f"has {self.file.SubgraphsLength()} subgraphs; only one is supported")
-        self.subgraph = self.file.Subgraphs(0)
-        count = self.subgraph.TensorsLength()
-        if count > len(data) or self.subgraph.OperatorsLength() > len(data):
-            raise ModelError("is damaged: it claims more tensors than the file has bytes")
-        self.raw = [self._raw_tensor(i) for i in range(count)]
+        self.file = TFLiteFile(data)
+        self.raw = self.file.tensors
         self.tensors: list[graph.Tensor] = []
         self.index_of: dict[int, int] = {}  # file's tensor index -> index in self.tensors
         self.unread: set[int] = set()  # outputs of operators that cannot be read
 
     def read(self) -> graph.Model:
-        nodes = [self._node(i) for i in range(self.subgraph.OperatorsLength())]
-        if not nodes:
+        if not self.file.nodes:
             raise ModelError("has no operators")
-        _refuse_compiled(nodes)
-        sources, targets = self._ends("Inputs"), self._ends("Outputs")
+        refuse_compiled(self.file.nodes)
+        nodes, sources, targets = self._strip_edges()
         problems = [
             f"has {len(ends)} {what}s; exactly one is supported"
             for ends, what in ((sources, "input"), (targets, "output"))
             if len(ends) != 1
         ]
-        nodes, ends = self._strip_edges(nodes, sources, targets)
-        problems += self._not_int8(nodes)
+        problems += not_int8(self.file, nodes)
         if problems:
-            raise _all_together(_not_supported(nodes), problems)
-        (source, taken), (target, given) = ends
-        input_index = self.activation(source)
-        operators = self._operators([n._replace(number=k) for k, n in enumerate(nodes)])
-        if target not in self.index_of:
-            raise _DamagedError("is damaged: no operator computes the output")
-        output_index = self.index_of[target]
+            raise all_together(not_supported(nodes, _HANDLERS), problems, _HANDLERS)
+        (source,), (target,) = sources, targets
+        operators = self._operators(
+            source.tensor, [n._replace(number=k) for k, n in enumerate(nodes)]
+        )
+        if target.tensor not in self.index_of:
+            raise DamagedError("is damaged: no operator computes the output")
+        input_index, output_index = self.index_of[source.tensor], self.index_of[target.tensor]
         if output_index == input_index:
             raise ModelError("has an input that is its output as well")
-        for index, interface in ((input_index, taken), (output_index, given)):
-            self.tensors[index] = replace(self.tensors[index], interface=interface)
+        for index, end in ((input_index, source), (output_index, target)):
+            self.tensors[index] = replace(self.tensors[index], interface=end.interface)
         return graph.Model(
             Path(self.name).stem,
             tuple(self.tensors),
@@ -181,46 +126,40 @@ class _Reader:
             output_index,
         )
 
-    def _operators(self, nodes: Sequence[_Node]) -> tuple[Operator, ...]:
-        """All operators, or one error that says what is wrong with each."""
+    def _operators(self, source: int, nodes: Sequence[Node]) -> tuple[Operator, ...]:
+        """All operators, or one error that says what is wrong with the input and each of them."""
         operators: list[Operator] = []
-        complaints: dict[str, list[_Node]] = {}
+        problems: list[str] = []
+        complaints: dict[str, list[Node]] = {}
+        try:
+            self.activation(source)
+        except ModelError as error:
+            problems.append(str(error))
+            self.unread.add(source)
         for node in nodes:
             handler = _HANDLERS.get(node.code)
+            if handler is None or any(i in self.unread for i in node.inputs):
+                self._skip(node)  # a complaint would only repeat the one that is known
+                continue
             try:
-                if any(i in self.unread for i in node.inputs):
-                    raise _ConsequenceError
-                if handler is not None:
-                    self._check_new(node)
-                    operators.append(handler(self, node))
-                    continue
-            except _ConsequenceError:
-                pass
-            except _DamagedError as error:
-                raise _DamagedError(
-                    f"operator {node.place} ({node.kind}): {error}"
-                ) from error.__cause__
+                self._check_new(node)
+                operators.append(handler(self, node))
+            except DamagedError as error:
+                raise DamagedError(f"operator {node.place} ({node.kind}): {error}") from error
             except ModelError as error:
                 complaints.setdefault(str(error), []).append(node)
-            self._skip(node)
-        problems = []
-        for text, offenders in complaints.items():
-            several = "s" if len(offenders) > 1 else ""
-            places = ", ".join(str(n.place) for n in offenders[:SHOWN]) + (
-                ", …" if len(offenders) > SHOWN else ""
-            )
-            kinds = ", ".join(dict.fromkeys(n.kind for n in offenders))
-            problems.append(f"operator{several} {places} ({kinds}): {text}")
-        unknown = _not_supported(nodes)
+                self._skip(node)
+        problems += by_operator(complaints)
+        unknown = not_supported(nodes, _HANDLERS)
         if unknown or problems:
-            raise _all_together(unknown, problems)
+            raise all_together(unknown, problems, _HANDLERS)
         return tuple(operators)
 
-    def _check_new(self, node: _Node) -> None:
+    def _check_new(self, node: Node) -> None:
         if any(i in self.index_of for i in node.outputs):
-            raise _DamagedError("is damaged: it computes a tensor that is there already")
+            raise DamagedError("is damaged: it computes a tensor that is there already")
 
-    def _skip(self, node: _Node) -> None:
+    def _skip(self, node: Node) -> None:
         """Enter the outputs of an operator that cannot be read, so that those after it can."""
         for index in node.outputs:
             if index >= 0 and index not in self.index_of:
@@ -229,122 +168,14 @@ class _Reader:
                 except ModelError:
                     self.unread.add(index)
 
-    def _not_int8(self, nodes: Sequence[_Node]) -> list[str]:
-        """What a network without any int8 activation is."""
-        computed = [i for n in nodes for i in n.outputs if i >= 0]
-        types = Counter(self.raw[i].type for i in computed)
-        if tflite.TensorType.INT8 in types or not types:
-            return []
-        common = types.most_common(1)[0][0]
-        first = next(self.raw[i] for i in computed if self.raw[i].type == common)
-        source = self.raw[nodes[0].inputs[0]] if nodes[0].inputs else first
-        named = source if source.type == common else first
-        constants = Counter(
-            self.raw[i].type for n in nodes for i in n.inputs if i >= 0 and self.raw[i].constant
-        )
-        kind = {
-            tflite.TensorType.FLOAT32: "a float network",
-            tflite.TensorType.FLOAT16: "a float16 network",
-            tflite.TensorType.INT16: "quantised with int16 activations",
-            tflite.TensorType.UINT8: "quantised to uint8, as old converters did",
-        }.get(common, "of another type")
-        if common == tflite.TensorType.FLOAT32:
-            if tflite.TensorType.INT8 in constants:
-                kind += " of which only the weights are int8 (dynamic range quantisation)"
-            elif tflite.TensorType.FLOAT16 in constants:
-                kind += " with float16 weights"
-        return [
-            f"{_wrong_type(named)}. This one is {kind}: convert it again with a representative "
-            "data set and supported_ops = [TFLITE_BUILTINS_INT8] (docs/data.md shows how)"
-        ]
-
-    # --- the file's tables -----------------------------------------------------------------------
-
-    def _raw_tensor(self, index: int) -> _Raw:
-        tensor = self.subgraph.Tensors(index)
-        shape = tuple(int(d) for d in self._vector(tensor, "Shape"))
-        if any(d < 0 for d in shape):
-            raise _DamagedError(
-                f"is damaged: tensor {index} has a negative dimension: {list(shape)}"
-            )
-        quantisation = tensor.Quantization()
-        scales, zero_points = np.zeros(0, np.float32), np.zeros(0, np.int64)
-        if quantisation is not None:
-            scales = np.array(self._vector(quantisation, "Scale"), np.float32)
-            zero_points = np.array(self._vector(quantisation, "ZeroPoint"), np.int64)
-        name = (tensor.Name() or b"").decode("utf-8", "replace")
-        data = None
-        content = self._buffer(tensor.Buffer())
-        constant = len(content) > 0
-        if constant and tensor.Sparsity() is None and tensor.Type() in _NUMPY_TYPES:
-            dtype = np.dtype(_NUMPY_TYPES[tensor.Type()]).newbyteorder("<")
-            if len(content) != dtype.itemsize * int(np.prod(shape, dtype=object)):
-                raise _DamagedError(
-                    f"is damaged: constant '{name}' holds {len(content)} bytes for {list(shape)}"
-                )
-            data = np.frombuffer(content, dtype).astype(dtype.newbyteorder("=")).reshape(shape)
-        return _Raw(name, shape, tensor.Type(), scales, zero_points, constant, data)
-
-    def _buffer(self, index: int) -> bytes:
-        """A buffer's content; large files have it behind the tables."""
-        buffer = self.file.Buffers(index)
-        if buffer is None:
-            return b""
-        if buffer.DataLength():
-            return bytes(buffer.DataAsNumpy())
-        if buffer.Offset() <= 1:  # what TFLite's converter puts there before it knows
-            return b""
-        content = self.content[buffer.Offset() : buffer.Offset() + buffer.Size()]
-        if len(content) != buffer.Size():
-            raise _DamagedError(f"is damaged or truncated: it lacks the end of buffer {index}")
-        return content
-
-    @staticmethod
-    def _vector(table: Any, field: str) -> npt.NDArray[Any]:
-        """A vector of numbers; absent and empty vectors alike are empty."""
-        if getattr(table, f"{field}Length")() == 0:
-            return np.zeros(0, np.int64)
-        return np.asarray(getattr(table, f"{field}AsNumpy")())
-
-    def _node(self, index: int) -> _Node:
-        operator = self.subgraph.Operators(index)
-        if not 0 <= operator.OpcodeIndex() < self.file.OperatorCodesLength():
-            raise _DamagedError(f"is damaged: operator {index} has no operator code")
-        code = self.file.OperatorCodes(operator.OpcodeIndex())
-        inputs = tuple(int(i) for i in self._vector(operator, "Inputs"))
-        outputs = tuple(int(i) for i in self._vector(operator, "Outputs"))
-        if any(not -1 <= i < len(self.raw) for i in inputs + outputs):
-            raise _DamagedError(f"is damaged: operator {index} names a tensor that does not exist")
-        return _Node(
-            index,
-            index,
-            operator_code(code),
-            (code.CustomCode() or b"").decode("utf-8", "replace"),
-            inputs,
-            outputs,
-            operator.BuiltinOptions(),
-            operator.BuiltinOptionsType(),
-        )
-
-    def _ends(self, field: str) -> list[int]:
-        """The file's tensors that are inputs or outputs."""
-        indices = [int(i) for i in self._vector(self.subgraph, field)]
-        if any(not 0 <= i < len(self.raw) for i in indices):
-            raise _DamagedError(f"is damaged: one of its {field.lower()} does not exist")
-        return indices
-
-    def _strip_edges(
-        self, nodes: list[_Node], sources: list[int], targets: list[int]
-    ) -> tuple[list[_Node], list[_End]]:
-        """Leave out the operators that turn another input or output type into int8 and back.
-
-        Returns:
-            The other operators, and for each input and output, in this order, the int8 tensor and
-            what the file has in its place.
-        """
+    def _strip_edges(self) -> tuple[list[Node], list[_End], list[_End]]:
+        """The operators but for those that turn another input or output type into int8 and back;
+        what is left of inputs and outputs."""
         quantise, dequantise = tflite.BuiltinOperator.QUANTIZE, tflite.BuiltinOperator.DEQUANTIZE
-        ends: list[_End] = []
-        for source in sources:
+        nodes = self.file.nodes
+        sources: list[_End] = []
+        targets: list[_End] = []
+        for source in self.file.inputs:
             readers = [n for n in nodes if source in n.inputs]
             end = _End(source, None)
             if (
@@ -356,8 +187,8 @@ class _Reader:
             ):
                 end = _End(readers[0].outputs[0], self._interface(source, "input"))
                 nodes = [n for n in nodes if n is not readers[0]]
-            ends.append(end)
-        for target in targets:
+            sources.append(end)
+        for target in self.file.outputs:
             writer = next((n for n in nodes if target in n.outputs), None)
             end = _End(target, None)
             if (
@@ -369,10 +200,10 @@ class _Reader:
             ):
                 end = _End(writer.inputs[0], self._interface(target, "output"))
                 nodes = [n for n in nodes if n is not writer]
-            ends.append(end)
+            targets.append(end)
         if not nodes:
             raise ModelError("has no operators but QUANTIZE and DEQUANTIZE")
-        return nodes, ends
+        return nodes, sources, targets
 
     def _interface(self, file_index: int, what: str) -> graph.Interface:
         """What the file has in place of an int8 input or output."""
@@ -381,10 +212,10 @@ class _Reader:
             return graph.Interface(raw.name, "float32")
         if raw.type != tflite.TensorType.UINT8:
             raise ModelError(
-                f"its {what} '{raw.name}' is {_type_name(raw.type)}; int8, uint8 and float32 are "
+                f"its {what} '{raw.name}' is {type_name(raw.type)}; int8, uint8 and float32 are "
                 "supported"
             )
-        scale, zero_point = _one_scale(raw)
+        scale, zero_point = one_scale(raw)
         return graph.Interface(raw.name, "uint8", scale, zero_point)
 
     # --- what handlers use -----------------------------------------------------------------------
@@ -393,17 +224,19 @@ class _Reader:
         """Index in ``self.tensors`` of an int8 activation tensor, entering it when first seen."""
         if file_index in self.index_of:
             return self.index_of[file_index]
+        if file_index < 0:
+            raise DamagedError("is damaged: a tensor is left out where one is needed")
         raw = self.raw[file_index]
         if raw.type != tflite.TensorType.INT8:
-            raise ModelError(_wrong_type(raw))
-        scale, zero_point = _one_scale(raw)
+            raise ModelError(wrong_type(raw))
+        scale, zero_point = one_scale(raw)
         if not raw.shape or raw.shape[0] != 1 or 0 in raw.shape:
             raise ModelError(f"tensor '{raw.name}' has shape {list(raw.shape)}; batch must be 1")
         self.index_of[file_index] = len(self.tensors)
         self.tensors.append(graph.Tensor(raw.name, raw.shape[1:], scale, zero_point))
         return self.index_of[file_index]
 
-    def inputs(self, node: _Node, count: int) -> tuple[int, ...]:
+    def inputs(self, node: Node, count: int) -> tuple[int, ...]:
         """The first ``count`` inputs as activations that are already computed."""
         if len(node.inputs) < count or len(node.outputs) != 1:
             raise ModelError(f"has {len(node.inputs)} inputs and {len(node.outputs)} outputs")
@@ -411,12 +244,11 @@ class _Reader:
             if file_index >= 0 and self.raw[file_index].constant:
                 raise ModelError("a constant operand is not supported here")
             if file_index not in self.index_of:
-                if file_index >= 0:
-                    self.activation(file_index)  # a wrong type is the better message
-                raise _DamagedError("is damaged: it reads a tensor that nothing computed")
+                self.activation(file_index)  # a wrong type is the better message
+                raise DamagedError("is damaged: it reads a tensor that nothing computed")
         return tuple(self.index_of[i] for i in node.inputs[:count])
 
-    def output(self, node: _Node, expected: tuple[int, ...]) -> int:
+    def output(self, node: Node, expected: tuple[int, ...]) -> int:
         """The output activation, whose shape (without batch) must be ``expected``."""
         index = self.activation(node.outputs[0])
         shape = self.tensors[index].shape
@@ -424,13 +256,13 @@ class _Reader:
             raise ModelError(f"output has shape {list(shape)} where {list(expected)} follows")
         return index
 
-    def constant(self, node: _Node, position: int, type_: int, what: str) -> _Raw:
+    def constant(self, node: Node, position: int, type_: int, what: str) -> RawTensor:
         """A constant input of the given type."""
         if position >= len(node.inputs) or node.inputs[position] < 0:
             raise ModelError(f"lacks its {what}")
         raw = self.raw[node.inputs[position]]
         if raw.type != type_:
-            raise ModelError(f"{what} is {_type_name(raw.type)}, not {_type_name(type_)}")
+            raise ModelError(f"{what} is {type_name(raw.type)}, not {type_name(type_)}")
         if raw.data is None:
             raise ModelError(f"{what} is sparse" if raw.constant else f"{what} is not a constant")
         return raw
@@ -442,7 +274,7 @@ class _Reader:
         return shape[0], shape[1], shape[2]
 
     def weights_and_bias(
-        self, node: _Node, filter_axis: int, dimensions: int
+        self, node: Node, filter_axis: int, dimensions: int
     ) -> tuple[graph.Int8Array, graph.Int32Array, graph.Float32Array, bool]:
         weights = self.constant(node, 1, tflite.TensorType.INT8, "weights")
         assert weights.data is not None
@@ -465,7 +297,7 @@ class _Reader:
         scales = np.broadcast_to(weights.scales, (filters,)).copy()
         return weights.data.astype(np.int8), bias, scales, len(weights.scales) == filters
 
-    def options(self, node: _Node, kind: type[Any]) -> Any:
+    def options(self, node: Node, kind: type[Any]) -> Any:
         """The operator's options table."""
         if node.options is None:
             raise ModelError("lacks its options")
@@ -476,55 +308,7 @@ class _Reader:
         return options
 
 
-def operator_code(code: Any) -> int:
-    """The builtin operator of an ``OperatorCode`` table, as TFLite finds it: the larger one of the
-    field that files have today and of the deprecated one.
-
-    The ``tflite`` package's ``BuiltinCode()`` takes codes below 127 from the deprecated field
-    alone, which a file may leave out.
-    """
-    table = code._tab
-    offset = table.Offset(10)
-    numbers = flatbuffers.number_types
-    today = table.Get(numbers.Int32Flags, offset + table.Pos) if offset else 0
-    return max(int(today), int(code.DeprecatedBuiltinCode()))
-
-
-def _refuse_compiled(nodes: Sequence[_Node]) -> None:
-    for node in nodes:
-        for mark, chip in (("edgetpu", "the Edge TPU"), ("ethos-u", "an Ethos-U (Vela)")):
-            if node.code == tflite.BuiltinOperator.CUSTOM and node.custom.startswith(mark):
-                raise ModelError(
-                    f"is compiled for {chip}: give the int8 .tflite that it was compiled from"
-                )
-
-
-def _not_supported(nodes: Sequence[_Node]) -> list[str]:
-    """All kinds of operators that are not supported, as one problem; empty where there are none.
-
-    QUANTIZE and DEQUANTIZE at inputs and outputs are not among ``nodes``.
-    """
-    unknown = [node for node in nodes if node.code not in _HANDLERS]
-    if not unknown:
-        return []
-    if len(unknown) == 1:
-        return [f"operator {unknown[0].place} is {unknown[0].kind}, which is not supported"]
-    counts = Counter(node.kind for node in unknown)
-    listed = ", ".join(f"{kind} ({count})" for kind, count in sorted(counts.items()))
-    return [f"has operators that are not supported: {listed}"]
-
-
-def _all_together(unknown: list[str], problems: list[str]) -> ModelError:
-    """One error of operators that are not known and of other problems."""
-    if len(problems) > SHOWN:
-        problems = [*problems[:SHOWN], f"and {len(problems) - SHOWN} more"]
-    text = "; ".join(unknown + problems)
-    if unknown:
-        text += f". Supported: {', '.join(sorted(map(_operator_name, _HANDLERS)))}"
-    return ModelError(text)
-
-
-def _one_scale(raw: _Raw) -> tuple[float, int]:
+def one_scale(raw: RawTensor) -> tuple[float, int]:
     """Scale and zero point of an activation tensor."""
     if len(raw.scales) != 1 or len(raw.zero_points) != 1:
         raise ModelError(f"activation tensor '{raw.name}' needs one scale and one zero point")
@@ -535,21 +319,6 @@ def _one_scale(raw: _Raw) -> tuple[float, int]:
     if not low <= zero_point <= low + 255:
         raise ModelError(f"tensor '{raw.name}' has a zero point of {zero_point}")
     return scale, zero_point
-
-
-def _wrong_type(raw: _Raw) -> str:
-    return (
-        f"tensor '{raw.name}' is {_type_name(raw.type)}; only models quantised to int8 throughout "
-        "are supported (full integer quantisation)"
-    )
-
-
-def _type_name(code: int) -> str:
-    return _TYPE_NAMES.get(code, f"of type {code}")
-
-
-def _operator_name(code: int) -> str:
-    return _BUILTIN_NAMES.get(code, f"operator code {code}")
 
 
 def _fused(code: int) -> Activation:
@@ -596,7 +365,7 @@ def _convolution_geometry(
     }
 
 
-def _read_convolution(reader: _Reader, node: _Node) -> Operator:
+def _read_convolution(reader: _Reader, node: Node) -> Operator:
     (source,) = reader.inputs(node, 1)
     options = reader.options(node, tflite.Conv2DOptions)
     weights, bias, scales, per_channel = reader.weights_and_bias(node, 0, 4)
@@ -618,7 +387,7 @@ def _read_convolution(reader: _Reader, node: _Node) -> Operator:
     )  # fmt: skip
 
 
-def _read_depthwise(reader: _Reader, node: _Node) -> Operator:
+def _read_depthwise(reader: _Reader, node: Node) -> Operator:
     (source,) = reader.inputs(node, 1)
     options = reader.options(node, tflite.DepthwiseConv2DOptions)
     weights, bias, scales, per_channel = reader.weights_and_bias(node, 3, 4)
@@ -633,7 +402,7 @@ def _read_depthwise(reader: _Reader, node: _Node) -> Operator:
     )  # fmt: skip
 
 
-def _read_fully_connected(reader: _Reader, node: _Node) -> Operator:
+def _read_fully_connected(reader: _Reader, node: Node) -> Operator:
     (source,) = reader.inputs(node, 1)
     options = reader.options(node, tflite.FullyConnectedOptions)
     if options.WeightsFormat() != tflite.FullyConnectedOptionsWeightsFormat.DEFAULT:
@@ -649,7 +418,7 @@ def _read_fully_connected(reader: _Reader, node: _Node) -> Operator:
     )  # fmt: skip
 
 
-def _read_add(reader: _Reader, node: _Node) -> Operator:
+def _read_add(reader: _Reader, node: Node) -> Operator:
     sources = reader.inputs(node, 2)
     options = reader.options(node, tflite.AddOptions)
     first, second = (reader.tensors[i].shape for i in sources)
@@ -661,7 +430,7 @@ def _read_add(reader: _Reader, node: _Node) -> Operator:
     )
 
 
-def _read_pool(reader: _Reader, node: _Node) -> Operator:
+def _read_pool(reader: _Reader, node: Node) -> Operator:
     (source,) = reader.inputs(node, 1)
     options = reader.options(node, tflite.Pool2DOptions)
     rows, columns, channels = reader.feature_map(source)
@@ -684,7 +453,7 @@ def _read_pool(reader: _Reader, node: _Node) -> Operator:
     )
 
 
-def _read_mean(reader: _Reader, node: _Node) -> Operator:
+def _read_mean(reader: _Reader, node: Node) -> Operator:
     (source,) = reader.inputs(node, 1)
     options = reader.options(node, tflite.ReducerOptions)
     axes = reader.constant(node, 1, tflite.TensorType.INT32, "list of axes").data
@@ -697,7 +466,7 @@ def _read_mean(reader: _Reader, node: _Node) -> Operator:
     return graph.Mean(f"mean_{node.number}", (source,), target, keep)
 
 
-def _read_reshape(reader: _Reader, node: _Node) -> Operator:
+def _read_reshape(reader: _Reader, node: Node) -> Operator:
     (source,) = reader.inputs(node, 1)
     target = reader.activation(node.outputs[0])
     before, after = reader.tensors[source].shape, reader.tensors[target].shape
@@ -707,7 +476,7 @@ def _read_reshape(reader: _Reader, node: _Node) -> Operator:
     return graph.Reshape(f"reshape_{node.number}", (source,), target)
 
 
-def _read_softmax(reader: _Reader, node: _Node) -> Operator:
+def _read_softmax(reader: _Reader, node: Node) -> Operator:
     (source,) = reader.inputs(node, 1)
     options = reader.options(node, tflite.SoftmaxOptions)
     target = reader.output(node, reader.tensors[source].shape)
@@ -717,7 +486,7 @@ def _read_softmax(reader: _Reader, node: _Node) -> Operator:
     return graph.Softmax(f"softmax_{node.number}", (source,), target, float(options.Beta()))
 
 
-def _read_pad(reader: _Reader, node: _Node) -> Operator:
+def _read_pad(reader: _Reader, node: Node) -> Operator:
     (source,) = reader.inputs(node, 1)
     amounts = reader.constant(node, 1, tflite.TensorType.INT32, "paddings").data
     assert amounts is not None
@@ -736,7 +505,7 @@ def _require_same_quantisation(reader: _Reader, source: int, target: int) -> Non
         raise ModelError("input and output must have the same quantisation")
 
 
-_HANDLERS: dict[int, Callable[[_Reader, _Node], Operator]] = {
+_HANDLERS: dict[int, Callable[[_Reader, Node], Operator]] = {
     tflite.BuiltinOperator.CONV_2D: _read_convolution,
     tflite.BuiltinOperator.DEPTHWISE_CONV_2D: _read_depthwise,
     tflite.BuiltinOperator.FULLY_CONNECTED: _read_fully_connected,

@@ -18,7 +18,8 @@ from hypothesis import strategies as st
 from axynq.emulator import Emulator
 from axynq.emulator.errors import ModelError
 from axynq.emulator.model import graph
-from axynq.emulator.model.tflite_reader import operator_code, parse_model
+from axynq.emulator.model.tflite_file import operator_code
+from axynq.emulator.model.tflite_reader import parse_model
 from axynq.emulator.model.tflite_writer import serialise_model
 from tests.conftest import data_file
 from tests.emulator.runtime import run
@@ -349,3 +350,13 @@ def test_two_operators_cannot_compute_one_tensor() -> None:
 
     with pytest.raises(ModelError, match="operator 3 .*is damaged: it computes a tensor that is"):
         parse_model(changed(serialise_model(several()), change))
+
+
+def test_the_input_and_operators_are_complained_of_together() -> None:
+    def change(file: Any) -> None:
+        file.subgraphs[0].tensors[0].type = TYPES.FLOAT32  # nothing quantises it
+        set_codes(*[CODES.MAX_POOL_2D] * 3, CODES.TANH, *[CODES.MAX_POOL_2D] * 3)(file)
+
+    with pytest.raises(ModelError) as caught:
+        parse_model(changed(serialise_model(several()), change))
+    assert "operator 3 is TANH, which is not supported; tensor 't0' is float32" in str(caught.value)
