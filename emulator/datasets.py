@@ -1,12 +1,16 @@
 """Labelled images (or other inputs) for a model, from the forms people have them in.
 
 - ``.npz`` with arrays ``x`` and ``y``: int8 ``x`` is taken as quantised, uint8 as images, floats as
-  real inputs.
+  real inputs. ``y`` are class numbers, [examples] or [examples, 1], or one-hot rows
+  [examples, classes].
 - A folder of class-named image folders, ``CLASS/…`` or ``train/CLASS/…`` and ``test/CLASS/…``, or
   an archive (``.tar``, ``.tar.gz``, ``.tar.xz``, ``.zip``) of one.
 - The original CIFAR-10: ``cifar-10-python.tar.gz``, or the folder it unpacks to.
 
-Classes are numbered in alphabetical order of their names.
+Classes are numbered in alphabetical order of their names. Images come as 8 bits a channel, grey or
+red, green, blue: 16-bit ones lose their lower bits, transparency is left out, palettes and CMYK are
+resolved, and a rotation noted beside the pixels (EXIF) is not applied, all as image loaders of
+training frameworks do. Grey images among coloured ones become coloured.
 """
 
 from __future__ import annotations
@@ -21,7 +25,7 @@ import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -79,6 +83,8 @@ def load_dataset(path: str | Path, split: Split = "test") -> Dataset:
     try:
         if path.is_dir():
             return _from_files(path, _folder_files(path), split)
+        with path.open("rb") as file:
+            _refuse_pointer(file.read(len(LFS_POINTER)), f"'{path}'")
         if path.suffix == ".npz":
             return _from_npz(path)
         if zipfile.is_zipfile(path):
@@ -96,19 +102,21 @@ def load_dataset(path: str | Path, split: Split = "test") -> Dataset:
 def quantise_examples(tensor: Tensor, x: npt.NDArray[np.generic]) -> Int8Array:
     """Examples as a batch for a network's input tensor.
 
-    Images (uint8) are scaled to the range that the tensor represents: 0..255, 0..1 or -1..1.
+    Images (uint8) are what a network takes whose file takes uint8. For others they are scaled to
+    the range that the tensor represents: 0..255, 0..1 or -1..1, in float32 as frameworks scale
+    them, and quantised.
 
     Raises:
         DataError: the shape does not fit, or the tensor's range is none of these.
     """
-    if x.dtype != np.uint8 or x.shape[1:] != tensor.shape:
+    if x.dtype != np.uint8 or x.shape[1:] != tensor.shape or tensor.takes_uint8:
         return tensor.batch(x)
     low, high = tensor.dequantise([-128, 127])
     # 256 possible pixels: quantise those once.
-    pixels = np.arange(256, dtype=np.float64)
+    pixels = np.arange(256, dtype=np.float32)
     for real, bounds in ((pixels, (0, 255)), (pixels / 255, (0, 1)), (pixels / 127.5 - 1, (-1, 1))):
         if np.allclose((low, high), bounds, atol=0.02 * (bounds[1] - bounds[0])):
-            return tensor.quantise(real)[x.astype(np.uint8)]
+            return tensor.quantise(real)[x.astype(np.intp)]
     raise DataError(
         f"the network takes values from {low:.3g} to {high:.3g}: how pixels become those is not "
         "known. Give the examples quantised (int8) or as real inputs (float) in a .npz"
@@ -131,6 +139,17 @@ _DAMAGE = (
 
 # --- sources -------------------------------------------------------------------------------------
 
+LFS_POINTER = b"version https://git-lfs"
+"""How a file begins that Git LFS has not fetched."""
+
+
+def _refuse_pointer(content: bytes, what: str) -> None:
+    if content.startswith(LFS_POINTER):
+        raise DataError(
+            f"data {what} is a Git LFS pointer, not the data itself: fetch it with `git lfs pull`"
+        )
+
+
 Files = Iterator[tuple[PurePosixPath, Callable[[], bytes]]]
 """Relative paths, and what reads each file."""
 
@@ -146,9 +165,36 @@ def _from_npz(path: Path) -> Dataset:
             x, y = np.asarray(arrays["x"]), np.asarray(arrays["y"])
     except (OSError, ValueError) as error:
         raise DataError(f"data '{path}' cannot be read: {error}") from error
-    if y.ndim != 1 or x.ndim == 0 or len(x) != len(y) or y.dtype.kind not in "iu":
-        raise DataError(f"data '{path}': y must be one integer for each x")
-    return Dataset(x, y.astype(np.int64), ())
+    if not (isinstance(x, np.ndarray) and isinstance(y, np.ndarray) and x.ndim > 0):
+        raise DataError(
+            f"data '{path}': x and y must be arrays, with examples along the first axis"
+        )
+    try:
+        return Dataset(x, class_numbers(y, len(x)), ())
+    except DataError as error:
+        raise DataError(f"data '{path}': {error}") from error
+
+
+def class_numbers(y: npt.NDArray[np.generic], examples: int) -> npt.NDArray[np.int64]:
+    """Class numbers [examples] from labels: integers or booleans [examples] or [examples, 1], or
+    one-hot rows [examples, classes] of any type, each of zeros and exactly one 1.
+
+    Raises:
+        DataError: labels are none of these.
+    """
+    if y.ndim == 2 and y.shape[1] == 1:
+        y = y[:, 0]
+    if y.ndim == 2 and len(y) == examples and y.dtype.kind in "iufb":
+        ones = y == 1
+        if not (ones | (y == 0)).all() or (ones.sum(axis=1) != 1).any():
+            raise DataError("y has rows, but they are not one-hot: zeros and exactly one 1 in each")
+        return np.asarray(ones.argmax(axis=1), np.int64)
+    if y.ndim != 1 or len(y) != examples or y.dtype.kind not in "iub":
+        raise DataError(
+            f"y must be one integer for each x (or a one-hot row); it is {y.dtype} "
+            f"{list(y.shape)} for {examples} examples"
+        )
+    return y.astype(np.int64)
 
 
 def _folder_files(folder: Path) -> Files:
@@ -197,6 +243,8 @@ def _from_files(path: Path, files: Files, split: Split) -> Dataset:
         raise DataError(f"data '{path}' has no images in class-named folders")
     classes = tuple(sorted(images))
     x = [image for name in classes for _, image in sorted(images[name].items())]
+    if len({image.shape[2] for image in x}) > 1:
+        x = [np.broadcast_to(image, (*image.shape[:2], 3)) for image in x]  # grey ones repeated
     shapes = {image.shape for image in x}
     if len(shapes) > 1:
         raise DataError(f"data '{path}' has images of different sizes: {sorted(shapes)[:3]}")
@@ -210,13 +258,30 @@ def _decode(content: bytes, path: Path, name: PurePosixPath) -> npt.NDArray[np.u
         from PIL import Image
     except ImportError as error:
         raise ToolError("reading images needs Pillow: pip install axynq[images]") from error
+    _refuse_pointer(content, f"'{path}': image '{name}'")
     try:
         with Image.open(io.BytesIO(content)) as image:
-            grey = image.mode in ("1", "L")
+            if image.mode == "I" or image.mode.startswith("I;16"):
+                return _eight_bits(np.asarray(image))[..., None]
+            if image.mode == "F":
+                raise ValueError("its pixels are floats")
+            grey = image.mode in ("1", "L", "LA", "La")
             pixels = np.asarray(image.convert("L" if grey else "RGB"))
-    except (OSError, ValueError, SyntaxError) as error:
+    except (OSError, ValueError, SyntaxError, EOFError, struct.error, zlib.error, IndexError,
+            KeyError, TypeError, OverflowError, Image.DecompressionBombError) as error:  # fmt: skip
         raise DataError(f"data '{path}': image '{name}' cannot be read: {error}") from error
     return pixels[..., None] if grey else pixels
+
+
+def _eight_bits(pixels: npt.NDArray[np.integer[Any]]) -> npt.NDArray[np.uint8]:
+    """The upper 8 of 16 bits, which is also what Pillow leaves of 16-bit colours.
+
+    Raises:
+        ValueError: there are more bits.
+    """
+    if pixels.size and (pixels.min() < 0 or pixels.max() > 65535):
+        raise ValueError("its pixels have more than 16 bits")
+    return (pixels >> 8).astype(np.uint8)
 
 
 class _CifarUnpickler(pickle.Unpickler):

@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from axynq.emulator.engine.choice import choose_engine, make_engine, thread_count
+from axynq.emulator.errors import DataError
 from axynq.emulator.model import graph
 from axynq.emulator.plan import Plan
 
@@ -59,8 +60,9 @@ class Emulator:
     def run(self, x: npt.ArrayLike) -> graph.Int8Array:
         """The network's int8 output, [images, ...], softmax included.
 
-        ``x`` is a batch [images, *model.input.shape] of int8 in the model's input quantisation, or
-        of floats, which are quantised first. Memory beyond input and output does not grow with it.
+        ``x`` is a batch [images, *model.input.shape] of int8 in the model's input quantisation, of
+        floats, which are quantised first, or of uint8 where the model's file takes uint8. Memory
+        beyond input and output does not grow with it.
 
         Raises:
             DataError: ``x`` has another shape or type.
@@ -72,11 +74,19 @@ class Emulator:
         ``y`` [images].
 
         Raises:
-            DataError: ``x`` has another shape or type.
+            DataError: ``x`` has another shape or type, there are no examples, or ``y`` is not one
+                number for each.
         """
-        scores = self.run(x)
-        classes = scores.reshape(len(scores), -1).argmax(axis=1)
-        return float((classes == np.asarray(y)).mean())
+        batch, labels = self.model.input.batch(x), np.asarray(y)
+        if len(batch) == 0:
+            raise DataError("accuracy needs at least one example")
+        if labels.shape != (len(batch),):
+            raise DataError(
+                f"{len(batch)} examples need as many class numbers, not labels of shape "
+                f"{list(labels.shape)}"
+            )
+        classes = self.run(batch).reshape(len(batch), -1).argmax(axis=1)
+        return float((classes == labels).mean())
 
     def tensors(self, x: npt.ArrayLike) -> dict[int, graph.Int8Array]:
         """Every tensor of the network by its index, for a batch as in :meth:`run`."""

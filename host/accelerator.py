@@ -102,10 +102,10 @@ class Accelerator:
     ) -> npt.NDArray[np.int8]:
         """The network's int8 output [images, ...] for a batch of any size.
 
-        ``x`` is int8 [images, *input shape] in the network's input quantisation, or floats, which
-        are quantised. Large batches are streamed: while the accelerator works on some images the
-        host packs the next ones and unpacks the last ones. ``advance`` is called with the number of
-        images that are done, each time some are.
+        ``x`` is int8 [images, *input shape] in the network's input quantisation, floats, which are
+        quantised, or uint8 where the network's file takes uint8. Large batches are streamed: while
+        the accelerator works on some images the host packs the next ones and unpacks the last
+        ones. ``advance`` is called with the number of images that are done, each time some are.
 
         Raises:
             OverlayError: the program was compiled for another overlay.

@@ -126,6 +126,7 @@ class _Compiler:
             channels=device_map.channels,
             offset=self._offset(device),
             image_words=device_map.image_words,
+            interface=tensor.interface,
         )
 
     def _offset(self, index: int) -> int:

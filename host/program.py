@@ -18,7 +18,7 @@ import numpy.typing as npt
 
 from axynq.emulator import files
 from axynq.emulator.errors import ProgramError
-from axynq.emulator.model.graph import Tensor
+from axynq.emulator.model.graph import Interface, Tensor
 from axynq.emulator.reference import softmax
 
 _MAGIC = b"AXYNQ\0"
@@ -43,11 +43,13 @@ class TensorPlace:
     offset: int
     """Words before it for each image of the batch."""
     image_words: int
+    interface: Interface | None = None
+    """What the network's file has in the tensor's place."""
 
     @property
     def tensor(self) -> Tensor:
         """The tensor as the user sees it."""
-        return Tensor(self.name, self.shape, self.scale, self.zero_point)
+        return Tensor(self.name, self.shape, self.scale, self.zero_point, self.interface)
 
 
 @dataclass(frozen=True)
@@ -131,7 +133,8 @@ class Program:
     def pack_input(self, x: npt.ArrayLike) -> npt.NDArray[np.int8]:
         """A batch in the accelerator's layout: int8 [images, bytes per image].
 
-        ``x`` is int8 [images, *shape], or floats, which are quantised.
+        ``x`` is int8 [images, *shape], floats, which are quantised, or uint8 where the network's
+        file takes uint8.
 
         Raises:
             DataError: ``x`` has another shape or type.
@@ -157,4 +160,6 @@ class Program:
 
 
 def _place(values: dict[str, Any]) -> TensorPlace:
-    return TensorPlace(**{**values, "shape": tuple(values["shape"])})
+    held = values.get("interface")
+    interface = None if held is None else Interface(**held)
+    return TensorPlace(**{**values, "shape": tuple(values["shape"]), "interface": interface})

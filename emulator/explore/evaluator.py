@@ -17,6 +17,7 @@ import numpy.typing as npt
 
 from axynq.emulator.engine.blocks import Blocks
 from axynq.emulator.engine.choice import Engine, choose_engine, make_engine, thread_count
+from axynq.emulator.errors import DataError
 from axynq.emulator.keys import layer_key
 from axynq.emulator.model.graph import Int8Array, Model
 from axynq.emulator.model.segments import fingerprint, replace_layers, segments
@@ -38,6 +39,18 @@ class Examples:
     """[images, ...], quantised."""
     y: npt.NDArray[np.int64]
     """[images]: class numbers."""
+
+    def __post_init__(self) -> None:
+        """Raises:
+        DataError: there are no examples, or there is not one class number for each.
+        """
+        if len(self.x) == 0:
+            raise DataError("accuracy needs at least one example")
+        if self.y.shape != (len(self.x),):
+            raise DataError(
+                f"{len(self.x)} examples need as many class numbers, not labels of shape "
+                f"{list(self.y.shape)}"
+            )
 
     def __len__(self) -> int:
         return len(self.y)
@@ -122,7 +135,7 @@ class Evaluator:
         """The network's int8 outputs for all examples, [images, values]."""
         codes = plan.expand(self.model)
         keys = self.segment_keys(codes)
-        shape = (self.model.output.shape[-1],)
+        shape = (int(np.prod(self.model.output.shape)),)
         parts = [self._chunk(k, codes, keys).in_order(shape) for k in range(len(self._inputs))]
         return np.concatenate(parts)
 

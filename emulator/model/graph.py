@@ -35,6 +35,18 @@ class Padding(NamedTuple):
 
 
 @dataclass(frozen=True)
+class Interface:
+    """The tensor that a file takes or gives in place of an int8 one, with a QUANTIZE or DEQUANTIZE
+    between both."""
+
+    name: str
+    type: Literal["float32", "uint8"]
+    scale: float = 1.0
+    """Of uint8 values, as for :class:`Tensor`; float32 values are the real ones."""
+    zero_point: int = 0
+
+
+@dataclass(frozen=True)
 class Tensor:
     """An int8 activation tensor: ``real = scale * (value - zero_point)``."""
 
@@ -43,34 +55,71 @@ class Tensor:
     """Shape without the batch dimension."""
     scale: float
     zero_point: int
+    interface: Interface | None = None
+    """What the file has in its place, of a network's input or output; None: the tensor itself."""
+
+    @property
+    def takes_uint8(self) -> bool:
+        """Whether the file takes or gives uint8 in place of it."""
+        return self.interface is not None and self.interface.type == "uint8"
 
     def quantise(self, real: npt.ArrayLike) -> Int8Array:
-        """Nearest int8 values (halves away from zero, as TFLite) of real numbers."""
-        scaled = np.asarray(real, np.float64) / self.scale
-        rounded = np.trunc(scaled + np.copysign(0.5, scaled)) + self.zero_point
+        """Nearest int8 values of real numbers, as TFLite's QUANTIZE finds them: divided by the
+        scale in float32, halves away from zero, saturated."""
+        with np.errstate(over="ignore"):
+            scaled = np.asarray(real).astype(np.float32) / np.float32(self.scale)
+        # What lies further out saturates whatever the zero point is.
+        scaled = np.clip(scaled, np.float32(-1024), np.float32(1024))
+        whole = np.trunc(scaled)
+        away = np.abs(scaled - whole) >= np.float32(0.5)  # adding a half first could round up
+        rounded = whole + np.copysign(away.astype(np.float32), scaled) + self.zero_point
         return np.clip(rounded, INT8_MIN, INT8_MAX).astype(np.int8)
 
     def batch(self, x: npt.ArrayLike) -> Int8Array:
-        """A batch [images, *shape] for this tensor: int8 as it is, floats quantised.
+        """A batch [images, *shape] for this tensor: int8 as it is, floats quantised, uint8 as the
+        file's QUANTIZE maps them where the file takes uint8.
 
         Raises:
             DataError: ``x`` has another shape or type, or holds values that are not finite.
         """
-        values = np.asarray(x)
+        try:
+            values = np.asarray(x)
+        except ValueError as error:
+            raise DataError(f"the input is no array: {error}") from error
         if values.ndim != len(self.shape) + 1 or values.shape[1:] != self.shape:
             raise DataError(
                 f"the input has shape {list(values.shape)} where "
-                f"[images, {', '.join(map(str, self.shape))}] is expected"
+                f"[images, {', '.join(map(str, self.shape))}] is expected{self._hint(values.shape)}"
             )
         if values.dtype == np.int8:
             return values
+        if values.dtype == np.uint8 and self.takes_uint8:
+            from axynq.emulator.model.interface import int8_of_uint8  # that imports this module
+
+            return int8_of_uint8(self)[values]
         if values.dtype.kind != "f":
             raise DataError(
                 f"the input must be int8 (quantised) or float (real numbers), not {values.dtype}"
+                + ("; datasets.quantise_examples takes images" if values.dtype == np.uint8 else "")
             )
         if not np.isfinite(values).all():
             raise DataError("the input holds values that are not finite")
         return self.quantise(values)
+
+    def _hint(self, shape: tuple[int, ...]) -> str:
+        """What probably is amiss with a batch of another shape."""
+        if shape == self.shape:
+            return ": a single input is a batch of one, x[None]"
+        if self.shape[-1:] == (1,) and shape[1:] == self.shape[:-1]:
+            return ": add the axis of channels, x[..., None]"
+        if len(self.shape) == 3 and shape[1:] == (self.shape[2], *self.shape[:2]):
+            return ": channels come last, x.transpose(0, 2, 3, 1)"
+        if shape[1:-1] == self.shape[:-1]:
+            if (shape[-1:], self.shape[-1:]) == ((1,), (3,)):
+                return ": the images are grey, the network takes colours: x.repeat(3, axis=-1)"
+            if (shape[-1:], self.shape[-1:]) == ((3,), (1,)):
+                return ": the images have colours, the network takes grey ones: convert them"
+        return ""
 
     def dequantise(self, values: npt.ArrayLike) -> npt.NDArray[np.float64]:
         """Real numbers that int8 values stand for."""
@@ -85,7 +134,8 @@ class Operator:
     """One node. ``inputs`` and ``output`` are indices into :attr:`Model.tensors`."""
 
     name: str
-    """Short unique name such as ``conv_0``: the kind and the operator's place in the file."""
+    """Short unique name such as ``conv_0``: the kind and the operator's place in the network. A
+    QUANTIZE or DEQUANTIZE at a file's input or output is not counted."""
     inputs: tuple[int, ...]
     output: int
 

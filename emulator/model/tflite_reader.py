@@ -3,35 +3,39 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 import tflite
 
 from axynq.emulator.errors import ModelError
 from axynq.emulator.model import graph
+from axynq.emulator.model.foreign import foreign_file, foreign_folder
 from axynq.emulator.model.graph import Activation, Operator, Padding
+from axynq.emulator.model.tflite_file import (
+    DamagedError,
+    Node,
+    RawTensor,
+    TFLiteFile,
+    type_name,
+)
+from axynq.emulator.model.tflite_problems import (
+    all_together,
+    by_operator,
+    not_int8,
+    not_supported,
+    refuse_compiled,
+    wrong_type,
+)
 
-_BUILTIN_NAMES: dict[int, str] = {
-    code: name
-    for name, code in vars(tflite.BuiltinOperator).items()
-    if isinstance(code, int) and not name.startswith("_")
-}
-_TYPE_NAMES: dict[int, str] = {
-    code: name.lower() for name, code in vars(tflite.TensorType).items() if isinstance(code, int)
-}
 _ACTIVATIONS: dict[int, Activation] = {
     tflite.ActivationFunctionType.NONE: "none",
     tflite.ActivationFunctionType.RELU: "relu",
     tflite.ActivationFunctionType.RELU6: "relu6",
     tflite.ActivationFunctionType.RELU_N1_TO_1: "relu_n1_to_1",
-}
-_NUMPY_TYPES: dict[int, type[np.integer[Any]]] = {
-    tflite.TensorType.INT8: np.int8,
-    tflite.TensorType.INT32: np.int32,
 }
 
 
@@ -39,13 +43,15 @@ def load_model(path: str | Path) -> graph.Model:
     """Read an int8 ``.tflite`` network.
 
     QUANTIZE and DEQUANTIZE operators at the very input and output are left out: the model's input
-    and output are the int8 tensors behind them.
+    and output are the int8 tensors behind them, and remember what the file has there.
 
     Raises:
-        ModelError: the file does not exist, is damaged, is not an int8 model, or uses an operator
-            or an option that is not supported. The message names the offence.
+        ModelError: the file does not exist, is damaged, is not an int8 model, or uses operators
+            or options that are not supported. The message names all offences of a kind.
     """
     path = Path(path)
+    if path.is_dir():
+        raise ModelError(f"model '{path}' is {foreign_folder(path)}")
     try:
         data = path.read_bytes()
     except OSError as error:
@@ -58,157 +64,159 @@ def parse_model(data: bytes, name: str = "model") -> graph.Model:
     if len(data) < 16:
         raise ModelError(f"'{name}' is not a TFLite model: it has only {len(data)} bytes")
     if data[4:8] != b"TFL3":
-        raise ModelError(f"'{name}' is not a TFLite model: it lacks the identifier 'TFL3'")
+        kind = foreign_file(data)
+        known = f". It is {kind}" if kind else ""
+        raise ModelError(f"'{name}' is not a TFLite model: it lacks the identifier 'TFL3'{known}")
     try:
         return _Reader(data, name).read()
     except ModelError as error:
         raise ModelError(f"'{name}': {error}") from error.__cause__
     except (struct.error, IndexError, ValueError, TypeError, AttributeError, KeyError,
-            OverflowError, MemoryError, RecursionError) as error:  # fmt: skip
+            OverflowError, MemoryError, RecursionError, AssertionError) as error:  # fmt: skip
         # The flatbuffers package does not verify: a damaged offset ends in any of these.
         raise ModelError(f"'{name}' is damaged or truncated ({error})") from error
 
 
-class _Raw(NamedTuple):
-    """A tensor as the file has it."""
+class _End(NamedTuple):
+    """A network's input or output."""
 
-    name: str
-    shape: tuple[int, ...]
-    type: int
-    scales: npt.NDArray[np.float32]
-    zero_points: npt.NDArray[np.int64]
-    data: npt.NDArray[np.integer[Any]] | None
-
-
-class _Node(NamedTuple):
-    """An operator as the file has it, with its index among all operators."""
-
-    number: int
-    code: int
-    inputs: tuple[int, ...]
-    outputs: tuple[int, ...]
-    options: Any
+    tensor: int
+    """The file's index of the int8 tensor."""
+    interface: graph.Interface | None
 
 
 class _Reader:
     def __init__(self, data: bytes, name: str) -> None:
         self.name = name
-        self.file = tflite.Model.GetRootAsModel(data, 0)
-        if self.file.SubgraphsLength() != 1:
-            raise ModelError(f"has {self.file.SubgraphsLength()} subgraphs; only one is supported")
-        self.subgraph = self.file.Subgraphs(0)
-        count = self.subgraph.TensorsLength()
-        if count > len(data) or self.subgraph.OperatorsLength() > len(data):
-            raise ModelError("is damaged: it claims more tensors than the file has bytes")
-        self.raw = [self._raw_tensor(i) for i in range(count)]
+        self.file = TFLiteFile(data)
+        self.raw = self.file.tensors
         self.tensors: list[graph.Tensor] = []
         self.index_of: dict[int, int] = {}  # file's tensor index -> index in self.tensors
+        self.unread: set[int] = set()  # outputs of operators that cannot be read
 
     def read(self) -> graph.Model:
-        nodes = [self._node(i) for i in range(self.subgraph.OperatorsLength())]
-        if not nodes:
+        if not self.file.nodes:
             raise ModelError("has no operators")
-        source = self._single(self._vector(self.subgraph, "Inputs"), "input")
-        target = self._single(self._vector(self.subgraph, "Outputs"), "output")
-        nodes, source, target = self._strip_edges(nodes, source, target)
-        input_index = self.activation(source)
-        operators = []
-        for node in nodes:
-            handler = _HANDLERS.get(node.code)
-            if handler is None:
-                raise ModelError(
-                    f"operator {node.number} is {_operator_name(node.code)}, which is not "
-                    f"supported. Supported: {', '.join(sorted(map(_operator_name, _HANDLERS)))}"
-                )
-            try:
-                operators.append(handler(self, node))
-            except ModelError as error:
-                raise ModelError(
-                    f"operator {node.number} ({_operator_name(node.code)}): {error}"
-                ) from error.__cause__
-        if target not in self.index_of:
-            raise ModelError("is damaged: no operator computes the output")
+        refuse_compiled(self.file.nodes)
+        nodes, sources, targets = self._strip_edges()
+        problems = [
+            f"has {len(ends)} {what}s; exactly one is supported"
+            for ends, what in ((sources, "input"), (targets, "output"))
+            if len(ends) != 1
+        ]
+        problems += not_int8(self.file, nodes)
+        if problems:
+            raise all_together(not_supported(nodes, _HANDLERS), problems, _HANDLERS)
+        (source,), (target,) = sources, targets
+        operators = self._operators(
+            source.tensor, [n._replace(number=k) for k, n in enumerate(nodes)]
+        )
+        if target.tensor not in self.index_of:
+            raise DamagedError("is damaged: no operator computes the output")
+        input_index, output_index = self.index_of[source.tensor], self.index_of[target.tensor]
+        if output_index == input_index:
+            raise ModelError("has an input that is its output as well")
+        for index, end in ((input_index, source), (output_index, target)):
+            self.tensors[index] = replace(self.tensors[index], interface=end.interface)
         return graph.Model(
             Path(self.name).stem,
             tuple(self.tensors),
-            tuple(operators),
+            operators,
             input_index,
-            self.index_of[target],
+            output_index,
         )
 
-    # --- the file's tables -----------------------------------------------------------------------
+    def _operators(self, source: int, nodes: Sequence[Node]) -> tuple[Operator, ...]:
+        """All operators, or one error that says what is wrong with the input and each of them."""
+        operators: list[Operator] = []
+        problems: list[str] = []
+        complaints: dict[str, list[Node]] = {}
+        try:
+            self.activation(source)
+        except ModelError as error:
+            problems.append(str(error))
+            self.unread.add(source)
+        for node in nodes:
+            handler = _HANDLERS.get(node.code)
+            if handler is None or any(i in self.unread for i in node.inputs):
+                self._skip(node)  # a complaint would only repeat the one that is known
+                continue
+            try:
+                self._check_new(node)
+                operators.append(handler(self, node))
+            except DamagedError as error:
+                raise DamagedError(f"operator {node.place} ({node.kind}): {error}") from error
+            except ModelError as error:
+                complaints.setdefault(str(error), []).append(node)
+                self._skip(node)
+        problems += by_operator(complaints)
+        unknown = not_supported(nodes, _HANDLERS)
+        if unknown or problems:
+            raise all_together(unknown, problems, _HANDLERS)
+        return tuple(operators)
 
-    def _raw_tensor(self, index: int) -> _Raw:
-        tensor = self.subgraph.Tensors(index)
-        shape = tuple(int(d) for d in self._vector(tensor, "Shape"))
-        if any(d < 0 for d in shape):
-            raise ModelError(f"tensor {index} has a negative dimension: {list(shape)}")
-        quantisation = tensor.Quantization()
-        scales, zero_points = np.zeros(0, np.float32), np.zeros(0, np.int64)
-        if quantisation is not None:
-            scales = np.array(self._vector(quantisation, "Scale"), np.float32)
-            zero_points = np.array(self._vector(quantisation, "ZeroPoint"), np.int64)
-        if not (np.isfinite(scales).all() and (scales > 0).all()):
-            raise ModelError(f"tensor {index} has a scale that is not a positive number")
-        name = (tensor.Name() or b"").decode("utf-8", "replace")
-        data = None
-        buffer = self.file.Buffers(tensor.Buffer())
-        if buffer is not None and buffer.DataLength() and tensor.Type() in _NUMPY_TYPES:
-            dtype = np.dtype(_NUMPY_TYPES[tensor.Type()]).newbyteorder("<")
-            content = bytes(buffer.DataAsNumpy())
-            if len(content) != dtype.itemsize * int(np.prod(shape, dtype=object)):
-                raise ModelError(f"constant '{name}' holds {len(content)} bytes for {list(shape)}")
-            data = np.frombuffer(content, dtype).astype(dtype.newbyteorder("=")).reshape(shape)
-        return _Raw(name, shape, tensor.Type(), scales, zero_points, data)
+    def _check_new(self, node: Node) -> None:
+        if any(i in self.index_of for i in node.outputs):
+            raise DamagedError("is damaged: it computes a tensor that is there already")
 
-    @staticmethod
-    def _vector(table: Any, field: str) -> npt.NDArray[Any]:
-        """A vector of numbers; absent and empty vectors alike are empty."""
-        if getattr(table, f"{field}Length")() == 0:
-            return np.zeros(0, np.int64)
-        return np.asarray(getattr(table, f"{field}AsNumpy")())
+    def _skip(self, node: Node) -> None:
+        """Enter the outputs of an operator that cannot be read, so that those after it can."""
+        for index in node.outputs:
+            if index >= 0 and index not in self.index_of:
+                try:
+                    self.activation(index)
+                except ModelError:
+                    self.unread.add(index)
 
-    def _node(self, index: int) -> _Node:
-        operator = self.subgraph.Operators(index)
-        if not 0 <= operator.OpcodeIndex() < self.file.OperatorCodesLength():
-            raise ModelError(f"is damaged: operator {index} has no operator code")
-        code = self.file.OperatorCodes(operator.OpcodeIndex())
-        inputs = tuple(int(i) for i in self._vector(operator, "Inputs"))
-        outputs = tuple(int(i) for i in self._vector(operator, "Outputs"))
-        if any(not -1 <= i < len(self.raw) for i in inputs + outputs):
-            raise ModelError(f"is damaged: operator {index} names a tensor that does not exist")
-        # Files older than schema 3a keep small codes in the deprecated field only.
-        builtin = max(code.BuiltinCode(), code.DeprecatedBuiltinCode())
-        return _Node(index, builtin, inputs, outputs, operator.BuiltinOptions())
-
-    def _single(self, indices: npt.NDArray[Any], what: str) -> int:
-        if len(indices) != 1:
-            raise ModelError(f"has {len(indices)} {what}s; exactly one is supported")
-        index = int(indices[0])
-        if not 0 <= index < len(self.raw):
-            raise ModelError(f"is damaged: its {what} tensor does not exist")
-        return index
-
-    def _strip_edges(
-        self, nodes: list[_Node], source: int, target: int
-    ) -> tuple[list[_Node], int, int]:
-        """Leave out the operators that turn another input or output type into int8 and back."""
+    def _strip_edges(self) -> tuple[list[Node], list[_End], list[_End]]:
+        """The operators but for those that turn another input or output type into int8 and back;
+        what is left of inputs and outputs."""
         quantise, dequantise = tflite.BuiltinOperator.QUANTIZE, tflite.BuiltinOperator.DEQUANTIZE
-        first, last = nodes[0], nodes[-1]
-        if (
-            first.code == quantise
-            and first.inputs == (source,)
-            and self.raw[source].type != tflite.TensorType.INT8
-            and sum(source in node.inputs for node in nodes) == 1
-        ):
-            source, nodes = first.outputs[0], nodes[1:]
-        if (
-            last.code in (quantise, dequantise)
-            and last.outputs == (target,)
-            and self.raw[target].type != tflite.TensorType.INT8
-        ):
-            target, nodes = last.inputs[0], nodes[:-1]
-        return nodes, source, target
+        nodes = self.file.nodes
+        sources: list[_End] = []
+        targets: list[_End] = []
+        for source in self.file.inputs:
+            readers = [n for n in nodes if source in n.inputs]
+            end = _End(source, None)
+            if (
+                len(readers) == 1
+                and readers[0].code == quantise
+                and readers[0].inputs == (source,)
+                and len(readers[0].outputs) == 1
+                and self.raw[source].type != tflite.TensorType.INT8
+            ):
+                end = _End(readers[0].outputs[0], self._interface(source, "input"))
+                nodes = [n for n in nodes if n is not readers[0]]
+            sources.append(end)
+        for target in self.file.outputs:
+            writer = next((n for n in nodes if target in n.outputs), None)
+            end = _End(target, None)
+            if (
+                writer is not None
+                and writer.code in (quantise, dequantise)
+                and writer.outputs == (target,)
+                and len(writer.inputs) == 1
+                and self.raw[target].type != tflite.TensorType.INT8
+            ):
+                end = _End(writer.inputs[0], self._interface(target, "output"))
+                nodes = [n for n in nodes if n is not writer]
+            targets.append(end)
+        if not nodes:
+            raise ModelError("has no operators but QUANTIZE and DEQUANTIZE")
+        return nodes, sources, targets
+
+    def _interface(self, file_index: int, what: str) -> graph.Interface:
+        """What the file has in place of an int8 input or output."""
+        raw = self.raw[file_index]
+        if raw.type == tflite.TensorType.FLOAT32:
+            return graph.Interface(raw.name, "float32")
+        if raw.type != tflite.TensorType.UINT8:
+            raise ModelError(
+                f"its {what} '{raw.name}' is {type_name(raw.type)}; int8, uint8 and float32 are "
+                "supported"
+            )
+        scale, zero_point = one_scale(raw)
+        return graph.Interface(raw.name, "uint8", scale, zero_point)
 
     # --- what handlers use -----------------------------------------------------------------------
 
@@ -216,38 +224,31 @@ class _Reader:
         """Index in ``self.tensors`` of an int8 activation tensor, entering it when first seen."""
         if file_index in self.index_of:
             return self.index_of[file_index]
+        if file_index < 0:
+            raise DamagedError("is damaged: a tensor is left out where one is needed")
         raw = self.raw[file_index]
         if raw.type != tflite.TensorType.INT8:
-            raise ModelError(
-                f"tensor '{raw.name}' is {_TYPE_NAMES.get(raw.type, raw.type)}; only models "
-                "quantised to int8 throughout are supported (full integer quantisation)"
-            )
-        if len(raw.scales) != 1 or len(raw.zero_points) != 1:
-            raise ModelError(f"activation tensor '{raw.name}' needs one scale and one zero point")
-        if not graph.INT8_MIN <= raw.zero_points[0] <= graph.INT8_MAX:
-            raise ModelError(f"tensor '{raw.name}' has a zero point of {raw.zero_points[0]}")
+            raise ModelError(wrong_type(raw))
+        scale, zero_point = one_scale(raw)
         if not raw.shape or raw.shape[0] != 1 or 0 in raw.shape:
             raise ModelError(f"tensor '{raw.name}' has shape {list(raw.shape)}; batch must be 1")
         self.index_of[file_index] = len(self.tensors)
-        self.tensors.append(
-            graph.Tensor(raw.name, raw.shape[1:], float(raw.scales[0]), int(raw.zero_points[0]))
-        )
+        self.tensors.append(graph.Tensor(raw.name, raw.shape[1:], scale, zero_point))
         return self.index_of[file_index]
 
-    def inputs(self, node: _Node, count: int) -> tuple[int, ...]:
+    def inputs(self, node: Node, count: int) -> tuple[int, ...]:
         """The first ``count`` inputs as activations that are already computed."""
         if len(node.inputs) < count or len(node.outputs) != 1:
             raise ModelError(f"has {len(node.inputs)} inputs and {len(node.outputs)} outputs")
         for file_index in node.inputs[:count]:
-            if file_index >= 0 and self.raw[file_index].data is not None:
+            if file_index >= 0 and self.raw[file_index].constant:
                 raise ModelError("a constant operand is not supported here")
             if file_index not in self.index_of:
-                if file_index >= 0:
-                    self.activation(file_index)  # a wrong type is the better message
-                raise ModelError("is damaged: it reads a tensor that nothing computed")
+                self.activation(file_index)  # a wrong type is the better message
+                raise DamagedError("is damaged: it reads a tensor that nothing computed")
         return tuple(self.index_of[i] for i in node.inputs[:count])
 
-    def output(self, node: _Node, expected: tuple[int, ...]) -> int:
+    def output(self, node: Node, expected: tuple[int, ...]) -> int:
         """The output activation, whose shape (without batch) must be ``expected``."""
         index = self.activation(node.outputs[0])
         shape = self.tensors[index].shape
@@ -255,17 +256,15 @@ class _Reader:
             raise ModelError(f"output has shape {list(shape)} where {list(expected)} follows")
         return index
 
-    def constant(self, node: _Node, position: int, type_: int, what: str) -> _Raw:
+    def constant(self, node: Node, position: int, type_: int, what: str) -> RawTensor:
         """A constant input of the given type."""
         if position >= len(node.inputs) or node.inputs[position] < 0:
             raise ModelError(f"lacks its {what}")
         raw = self.raw[node.inputs[position]]
         if raw.type != type_:
-            raise ModelError(
-                f"{what} is {_TYPE_NAMES.get(raw.type, raw.type)}, not {_TYPE_NAMES[type_]}"
-            )
+            raise ModelError(f"{what} is {type_name(raw.type)}, not {type_name(type_)}")
         if raw.data is None:
-            raise ModelError(f"{what} is not a constant")
+            raise ModelError(f"{what} is sparse" if raw.constant else f"{what} is not a constant")
         return raw
 
     def feature_map(self, index: int) -> tuple[int, int, int]:
@@ -275,7 +274,7 @@ class _Reader:
         return shape[0], shape[1], shape[2]
 
     def weights_and_bias(
-        self, node: _Node, filter_axis: int, dimensions: int
+        self, node: Node, filter_axis: int, dimensions: int
     ) -> tuple[graph.Int8Array, graph.Int32Array, graph.Float32Array, bool]:
         weights = self.constant(node, 1, tflite.TensorType.INT8, "weights")
         assert weights.data is not None
@@ -284,6 +283,8 @@ class _Reader:
         filters = weights.shape[filter_axis]
         if len(weights.scales) not in (1, filters):
             raise ModelError(f"weights have {len(weights.scales)} scales for {filters} filters")
+        if not (np.isfinite(weights.scales).all() and (weights.scales >= 0).all()):
+            raise ModelError("weights have a scale that is negative or not finite")
         if weights.zero_points.any():
             raise ModelError("weights have a zero point; only symmetric weights are supported")
         bias = np.zeros(filters, np.int32)
@@ -296,17 +297,28 @@ class _Reader:
         scales = np.broadcast_to(weights.scales, (filters,)).copy()
         return weights.data.astype(np.int8), bias, scales, len(weights.scales) == filters
 
-    def options(self, node: _Node, kind: Callable[[], Any]) -> Any:
-        """The operator's options table, or one with every default where the file leaves it out."""
+    def options(self, node: Node, kind: type[Any]) -> Any:
+        """The operator's options table."""
         if node.options is None:
             raise ModelError("lacks its options")
+        if node.options_type != getattr(tflite.BuiltinOptions, kind.__name__):
+            raise ModelError("has the options of another operator")
         options = kind()
         options.Init(node.options.Bytes, node.options.Pos)
         return options
 
 
-def _operator_name(code: int) -> str:
-    return _BUILTIN_NAMES.get(code, f"operator code {code}")
+def one_scale(raw: RawTensor) -> tuple[float, int]:
+    """Scale and zero point of an activation tensor."""
+    if len(raw.scales) != 1 or len(raw.zero_points) != 1:
+        raise ModelError(f"activation tensor '{raw.name}' needs one scale and one zero point")
+    scale, zero_point = float(raw.scales[0]), int(raw.zero_points[0])
+    if not (np.isfinite(scale) and scale > 0):
+        raise ModelError(f"tensor '{raw.name}' has a scale of {scale}, not a positive number")
+    low = 0 if raw.type == tflite.TensorType.UINT8 else graph.INT8_MIN
+    if not low <= zero_point <= low + 255:
+        raise ModelError(f"tensor '{raw.name}' has a zero point of {zero_point}")
+    return scale, zero_point
 
 
 def _fused(code: int) -> Activation:
@@ -353,15 +365,20 @@ def _convolution_geometry(
     }
 
 
-def _read_convolution(reader: _Reader, node: _Node) -> Operator:
+def _read_convolution(reader: _Reader, node: Node) -> Operator:
     (source,) = reader.inputs(node, 1)
     options = reader.options(node, tflite.Conv2DOptions)
     weights, bias, scales, per_channel = reader.weights_and_bias(node, 0, 4)
     filters, k_rows, k_columns, channels = weights.shape
-    if channels != reader.feature_map(source)[2]:
-        raise ModelError(
-            f"weights have {channels} channels for an input of {reader.feature_map(source)[2]}"
-        )
+    given = reader.feature_map(source)[2]
+    if channels != given:
+        if channels and given % channels == 0 and filters % (given // channels) == 0:
+            raise ModelError(
+                f"is a grouped convolution ({given // channels} groups of {channels} of the "
+                f"{given} input channels); only convolutions of all channels and depthwise ones "
+                "are supported: train the network without groups"
+            )
+        raise ModelError(f"weights have {channels} channels for an input of {given}")
     size, geometry = _convolution_geometry(reader, source, options, (k_rows, k_columns))
     target = reader.output(node, (*size, filters))
     return graph.Convolution(
@@ -370,7 +387,7 @@ def _read_convolution(reader: _Reader, node: _Node) -> Operator:
     )  # fmt: skip
 
 
-def _read_depthwise(reader: _Reader, node: _Node) -> Operator:
+def _read_depthwise(reader: _Reader, node: Node) -> Operator:
     (source,) = reader.inputs(node, 1)
     options = reader.options(node, tflite.DepthwiseConv2DOptions)
     weights, bias, scales, per_channel = reader.weights_and_bias(node, 3, 4)
@@ -385,7 +402,7 @@ def _read_depthwise(reader: _Reader, node: _Node) -> Operator:
     )  # fmt: skip
 
 
-def _read_fully_connected(reader: _Reader, node: _Node) -> Operator:
+def _read_fully_connected(reader: _Reader, node: Node) -> Operator:
     (source,) = reader.inputs(node, 1)
     options = reader.options(node, tflite.FullyConnectedOptions)
     if options.WeightsFormat() != tflite.FullyConnectedOptionsWeightsFormat.DEFAULT:
@@ -401,7 +418,7 @@ def _read_fully_connected(reader: _Reader, node: _Node) -> Operator:
     )  # fmt: skip
 
 
-def _read_add(reader: _Reader, node: _Node) -> Operator:
+def _read_add(reader: _Reader, node: Node) -> Operator:
     sources = reader.inputs(node, 2)
     options = reader.options(node, tflite.AddOptions)
     first, second = (reader.tensors[i].shape for i in sources)
@@ -413,7 +430,7 @@ def _read_add(reader: _Reader, node: _Node) -> Operator:
     )
 
 
-def _read_pool(reader: _Reader, node: _Node) -> Operator:
+def _read_pool(reader: _Reader, node: Node) -> Operator:
     (source,) = reader.inputs(node, 1)
     options = reader.options(node, tflite.Pool2DOptions)
     rows, columns, channels = reader.feature_map(source)
@@ -436,7 +453,7 @@ def _read_pool(reader: _Reader, node: _Node) -> Operator:
     )
 
 
-def _read_mean(reader: _Reader, node: _Node) -> Operator:
+def _read_mean(reader: _Reader, node: Node) -> Operator:
     (source,) = reader.inputs(node, 1)
     options = reader.options(node, tflite.ReducerOptions)
     axes = reader.constant(node, 1, tflite.TensorType.INT32, "list of axes").data
@@ -449,7 +466,7 @@ def _read_mean(reader: _Reader, node: _Node) -> Operator:
     return graph.Mean(f"mean_{node.number}", (source,), target, keep)
 
 
-def _read_reshape(reader: _Reader, node: _Node) -> Operator:
+def _read_reshape(reader: _Reader, node: Node) -> Operator:
     (source,) = reader.inputs(node, 1)
     target = reader.activation(node.outputs[0])
     before, after = reader.tensors[source].shape, reader.tensors[target].shape
@@ -459,7 +476,7 @@ def _read_reshape(reader: _Reader, node: _Node) -> Operator:
     return graph.Reshape(f"reshape_{node.number}", (source,), target)
 
 
-def _read_softmax(reader: _Reader, node: _Node) -> Operator:
+def _read_softmax(reader: _Reader, node: Node) -> Operator:
     (source,) = reader.inputs(node, 1)
     options = reader.options(node, tflite.SoftmaxOptions)
     target = reader.output(node, reader.tensors[source].shape)
@@ -469,7 +486,7 @@ def _read_softmax(reader: _Reader, node: _Node) -> Operator:
     return graph.Softmax(f"softmax_{node.number}", (source,), target, float(options.Beta()))
 
 
-def _read_pad(reader: _Reader, node: _Node) -> Operator:
+def _read_pad(reader: _Reader, node: Node) -> Operator:
     (source,) = reader.inputs(node, 1)
     amounts = reader.constant(node, 1, tflite.TensorType.INT32, "paddings").data
     assert amounts is not None
@@ -488,7 +505,7 @@ def _require_same_quantisation(reader: _Reader, source: int, target: int) -> Non
         raise ModelError("input and output must have the same quantisation")
 
 
-_HANDLERS: dict[int, Callable[[_Reader, _Node], Operator]] = {
+_HANDLERS: dict[int, Callable[[_Reader, Node], Operator]] = {
     tflite.BuiltinOperator.CONV_2D: _read_convolution,
     tflite.BuiltinOperator.DEPTHWISE_CONV_2D: _read_depthwise,
     tflite.BuiltinOperator.FULLY_CONNECTED: _read_fully_connected,

@@ -13,6 +13,7 @@ import numpy.typing as npt
 import tflite
 
 from axynq.emulator.errors import ModelError
+from axynq.emulator.files import write_bytes
 from axynq.emulator.model import graph
 from axynq.emulator.model.tflite_reader import window_geometry
 
@@ -35,11 +36,16 @@ _VERSIONS = {
     tflite.BuiltinOperator.RESHAPE: 1,
     tflite.BuiltinOperator.SOFTMAX: 2,
     tflite.BuiltinOperator.PAD: 2,
+    tflite.BuiltinOperator.QUANTIZE: 2,
+    tflite.BuiltinOperator.DEQUANTIZE: 2,
 }
 
 
 def save_model(model: graph.Model, path: str | Path) -> None:
     """Write ``model`` to ``path``. Reading it back gives an equal graph.
+
+    Input and output have the types of the file that the model was read from. An older file is
+    replaced once the new one is whole.
 
     Raises:
         ModelError: the graph has something a ``.tflite`` file cannot express (a padding that is
@@ -47,7 +53,7 @@ def save_model(model: graph.Model, path: str | Path) -> None:
     """
     content = serialise_model(model)
     try:
-        Path(path).write_bytes(content)
+        write_bytes(path, content)
     except OSError as error:
         raise ModelError(f"model '{path}' cannot be written: {error.strerror}") from error
 
@@ -77,6 +83,16 @@ class _FileOperator:
     options: dict[str, Any]
 
 
+def _quantise(source: int, target: int) -> _FileOperator:
+    return _FileOperator(tflite.BuiltinOperator.QUANTIZE, [source], target, "QuantizeOptions", {})
+
+
+def _dequantise(source: int, target: int) -> _FileOperator:
+    return _FileOperator(
+        tflite.BuiltinOperator.DEQUANTIZE, [source], target, "DequantizeOptions", {}
+    )
+
+
 class _Writer:
     def __init__(self, model: graph.Model) -> None:
         self.model = model
@@ -89,7 +105,15 @@ class _Writer:
         ]  # activations keep their indices, constants follow
 
     def write(self) -> bytes:
+        source, target = self.model.input_index, self.model.output_index
         operators = [self._operator(op) for op in self.model.operators]
+        outer_source, outer_target = self._interface(source), self._interface(target)
+        if outer_source != source:
+            operators.insert(0, _quantise(outer_source, source))
+        if outer_target != target:
+            # TFLite's DEQUANTIZE makes floats, its QUANTIZE anything else.
+            floats = self.tensors[outer_target].type == tflite.TensorType.FLOAT32
+            operators.append((_dequantise if floats else _quantise)(target, outer_target))
         codes = sorted({op.code for op in operators})
         buffers = [self._table("Buffer")]  # buffer 0 is empty by convention
         tensor_offsets = []
@@ -103,8 +127,8 @@ class _Writer:
         subgraph = self._table(
             "SubGraph",
             Tensors=self._vector(tensor_offsets, tflite.SubGraphStartTensorsVector),
-            Inputs=np.array([self.model.input_index], np.int32),
-            Outputs=np.array([self.model.output_index], np.int32),
+            Inputs=np.array([outer_source], np.int32),
+            Outputs=np.array([outer_target], np.int32),
             Operators=self._vector(operator_offsets, tflite.SubGraphStartOperatorsVector),
             Name="main",
         )
@@ -203,6 +227,23 @@ class _Writer:
         return len(self.tensors) - 1
 
     # --- operators -------------------------------------------------------------------------------
+
+    def _interface(self, index: int) -> int:
+        """The tensor that the file has in place of an int8 input or output, entered if need be."""
+        tensor = self.model.tensors[index]
+        interface = tensor.interface
+        if interface is None:
+            return index
+        shape = (1, *tensor.shape)
+        if interface.type == "float32":
+            entry = _FileTensor(interface.name, shape, tflite.TensorType.FLOAT32)
+        else:
+            scales, zero_points = [interface.scale], [interface.zero_point]
+            entry = _FileTensor(
+                interface.name, shape, tflite.TensorType.UINT8, b"", scales, zero_points
+            )
+        self.tensors.append(entry)
+        return len(self.tensors) - 1
 
     def _operator(self, op: graph.Operator) -> _FileOperator:
         constants, code, kind, options = self._describe(op)

@@ -13,7 +13,12 @@ from axynq.emulator.emulation import Emulator
 from axynq.emulator.model import graph
 from axynq.emulator.plan import SKIP, Plan
 from axynq.emulator.retrain.levels import layer_levels
-from axynq.emulator.retrain.network import TrainableNetwork, without_softmax
+from axynq.emulator.retrain.network import (
+    TrainableNetwork,
+    channels_first,
+    channels_last,
+    without_softmax,
+)
 from axynq.emulator.retrain.noise import NoisePool
 from axynq.emulator.statistics import ErrorModel, ErrorStatistics, extract
 
@@ -47,7 +52,7 @@ class Method:
 
     def scores(self, network: TrainableNetwork, x: Tensor) -> Tensor:
         """Real outputs before the softmax, [images, classes], for int8 [images, channels, rows,
-        columns]."""
+        columns] or [images, values]."""
         return network(x, self)
 
     def weights(self, layer: str, weights: Tensor) -> Tensor:
@@ -63,15 +68,12 @@ class Behavioural(Method):
 
     def scores(self, network: TrainableNetwork, x: Tensor) -> Tensor:
         emulator = Emulator(without_softmax(network.quantised()), self.plan)
-        batch = x.permute(0, 2, 3, 1).contiguous().cpu().numpy()
+        batch = channels_last(x, network.model.input.shape).contiguous().cpu().numpy()
         values = {
-            index: self._channels_first(tensor) for index, tensor in emulator.tensors(batch).items()
+            index: channels_first(torch.from_numpy(tensor).to(self.device))
+            for index, tensor in emulator.tensors(batch).items()
         }
         return network(x, None, values)
-
-    def _channels_first(self, values: graph.Int8Array) -> Tensor:
-        tensor = torch.from_numpy(values).to(self.device)
-        return tensor.permute(0, 3, 1, 2) if tensor.dim() == 4 else tensor
 
 
 class MultiplierAware(Behavioural):

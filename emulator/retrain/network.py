@@ -36,7 +36,7 @@ class TrainableNetwork(nn.Module):
 
     Weights are quantised with the scales they have, outputs with theirs; gradients pass straight
     through the rounding and are zero where a value is clipped. Feature maps are [images, channels,
-    rows, columns]. The softmax at the end is left out.
+    rows, columns], tensors of any other shape [images, values]. The softmax at the end is left out.
 
     Args:
         model: the int8 network it begins as, and whose quantisation it has.
@@ -44,6 +44,9 @@ class TrainableNetwork(nn.Module):
             wanted of them, and :meth:`quantised` has the integers that come nearest to it.
         fitted: the integers of the model are chosen for those multipliers already: what is wanted
             is what they amount to, not they themselves.
+
+    Raises:
+        ModelError: a filter's weights have a scale of 0, or something follows a softmax.
     """
 
     def __init__(
@@ -59,6 +62,11 @@ class TrainableNetwork(nn.Module):
         self.bias = nn.ParameterDict()
         self.levels = nn.ModuleDict(levels or {})
         for layer in self.model.layers:
+            if not layer.weight_scales.all():
+                raise ModelError(
+                    f"layer '{layer.name}' has filters whose weights have a scale of 0: such a "
+                    "network runs, but there is nothing in them to retrain"
+                )
             kernel = layer.kernel.astype(np.float32) * layer.weight_scales[:, None, None, None]
             if isinstance(layer, graph.FullyConnected):
                 kernel = _channels_first(kernel, self.model.tensors[layer.inputs[0]].shape)
@@ -88,7 +96,7 @@ class TrainableNetwork(nn.Module):
         """Real outputs before the softmax, [images, classes], for int8 inputs.
 
         Args:
-            x: int8 [images, channels, rows, columns].
+            x: int8 [images, channels, rows, columns], or [images, values].
             disturbance: what a method does to layers.
             values: int8 tensors by index, as the approximate network has them. Then nothing is
                 convolved: these are the values, and only gradients are computed (paper, eq. 13).
@@ -308,9 +316,20 @@ def _weights_first(kernel: Tensor, shape: torch.Size) -> Tensor:
     return kernel.reshape(filters, rows, columns, channels).permute(0, 3, 1, 2)
 
 
+def channels_first(values: Tensor) -> Tensor:
+    """A batch [images, *shape] as this module has it."""
+    return values.permute(0, 3, 1, 2) if values.dim() == 4 else values.flatten(1)
+
+
+def channels_last(values: Tensor, shape: tuple[int, ...]) -> Tensor:
+    """A batch as this module has it as [images, *shape]."""
+    values = values.permute(0, 2, 3, 1) if values.dim() == 4 else values
+    return values.reshape(len(values), *shape)
+
+
 def _channels_first(kernel: Any, shape: tuple[int, ...]) -> Any:
     """A fully connected kernel [filters, 1, 1, inputs] as a convolution as large as its input."""
-    rows, columns, channels = (1, 1, *shape)[-3:] if len(shape) < 3 else shape
+    rows, columns, channels = shape if len(shape) == 3 else (1, 1, kernel.shape[-1])
     return kernel.reshape(len(kernel), rows, columns, channels).transpose(0, 3, 1, 2)
 
 
@@ -341,11 +360,7 @@ def _operator(
     target = model.tensors[op.output]
     x = inputs[0]
     if isinstance(op, graph.Reshape):
-        # In the order rows, columns, channels.
-        flat = x.permute(0, 2, 3, 1).flatten(1) if x.dim() == 4 else x
-        if len(target.shape) < 3:
-            return flat.reshape(len(x), *target.shape)
-        return flat.reshape(len(x), *target.shape).permute(0, 3, 1, 2)
+        return channels_first(channels_last(x, target.shape))
     if isinstance(op, graph.Pad):
         p = op.padding
         return functional.pad(x, (p.left, p.right, p.top, p.bottom))

@@ -26,7 +26,7 @@ from axynq.emulator.model import graph
 from axynq.emulator.plan import Plan
 from axynq.emulator.retrain.augmentation import augmented
 from axynq.emulator.retrain.methods import METHODS, Method
-from axynq.emulator.retrain.network import TrainableNetwork, without_softmax
+from axynq.emulator.retrain.network import TrainableNetwork, channels_first, without_softmax
 from axynq.emulator.retrain.options import RetrainOptions
 
 IntArray = npt.NDArray[np.int64]
@@ -109,6 +109,13 @@ def retrain(
     options = options or RetrainOptions()
     teacher = teacher or model
     _check_teacher(model, teacher)
+    if options.augment and len(model.input.shape) != 3:
+        raise ModelError(
+            f"'{model.name}' takes inputs of shape {list(model.input.shape)}: only images [rows, "
+            "columns, channels] can be shifted and mirrored, retrain without --augment"
+        )
+    if len(x) != len(y):
+        raise DataError(f"{len(x)} examples have {len(y)} class numbers")
     if isinstance(plan, str):
         plan = Plan.parse(model, plan)
     chosen = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
@@ -240,8 +247,7 @@ class _Trainer:
         return (1 - share) * loss + share * temperature**2 * distance
 
     def _tensor(self, images: graph.Int8Array) -> Tensor:
-        tensor = torch.from_numpy(images).to(self.device)
-        return tensor.permute(0, 3, 1, 2) if tensor.dim() == 4 else tensor
+        return channels_first(torch.from_numpy(images).to(self.device))
 
 
 def _check_teacher(model: graph.Model, teacher: graph.Model) -> None:

@@ -180,7 +180,7 @@ def _contenders(
 
     contenders = [Contender(name, on_accelerator(p)) for name, p in programs.items()]
     if baseline is not None:
-        processor = ProcessorBaseline(baseline, threads)
+        processor = ProcessorBaseline(baseline, first.input.tensor, threads)
         x = _inputs(first, data, batch)
         contenders.append(Contender(BASELINE, lambda: len(processor.run(x))))
     return contenders

@@ -44,6 +44,8 @@ LATENCY_CALLS = 15
 """Single images that the latency is the median of."""
 
 Int8 = npt.NDArray[np.int8]
+Scores = npt.NDArray[Any]
+"""Outputs; the baseline's have the type of its file."""
 
 
 class Side(NamedTuple):
@@ -85,7 +87,7 @@ def run(
     examples = read_data(data, split, limit)
     check_labels(examples, int(np.prod(loaded.output.shape)))
     x = quantise_examples(loaded.input.tensor, examples.x)
-    processor = ProcessorBaseline(baseline, threads) if baseline else None
+    processor = ProcessorBaseline(baseline, loaded.input.tensor, threads) if baseline else None
     with Accelerator(
         Overlay.load(overlay or loaded.overlay),
         chosen,
@@ -133,13 +135,13 @@ def run(
 
 def _side(
     name: str,
-    infer: Callable[[Int8], Int8],
+    infer: Callable[[Int8], Scores],
     x: Int8,
     labels: npt.NDArray[np.int64],
     output: Path | None,
-) -> tuple[Int8, Side]:
+) -> tuple[Scores, Side]:
     """All outputs, and how fast and right they are."""
-    outputs: list[Int8] = []
+    outputs: list[Scores] = []
     started = time.perf_counter()
     try:
         with progress_bar(name, len(x)) as advance:
@@ -165,11 +167,11 @@ def _side(
     return y, Side(name, accuracy, seconds, 1e3 * statistics.median(single))
 
 
-def _classes(y: Int8) -> npt.NDArray[np.int64]:
+def _classes(y: Scores) -> npt.NDArray[np.int64]:
     return y.reshape(len(y), -1).argmax(axis=1)
 
 
-def _save(path: Path, y: Int8) -> None:
+def _save(path: Path, y: Scores) -> None:
     try:
         np.save(path, y)
     except OSError as error:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import io
 import pickle
+import struct
 import tarfile
 import zipfile
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -75,6 +77,58 @@ def test_npz(tmp_path: Path) -> None:
     assert len(data.first(None)) == 6
 
 
+@pytest.mark.parametrize(
+    "labels",
+    [
+        np.array([2, 0, 1]),
+        np.array([[2], [0], [1]], np.uint8),
+        np.eye(3, dtype=np.int64)[[2, 0, 1]],
+        np.eye(3, dtype=bool)[[2, 0, 1]],
+        np.eye(3, dtype=np.float32)[[2, 0, 1]],
+    ],
+)
+def test_labels_in_every_form(tmp_path: Path, labels: np.ndarray) -> None:
+    np.savez(tmp_path / "d.npz", x=np.zeros((3, 4)), y=labels)
+    data = load_dataset(tmp_path / "d.npz")
+    assert data.y.tolist() == [2, 0, 1]
+    assert data.y.dtype == np.int64
+
+
+def test_labels_of_two_classes(tmp_path: Path) -> None:
+    for labels in (np.array([True, False]), np.array([[True], [False]])):
+        np.savez(tmp_path / "d.npz", x=np.zeros((2, 4)), y=labels)
+        assert load_dataset(tmp_path / "d.npz").y.tolist() == [1, 0]
+
+
+@pytest.mark.parametrize(
+    ("labels", "message"),
+    [
+        (np.array([0.0, 1.0]), "it is float64"),
+        (np.array(["cat", "dog"]), "it is <U3"),
+        (np.array([[0, 1], [1, 1]]), "exactly one 1"),
+        (np.array([[0, 1], [0, 0]]), "exactly one 1"),
+        (np.array([[0, 2], [1, 0]]), "exactly one 1"),
+        (np.array([[0.25, 0.75], [1, 0]]), "exactly one 1"),
+        (np.array([0, 1, 2]), "for 2 examples"),
+        (np.eye(3), "for 2 examples"),
+        (np.zeros((2, 1, 1), int), "one integer for each x"),
+        (np.array(3), "one integer for each x"),
+    ],
+)
+def test_labels_that_are_ambiguous(tmp_path: Path, labels: np.ndarray, message: str) -> None:
+    np.savez(tmp_path / "d.npz", x=np.zeros((2, 4)), y=labels)
+    with pytest.raises(DataError, match=message):
+        load_dataset(tmp_path / "d.npz")
+
+
+def test_arrays_that_hold_no_examples(tmp_path: Path) -> None:
+    np.savez(tmp_path / "d.npz", x=np.zeros((0, 4)), y=np.zeros((0, 3)))
+    assert len(load_dataset(tmp_path / "d.npz")) == 0
+    np.savez(tmp_path / "d.npz", x=np.array(1.0), y=np.zeros(1, int))
+    with pytest.raises(DataError, match="must be arrays"):
+        load_dataset(tmp_path / "d.npz")
+
+
 def cifar_batches(folder: Path) -> None:
     folder.mkdir(parents=True)
     rng = np.random.default_rng(0)
@@ -125,6 +179,91 @@ def test_handwritten_digits_are_split_reproducibly() -> None:
     assert np.array_equal(handwritten_digits("test").y, test.y)
 
 
+# --- images of other kinds than 8 bits -----------------------------------------------------------
+
+
+def png(width: int, depth: int, colour: int, row: bytes) -> bytes:
+    """A PNG of one row, which Pillow cannot write in every form."""
+
+    def chunk(kind: bytes, content: bytes) -> bytes:
+        checksum = struct.pack(">I", zlib.crc32(kind + content))
+        return struct.pack(">I", len(content)) + kind + content + checksum
+
+    head = struct.pack(">IIBBBBB", width, 1, depth, colour, 0, 0, 0)
+    chunks = chunk(b"IHDR", head) + chunk(b"IDAT", zlib.compress(b"\0" + row))
+    return b"\x89PNG\r\n\x1a\n" + chunks + chunk(b"IEND", b"")
+
+
+def saved(image: Image.Image, kind: str, **options: object) -> bytes:
+    content = io.BytesIO()
+    image.save(content, kind, **options)
+    return content.getvalue()
+
+
+SIXTEEN = np.array([[0, 255, 256, 32768, 65279, 65535]], ">u2")
+CLEAR = np.array([[[10, 20, 30, 0], [40, 50, 60, 255]]], np.uint8)
+
+
+def palette() -> bytes:
+    image = Image.fromarray(np.array([[0, 1]], np.uint8), "P")
+    image.putpalette([1, 2, 3, 200, 100, 50])
+    return saved(image, "PNG", transparency=0)
+
+
+def turned() -> bytes:
+    image = Image.fromarray(np.array([[9, 9, 200, 200]] * 8, np.uint8).repeat(4, axis=1))
+    exif = Image.Exif()
+    exif[0x0112] = 6  # to be shown turned by 90 degrees
+    return saved(image, "PNG", exif=exif)
+
+
+@pytest.mark.parametrize(
+    ("content", "pixels"),
+    [
+        (png(6, 16, 0, SIXTEEN.tobytes()), [[0], [0], [1], [128], [254], [255]]),
+        (png(2, 16, 2, SIXTEEN.tobytes()), [[0, 0, 1], [128, 254, 255]]),
+        (b"P5 6 1 65535\n" + SIXTEEN.tobytes(), [[0], [0], [1], [128], [254], [255]]),
+        (png(8, 1, 0, b"\x05"), [[0]] * 5 + [[255], [0], [255]]),
+        (saved(Image.fromarray(CLEAR, "RGBA"), "PNG"), [[10, 20, 30], [40, 50, 60]]),
+        (saved(Image.fromarray(CLEAR[..., 2:], "LA"), "PNG"), [[30], [60]]),
+        (palette(), [[1, 2, 3], [200, 100, 50]]),
+        (saved(Image.fromarray(CLEAR, "CMYK"), "TIFF"), [[245, 235, 225], [0, 0, 0]]),
+    ],
+)
+def test_images_become_eight_bits(tmp_path: Path, content: bytes, pixels: list) -> None:
+    folder = tmp_path / "images" / "class"
+    folder.mkdir(parents=True)
+    (folder / "a.png").write_bytes(content)  # Pillow goes by the content
+    x = load_dataset(tmp_path / "images").x
+    assert x.dtype == np.uint8
+    assert x[0, 0].tolist() == pixels
+
+
+def test_rotations_beside_the_pixels_are_not_applied(tmp_path: Path) -> None:
+    (tmp_path / "class").mkdir()
+    (tmp_path / "class" / "a.png").write_bytes(turned())
+    assert load_dataset(tmp_path).x.shape == (1, 8, 16, 1)
+
+
+def test_images_of_more_bits(tmp_path: Path) -> None:
+    (tmp_path / "class").mkdir()
+    for pixels, text in (
+        (np.array([[5, 200_000]], np.int32), "more than 16 bits"),
+        (np.array([[0.5, 2]], np.float32), "floats"),
+    ):
+        (tmp_path / "class" / "a.png").write_bytes(saved(Image.fromarray(pixels), "TIFF"))
+        with pytest.raises(DataError, match=f"image 'class/a.png' cannot be read: .*{text}"):
+            load_dataset(tmp_path)
+
+
+def test_grey_images_among_coloured_ones(image_folder: Path) -> None:
+    grey = Image.fromarray(np.full((4, 5), 77, np.uint8))
+    grey.save(image_folder / "test" / "cat" / "1.png")
+    x = load_dataset(image_folder).x
+    assert x.shape == (6, 4, 5, 3)
+    assert x[4, 0, 0].tolist() == [77, 77, 77]
+
+
 # --- what cannot be read -------------------------------------------------------------------------
 
 
@@ -132,6 +271,16 @@ def test_a_folder_without_images(tmp_path: Path) -> None:
     (tmp_path / "notes.txt").write_text("no images here")
     with pytest.raises(DataError, match="has no images in class-named folders"):
         load_dataset(tmp_path)
+
+
+def test_files_that_git_lfs_has_not_fetched(image_folder: Path, tmp_path: Path) -> None:
+    pointer = b"version https://git-lfs.github.com/spec/v1\noid sha256:1\nsize 9\n"
+    (tmp_path / "d.npz").write_bytes(pointer)
+    with pytest.raises(DataError, match=r"d.npz' is a Git LFS pointer.*git lfs pull"):
+        load_dataset(tmp_path / "d.npz")
+    (image_folder / "test" / "cat" / "1.png").write_bytes(pointer)
+    with pytest.raises(DataError, match=r"image 'test/cat/1.png' is a Git LFS pointer"):
+        load_dataset(image_folder)
 
 
 def test_a_split_that_is_not_there(image_folder: Path) -> None:
@@ -200,3 +349,26 @@ def test_pixels_follow_the_range_of_the_input(source: Tensor, first: int, last: 
 def test_pixels_for_an_input_of_another_range() -> None:
     with pytest.raises(DataError, match="how pixels become those is not known"):
         quantise_examples(tensor("x", (1,), 0.58, 83), np.zeros((1, 1), np.uint8))
+
+
+@pytest.mark.parametrize(
+    ("given", "wanted", "hint"),
+    [
+        ((5, 8, 8, 1), (8, 8, 3), "the images are grey, the network takes colours"),
+        ((5, 8, 8, 3), (8, 8, 1), "the images have colours, the network takes grey ones"),
+        ((5, 8, 8), (8, 8, 1), r"add the axis of channels, x\[..., None\]"),
+        ((5, 3, 8, 8), (8, 8, 3), "channels come last"),
+        ((8, 8, 3), (8, 8, 3), r"a batch of one, x\[None\]"),
+        ((5, 9, 9, 3), (8, 8, 3), r"\[images, 8, 8, 3\] is expected$"),
+        ((), (4,), r"\[images, 4\] is expected$"),
+    ],
+)
+def test_shapes_that_do_not_fit(given: tuple, wanted: tuple, hint: str) -> None:
+    for dtype in (np.uint8, np.int8, np.float32):
+        with pytest.raises(DataError, match=hint):
+            quantise_examples(tensor("x", wanted, 1.0, -128), np.zeros(given, dtype))
+
+
+def test_rows_of_different_lengths() -> None:
+    with pytest.raises(DataError, match="is no array"):
+        tensor("x", (2,), 1.0, 0).batch([[1.0, 2.0], [1.0]])

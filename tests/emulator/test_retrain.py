@@ -14,10 +14,11 @@ from axynq.emulator import Emulator, Plan, load_model, multiplier, save_model
 from axynq.emulator.datasets import handwritten_digits, quantise_examples
 from axynq.emulator.errors import DataError, ModelError
 from axynq.emulator.model import graph
+from axynq.emulator.model.segments import replace_layers
 from axynq.emulator.statistics import extract
 from axynq.emulator.tuning.compensation import tune
 from axynq.emulator.tuning.tuner import Tuner
-from tests.networks import branched_models, random_input, weighted_models
+from tests.networks import branched_models, random_input, tensor, weighted_models
 
 torch = pytest.importorskip("torch")
 
@@ -426,3 +427,64 @@ def test_bad_input(digits: graph.Model, examples, tmp_path: Path) -> None:
         retrain(digits, "exact", x, y, options(epochs=1), checkpoint=path)
     with pytest.raises(DataError, match="cannot be written"):
         retrain(digits, "exact", x, y, options(epochs=1), checkpoint=Path("/dev/full/state.pt"))
+
+
+# --- inputs that are no images -------------------------------------------------------------------
+
+
+def flat_network() -> graph.Model:
+    """A vector that becomes a picture, is convolved, becomes a matrix, and is classified."""
+    rng = np.random.default_rng(5)
+    shapes = [(60,), (5, 4, 3), (5, 4, 6), (12, 10), (3,)]
+    scales = [(0.05, -7), (0.05, -7), (0.2, 11), (0.2, 11), (0.7, 3)]
+    tensors = tuple(tensor(f"t{k}", s, *q) for k, (s, q) in enumerate(zip(shapes, scales)))
+    kernel = rng.integers(-127, 128, (6, 3, 3, 3)).astype(np.int8)
+    weights = rng.integers(-127, 128, (3, 120)).astype(np.int8)
+    operators = (
+        graph.Reshape("reshape_0", (0,), 1),
+        graph.Convolution(
+            "conv_1", (1,), 2, kernel, rng.integers(-900, 900, 6).astype(np.int32),
+            np.full(6, 0.005, np.float32), "relu", padding=graph.Padding(1, 1, 1, 1),
+        ),
+        graph.Reshape("reshape_2", (2,), 3),
+        graph.FullyConnected(
+            "fully_connected_3", (3,), 4, weights, np.zeros(3, np.int32),
+            np.full(3, 0.004, np.float32), per_channel=False,
+        ),
+    )  # fmt: skip
+    return graph.Model("flat", tensors, operators, 0, 4)
+
+
+def test_a_flat_network_in_real_numbers() -> None:
+    model = flat_network()
+    x = random_input(model, 20, 0)
+    with torch.no_grad():
+        real = TrainableNetwork(model)(torch.from_numpy(x)).numpy()
+    assert np.abs(real - model.output.dequantise(Emulator(model).run(x))).max() <= 2 * 0.7
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_retraining_a_flat_network(method: MethodName) -> None:
+    model = flat_network()
+    x = random_input(model, 40, 1)
+    y = Emulator(model).run(x).argmax(axis=1)
+    options = RetrainOptions(
+        method, epochs=1, batch=16, validation=8, samples=16, distillation=0.5, rate=1e-4
+    )
+    result = retrain(model, ROUGH, x, y, options, device="cpu")
+    assert [op.name for op in result.model.operators] == [op.name for op in model.operators]
+    assert len(result.history) == 2
+
+
+def test_only_images_are_shifted() -> None:
+    model = flat_network()
+    options = RetrainOptions(epochs=1, batch=8, validation=8, augment=True)
+    with pytest.raises(ModelError, match=r"inputs of shape \[60\]: only images"):
+        retrain(model, ROUGH, random_input(model, 20, 0), np.zeros(20, np.int64), options)
+
+
+def test_filters_with_a_scale_of_zero_are_not_retrained(digits: graph.Model) -> None:
+    first = digits.layers[0]
+    empty = replace(first, weight_scales=first.weight_scales * 0)
+    with pytest.raises(ModelError, match="'conv_0' has filters whose weights have a scale of 0"):
+        TrainableNetwork(replace_layers(digits, [empty]))
