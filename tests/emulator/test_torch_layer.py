@@ -55,7 +55,8 @@ def test_sums_beyond_what_float32_counts(device: str) -> None:
     assert_equal_to_oracle(model, Plan.uniform("exact"), x, device, "float32")
 
 
+@pytest.mark.parametrize("device", DEVICES)
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-def test_sums_modulo_2_to_the_32(dtype: str) -> None:
+def test_sums_modulo_2_to_the_32(device: str, dtype: str) -> None:
     for model, x in limits.overflowing_sums():
-        assert_equal_to_oracle(model, Plan.parse(model, "exact"), x, "cpu", dtype)
+        assert_equal_to_oracle(model, Plan.parse(model, "exact"), x, device, dtype)
