@@ -1,8 +1,8 @@
 """The oracle: every operator in plain numpy, slow and short, straight from the numeric contract.
 
-Feature maps are int8 arrays [images, rows, columns, channels]; all arithmetic is int64 or, for the
-softmax, float32 as in TFLite's reference kernels. The fast engine and the accelerator are tested
-against this file, and this file against TFLite.
+Feature maps are int8 arrays [images, rows, columns, channels]; all arithmetic is int64, and what
+becomes of values that 32 bits do not hold is written down. The engines and the accelerator are
+tested against this file, and this file against TFLite.
 """
 
 from __future__ import annotations
@@ -16,13 +16,14 @@ from axynq.emulator.model import graph
 from axynq.emulator.model.graph import INT8_MAX, INT8_MIN, Int8Array, activation_bounds
 from axynq.emulator.model.quantisation import (
     ADD_LEFT_SHIFT,
-    FixedPoint,
     add_factors,
     layer_factors,
     mean_factor,
 )
+from axynq.emulator.softmax import softmax
 
 Int64Array = npt.NDArray[np.int64]
+IntegerLike = Int64Array | int
 
 Products = Callable[[Int64Array, Int64Array, int, int], Int64Array]
 """``products(a, w, row, column)``: products of activation operands [..., filters or 1, channels]
@@ -37,20 +38,21 @@ def exact_products(a: Int64Array, w: Int64Array, row: int, column: int) -> Int64
 # --- requantisation ------------------------------------------------------------------------------
 
 
-def rescale(values: Int64Array, factor: FixedPoint) -> Int64Array:
-    """``values * factor`` as TFLite rounds it: twice.
+INT32 = np.iinfo(np.int32)
 
-    A saturating rounding doubling high multiplication (halves away from zero), then a rounding
-    division by a power of two (halves away from zero).
+
+def rescale(values: Int64Array, multiplier: IntegerLike, shift: IntegerLike) -> Int64Array:
+    """``values * multiplier / 2**31 * 2**shift``, of int32 values, rounded twice as TFLite does.
+
+    The product with the significand is divided by 2**31, halves up: -1.5 becomes -1. A right shift
+    then divides by a power of two, halves away from zero: -1.5 becomes -2. A left shift comes
+    before both and saturates.
     """
-    widened = values << max(factor.shift, 0)
-    product = widened * factor.multiplier
-    nudge = np.where(product >= 0, 1 << 30, 1 - (1 << 30))
-    high = divide_towards_zero(product + nudge, 1 << 31)
-    exponent = max(-factor.shift, 0)
-    remainder = high & ((1 << exponent) - 1)
-    threshold = (((1 << exponent) - 1) >> 1) + (high < 0)
-    return (high >> exponent) + (remainder > threshold)
+    left, right = np.maximum(shift, 0), np.maximum(np.negative(shift), 0)
+    widened = np.clip(values << left, INT32.min, INT32.max)
+    high = (widened * multiplier + (1 << 30)) >> 31
+    half = (1 << right) >> 1
+    return np.sign(high) * ((np.abs(high) + half) >> right)
 
 
 def divide_towards_zero(values: Int64Array, divisor: int) -> Int64Array:
@@ -74,7 +76,7 @@ def accumulators(
 ) -> Int64Array:
     """``bias + sum over taps of m(a, w)``, shaped [images, rows, columns, filters].
 
-    A padded tap has ``a = 0`` and is multiplied like any other.
+    A padded tap has ``a = 0`` and is multiplied like any other. Sums are int32, modulo 2**32.
     """
     a = x.astype(np.int64) - model.tensors[layer.inputs[0]].zero_point
     stride, dilation = (1, 1), (1, 1)
@@ -103,7 +105,7 @@ def accumulators(
             ]
             w = layer.kernel[:, row, column].astype(np.int64)
             total += products(taps, w, row, column).sum(axis=-1)
-    return total
+    return total.astype(np.int32).astype(np.int64)
 
 
 def requantise(
@@ -111,13 +113,8 @@ def requantise(
 ) -> Int8Array:
     """From a layer's accumulators [images, rows, columns, filters] to its int8 output."""
     output = model.tensors[layer.output]
-    scaled = np.stack(
-        [
-            rescale(accumulated[..., f], factor)
-            for f, factor in enumerate(layer_factors(model, layer))
-        ],
-        axis=-1,
-    )
+    multipliers, shifts = np.array(layer_factors(model, layer), np.int64).T
+    scaled = rescale(accumulated, multipliers, shifts)
     low, high = activation_bounds(layer.activation, output)
     y = clamp(scaled + output.zero_point, low, high)
     return y.reshape(len(y), *output.shape)
@@ -132,14 +129,15 @@ def add(model: graph.Model, op: graph.Add, first: Int8Array, second: Int8Array) 
     *input_factors, output_factor = add_factors(model, op)
     for x, index, factor in zip((first, second), op.inputs, input_factors):
         widened = (x.astype(np.int64) - model.tensors[index].zero_point) << ADD_LEFT_SHIFT
-        total += rescale(widened, factor)
+        total += rescale(widened, *factor)
     output = model.tensors[op.output]
-    y = rescale(total, output_factor) + output.zero_point
+    y = rescale(total, *output_factor) + output.zero_point
     return clamp(y, *activation_bounds(op.activation, output))
 
 
 def pool(model: graph.Model, op: graph.Pool, x: Int8Array) -> Int8Array:
-    """Pooling over the window's positions that lie inside the map."""
+    """Pooling over the window's positions that lie inside the map; averages round halves away from
+    zero."""
     output = model.tensors[op.output]
     rows, columns, channels = output.shape
     y = np.zeros((len(x), rows, columns, channels), np.int64)
@@ -166,7 +164,7 @@ def mean(model: graph.Model, op: graph.Mean, x: Int8Array) -> Int8Array:
     """Mean over rows and columns."""
     source, output = model.tensors[op.inputs[0]], model.tensors[op.output]
     total = (x.astype(np.int64) - source.zero_point).sum(axis=(1, 2))
-    y = clamp(rescale(total, mean_factor(model, op)) + output.zero_point)
+    y = clamp(rescale(total, *mean_factor(model, op)) + output.zero_point)
     return y.reshape(len(x), *output.shape)
 
 
@@ -175,21 +173,6 @@ def pad(model: graph.Model, op: graph.Pad, x: Int8Array) -> Int8Array:
     p = op.padding
     amounts = ((0, 0), (p.top, p.bottom), (p.left, p.right), (0, 0))
     return np.pad(x, amounts, constant_values=model.tensors[op.inputs[0]].zero_point)
-
-
-def softmax(scale: float, beta: float, x: Int8Array) -> Int8Array:
-    """Softmax over the last axis, to int8 of scale 1/256 and zero point -128.
-
-    TFLite looks ``exp`` up in a table of float32 and sums in float32, in order.
-    """
-    step = -np.float32(scale) * np.float32(beta)
-    exponents = (step * np.arange(256, dtype=np.float32)).astype(np.float64)
-    table = np.exp(exponents).astype(np.float32)
-    below_maximum = x.max(axis=-1, keepdims=True).astype(np.int64) - x
-    e = table[below_maximum]
-    total = np.cumsum(e, axis=-1, dtype=np.float32)[..., -1:]
-    inverse = np.float32(1) / (total * np.float32(1 / 256))
-    return clamp((e * inverse + np.float32(0.5)).astype(np.int64) - 128)
 
 
 # --- networks ------------------------------------------------------------------------------------

@@ -19,7 +19,7 @@ import numpy.typing as npt
 from axynq.emulator import files
 from axynq.emulator.errors import ProgramError
 from axynq.emulator.model.graph import Interface, Tensor
-from axynq.emulator.reference import softmax
+from axynq.emulator.softmax import softmax
 
 _MAGIC = b"AXYNQ\0"
 _FORMAT = 1

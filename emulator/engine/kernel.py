@@ -12,7 +12,8 @@ from axynq.emulator.engine.build import shared_library
 from axynq.emulator.engine.recipe import Costs
 from axynq.emulator.errors import ToolError
 
-FLAGS = ("-std=c++17", "-O3", "-pthread")
+# Sums are modulo 2**32, which C++ leaves undefined without -fwrapv.
+FLAGS = ("-std=c++17", "-O3", "-pthread", "-fwrapv")
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from axynq.emulator import reference
 from axynq.emulator.engine.abi import (
     ADD_KIND,
     AVERAGE_POOL_KIND,
@@ -34,6 +33,7 @@ from axynq.emulator.model.lifetimes import Lifetime, first_fit
 from axynq.emulator.model.quantisation import FixedPoint, add_factors, mean_factor
 from axynq.emulator.multipliers import multiplier
 from axynq.emulator.plan import SKIP, LayerCodes, Plan
+from axynq.emulator.softmax import softmax
 
 
 class UnsupportedNetworkError(Exception):
@@ -292,4 +292,4 @@ class NativeNetwork:
 
 
 def _softmax(model: graph.Model, op: graph.Softmax, x: graph.Int8Array) -> graph.Int8Array:
-    return reference.softmax(model.tensors[op.inputs[0]].scale, op.beta, x)
+    return softmax(model.tensors[op.inputs[0]].scale, op.beta, x)

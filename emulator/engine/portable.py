@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from axynq.emulator import reference
+from axynq.emulator.engine import operators
 from axynq.emulator.engine.blocks import Blocks
 from axynq.emulator.engine.terms import terms_of
 from axynq.emulator.model import graph
@@ -50,12 +50,10 @@ class PortableNetwork:
         for op in self.model.operators:
             inputs = [values[i] for i in op.inputs]
             if isinstance(op, graph.WeightedLayer):
-                accumulated = self.layers[op.name].accumulate(inputs[0]).astype(np.int64)
-                values[op.output] = reference.requantise(self.model, op, accumulated)
+                sums = self.layers[op.name].accumulate(inputs[0])
+                values[op.output] = operators.requantise(self.model, op, sums)
             else:
-                values[op.output] = reference.evaluate(
-                    self.model, op, inputs, reference.exact_products
-                )
+                values[op.output] = operators.compute(self.model, op, inputs)
         return values
 
     def accumulators(
@@ -134,7 +132,8 @@ class PortableLayer:
                         total += taps * w[0]
                     else:
                         total += taps @ w
-        return total.astype(np.int32) + layer.bias
+        # By way of int64, which takes the sum modulo 2**32.
+        return (total.astype(np.int64) + layer.bias).astype(np.int32)
 
 
 def _planes(layer: graph.WeightedLayer, codes: LayerCodes, zero_point: int) -> list[_Plane]:

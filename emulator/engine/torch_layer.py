@@ -101,7 +101,8 @@ class TorchLayer:
                     sums = (taps.unsqueeze(-2) @ piece.weights).squeeze(-2)
                 else:
                     sums = taps @ piece.weights
-                total += sums.to(torch.int32).reshape(total.shape)
+                # By way of int64, which takes the sum modulo 2**32.
+                total += sums.to(torch.int64).to(torch.int32).reshape(total.shape)
         return total
 
     def _tensor(self, values: npt.NDArray[np.int64]) -> torch.Tensor:

@@ -290,8 +290,10 @@ def activation_bounds(activation: Activation, tensor: Tensor) -> tuple[int, int]
 
     def quantised(real: float) -> int:
         # TFLite divides in float32 and rounds halves away from zero.
-        scaled = float(np.float32(real) / np.float32(tensor.scale))
-        return tensor.zero_point + int(np.floor(abs(scaled) + 0.5) * np.sign(scaled))
+        with np.errstate(over="ignore"):  # to infinity
+            scaled = float(np.float32(real) / np.float32(tensor.scale))
+        steps = min(np.floor(abs(scaled) + 0.5), 256)  # more leave int8 as well
+        return tensor.zero_point + int(np.copysign(steps, scaled))
 
     low, high = INT8_MIN, INT8_MAX
     if activation in ("relu", "relu6"):

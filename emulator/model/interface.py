@@ -16,7 +16,7 @@ def int8_of_uint8(tensor: Tensor) -> Int8Array:
     interface = tensor.interface
     assert interface is not None
     operand = np.arange(256, dtype=np.int64) - interface.zero_point
-    values = rescale(operand, fixed_point(interface.scale / tensor.scale)) + tensor.zero_point
+    values = rescale(operand, *fixed_point(interface.scale / tensor.scale)) + tensor.zero_point
     return np.clip(values, INT8_MIN, INT8_MAX).astype(np.int8)
 
 

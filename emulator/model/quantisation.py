@@ -8,7 +8,6 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from axynq.emulator.errors import ModelError
 from axynq.emulator.model.graph import Add, FullyConnected, Mean, Model, WeightedLayer
 
 
@@ -16,24 +15,38 @@ class FixedPoint(NamedTuple):
     """The real factor ``multiplier / 2**31 * 2**shift``."""
 
     multiplier: int
-    """Significand, 0 or 2**30 .. 2**31 - 1."""
+    """Significand, 0 or 2**30 .. 2**31 - 1; of a mean any from 0 on."""
     shift: int
-    """Exponent: left shift when positive, rounding right shift when negative."""
+    """Exponent, -31 .. 30: left shift when positive, rounding right shift when negative."""
+
+
+LARGEST = FixedPoint(2**31 - 1, 30)
+"""What larger factors are lowered to. The results are the same: all integers but 0 leave int8."""
 
 
 def fixed_point(real: float) -> FixedPoint:
-    """Nearest fixed-point form of a non-negative factor (TFLite's QuantizeMultiplier)."""
-    if real == 0.0:
-        return FixedPoint(0, 0)
+    """Nearest fixed-point form of a non-negative factor (TFLite's QuantizeMultiplier).
+
+    Factors below 2**-32 become 0, and those above become :data:`LARGEST`, infinity too.
+    """
+    return _limited(_quantised(real))
+
+
+def _quantised(real: float) -> FixedPoint:
+    """A factor whose shift may be larger than 30."""
+    if not math.isfinite(real):
+        return LARGEST
     significand, shift = math.frexp(real)
     multiplier = math.floor(significand * 2**31 + 0.5)
     if multiplier == 2**31:
         multiplier, shift = 2**30, shift + 1
-    if shift < -31:
+    if multiplier == 0 or shift < -31:
         return FixedPoint(0, 0)
-    if shift > 30:
-        raise ModelError(f"a rescaling factor of {real} is too large for int8 arithmetic")
     return FixedPoint(multiplier, shift)
+
+
+def _limited(factor: FixedPoint) -> FixedPoint:
+    return LARGEST if factor.shift > LARGEST.shift else factor
 
 
 def layer_factors(model: Model, layer: WeightedLayer) -> list[FixedPoint]:
@@ -47,7 +60,8 @@ def layer_factors(model: Model, layer: WeightedLayer) -> list[FixedPoint]:
     factors = []
     for weight_scale in layer.weight_scales:
         if isinstance(layer, FullyConnected):
-            product = float(np.float32(input_scale) * np.float32(weight_scale))
+            with np.errstate(over="ignore"):  # to infinity
+                product = float(np.float32(input_scale) * np.float32(weight_scale))
         else:
             product = input_scale * float(weight_scale)
         factors.append(fixed_point(product / output_scale))
@@ -82,6 +96,6 @@ def mean_factor(model: Model, mean: Mean) -> FixedPoint:
     """
     source, target = model.tensors[mean.inputs[0]], model.tensors[mean.output]
     positions = source.shape[0] * source.shape[1]
-    multiplier, shift = fixed_point(source.scale / target.scale)
+    multiplier, shift = _quantised(source.scale / target.scale)
     fold = min(positions.bit_length() - 1, 32, 31 + shift)
-    return FixedPoint((multiplier << fold) // positions, shift - fold)
+    return _limited(FixedPoint((multiplier << fold) // positions, shift - fold))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import struct
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -30,6 +31,10 @@ from axynq.emulator.model.tflite_problems import (
     refuse_compiled,
     wrong_type,
 )
+from axynq.emulator.softmax import MOST_CLASSES, SMALLEST_STEP
+
+MOST_POSITIONS = 2**23
+"""Of a window that is summed, each -255 .. 255."""
 
 _ACTIVATIONS: dict[int, Activation] = {
     tflite.ActivationFunctionType.NONE: "none",
@@ -441,6 +446,8 @@ def _read_pool(reader: _Reader, node: Node) -> Operator:
     target = reader.output(node, (*size, channels))
     _require_same_quantisation(reader, source, target)
     average = node.code == tflite.BuiltinOperator.AVERAGE_POOL_2D
+    if average:
+        _require_sum_in_32_bits(min(window[0], rows) * min(window[1], columns))
     return graph.Pool(
         f"{'average' if average else 'max'}_pool_{node.number}",
         (source,),
@@ -458,7 +465,8 @@ def _read_mean(reader: _Reader, node: Node) -> Operator:
     options = reader.options(node, tflite.ReducerOptions)
     axes = reader.constant(node, 1, tflite.TensorType.INT32, "list of axes").data
     assert axes is not None
-    _, _, channels = reader.feature_map(source)
+    rows, columns, channels = reader.feature_map(source)
+    _require_sum_in_32_bits(rows * columns)
     if sorted(int(axis) % 4 for axis in axes.reshape(-1)) != [1, 2]:
         raise ModelError(f"axes {axes.tolist()}: only the mean over rows and columns is supported")
     keep = bool(options.KeepDims())
@@ -483,7 +491,12 @@ def _read_softmax(reader: _Reader, node: Node) -> Operator:
     tensor = reader.tensors[target]
     if (tensor.scale, tensor.zero_point) != (1 / 256, -128):
         raise ModelError("output must have scale 1/256 and zero point -128")
-    return graph.Softmax(f"softmax_{node.number}", (source,), target, float(options.Beta()))
+    beta, scale = float(options.Beta()), reader.tensors[source].scale
+    if not SMALLEST_STEP < beta * scale < math.inf:
+        raise ModelError(f"beta {beta} times input scale {scale} must be above {SMALLEST_STEP:.2g}")
+    if tensor.shape[-1] > MOST_CLASSES:
+        raise ModelError(f"over {tensor.shape[-1]} values; {MOST_CLASSES} at most are supported")
+    return graph.Softmax(f"softmax_{node.number}", (source,), target, beta)
 
 
 def _read_pad(reader: _Reader, node: Node) -> Operator:
@@ -497,6 +510,14 @@ def _read_pad(reader: _Reader, node: Node) -> Operator:
     target = reader.output(node, (rows + top + bottom, columns + left + right, channels))
     _require_same_quantisation(reader, source, target)
     return graph.Pad(f"pad_{node.number}", (source,), target, Padding(top, bottom, left, right))
+
+
+def _require_sum_in_32_bits(positions: int) -> None:
+    if positions > MOST_POSITIONS:
+        raise ModelError(
+            f"the sum of {positions} positions may leave 32 bits; {MOST_POSITIONS} at most are "
+            "supported"
+        )
 
 
 def _require_same_quantisation(reader: _Reader, source: int, target: int) -> None:

@@ -102,7 +102,8 @@ module rescale (
   wire signed [9:0] narrowed = value < -511 ? -10'sd511 : value > 511 ? 10'sd511 : value[9:0];
   wire [7:0] opposite = -shift;
   wire [4:0] right = shift > 0 ? 5'd0 : opposite[4:0];
-  reg signed [63:0] product, nudged;
+  reg signed [62:0] product;
+  reg signed [32:0] nudged;
   reg signed [31:0] shifted, factor, high;
   wire [31:0] mask = (32'd1 << right) - 32'd1;
   wire [31:0] threshold = (mask >> 1) + {{31'd0, high[31]}};
@@ -110,8 +111,8 @@ module rescale (
     shifted <= shift > 0 ? {{{{22{{narrowed[9]}}}}, narrowed}} << left : value;
     factor <= multiplier;
     product <= shifted * factor;
-    nudged <= product + (product[63] ? 64'sd1 - 64'sd1073741824 : 64'sd1073741824);
-    high <= nudged[62:31] + {{31'd0, nudged[63] && nudged[30:0] != 31'd0}};
+    nudged <= $signed(product[62:30]) + 33'sd1;
+    high <= nudged[32:1];
     result <= (high >>> right) + {{31'd0, (high & mask) > threshold}};
   end
 endmodule
@@ -123,10 +124,11 @@ module limit (
   input wire signed [7:0] low, high,
   output reg signed [7:0] result
 );
-  reg signed [31:0] moved;
+  wire signed [8:0] lowest = low - offset, highest = high - offset;
+  reg signed [8:0] bounded;
   always @(posedge clk) if (ce) begin
-    moved <= value + offset;
-    result <= moved < low ? low : moved > high ? high : moved[7:0];
+    bounded <= value < lowest ? lowest : value > highest ? highest : value[8:0];
+    result <= bounded + offset;
   end
 endmodule
 

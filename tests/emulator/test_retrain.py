@@ -122,7 +122,7 @@ def test_integers_come_nearest_to_what_is_wanted(digits: graph.Model, examples) 
 @settings(max_examples=80)
 @given(weighted_models(), st.integers(0, 2**32 - 1))
 def test_real_layer_is_the_integer_layer(model: graph.Model, seed: int) -> None:
-    """But for a step now and then: TFLite rounds twice, and halves away from zero."""
+    """But for a step now and then: TFLite rounds twice, and halves otherwise."""
     plain = without_softmax(model)
     x = random_input(plain, 3, seed)
     network = TrainableNetwork(model)

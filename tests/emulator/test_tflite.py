@@ -178,6 +178,34 @@ def test_unsupported_operator_is_named() -> None:
         parse_model(changed)
 
 
+@pytest.mark.parametrize(
+    ("scale", "beta", "classes", "reason"),
+    [
+        (2.0**-26, 1.0, 4, r"beta 1.0 times input scale 1.49\S*e-08 must be above 1.5e-08"),
+        (0.1, 0.0, 4, "beta 0.0 times input scale 0.1"),
+        (0.1, float("nan"), 4, "beta nan times input scale 0.1"),
+        (0.1, 1.0, 4096, "over 4096 values; 4095 at most are supported"),
+    ],
+)
+def test_softmax_that_tflite_cannot_compute(
+    scale: float, beta: float, classes: int, reason: str
+) -> None:
+    tensors = tensor("x", (classes,), scale, 0), tensor("y", (classes,), 1 / 256, -128)
+    model = graph.Model("m", tensors, (graph.Softmax("softmax_0", (0,), 1, beta),), 0, 1)
+    with pytest.raises(ModelError, match=reason):
+        parse_model(serialise_model(model))
+
+
+def test_windows_whose_sum_leaves_32_bits() -> None:
+    source = tensor("x", (2896, 2897, 1), 0.1, 0)
+    mean = graph.Mean("mean_0", (0,), 1, False)
+    average = graph.Pool("average_pool_0", (0,), 1, "average", (2896, 2897), (1, 1))
+    for op, shape in ((mean, (1,)), (average, (1, 1, 1))):
+        model = graph.Model("m", (source, tensor("y", shape, 0.1, 0)), (op,), 0, 1)
+        with pytest.raises(ModelError, match="the sum of 8389712 positions may leave 32 bits"):
+            parse_model(serialise_model(model))
+
+
 def test_several_outputs() -> None:
     content = one_operator_file(tflite.BuiltinOperator.SOFTMAX, tflite.TensorType.INT8, outputs=2)
     with pytest.raises(ModelError, match="has 2 outputs"):

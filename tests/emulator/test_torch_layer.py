@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from axynq.emulator import Plan, reference
 from axynq.emulator.model import graph
+from tests import limits
 from tests.emulator.test_engine import plans
 from tests.networks import oracle_products, random_input, weighted_models
 
@@ -52,3 +53,10 @@ def test_sums_beyond_what_float32_counts(device: str) -> None:
     x = np.full((1, 600), 127, np.int8)
     x[0, 0] = 126
     assert_equal_to_oracle(model, Plan.uniform("exact"), x, device, "float32")
+
+
+@pytest.mark.parametrize("device", DEVICES)
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_sums_modulo_2_to_the_32(device: str, dtype: str) -> None:
+    for model, x in limits.overflowing_sums():
+        assert_equal_to_oracle(model, Plan.parse(model, "exact"), x, device, dtype)

@@ -14,6 +14,7 @@ from axynq.emulator.engine.kernel import supported_variants
 from axynq.emulator.model import graph
 from axynq.host import Accelerator, Overlay, compile_program, isa
 from axynq.host.devices import simulation
+from tests import limits
 from tests.networks import random_input
 
 IMAGES = 20
@@ -36,11 +37,40 @@ def test_a_bit_in_the_oracle(digits: graph.Model, x: graph.Int8Array, monkeypatc
     assert np.array_equal(reference.run(digits, x)[digits.output_index], expected)
     rescale = reference.rescale
 
-    def faulty(values, factor):  # type: ignore[no-untyped-def]
-        return rescale(values, factor._replace(multiplier=factor.multiplier ^ 1 << 24))
+    def faulty(values, multiplier, shift):  # type: ignore[no-untyped-def]
+        return rescale(values, multiplier ^ 1 << 24, shift)
 
     monkeypatch.setattr(reference, "rescale", faulty)
     assert not np.array_equal(reference.run(digits, x)[digits.output_index], expected)
+
+
+def rounded_away_from_zero(values, multiplier, shift):  # type: ignore[no-untyped-def]
+    """Halves away from zero in both steps."""
+    right = np.maximum(-shift, 0)
+    product = np.clip(values << np.maximum(shift, 0), -(2**31), 2**31 - 1) * multiplier
+    high = np.sign(product) * ((np.abs(product) + (1 << 30)) >> 31)
+    return np.sign(high) * ((np.abs(high) + ((1 << right) >> 1)) >> right)
+
+
+def rounded_once(values, multiplier, shift):  # type: ignore[no-untyped-def]
+    """In one step, as XNNPACK and LiteRT's fully connected layer do."""
+    product = np.clip(values << np.maximum(shift, 0), -(2**31), 2**31 - 1) * multiplier
+    right = np.maximum(-shift, 0)
+    return (product + (1 << (30 + right))) >> (31 + right)
+
+
+@pytest.mark.parametrize("wrong", [rounded_away_from_zero, rounded_once])
+def test_another_rounding_in_the_oracle(wrong, monkeypatch) -> None:  # type: ignore[no-untyped-def]
+    """No engine takes its rounding from the oracle; the networks at the limits tell them apart."""
+    model, x = next(limits.layers_of_biases())
+    expected = reference.run(model, x)[model.output_index]
+    engines = [*(variant.name for variant in supported_variants()), "portable"]
+    monkeypatch.setattr(reference, "rescale", wrong)
+    differing = reference.run(model, x)[model.output_index]
+    for name in engines:
+        found = Emulator(model, engine=name).run(x)
+        assert np.array_equal(found, expected), name
+        assert not np.array_equal(found, differing), name
 
 
 def test_a_bit_in_the_emulator(digits: graph.Model, x: graph.Int8Array) -> None:

@@ -11,11 +11,10 @@ inline void add(const Operator &op, int64_t elements, const int8_t *a, const int
   constexpr int LEFT_SHIFT = 20;
 #if defined(AXYNQ_PATH_AVX512)
   if (op.shift[0] <= 0 && op.shift[1] <= 0 && op.shift[2] <= 0) {
-    __m512i m[3], e[3], half[3];
+    __m512i m[3], e[3];
     for (int k = 0; k < 3; ++k) {
       m[k] = _mm512_set1_epi32(op.multiplier[k]);
       e[k] = _mm512_set1_epi32(-op.shift[k]);
-      half[k] = _mm512_set1_epi32(op.shift[k] < 0 ? int32_t(1u << (-op.shift[k] - 1)) : 0);
     }
     const __m512i zero_a = _mm512_set1_epi32(op.input_zero_point);
     const __m512i zero_b = _mm512_set1_epi32(op.second_zero_point);
@@ -32,10 +31,10 @@ inline void add(const Operator &op, int64_t elements, const int8_t *a, const int
       const auto scaled = [&](int k, __m512i v) {
         return op.multiplier[k] == 1 << 30 && op.shift[k] == 0
                    ? _mm512_srai_epi32(v, 1)
-                   : rescale16(v, m[k], half[k], e[k]);
+                   : rescale16(v, m[k], e[k]);
       };
       const __m512i sum = _mm512_add_epi32(scaled(0, load(a, zero_a)), scaled(1, load(b, zero_b)));
-      const __m512i y = _mm512_add_epi32(rescale16(sum, m[2], half[2], e[2]), zero);
+      const __m512i y = _mm512_add_epi32(rescale16(sum, m[2], e[2]), zero);
       const __m128i bytes = _mm512_cvtsepi32_epi8(y);
       _mm_storeu_si128(reinterpret_cast<__m128i *>(to + i),
                        _mm_min_epi8(_mm_max_epi8(bytes, low), high));
@@ -81,8 +80,8 @@ inline void add(const Operator &op, int64_t elements, const int8_t *a, const int
   }
   for (int64_t i = 0; i < elements * BLOCK; ++i) {
     const int32_t sum = table_a[a[i] + 128] + table_b[b[i] + 128];
-    const int32_t y = rescale(sum, op.multiplier[2], op.shift[2]) + op.output_zero_point;
-    to[i] = int8_t(clamped(y, op.clamp_low, op.clamp_high));
+    to[i] = quantised(rescale(sum, op.multiplier[2], op.shift[2]), op.output_zero_point,
+                      op.clamp_low, op.clamp_high);
   }
 }
 
@@ -110,13 +109,14 @@ inline void pool(const Operator &op, const Tensor &in, const Tensor &out, const 
               for (int n = 0; n < BLOCK; ++n) totals[n] += pixel[n];
           }
         for (int n = 0; n < BLOCK; ++n) {
-          int32_t value = totals[n];
+          int32_t value = totals[n], zero_point = 0;
           if (op.kind == AVERAGE_POOL)
             value = (value > 0 ? value + count / 2 : value - count / 2) / count;
-          if (op.kind == MEAN)
-            value = rescale(value - count * op.input_zero_point, op.multiplier[2], op.shift[2]) +
-                    op.output_zero_point;
-          to[n] = int8_t(clamped(value, op.clamp_low, op.clamp_high));
+          if (op.kind == MEAN) {
+            value = rescale(value - count * op.input_zero_point, op.multiplier[2], op.shift[2]);
+            zero_point = op.output_zero_point;
+          }
+          to[n] = quantised(value, zero_point, op.clamp_low, op.clamp_high);
         }
       }
 }

@@ -24,19 +24,22 @@ constexpr int quad_image(int element) {
   return 16 * (element / 4 % 4) + 4 * (element / 16) + element % 4;
 }
 
-// (v * m + 2^30) >> 31, then a division by 2^e that rounds halves away from zero: TFLite's
-// requantisation.
+// The high half of a doubled product, rounded halves up, then a division by a power of two that
+// rounds halves away from zero: TFLite's requantisation. A left shift comes first and saturates.
 inline int32_t rescale(int32_t value, int32_t multiplier, int32_t shift) {
-  const int64_t widened = shift > 0 ? int64_t(value) << shift : int64_t(value);
-  const int32_t high = int32_t((widened * multiplier + (int64_t(1) << 30)) >> 31);
-  const int exponent = shift > 0 ? 0 : -shift;
-  if (exponent == 0) return high;
-  const int64_t half = int64_t(1) << (exponent - 1);
-  return int32_t((int64_t(high) + half - (high < 0 ? 1 : 0)) >> exponent);
+  int64_t widened = shift > 0 ? int64_t(value) << shift : int64_t(value);
+  if (widened > INT32_MAX) widened = INT32_MAX;
+  if (widened < INT32_MIN) widened = INT32_MIN;
+  const int64_t high = (widened * multiplier + (int64_t(1) << 30)) >> 31;
+  if (shift >= 0) return int32_t(high);
+  const int64_t half = int64_t(1) << (-shift - 1);
+  return int32_t((high + half - (high < 0 ? 1 : 0)) >> -shift);
 }
 
-inline int32_t clamped(int32_t value, int32_t low, int32_t high) {
-  return value < low ? low : value > high ? high : value;
+// A rescaled value as int8; adding the zero point must not leave 32 bits.
+inline int8_t quantised(int32_t value, int32_t zero_point, int32_t low, int32_t high) {
+  const int64_t y = int64_t(value) + zero_point;
+  return int8_t(y < low ? low : y > high ? high : y);
 }
 
 #if defined(AXYNQ_PATH_AVX512)
@@ -73,23 +76,21 @@ inline void map_and_interleave(const Table &table, const uint8_t *const from[4],
   _mm512_storeu_si512(to + 192, _mm512_unpackhi_epi16(ab_high, cd_high));
 }
 
-// (v * m + 2^30) >> 31, then rounded division by 2^e, for sixteen sums.
-inline __m512i rescale16(__m512i v, __m512i multiplier, __m512i half, __m512i exponent) {
+// `rescale` for sixteen sums and without a left shift. The division is a shift by all bits but one,
+// and by that one once a half is added: nothing leaves 32 bits.
+inline __m512i rescale16(__m512i v, __m512i multiplier, __m512i exponent) {
   const __m512i nudge = _mm512_set1_epi64(int64_t(1) << 30);
   const __m512i even = _mm512_add_epi64(_mm512_mul_epi32(v, multiplier), nudge);
   const __m512i odd =
       _mm512_add_epi64(_mm512_mul_epi32(_mm512_srli_epi64(v, 32), multiplier), nudge);
   const __m512i high =
       _mm512_mask_mov_epi32(_mm512_srli_epi64(even, 31), 0xAAAA, _mm512_slli_epi64(odd, 1));
+  const __m512i one = _mm512_set1_epi32(1);
   const __m512i nudged = _mm512_add_epi32(high, _mm512_srai_epi32(high, 31));
+  const __m512i doubled = _mm512_srav_epi32(nudged, _mm512_sub_epi32(exponent, one));
   // With an exponent of zero nothing is to be rounded.
-  return _mm512_mask_srav_epi32(high, _mm512_test_epi32_mask(exponent, exponent),
-                                _mm512_add_epi32(nudged, half), exponent);
-}
-
-// 64 sums in quad order to 64 bytes in order.
-inline __m512i pack(__m512i z0, __m512i z1, __m512i z2, __m512i z3) {
-  return _mm512_packs_epi16(_mm512_packs_epi32(z0, z1), _mm512_packs_epi32(z2, z3));
+  return _mm512_mask_srai_epi32(high, _mm512_test_epi32_mask(exponent, exponent),
+                                _mm512_add_epi32(doubled, one), 1);
 }
 
 #endif
@@ -141,7 +142,8 @@ inline void map_and_interleave(const Table &table, const uint8_t *const from[4],
   }
 }
 
-// (v * m + 2^30) >> 31, then rounded division by 2^e, for eight sums; e is 31 at most.
+// `rescale` for eight sums and without a left shift. The division is a shift by all bits but one, and
+// by that one once a half is added: nothing leaves 32 bits.
 inline __m256i rescale8(__m256i v, __m256i multiplier, int exponent) {
   const __m256i nudge = _mm256_set1_epi64x(int64_t(1) << 30);
   const __m256i even = _mm256_add_epi64(_mm256_mul_epi32(v, multiplier), nudge);
@@ -150,9 +152,9 @@ inline __m256i rescale8(__m256i v, __m256i multiplier, int exponent) {
   const __m256i high =
       _mm256_blend_epi32(_mm256_srli_epi64(even, 31), _mm256_slli_epi64(odd, 1), 0xAA);
   if (exponent == 0) return high;
-  const __m256i half = _mm256_set1_epi32(int32_t(1u << (exponent - 1)));
   const __m256i nudged = _mm256_add_epi32(high, _mm256_srai_epi32(high, 31));
-  return _mm256_srai_epi32(_mm256_add_epi32(nudged, half), exponent);
+  const __m256i doubled = _mm256_srai_epi32(nudged, exponent - 1);
+  return _mm256_srai_epi32(_mm256_add_epi32(doubled, _mm256_set1_epi32(1)), 1);
 }
 
 #endif
@@ -240,15 +242,16 @@ struct Sums {
 
 // 64 sums to 64 bytes in order.
 inline void requantise(const Sums &sums, const Requantisation &r, int8_t *to) {
+  // The zero point is added to 16 bits, saturating.
 #if defined(AXYNQ_PATH_AVX512)
   if (r.shift <= 0) {
     const __m512i m = _mm512_set1_epi32(r.multiplier), e = _mm512_set1_epi32(-r.shift);
-    const __m512i half = _mm512_set1_epi32(r.shift < 0 ? int32_t(1u << (-r.shift - 1)) : 0);
-    const __m512i zero = _mm512_set1_epi32(r.zero_point);
+    const __m512i zero = _mm512_set1_epi16(int16_t(r.zero_point));
     __m512i z[4];
-    for (int j = 0; j < 4; ++j)
-      z[j] = _mm512_add_epi32(rescale16(sums.part[j], m, half, e), zero);
-    const __m512i bytes = pack(z[0], z[1], z[2], z[3]);
+    for (int j = 0; j < 4; ++j) z[j] = rescale16(sums.part[j], m, e);
+    const __m512i words[2] = {_mm512_adds_epi16(_mm512_packs_epi32(z[0], z[1]), zero),
+                              _mm512_adds_epi16(_mm512_packs_epi32(z[2], z[3]), zero)};
+    const __m512i bytes = _mm512_packs_epi16(words[0], words[1]);
     const __m512i bounded = _mm512_min_epi8(_mm512_max_epi8(bytes, _mm512_set1_epi8(int8_t(r.low))),
                                             _mm512_set1_epi8(int8_t(r.high)));
     _mm512_storeu_si512(to, bounded);
@@ -256,17 +259,19 @@ inline void requantise(const Sums &sums, const Requantisation &r, int8_t *to) {
   }
 #elif defined(AXYNQ_PATH_AVX2)
   if (r.shift <= 0) {
-    const __m256i m = _mm256_set1_epi32(r.multiplier), zero = _mm256_set1_epi32(r.zero_point);
+    const __m256i m = _mm256_set1_epi32(r.multiplier);
+    const __m256i zero = _mm256_set1_epi16(int16_t(r.zero_point));
     const __m256i low = _mm256_set1_epi8(int8_t(r.low)), high = _mm256_set1_epi8(int8_t(r.high));
     for (int half = 0; half < 2; ++half) {
       __m256i z[4];
       for (int j = 0; j < 4; ++j) {
         const __m256i v = _mm256_loadu_si256(
             reinterpret_cast<const __m256i *>(sums.part + 16 * j + 8 * half));
-        z[j] = _mm256_add_epi32(rescale8(v, m, -r.shift), zero);
+        z[j] = rescale8(v, m, -r.shift);
       }
-      const __m256i bytes =
-          _mm256_packs_epi16(_mm256_packs_epi32(z[0], z[1]), _mm256_packs_epi32(z[2], z[3]));
+      const __m256i words[2] = {_mm256_adds_epi16(_mm256_packs_epi32(z[0], z[1]), zero),
+                                _mm256_adds_epi16(_mm256_packs_epi32(z[2], z[3]), zero)};
+      const __m256i bytes = _mm256_packs_epi16(words[0], words[1]);
       _mm256_storeu_si256(reinterpret_cast<__m256i *>(to + 32 * half),
                           _mm256_min_epi8(_mm256_max_epi8(bytes, low), high));
     }
@@ -276,8 +281,7 @@ inline void requantise(const Sums &sums, const Requantisation &r, int8_t *to) {
   int32_t values[BLOCK];
   sums.store_in_order(values);
   for (int n = 0; n < BLOCK; ++n)
-    to[n] =
-        int8_t(clamped(rescale(values[n], r.multiplier, r.shift) + r.zero_point, r.low, r.high));
+    to[n] = quantised(rescale(values[n], r.multiplier, r.shift), r.zero_point, r.low, r.high);
 }
 
 }  // namespace axynq

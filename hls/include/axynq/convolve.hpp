@@ -185,7 +185,7 @@ inline std::int8_t residual_sum(const layer_t &layer, std::int8_t computed, std:
                            rescale(y, layer.second_factor.multiplier, layer.second_factor.shift);
   const std::int32_t scaled =
       rescale(sum, layer.destination_factor.multiplier, layer.destination_factor.shift);
-  return clamp(scaled + layer.destination_zero_point, layer.clamp_low, layer.clamp_high);
+  return quantised(scaled, layer.destination_zero_point, layer.clamp_low, layer.clamp_high);
 }
 
 // The sums of a group that wait for the requantisers, a few lanes a step.
@@ -217,7 +217,7 @@ inline void finish_some(const layer_t &layer, int first_word, waiting_t &waiting
         rescale(waiting.sums[lane], constants[lane][CONSTANT_MULTIPLIER][waiting.group],
                 constants[lane][CONSTANT_SHIFT][waiting.group]);
     const std::int8_t computed =
-        clamp(scaled + layer.inner_zero_point, layer.inner_low, layer.inner_high);
+        quantised(scaled, layer.inner_zero_point, layer.inner_low, layer.inner_high);
     const std::int8_t other = used && layer.residual
                                   ? second[channel[r] % INPUTS][waiting.second_place + word]
                                   : std::int8_t(0);
@@ -353,8 +353,10 @@ MULTIPLY:
           const accumulator_t start = taps.first_pass
                                           ? constants[lane][CONSTANT_BIAS][at.group]
                                           : partials[lane][partial];
+          const accumulator_t before = at.first_vector ? start : accumulators[lane];
+          // Modulo 2^32.
           const accumulator_t total =
-              (at.first_vector ? start : accumulators[lane]) + sums[lane];
+              accumulator_t(std::uint32_t(before) + std::uint32_t(sums[lane]));
           accumulators[lane] = total;
           if (last_tap && taps.last_pass) waiting.sums[lane] = total;
           if (last_tap && !taps.last_pass) partials[lane][partial] = total;

@@ -29,12 +29,15 @@ struct undivided_t {
   int lane;   // the next to divide; INPUTS: none
 };
 
-inline std::int32_t divided(const layer_t &layer, std::int32_t total, int count) {
+inline std::int8_t divided(const layer_t &layer, std::int32_t total, int count) {
   AXYNQ_INLINE
-  if (layer.opcode == OPCODE_AVERAGE_POOL) return rounded_quotient(total, maximum(count, 1));
-  return rescale(total - count * layer.source_zero_point, layer.destination_factor.multiplier,
-                 layer.destination_factor.shift) +
-         layer.destination_zero_point;
+  const bool average = layer.opcode == OPCODE_AVERAGE_POOL;
+  const std::int32_t value =
+      average ? rounded_quotient(total, maximum(count, 1))
+              : rescale(total - count * layer.source_zero_point,
+                        layer.destination_factor.multiplier, layer.destination_factor.shift);
+  return quantised(value, average ? 0 : layer.destination_zero_point, layer.clamp_low,
+                   layer.clamp_high);
 }
 
 // Maximum, average or scaled sum of a window, over its positions inside the map. With a window of
@@ -64,8 +67,8 @@ POOL:
   for (int step = 0; step < steps + divide; ++step) {
     AXYNQ_PIPELINE
     const bool dividing = waiting.lane < INPUTS;
-    const std::int32_t quotient =
-        dividing ? divided(layer, waiting.totals[waiting.lane], waiting.count) : 0;
+    const std::int8_t quotient =
+        dividing ? divided(layer, waiting.totals[waiting.lane], waiting.count) : std::int8_t(0);
     const bool adding = step < steps && idle == 0;
     const bool last = i == layer.kernel_rows - 1 && j == layer.kernel_columns - 1;
 
@@ -90,7 +93,7 @@ POOL:
           layer.opcode == OPCODE_PAD && count == 0 ? layer.destination_zero_point : totals[b];
       if (complete)
         output[b][divide > 0 ? waiting.place : place] =
-            clamp(divide > 0 ? quotient : padded, layer.clamp_low, layer.clamp_high);
+            divide > 0 ? quotient : quantised(padded, 0, layer.clamp_low, layer.clamp_high);
     }
     if (dividing) ++waiting.lane;
     if (adding && last && divide > 0) {
