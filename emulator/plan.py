@@ -9,9 +9,11 @@ from __future__ import annotations
 
 import base64
 import json
+import math
 import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from fractions import Fraction
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -27,7 +29,7 @@ from axynq.emulator.model.graph import (
     Model,
     WeightedLayer,
 )
-from axynq.emulator.multipliers import Multiplier, multiplier
+from axynq.emulator.multipliers import WEIGHT_MAX, WEIGHT_MIN, Multiplier, multiplier
 
 Axis = Literal["layer", "filter", "channel", "row", "column", "weight"]
 
@@ -117,9 +119,7 @@ class Assignment:
         classes = self._class_of_each_weight(model, layer)
         codes = (classes + 1).astype(np.uint8)
         if self.skip_sigma is not None:
-            kernel = layer.kernel.astype(np.float64)
-            distance = np.abs(kernel - kernel.mean())
-            codes[distance > self.skip_sigma * kernel.std()] = SKIP
+            codes[_outside(layer.kernel, self.skip_sigma)] = SKIP
         multipliers = tuple(_multiplier(spec) for spec in self.multipliers)
         expanded = LayerCodes(multipliers, codes).simplified()
         zero_point = model.tensors[layer.inputs[0]].zero_point
@@ -138,7 +138,7 @@ class Assignment:
         shape = layer.kernel.shape
         filters, rows, columns, channels = shape
         if self.axis == "weight":
-            return self._given(layer, int(np.prod(shape))).reshape(shape)
+            return self._given(layer, math.prod(shape)).reshape(shape)
         if self.axis == "channel" and isinstance(layer, DepthwiseConvolution):
             # A depthwise filter sees one input channel: the class is that channel's.
             inputs = model.tensors[layer.inputs[0]].shape[-1]
@@ -199,7 +199,9 @@ class LayerCodes:
 
     def counts(self) -> dict[str, int]:
         """Number of weights by multiplier specification; skipped ones under ``skip``."""
-        numbers = np.bincount(self.codes.reshape(-1), minlength=len(self.multipliers) + 1)
+        numbers = np.bincount(
+            self.codes.reshape(-1).astype(np.intp), minlength=len(self.multipliers) + 1
+        )
         counts = {m.spec: int(n) for m, n in zip(self.multipliers, numbers[1:])}
         return counts if numbers[SKIP] == 0 else {**counts, "skip": int(numbers[SKIP])}
 
@@ -314,6 +316,23 @@ class Plan:
 
     def __repr__(self) -> str:
         return f"Plan({self.layers!r}, default={self.default!r})"
+
+
+def _outside(weights: npt.NDArray[np.int8], sigma: float) -> npt.NDArray[np.bool_]:
+    """Which weights are further than so many standard deviations from the mean.
+
+    In whole numbers: a weight at the very limit stays, on every processor.
+    """
+    values = np.arange(WEIGHT_MIN, WEIGHT_MAX + 1, dtype=np.int64)
+    count = weights.size
+    index = weights.astype(np.intp) - WEIGHT_MIN
+    numbers = np.bincount(index.reshape(-1), minlength=len(values))
+    total = sum(int(n) * int(w) for n, w in zip(numbers, values))
+    squares = sum(int(n) * int(w) ** 2 for n, w in zip(numbers, values))
+    # No weight is further from the mean than the root of their number, in standard deviations.
+    limit = Fraction(min(sigma, float(count))) ** 2 * (count * squares - total**2)
+    outside = np.array([(count * int(w) - total) ** 2 > limit for w in values])
+    return outside[index]
 
 
 def _multiplier(spec: str) -> Multiplier:

@@ -8,6 +8,8 @@ against this file, and this file against TFLite.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from decimal import Context, Decimal
+from functools import lru_cache
 
 import numpy as np
 import numpy.typing as npt
@@ -45,7 +47,7 @@ def rescale(values: Int64Array, factor: FixedPoint) -> Int64Array:
     """
     widened = values << max(factor.shift, 0)
     product = widened * factor.multiplier
-    nudge = np.where(product >= 0, 1 << 30, 1 - (1 << 30))
+    nudge = np.where(product >= 0, 1 << 30, 1 - (1 << 30)).astype(np.int64)
     high = divide_towards_zero(product + nudge, 1 << 31)
     exponent = max(-factor.shift, 0)
     remainder = high & ((1 << exponent) - 1)
@@ -102,7 +104,7 @@ def accumulators(
                 left : left + (columns - 1) * stride[1] + 1 : stride[1],
             ]
             w = layer.kernel[:, row, column].astype(np.int64)
-            total += products(taps, w, row, column).sum(axis=-1)
+            total += products(taps, w, row, column).sum(axis=-1, dtype=np.int64)
     return total
 
 
@@ -156,7 +158,7 @@ def pool(model: graph.Model, op: graph.Pool, x: Int8Array) -> Int8Array:
                 y[:, row, column] = window.max(axis=(1, 2))
             else:
                 count = window.shape[1] * window.shape[2]
-                total = window.sum(axis=(1, 2))
+                total = window.sum(axis=(1, 2), dtype=np.int64)
                 half = np.where(total > 0, count // 2, -(count // 2))
                 y[:, row, column] = divide_towards_zero(total + half, count)
     return clamp(y, *activation_bounds(op.activation, output))
@@ -165,7 +167,7 @@ def pool(model: graph.Model, op: graph.Pool, x: Int8Array) -> Int8Array:
 def mean(model: graph.Model, op: graph.Mean, x: Int8Array) -> Int8Array:
     """Mean over rows and columns."""
     source, output = model.tensors[op.inputs[0]], model.tensors[op.output]
-    total = (x.astype(np.int64) - source.zero_point).sum(axis=(1, 2))
+    total = (x.astype(np.int64) - source.zero_point).sum(axis=(1, 2), dtype=np.int64)
     y = clamp(rescale(total, mean_factor(model, op)) + output.zero_point)
     return y.reshape(len(x), *output.shape)
 
@@ -182,14 +184,23 @@ def softmax(scale: float, beta: float, x: Int8Array) -> Int8Array:
 
     TFLite looks ``exp`` up in a table of float32 and sums in float32, in order.
     """
-    step = -np.float32(scale) * np.float32(beta)
-    exponents = (step * np.arange(256, dtype=np.float32)).astype(np.float64)
-    table = np.exp(exponents).astype(np.float32)
+    table = _exponentials(float(-np.float32(scale) * np.float32(beta)))
     below_maximum = x.max(axis=-1, keepdims=True).astype(np.int64) - x
     e = table[below_maximum]
     total = np.cumsum(e, axis=-1, dtype=np.float32)[..., -1:]
     inverse = np.float32(1) / (total * np.float32(1 / 256))
     return clamp((e * inverse + np.float32(0.5)).astype(np.int64) - 128)
+
+
+@lru_cache(maxsize=64)
+def _exponentials(step: float) -> npt.NDArray[np.float32]:
+    """``exp(step * n)`` for n = 0..255, the product in float32, rounded correctly to double and
+    then to float32: libraries of mathematics differ in the last bit from processor to processor.
+    """
+    exponents = np.float32(step) * np.arange(256, dtype=np.float32)
+    correctly = Context(prec=40)
+    doubles = [float(correctly.exp(Decimal(float(exponent)))) for exponent in exponents]
+    return np.array(doubles, np.float64).astype(np.float32)
 
 
 # --- networks ------------------------------------------------------------------------------------
