@@ -323,15 +323,15 @@ def _outside(weights: npt.NDArray[np.int8], sigma: float) -> npt.NDArray[np.bool
 
     In whole numbers: a weight at the very limit stays, on every processor.
     """
-    values = np.arange(WEIGHT_MIN, WEIGHT_MAX + 1, dtype=np.int64)
+    values = range(WEIGHT_MIN, WEIGHT_MAX + 1)
     count = weights.size
-    index = weights.astype(np.intp) - WEIGHT_MIN
-    numbers = np.bincount(index.reshape(-1), minlength=len(values))
-    total = sum(int(n) * int(w) for n, w in zip(numbers, values))
-    squares = sum(int(n) * int(w) ** 2 for n, w in zip(numbers, values))
+    index = weights.astype(np.int16) - WEIGHT_MIN
+    numbers = np.bincount(index.reshape(-1).astype(np.intp), minlength=len(values)).tolist()
+    total = sum(n * w for n, w in zip(numbers, values))
+    squares = sum(n * w**2 for n, w in zip(numbers, values))
     # No weight is further from the mean than the root of their number, in standard deviations.
     limit = Fraction(min(sigma, float(count))) ** 2 * (count * squares - total**2)
-    outside = np.array([(count * int(w) - total) ** 2 > limit for w in values])
+    outside = np.array([(count * w - total) ** 2 > limit for w in values])
     return outside[index]
 
 

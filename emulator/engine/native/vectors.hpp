@@ -27,7 +27,7 @@ constexpr int quad_image(int element) {
 // (v * m + 2^30) >> 31, then a division by 2^e that rounds halves away from zero: TFLite's
 // requantisation.
 inline int32_t rescale(int32_t value, int32_t multiplier, int32_t shift) {
-  const int64_t widened = shift > 0 ? int64_t(value) << shift : int64_t(value);
+  const int64_t widened = int64_t(value) * (int64_t(1) << (shift > 0 ? shift : 0));
   const int32_t high = int32_t((widened * multiplier + (int64_t(1) << 30)) >> 31);
   const int exponent = shift > 0 ? 0 : -shift;
   if (exponent == 0) return high;
