@@ -21,7 +21,7 @@ int main(int, char **arguments) {
   const axynq_buffer maps = {reinterpret_cast<std::uint8_t *>(arena.data()), arena.size(),
                              std::uint64_t(9) << 32};
   volatile std::uint32_t status = ~0u, progress = 0;
-  std::vector<std::uint64_t> counts(std::size_t(axynq_counters()));
+  std::vector<std::uint64_t> counts(axynq::COUNTERS);
   char message[256] = "";
   const int failed =
       axynq_run(&code, &maps, &maps, std::uint32_t(std::atoi(arguments[3])), &status, &progress,
