@@ -127,7 +127,8 @@ def _load_c_function(path: Path, name: str) -> tuple[npt.NDArray[np.int64], bool
         source, library = Path(folder, "tabulate.c"), Path(folder, "tabulate.so")
         source.write_text(wrapper)
         result = subprocess.run(
-            [compiler, "-O1", "-shared", "-fPIC", "-o", str(library), str(source)],
+            # Everywhere as where such files are written: char has no sign on ARM.
+            [compiler, "-O1", "-fsigned-char", "-shared", "-fPIC", "-o", str(library), str(source)],
             capture_output=True,
             text=True,
         )

@@ -160,6 +160,11 @@ class Machine:
             raise MachineError(f"{self.root} has no Python: remove {self.folder}")
         return found[0]
 
+    def _compiler(self, name: str) -> str:
+        found = shutil.which(f"{self.architecture.triplet}-{name.replace('cc', 'gcc')}")
+        assert found is not None
+        return found
+
     def _install_wheels(self) -> None:
         """Packages for the other architecture, as wheels."""
         version = self._python.name.removeprefix("python")
@@ -188,11 +193,16 @@ class Machine:
         (self.root / "usr" / "lib" / "python3" / "dist-packages" / "axynq.pth").write_text(
             f"import sys; sys.executable = {str(command)!r}\n{here}\n", encoding="utf-8"
         )
+        tools = self.folder / "tools"
+        tools.mkdir(exist_ok=True)
+        for name in ("cc", "g++"):
+            (tools / name).unlink(missing_ok=True)
+            (tools / name).symlink_to(self._compiler(name))
         path = f"{self.folder / 'source'}:{self.folder / 'wheels'}:{SOURCE}"
         settings = {
             "PYTHONPATH": path,
             "PYTHONDONTWRITEBYTECODE": "1",
-            "CXX": f"{self.architecture.triplet}-g++",
+            "PATH": f"{tools}:{os.environ['PATH']}",
             "AXYNQ_CACHE": str(self.cache),
             "AXYNQ_AP_TYPES": str(ap_types_folder()),
         }

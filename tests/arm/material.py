@@ -24,6 +24,16 @@ PLANS = ("exact", "flam=exact|roup:1,4|smapprox:3330", "roup:2,6+klms=1")
 SPECS = ("exact", "roup:0,4", "roup:1,4", "roup:2,6", "roup:0,3-1-0-2", "smapprox:1100",
          "smapprox:2222", "smapprox:3330")  # fmt: skip
 
+C_FUNCTION = """
+#include <stdint.h>
+int16_t product(int8_t a, int8_t b) {
+  char x = a, y = b;
+  long wide = (long)x * y;
+  return (int16_t)(wide & ~1L);
+}
+"""
+"""A multiplier whose types differ from processor to processor."""
+
 SOFTMAX_STEPS = (0.003, 0.05, 0.1, 0.37, 1.0, 2.5)
 """Scales of a softmax's input."""
 
@@ -72,9 +82,10 @@ def codes() -> dict[str, np.ndarray]:
     }
 
 
-def tables() -> dict[str, np.ndarray]:
-    """Product tables."""
-    return {spec: multiplier(spec).table for spec in SPECS}
+def tables(folder: Path) -> dict[str, np.ndarray]:
+    """Product tables; the last is of the C function in the folder."""
+    values = {spec: multiplier(spec).table for spec in SPECS}
+    return {**values, "C": multiplier(f"table:{folder / 'plain.c'}").table}
 
 
 def programs(folder: Path) -> list[str]:
@@ -95,6 +106,7 @@ def write(folder: Path) -> None:
     """Write all of it."""
     made = folder / "programs"
     made.mkdir(parents=True, exist_ok=True)
+    (folder / "plain.c").write_text(C_FUNCTION, encoding="utf-8")
     (folder / "programs.json").write_text(json.dumps(programs(made)), encoding="utf-8")
     model, _ = shipped("digits_int8")
     Plan.parse(model, PLANS[1]).save(folder / "plan.json")
@@ -102,6 +114,6 @@ def write(folder: Path) -> None:
         "softmax": softmaxes(),
         "networks": networks("auto", list(IMAGES), PLANS),
         "codes": codes(),
-        "tables": tables(),
+        "tables": tables(folder),
     }.items():
         np.savez(folder / f"{name}.npz", **values)
