@@ -105,7 +105,8 @@ class Machine:
         wanted = repr((PACKAGES, WHEELS))
         new = not self._done.exists() or self._done.read_text(encoding="utf-8") != wanted
         if new:
-            shutil.rmtree(self.folder, ignore_errors=True)
+            for part in ("apt", "root", "wheels", "cache"):
+                shutil.rmtree(self.folder / part, ignore_errors=True)
             self._unpack_packages()
             self._install_wheels()
         self._link_sources()
