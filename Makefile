@@ -9,7 +9,7 @@ PINS   := --constraint constraints.txt
 # where it is not there.
 export AXYNQ_DATA ?= $(wildcard $(CURDIR)/../shared/data)
 
-.PHONY: demo test test-fast test-slow test-matrix lint generate clean
+.PHONY: demo test test-fast test-slow test-matrix lint generate check-arm clean
 
 demo: $(VENV)/.demo
 	$(BIN)/axynq demo
@@ -46,6 +46,10 @@ lint: $(VENV)/.dev
 	ln -sfn $(CURDIR)/emulator build/typing/axynq/emulator
 	ln -sfn $(CURDIR)/host build/typing/axynq/host
 	MYPYPATH=build/typing $(BIN)/mypy -p axynq.emulator -p axynq.host
+
+# What boards run, on emulated ARM machines (see docs/development.md).
+check-arm: $(VENV)/.dev
+	$(BIN)/python -m tests.arm
 
 # Files that follow from hls/overlays/*.toml and host/isa.py.
 generate: $(VENV)/.dev

@@ -248,7 +248,7 @@ def _from_files(path: Path, files: Files, split: Split) -> Dataset:
     shapes = {image.shape for image in x}
     if len(shapes) > 1:
         raise DataError(f"data '{path}' has images of different sizes: {sorted(shapes)[:3]}")
-    y = np.repeat(np.arange(len(classes)), [len(images[name]) for name in classes])
+    y = np.repeat(np.arange(len(classes), dtype=np.int64), [len(images[name]) for name in classes])
     return Dataset(np.stack(x), y.astype(np.int64), classes)
 
 

@@ -144,7 +144,8 @@ def relative_energy(model: Model, plan: Plan, figures: EnergyFigures | None = No
         codes = expanded[layer.name]
         total = model.multiplications(layer)
         exact += total
-        counts = np.bincount(codes.codes.reshape(-1), minlength=len(codes.multipliers) + 1)
+        weights = codes.codes.reshape(-1)
+        counts = np.bincount(weights.astype(np.intp), minlength=len(codes.multipliers) + 1)
         for m, count in zip(codes.multipliers, counts[SKIP + 1 :]):
             energy = figures.of(m)
             if energy is None:

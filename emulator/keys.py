@@ -21,7 +21,7 @@ def layer_key(codes: LayerCodes) -> str:
     names = [multiplier_key(m) for m in codes.multipliers]
     order = sorted(range(len(names)), key=names.__getitem__)
     rank = np.zeros(len(names) + 1, np.uint8)
-    rank[[k + 1 for k in order]] = np.arange(1, len(names) + 1)
+    rank[[k + 1 for k in order]] = np.arange(1, len(names) + 1, dtype=np.uint8)
     content = hashlib.sha256("\0".join(names[k] for k in order).encode())
     content.update(rank[codes.codes].tobytes())
     return content.hexdigest()

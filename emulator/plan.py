@@ -14,6 +14,7 @@ import re
 import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from fractions import Fraction
 from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
@@ -31,7 +32,13 @@ from axynq.emulator.model.graph import (
     Model,
     WeightedLayer,
 )
-from axynq.emulator.multipliers import Multiplier, multiplier, split_multipliers
+from axynq.emulator.multipliers import (
+    WEIGHT_MAX,
+    WEIGHT_MIN,
+    Multiplier,
+    multiplier,
+    split_multipliers,
+)
 from axynq.emulator.multipliers.specification import seen_from, without_quoted, written_in
 
 Axis = Literal["layer", "filter", "channel", "row", "column", "weight"]
@@ -158,9 +165,7 @@ class Assignment:
         classes = self._class_of_each_weight(model, layer)
         codes = (classes + 1).astype(np.uint8)
         if self.skip_sigma is not None:
-            kernel = layer.kernel.astype(np.float64)
-            distance = np.abs(kernel - kernel.mean())
-            codes[distance > self.skip_sigma * kernel.std()] = SKIP
+            codes[_outside(layer.kernel, self.skip_sigma)] = SKIP
         multipliers = tuple(_multiplier(spec) for spec in self.multipliers)
         expanded = LayerCodes(multipliers, codes).simplified()
         zero_point = model.tensors[layer.inputs[0]].zero_point
@@ -179,7 +184,7 @@ class Assignment:
         shape = layer.kernel.shape
         filters, rows, columns, channels = shape
         if self.axis == "weight":
-            return self._given(layer, int(np.prod(shape))).reshape(shape)
+            return self._given(layer, math.prod(shape)).reshape(shape)
         if self.axis == "channel" and isinstance(layer, DepthwiseConvolution):
             # A depthwise filter sees one input channel: the class is that channel's.
             inputs = model.tensors[layer.inputs[0]].shape[-1]
@@ -235,7 +240,9 @@ class LayerCodes:
 
     def counts(self) -> dict[str, int]:
         """Number of weights by multiplier specification; skipped ones under ``skip``."""
-        numbers = np.bincount(self.codes.reshape(-1), minlength=len(self.multipliers) + 1)
+        numbers = np.bincount(
+            self.codes.reshape(-1).astype(np.intp), minlength=len(self.multipliers) + 1
+        )
         counts = {m.spec: int(n) for m, n in zip(self.multipliers, numbers[1:])}
         return counts if numbers[SKIP] == 0 else {**counts, "skip": int(numbers[SKIP])}
 
@@ -368,6 +375,23 @@ class Plan:
 
     def __repr__(self) -> str:
         return f"Plan({self.layers!r}, default={self.default!r})"
+
+
+def _outside(weights: npt.NDArray[np.int8], sigma: float) -> npt.NDArray[np.bool_]:
+    """Which weights are further than so many standard deviations from the mean.
+
+    In whole numbers: a weight at the very limit stays, on every processor.
+    """
+    values = range(WEIGHT_MIN, WEIGHT_MAX + 1)
+    count = weights.size
+    index = weights.astype(np.int16) - WEIGHT_MIN
+    numbers = np.bincount(index.reshape(-1).astype(np.intp), minlength=len(values)).tolist()
+    total = sum(n * w for n, w in zip(numbers, values))
+    squares = sum(n * w**2 for n, w in zip(numbers, values))
+    # No weight is further from the mean than the root of their number, in standard deviations.
+    limit = Fraction(min(sigma, float(count))) ** 2 * (count * squares - total**2)
+    outside = np.array([(count * w - total) ** 2 > limit for w in values])
+    return outside[index]
 
 
 def _multiplier(spec: str) -> Multiplier:

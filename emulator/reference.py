@@ -48,7 +48,8 @@ def rescale(values: Int64Array, multiplier: IntegerLike, shift: IntegerLike) -> 
     then divides by a power of two, halves away from zero: -1.5 becomes -2. A left shift comes
     before both and saturates.
     """
-    left, right = np.maximum(shift, 0), np.maximum(np.negative(shift), 0)
+    left = np.maximum(np.asarray(shift, np.int64), 0)
+    right = np.maximum(np.negative(np.asarray(shift, np.int64)), 0)
     widened = np.clip(values << left, INT32.min, INT32.max)
     high = (widened * multiplier + (1 << 30)) >> 31
     half = (1 << right) >> 1
@@ -104,7 +105,7 @@ def accumulators(
                 left : left + (columns - 1) * stride[1] + 1 : stride[1],
             ]
             w = layer.kernel[:, row, column].astype(np.int64)
-            total += products(taps, w, row, column).sum(axis=-1)
+            total += products(taps, w, row, column).sum(axis=-1, dtype=np.int64)
     return total.astype(np.int32).astype(np.int64)
 
 
@@ -154,7 +155,7 @@ def pool(model: graph.Model, op: graph.Pool, x: Int8Array) -> Int8Array:
                 y[:, row, column] = window.max(axis=(1, 2))
             else:
                 count = window.shape[1] * window.shape[2]
-                total = window.sum(axis=(1, 2))
+                total = window.sum(axis=(1, 2), dtype=np.int64)
                 half = np.where(total > 0, count // 2, -(count // 2))
                 y[:, row, column] = divide_towards_zero(total + half, count)
     return clamp(y, *activation_bounds(op.activation, output))
@@ -163,7 +164,7 @@ def pool(model: graph.Model, op: graph.Pool, x: Int8Array) -> Int8Array:
 def mean(model: graph.Model, op: graph.Mean, x: Int8Array) -> Int8Array:
     """Mean over rows and columns."""
     source, output = model.tensors[op.inputs[0]], model.tensors[op.output]
-    total = (x.astype(np.int64) - source.zero_point).sum(axis=(1, 2))
+    total = (x.astype(np.int64) - source.zero_point).sum(axis=(1, 2), dtype=np.int64)
     y = clamp(rescale(total, *mean_factor(model, op)) + output.zero_point)
     return y.reshape(len(x), *output.shape)
 

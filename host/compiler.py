@@ -342,7 +342,7 @@ def _widened(
     kernel: graph.Int8Array, codes: LayerCodes, channels: int
 ) -> tuple[graph.Int8Array, LayerCodes]:
     """A depthwise kernel with several filters a channel, as a convolution that skips the rest."""
-    filters = np.arange(len(kernel))
+    filters = np.arange(len(kernel), dtype=np.int64)
     channel = filters // (len(kernel) // channels)
     wide = np.zeros((*kernel.shape[:3], channels), np.int8)
     wide_codes = np.full(wide.shape, SKIP, np.uint8)

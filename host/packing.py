@@ -313,8 +313,8 @@ def pass_through(channels: int, overlay: Overlay) -> PassThrough:
     values = np.zeros((blocks, groups * lanes, isa.CONSTANT_INTEGERS), "<i4")
     values[..., isa.Constant.MULTIPLIER] = PASS_THROUGH.multiplier
     values[..., isa.Constant.SHIFT] = PASS_THROUGH.shift
-    within = np.arange(groups * lanes)
-    channel = np.arange(blocks)[:, None] * block_words * width + within
+    within = np.arange(groups * lanes, dtype=np.int64)
+    channel = np.arange(blocks, dtype=np.int64)[:, None] * block_words * width + within
     used = (within < block_words * width) & (channel < channels)
     values[..., isa.Constant.CHANNEL] = np.where(used, channel, isa.NO_CHANNEL)
     return PassThrough(blocks, groups, block_words, values.reshape(-1).view(np.uint8))

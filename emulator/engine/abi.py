@@ -35,7 +35,10 @@ def _structure(*fields: tuple[Any, ...]) -> np.dtype[Any]:
     return np.dtype(list(fields), align=True)
 
 
-_INT, _LONG, _POINTER = np.int32, np.int64, np.uint64
+POINTER = np.uintp
+"""An address: 32 bits on 32-bit processors."""
+
+_INT, _LONG, _POINTER = np.int32, np.int64, POINTER
 
 TENSOR = _structure(
     ("rows", _INT), ("columns", _INT), ("channels", _INT), ("unused", _INT), ("offset", _LONG)
@@ -90,6 +93,18 @@ NETWORK = _structure(
     ("arena_bytes", _LONG), ("scratch_bytes", _LONG), ("tensor", _POINTER), ("op", _POINTER),
     ("capture", _POINTER),
 )  # fmt: skip
+
+STRUCTURES = (
+    TENSOR,
+    SEGMENT,
+    FILTER_BLOCK,
+    LOOKUP_TAP,
+    LOOKUP_FILTER,
+    CONVOLUTION,
+    OPERATOR,
+    NETWORK,
+)
+"""All of them, in the order in which the kernel tells their sizes."""
 
 (CONVOLUTION_KIND, ADD_KIND, MAX_POOL_KIND, AVERAGE_POOL_KIND, MEAN_KIND, PAD_KIND,
  RESHAPE_KIND) = range(7)  # fmt: skip

@@ -6,6 +6,7 @@ or compiler builds anew and nothing stale is ever loaded.
 
 from __future__ import annotations
 
+import ctypes
 import hashlib
 import os
 import shutil
@@ -69,6 +70,21 @@ def shared_library(
     if not library.exists():
         _compile(program, name, sources, flags, library)
     return library
+
+
+def open_library(path: Path) -> ctypes.CDLL:
+    """A compiled library, opened.
+
+    Raises:
+        ToolError: it is for another kind of processor, or needs what is not installed here.
+    """
+    try:
+        return ctypes.CDLL(str(path))
+    except OSError as error:
+        raise ToolError(
+            f"what {compiler()} compiled cannot be opened here ({error}): set CXX to a compiler "
+            "for this Python's own kind of processor"
+        ) from error
 
 
 def _digest(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -18,6 +19,7 @@ from axynq.emulator.engine.abi import (
     NETWORK,
     OPERATOR,
     PAD_KIND,
+    POINTER,
     RESHAPE_KIND,
     TENSOR,
     Memory,
@@ -208,7 +210,7 @@ class NativeNetwork:
                         record["exact_accumulators"] = exact.ctypes.data
                 for one in (one for many in convolutions for one in many.reshape(-1, 1)):
                     scratch = max(scratch, self.kernel.library.axynq_scratch_bytes(one.ctypes.data))
-        capture = np.zeros(len(tensors), np.uint64)
+        capture = np.zeros(len(tensors), POINTER)
         for index, array in captures.items():
             capture[index] = array.ctypes.data
         network = np.zeros(1, NETWORK)
@@ -237,7 +239,7 @@ class NativeNetwork:
             born.setdefault(op.output, time)
             for index in (*op.inputs, op.output):
                 dies[index] = max(dies.get(index, time), time)
-        sizes = {i: int(np.prod(self.model.tensors[i].shape)) * BLOCK for i in born}
+        sizes = {i: math.prod(self.model.tensors[i].shape) * BLOCK for i in born}
         offsets, total = first_fit({i: Lifetime(born[i], dies[i], sizes[i]) for i in born})
         for index, offset in offsets.items():
             tensors[index]["offset"] = offset

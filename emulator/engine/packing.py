@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import math
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -84,7 +85,7 @@ def pack_layer(
 def three(shape: tuple[int, ...]) -> tuple[int, int, int]:
     """Any shape as rows, columns, channels with the values in the same order."""
     padded = (1, 1, *shape)
-    return int(np.prod(padded[:-2])), padded[-2], padded[-1]
+    return math.prod(padded[:-2]), padded[-2], padded[-1]
 
 
 def _geometry(
@@ -93,7 +94,7 @@ def _geometry(
     """The convolutions that make up a layer, and the filters of each."""
     source = three(model.tensors[layer.inputs[0]].shape)
     target = three(model.tensors[layer.output].shape)
-    every = np.arange(len(layer.bias))
+    every = np.arange(len(layer.bias), dtype=np.int64)
     if isinstance(layer, graph.FullyConnected):
         # As large as its input.
         rows, columns, channels = source
@@ -269,12 +270,12 @@ def _lookup_filters(
         table = plane.index[(member, *places)]
         ranges = plane.tables.max(axis=1).astype(np.int32)[table]
         # By filter, small tables first: many of them fit into a byte together.
-        order = np.argsort(256 * member + ranges, kind="stable")
+        order = np.argsort(256 * member.astype(np.int64) + ranges, kind="stable")
         taps = np.zeros(len(order), LOOKUP_TAP)
         for name, place in zip(("kernel_row", "kernel_column", "channel"), places):
             taps[name] = place[order]
         taps["table"] = table[order] + first_table - 1
-        counts = np.bincount(member, minlength=len(filters))
+        counts = np.bincount(member.astype(np.intp), minlength=len(filters)).astype(np.int64)
         taps["flush"] = flushes(library, ranges[order], counts)
         address = memory.pointer(taps)
         for f, count in zip(filters.tolist(), counts.tolist()):

@@ -3,6 +3,7 @@ that are written to it, because the system clears it first."""
 
 from __future__ import annotations
 
+import math
 import sys
 from typing import Any
 
@@ -27,7 +28,7 @@ class ArrayPool:
 
     def take(self, shape: tuple[int, ...], dtype: npt.DTypeLike) -> npt.NDArray[Any]:
         """An array of the shape, whose memory no other array has."""
-        size = int(np.prod(shape)) * np.dtype(dtype).itemsize
+        size = math.prod(shape) * np.dtype(dtype).itemsize
         for number in range(len(self._kept)):
             if self._kept[number].nbytes == size + ALIGNMENT and self._unused(number):
                 return _aligned(self._kept[number], size).view(dtype).reshape(shape)

@@ -6,6 +6,7 @@ can leave the integers that the type represents.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -74,7 +75,7 @@ class PortableNetwork:
         return sums
 
     def _chunks(self, x: graph.Int8Array) -> Iterator[graph.Int8Array]:
-        largest = max(int(np.prod(t.shape)) for t in self.model.tensors)
+        largest = max(math.prod(t.shape) for t in self.model.tensors)
         size = max(1, CHUNK_BYTES // (16 * largest))
         for start in range(0, len(x), size):
             yield x[start : start + size]
@@ -138,7 +139,7 @@ class PortableLayer:
 
 def _planes(layer: graph.WeightedLayer, codes: LayerCodes, zero_point: int) -> list[_Plane]:
     """The terms of all multipliers in use; terms with equal activation tables are one plane."""
-    x = np.arange(graph.INT8_MIN, graph.INT8_MAX + 1)
+    x = np.arange(graph.INT8_MIN, graph.INT8_MAX + 1, dtype=np.int64)
     gathered: dict[bytes, tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]] = {}
     for k, multiplier in enumerate(codes.multipliers, start=1):
         used = codes.codes == k
@@ -165,7 +166,7 @@ def _exact_type(
     """The narrowest float in which every partial sum of the layer is an exact integer."""
     bound = 0
     for table, weights in planes:
-        per_filter = np.abs(weights).sum(axis=(1, 2, 3)).max(initial=0)
+        per_filter = np.abs(weights).sum(axis=(1, 2, 3), dtype=np.int64).max(initial=0)
         bound += int(np.abs(table).max()) * int(per_filter)
     if bound < 2**24:
         return np.float32

@@ -22,7 +22,7 @@ from axynq.emulator.plan import LayerCodes
 Int64Array = npt.NDArray[np.int64]
 ByteArray = npt.NDArray[np.uint8]
 
-RAW_BYTES = np.arange(256).astype(np.uint8).view(np.int8).astype(np.int64)
+RAW_BYTES = np.arange(256, dtype=np.uint8).view(np.int8).astype(np.int64)
 """The int8 activation of each byte: tables are indexed by the byte."""
 
 
@@ -63,7 +63,7 @@ class ByteLookup:
 
     def by_byte(self) -> ByteArray:
         """The tables by the whole byte, [256, 256]."""
-        byte = np.arange(256)
+        byte = np.arange(256, dtype=np.int64)
         index = {WHOLE_BYTE: byte, LOW_HALF: byte & 15, HIGH_HALF: byte >> 4}[self.part]
         return self.tables[:, index]
 
@@ -111,7 +111,9 @@ def _cost(recipe: Recipe, counts: Int64Array, costs: Costs) -> float:
     total = costs.term * len(recipe.terms)
     for lookup in recipe.lookups:
         one = costs.lookup if lookup.part == WHOLE_BYTE else costs.half_lookup
-        total += one * float(counts[lookup.tables.any(axis=1)].sum() / counts.sum())
+        total += one * float(
+            counts[lookup.tables.any(axis=1)].sum(dtype=np.int64) / counts.sum(dtype=np.int64)
+        )
     return total
 
 
@@ -133,7 +135,7 @@ def _by_lookup(table: Int64Array, zero_point: int, present: npt.NDArray[np.bool_
 
     Multipliers that are built of smaller ones have such errors, if activations have no sign.
     """
-    w = np.arange(WEIGHT_MIN, -WEIGHT_MIN) * present
+    w = np.arange(WEIGHT_MIN, -WEIGHT_MIN, dtype=np.int64) * present
     exact = tuple(byte_terms(RAW_BYTES - zero_point, w)) if w.any() else ()
     error = ((table - np.outer(RAW_BYTES - zero_point, w)) * present).T  # [w, byte]
     lookups, constant = _byte_lookups(error, WHOLE_BYTE)
@@ -233,13 +235,14 @@ def layer_recipe(
     lookups: list[LookupPlane] = []
     for k, multiplier in enumerate(codes.multipliers, start=1):
         mine = codes.codes == k
-        counts = np.bincount(kernel[mine], minlength=256).astype(np.int64)
+        counts = np.bincount(kernel[mine].astype(np.intp), minlength=256).astype(np.int64)
         recipe = recipe_of(multiplier, zero_point, counts.tobytes(), costs)
-        bias = bias + np.where(mine, recipe.constant[kernel], 0).sum(axis=(1, 2, 3))
+        bias = bias + np.where(mine, recipe.constant[kernel], 0).sum(axis=(1, 2, 3), dtype=np.int64)
         keys: list[tuple[bytes, int, int]] = []
         for term in recipe.terms:
             weights = np.where(mine, term.weight.astype(np.int64)[kernel], 0)
-            bias = bias + (weights.sum(axis=(1, 2, 3)) * term.offset << term.exponent)
+            total = weights.sum(axis=(1, 2, 3), dtype=np.int64)
+            bias = bias + (total * term.offset << term.exponent)
             # Multipliers share planes; two equal planes of one multiplier would not fit one.
             key = (term.table.tobytes(), term.exponent, 0)
             while key in keys:
@@ -249,7 +252,7 @@ def layer_recipe(
         for lookup in recipe.lookups:
             values = np.flatnonzero(lookup.tables.any(axis=1) & (counts > 0))
             number = np.zeros(256, np.int32)
-            number[values] = np.arange(1, len(values) + 1)
+            number[values] = np.arange(1, len(values) + 1, dtype=np.int32)
             none = np.zeros((1, lookup.tables.shape[1]), np.uint8)
             tables = np.concatenate([none, lookup.tables[values]])
             index = np.where(mine, number[kernel], 0).astype(np.int32)

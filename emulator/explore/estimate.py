@@ -147,9 +147,9 @@ def _error_terms(
     """Tables f [256] and g [256] whose products nearly sum to the multiplier's error, for the
     activations and weights that occur (an estimate needs no more)."""
     error = _error(m, zero_point)
-    seen = np.bincount((x.reshape(-1).astype(np.int64) + 128), minlength=256) > 0
+    seen = np.bincount(x.reshape(-1).astype(np.intp) + 128, minlength=256) > 0
     seen[zero_point + 128] = True
-    used = np.bincount(kernel.reshape(-1), minlength=256) > 0
+    used = np.bincount(kernel.reshape(-1).astype(np.intp), minlength=256) > 0
     u, s, v = np.linalg.svd(error * np.outer(seen, used), full_matrices=False)
     energy = s**2
     if energy.sum() == 0:

@@ -6,6 +6,7 @@ every weighted layer are also seen in one common shape, ``[filters, rows, column
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -277,7 +278,7 @@ class Model:
 
     def multiplications(self, layer: WeightedLayer) -> int:
         """Multiplications of one layer for one image, padded taps included."""
-        positions = int(np.prod(self.tensors[layer.output].shape[:-1], dtype=np.int64))
+        positions = math.prod(self.tensors[layer.output].shape[:-1])
         return positions * layer.kernel.size
 
     def consumers(self, tensor: int) -> Iterator[Operator]:

@@ -414,7 +414,7 @@ def _read_fully_connected(reader: _Reader, node: Node) -> Operator:
         raise ModelError("shuffled weights are not supported")
     weights, bias, scales, per_channel = reader.weights_and_bias(node, 0, 2)
     filters, inputs = weights.shape
-    if inputs != int(np.prod(reader.tensors[source].shape)):
+    if inputs != math.prod(reader.tensors[source].shape):
         raise ModelError(f"weights expect {inputs} inputs, not {reader.tensors[source].shape}")
     target = reader.output(node, (filters,))
     return graph.FullyConnected(
@@ -478,7 +478,7 @@ def _read_reshape(reader: _Reader, node: Node) -> Operator:
     (source,) = reader.inputs(node, 1)
     target = reader.activation(node.outputs[0])
     before, after = reader.tensors[source].shape, reader.tensors[target].shape
-    if np.prod(before) != np.prod(after):
+    if math.prod(before) != math.prod(after):
         raise ModelError(f"cannot turn {list(before)} into {list(after)}")
     _require_same_quantisation(reader, source, target)
     return graph.Reshape(f"reshape_{node.number}", (source,), target)

@@ -100,8 +100,8 @@ class Multiplier(ABC):
         w_low, w_high = weights or (WEIGHT_MIN, WEIGHT_MAX)
         if a_low > a_high or w_low > w_high:
             raise MultiplierError("an operand range must not be empty: give it as low, high")
-        a = np.arange(a_low, a_high + 1)[:, None]
-        w = np.arange(w_low, w_high + 1)[None, :]
+        a = np.arange(a_low, a_high + 1, dtype=np.int64)[:, None]
+        w = np.arange(w_low, w_high + 1, dtype=np.int64)[None, :]
         exact = a * w
         error = self.product(a, w).astype(np.int64) - exact
         magnitude = np.abs(error)

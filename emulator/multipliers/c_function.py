@@ -125,7 +125,11 @@ def _run(
         source.write_text(wrapper, encoding="utf-8")
         beside = ["-iquote", str(folder)]
         result = subprocess.run(
-            [compiler, "-O1", "-shared", "-fPIC", *beside, "-o", str(library), str(source)],
+            # Everywhere as where such files are written: char has no sign on ARM.
+            [
+                *(compiler, "-O1", "-fsigned-char", "-shared", "-fPIC"),
+                *(*beside, "-o", str(library), str(source)),
+            ],
             capture_output=True,
             text=True,
             errors="replace",

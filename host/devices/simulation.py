@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from axynq.emulator import files
-from axynq.emulator.engine.build import cache_folder, not_cached, shared_library
+from axynq.emulator.engine.build import cache_folder, not_cached, open_library, shared_library
 from axynq.emulator.errors import DeviceError, ToolError
 from axynq.host.generate import overlay_header
 from axynq.host.overlay import Overlay
@@ -74,7 +74,7 @@ class Simulation:
         self.status = ctypes.c_uint32(0)
         self.progress = ctypes.c_uint32(0)
         self.counts = (ctypes.c_uint64 * len(COUNTERS))()
-        self._library = ctypes.CDLL(str(build(overlay)))
+        self._library = open_library(build(overlay))
         self._library.axynq_overlay_id.restype = ctypes.c_uint32
         if self._library.axynq_counters() != len(COUNTERS):
             raise DeviceError("the compiled accelerator counts other things than axynq expects")

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import ctypes
+import math
 import mmap
 import struct
 import tempfile
@@ -54,7 +55,13 @@ class BoardMemory:
     def __init__(self, base: int, size: int) -> None:
         self.base = base
         self.size = size
-        self._mapping = mmap.mmap(-1, size)
+        try:
+            self._mapping = mmap.mmap(-1, size)
+        except OSError as error:
+            raise DeviceError(
+                f"the software board's memory cannot be had ({error.strerror}): it needs "
+                f"{size >> 20} MiB of address space, and a 32-bit process has room for a few boards"
+            ) from error
         self.pointer = ctypes.addressof(ctypes.c_char.from_buffer(self._mapping))
         self.allocations: dict[int, Allocation] = {}
 
@@ -279,7 +286,7 @@ class SoftwareBoard(pynq.Device):  # type: ignore[misc]  # pynq has no type hint
         """A cacheable buffer: what the processor writes, memory has after ``flush()`` only."""
         shape = (shape,) if isinstance(shape, (int, np.integer)) else tuple(shape)
         dtype = np.dtype(dtype)
-        allocation = self.memory.allocate(int(np.prod(shape)) * dtype.itemsize)
+        allocation = self.memory.allocate(math.prod(shape) * dtype.itemsize)
         buffer = PynqBuffer(
             shape,
             dtype,

@@ -47,7 +47,7 @@ class _Tally:
             return
         differ = got != expected
         self.compared += differ.size
-        self.wrong += int(differ.sum())
+        self.wrong += int(np.count_nonzero(differ))
         if differ.any() and not self.first:
             place = tuple(int(n) for n in np.argwhere(differ)[0])
             self.first = f"{what}: {got[place]} at {place}, not {expected[place]}"

@@ -6,6 +6,7 @@ are the same on every machine.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -71,8 +72,9 @@ class _Chain:
         bias = self.random.randint(-5000, 5001, filters).astype(np.int32)
         # Powers of two, a hair apart: nothing about them depends on how a machine rounds.
         scales = (2.0 ** -self.random.randint(4, 7, filters)).astype(np.float32)
-        scale = 2.0 ** np.ceil(np.log2(np.prod(weights) / filters)) * SCALE
-        self.append(kind, shape, values, bias, scales, scale=float(scale), **options)
+        taps = math.prod(weights) // filters
+        scale = 2.0 ** (taps - 1).bit_length() * SCALE  # of the next power of two
+        self.append(kind, shape, values, bias, scales, scale=scale, **options)
 
     def convolution(self, filters: int, kernel: int, stride: int = 1, dilation: int = 1,
                     activation: str = "none") -> None:  # fmt: skip
@@ -100,7 +102,7 @@ class _Chain:
         )
 
     def fully_connected(self, filters: int) -> None:
-        inputs = int(np.prod(self.shape))
+        inputs = math.prod(self.shape)
         self.weighted(graph.FullyConnected, (filters,), (filters, inputs), per_channel=False)
 
     def pool(self, kind: str, window: int, stride: int) -> None:

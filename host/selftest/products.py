@@ -21,7 +21,7 @@ ZERO_POINTS = (-128, 127)
 
 OUTPUT_ZERO_POINT = 0
 
-WEIGHTS = np.arange(-128, 128)
+WEIGHTS = np.arange(-128, 128, dtype=np.int64)
 
 
 class ProductLayer(NamedTuple):
@@ -50,7 +50,7 @@ class _Partners:
     """Pairs of activations by the sum of their products with 127 and -127."""
 
     def __init__(self, m: Multiplier, zero_point: int) -> None:
-        stored = np.arange(-128, 128)
+        stored = np.arange(-128, 128, dtype=np.int64)
         activations = stored - zero_point
         up = m.product(activations, np.int64(127))
         down = m.product(activations, np.int64(-127))
@@ -71,7 +71,7 @@ class _Partners:
 def _layer(
     m: Multiplier, weight: int, zero_point: int, lanes: int, inputs: int, partners: _Partners
 ) -> ProductLayer:
-    stored = np.arange(-128, 128)
+    stored = np.arange(-128, 128, dtype=np.int64)
     products = m.product(stored - zero_point, np.int64(weight)).astype(np.int64)
     up, down, sums = partners.cancelling(products)
     # Inputs that take no part see the zero point and a weight of zero.
@@ -94,5 +94,5 @@ def _layer(
         "products", (0,), 1, weights, np.zeros(lanes, np.int32), np.ones(lanes, np.float32)
     )
     model = graph.Model(f"products of {m.spec}", tensors, (operator,), 0, 1)
-    seen = int((clamped == residue + OUTPUT_ZERO_POINT).sum())
+    seen = int(np.count_nonzero(clamped == residue + OUTPUT_ZERO_POINT))
     return ProductLayer(model, m.spec, x, expected, seen)

@@ -27,7 +27,7 @@ constexpr int quad_image(int element) {
 // The high half of a doubled product, rounded halves up, then a division by a power of two that
 // rounds halves away from zero: TFLite's requantisation. A left shift comes first and saturates.
 inline int32_t rescale(int32_t value, int32_t multiplier, int32_t shift) {
-  int64_t widened = shift > 0 ? int64_t(value) << shift : int64_t(value);
+  int64_t widened = int64_t(value) * (int64_t(1) << (shift > 0 ? shift : 0));
   if (widened > INT32_MAX) widened = INT32_MAX;
   if (widened < INT32_MIN) widened = INT32_MIN;
   const int64_t high = (widened * multiplier + (int64_t(1) << 30)) >> 31;
