@@ -186,7 +186,7 @@ def class_numbers(y: npt.NDArray[np.generic], examples: int) -> npt.NDArray[np.i
         y = y[:, 0]
     if y.ndim == 2 and len(y) == examples and y.dtype.kind in "iufb":
         ones = y == 1
-        if not (ones | (y == 0)).all() or (ones.sum(axis=1) != 1).any():
+        if not (ones | (y == 0)).all() or (ones.sum(axis=1, dtype=np.int64) != 1).any():
             raise DataError("y has rows, but they are not one-hot: zeros and exactly one 1 in each")
         return np.asarray(ones.argmax(axis=1), np.int64)
     if y.ndim != 1 or len(y) != examples or y.dtype.kind not in "iub":

@@ -47,7 +47,7 @@ def softmax(scale: float, beta: float, x: Int8Array) -> Int8Array:
     """
     below_maximum = x.max(axis=-1, keepdims=True).astype(np.int64) - x
     e = _exponentials(beta * scale)[below_maximum]
-    total = _halved(e, SUM_BITS).sum(axis=-1, keepdims=True)
+    total = _halved(e, SUM_BITS).sum(axis=-1, keepdims=True, dtype=np.int64)
     digits = np.frexp(total)[1].astype(np.int64)  # binary
     inverse = _reciprocal(total << (32 - digits))
     y = _halved(_multiplied(inverse, e), digits + 3) - 128
@@ -62,7 +62,7 @@ def _exponentials(step: float) -> Int64Array:
     multiplier = math.floor(significand * 2**31 + 0.5)
     if multiplier == 2**31:
         multiplier, shift = 2**30, shift + 1
-    d = np.arange(256)
+    d = np.arange(256, dtype=np.int64)
     inside = d <= ((2**EXPONENT_BITS - 1) << (31 - EXPONENT_BITS)) >> shift
     exponents = _multiplied(-np.where(inside, d, 0) << shift, multiplier)
     return np.where(inside, _exponential(exponents), 0)

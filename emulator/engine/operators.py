@@ -74,7 +74,7 @@ def _add(model: graph.Model, op: graph.Add, first: Int8Array, second: Int8Array)
     *input_factors, output_factor = add_factors(model, op)
     total = np.zeros(first.shape, np.int64)
     for x, index, factor in zip((first, second), op.inputs, input_factors):
-        every = np.arange(INT8_MIN, INT8_MAX + 1) - model.tensors[index].zero_point
+        every = np.arange(INT8_MIN, INT8_MAX + 1, dtype=np.int64) - model.tensors[index].zero_point
         table = _rescaled(every << ADD_LEFT_SHIFT, [factor])
         total += table[x.astype(np.int16) - INT8_MIN]
     scaled = _rescaled(total, [output_factor])

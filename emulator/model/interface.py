@@ -31,5 +31,5 @@ def as_file_takes(tensor: Tensor, x: Int8Array) -> npt.NDArray[np.generic]:
         operand = x.astype(np.float32) - np.float32(tensor.zero_point)
         return np.asarray(operand * np.float32(tensor.scale))
     reached = int8_of_uint8(tensor).astype(np.int64)
-    distance = np.abs(np.arange(INT8_MIN, INT8_MAX + 1)[:, None] - reached)
+    distance = np.abs(np.arange(INT8_MIN, INT8_MAX + 1, dtype=np.int64)[:, None] - reached)
     return distance.argmin(axis=1).astype(np.uint8)[x.astype(np.int64) - INT8_MIN]
