@@ -73,6 +73,7 @@ class Simulation:
         self.status = ctypes.c_uint32(0)
         self.progress = ctypes.c_uint32(0)
         self.counts = (ctypes.c_uint64 * len(COUNTERS))()
+        self._buffers: list[_Buffer] = []
         self._library = ctypes.CDLL(str(build(overlay)))
         self._library.axynq_overlay_id.restype = ctypes.c_uint32
         if self._library.axynq_counters() != len(COUNTERS):
@@ -89,6 +90,7 @@ class Simulation:
             _Buffer(memory.pointer, memory.size, memory.address)
             for memory in (program, source, destination)
         ]
+        self._buffers = buffers
         failed = self._library.axynq_run(
             *(ctypes.byref(buffer) for buffer in buffers),
             ctypes.c_uint32(images),
@@ -100,6 +102,11 @@ class Simulation:
         )
         if failed:
             raise DeviceError(message.value.decode())
+
+    def stop(self) -> None:
+        """Let a run in another thread end at its next access to memory, which then is an error."""
+        for buffer in self._buffers:
+            buffer.bytes = 0
 
     def counters(self) -> dict[str, int]:
         """What the loops of the last run did."""
