@@ -8,7 +8,7 @@ from functools import cache
 from importlib import resources
 from pathlib import Path
 
-from axynq.emulator.engine.build import shared_library
+from axynq.emulator.engine.build import load_library, shared_library
 from axynq.emulator.engine.recipe import Costs
 from axynq.emulator.errors import ToolError
 
@@ -89,7 +89,7 @@ def load_kernel(name: str) -> Kernel:
             [*FLAGS, *variant.flags],
             list(folder.glob("*.hpp")),
         )
-        library = ctypes.CDLL(str(path))
+        library = load_library(path)
     library.axynq_scratch_bytes.restype = ctypes.c_int64
     library.axynq_scratch_bytes.argtypes = [ctypes.c_void_p]
     library.axynq_run_network.restype = ctypes.c_int

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from axynq.emulator.engine.build import cache_folder, shared_library
+from axynq.emulator.engine.build import load_library, shared_library
 from axynq.emulator.errors import DeviceError, ToolError
 from axynq.host.generate import overlay_header
 from axynq.host.overlay import Overlay
@@ -74,7 +74,7 @@ class Simulation:
         self.progress = ctypes.c_uint32(0)
         self.counts = (ctypes.c_uint64 * len(COUNTERS))()
         self._buffers: list[_Buffer] = []
-        self._library = ctypes.CDLL(str(build(overlay)))
+        self._library = load_library(build(overlay))
         self._library.axynq_overlay_id.restype = ctypes.c_uint32
         if self._library.axynq_counters() != len(COUNTERS):
             raise DeviceError("the compiled accelerator counts other things than axynq expects")
@@ -125,31 +125,18 @@ def build(overlay: Overlay) -> Path:
     """The shared library of the C simulation, compiled unless it is in the cache."""
     ap_types = ap_types_folder()
     with resources.as_file(_sources()) as hls:
-        # The generated header goes into the cache folder too, named by its content.
-        header = overlay_header(overlay)
-        include = cache_folder() / f"{overlay.name}-{overlay.hash[:16]}"
-        _write(include / "axynq" / "overlay.hpp", header)
         return shared_library(
             f"software-board-{overlay.name}",
             [hls / "src" / "accelerator.cpp", hls / "simulation" / "simulation.cpp"],
-            [*_FLAGS, "-isystem", str(ap_types), f"-I{include}", f"-I{hls / 'include'}"],
-            [
+            _FLAGS,
+            depends=[
                 *hls.glob("include/**/*.hpp"),
                 *hls.glob("src/*.hpp"),
-                include / "axynq" / "overlay.hpp",
-                ap_types / "ap_int.h",
+                *ap_types.glob("**/*.h"),
             ],
+            folders=["-isystem", str(ap_types), f"-I{hls / 'include'}"],
+            generated={"axynq/overlay.hpp": overlay_header(overlay)},
         )
-
-
-def _write(path: Path, text: str) -> None:
-    """Write a file unless it is there, in one step: several processes may do so at once."""
-    if path.exists() and path.read_text(encoding="utf-8") == text:
-        return
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_suffix(f".{os.getpid()}")
-    part.write_text(text, encoding="utf-8")
-    os.replace(part, path)
 
 
 def _sources() -> Traversable:

@@ -87,7 +87,7 @@ def simulated_products(
     runtime = str(share / "include" / "backends" / "cxxrtl" / "runtime")
     subprocess.run(
         [
-            compiler(), "-std=c++17", "-O1", "-shared", "-fPIC", f"-I{runtime}",
+            *compiler(), "-std=c++17", "-O1", "-shared", "-fPIC", f"-I{runtime}",
             "-o", "simulation.so", "driver.cpp",
         ],
         cwd=folder,
