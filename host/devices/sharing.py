@@ -63,12 +63,16 @@ class Turn:
             return
         import fcntl  # on boards only
 
-        if self._file is None:
-            try:
-                # Without O_CREAT first: Linux refuses it for other users' files in /tmp.
-                self._file = os.open(self._path, os.O_RDONLY)
-            except FileNotFoundError:
-                self._file = os.open(self._path, os.O_RDONLY | os.O_CREAT, 0o644)
+        try:
+            if self._file is None:
+                # Without O_CREAT where it is there: Linux refuses that for others' files in /tmp.
+                create = 0 if self._path.exists() else os.O_CREAT
+                self._file = os.open(self._path, os.O_RDONLY | create, 0o644)
+        except OSError as error:
+            raise DeviceError(
+                f"'{self._path}' cannot be opened ({error.strerror}), which processes lock that "
+                "share the board: remove it, or set TMPDIR to a folder that can be written"
+            ) from error
         fcntl.flock(self._file, fcntl.LOCK_EX)
 
     def _unlock_file(self) -> None:

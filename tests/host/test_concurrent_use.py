@@ -195,6 +195,13 @@ def test_processes_take_turns(tmp_path: Path) -> None:
     assert log.read_text().split() == 3 * ["in", "out"]
 
 
+def test_a_lock_that_cannot_be_opened(tmp_path: Path) -> None:
+    turn = sharing.Turn(tmp_path / "nowhere" / "lock")
+    for _ in range(2):
+        with pytest.raises(DeviceError, match=r"nowhere/lock' cannot be opened"):
+            turn.take(lambda: None)
+
+
 def test_several_boards_at_once(cases: list[Case]) -> None:
     """pynq knows one active device, one set of clocks, and one device for each interrupt line."""
     overlays = ("tiny4", "zcu104-roup32", "tiny4")
