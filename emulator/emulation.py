@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from axynq.emulator.engine.choice import choose_engine, make_engine, thread_count
-from axynq.emulator.errors import DataError
+from axynq.emulator.errors import DataError, ToolError
 from axynq.emulator.model import graph
 from axynq.emulator.plan import Plan
 
@@ -25,6 +25,9 @@ class Emulator:
     """Runs ``model`` with the multipliers of ``plan`` (default: exact everywhere).
 
     >>> Emulator(model, Plan.parse(model, "llam=roup:1,4")).run(images)
+
+    Several threads may use one emulator. It can be copied and pickled, and gives the same outputs
+    in any process; the engine is chosen anew there.
 
     Args:
         model: an int8 network.
@@ -52,10 +55,26 @@ class Emulator:
         self.model = model
         self.plan = plan
         self.codes = plan.expand(model)
+        self._asked = engine, threads
+        self._make(engine, threads)
+
+    def _make(self, engine: str, threads: int | None) -> None:
         self.threads = thread_count(threads)
         choice = choose_engine(engine)
         self.engine = choice.name
-        self._network = make_engine(model, self.codes, choice, self.threads)
+        self._network = make_engine(self.model, self.codes, choice, self.threads)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Copies and pickles: everything but the engine, which may be of another machine there."""
+        return {name: getattr(self, name) for name in ("model", "plan", "codes", "_asked")}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        engine, threads = self._asked
+        try:
+            self._make(engine, threads)
+        except ToolError:  # asked for by name on a machine that has it
+            self._make("auto", threads)
 
     def run(self, x: npt.ArrayLike) -> graph.Int8Array:
         """The network's int8 output, [images, ...], softmax included.

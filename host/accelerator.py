@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import concurrent.futures
+import os
+import threading
 from collections.abc import Callable
 from typing import Any, Literal, NamedTuple
 
@@ -10,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from axynq.emulator.errors import DeviceError, OverlayError, ToolError
+from axynq.host.devices import sharing
 from axynq.host.devices.hardware import LoadGuard, board_present, open_board
 from axynq.host.overlay import Overlay
 from axynq.host.program import Program
@@ -21,6 +25,12 @@ START_IMAGES = 64
 """Images of one start at most: while the accelerator works on them the host packs the next ones."""
 
 
+CLOSE_S = 5.0
+"""Seconds without progress after which closing does not wait for the core any longer."""
+
+_CLOSED = "the accelerator is closed: open it again"
+
+
 class _Start(NamedTuple):
     """Images that the accelerator has been started on."""
 
@@ -28,8 +38,16 @@ class _Start(NamedTuple):
     images: int
 
 
+class _StoppedError(Exception):
+    """Nobody waits for the outputs any more."""
+
+
 class Accelerator:
     """An overlay loaded on a device.
+
+    Calls from several threads or coroutines queue, and so do accelerators that are open on one
+    board, also those of several processes. A call that ends early, by Ctrl-C or any other
+    exception, leaves the accelerator usable: the next one lets the core finish first.
 
     >>> with Accelerator("z2-mixed16", device="software") as accelerator:
     ...     output = accelerator.run(program, images)
@@ -81,8 +99,16 @@ class Accelerator:
         self.wait: Literal["polling", "interrupt"] = wait
         self._driver = self._loaded.accelerator_0
         self._guard = LoadGuard(self._loaded)
+        self._turn = sharing.turn_of(self._device)
+        self._process = os.getpid()
+        self._closed = False
+        self._thread = concurrent.futures.ThreadPoolExecutor(1, "accelerator")
+        """For coroutines; the thread starts when it is needed."""
         self._buffers: dict[str, Any] = {}
         self._program: Program | None = None
+        self._incoherent = False
+        """Whether a call ended between writing and flushing, or while it read back: what the
+        processor's cache still holds could come over what the core writes later."""
 
     @property
     def device(self) -> Any:
@@ -111,8 +137,43 @@ class Accelerator:
             OverlayError: the program was compiled for another overlay.
             DataError: ``x`` has another shape or type.
             DeviceError: the core reported an error or did not finish, the board's memory is
-                exhausted, or another process has loaded another bitstream.
+                exhausted, another process has loaded another bitstream, the accelerator is closed,
+                or ``advance`` calls ``run``.
         """
+        return self._run(program, x, advance, threading.Event())
+
+    async def run_async(
+        self,
+        program: Program,
+        x: npt.ArrayLike,
+        advance: Callable[[int], None] = lambda _: None,
+    ) -> npt.NDArray[np.int8]:
+        """:meth:`run` in a coroutine: the event loop goes on meanwhile. ``advance`` is called in
+        another thread.
+
+        Where the coroutine is cancelled nothing more is started; what the core is working on it
+        finishes, and the next call waits for that.
+        """
+        self._check_usable()
+        stop = threading.Event()
+        try:
+            call = self._thread.submit(self._run, program, x, advance, stop)
+        except RuntimeError as error:  # closed meanwhile
+            raise DeviceError(_CLOSED) from error
+        try:
+            return await asyncio.wrap_future(call)
+        finally:
+            stop.set()
+
+    def _run(
+        self,
+        program: Program,
+        x: npt.ArrayLike,
+        advance: Callable[[int], None],
+        stop: threading.Event,
+    ) -> npt.NDArray[np.int8]:
+        """:meth:`run`; no start follows once ``stop`` is set."""
+        self._check_usable()
         if program.overlay_hash != self.overlay.hash:
             raise OverlayError(
                 f"the program was compiled for overlay '{program.overlay}' "
@@ -120,8 +181,27 @@ class Accelerator:
                 f"({self.overlay.hash[:8]}) is loaded: compile it again for this one"
             )
         batch = program.input.tensor.batch(x)
-        self._guard.check()
-        self._load(program)
+
+        def stream() -> npt.NDArray[np.int8]:
+            if self._closed:
+                raise DeviceError(_CLOSED)
+            if stop.is_set():
+                raise _StoppedError
+            self._guard.check()
+            self._settle(self.timeout)
+            self._load(program)
+            return self._stream(program, batch, advance, stop)
+
+        return self._turn.take(stream)
+
+    def _stream(
+        self,
+        program: Program,
+        batch: npt.NDArray[np.int8],
+        advance: Callable[[int], None],
+        stop: threading.Event,
+    ) -> npt.NDArray[np.int8]:
+        """The outputs, of as many images a start as the arenas hold."""
         arenas = self._arenas(program, len(batch))
         size = min(arena.size for arena in arenas) // (program.arena_words * program.word_bytes)
         outputs = [program.unpack_output(self._no_output(program))]
@@ -136,7 +216,9 @@ class Accelerator:
                 running = None
             self._fill(program, arena, packed)
             if running is not None:
-                self._driver.wait(self.timeout, program.layers)
+                self._wait(program)
+            if stop.is_set():
+                raise _StoppedError
             self._start(arena, len(packed))
             if running is not None:
                 outputs.append(self._collect(program, running))
@@ -147,9 +229,64 @@ class Accelerator:
             advance(running.images)
         return np.concatenate(outputs)
 
-    async def run_async(self, program: Program, x: npt.ArrayLike) -> npt.NDArray[np.int8]:
-        """:meth:`run` in a coroutine: the event loop goes on meanwhile."""
-        return await asyncio.to_thread(self.run, program, x)
+    # --- the core --------------------------------------------------------------------------------
+
+    def _check_usable(self) -> None:
+        if self._process != os.getpid():
+            raise DeviceError(
+                "the accelerator was opened by the process that this one was forked from: open one "
+                "in this process"
+            )
+        if self._closed:
+            raise DeviceError(_CLOSED)
+        self._turn.check()
+
+    def _settle(self, timeout: float) -> None:
+        """Let the core finish what an earlier call left behind, or reset it: memory must not be
+        written while it works there. Errors of that start are not this call's.
+
+        Raises:
+            DeviceError: the core is at work on something else, which does not end.
+        """
+        turn = self._turn
+        if not turn.hung and not self._idle():
+            try:
+                self._driver.wait(timeout)
+            except DeviceError:
+                if not self._idle():
+                    if not turn.unfinished:
+                        raise DeviceError(
+                            f"the core is still at work: {self._driver.diagnosis()}; another "
+                            "process may have started it. Open the accelerator again"
+                        ) from None
+                    turn.hung = True
+        if turn.hung:
+            sharing.load_again(self._device, self._loaded)
+        turn.unfinished = turn.hung = False
+        if self._incoherent:
+            for buffer in self._buffers.values():
+                buffer.flush()
+            self._incoherent = False
+
+    def _idle(self) -> bool:
+        try:
+            return bool(self._driver.idle)
+        except DeviceError:  # the software board tells an error once
+            return bool(self._driver.idle)
+
+    def _start(self, arena: Any, images: int) -> None:
+        self._turn.unfinished = True
+        self._driver.start(self._buffers["program"], arena, images, self.wait == "interrupt")
+
+    def _wait(self, program: Program) -> None:
+        try:
+            self._driver.wait(self.timeout, program.layers)
+        except DeviceError:
+            self._turn.hung = not self._idle()
+            raise
+        self._turn.unfinished = False
+
+    # --- memory ----------------------------------------------------------------------------------
 
     def _load(self, program: Program) -> None:
         """Put the program into the board's memory, unless it is there."""
@@ -157,8 +294,7 @@ class Accelerator:
             return
         self._program = None
         memory = self._buffer("program", len(program.memory))
-        memory[: len(program.memory)] = program.memory.view(np.int8)
-        memory.flush()
+        self._write(memory[: len(program.memory)], program.memory.view(np.int8))
         self._program = program
 
     def _arenas(self, program: Program, images: int) -> list[Any]:
@@ -180,15 +316,16 @@ class Accelerator:
 
     def _fill(self, program: Program, arena: Any, packed: npt.NDArray[np.int8]) -> None:
         start = len(packed) * program.input.offset * program.word_bytes
-        inputs = arena[start : start + packed.size]
-        inputs[:] = packed.reshape(-1)
-        inputs.flush()
+        self._write(arena[start : start + packed.size], packed.reshape(-1))
 
-    def _start(self, arena: Any, images: int) -> None:
-        self._driver.start(self._buffers["program"], arena, images, self.wait == "interrupt")
+    def _write(self, target: Any, content: npt.NDArray[np.int8]) -> None:
+        self._incoherent = True
+        target[:] = content
+        target.flush()
+        self._incoherent = False
 
     def _finish(self, program: Program, running: _Start) -> npt.NDArray[np.int8]:
-        self._driver.wait(self.timeout, program.layers)
+        self._wait(program)
         return self._collect(program, running)
 
     def _collect(self, program: Program, running: _Start) -> npt.NDArray[np.int8]:
@@ -196,7 +333,9 @@ class Accelerator:
         target, word = program.output, program.word_bytes
         start = running.images * target.offset * word
         outputs = running.arena[start : start + running.images * target.image_words * word]
+        self._incoherent = True
         outputs.invalidate()
+        self._incoherent = False
         return program.unpack_output(np.array(outputs).reshape(running.images, -1))
 
     def _no_output(self, program: Program) -> npt.NDArray[np.int8]:
@@ -230,24 +369,28 @@ class Accelerator:
             buffer.freebuffer()
 
     def close(self) -> None:
-        """Free the board's memory; a core that is still at work is waited for, or reset by loading
-        the overlay again, so that it cannot write to memory that is somebody else's."""
-        if self._buffers and not self._stopped():
-            self._loaded.download()
+        """Free the board's memory, when the calls before have returned. A core that is still at
+        work is waited for, or reset by loading the overlay again, so that it cannot write to memory
+        that is somebody else's.
+
+        Raises:
+            DeviceError: called from within ``advance``.
+        """
+        if self._closed or self._process != os.getpid():
+            return
+        self._turn.take(self._release)
+        self._thread.shutdown(wait=False)
+
+    def _release(self) -> None:
+        if self._turn.unfinished:
+            self._settle(min(self.timeout, CLOSE_S))
         for name in list(self._buffers):
             self._free(name)
         self._program = None
-
-    def _stopped(self) -> bool:
-        if self._driver.idle:
-            return True
-        try:
-            self._driver.wait(min(self.timeout, 5.0))
-        except DeviceError:
-            return bool(self._driver.idle)
-        return True
+        self._closed = True
 
     def __enter__(self) -> Accelerator:
+        self._check_usable()
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import concurrent.futures
+import threading
 import time
 import warnings
 from collections.abc import Iterator
@@ -43,8 +44,11 @@ class AcceleratorDriver(DefaultIP):  # type: ignore[misc]  # pynq has no type hi
         self.lost_interrupts = 0
         """Runs that ended without their interrupt."""
         pins = description.get("interrupts", {})
-        self._waiter = InterruptWaiter(pins["interrupt"]["fullpath"]) if pins else None
+        self._waiter: InterruptWaiter | None = None
+        if pins:
+            self._waiter = InterruptWaiter(self.device, pins["interrupt"]["fullpath"])
         self._interrupt: concurrent.futures.Future[None] | None = None
+        self._starting = threading.Lock()
 
     def start(self, program: Any, arena: Any, images: int, interrupt: bool = False) -> None:
         """Start the core on ``images`` images.
@@ -55,14 +59,15 @@ class AcceleratorDriver(DefaultIP):  # type: ignore[misc]  # pynq has no type hi
         Raises:
             DeviceError: the core is still at work, or the overlay has no interrupt.
         """
-        if not self.idle:
-            raise DeviceError(f"the core is still at work: {self.diagnosis()}")
-        self._set_pointer("program", program.physical_address)
-        self._set_pointer("source", arena.physical_address)
-        self._set_pointer("destination", arena.physical_address)
-        self.write(self._offset("images"), int(images))
-        self._prepare_interrupt(interrupt)
-        self.write(CONTROL, AP_START)
+        with self._starting:
+            if not self.idle:
+                raise DeviceError(f"the core is still at work: {self.diagnosis()}")
+            self._set_pointer("program", program.physical_address)
+            self._set_pointer("source", arena.physical_address)
+            self._set_pointer("destination", arena.physical_address)
+            self.write(self._offset("images"), int(images))
+            self._prepare_interrupt(interrupt)
+            self.write(CONTROL, AP_START)
 
     @property
     def idle(self) -> bool:
@@ -81,20 +86,22 @@ class AcceleratorDriver(DefaultIP):  # type: ignore[misc]  # pynq has no type hi
             DeviceError: the core reported an error, or hung.
         """
         for pause in self._looks(timeout, layers):
-            if self._interrupt is None:
+            interrupt = self._interrupt
+            if interrupt is None:
                 time.sleep(pause)
             else:
-                concurrent.futures.wait([self._interrupt], INTERRUPT_CHECK_S)
+                concurrent.futures.wait([interrupt], INTERRUPT_CHECK_S)
         self._check_status(layers)
 
     async def wait_async(self, timeout: float, layers: tuple[str, ...] = ()) -> None:
-        """:meth:`wait` in a coroutine."""
+        """:meth:`wait` in a coroutine. Where that is cancelled the core goes on: wait again before
+        its memory is written."""
         for pause in self._looks(timeout, layers):
-            if self._interrupt is None:
+            interrupt = self._interrupt
+            if interrupt is None:
                 await asyncio.sleep(pause)
             else:
-                future = asyncio.wrap_future(self._interrupt)
-                await asyncio.wait([future], timeout=INTERRUPT_CHECK_S)
+                await asyncio.wait([asyncio.wrap_future(interrupt)], timeout=INTERRUPT_CHECK_S)
         self._check_status(layers)
 
     def diagnosis(self) -> str:
@@ -109,8 +116,11 @@ class AcceleratorDriver(DefaultIP):  # type: ignore[misc]  # pynq has no type hi
         """A look at the core each time; ends when it is idle. Yields how long to pause."""
         started = time.monotonic()
         progress, since = -1, started
-        came = False
-        while not self.idle:
+        while True:
+            interrupt = self._interrupt
+            came = interrupt is not None and interrupt.done()
+            if self.idle:
+                break
             reached = self.read(self._offset("progress"))
             now = time.monotonic()
             if reached != progress:
@@ -119,15 +129,19 @@ class AcceleratorDriver(DefaultIP):  # type: ignore[misc]  # pynq has no type hi
                 self._forget_interrupt()
                 raise DeviceError(
                     f"the core did not finish: no progress for {timeout:g} s after "
-                    f"{_layers_done(reached, layers)} ({self.diagnosis()}). Load the overlay "
-                    "again; if it happens again, another process may have loaded another bitstream"
+                    f"{_layers_done(reached, layers)} ({self.diagnosis()}). The next "
+                    "Accelerator.run loads the overlay again; if it happens again, another process "
+                    "may have loaded another bitstream"
                 )
-            if came:  # an interrupt, and yet not idle: not this run's
-                self._check_interrupt()
+            if interrupt is not None and came:  # and yet not idle: not this run's
+                self._check_interrupt(interrupt)
                 self._prepare_interrupt(True)
             yield min(max((now - started) / 10, SHORTEST_PAUSE_S), LONGEST_PAUSE_S)
-            came = self._interrupt is not None and self._interrupt.done()
-        self._take_interrupt()
+        if interrupt is None:
+            return
+        if not interrupt.done():
+            yield LONGEST_PAUSE_S  # until it comes, or for INTERRUPT_CHECK_S
+        self._take_interrupt(interrupt)
 
     def _prepare_interrupt(self, wanted: bool) -> None:
         self._forget_interrupt()
@@ -143,12 +157,11 @@ class AcceleratorDriver(DefaultIP):  # type: ignore[misc]  # pynq has no type hi
         self._acknowledge()
         self._interrupt = self._waiter.arm()
 
-    def _take_interrupt(self) -> None:
+    def _take_interrupt(self, interrupt: concurrent.futures.Future[None]) -> None:
         """The run is over: see whether its interrupt came."""
-        if self._interrupt is None:
-            return
-        concurrent.futures.wait([self._interrupt], INTERRUPT_CHECK_S)
-        if not self._interrupt.done():
+        if interrupt.done():
+            self._check_interrupt(interrupt)
+        else:
             self.lost_interrupts += 1
             warnings.warn(
                 "the core finished, but its interrupt did not arrive: the interrupt controller or "
@@ -156,14 +169,13 @@ class AcceleratorDriver(DefaultIP):  # type: ignore[misc]  # pynq has no type hi
                 RuntimeWarning,
                 stacklevel=4,
             )
-        else:
-            self._check_interrupt()
         self._forget_interrupt()
 
-    def _check_interrupt(self) -> None:
+    def _check_interrupt(self, interrupt: concurrent.futures.Future[None]) -> None:
         """That pynq could wait for the interrupt that came."""
-        assert self._interrupt is not None
-        error = self._interrupt.exception()
+        if interrupt.cancelled():  # another thread waited for the same run
+            return
+        error = interrupt.exception()
         if error is not None:
             self._forget_interrupt()
             raise DeviceError(
@@ -171,9 +183,9 @@ class AcceleratorDriver(DefaultIP):  # type: ignore[misc]  # pynq has no type hi
             ) from error
 
     def _forget_interrupt(self) -> None:
-        if self._interrupt is not None:
-            self._interrupt.cancel()
-            self._interrupt = None
+        interrupt, self._interrupt = self._interrupt, None
+        if interrupt is not None:
+            interrupt.cancel()
             self.write(self._offset("GIER"), 0)
             self.write(self._offset("IP_IER"), 0)
             self._acknowledge()

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from axynq.emulator.engine.abi import STRUCTURES
-from axynq.emulator.engine.build import open_library, shared_library
+from axynq.emulator.engine.build import load_library, shared_library
 from axynq.emulator.engine.recipe import Costs
 from axynq.emulator.errors import ToolError
 
@@ -93,7 +93,7 @@ def load_kernel(name: str) -> Kernel:
             [*FLAGS, *variant.flags],
             list(folder.glob("*.hpp")),
         )
-        library = open_library(path)
+        library = load_library(path)
     _check_structures(library)
     library.axynq_scratch_bytes.restype = ctypes.c_int64
     library.axynq_scratch_bytes.argtypes = [ctypes.c_void_p]

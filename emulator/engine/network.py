@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import threading
 from collections.abc import Mapping
 from typing import Any
 
@@ -63,6 +64,7 @@ class NativeNetwork:
             raise UnsupportedNetworkError("a softmax is not at the end of the network")
         self._operators = model.operators[:first]
         self._memory = Memory()
+        self._lock = threading.Lock()
         self._pool = ArrayPool()
         self._layers = {
             op.name: self._pack(op, self._codes[op.name])
@@ -131,14 +133,15 @@ class NativeNetwork:
         return codes.multipliers == (multiplier("exact"),) and bool((codes.codes != SKIP).all())
 
     def _exact_layers(self) -> dict[str, npt.NDArray[Any]]:
-        if self._exact is None:
-            exact = Plan.uniform("exact").expand(self.model)
-            self._exact = {
-                op.name: self._pack(op, exact[op.name])
-                for op in self._operators
-                if isinstance(op, graph.WeightedLayer)
-            }
-        return self._exact
+        with self._lock:
+            if self._exact is None:
+                exact = Plan.uniform("exact").expand(self.model)
+                self._exact = {
+                    op.name: self._pack(op, exact[op.name])
+                    for op in self._operators
+                    if isinstance(op, graph.WeightedLayer)
+                }
+            return self._exact
 
     def _planar(self, index: int) -> tuple[int, int, int]:
         rows, columns, channels = three(self.model.tensors[index].shape)

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import math
 import sys
+import threading
 from typing import Any
 
 import numpy as np
@@ -21,22 +22,27 @@ _UNUSED = sys.getrefcount(object()) + 1
 
 
 class ArrayPool:
-    """Hands out uninitialised arrays."""
+    """Hands out uninitialised arrays, to any thread."""
 
     def __init__(self) -> None:
+        self._lock = threading.Lock()
         self._kept: list[npt.NDArray[np.uint8]] = []
 
     def take(self, shape: tuple[int, ...], dtype: npt.DTypeLike) -> npt.NDArray[Any]:
         """An array of the shape, whose memory no other array has."""
         size = math.prod(shape) * np.dtype(dtype).itemsize
+        with self._lock:
+            return self._take(size).view(dtype).reshape(shape)
+
+    def _take(self, size: int) -> npt.NDArray[np.uint8]:
         for number in range(len(self._kept)):
             if self._kept[number].nbytes == size + ALIGNMENT and self._unused(number):
-                return _aligned(self._kept[number], size).view(dtype).reshape(shape)
+                return _aligned(self._kept[number], size)
         memory = np.empty(size + ALIGNMENT, np.uint8)
         self._drop_unused_beyond(LIMIT - size)
         if size <= LIMIT:
             self._kept.append(memory)
-        return _aligned(memory, size).view(dtype).reshape(shape)
+        return _aligned(memory, size)
 
     def _unused(self, number: int) -> bool:
         return sys.getrefcount(self._kept[number]) <= _UNUSED

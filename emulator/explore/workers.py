@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+import logging
+import signal
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from types import TracebackType
 from typing import Any, Protocol
 
@@ -100,14 +103,40 @@ def connect(
     except ImportError as error:
         raise ToolError("several workers need Dask: pip install axynq[explore]") from error
     if scheduler is None:
-        cluster = LocalCluster(
-            n_workers=workers, threads_per_worker=threads, dashboard_address=None
-        )
-        return Client(cluster)
+        cluster = None
+        try:
+            with _interrupts_held():
+                # Tasks that are cancelled at the end are warnings to Dask.
+                cluster = LocalCluster(
+                    n_workers=workers, threads_per_worker=threads, dashboard_address=None,
+                    silence_logs=logging.ERROR,
+                )  # fmt: skip
+            return Client(cluster)
+        except BaseException:
+            if cluster is not None:
+                cluster.close()
+            raise
     try:
         return Client(scheduler, timeout=timeout)
     except (OSError, TimeoutError, ValueError) as error:
         raise ToolError(f"no Dask scheduler answers at '{scheduler}': {error}") from error
+
+
+@contextmanager
+def _interrupts_held() -> Iterator[None]:
+    """Ctrl-C waits until the end of the block, and threads and processes started in it never see
+    it: a terminal sends it to them all, and only this process knows what to do then."""
+    if not hasattr(signal, "pthread_sigmask"):  # Windows
+        yield
+        return
+    from multiprocessing import resource_tracker
+
+    resource_tracker.ensure_running()  # which lets the signal in where it starts later
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 class DaskWorkers:

@@ -128,6 +128,11 @@ class Multiplier(ABC):
     def _hash(self) -> int:
         return hash((self.activation_range, self.table.tobytes()))
 
+    def __getstate__(self) -> dict[str, Any]:
+        """Without what is made of the rest: hashes of bytes differ from process to process."""
+        made = ("table", "_hash")
+        return {name: value for name, value in self.__dict__.items() if name not in made}
+
     def __repr__(self) -> str:
         return f"multiplier({self.spec!r})"
 

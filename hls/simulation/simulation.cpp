@@ -33,9 +33,9 @@ int axynq_run(const axynq_buffer *program, const axynq_buffer *source,
   int result = 0;
   try {
     accelerator(
-        axynq::read_port_t("program", program->memory, program->bytes, program->address),
-        axynq::read_port_t("source", source->memory, source->bytes, source->address),
-        axynq::write_port_t("destination", destination->memory, destination->bytes,
+        axynq::read_port_t("program", program->memory, &program->bytes, program->address),
+        axynq::read_port_t("source", source->memory, &source->bytes, source->address),
+        axynq::write_port_t("destination", destination->memory, &destination->bytes,
                             destination->address),
         images, status, progress);
   } catch (const std::exception &error) {

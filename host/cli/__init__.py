@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 
 import typer
@@ -28,6 +29,9 @@ from axynq.host.cli import (
     tune,
 )
 from axynq.host.cli.output import console
+
+INTERRUPTED = 130
+"""Exit code after Ctrl-C."""
 
 app = typer.Typer(
     help="Approximate-multiplier CNNs on Xilinx PYNQ boards, with a bit-exact emulator.",
@@ -56,6 +60,7 @@ app.command("doctor")(doctor.doctor)
 
 def main() -> None:
     """Entry point: errors the user can mend are one line, and the exit code is not 0."""
+    signal.signal(signal.SIGTERM, _terminate)
     try:
         app()
     except AxynqError as error:
@@ -63,4 +68,20 @@ def main() -> None:
         sys.exit(1)
     except KeyboardInterrupt:
         console.print("interrupted")
-        sys.exit(130)
+        sys.exit(INTERRUPTED)
+    except SystemExit as leaving:
+        if leaving.code == INTERRUPTED:  # what typer makes of Ctrl-C, without a word
+            console.print("interrupted")
+        raise
+
+
+def _terminate(number: int, _: object) -> None:
+    """End as Ctrl-C does: what was started is stopped, what is done is kept."""
+    console.print("terminated")
+    sys.exit(128 + number)
+
+
+def _escaped(text: str) -> str:
+    from rich.markup import escape
+
+    return escape(text)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.metadata
 import os
 import platform
+import shlex
 import shutil
 import sys
 from pathlib import Path
@@ -13,7 +14,7 @@ from typing import Any, NamedTuple
 import typer
 from rich.text import Text
 
-from axynq.emulator.engine.build import cache_folder, compiler
+from axynq.emulator.engine.build import compiler, writable_cache_folder
 from axynq.emulator.engine.choice import choose_engine, thread_count
 from axynq.emulator.engine.kernel import VARIANTS, load_kernel, supported_variants
 from axynq.emulator.errors import AxynqError
@@ -60,8 +61,8 @@ def doctor(json: JsonOption = False) -> None:
         Finding("axynq", "ok", importlib.metadata.version("axynq")),
         *(_package(name, purpose) for name, purpose in PACKAGES.items()),
         *_conflicts(package_versions()),
-        _checked("C++ compiler", compiler),
-        _checked("cache folder", cache_folder),
+        _checked("C++ compiler", lambda: shlex.join(compiler()), _severity()),
+        _checked("cache folder", writable_cache_folder, "problem"),
         _checked("ap_types headers", ap_types_folder),
         *_engines(),
         *_build_tools(),
@@ -147,11 +148,16 @@ def _version(name: str) -> tuple[int, ...]:
     return tuple(int(part) for part in text.split(".")[:2] if part.isdecimal())
 
 
-def _checked(what: str, check: Any) -> Finding:
+def _severity() -> str:
+    """Of a compiler that is not there: doing without is fine, naming a wrong one is not."""
+    return "problem" if os.environ.get("CXX") else "absent"
+
+
+def _checked(what: str, check: Any, otherwise: str = "absent") -> Finding:
     try:
         return Finding(what, "ok", str(check()))
     except AxynqError as error:
-        return Finding(what, "absent", str(error))
+        return Finding(what, otherwise, str(error))
 
 
 def _engines() -> list[Finding]:

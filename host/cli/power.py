@@ -125,7 +125,7 @@ def power(
     if failure is None:
         _finish(found, log, samples, output)
     if isinstance(failure, KeyboardInterrupt):
-        console.print(f"interrupted: the same command goes on from slot {len(log.records)}")
+        console.print(f"the same command goes on from slot {len(log.records)}")
     if failure is not None:
         raise failure
 

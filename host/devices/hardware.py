@@ -9,16 +9,21 @@ import hashlib
 import importlib
 import json
 import os
+import tempfile
 from pathlib import Path
 from typing import Any
 
 from axynq.emulator.errors import DeviceError
 from axynq.host.bitstream.store import find_bitstream
 from axynq.host.board import board_names, load_board
+from axynq.host.devices import sharing
 from axynq.host.overlay import Overlay, overlay_names
 
 BOARD_FILE = Path("/proc/device-tree/chosen/pynq_board")
 """Where PYNQ images put the board's name."""
+
+LOCK_FILE = Path(tempfile.gettempdir()) / "axynq-board.lock"
+"""What processes lock whose turn it is to use the board."""
 
 
 def board_present() -> bool:
@@ -77,14 +82,24 @@ def open_board(overlay: Overlay) -> tuple[Any, Any]:
     bitstream = find_bitstream(overlay).bit
     import pynq
 
-    _mend_zynq_clock()
-    _forget_metadata()
     device = pynq.Device.active_device
-    try:
-        return device, pynq.Overlay(str(bitstream), device=device)
-    except (OSError, RuntimeError) as error:
-        cure = "run as root (sudo -E)" if os.geteuid() else "see axynq doctor"
-        raise DeviceError(f"pynq cannot load {bitstream}: {error}; {cure}") from error
+    turn = sharing.turn_of(device, LOCK_FILE)
+
+    def load() -> Any:
+        _mend_zynq_clock()
+        _forget_metadata()
+        try:
+            with sharing.pynq_lock:
+                sharing.activate(device)
+                loaded = pynq.Overlay(str(bitstream), device=device)
+                loaded.accelerator_0  # noqa: B018 - makes the driver, which looks for interrupts
+        except (OSError, RuntimeError) as error:
+            cure = "run as root (sudo -E)" if os.geteuid() else "see axynq doctor"
+            raise DeviceError(f"pynq cannot load {bitstream}: {error}; {cure}") from error
+        turn.unfinished = turn.hung = False  # loading resets the core
+        return loaded
+
+    return device, turn.take(load)  # not while another accelerator of this board is at work
 
 
 class LoadGuard:
@@ -116,8 +131,8 @@ class LoadGuard:
         there = content.get("bitfile_hash")
         if there and there != self._own:
             raise DeviceError(
-                f"another process has loaded {content.get('bitfile_name')}: open the accelerator "
-                "again, and use one process at a time"
+                f"another process has loaded {content.get('bitfile_name')}, or another accelerator "
+                "of this one: open the accelerator again, and use one overlay at a time"
             )
         self._seen = changed
 

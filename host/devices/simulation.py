@@ -15,8 +15,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from axynq.emulator import files
-from axynq.emulator.engine.build import cache_folder, not_cached, open_library, shared_library
+from axynq.emulator.engine.build import load_library, shared_library
 from axynq.emulator.errors import DeviceError, ToolError
 from axynq.host.generate import overlay_header
 from axynq.host.overlay import Overlay
@@ -74,7 +73,8 @@ class Simulation:
         self.status = ctypes.c_uint32(0)
         self.progress = ctypes.c_uint32(0)
         self.counts = (ctypes.c_uint64 * len(COUNTERS))()
-        self._library = open_library(build(overlay))
+        self._buffers: list[_Buffer] = []
+        self._library = load_library(build(overlay))
         self._library.axynq_overlay_id.restype = ctypes.c_uint32
         if self._library.axynq_counters() != len(COUNTERS):
             raise DeviceError("the compiled accelerator counts other things than axynq expects")
@@ -90,6 +90,7 @@ class Simulation:
             _Buffer(memory.pointer, memory.size, memory.address)
             for memory in (program, source, destination)
         ]
+        self._buffers = buffers
         failed = self._library.axynq_run(
             *(ctypes.byref(buffer) for buffer in buffers),
             ctypes.c_uint32(images),
@@ -101,6 +102,11 @@ class Simulation:
         )
         if failed:
             raise DeviceError(message.value.decode())
+
+    def stop(self) -> None:
+        """Let a run in another thread end at its next access to memory, which then is an error."""
+        for buffer in self._buffers:
+            buffer.bytes = 0
 
     def counters(self) -> dict[str, int]:
         """What the loops of the last run did."""
@@ -119,32 +125,18 @@ def build(overlay: Overlay) -> Path:
     """The shared library of the C simulation, compiled unless it is in the cache."""
     ap_types = ap_types_folder()
     with resources.as_file(_sources()) as hls:
-        # The generated header goes into the cache folder too, named by its content.
-        header = overlay_header(overlay)
-        include = cache_folder() / f"{overlay.name}-{overlay.hash[:16]}"
-        _write(include / "axynq" / "overlay.hpp", header)
         return shared_library(
             f"software-board-{overlay.name}",
             [hls / "src" / "accelerator.cpp", hls / "simulation" / "simulation.cpp"],
-            [*_FLAGS, "-isystem", str(ap_types), f"-I{include}", f"-I{hls / 'include'}"],
-            [
+            _FLAGS,
+            depends=[
                 *hls.glob("include/**/*.hpp"),
                 *hls.glob("src/*.hpp"),
-                include / "axynq" / "overlay.hpp",
-                ap_types / "ap_int.h",
+                *ap_types.glob("**/*.h"),
             ],
+            folders=["-isystem", str(ap_types), f"-I{hls / 'include'}"],
+            generated={"axynq/overlay.hpp": overlay_header(overlay)},
         )
-
-
-def _write(path: Path, text: str) -> None:
-    """Write a file unless it is there, in one step: several processes may do so at once."""
-    if path.exists() and path.read_text(encoding="utf-8") == text:
-        return
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        files.write_text(path, text)
-    except OSError as error:
-        raise not_cached(path.parent, error) from error
 
 
 def _sources() -> Traversable:

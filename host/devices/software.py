@@ -7,7 +7,9 @@ accelerator and of the interrupt controller, and the core itself, in a thread of
 
 from __future__ import annotations
 
+import _thread
 import asyncio
+import contextlib
 import ctypes
 import math
 import mmap
@@ -23,6 +25,7 @@ import pynq
 from pynq.buffer import PynqBuffer
 
 from axynq.emulator.errors import DeviceError
+from axynq.host.devices import sharing
 from axynq.host.devices.simulation import Memory, Simulation
 from axynq.host.generate import hardware_handoff
 from axynq.host.overlay import Overlay
@@ -64,8 +67,13 @@ class BoardMemory:
             ) from error
         self.pointer = ctypes.addressof(ctypes.c_char.from_buffer(self._mapping))
         self.allocations: dict[int, Allocation] = {}
+        self._lock = threading.Lock()
 
     def allocate(self, size: int) -> Allocation:
+        with self._lock:
+            return self._allocate(size)
+
+    def _allocate(self, size: int) -> Allocation:
         pages = max(1, -(-size // PAGE)) * PAGE
         address = self.base
         for other in sorted(self.allocations.values(), key=lambda a: a.address):
@@ -93,7 +101,7 @@ class BoardMemory:
         Raises:
             DeviceError: the address lies in no buffer, or its buffer was written and not flushed.
         """
-        for allocation in self.allocations.values():
+        for allocation in list(self.allocations.values()):
             if allocation.address <= address < allocation.address + allocation.size:
                 if allocation.unflushed():
                     raise DeviceError(
@@ -162,14 +170,38 @@ class InterruptLine:
     def add_event(self, event: Any, number: int) -> None:
         self._waiting.append((event, asyncio.get_event_loop()))
 
+    def forget(self) -> None:
+        """As if it were opened anew: controllers of an earlier overlay would take interrupts."""
+        self._waiting.clear()
+
     def fire(self) -> None:
         waiting, self._waiting = self._waiting, []
         for event, loop in waiting:
-            loop.call_soon_threadsafe(event.set)
+            with contextlib.suppress(RuntimeError):  # nobody waits any more: the loop is closed
+                loop.call_soon_threadsafe(event.set)
+
+
+class Work:
+    """One start of the core."""
+
+    def __init__(self, ports: list[Memory], images: int) -> None:
+        self.ports = ports
+        self.images = images
+        self.claim = threading.Lock()
+        """Held by the thread that does the work, for good."""
+        self.done = threading.Event()
+        self.fault: DeviceError | None = None
+        """What was done to the core's memory meanwhile."""
+        self.freed: list[int] = []
+        """Addresses of buffers that were freed meanwhile."""
 
 
 class Core(RegisterBlock):
-    """The accelerator's control registers, with Vitis HLS's start and done handshake."""
+    """The accelerator's control registers, with Vitis HLS's start and done handshake.
+
+    Signals may interrupt any access to a register; whether the core is at work hangs on a single
+    assignment, so that it is started or not started, and never half of it.
+    """
 
     CTRL, GIER, IER, ISR = 0x00, 0x04, 0x08, 0x0C
 
@@ -180,14 +212,22 @@ class Core(RegisterBlock):
         self.simulation = simulation
         self.hang = False
         """Fault injection: take the next start and never finish."""
+        self.delay = 0.0
+        """Fault injection: seconds before the core begins with what it was started on."""
         self.lose_interrupts = False
         """Fault injection: finish without the interrupt."""
         self._memory = memory
         self._interrupt = interrupt
         self._offset = {register.name: register.offset for register in register_map()}
-        self._running: threading.Thread | None = None
-        self._started = self._done = self._ready = False
+        self._arguments = {
+            register.offset
+            for register in register_map()
+            if any(register.name.startswith(a.name) for a in ARGUMENTS if a.kind != "output")
+        }
+        self._work: Work | None = None
+        self._done = self._ready = False
         self._error: Exception | None = None
+        self._reset = threading.Event()
 
     def read(self, offset: int) -> int:
         if offset == self._offset["status"]:
@@ -196,24 +236,48 @@ class Core(RegisterBlock):
             return self.simulation.progress.value
         if offset != self.CTRL:
             return super().read(offset)
-        if self._running is not None:
-            self._running.join(0.001)  # lets the core's thread have the interpreter
+        work = self._work
+        if work is not None:
+            self._begin(work)
+            work.done.wait(0.001)  # lets the core's thread have the interpreter
         if self._error is not None:
             error, self._error = self._error, None
             raise error
-        value = AP_START if self._started else AP_IDLE
+        value = AP_IDLE if self._work is None else AP_START
         value |= (AP_DONE if self._done else 0) | (AP_READY if self._ready else 0)
         self._done = self._ready = False  # cleared by reading
         return value
 
     def write(self, offset: int, value: int) -> None:
+        at_work = self._work is not None
         if offset == self.CTRL:
-            if value & AP_START and not self._started:
+            if value & AP_START:
+                if at_work:
+                    raise DeviceError("the core was started while it is at work")
                 self._start()
         elif offset == self.ISR:
             self.values[offset] = super().read(offset) ^ value  # toggled by writing
         else:
+            if at_work and offset in self._arguments:
+                raise DeviceError(f"register {offset:#x} was written while the core is at work")
             super().write(offset, value)
+
+    def in_use(self, allocation: Allocation) -> Work | None:
+        """The work that a buffer is for, where the core is at it."""
+        work = self._work
+        if work is None:
+            return None
+        end = allocation.address + allocation.size
+        used = any(allocation.address <= port.address < end for port in work.ports)
+        return work if used else None
+
+    def reset(self) -> None:
+        """Stop whatever the core does: nothing of it is written to memory any more."""
+        self._reset.set()
+        self.simulation.stop()
+        work = self._work
+        if work is not None and not work.claim.acquire(blocking=False):
+            work.done.wait()
 
     def _argument(self, name: str, kind: str) -> int:
         if kind == "input":
@@ -227,22 +291,42 @@ class Core(RegisterBlock):
             for argument in ARGUMENTS
             if argument.kind == "pointer"
         ]
-        images = self._argument("images", "input")
-        self._started = True
+        work = Work(ports, self._argument("images", "input"))
         if self.hang:
-            return
-        self._running = threading.Thread(target=self._run, args=(ports, images), daemon=True)
-        self._running.start()
+            work.claim.acquire()
+            work.done.set()
+        self._work = work
+        self._begin(work)
 
-    def _run(self, ports: list[Memory], images: int) -> None:
+    def _begin(self, work: Work) -> None:
+        """Give the work to a thread. May be called again: reading does, in case a signal came
+        before the thread was there."""
+        if not work.claim.locked():
+            _thread.start_new_thread(self._run, (work,))
+
+    def _run(self, work: Work) -> None:
+        if not work.claim.acquire(blocking=False):
+            return
+        error: Exception | None = None
         try:
-            program, source, destination = ports
-            self.simulation.run(program, source, destination, images)
-        except Exception as error:
-            self._error = error
-        self._started, self._done, self._ready = False, True, True
+            if not self._reset.wait(self.delay):
+                program, source, destination = work.ports
+                self.simulation.run(program, source, destination, work.images)
+        except Exception as raised:
+            error = raised
+        if not self._reset.is_set():
+            self._finish(work, error)
+        for address in work.freed:
+            self._memory.release(address)
+        work.done.set()
+
+    def _finish(self, work: Work, error: Exception | None) -> None:
         self.values[self.ISR] = super().read(self.ISR) | super().read(self.IER) & 3
-        if super().read(self.GIER) & 1 and super().read(self.ISR) and not self.lose_interrupts:
+        raised = bool(super().read(self.GIER) & 1 and super().read(self.ISR))
+        self._done = self._ready = True
+        self._error = work.fault or error
+        self._work = None
+        if raised and not self.lose_interrupts:
             self._interrupt()
 
 
@@ -250,6 +334,7 @@ class SoftwareBoard(pynq.Device):  # type: ignore[misc]  # pynq has no type hint
     """A board in software, for one overlay at a time."""
 
     def __init__(self, overlay: Overlay) -> None:
+        simulation = Simulation(overlay)
         board = overlay.board_description
         super().__init__(f"axynq-software-{overlay.name}")
         self.name = board.pynq_name
@@ -265,7 +350,8 @@ class SoftwareBoard(pynq.Device):  # type: ignore[misc]  # pynq has no type hint
             for base, values in _CLOCK_REGISTERS[board.family].items()
         ]
         self._blocks = list(self._fixed)
-        self._simulation = Simulation(overlay)
+        self._simulation = simulation
+        self._interrupt_lines: list[int] = []
 
     # --- what pynq asks of a device --------------------------------------------------------------
 
@@ -302,14 +388,29 @@ class SoftwareBoard(pynq.Device):  # type: ignore[misc]  # pynq has no type hint
         return buffer
 
     def return_pointer(self, pointer: int) -> None:
-        self.memory.release(pointer)
+        allocation = self.memory.allocations.get(pointer)
+        work = self._work_on(allocation)
+        if work is not None:
+            work.fault = DeviceError(_in_use(pointer, "freed"))
+            work.freed.append(pointer)
+        else:
+            self.memory.release(pointer)
+
+    def _work_on(self, allocation: Allocation | None) -> Work | None:
+        if self.core is None or allocation is None:
+            return None
+        return self.core.in_use(allocation)
 
     def flush(self, allocation: Allocation, offset: int, pointer: int, size: int) -> None:
+        if self._work_on(allocation) is not None:
+            raise DeviceError(_in_use(allocation.address, "flushed"))
         ctypes.memmove(self.memory.host_pointer(allocation.address) + offset, pointer, size)
         part = slice(offset, offset + size)
         allocation.synchronised[part] = allocation.cached[part]
 
     def invalidate(self, allocation: Allocation, offset: int, pointer: int, size: int) -> None:
+        if self._work_on(allocation) is not None:
+            raise DeviceError(_in_use(allocation.address, "read back"))
         ctypes.memmove(pointer, self.memory.host_pointer(allocation.address) + offset, size)
         part = slice(offset, offset + size)
         allocation.synchronised[part] = allocation.cached[part]
@@ -330,16 +431,26 @@ class SoftwareBoard(pynq.Device):  # type: ignore[misc]  # pynq has no type hint
 
     def download(self, bitstream: Any, parser: Any = None) -> None:
         """Configure the logic: all its state is lost, and the core is there."""
-        from pynq.interrupt import _InterruptController
-
+        if self.core is not None:
+            self.core.reset()
         self._blocks = list(self._fixed)
         for description in parser.ip_dict.values():
             block = self._block_for(description["type"])
             if block is not None:
                 self._blocks.append((description["phys_addr"], description["addr_range"], block))
-        for controller in parser.interrupt_controllers.values():
-            _InterruptController._uio_devices[controller["raw_irq"]] = self._line
+        self._interrupt_lines = [
+            controller["raw_irq"] for controller in parser.interrupt_controllers.values()
+        ]
+        self.connect_interrupts()
         self.post_download(bitstream, parser, self.name)
+
+    def connect_interrupts(self) -> None:
+        """Be where pynq looks for interrupts: it knows a single device for each line."""
+        from pynq.interrupt import _InterruptController
+
+        self._line.forget()
+        for number in self._interrupt_lines:
+            _InterruptController._uio_devices[number] = self._line
 
     # --- the address map -------------------------------------------------------------------------
 
@@ -360,6 +471,12 @@ class SoftwareBoard(pynq.Device):  # type: ignore[misc]  # pynq has no type hint
             if base <= address < base + size:
                 return block, address - base
         raise DeviceError(f"no peripheral at address {address:#x}")
+
+
+def _in_use(address: int, what: str) -> str:
+    return (
+        f"the buffer at {address:#x} was {what} while the core works on it: wait for the core first"
+    )
 
 
 # Clock control registers that pynq.Clocks reads, by family and base address.
@@ -402,11 +519,8 @@ def software_bitstream(overlay: Overlay, folder: Path) -> Path:
 def open_software_board(overlay: Overlay) -> tuple[SoftwareBoard, Any]:
     """A software board with its overlay loaded: the device and the ``pynq.Overlay``."""
     device = SoftwareBoard(overlay)
-    pynq.Device.active_device = device  # interrupts and PL ignore the device argument
-    # The clocks remember the first device of the process, which may have been of another family.
-    pynq.Clocks.device = device
-    if hasattr(pynq.Clocks, "_real_instance"):
-        del pynq.Clocks._real_instance
-    with tempfile.TemporaryDirectory() as folder:
+    with sharing.pynq_lock, tempfile.TemporaryDirectory() as folder:
+        sharing.activate(device)
         loaded = pynq.Overlay(str(software_bitstream(overlay, Path(folder))), device=device)
+        loaded.accelerator_0  # noqa: B018 - makes the driver, which looks for interrupts
     return device, loaded

@@ -90,7 +90,7 @@ def test_a_library_for_another_processor(tmp_path: Path) -> None:
     library = tmp_path / "other.so"
     library.write_bytes(b"\x7fELF" + bytes(60))
     with pytest.raises(ToolError, match="set CXX to a compiler"):
-        build.open_library(library)
+        build.load_library(library)
 
 
 # --- numbers -------------------------------------------------------------------------------------

@@ -233,7 +233,7 @@ def test_c_models_on_all_operands(tmp_path) -> None:
     (tmp_path / "models.cpp").write_text("\n".join(lines))
     subprocess.run(
         [
-            compiler(), "-std=c++14", "-O2", "-shared", "-fPIC", "-w", f"-I{HLS / 'include'}",
+            *compiler(), "-std=c++14", "-O2", "-shared", "-fPIC", "-w", f"-I{HLS / 'include'}",
             f"-I{ap_types_folder()}", "-o", "models.so", "models.cpp",
         ],
         cwd=tmp_path,

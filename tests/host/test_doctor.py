@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -77,3 +78,19 @@ def test_tools(monkeypatch, tmp_path: Path) -> None:
     assert states(doctor._build_tools())["Vivado"] == "ok"
     (tmp_path / "vivado").write_text("#!/bin/sh\n")
     assert states(doctor._build_tools())["Vivado"] == "problem"
+
+
+def test_a_cache_that_cannot_be_written(monkeypatch) -> None:
+    from typer.testing import CliRunner
+
+    from axynq.host.cli import app
+
+    monkeypatch.setenv("AXYNQ_CACHE", "/proc")
+    monkeypatch.setenv("AXYNQ_ENGINE", "portable")
+    monkeypatch.setenv("CXX", "/nowhere/g++ -O2")
+    ran = CliRunner().invoke(app, ["doctor", "--json"])
+    assert ran.exit_code == 1
+    found = {finding["what"]: finding for finding in json.loads(ran.stdout)["findings"]}
+    assert found["cache folder"]["state"] == "problem"
+    assert "'/proc' cannot be written" in found["cache folder"]["detail"]
+    assert found["C++ compiler"]["state"] == "problem"

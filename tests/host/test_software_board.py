@@ -286,9 +286,11 @@ def test_unknown_device() -> None:
         Accelerator("tiny4", device="fpga")  # type: ignore[arg-type]
 
 
-def test_no_compiler(monkeypatch, tmp_path: Path) -> None:
+def test_no_compiler(accelerator: Accelerator, monkeypatch, tmp_path: Path) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.delenv("CXX", raising=False)
+    Accelerator("tiny4", device="software").close()  # what is in the cache needs none
+    monkeypatch.setenv("AXYNQ_CACHE", str(tmp_path))
     with pytest.raises(ToolError, match="there is no C\\+\\+ compiler"):
         Accelerator("tiny4", device="software")
 

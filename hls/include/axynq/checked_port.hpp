@@ -30,15 +30,17 @@ class checked_port {
     std::uint8_t *place_;
   };
 
-  checked_port(const char *name, std::uint8_t *memory, std::uint64_t bytes, std::uint64_t address)
+  // The size may become 0 while the accelerator runs: that stops it.
+  checked_port(const char *name, std::uint8_t *memory, const volatile std::uint64_t *bytes,
+               std::uint64_t address)
       : name_(name), memory_(memory), bytes_(bytes), address_(address) {}
 
   reference operator[](std::int64_t index) const {
     const std::int64_t offset = index * BYTES;
-    if (offset < 0 || std::uint64_t(offset) + BYTES > bytes_)
+    if (offset < 0 || std::uint64_t(offset) + BYTES > *bytes_)
       throw std::out_of_range(
           "port '" + std::string(name_) + "' accessed byte " + std::to_string(offset) +
-          " of a buffer of " + std::to_string(bytes_) + " bytes at address " +
+          " of a buffer of " + std::to_string(*bytes_) + " bytes at address " +
           std::to_string(address_));
     return reference(memory_ + offset);
   }
@@ -48,7 +50,7 @@ class checked_port {
 
   const char *name_;
   std::uint8_t *memory_;
-  std::uint64_t bytes_;
+  const volatile std::uint64_t *bytes_;
   std::uint64_t address_;
 };
 
