@@ -4,68 +4,15 @@ from __future__ import annotations
 
 import sys
 
-import typer
-
-from axynq.emulator.errors import AxynqError
-from axynq.host.cli import (
-    build,
-    compile,
-    demo,
-    deploy,
-    doctor,
-    evaluate,
-    explore,
-    inspect,
-    multipliers,
-    noise,
-    power,
-    retrain,
-    rtl,
-    run,
-    selftest,
-    sensitivity,
-    tune,
-)
-from axynq.host.cli.output import console
-
-app = typer.Typer(
-    help="Approximate-multiplier CNNs on Xilinx PYNQ boards, with a bit-exact emulator.",
-    no_args_is_help=True,
-    add_completion=False,
-    pretty_exceptions_enable=False,
-)
-app.command("demo")(demo.demo)
-app.command("multipliers")(multipliers.multipliers)
-app.command("rtl")(rtl.rtl)
-app.command("inspect")(inspect.inspect)
-app.command("evaluate")(evaluate.evaluate)
-app.command("sensitivity")(sensitivity.sensitivity)
-app.command("explore")(explore.explore)
-app.command("tune")(tune.tune)
-app.command("noise")(noise.noise)
-app.command("retrain")(retrain.retrain_)
-app.command("compile")(compile.compile_)
-app.command("run")(run.run)
-app.command("build")(build.build)
-app.command("deploy")(deploy.deploy)
-app.command("power")(power.power)
-app.command("selftest")(selftest.selftest)
-app.command("doctor")(doctor.doctor)
-
 
 def main() -> None:
-    """Entry point: errors the user can mend are one line, and the exit code is not 0."""
+    """Entry point. What goes wrong is one line on standard error, and the exit code is not 0."""
     try:
-        app()
-    except AxynqError as error:
-        console.print(f"[bold red]error:[/] {_escaped(str(error))}", soft_wrap=True)
-        sys.exit(1)
+        # Loading takes a second, on a board several: an interrupt then is one like any other.
+        from axynq.host.cli.ending import run
+
+        code = run(sys.argv[1:])
     except KeyboardInterrupt:
-        console.print("interrupted")
-        sys.exit(130)
-
-
-def _escaped(text: str) -> str:
-    from rich.markup import escape
-
-    return escape(text)
+        print("interrupted", file=sys.stderr)
+        code = 130
+    sys.exit(code)

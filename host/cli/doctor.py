@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import typer
-from rich.markup import escape
+from rich.text import Text
 
 from axynq.emulator.engine.build import cache_folder, compiler
 from axynq.emulator.engine.choice import choose_engine, thread_count
@@ -82,8 +82,8 @@ def doctor(json: JsonOption = False) -> None:
         shown.columns[2].justify = "left"
         colours = {"ok": "green", "absent": "yellow", "problem": "red"}
         for finding in findings:
-            colour = colours[finding.state]
-            shown.add_row(finding.what, f"[{colour}]{finding.state}[/]", escape(finding.detail))
+            state = Text(finding.state, colours[finding.state])
+            shown.add_row(finding.what, state, finding.detail)
         results.print(shown)
     if any(finding.state == "problem" for finding in findings):
         raise typer.Exit(1)

@@ -228,7 +228,7 @@ class _Display:
     def __init__(self, live: Live) -> None:
         self.live = live
         self.bar = Progress(
-            TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(),
+            TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(),
             TimeElapsedColumn(),
         )  # fmt: skip
         self.task = self.bar.add_task("")

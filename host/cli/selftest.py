@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Annotated, Any
 
 import typer
+from rich.text import Text
 
 from axynq.emulator.errors import DeviceError
 from axynq.host.accelerator import Accelerator
@@ -51,7 +52,7 @@ def selftest(
                       title=f"self-test of {chosen.name}, device {device}")  # fmt: skip
         shown.columns[5].justify = "left"
         for o in outcomes:
-            verdict = "[green]passed[/]" if o.passed else "[red]FAILED[/]"
+            verdict = Text("passed", "green") if o.passed else Text("FAILED", "red")
             shown.add_row(o.check, verdict, str(o.compared), str(o.wrong), f"{o.seconds:.1f}",
                           o.detail)  # fmt: skip
         results.print(shown)
