@@ -73,7 +73,9 @@ class _Console(Console):
 
     def error(self, text: str) -> None:
         """One line about what went wrong."""
-        self.note(Text("error: ", style="bold red").append(one_line(text), style="not bold default"))
+        self.note(
+            Text("error: ", style="bold red").append(one_line(text), style="not bold default")
+        )
 
     def note(self, text: str | Text) -> None:
         """A last word; where even that cannot be written, nothing."""
