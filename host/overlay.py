@@ -117,6 +117,8 @@ class Overlay(_Strict):
                 content = path.read_text(encoding="utf-8")
             except OSError as error:
                 raise OverlayError(f"overlay '{text}' cannot be read: {error.strerror}") from error
+            except UnicodeDecodeError as error:
+                raise OverlayError(f"overlay '{text}' is not text in UTF-8: {error}") from error
         else:
             entry = _folder() / f"{text}.toml"
             if not entry.is_file():

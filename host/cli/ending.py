@@ -67,6 +67,10 @@ def _outcome(arguments: list[str]) -> int:
             "the memory of this machine does not suffice: use fewer examples (--limit), a smaller "
             f"batch, or fewer threads{_detail(error)}",
         )
+    except UnicodeDecodeError as error:
+        return _report(error, f"a file is not text in {error.encoding}: {error}")
+    except RecursionError as error:
+        return _report(error, f"a file or an option is nested too deeply{_detail(error)}")
     except Exception as error:
         return _report(
             error,

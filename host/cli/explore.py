@@ -43,7 +43,7 @@ from axynq.host.cli.inputs import (
     read_examples,
     read_weight_rule,
 )
-from axynq.host.cli.output import JsonOption, console, percent, print_json, results, table
+from axynq.host.cli.output import JsonOption, console, finite, percent, print_json, results, table
 from axynq.host.compiler import TYPICAL_BATCH, compile_program
 from axynq.host.cycles import program_cycles
 from axynq.host.energy import energy_figures
@@ -85,7 +85,9 @@ def explore(
     energy: EnergyOption = "characterised",
     max_loss: Annotated[
         Optional[float],
-        typer.Option(min=0, help="Accuracy loss in points that is not acceptable any more."),
+        typer.Option(
+            min=0, callback=finite, help="Accuracy loss in points that is not acceptable any more."
+        ),
     ] = None,
     evaluations: Annotated[int, typer.Option(min=1, help="Plans to look at per level.")] = 320,
     population: Annotated[int, typer.Option(min=4, help="Plans of a generation.")] = 32,

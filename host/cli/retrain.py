@@ -20,7 +20,7 @@ from axynq.host.cli.inputs import (
     read_data,
     read_plan,
 )
-from axynq.host.cli.output import JsonOption, console, percent, print_json, results, table
+from axynq.host.cli.output import JsonOption, console, finite, percent, print_json, results, table
 
 
 def retrain_(
@@ -46,9 +46,14 @@ def retrain_(
     ] = False,
     epochs: Annotated[int, typer.Option(min=1)] = 5,
     batch: Annotated[int, typer.Option(min=1, help="Images of a step.")] = 128,
-    rate: Annotated[float, typer.Option(min=0, help="Learning rate at the start.")] = 1e-3,
+    rate: Annotated[
+        float, typer.Option(min=0, callback=finite, help="Learning rate at the start.")
+    ] = 1e-3,
     warmup: Annotated[
-        float, typer.Option(min=0, max=1, help="Share of the steps in which the rate first rises.")
+        float,
+        typer.Option(
+            min=0, max=1, callback=finite, help="Share of the steps in which the rate first rises."
+        ),
     ] = 0.0,
     optimiser: Annotated[
         str, typer.Option(help="sgd (with momentum), or adam (wants a lower rate).")
@@ -56,13 +61,18 @@ def retrain_(
     clip: Annotated[
         Optional[float],
         typer.Option(
-            min=0, help="Cut gradients to this length: steadies training at large errors."
+            min=0,
+            callback=finite,
+            help="Cut gradients to this length: steadies training at large errors.",
         ),
     ] = None,
     distillation: Annotated[
         float,
         typer.Option(
-            min=0, max=1, help="Share of the loss that is the distance to the exact network."
+            min=0,
+            max=1,
+            callback=finite,
+            help="Share of the loss that is the distance to the exact network.",
         ),
     ] = 0.0,
     teacher: Annotated[

@@ -10,7 +10,7 @@ from rich.text import Text
 from axynq.emulator.errors import DeviceError
 from axynq.host.accelerator import Accelerator
 from axynq.host.cli.inputs import DeviceOption, OverlayOption, device_name
-from axynq.host.cli.output import JsonOption, console, print_json, results, table
+from axynq.host.cli.output import JsonOption, console, finite, print_json, results, table
 from axynq.host.overlay import Overlay
 from axynq.host.selftest.checks import Outcome, run_checks
 
@@ -19,7 +19,7 @@ def selftest(
     overlay: OverlayOption,
     device: DeviceOption = "auto",
     soak: Annotated[
-        float, typer.Option(min=0, help="Seconds of random programs at the end.")
+        float, typer.Option(min=0, callback=finite, help="Seconds of random programs at the end.")
     ] = 0.0,
     stride: Annotated[
         int, typer.Option(min=1, help="Try every so many weights of each multiplier; 1: all.")
