@@ -16,6 +16,7 @@ import codecs
 import os
 import sys
 import traceback
+import warnings
 from typing import TextIO
 
 import typer
@@ -38,7 +39,9 @@ _PLAIN = {
 def run(arguments: list[str]) -> int:
     """Run a command; the exit code. Everything that can go wrong is reported here."""
     _prepare_streams()
-    code = _outcome(arguments)
+    with warnings.catch_warnings():
+        warnings.showwarning = _show_warning
+        code = _outcome(arguments)
     if code:
         _output_fails()
     return code
@@ -104,6 +107,11 @@ def _command(error: Exception) -> str:
     """The command that an error is about, such as ``axynq run``."""
     context = getattr(error, "ctx", None)
     return str(context.command_path) if context is not None else "axynq"
+
+
+def _show_warning(message: Warning | str, *_: object) -> None:
+    """One line, without the place in the code."""
+    console.note(one_line(f"warning: {message}"))
 
 
 def _report(error: BaseException, text: str) -> int:

@@ -9,6 +9,7 @@ import errno
 import json
 import math
 import os
+import re
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -34,6 +35,8 @@ from axynq.emulator.errors import DataError
 
 FILE_WIDTH = 120
 """Of tables that go to a file; COLUMNS changes it."""
+
+LEAST_WIDTH = 20
 
 
 @contextmanager
@@ -87,13 +90,19 @@ class _Console(Console):
         raise BrokenPipeError(errno.EPIPE, os.strerror(errno.EPIPE))
 
 
+def _width(otherwise: int | None) -> int | None:
+    """What COLUMNS says, if it makes sense."""
+    columns = os.environ.get("COLUMNS", "")
+    return max(LEAST_WIDTH, int(columns)) if re.fullmatch("[0-9]{1,4}", columns) else otherwise
+
+
 def _results_width() -> int | None:
-    """None for the terminal's, or COLUMNS; enough for all tables where they go to a file."""
+    """None for the terminal's; enough for all tables where they go to a file."""
     terminal = sys.stdout is not None and sys.stdout.isatty()
-    return None if terminal or os.environ.get("COLUMNS", "").isdigit() else FILE_WIDTH
+    return _width(None if terminal else FILE_WIDTH)
 
 
-console = _Console(stderr=True)
+console = _Console(stderr=True, width=_width(None))
 """Messages, progress and errors."""
 
 results = _Console(width=_results_width())

@@ -8,12 +8,14 @@ import os
 import re
 import subprocess
 import sys
+import warnings
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from axynq.emulator.errors import MultiplierError
 from axynq.emulator.model import graph
 from axynq.host import compile_program
 from axynq.host.cli import output
@@ -84,6 +86,34 @@ def test_an_interrupt_while_the_command_loads() -> None:
     ran = subprocess.run([sys.executable, "-c", code, "multipliers"], text=True,
                          capture_output=True, check=False)  # fmt: skip
     assert (ran.returncode, ran.stdout, ran.stderr) == (130, "", "interrupted\n")
+
+
+def test_environment_variables_that_make_no_sense(
+    axynq, monkeypatch, digits_path: Path, digits_data: Path
+) -> None:
+    for name, value in (("AXYNQ_ENGINE", "abacus"), ("AXYNQ_THREADS", "many")):
+        with monkeypatch.context() as changed:
+            changed.setenv(name, value)
+            code, out, err = axynq("evaluate", digits_path, "--data", digits_data)
+            assert (code, out) == (1, "")
+            assert err.startswith("error: ")
+            assert err.count("\n") == 1
+            code, out, _ = axynq("doctor", "--json")
+            assert code == 1
+            (used,) = [f for f in json.loads(out)["findings"] if f["what"] == "engine used"]
+            assert used["state"] == "problem"
+    ran = shell("axynq multipliers exact", COLUMNS="0")
+    assert "energy" in ran.stdout
+
+
+def test_warnings_are_one_line(axynq, monkeypatch) -> None:
+    def warn(*_: object) -> None:
+        warnings.warn("slow [/]\nbut right", RuntimeWarning, stacklevel=1)
+        raise MultiplierError("enough")
+
+    monkeypatch.setattr("axynq.host.cli.multipliers.multiplier", warn)
+    _, _, err = axynq("multipliers", "exact")
+    assert err == "warning: slow [/]; but right\nerror: enough\n"
 
 
 def test_plain_characters_where_others_cannot_be_written(digits_path: Path) -> None:
