@@ -31,6 +31,7 @@ from axynq.emulator.plan import Assignment, Plan
 from axynq.emulator.tuning.compensation import Method
 from axynq.emulator.tuning.tuner import Tuner
 from axynq.host.cli.inputs import (
+    LARGEST_SEED,
     DataOption,
     EnergyOption,
     EngineOption,
@@ -90,8 +91,8 @@ def explore(
         ),
     ] = None,
     evaluations: Annotated[int, typer.Option(min=1, help="Plans to look at per level.")] = 320,
-    population: Annotated[int, typer.Option(min=4, help="Plans of a generation.")] = 32,
-    seed: Annotated[int, typer.Option(help="Of the search.")] = 0,
+    population: Annotated[int, typer.Option(min=4, max=10000, help="Plans of a generation.")] = 32,
+    seed: Annotated[int, typer.Option(min=0, max=LARGEST_SEED, help="Of the search.")] = 0,
     finalists: Annotated[
         int, typer.Option(min=1, help="Plans per level to measure on all test examples.")
     ] = 24,

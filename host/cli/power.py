@@ -58,7 +58,7 @@ def power(
     data: Annotated[
         Optional[Path], typer.Option(help="Inputs; default: random ones.")
     ] = None,
-    batch: Annotated[int, typer.Option(min=1, help="Images a call.")] = 16,
+    batch: Annotated[int, typer.Option(min=1, max=65536, help="Images a call.")] = 16,
     baseline: Annotated[
         Optional[Path],
         typer.Option(help="Also run this .tflite network on the processor, through TFLite."),

@@ -11,8 +11,9 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, Ti
 
 from axynq.emulator import Emulator, load_model, save_model
 from axynq.emulator.datasets import quantise_examples
-from axynq.emulator.errors import DataError
+from axynq.emulator.errors import DataError, DeviceError
 from axynq.host.cli.inputs import (
+    LARGEST_SEED,
     DataOption,
     ModelArgument,
     PlanOption,
@@ -99,7 +100,7 @@ def retrain_(
     patience: Annotated[
         Optional[int], typer.Option(min=1, help="Stop after so many epochs without a better one.")
     ] = None,
-    seed: int = 0,
+    seed: Annotated[int, typer.Option(min=0, max=LARGEST_SEED)] = 0,
     checkpoint: Annotated[
         Optional[Path],
         typer.Option(
@@ -123,6 +124,8 @@ def retrain_(
         raise DataError(f"the optimiser is {' or '.join(OPTIMISERS)}, not '{optimiser}'")
     if keep not in KEEP:
         raise DataError(f"the epoch to keep is {' or '.join(KEEP)}, not '{keep}'")
+    if device is not None:
+        _check_device(device)
     network = load_model(model)
     taught = load_model(teacher) if teacher is not None else None
     chosen = read_plan(network, plan)
@@ -199,3 +202,16 @@ def retrain_(
     shown.add_row("kept epoch", f"{outcome.epoch} of {len(outcome.history) - 1}")
     shown.add_row("seconds an epoch", f"{np.mean([e.seconds for e in outcome.history[1:]]):.1f}")
     results.print(shown)
+
+
+def _check_device(name: str) -> None:
+    """Raises:
+    DeviceError: PyTorch has no such device here.
+    """
+    import torch
+
+    try:
+        torch.zeros(1, device=name)
+    except (RuntimeError, AssertionError) as error:
+        reason = str(error).partition("\n")[0]
+        raise DeviceError(f"PyTorch has no device '{name}' here: {reason}") from error

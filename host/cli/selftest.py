@@ -9,7 +9,7 @@ from rich.text import Text
 
 from axynq.emulator.errors import DeviceError
 from axynq.host.accelerator import Accelerator
-from axynq.host.cli.inputs import DeviceOption, OverlayOption, device_name
+from axynq.host.cli.inputs import LARGEST_SEED, DeviceOption, OverlayOption, device_name
 from axynq.host.cli.output import JsonOption, console, finite, print_json, results, table
 from axynq.host.overlay import Overlay
 from axynq.host.selftest.checks import Outcome, run_checks
@@ -24,7 +24,9 @@ def selftest(
     stride: Annotated[
         int, typer.Option(min=1, help="Try every so many weights of each multiplier; 1: all.")
     ] = 1,
-    seed: Annotated[int, typer.Option(help="Of the first random program.")] = 0,
+    seed: Annotated[
+        int, typer.Option(min=0, max=LARGEST_SEED, help="Of the first random program.")
+    ] = 0,
     json: JsonOption = False,
 ) -> None:
     """Check an accelerator: golden vectors, every product, repeated calls, odd sizes, a soak."""
