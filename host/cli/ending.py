@@ -109,7 +109,14 @@ def _command(error: Exception) -> str:
     return str(context.command_path) if context is not None else "axynq"
 
 
-def _show_warning(message: Warning | str, *_: object) -> None:
+def _show_warning(
+    message: Warning | str,
+    category: type[Warning],
+    filename: str,
+    lineno: int,
+    file: TextIO | None = None,
+    line: str | None = None,
+) -> None:
     """One line, without the place in the code."""
     console.note(one_line(f"warning: {message}"))
 
