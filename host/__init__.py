@@ -6,9 +6,29 @@
 ...     output = accelerator.run(program, images)
 """
 
-from axynq.host.accelerator import Accelerator
-from axynq.host.compiler import compile_program
-from axynq.host.overlay import Overlay
-from axynq.host.program import Program
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from axynq.host.accelerator import Accelerator
+    from axynq.host.compiler import compile_program
+    from axynq.host.overlay import Overlay
+    from axynq.host.program import Program
 
 __all__ = ["Accelerator", "Overlay", "Program", "compile_program"]
+
+_MODULES = {
+    "Accelerator": "accelerator",
+    "Overlay": "overlay",
+    "Program": "program",
+    "compile_program": "compiler",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Loaded when it is asked for, so that the command line answers at once to Ctrl-C."""
+    if name not in _MODULES:
+        raise AttributeError(f"module '{__name__}' has no attribute '{name}'")
+    return getattr(import_module(f"{__name__}.{_MODULES[name]}"), name)

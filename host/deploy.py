@@ -2,22 +2,29 @@
 
 A folder with everything is made here, copied with rsync (a second time only what changed), and
 ``axynq run`` is started there. Its results come back the same way.
+
+Copying removes what else is in the board's folder. Only a folder that was made here, or was empty,
+is used: a file in it says so, and is looked for in the same command that removes anything.
 """
 
 from __future__ import annotations
 
 import json
+import re
 import shlex
 import shutil
 import subprocess
-from collections.abc import Callable
-from pathlib import Path
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from axynq.emulator.datasets import Dataset
 from axynq.emulator.errors import DataError, DeviceError, ToolError
+from axynq.emulator.files import replacing, write_text
 from axynq.host.bitstream.store import Bitstream
 from axynq.host.program import Program
 
@@ -25,14 +32,79 @@ SSH_OPTIONS = ("-o", "BatchMode=yes", "-o", "ConnectTimeout=15")
 """A password that is asked for would wait for ever: keys only."""
 
 
+MARK = ".axynq-deploy"
+"""A file in the board's folder: what is beside it may be removed."""
+
+_PREPARE = f"""
+mkdir -p -- "$1" || exit 1
+folder=$(cd -- "$1" && pwd -P) || exit 1
+if [ "$folder" = / ] || [ "$folder" = "$(cd && pwd -P)" ]; then
+    echo "the folder '$1' is the home directory or the root: choose another --folder" >&2
+    exit 1
+fi
+[ -f "$folder/{MARK}" ] && exit 0
+content=$(ls -A -- "$folder") || exit 1
+if [ -n "$content" ]; then
+    echo "the folder '$1' holds something that deploy did not put there and would remove: choose" \
+        "another --folder, or empty it" >&2
+    exit 1
+fi
+: > "$folder/{MARK}"
+"""
+"""For a POSIX shell on the board; the folder is its argument."""
+
+_USER = r"[A-Za-z0-9_.][A-Za-z0-9_.-]*"
+_NAME = r"[A-Za-z0-9_][A-Za-z0-9_.-]*"
+_ADDRESS = r"[0-9A-Fa-f]*:[0-9A-Fa-f]*:[0-9A-Fa-f:.]*(?:%[A-Za-z0-9_.-]+)?"
+_HOST = re.compile(rf"(?:({_USER})@)?(?:({_NAME})|({_ADDRESS})|\[({_ADDRESS})\])")
+
+
 class Remote(NamedTuple):
-    """A board."""
+    """A board; :func:`remote_board` checks what the user says of it."""
 
     host: str
+    """As ssh takes it."""
     folder: str
-    """On the board, relative to the home directory."""
+    """On the board, absolute or, beginning with ``./``, below the home directory."""
     python: str
     """The command that starts its Python."""
+
+    @property
+    def host_for_rsync(self) -> str:
+        """The same with brackets around an IPv6 address."""
+        user, at, name = self.host.rpartition("@")
+        return f"{user}{at}[{name}]" if ":" in name else self.host
+
+
+def remote_board(host: str, folder: str, python: str) -> Remote:
+    """A board as the user names it.
+
+    Raises:
+        DeviceError: the host is none, or the folder cannot be one whose content may be removed.
+    """
+    match = _HOST.fullmatch(host)
+    if match is None:
+        raise DeviceError(
+            f"'{host}' is no board: write user@host, or the name of a Host in ~/.ssh/config, which "
+            "is also where a port belongs"
+        )
+    user = f"{match[1]}@" if match[1] else ""
+    if folder.startswith("~/"):
+        folder = folder[2:]
+    path = PurePosixPath(folder)
+    if (
+        not folder.strip()
+        or not folder.isprintable()
+        or folder.startswith("~")
+        or ".." in path.parts
+        or not path.name
+    ):
+        raise DeviceError(
+            f"'{folder}' is no folder to deploy to, where other files are removed: name one below "
+            "the home directory, such as axynq-deploy"
+        )
+    place = str(path) if path.is_absolute() else f"./{path}"
+    return Remote(user + (match[2] or match[3] or match[4]), place, python)
 
 
 class Bundle(NamedTuple):
@@ -46,6 +118,7 @@ class Bundle(NamedTuple):
     wheel: str | None
 
 
+@contextmanager
 def bundle(
     output: Path,
     program: Program,
@@ -53,43 +126,49 @@ def bundle(
     bitstream: Bitstream | None,
     model: Path | None,
     wheel: Path | None,
-) -> Bundle:
-    """Everything a run needs, in ``output/bundle``.
+) -> Iterator[Bundle]:
+    """Everything a run needs, in a folder below ``output`` that is removed at the end.
 
     Raises:
         DataError: it cannot be written.
     """
-    folder = output / "bundle"
     try:
-        shutil.rmtree(folder, ignore_errors=True)
-        folder.mkdir(parents=True)
-        program.save(folder / "program.axp")
-        np.savez(folder / "data.npz", x=examples.x, y=examples.y)
-        if bitstream is not None:
-            (folder / "bitstreams").mkdir()
-            stem = bitstream.bit.with_suffix("")
-            for kind in (".bit", ".hwh", ".json"):
-                shutil.copy(stem.with_suffix(kind), folder / "bitstreams")
-        for path in (model, wheel):
-            if path is not None:
-                shutil.copy(path, folder)
+        output.mkdir(parents=True, exist_ok=True)
+        temporary = tempfile.TemporaryDirectory(prefix=".bundle-", dir=output)
     except OSError as error:
-        raise DataError(f"'{folder}' cannot be written: {error.strerror}") from error
-    return Bundle(
-        folder,
-        "program.axp",
-        "data.npz",
-        "bitstreams" if bitstream else None,
-        model.name if model else None,
-        wheel.name if wheel else None,
-    )
+        raise DataError(f"'{output}' cannot be written: {error.strerror}") from error
+    with temporary:
+        folder = Path(temporary.name) / "bundle"  # with usual permissions, which rsync copies
+        try:
+            folder.mkdir()
+            write_text(folder / MARK, "axynq deploy removes what else is in this folder.\n")
+            program.save(folder / "program.axp")
+            np.savez(folder / "data.npz", x=examples.x, y=examples.y)
+            if bitstream is not None:
+                (folder / "bitstreams").mkdir()
+                stem = bitstream.bit.with_suffix("")
+                for kind in (".bit", ".hwh", ".json"):
+                    shutil.copy(stem.with_suffix(kind), folder / "bitstreams")
+            for path in (model, wheel):
+                if path is not None:
+                    shutil.copy(path, folder)
+        except OSError as error:
+            reason = error.strerror or error
+            raise DataError(f"'{folder}' cannot be written: {reason}") from error
+        yield Bundle(
+            folder,
+            "program.axp",
+            "data.npz",
+            "bitstreams" if bitstream else None,
+            model.name if model else None,
+            wheel.name if wheel else None,
+        )
 
 
 def run_remotely(
     remote: Remote,
     files: Bundle,
     output: Path,
-    overlay: str,
     device: str,
     baseline: bool,
     say: Callable[[str], None],
@@ -99,34 +178,78 @@ def run_remotely(
     Raises:
         ToolError: ssh or rsync is not installed here.
         DeviceError: a step failed; the message is the board's.
+        DataError: the results cannot be written.
     """
-    ssh, rsync = _command("ssh"), _command("rsync")
-    _run([ssh, *SSH_OPTIONS, remote.host, f"mkdir -p {shlex.quote(remote.folder)}"], remote)
-    shell = shlex.join([ssh, *SSH_OPTIONS])
-    there = f"{remote.host}:{remote.folder}/"
-    _run([rsync, "-a", "--delete", "-e", shell, f"{files.folder}/", there], remote)
-    change = f"cd {shlex.quote(remote.folder)}"
+    copy_to(remote, files.folder)
     if files.wheel is not None:
         say("installing axynq")
-        install = f"{remote.python} -m pip install --no-deps --quiet {shlex.quote(files.wheel)}"
-        _run([ssh, *SSH_OPTIONS, remote.host, f"{change} && {install}"], remote)
+        wheel = shlex.quote(f"./{files.wheel}")
+        _in_folder(remote, f"{remote.python} -m pip install --no-deps --quiet {wheel}")
     say("running")
     words = ["-m", "axynq.host.cli", "run", files.program, "--data", files.data,
              "--device", device, "--output", "outputs.npy", "--json"]  # fmt: skip
     if baseline and files.model is not None:
-        words += ["--baseline", files.model]
+        words += ["--baseline", f"./{files.model}"]
     environment = f"AXYNQ_BITSTREAMS={shlex.quote(files.bitstreams)} " if files.bitstreams else ""
-    command = f"{change} && {environment}{remote.python} {shlex.join(words)}"
-    printed = _run([ssh, *SSH_OPTIONS, remote.host, command], remote)
+    printed = _in_folder(remote, f"{environment}{remote.python} {shlex.join(words)}")
+    content = _results(printed, remote)
     say("fetching the results")
-    fetch = f"{there}outputs.npy"
-    _run([rsync, "-a", "-e", shell, fetch, f"{output}/"], remote)
     try:
-        content: dict[str, Any] = json.loads(printed)
+        with replacing(output / "outputs.npy") as temporary:
+            fetch_from(remote, "outputs.npy", temporary)
+        write_text(output / "results.json", json.dumps(content, indent=1) + "\n")
+    except OSError as error:
+        raise DataError(f"'{output}' cannot be written: {error.strerror}") from error
+    return content
+
+
+def copy_to(remote: Remote, folder: Path) -> None:
+    """Make the board's folder the same as one here.
+
+    Raises:
+        ToolError: ssh or rsync is not installed here.
+        DeviceError: it failed, or the board's folder holds something else.
+    """
+    _ssh(remote, f"sh -c {shlex.quote(_PREPARE)} sh {shlex.quote(remote.folder)}")
+    _rsync(remote, "--delete", f"{folder.resolve()}/", f"{remote.host_for_rsync}:./")
+
+
+def fetch_from(remote: Remote, name: str, path: Path) -> None:
+    """Copy a file of the board's folder.
+
+    Raises:
+        ToolError: ssh or rsync is not installed here.
+        DeviceError: it failed.
+    """
+    _rsync(remote, f"{remote.host_for_rsync}:./{name}", str(path.resolve()))
+
+
+def _in_folder(remote: Remote, command: str) -> str:
+    return _ssh(remote, f"cd {shlex.quote(remote.folder)} && {command}")
+
+
+def _ssh(remote: Remote, command: str) -> str:
+    return _run([_command("ssh"), *SSH_OPTIONS, remote.host, command], remote)
+
+
+def _rsync(remote: Remote, *words: str) -> None:
+    """rsync, in the board's folder there: its name is quoted by this shell command alone."""
+    there = f"cd {shlex.quote(remote.folder)} && test -f {MARK} && rsync"
+    shell = shlex.join([_command("ssh"), *SSH_OPTIONS])
+    _run([_command("rsync"), "-a", "-e", shell, f"--rsync-path={there}", *words], remote)
+
+
+def _results(printed: str, remote: Remote) -> dict[str, Any]:
+    """What ``axynq run --json`` printed, behind what the board's shell may say when it starts."""
+    try:
+        content = json.loads(printed[printed.index("{") :])
     except ValueError as error:
         raise DeviceError(f"{remote.host} printed no results: {printed[-200:]!r}") from error
-    (output / "results.json").write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
-    return content
+    missing = {"examples", "accuracy", "seconds"} - content.keys()
+    if missing:
+        raise DeviceError(f"{remote.host}: the results lack {', '.join(sorted(missing))}")
+    found: dict[str, Any] = content
+    return found
 
 
 def _command(name: str) -> str:
@@ -138,7 +261,14 @@ def _command(name: str) -> str:
 
 def _run(command: list[str], remote: Remote) -> str:
     try:
-        ran = subprocess.run(command, capture_output=True, text=True, check=False)
+        ran = subprocess.run(
+            command,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            encoding="utf-8",
+            errors="replace",
+            check=False,
+        )
     except OSError as error:
         raise ToolError(f"{command[0]} does not run: {error}") from error
     if ran.returncode:

@@ -121,7 +121,7 @@ class Overlay(_Strict):
             except OSError as error:
                 raise OverlayError(f"overlay '{text}' cannot be read: {error.strerror}") from error
             except UnicodeDecodeError as error:
-                raise OverlayError(f"overlay '{text}' is not a text in UTF-8: {error}") from error
+                raise OverlayError(f"overlay '{text}' is not text in UTF-8: {error}") from error
         else:
             entry = _folder() / f"{text}.toml"
             if not entry.is_file():

@@ -23,7 +23,7 @@ from axynq.host.cli.inputs import (
 )
 from axynq.host.cli.output import JsonOption, console, print_json
 from axynq.host.compiler import TYPICAL_BATCH, compile_program
-from axynq.host.deploy import Remote, bundle, run_remotely
+from axynq.host.deploy import bundle, remote_board, run_remotely
 from axynq.host.overlay import Overlay
 
 
@@ -40,7 +40,11 @@ def deploy(
         str, typer.Option(help="auto: the board's logic; software: the software board, there.")
     ] = "auto",
     folder: Annotated[
-        str, typer.Option(help="Folder on the board, below the home directory.")
+        str,
+        typer.Option(
+            help="Folder on the board, below the home directory; what else is in it is removed, if "
+            "deploy made it."
+        ),
     ] = "axynq-deploy",
     python: Annotated[
         str, typer.Option(help="The board's Python, the one that has pynq.")
@@ -56,6 +60,7 @@ def deploy(
     json: JsonOption = False,
 ) -> None:
     """Compile a network, copy it with bitstream and data to a board, run it there."""
+    remote = remote_board(board, folder, python)
     network = load_model(model)
     chosen = Overlay.load(overlay)
     program = compile_program(network, read_plan(network, plan), chosen, batch)
@@ -65,11 +70,12 @@ def deploy(
         raise DeviceError(f"the device is auto or software, not '{device}'")
     bitstream = find_bitstream(chosen) if device == "auto" else None
     examples = read_data(data, split, limit)
-    remote = Remote(board, folder, python)
-    with console.status(f"{board}: copying") as status:
-        files = bundle(output, program, examples, bitstream, model if baseline else None, wheel)
+    with (
+        console.status(f"{board}: copying") as status,
+        bundle(output, program, examples, bitstream, model if baseline else None, wheel) as files,
+    ):
         content = run_remotely(
-            remote, files, output, chosen.name, device, baseline,
+            remote, files, output, device, baseline,
             lambda text: status.update(f"{board}: {text}"),
         )  # fmt: skip
     if json:

@@ -71,10 +71,11 @@ def doctor(json: JsonOption = False) -> None:
         _power(),
     ]
     if json:
+        usable = not any(f.what == "engine used" and f.state == "problem" for f in findings)
         print_json(
             {
-                "engine": choose_engine().name,
-                "threads": thread_count(),
+                "engine": choose_engine().name if usable else None,
+                "threads": thread_count() if usable else None,
                 "findings": [finding._asdict() for finding in findings],
             }
         )
@@ -161,7 +162,6 @@ def _checked(what: str, check: Any, otherwise: str = "absent") -> Finding:
 
 
 def _engines() -> list[Finding]:
-    chosen = choose_engine()
     findings = []
     for variant in VARIANTS:
         what = f"engine {variant.name}"
@@ -174,9 +174,13 @@ def _engines() -> list[Finding]:
         except (AxynqError, OSError) as error:
             findings.append(Finding(what, "problem", str(error)))
     findings.append(Finding("engine portable", "ok", "numpy; always there"))
-    reason = f" ({chosen.reason})" if chosen.reason else ""
-    detail = f"{chosen.name}{reason}, {thread_count()} threads (AXYNQ_ENGINE, AXYNQ_THREADS)"
-    findings.append(Finding("engine used", "ok", detail))
+    try:
+        chosen = choose_engine()
+        reason = f" ({chosen.reason})" if chosen.reason else ""
+        detail = f"{chosen.name}{reason}, {thread_count()} threads (AXYNQ_ENGINE, AXYNQ_THREADS)"
+        findings.append(Finding("engine used", "ok", detail))
+    except AxynqError as error:
+        findings.append(Finding("engine used", "problem", str(error)))
     return findings
 
 

@@ -31,6 +31,7 @@ from axynq.emulator.plan import Assignment, Plan
 from axynq.emulator.tuning.compensation import Method
 from axynq.emulator.tuning.tuner import Tuner
 from axynq.host.cli.inputs import (
+    LARGEST_SEED,
     DataOption,
     EnergyOption,
     EngineOption,
@@ -43,7 +44,7 @@ from axynq.host.cli.inputs import (
     read_examples,
     read_weight_rule,
 )
-from axynq.host.cli.output import JsonOption, console, percent, print_json, results, table
+from axynq.host.cli.output import JsonOption, console, finite, percent, print_json, results, table
 from axynq.host.compiler import TYPICAL_BATCH, compile_program
 from axynq.host.cycles import program_cycles
 from axynq.host.energy import energy_figures
@@ -85,11 +86,13 @@ def explore(
     energy: EnergyOption = "characterised",
     max_loss: Annotated[
         Optional[float],
-        typer.Option(min=0, help="Accuracy loss in points that is not acceptable any more."),
+        typer.Option(
+            min=0, callback=finite, help="Accuracy loss in points that is not acceptable any more."
+        ),
     ] = None,
     evaluations: Annotated[int, typer.Option(min=1, help="Plans to look at per level.")] = 320,
-    population: Annotated[int, typer.Option(min=4, help="Plans of a generation.")] = 32,
-    seed: Annotated[int, typer.Option(help="Of the search.")] = 0,
+    population: Annotated[int, typer.Option(min=4, max=10000, help="Plans of a generation.")] = 32,
+    seed: Annotated[int, typer.Option(min=0, max=LARGEST_SEED, help="Of the search.")] = 0,
     finalists: Annotated[
         int, typer.Option(min=1, help="Plans per level to measure on all test examples.")
     ] = 24,

@@ -66,8 +66,11 @@ OverlayOption = Annotated[
 ]
 
 BatchOption = Annotated[
-    int, typer.Option(min=1, help="Images at a time that the program is made fastest for.")
+    int,
+    typer.Option(min=1, max=65536, help="Images at a time that the program is made fastest for."),
 ]
+
+LARGEST_SEED = 2**32 - 1
 
 DeviceOption = Annotated[
     str, typer.Option(help="auto: the PYNQ board this runs on; software: the software board.")

@@ -1,16 +1,24 @@
-"""What commands print: results to standard output, everything else to standard error."""
+"""What commands print: results to standard output, everything else to standard error.
+
+Texts are printed as they are: square brackets and colons in a file's name are no markup.
+"""
 
 from __future__ import annotations
 
+import errno
 import json
+import math
+import os
+import re
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Annotated, Any
 
 import typer
 from rich.box import SIMPLE_HEAD
-from rich.console import Console
+from rich.cells import cell_len
+from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
@@ -19,20 +27,122 @@ from rich.progress import (
     TimeElapsedColumn,
     TimeRemainingColumn,
 )
-from rich.table import Table
+from rich.status import Status
+from rich.table import Column, Table
+from rich.text import Text
 
-console = Console(stderr=True, markup=False, emoji=False)
-"""Messages, progress and errors. Brackets are what they are: paths have them."""
+from axynq.emulator.errors import DataError
 
-results = Console(width=None if sys.stdout.isatty() else 120, markup=False, emoji=False)
-"""Tables of results; wide enough for them where they go to a file."""
+FILE_WIDTH = 120
+"""Of tables that go to a file; COLUMNS changes it."""
+
+LEAST_WIDTH = 20
+
+
+@contextmanager
+def _writing() -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        reason = error.strerror or error
+        raise DataError(f"standard output cannot be written: {reason}") from error
+
+
+class _Status(Status):
+    """A spinner beside a text."""
+
+    def __init__(self, status: RenderableType, **options: Any) -> None:
+        super().__init__(_literal(status), **options)
+
+    def update(self, status: RenderableType | None = None, **options: Any) -> None:
+        super().update(None if status is None else _literal(status), **options)
+
+
+class _Console(Console):
+    """A console that prints what it is given, without a markup of its own."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(markup=False, emoji=False, **options)
+
+    def print(self, *objects: Any, **options: Any) -> None:
+        if self.stderr:
+            super().print(*objects, **options)
+        else:
+            with _writing():
+                super().print(*objects, **options)
+
+    def status(self, status: RenderableType, **options: Any) -> Status:
+        return _Status(status, console=self, **options)
+
+    def error(self, text: str) -> None:
+        """One line about what went wrong."""
+        self.note(
+            Text("error: ", style="bold red").append(one_line(text), style="not bold default")
+        )
+
+    def note(self, text: str | Text) -> None:
+        """A last word; where even that cannot be written, nothing."""
+        with suppress(OSError, ValueError):
+            self.print(text, soft_wrap=True)
+
+    def on_broken_pipe(self) -> None:
+        """An error like others; rich would end the program without a word."""
+        raise BrokenPipeError(errno.EPIPE, os.strerror(errno.EPIPE))
+
+
+def _width(otherwise: int | None) -> int | None:
+    """What COLUMNS says, if it makes sense."""
+    columns = os.environ.get("COLUMNS", "")
+    return max(LEAST_WIDTH, int(columns)) if re.fullmatch("[0-9]{1,4}", columns) else otherwise
+
+
+def _results_width() -> int | None:
+    """None for the terminal's; enough for all tables where they go to a file."""
+    terminal = sys.stdout is not None and sys.stdout.isatty()
+    return _width(None if terminal else FILE_WIDTH)
+
+
+console = _Console(stderr=True, width=_width(None))
+"""Messages, progress and errors."""
+
+results = _Console(width=_results_width())
+"""Tables of results."""
 
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object instead.")]
 
 
 def print_json(content: dict[str, Any]) -> None:
-    """One JSON object on standard output."""
-    print(json.dumps(content, indent=2))
+    """One JSON object on standard output; figures that are no numbers are ``null`` in it."""
+    with _writing():
+        print(json.dumps(_finite(content), indent=2, allow_nan=False), flush=True)
+
+
+def _finite(content: Any) -> Any:
+    """The same with None for infinities and NaN, which JSON does not have."""
+    if isinstance(content, float):
+        return content if math.isfinite(content) else None
+    if isinstance(content, dict):
+        return {key: _finite(value) for key, value in content.items()}
+    if isinstance(content, (list, tuple)):
+        return [_finite(value) for value in content]
+    return content
+
+
+def one_line(text: str) -> str:
+    """The text without line breaks and control characters, whatever a file is called."""
+    text = "; ".join(line.strip() for line in text.splitlines() if line.strip())
+    return "".join(c if c.isprintable() or c == "\t" else repr(c)[1:-1] for c in text)
+
+
+def finite(number: float | None) -> float | None:
+    """For options: refuses NaN and infinities.
+
+    Raises:
+        typer.BadParameter: it is one.
+    """
+    if number is not None and not math.isfinite(number):
+        raise typer.BadParameter(f"{number} is not a number to use here.")
+    return number
 
 
 @contextmanager
@@ -50,9 +160,60 @@ def progress_bar(description: str, total: int) -> Iterator[Callable[[int], None]
         yield lambda count: progress.advance(task, count)
 
 
-def table(*columns: str, title: str | None = None) -> Table:
+class ResultTable(Table):
+    """A table that never breaks or cuts a word or figure.
+
+    Where the columns do not fit, cells are wrapped between words; where that does not do either,
+    every row is printed as lines of ``column  value``.
+    """
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        whole = [_widest(column, lambda line: [line]) for column in self.columns]
+        words = [_widest(column, str.split) for column in self.columns]
+        words = [w if column.no_wrap else n for column, w, n in zip(self.columns, whole, words)]
+        room = options.max_width - 3 * len(self.columns)  # spaces between and beside the columns
+        if sum(words) > room:
+            yield from self._as_lines()
+            return
+        spare, wanted = room - sum(words), sum(whole) - sum(words)
+        for column, most, least in zip(self.columns, whole, words):
+            column.width = most
+            if wanted > spare:
+                column.width = least + (most - least) * spare // wanted
+        yield from super().__rich_console__(console, options)
+
+    def _as_lines(self) -> Iterator[RenderableType]:
+        if self.title:
+            yield _literal(self.title)
+        names = [_literal(column.header) for column in self.columns[1:]]
+        for first, *others in zip(*(column.cells for column in self.columns)):
+            yield Text("\n").append_text(_literal(first))
+            lines = Table.grid(padding=(0, 2), pad_edge=True)
+            lines.add_column(overflow="fold")
+            lines.add_column(overflow="fold")
+            for name, cell in zip(names, others):
+                if _literal(cell).plain:
+                    lines.add_row(name, _literal(cell))
+            yield lines
+        yield ""
+
+
+def _literal(text: Any) -> Text:
+    return text if isinstance(text, Text) else Text(str(text))
+
+
+def _widest(column: Column, parts: Callable[[str], list[str]]) -> int:
+    """Width of the widest part of a column's lines."""
+    texts = [_literal(text).plain for text in (column.header, *column.cells)]
+    return max(
+        (cell_len(part) for text in texts for line in text.splitlines() for part in parts(line)),
+        default=0,
+    )
+
+
+def table(*columns: str, title: str | None = None) -> ResultTable:
     """A table whose first column is text and whose others are figures."""
-    made = Table(title=title, title_justify="left", box=SIMPLE_HEAD, pad_edge=False)
+    made = ResultTable(title=title, title_justify="left", box=SIMPLE_HEAD, pad_edge=False)
     for number, column in enumerate(columns):
         first = number == 0
         made.add_column(column, justify="left" if first else "right", no_wrap=first)

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from json import dumps
 from pathlib import Path
-from typing import Annotated, Any, Optional
+from typing import Annotated, Any, Optional, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -14,12 +14,14 @@ import typer
 
 from axynq.emulator.datasets import quantise_examples
 from axynq.emulator.errors import AxynqError, DataError, ToolError
+from axynq.emulator.files import write_text
 from axynq.host.accelerator import Accelerator
 from axynq.host.baseline import ProcessorBaseline
 from axynq.host.cli.inputs import DeviceOption, device_name, read_data
 from axynq.host.cli.output import (
     JsonOption,
     console,
+    finite,
     print_json,
     progress_bar,
     results,
@@ -30,12 +32,17 @@ from axynq.host.power.analysis import Result, analyse
 from axynq.host.power.energy import CONFIDENCE, Figure
 from axynq.host.power.experiment import Contender, Durations, run_experiment
 from axynq.host.power.log import Log
+from axynq.host.power.quantities import Decimal
+from axynq.host.power.recorded import Layout, line_up, read_recording
 from axynq.host.power.sampler import Sample, Sampler
 from axynq.host.power.schedule import schedule
-from axynq.host.power.sensor import SPECIFICATIONS, Sensor, open_sensors, unique_names
+from axynq.host.power.sensor import SPECIFICATIONS, Sensor, open_sensors, readable, unique_names
 from axynq.host.program import Program
 
 BASELINE = "processor (TFLite)"
+
+LONGEST = 86400.0
+"""Seconds of a run or an idle stretch."""
 
 
 def power(
@@ -51,21 +58,31 @@ def power(
     data: Annotated[
         Optional[Path], typer.Option(help="Inputs; default: random ones.")
     ] = None,
-    batch: Annotated[int, typer.Option(min=1, help="Images a call.")] = 16,
+    batch: Annotated[int, typer.Option(min=1, max=65536, help="Images a call.")] = 16,
     baseline: Annotated[
         Optional[Path],
         typer.Option(help="Also run this .tflite network on the processor, through TFLite."),
     ] = None,
     threads: Annotated[int, typer.Option(min=1, help="Threads of the baseline.")] = 1,
     rounds: Annotated[int, typer.Option(min=1, help="Runs of each contender.")] = 10,
-    seconds: Annotated[float, typer.Option(min=0.01, help="Length of a run.")] = 3.0,
-    idle: Annotated[float, typer.Option(min=0.01, help="Length of an idle stretch.")] = 2.0,
-    warm_up: Annotated[float, typer.Option(min=0.0, help="Of each contender, first.")] = 2.0,
-    rate: Annotated[float, typer.Option(min=0.1, help="Readings a second.")] = 20.0,
+    seconds: Annotated[
+        float, typer.Option(min=0.01, max=LONGEST, callback=finite, help="Length of a run.")
+    ] = 3.0,
+    idle: Annotated[
+        float,
+        typer.Option(min=0.01, max=LONGEST, callback=finite, help="Length of an idle stretch."),
+    ] = 2.0,
+    warm_up: Annotated[
+        float,
+        typer.Option(min=0, max=LONGEST, callback=finite, help="Of each contender, first."),
+    ] = 2.0,
+    rate: Annotated[
+        float, typer.Option(min=0.1, max=1e5, callback=finite, help="Readings a second.")
+    ] = 20.0,
     settle: Annotated[
         float,
-        typer.Option(min=0.0, help="Seconds at the start of a run or idle stretch that do not "
-                     "count: for sensors that average."),
+        typer.Option(min=0, callback=finite, help="Seconds at the start of a run or idle stretch "
+                     "that do not count: for sensors that average."),
     ] = 0.0,
     output: Annotated[
         Path, typer.Option(help="Folder of the experiment; the same folder goes on.")
@@ -73,11 +90,40 @@ def power(
     meter_csv: Annotated[
         Optional[Path], typer.Option(help="What an external meter recorded meanwhile.")
     ] = None,
-    meter_time: Annotated[str, typer.Option(help="Its column of times.")] = "time",
-    meter_power: Annotated[str, typer.Option(help="Its column of watts, or A*B.")] = "power",
+    meter_time: Annotated[
+        str, typer.Option(help="Its column of times: a name, or #1.")
+    ] = "time",
+    meter_power: Annotated[
+        str, typer.Option(help="Its column of power: a name, or #2; A*B multiplies two.")
+    ] = "power",
     meter_offset: Annotated[
-        float, typer.Option(help="This machine's clock minus the meter's, in seconds.")
+        float, typer.Option(callback=finite,
+                            help="This machine's clock minus the meter's, in seconds.")
     ] = 0.0,
+    meter_unit: Annotated[
+        Optional[str],
+        typer.Option(help="W, mW, uW or kW; default: as the columns' names say, else W."),
+    ] = None,
+    meter_time_unit: Annotated[
+        Optional[str],
+        typer.Option(help="s, ms, us or ns; default: as the column's name says, else s."),
+    ] = None,
+    meter_decimal: Annotated[
+        Optional[str],
+        typer.Option(help="point or comma; default: found out, where it can be told."),
+    ] = None,
+    meter_delimiter: Annotated[
+        Optional[str],
+        typer.Option(help="A character, tab or space; default: found out."),
+    ] = None,
+    meter_encoding: Annotated[
+        Optional[str],
+        typer.Option(help="latin-1, say; default: UTF-8, or as the byte order mark says."),
+    ] = None,
+    meter_skip: Annotated[
+        Optional[int],
+        typer.Option(min=0, help="Lines before the one with names; default: found out."),
+    ] = None,
     json: JsonOption = False,
 ) -> None:  # fmt: skip
     """Measure energy per inference, with idle power subtracted, plans taking turns."""
@@ -88,6 +134,10 @@ def power(
         return
     if meter_csv is not None and not meter_csv.is_file():
         raise DataError(f"the meter's record '{meter_csv}' cannot be read: no such file")
+    if meter_decimal not in (None, "point", "comma"):
+        raise DataError(f"the decimal sign is point or comma, not '{meter_decimal}'")
+    layout = Layout(meter_delimiter, cast(Optional[Decimal], meter_decimal), meter_encoding,
+                    meter_skip, meter_unit, meter_time_unit)  # fmt: skip
     settings = {
         "contenders": names,
         "programs": {name: program.overlay_hash for name, program in loaded.items()},
@@ -119,11 +169,13 @@ def power(
         failure = error
     samples: Mapping[int, Sequence[Sample]] = log.samples
     if meter_csv is not None:
-        samples = _recorded(log, meter_csv, meter_time, meter_power, meter_offset)
+        samples = _recorded(log, meter_csv, meter_time, meter_power, meter_offset, layout)
     found = analyse(log.records, samples, settle)
+    if failure is None and found:
+        _keep(found, log, output)
     _show(found, log, output, failure is not None, json)
-    if failure is None:
-        _finish(found, log, samples, output)
+    if failure is None and found:
+        _draw(found, log, samples, output)
     if isinstance(failure, KeyboardInterrupt):
         console.print(f"the same command goes on from slot {len(log.records)}")
     if failure is not None:
@@ -148,18 +200,19 @@ def _sensors(specifications: list[str]) -> list[Sensor]:
     """All that are named; ``none`` names none."""
     if "estimate" in specifications:
         raise DataError("an estimate is no measurement: --sensor estimate stands alone")
-    named = [text for text in specifications if text != "none"]
-    opened: list[Sensor] = []
+    groups: list[list[Sensor]] = []
     try:
-        for text in named:
-            opened += open_sensors(text)
-        for sensor in opened:
-            sensor.read()  # one that cannot be read is known before the first run
+        for text in specifications:
+            if text != "none":
+                groups.append(open_sensors(text))
+        unique_names([sensor for group in groups for sensor in group])
+        # One that cannot be read is known before the first run.
+        return [sensor for group in groups for sensor in readable(group, console.print)]
     except AxynqError:
-        for sensor in opened:
-            sensor.close()
+        for group in groups:
+            for sensor in group:
+                sensor.close()
         raise
-    return unique_names(opened)
 
 
 def _contenders(
@@ -197,11 +250,9 @@ def _inputs(program: Program, data: Path | None, batch: int) -> npt.NDArray[np.i
 
 
 def _recorded(
-    log: Log, path: Path, time_column: str, power_column: str, offset: float
+    log: Log, path: Path, time_column: str, power_column: str, offset: float, layout: Layout
 ) -> dict[int, list[Sample]]:
-    from axynq.host.power.recorded import line_up, read_recording
-
-    times, watts = read_recording(path, time_column, power_column)
+    times, watts = read_recording(path, time_column, power_column, layout)
     lined = line_up(times, watts, log.records, offset, path.name)
     sessions = log.samples.keys() | lined.keys()
     return {s: [*log.samples.get(s, []), *lined.get(s, [])] for s in sessions}
@@ -262,19 +313,20 @@ def _show(found: list[Result], log: Log, output: Path, partial: bool, json: bool
         )
 
 
-def _finish(
-    found: list[Result], log: Log, samples: Mapping[int, Sequence[Sample]], output: Path
-) -> None:
-    """Results and picture beside the log."""
-    if not found:
-        return
+def _keep(found: list[Result], log: Log, output: Path) -> None:
+    """Results beside the log."""
     path = output / "results.json"
     runs = sum(record.slot.contender is not None for record in log.records)
     text = dumps(_content(found, runs, False, output), indent=1)
     try:
-        path.write_text(text + "\n", encoding="utf-8")
+        write_text(path, text + "\n")
     except OSError as error:
         raise DataError(f"'{path}' cannot be written: {error.strerror}") from error
+
+
+def _draw(
+    found: list[Result], log: Log, samples: Mapping[int, Sequence[Sample]], output: Path
+) -> None:
     from axynq.host.power.picture import draw
 
     try:

@@ -11,8 +11,9 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, Ti
 
 from axynq.emulator import Emulator, load_model, save_model
 from axynq.emulator.datasets import quantise_examples
-from axynq.emulator.errors import DataError
+from axynq.emulator.errors import DataError, DeviceError
 from axynq.host.cli.inputs import (
+    LARGEST_SEED,
     DataOption,
     ModelArgument,
     PlanOption,
@@ -20,7 +21,7 @@ from axynq.host.cli.inputs import (
     read_data,
     read_plan,
 )
-from axynq.host.cli.output import JsonOption, console, percent, print_json, results, table
+from axynq.host.cli.output import JsonOption, console, finite, percent, print_json, results, table
 
 
 def retrain_(
@@ -46,9 +47,14 @@ def retrain_(
     ] = False,
     epochs: Annotated[int, typer.Option(min=1)] = 5,
     batch: Annotated[int, typer.Option(min=1, help="Images of a step.")] = 128,
-    rate: Annotated[float, typer.Option(min=0, help="Learning rate at the start.")] = 1e-3,
+    rate: Annotated[
+        float, typer.Option(min=0, callback=finite, help="Learning rate at the start.")
+    ] = 1e-3,
     warmup: Annotated[
-        float, typer.Option(min=0, max=1, help="Share of the steps in which the rate first rises.")
+        float,
+        typer.Option(
+            min=0, max=1, callback=finite, help="Share of the steps in which the rate first rises."
+        ),
     ] = 0.0,
     optimiser: Annotated[
         str, typer.Option(help="sgd (with momentum), or adam (wants a lower rate).")
@@ -56,13 +62,18 @@ def retrain_(
     clip: Annotated[
         Optional[float],
         typer.Option(
-            min=0, help="Cut gradients to this length: steadies training at large errors."
+            min=0,
+            callback=finite,
+            help="Cut gradients to this length: steadies training at large errors.",
         ),
     ] = None,
     distillation: Annotated[
         float,
         typer.Option(
-            min=0, max=1, help="Share of the loss that is the distance to the exact network."
+            min=0,
+            max=1,
+            callback=finite,
+            help="Share of the loss that is the distance to the exact network.",
         ),
     ] = 0.0,
     teacher: Annotated[
@@ -89,7 +100,7 @@ def retrain_(
     patience: Annotated[
         Optional[int], typer.Option(min=1, help="Stop after so many epochs without a better one.")
     ] = None,
-    seed: int = 0,
+    seed: Annotated[int, typer.Option(min=0, max=LARGEST_SEED)] = 0,
     checkpoint: Annotated[
         Optional[Path],
         typer.Option(
@@ -113,6 +124,8 @@ def retrain_(
         raise DataError(f"the optimiser is {' or '.join(OPTIMISERS)}, not '{optimiser}'")
     if keep not in KEEP:
         raise DataError(f"the epoch to keep is {' or '.join(KEEP)}, not '{keep}'")
+    if device is not None:
+        _check_device(device)
     network = load_model(model)
     taught = load_model(teacher) if teacher is not None else None
     chosen = read_plan(network, plan)
@@ -189,3 +202,16 @@ def retrain_(
     shown.add_row("kept epoch", f"{outcome.epoch} of {len(outcome.history) - 1}")
     shown.add_row("seconds an epoch", f"{np.mean([e.seconds for e in outcome.history[1:]]):.1f}")
     results.print(shown)
+
+
+def _check_device(name: str) -> None:
+    """Raises:
+    DeviceError: PyTorch has no such device here.
+    """
+    import torch
+
+    try:
+        torch.zeros(1, device=name)
+    except (RuntimeError, AssertionError) as error:
+        reason = str(error).partition("\n")[0]
+        raise DeviceError(f"PyTorch has no device '{name}' here: {reason}") from error

@@ -14,6 +14,7 @@ import typer
 
 from axynq.emulator.datasets import quantise_examples
 from axynq.emulator.errors import AxynqError, DataError, DeviceError
+from axynq.emulator.files import replacing
 from axynq.host.accelerator import Accelerator
 from axynq.host.baseline import ProcessorBaseline
 from axynq.host.cli.inputs import (
@@ -173,6 +174,7 @@ def _classes(y: Scores) -> npt.NDArray[np.int64]:
 
 def _save(path: Path, y: Scores) -> None:
     try:
-        np.save(path, y)
+        with replacing(path) as temporary, temporary.open("wb") as file:
+            np.save(file, y)
     except OSError as error:
         raise DataError(f"'{path}' cannot be written: {error.strerror}") from error

@@ -9,8 +9,8 @@ from rich.text import Text
 
 from axynq.emulator.errors import DeviceError
 from axynq.host.accelerator import Accelerator
-from axynq.host.cli.inputs import DeviceOption, OverlayOption, device_name
-from axynq.host.cli.output import JsonOption, console, print_json, results, table
+from axynq.host.cli.inputs import LARGEST_SEED, DeviceOption, OverlayOption, device_name
+from axynq.host.cli.output import JsonOption, console, finite, print_json, results, table
 from axynq.host.overlay import Overlay
 from axynq.host.selftest.checks import Outcome, run_checks
 
@@ -19,12 +19,14 @@ def selftest(
     overlay: OverlayOption,
     device: DeviceOption = "auto",
     soak: Annotated[
-        float, typer.Option(min=0, help="Seconds of random programs at the end.")
+        float, typer.Option(min=0, callback=finite, help="Seconds of random programs at the end.")
     ] = 0.0,
     stride: Annotated[
         int, typer.Option(min=1, help="Try every so many weights of each multiplier; 1: all.")
     ] = 1,
-    seed: Annotated[int, typer.Option(help="Of the first random program.")] = 0,
+    seed: Annotated[
+        int, typer.Option(min=0, max=LARGEST_SEED, help="Of the first random program.")
+    ] = 0,
     json: JsonOption = False,
 ) -> None:
     """Check an accelerator: golden vectors, every product, repeated calls, odd sizes, a soak."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+from axynq.host.power.quantities import number
 from axynq.host.power.sensor import SensorError
 
 ROOT = Path("/sys/class/hwmon")
@@ -53,7 +54,10 @@ def open_hwmon(where: str = "") -> list[PowerFile | CurrentAndVoltage]:
     Raises:
         SensorError: there is no rail there.
     """
-    path, _, unit = where.partition(":")
+    path, unit = where, ""
+    before, colon, behind = where.rpartition(":")
+    if colon and "/" not in behind and not Path(where).exists():  # sysfs has colons in paths
+        path, unit = before, behind
     place = Path(path) if path else ROOT
     if place.is_file():
         if (unit or "uW") not in UNITS:
@@ -101,15 +105,17 @@ def _digits(path: Path) -> str:
 
 def _text(path: Path) -> str:
     try:
-        return path.read_text(encoding="utf-8").strip()
+        return path.read_text(encoding="utf-8", errors="replace").strip()
     except OSError:
         return ""
 
 
 def _number(path: Path) -> float:
     try:
-        return float(path.read_text(encoding="ascii"))
-    except OSError as error:
+        text = path.read_bytes().decode("ascii", "replace").strip()
+    except OSError as error:  # EAGAIN, ENODATA, EIO: the chip has no reading now
         raise SensorError(f"power sensor {path} gives no reading: {error.strerror}") from error
-    except ValueError as error:
-        raise SensorError(f"power sensor {path} gives no number: {error}") from error
+    try:
+        return number(text)
+    except ValueError:
+        raise SensorError(f"power sensor {path} gives no number, but {text[:40]!r}") from None

@@ -10,18 +10,23 @@ import time
 from typing import Any
 
 from axynq.emulator.errors import ToolError
+from axynq.host.power.quantities import UNITS, Decimal, kind_of, power_in
 from axynq.host.power.sensor import SensorError
 
 SILENCE_S = 2.0
 """A serial meter that says nothing for so long gives no reading."""
 
-_NUMBER = re.compile(rb"[-+]?\d+(?:\.\d*)?(?:[eE][-+]?\d+)?")
+LONGEST_LINE = 4096
+
+SERIAL_OPTIONS = "behind the baud rate, :comma is a decimal comma, :mW a unit, :#2 a place"
 
 
 class SerialMeter:
-    """A meter that writes a line with watts as often as it likes; the first number counts.
+    """A meter that writes a line with watts as often as it likes; :func:`power_in` reads it.
 
-    ``where`` is anything pyserial opens (``/dev/ttyUSB0``, ``COM3``, a URL), with ``:BAUD`` behind.
+    ``where`` is anything pyserial opens (``/dev/ttyUSB0``, ``COM3``, a URL), with ``:BAUD`` behind,
+    and behind that ``:comma`` (the decimal sign), ``:mW`` (the unit of numbers without one) or
+    ``:#2`` (the second power of a line). The first line is left out: its beginning may be missing.
 
     Raises:
         ToolError: pyserial is not installed.
@@ -33,43 +38,102 @@ class SerialMeter:
             import serial
         except ImportError as error:
             raise ToolError("serial meters need pyserial: pip install axynq[serial]") from error
-        port, _, baud = where.rpartition(":")
-        if not port or not baud.isdecimal():
-            port, baud = where, "115200"
+        port, baud = self._options(where)
         self.name = f"meter on {port}"
         try:
-            self._port: Any = serial.serial_for_url(port, int(baud), timeout=0.2)
-        except (serial.SerialException, ValueError, OSError) as error:
+            self._port: Any = serial.serial_for_url(port, baud, timeout=0.2)
+        except Exception as error:  # pyserial raises what the platform raises
             raise SensorError(f"serial port '{port}' cannot be opened: {error}") from error
-        self._latest: tuple[float, float] | None = None
+        self._latest: tuple[float, float | str] | None = None
+        """When the last line came, and its watts or why there are none."""
+        self._other: str | None = None
+        """A line without a power."""
+        self._began: float | None = None
+        """When the first whole line began."""
         self._error: str | None = None
         self._closing = threading.Event()
         # The line is read as it comes, so that a reading is never older than the last line.
         self._reader = threading.Thread(target=self._listen, daemon=True)
         self._reader.start()
 
+    def _options(self, where: str) -> tuple[str, int]:
+        """Port and baud rate; the options behind them are kept."""
+        self._decimal: Decimal = "point"
+        self._unit, self._place = "W", 1
+        port, colon, last = where.rpartition(":")
+        while colon and (last == "comma" or last in UNITS or re.fullmatch("#[1-9][0-9]?", last)):
+            if last == "comma":
+                self._decimal = "comma"
+            elif last.startswith("#"):
+                self._place = int(last[1:])
+            elif kind_of(last) == "W":
+                self._unit = last
+            else:
+                raise SensorError(f"a meter that writes '{last}' writes no power: '{where}'")
+            where = port
+            port, colon, last = where.rpartition(":")
+        has_baud = bool(port) and re.fullmatch("[0-9]{1,9}", last) is not None
+        if where.startswith(("socket://", "rfc2217://")):  # HOST:PORT, or HOST:PORT:BAUD
+            has_baud = has_baud and port.rpartition(":")[2].isdecimal()
+        return (port, int(last)) if has_baud else (where, 115200)
+
     def _listen(self) -> None:
+        pending = b""
+        whole = False
         while not self._closing.is_set():
             try:
-                line = self._port.readline()
+                pending += self._port.read(max(1, self._port.in_waiting))
             except Exception as error:  # pyserial raises what the platform raises
                 self._error = str(error)
                 return
-            found = _NUMBER.search(line) if line.endswith(b"\n") else None
-            if found:
-                self._latest = time.monotonic(), float(found.group())
+            *lines, pending = re.split(rb"[\r\n]", pending)
+            for line in lines:
+                if whole:
+                    self._take(line)
+                else:
+                    whole, self._began = True, time.monotonic()
+            if len(pending) > LONGEST_LINE:
+                self._other, pending, whole = "no line at all: is the baud rate right?", b"", False
+
+    def _take(self, line: bytes) -> None:
+        line = line.strip(b"\0 \t")
+        try:
+            text = line.decode()
+        except UnicodeDecodeError:
+            text = line.decode("latin-1")  # in which many meters write µ
+        if not text:
+            return
+        if not text.replace("\t", " ").isprintable():
+            self._other = repr(text)
+            return
+        try:
+            watts = power_in(text, self._decimal, self._unit, self._place)
+        except ValueError as error:
+            self._latest = time.monotonic(), str(error)
+            return
+        if watts is None:
+            self._other = repr(text)
+        else:
+            self._latest = time.monotonic(), watts
 
     def read(self) -> float:
         started = time.monotonic()
         while self._latest is None and self._error is None:
-            if time.monotonic() - started > SILENCE_S:
+            if time.monotonic() - max(started, self._began or started) > SILENCE_S:
                 break
             time.sleep(0.01)
+        latest = self._latest
         if self._error is not None:
             raise SensorError(f"{self.name} is gone: {self._error}")
-        if self._latest is None or time.monotonic() - self._latest[0] > SILENCE_S:
+        if latest is None or time.monotonic() - latest[0] > SILENCE_S:
+            if self._other is not None:
+                raise SensorError(
+                    f"{self.name} has told no power for {SILENCE_S:g} s, but {self._other[:80]}"
+                )
             raise SensorError(f"{self.name} has said nothing for {SILENCE_S:g} s")
-        return self._latest[1]
+        if isinstance(latest[1], str):
+            raise SensorError(f"{self.name} cannot be read: {latest[1]} ({SERIAL_OPTIONS})")
+        return latest[1]
 
     def close(self) -> None:
         self._closing.set()
@@ -91,7 +155,7 @@ class FunctionMeter:
             sys.path.insert(0, "")  # a module beside which the command is run
         try:
             self._function = getattr(importlib.import_module(module), name)
-        except (ImportError, AttributeError) as error:
+        except Exception as error:  # whatever the user's module raises
             raise SensorError(f"power sensor '{specification}' is no function: {error}") from error
 
     def read(self) -> float:

@@ -21,7 +21,7 @@ class PynqRail:
             if self._rail.power is not None:
                 return float(self._rail.power.value)
             return float(self._rail.voltage.value) * float(self._rail.current.value)
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, TypeError) as error:
             raise SensorError(f"rail '{self.name}' gives no reading: {error}") from error
 
     def close(self) -> None:

@@ -6,7 +6,7 @@ import threading
 import time
 from typing import NamedTuple
 
-from axynq.host.power.sensor import Sensor, SensorError
+from axynq.host.power.sensor import Sensor, SensorError, reading
 
 
 class Sample(NamedTuple):
@@ -42,7 +42,7 @@ class Sampler:
         for sensor in self.sensors:
             before = time.monotonic()
             try:
-                watts = sensor.read()
+                watts = reading(sensor)
             except SensorError as error:
                 self.missed[sensor.name] = self.missed.get(sensor.name, 0) + 1
                 self.reasons[sensor.name] = str(error)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable
 from typing import Protocol
 
 from axynq.emulator.errors import DeviceError
@@ -34,6 +36,39 @@ SPECIFICATIONS = (
     "hwmon, hwmon:FOLDER, hwmon:FILE[:UNIT] (kernel sensors); pynq (rails pynq knows); "
     "serial:PORT[:BAUD] (a meter that writes watts, a line each); MODULE:FUNCTION (returns watts)"
 )
+
+
+def reading(sensor: Sensor) -> float:
+    """Power now, in watts.
+
+    Raises:
+        SensorError: there is no reading, or it is no number.
+    """
+    watts = sensor.read()
+    if not math.isfinite(watts):
+        raise SensorError(f"power sensor '{sensor.name}' gives no number: {watts}")
+    return watts
+
+
+def readable(sensors: list[Sensor], say: Callable[[str], None] = lambda _: None) -> list[Sensor]:
+    """Those of a group that give a reading; of the others, which are closed, ``say`` is told.
+
+    Raises:
+        SensorError: none does, or the only one does not.
+    """
+    found, reasons = [], []
+    for sensor in sensors:
+        try:
+            reading(sensor)
+            found.append(sensor)
+        except SensorError as error:
+            reasons.append((sensor, str(error)))
+    if not found:
+        raise SensorError("; ".join(reason for _, reason in reasons))
+    for sensor, reason in reasons:
+        sensor.close()
+        say(f"going on without rail '{sensor.name}': {reason}")
+    return found
 
 
 def open_sensors(specification: str) -> list[Sensor]:

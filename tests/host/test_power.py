@@ -28,7 +28,7 @@ from axynq.host.power.log import Log, Record
 from axynq.host.power.recorded import line_up, read_recording
 from axynq.host.power.sampler import Sample, Sampler
 from axynq.host.power.schedule import schedule
-from axynq.host.power.sensor import Sensor, SensorError, open_sensors, unique_names
+from axynq.host.power.sensor import Sensor, SensorError, open_sensors, readable, unique_names
 
 IDLE_W = 1.5
 DURATIONS = Durations(run=3.0, idle=2.0, warm_up=1.0)
@@ -414,7 +414,7 @@ def test_a_serial_meter() -> None:
         (sensor,) = open_sensors(f"serial:{os.ttyname(theirs)}:9600")
         with pytest.raises(SensorError, match="has said nothing for 2 s"):
             sensor.read()
-        os.write(ours, b"P = 1.62")
+        os.write(ours, b"99 W\nP = 1.62")  # the first line may have begun before
         os.write(ours, b"5 W\nP = ")
         deadline = time.monotonic() + 10
         while time.monotonic() < deadline:
@@ -466,6 +466,70 @@ def test_sensors_that_are_not_there(tmp_path: Path) -> None:
         open_sensors(f"hwmon:{path}:kW")
     with pytest.raises(SensorError, match="pynq finds no power rail"):
         open_sensors("pynq")
+
+
+def two_rails(tmp_path: Path) -> Path:
+    """The file of the second of two rails."""
+    chip = tmp_path / "sys" / "hwmon0"
+    chip.mkdir(parents=True)
+    (chip / "name").write_bytes(b"ina\xff260\n")
+    for number, watts in ((1, 1500000), (2, 250000)):
+        (chip / f"power{number}_input").write_text(f"{watts}\n")
+    return chip / "power2_input"
+
+
+@pytest.mark.parametrize("content", ["N/A\n", "", "nan\n", "inf\n", "\0\0", "\xff", "0x10"])
+def test_a_rail_without_a_reading_at_the_start(tmp_path: Path, content: str) -> None:
+    path = two_rails(tmp_path)
+    path.write_text(content, encoding="latin-1")
+    said: list[str] = []
+    (sensor,) = readable(open_sensors(f"hwmon:{tmp_path / 'sys'}"), said.append)
+    assert sensor.read() == 1.5
+    (line,) = said
+    assert line.startswith("going on without rail 'ina\ufffd260 power2': ")
+    with pytest.raises(SensorError, match="power2_input gives no number"):
+        readable(open_sensors(f"hwmon:{path}"), said.append)
+    path.with_name("power1_input").write_text(content, encoding="latin-1")
+    with pytest.raises(SensorError, match="power1_input gives .*power2_input gives"):
+        readable(open_sensors(f"hwmon:{tmp_path / 'sys'}"), said.append)
+    assert len(said) == 1
+
+
+def test_a_rail_that_the_kernel_cannot_read(tmp_path: Path) -> None:
+    path = two_rails(tmp_path)
+    path.unlink()
+    path.symlink_to("/proc/self/mem")  # reading its beginning is an error like a chip's
+    said: list[str] = []
+    assert len(readable(open_sensors(f"hwmon:{tmp_path / 'sys'}"), said.append)) == 1
+    assert "power2_input gives no reading: Input/output error" in said[0]
+
+
+def test_negative_power_is_power(tmp_path: Path) -> None:
+    path = two_rails(tmp_path)
+    path.write_text("-250000\n")
+    assert readable(open_sensors(f"hwmon:{path}"))[0].read() == -0.25
+
+
+def test_colons_in_the_paths_of_sysfs(tmp_path: Path) -> None:
+    folder = tmp_path / "pci0000:00" / "0000:00:1f.0"
+    folder.mkdir(parents=True)
+    (folder / "power1_input").write_text("1500\n")
+    assert open_sensors(f"hwmon:{folder}/power1_input:mW")[0].read() == 1.5
+    assert open_sensors(f"hwmon:{folder}/power1_input")[0].read() == 0.0015
+    with pytest.raises(SensorError, match="0000:00:1f.0/gone has no power sensor"):
+        open_sensors(f"hwmon:{folder}/gone")
+
+
+def test_readings_that_are_no_numbers(tmp_path: Path, monkeypatch) -> None:
+    (tmp_path / "odd_meter.py").write_text("watts = lambda: float('nan')\nraise_ = 1\n")
+    (tmp_path / "broken_meter.py").write_text("raise RuntimeError('no bus')\n")
+    monkeypatch.chdir(tmp_path)
+    sampler = Sampler(open_sensors("odd_meter:watts"), 10)
+    sampler.take()
+    assert sampler.drain() == []
+    assert "gives no number: nan" in sampler.reasons["odd_meter:watts"]
+    with pytest.raises(SensorError, match="is no function: no bus"):
+        open_sensors("broken_meter:watts")
 
 
 def test_rails_of_one_name(tmp_path: Path) -> None:

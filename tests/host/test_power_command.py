@@ -110,6 +110,31 @@ def test_an_external_meter(axynq, programs, tmp_path: Path) -> None:
     assert result["rail"] == "meter.csv"
     assert result["watts"]["mean"] == pytest.approx(2.0)
     assert result["joules"]["runs"] == 2
+    # As a spreadsheet writes it where commas are decimal signs.
+    lines = [row.replace(".", ",").replace(",2,0", ";2,000") for row in rows]
+    record.write_text("a meter\n\nZeit;Leistung (µW)\n" + "\n".join(lines), encoding="latin-1")
+    told = (*arguments, "--meter-csv", record, "--meter-time", "Zeit", "--meter-power",
+            "Leistung (µW)", "--meter-encoding", "latin-1", "--json")  # fmt: skip
+    code, out, err = axynq(*told)
+    assert (code, out) == (1, "")
+    assert "'2,000' may be 2.000 or 2000: --meter-decimal says whether point or comma" in err
+    (result,) = json_of(axynq(*told, "--meter-decimal", "comma"))["results"]
+    assert result["watts"]["mean"] == pytest.approx(2e-6)
+    (result,) = json_of(axynq(*told, "--meter-decimal", "comma", "--meter-unit", "W"))["results"]
+    assert result["watts"]["mean"] == pytest.approx(2.0)
+
+
+def test_a_rail_without_a_reading(axynq, programs, sensor: str, tmp_path: Path) -> None:
+    (tmp_path / "sys" / "hwmon0" / "power2_input").write_text("N/A\n")
+    arguments = ["power", programs[0], *SHORT, "--rounds", 1, "--output", tmp_path / "log"]
+    code, out, err = axynq(*arguments, "--sensor", sensor, "--json")
+    assert code == 0
+    assert [result["rail"] for result in json.loads(out)["results"]] == ["ina260 power1"]
+    assert "going on without rail 'ina260 power2': power sensor" in " ".join(err.split())
+    alone = tmp_path / "sys" / "hwmon0" / "power2_input"
+    code, _, err = axynq(*arguments[:-1], tmp_path / "log2", "--sensor", f"hwmon:{alone}")
+    assert code == 1
+    assert "gives no number, but 'N/A'" in " ".join(err.split())
 
 
 def test_interrupted(axynq, programs, sensor, tmp_path: Path, monkeypatch) -> None:

@@ -1,0 +1,195 @@
+"""How a command ends: its exit code, and one line for whatever went wrong.
+
+======  ==========================================================
+code    meaning
+======  ==========================================================
+0       done, and all of the results are written
+1       an error, named on standard error
+2       the command line is malformed
+130     interrupted (Ctrl-C)
+143     terminated (SIGTERM)
+======  ==========================================================
+"""
+
+from __future__ import annotations
+
+import codecs
+import os
+import signal
+import sys
+import traceback
+import warnings
+from typing import TextIO
+
+import typer
+
+from axynq.emulator.errors import AxynqError
+from axynq.host.cli.output import console, one_line
+
+TRACEBACK = "AXYNQ_TRACEBACK"
+"""Environment variable: where it is set, errors come with the place in the code they arose at."""
+
+_UsageError: type[Exception] = typer.BadParameter.__bases__[0]  # typer has it by no other name
+
+_PLAIN = {
+    "×": "x", "µ": "u", "μ": "u", "σ": "sigma", "±": "+-", "·": ".", "…": "...", "→": "->",
+    "–": "-", "—": "-", "−": "-", "°": "deg", "≤": "<=", "≥": ">=", "─": "-", "━": "-", "│": "|",
+}  # fmt: skip
+"""What stands for characters that a terminal or file does not take."""
+
+
+def run(arguments: list[str]) -> int:
+    """Run a command; the exit code. Everything that can go wrong is reported here."""
+    _prepare_streams()
+    signal.signal(signal.SIGTERM, _terminate)
+    with warnings.catch_warnings():
+        warnings.showwarning = _show_warning
+        code = _outcome(arguments)
+    if code:
+        _output_fails()
+    return code
+
+
+def _terminate(number: int, _: object) -> None:
+    """End as Ctrl-C does: what was started is stopped, what is done is kept."""
+    console.note("terminated")
+    sys.exit(128 + number)
+
+
+def _outcome(arguments: list[str]) -> int:
+    try:
+        return _run(arguments)
+    except KeyboardInterrupt:
+        console.note("interrupted")
+        return 130
+    except AxynqError as error:
+        return _report(error, str(error))
+    except OSError as error:
+        if _output_fails():
+            reason = error.strerror or error
+            return _report(error, f"standard output cannot be written: {reason}")
+        return _report(error, _system_error(error))
+    except SystemExit as stop:
+        if isinstance(stop.__context__, BrokenPipeError):  # what rich does of itself, for the help
+            return _report(stop, "standard output cannot be written: Broken pipe")
+        raise
+    except MemoryError as error:
+        return _report(
+            error,
+            "the memory of this machine does not suffice: use fewer examples (--limit), a smaller "
+            f"batch, or fewer threads{_detail(error)}",
+        )
+    except UnicodeDecodeError as error:
+        return _report(error, f"a file is not text in {error.encoding}: {error}")
+    except RecursionError as error:
+        return _report(error, f"a file or an option is nested too deeply{_detail(error)}")
+    except Exception as error:
+        return _report(
+            error,
+            f"this is a fault in axynq: {type(error).__name__}{_detail(error)}. Please report it, "
+            f"with the command and what it prints when {TRACEBACK}=1 is set",
+        )
+
+
+def _run(arguments: list[str]) -> int:
+    from axynq.host.cli.commands import app
+
+    command = typer.main.get_command(app)
+    code = 0
+    try:
+        # typer's own way of running a command swallows some errors and boxes others.
+        with command.make_context("axynq", arguments) as context:
+            command.invoke(context)
+    except typer.Exit as stop:
+        code = stop.exit_code
+    except _UsageError as error:
+        if not arguments:  # the help has been shown
+            return 2
+        text = one_line(error.format_message())  # type: ignore[attr-defined]
+        console.error(f"{text.rstrip('.')} ({_command(error)} --help explains)")
+        return 2
+    sys.stdout.flush()
+    return code
+
+
+def _command(error: Exception) -> str:
+    """The command that an error is about, such as ``axynq run``."""
+    context = getattr(error, "ctx", None)
+    return str(context.command_path) if context is not None else "axynq"
+
+
+def _show_warning(
+    message: Warning | str,
+    category: type[Warning],
+    filename: str,
+    lineno: int,
+    file: TextIO | None = None,
+    line: str | None = None,
+) -> None:
+    """One line, without the place in the code."""
+    console.note(one_line(f"warning: {message}"))
+
+
+def _report(error: BaseException, text: str) -> int:
+    if os.environ.get(TRACEBACK):
+        traceback.print_exception(error)
+    console.error(text)
+    return 1
+
+
+def _detail(error: BaseException) -> str:
+    return f" ({error})" if str(error) else ""
+
+
+def _system_error(error: OSError) -> str:
+    """What the operating system refused, and of which file."""
+    files = [str(name) for name in (error.filename, error.filename2) if name is not None]
+    reason = error.strerror or str(error) or type(error).__name__
+    return f"{reason}: {' -> '.join(files)}" if files else reason
+
+
+def _prepare_streams() -> None:
+    """Streams that take every character; closed ones fail when they are written, not before."""
+    # Where a standard stream is closed the next file that is opened would take its place, and what
+    # tools print would end up in it.
+    while (descriptor := os.open(os.devnull, os.O_RDONLY)) <= 2:
+        os.set_inheritable(descriptor, True)
+    os.close(descriptor)
+    if sys.stdout is None:
+        sys.stdout = open(1, "w", encoding="utf-8", closefd=False)  # noqa: SIM115
+    if sys.stderr is None:
+        sys.stderr = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115
+    codecs.register_error("axynq.plain", _plain)
+    for stream in (sys.stdout, sys.stderr):
+        reconfigure = getattr(stream, "reconfigure", None)
+        if reconfigure is not None:
+            reconfigure(errors="axynq.plain")
+
+
+def _plain(error: UnicodeError) -> tuple[str | bytes, int]:
+    if not isinstance(error, UnicodeEncodeError):
+        raise error
+    text = error.object[error.start : error.end]
+    plain = "".join(_PLAIN.get(c) or c.encode("ascii", "backslashreplace").decode() for c in text)
+    return plain, error.end
+
+
+def _output_fails() -> bool:
+    """Whether standard output cannot be written; then it is let go, with what waits in it."""
+    try:
+        sys.stdout.flush()
+    except (OSError, ValueError):
+        _let_go(sys.stdout)
+        return True
+    return False
+
+
+def _let_go(stream: TextIO) -> None:
+    """Without this the interpreter would try again at its end, and complain."""
+    try:
+        descriptor = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(descriptor, stream.fileno())
+        os.close(descriptor)
+        stream.flush()
+    except (OSError, ValueError):
+        pass
