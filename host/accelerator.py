@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable
 from typing import Any, Literal, NamedTuple
 
@@ -149,6 +148,8 @@ class Accelerator:
 
     async def run_async(self, program: Program, x: npt.ArrayLike) -> npt.NDArray[np.int8]:
         """:meth:`run` in a coroutine: the event loop goes on meanwhile."""
+        import asyncio  # takes long, and who calls this has it
+
         return await asyncio.to_thread(self.run, program, x)
 
     def _load(self, program: Program) -> None:

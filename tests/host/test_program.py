@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -9,13 +10,13 @@ import numpy as np
 import pytest
 
 from axynq import host
-from axynq.emulator import Plan
+from axynq.emulator import Emulator, Plan
 from axynq.emulator.errors import DataError, OverlayError, PlanError, ProgramError
 from axynq.emulator.model import graph
 from axynq.host import Overlay, Program, compile_program, isa
 from axynq.host.cycles import program_cycles
 from axynq.host.toml import parse_toml
-from tests.networks import tensor
+from tests.networks import random_input, tensor
 from tests.overlays import description, write_overlay
 
 
@@ -49,6 +50,29 @@ def test_a_changed_description_is_seen(digits: graph.Model, tmp_path: Path) -> N
     after = compile_program(digits, "exact", Overlay.load(path))
     assert before.overlay_hash != after.overlay_hash
     assert len(after.memory) < len(before.memory)  # no codes
+
+
+def test_set_up_in_several_threads(digits: graph.Model) -> None:
+    """Emulators and programs made at once, with multipliers that none has used before."""
+    plans = ["flam=exact|roup:3,5", "klam-row=roup:3,5|smapprox:1230", "smapprox:1230"]
+    x = random_input(digits, 3, seed=6)
+    results: dict[str, Any] = {}
+    barrier = threading.Barrier(len(plans))
+
+    def make(plan: str) -> None:
+        barrier.wait()
+        program = compile_program(digits, "flam=exact|roup:1,4", Overlay.load("tiny4"))
+        results[plan] = Emulator(digits, plan).run(x), program.memory
+
+    threads = [threading.Thread(target=make, args=(plan,)) for plan in plans]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    memory = compile_program(digits, "flam=exact|roup:1,4", "tiny4").memory
+    for plan in plans:
+        assert np.array_equal(results[plan][0], Emulator(digits, plan, engine="portable").run(x))
+        assert np.array_equal(results[plan][1], memory)
 
 
 def test_programs_survive_saving(program: Program, tmp_path: Path) -> None:
