@@ -294,6 +294,8 @@ def _pack_lookups(
     for plane in lookups:
         # By filter, small tables first: many of them fit into a byte together.
         index = plane.index.reshape(filters, -1)
+        looking = np.flatnonzero(index.any(axis=1))
+        index = index[looking]
         ranges = plane.tables.max(axis=1).astype(np.uint16)
         ranges[0] = 256  # none: behind all others
         order = np.argsort(ranges[index], axis=1, kind="stable")
@@ -306,11 +308,11 @@ def _pack_lookups(
         taps["kernel_row"], taps["kernel_column"], taps["channel"] = np.unravel_index(tap, shape)
         taps["table"] = table + first_table - 1
         taps["flush"] = flushes(library, ranges[table].astype(np.int32), counts)
-        mine = np.zeros(filters, LOOKUP_FILTER)
-        mine["filter"] = np.arange(filters)
+        mine = np.zeros(len(looking), LOOKUP_FILTER)
+        mine["filter"] = looking
         mine["shift"], mine["part"], mine["taps"] = plane.exponent, plane.part, counts
         mine["tap"] = _addresses(memory, taps, counts)
-        records.append(mine[counts > 0])
+        records.append(mine)
         padded = np.zeros((len(plane.tables) - 1, 256), np.uint8)
         padded[:, : plane.tables.shape[1]] = plane.tables[1:]
         tables.append(padded)

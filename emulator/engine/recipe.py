@@ -65,9 +65,10 @@ class ByteLookup:
 
     def by_byte(self) -> ByteArray:
         """The tables by the whole byte, [256, 256]."""
+        if self.part == WHOLE_BYTE:
+            return self.tables
         byte = np.arange(256)
-        index = {WHOLE_BYTE: byte, LOW_HALF: byte & 15, HIGH_HALF: byte >> 4}[self.part]
-        return self.tables[:, index]
+        return self.tables[:, byte & 15 if self.part == LOW_HALF else byte >> 4]
 
 
 @dataclass(frozen=True, eq=False)
@@ -81,14 +82,14 @@ class Recipe:
 
     def products(self) -> Int64Array:
         """The product table [byte, w + 128] that the recipe computes."""
-        total = np.broadcast_to(self.constant, (256, 256)).copy()
+        total = np.repeat(self.constant[:, None], 256, axis=1)  # [w + 128, byte]
         if self.terms:
             f = np.stack([term.table.astype(np.float64) + term.offset for term in self.terms])
             g = np.stack([np.ldexp(term.weight, term.exponent) for term in self.terms])
-            total += (f.T @ g).astype(np.int64)  # far below 2**53: exact
+            total += (g.T @ f).astype(np.int64)  # far below 2**53: exact
         for lookup in self.lookups:
-            total += lookup.by_byte().astype(np.int64).T << lookup.exponent
-        return total
+            total += lookup.by_byte().astype(np.int64) << lookup.exponent
+        return total.T
 
 
 @lru_cache(maxsize=512)
