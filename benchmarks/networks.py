@@ -22,6 +22,11 @@ class RandomNetwork:
             x, weights, self._biases(filters), (stride, stride), activation=activation
         )
 
+    def bottleneck(self, x: Node, filters: int, stride: int, expansion: int) -> Node:
+        y = self.conv(x, x.shape[2] * expansion, (1, 1)) if expansion > 1 else x
+        y = self.conv(self.depthwise(y, stride=stride), filters, (1, 1), activation="none")
+        return self.builder.add(x, y) if stride == 1 and x.shape[2] == filters else y
+
     def depthwise(self, x: Node, kernel=(3, 3), stride=1) -> Node:
         channels = x.shape[2]
         weights = self._weights((channels, *kernel, 1))
@@ -97,6 +102,28 @@ def resnet18() -> Model:
     for filters, stride in ((64, 1), (128, 2), (256, 2), (512, 2)):
         x = network.residual(network.residual(x, filters, stride), filters, 1)
     return network.classify(x, 1000)
+
+
+def mobilenetv2() -> Model:
+    """MobileNetV2 for 224 x 224 images: 300 million multiplications in 53 layers."""
+    network = RandomNetwork("mobilenetv2", (224, 224, 3))
+    x = network.conv(network.builder.input, 32, stride=2)
+    for expansion, filters, repeats, stride in (
+        (1, 16, 1, 1), (6, 24, 2, 2), (6, 32, 3, 2), (6, 64, 4, 2), (6, 96, 3, 1), (6, 160, 3, 2),
+        (6, 320, 1, 1),
+    ):  # fmt: skip
+        for repeat in range(repeats):
+            x = network.bottleneck(x, filters, stride if repeat == 0 else 1, expansion)
+    return network.classify(network.conv(x, 1280, (1, 1)), 1000)
+
+
+def hundred() -> Model:
+    """A hundred small layers."""
+    network = RandomNetwork("hundred", (8, 8, 3))
+    x = network.builder.input
+    for _ in range(99):
+        x = network.conv(x, 8)
+    return network.classify(x, 10)
 
 
 def single(channels: int, size: int) -> Model:

@@ -230,7 +230,8 @@ class LayerCodes:
         """The same with equal multipliers merged and unused ones left out."""
         kept: list[Multiplier] = []
         translation = np.zeros(len(self.multipliers) + 1, np.uint8)
-        used = set(np.unique(self.codes).tolist())
+        counts = np.bincount(self.codes.reshape(-1)).astype(np.int64)
+        used = set(np.flatnonzero(counts).tolist())
         for k, m in enumerate(self.multipliers, start=1):
             if k in used:
                 if m not in kept:

@@ -166,7 +166,7 @@ class Overlay(_Strict):
             lines += [f"bank = {json.dumps(group.bank)}", f'cell = "{group.cell}"']
         return "\n".join(lines) + "\n"
 
-    @property
+    @cached_property
     def board_description(self) -> Board:
         return load_board(self.board)
 
@@ -179,7 +179,7 @@ class Overlay(_Strict):
             for _ in range(group.count)
         )
 
-    @property
+    @cached_property
     def stored_code_bits(self) -> int:
         """Bits a code takes in memory: 1, 2 or 4, as the largest bank needs, or none."""
         bits = (max(len(bank) for bank in self.banks) - 1).bit_length()

@@ -16,7 +16,7 @@ from axynq.emulator.multipliers import Multiplier
 from axynq.emulator.plan import SKIP, LayerCodes
 from axynq.host import isa
 from axynq.host.overlay import Overlay
-from axynq.host.placement import Groups, place_filters
+from axynq.host.placement import Groups, groups_needed, place_filters
 
 PASS_THROUGH = FixedPoint(1 << 30, 1)
 """The factor that changes nothing."""
@@ -92,9 +92,7 @@ def pack_filters(bank: FilterBank, overlay: Overlay) -> PackedFilters:
             f"windows take {groups * vectors} weight vectors on chip, there are "
             f"{overlay.buffers.weight_vectors}"
         )
-    for block in blocks:
-        idle: list[int | None] = [None] * overlay.array.filters
-        block.extend(list(idle) for _ in range(groups - len(block)))
+    placed = np.stack([_filter_numbers(block, groups, overlay.array.filters) for block in blocks])
     pass_taps = taps if bank.depthwise else min(taps, overlay.buffers.weight_vectors // groups)
     return PackedFilters(
         fold=fold,
@@ -103,10 +101,8 @@ def pack_filters(bank: FilterBank, overlay: Overlay) -> PackedFilters:
         block_pixel_words=block_words,
         passes=-(-taps // pass_taps),
         pass_taps=pass_taps,
-        weights=np.concatenate(
-            [_weights(bank, block, lane_codes, fold, pass_taps, overlay) for block in blocks]
-        ),
-        constants=np.concatenate([_constants(bank, block, overlay) for block in blocks]),
+        weights=_weights(bank, placed, lane_codes, fold, pass_taps, overlay),
+        constants=_constants(bank, placed, overlay),
     )
 
 
@@ -139,20 +135,21 @@ def _codes_by_lane(bank: FilterBank, overlay: Overlay) -> list[list[int | None]]
 
 def _allowed_lanes(bank: FilterBank, lane_codes: list[list[int | None]]) -> list[frozenset[int]]:
     """For each filter the lanes that have every multiplier it uses."""
-    by_need: dict[tuple[int, ...], frozenset[int]] = {}
+    codes = bank.codes.codes.reshape(len(bank.kernel), -1)
+    count = len(bank.codes.multipliers)
+    used = np.stack([(codes == code).any(axis=1) for code in range(1, count + 1)], axis=1)
+    held = np.array([[code is not None for code in own] for own in lane_codes])
+    by_need: dict[bytes, frozenset[int]] = {}
     allowed = []
-    for codes in bank.codes.codes:
-        need = tuple(int(code) for code in np.unique(codes) if code != SKIP)
-        if need not in by_need:
-            by_need[need] = frozenset(
-                lane
-                for lane, own in enumerate(lane_codes)
-                if all(own[code - 1] is not None for code in need)
-            )
-        if not by_need[need]:
-            specs = [bank.codes.multipliers[code - 1].spec for code in need]
-            raise PlanError(_lacking(bank.name, specs, need, lane_codes))
-        allowed.append(by_need[need])
+    for need in used:
+        key = need.tobytes()
+        if key not in by_need:
+            by_need[key] = frozenset(np.flatnonzero((held | ~need).all(axis=1)).tolist())
+            if not by_need[key]:
+                needed = tuple((np.flatnonzero(need) + 1).tolist())
+                specs = [bank.codes.multipliers[code - 1].spec for code in needed]
+                raise PlanError(_lacking(bank.name, specs, needed, lane_codes))
+        allowed.append(by_need[key])
     return allowed
 
 
@@ -176,59 +173,83 @@ def _blocks(
     """Output words per block, and the groups of each block: as few blocks as let the weights of all
     taps lie on chip, or else the smallest blocks."""
     filters = len(bank.kernel)
-    width = overlay.array.inputs
+    lanes, width = overlay.array.filters, overlay.array.inputs
     words = -(-filters // width)
     most_groups = min(overlay.buffers.groups, overlay.buffers.weight_vectors // vectors)
-    for count in range(1, words + 1):
-        block_words = -(-words // count)
-        blocks = []
-        for first in range(0, filters, block_words * width):
-            channels = list(range(first, min(first + block_words * width, filters)))
-            placed = place_filters(
-                channels, [allowed[c] for c in channels], overlay.array.filters, width
-            )
-            blocks.append(placed)
-        if max(len(block) for block in blocks) <= most_groups:
-            break
-    return block_words, blocks
+
+    def blocks_of(block_words: int) -> list[range]:
+        size = block_words * width
+        return [range(first, min(first + size, filters)) for first in range(0, filters, size)]
+
+    def fits(block_words: int) -> bool:
+        return all(
+            groups_needed(channels, [allowed[c] for c in channels], lanes, width) <= most_groups
+            for channels in blocks_of(block_words)
+        )
+
+    # Each size once, in falling order: other numbers of blocks have these sizes again.
+    sizes = dict.fromkeys(-(-words // count) for count in range(1, words + 1))
+    block_words = next((size for size in sizes if fits(size)), 1)
+    return block_words, [
+        place_filters(channels, [allowed[c] for c in channels], lanes, width)
+        for channels in blocks_of(block_words)
+    ]
+
+
+NO_FILTER = -1
+
+
+def _filter_numbers(block: Groups, groups: int, lanes: int) -> npt.NDArray[np.int64]:
+    """The filter on each lane of so many groups [groups, lanes], or NO_FILTER."""
+    numbers = np.full((groups, lanes), NO_FILTER)
+    for g, group in enumerate(block):
+        numbers[g] = [NO_FILTER if filter_ is None else filter_ for filter_ in group]
+    return numbers
 
 
 def _weights(
     bank: FilterBank,
-    block: Groups,
+    placed: npt.NDArray[np.int64],
     lane_codes: list[list[int | None]],
     fold: Fold,
     pass_taps: int,
     overlay: Overlay,
 ) -> npt.NDArray[np.uint8]:
-    """Vectors in the order pass, group, tap: for each vector a word of weights per lane, then the
-    codes of all lanes, packed."""
+    """Vectors in the order block, pass, group, tap: for each vector a word of weights per lane,
+    then the codes of all lanes, packed.
+
+    ``placed`` [blocks, groups, lanes] has the filter on each lane.
+    """
     lanes, inputs = overlay.array.filters, overlay.array.inputs
     kernel_vectors = _vectors(bank.kernel, bank.depthwise, fold, inputs)
     code_vectors = _vectors(bank.codes.codes, bank.depthwise, fold, inputs)
     # A skipped weight is a weight of zero: every design multiplies by zero exactly.
     kernel_vectors[code_vectors == SKIP] = 0
+    # The code that a lane has for each of the layer's.
+    translation = np.array([[SKIP, *(code or 0 for code in own)] for own in lane_codes], np.uint8)
     count = kernel_vectors.shape[1]
-    weights = np.zeros((len(block), count, lanes, inputs), np.int8)
-    codes = np.zeros(weights.shape, np.uint8)
-    for g, group in enumerate(block):
-        for lane, filter_ in enumerate(group):
-            if filter_ is None:
-                continue
-            own = np.array([0, *(code or 0 for code in lane_codes[lane])], np.uint8)
-            weights[g, :, lane] = kernel_vectors[filter_]
-            codes[g, :, lane] = own[code_vectors[filter_]]
-    packed = np.concatenate(
-        [
-            weights.reshape(len(block), count, -1).view(np.uint8),
-            _pack_codes(codes.reshape(-1, lanes * inputs), overlay).reshape(len(block), count, -1),
-        ],
-        axis=2,
-    )
     per_pass = count if bank.depthwise else pass_taps
-    return np.concatenate(
-        [packed[:, first : first + per_pass].reshape(-1) for first in range(0, count, per_pass)]
-    )
+    parts: list[npt.NDArray[np.uint8]] = []
+    for block in placed:
+        group, lane = np.nonzero(block != NO_FILTER)
+        filters = block[group, lane]
+        weights = np.zeros((len(block), count, lanes, inputs), np.int8)
+        codes = np.zeros(weights.shape, np.uint8)
+        weights[group, :, lane] = kernel_vectors[filters]
+        codes[group, :, lane] = translation[lane[:, None, None], code_vectors[filters]]
+        packed = np.concatenate(
+            [
+                weights.reshape(len(block), count, -1).view(np.uint8),
+                _pack_codes(codes.reshape(-1, lanes * inputs), overlay).reshape(
+                    len(block), count, -1
+                ),
+            ],
+            axis=2,
+        )
+        parts += [
+            packed[:, first : first + per_pass].reshape(-1) for first in range(0, count, per_pass)
+        ]
+    return np.concatenate(parts)
 
 
 def _vectors(
@@ -277,19 +298,18 @@ def _pack_codes(codes: npt.NDArray[np.uint8], overlay: Overlay) -> npt.NDArray[n
     return np.bitwise_or.reduce(shifted, axis=2)
 
 
-def _constants(bank: FilterBank, block: Groups, overlay: Overlay) -> npt.NDArray[np.uint8]:
-    """Bias, factor and channel of the filter on each lane of each group."""
-    values = np.zeros((len(block), overlay.array.filters, isa.CONSTANT_INTEGERS), "<i4")
-    values[:, :, isa.Constant.CHANNEL] = isa.NO_CHANNEL
-    for g, group in enumerate(block):
-        for lane, filter_ in enumerate(group):
-            if filter_ is None:
-                continue
-            factor = bank.factors[filter_]
-            values[g, lane, isa.Constant.BIAS] = bank.bias[filter_]
-            values[g, lane, isa.Constant.MULTIPLIER] = factor.multiplier
-            values[g, lane, isa.Constant.SHIFT] = factor.shift
-            values[g, lane, isa.Constant.CHANNEL] = filter_
+def _constants(
+    bank: FilterBank, placed: npt.NDArray[np.int64], overlay: Overlay
+) -> npt.NDArray[np.uint8]:
+    """Bias, factor and channel of the filter on each lane of each group of each block."""
+    values = np.zeros((*placed.shape, isa.CONSTANT_INTEGERS), "<i4")
+    values[..., isa.Constant.CHANNEL] = isa.NO_CHANNEL
+    used = placed != NO_FILTER
+    filters = placed[used]
+    values[used, isa.Constant.BIAS] = bank.bias[filters]
+    values[used, isa.Constant.MULTIPLIER] = np.array([f.multiplier for f in bank.factors])[filters]
+    values[used, isa.Constant.SHIFT] = np.array([f.shift for f in bank.factors])[filters]
+    values[used, isa.Constant.CHANNEL] = filters
     return values.reshape(-1).view(np.uint8)
 
 

@@ -9,7 +9,9 @@ groups suffice as the busiest lane or byte has filters.
 
 from __future__ import annotations
 
+from collections import Counter, deque
 from collections.abc import Sequence
+from itertools import pairwise
 
 from axynq.emulator.errors import ProgramError
 
@@ -31,7 +33,7 @@ def place_filters(
     plain = _in_order(channels, allowed, lanes)
     if plain is not None:
         return plain
-    lane_of = _balanced_lanes(allowed, lanes)
+    lane_of = _lanes_of_filters(allowed, lanes, smallest_load(allowed, lanes))
     edges = [(channel % bytes_per_word, lane) for channel, lane in zip(channels, lane_of)]
     colours = colour_edges(edges)
     groups: Groups = [[None] * lanes for _ in range(max(colours, default=-1) + 1)]
@@ -53,20 +55,72 @@ def _in_order(
     return groups
 
 
-def _balanced_lanes(allowed: Sequence[frozenset[int]], lanes: int) -> list[int]:
-    """A lane for each filter such that the busiest lane has as few filters as possible."""
-    limit = -(-len(allowed) // lanes)
-    while True:
-        lane_of = _matching(allowed, lanes, limit)
-        if lane_of is not None:
-            return lane_of
-        limit += 1
-        if limit > len(allowed):
+def groups_needed(
+    channels: Sequence[int], allowed: Sequence[frozenset[int]], lanes: int, bytes_per_word: int
+) -> int:
+    """How many groups :func:`place_filters` makes, without placing anything."""
+    on_byte = Counter(channel % bytes_per_word for channel in channels)
+    return max(smallest_load(allowed, lanes), max(on_byte.values(), default=0))
+
+
+def smallest_load(allowed: Sequence[frozenset[int]], lanes: int) -> int:
+    """The fewest filters that the busiest lane can have.
+
+    Filters that may go to the same lanes flow together. Where they get stuck, the lanes they reach
+    are full of filters that may not go elsewhere: by Hall's condition the busiest of those lanes
+    has at least its share of them all. The load grows to that and no further, so it is smallest
+    when everything is placed.
+
+    Raises:
+        ProgramError: a filter may go nowhere.
+    """
+    load = -(-len(allowed) // lanes)
+    held: list[Counter[frozenset[int]]] = [Counter() for _ in range(lanes)]
+    for kind, left in Counter(allowed).items():
+        if not kind:
             raise ProgramError("a filter needs multipliers that no lane holds")
+        while left:
+            path, reached = _path_to_room(kind, held, load)
+            if not path:
+                load += -(-left // reached)
+                continue
+            # The first lane takes filters in; each hands as many of another kind to the next.
+            handed = [(lane, given) for (lane, _), (_, given) in pairwise(path)]
+            room = load - held[path[-1][0]].total()
+            amount = min(left, room, *(held[lane][given] for lane, given in handed))
+            for lane, taken in path:
+                held[lane][taken] += amount
+            for lane, given in handed:
+                held[lane][given] -= amount
+            left -= amount
+    return load
 
 
-def _matching(allowed: Sequence[frozenset[int]], lanes: int, limit: int) -> list[int] | None:
-    """A lane for each filter with at most ``limit`` filters a lane (augmenting paths)."""
+_Path = list[tuple[int, frozenset[int]]]
+"""Lanes, and the kind of filters that each takes over."""
+
+
+def _path_to_room(
+    kind: frozenset[int], held: Sequence[Counter[frozenset[int]]], load: int
+) -> tuple[_Path, int]:
+    """The shortest way to give a filter of that kind to a lane, by moving others on to a lane with
+    room; empty where there is none. And the number of lanes reached."""
+    paths: dict[int, _Path] = {lane: [(lane, kind)] for lane in sorted(kind)}
+    waiting = deque(paths)
+    while waiting:
+        lane = waiting.popleft()
+        if held[lane].total() < load:
+            return paths[lane], len(paths)
+        for given, count in held[lane].items():
+            for further in given if count else ():
+                if further not in paths:
+                    paths[further] = [*paths[lane], (further, given)]
+                    waiting.append(further)
+    return [], len(paths)
+
+
+def _lanes_of_filters(allowed: Sequence[frozenset[int]], lanes: int, load: int) -> list[int]:
+    """A lane for each filter with at most ``load`` filters a lane (augmenting paths)."""
     held: list[list[int]] = [[] for _ in range(lanes)]
 
     def place(index: int, visited: set[int]) -> bool:
@@ -74,7 +128,7 @@ def _matching(allowed: Sequence[frozenset[int]], lanes: int, limit: int) -> list
             if lane in visited:
                 continue
             visited.add(lane)
-            if len(held[lane]) < limit:
+            if len(held[lane]) < load:
                 held[lane].append(index)
                 return True
             for position, other in enumerate(held[lane]):
@@ -84,8 +138,8 @@ def _matching(allowed: Sequence[frozenset[int]], lanes: int, limit: int) -> list
         return False
 
     for index in range(len(allowed)):
-        if not place(index, set()):
-            return None
+        placed = place(index, set())
+        assert placed, "the load is too small"
     lane_of = [0] * len(allowed)
     for lane, indices in enumerate(held):
         for index in indices:

@@ -172,8 +172,8 @@ def load_library(path: Path) -> ctypes.CDLL:
         return ctypes.CDLL(str(path))
     except OSError as error:
         raise ToolError(
-            f"'{path}' does not load ({error}): delete it, so that it is compiled again, and set CXX "
-            "to a compiler for this Python's own kind of processor"
+            f"'{path}' does not load ({error}): delete it, so that it is compiled again, and set "
+            "CXX to a compiler for this Python's own kind of processor"
         ) from error
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import threading
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -43,6 +43,16 @@ class UnsupportedNetworkError(Exception):
     """The native kernel cannot run this network; the portable engine can."""
 
 
+class _PackedLayer(NamedTuple):
+    """A layer as the kernel reads it."""
+
+    address: int
+    """Of its convolutions, one after another."""
+    convolutions: int
+    scratch_bytes: int
+    """What the largest of them needs."""
+
+
 class NativeNetwork:
     """Runs a network in blocks of 64 images, a thread a block.
 
@@ -66,12 +76,10 @@ class NativeNetwork:
         self._memory = Memory()
         self._lock = threading.Lock()
         self._pool = ArrayPool()
-        self._layers = {
-            op.name: self._pack(op, self._codes[op.name])
-            for op in self._operators
-            if isinstance(op, graph.WeightedLayer)
-        }
-        self._exact: dict[str, npt.NDArray[Any]] | None = None
+        self._layers = self._pack(self._codes)
+        self._exact: dict[str, _PackedLayer] | None = None
+        self._operator_records = self._describe_operators()
+        self._tensor_records, self._arena_bytes = self._describe_tensors()
 
     def run(self, x: graph.Int8Array) -> graph.Int8Array:
         """The network's output [images, *shape]."""
@@ -123,24 +131,33 @@ class NativeNetwork:
 
     # --- packing ---------------------------------------------------------------------------------
 
-    def _pack(self, layer: graph.WeightedLayer, codes: LayerCodes) -> npt.NDArray[Any]:
-        zero_point = self.model.tensors[layer.inputs[0]].zero_point
-        recipe = layer_recipe(layer, zero_point, codes, self.kernel.variant.costs)
-        return pack_layer(self.model, layer, recipe, self.kernel.library, self._memory)
+    def _pack(self, codes: Mapping[str, LayerCodes]) -> dict[str, _PackedLayer]:
+        """Every weighted layer by name."""
+        packed = {}
+        for op in self._operators:
+            if isinstance(op, graph.WeightedLayer):
+                zero_point = self.model.tensors[op.inputs[0]].zero_point
+                costs = self.kernel.variant.costs
+                recipe = layer_recipe(op, zero_point, codes[op.name], costs)
+                library = self.kernel.library
+                records = pack_layer(self.model, op, recipe, library, self._memory)
+                scratch = max(
+                    library.axynq_scratch_bytes(address)
+                    for address in range(
+                        records.ctypes.data, records.ctypes.data + records.nbytes, records.itemsize
+                    )
+                )
+                packed[op.name] = _PackedLayer(self._memory.pointer(records), len(records), scratch)
+        return packed
 
     def _is_exact(self, layer: graph.WeightedLayer) -> bool:
         codes = self._codes[layer.name]
         return codes.multipliers == (multiplier("exact"),) and bool((codes.codes != SKIP).all())
 
-    def _exact_layers(self) -> dict[str, npt.NDArray[Any]]:
+    def _exact_layers(self) -> dict[str, _PackedLayer]:
         with self._lock:
             if self._exact is None:
-                exact = Plan.uniform("exact").expand(self.model)
-                self._exact = {
-                    op.name: self._pack(op, exact[op.name])
-                    for op in self._operators
-                    if isinstance(op, graph.WeightedLayer)
-                }
+                self._exact = self._pack(Plan.uniform("exact").expand(self.model))
             return self._exact
 
     def _planar(self, index: int) -> tuple[int, int, int]:
@@ -176,7 +193,7 @@ class NativeNetwork:
         blocked: bool,
     ) -> None:
         memory = Memory()
-        network = self._network(memory, self._target(), captures, sums)
+        network = self._network(memory, captures, sums)
         network["blocked"] = blocked
         failed = self.kernel.library.axynq_run_network(
             network.ctypes.data, x.ctypes.data, images, y.ctypes.data, self.threads
@@ -191,48 +208,40 @@ class NativeNetwork:
     def _network(
         self,
         memory: Memory,
-        target: int,
         captures: dict[int, graph.Int8Array],
         sums: dict[str, tuple[graph.Int32Array, graph.Int32Array]],
     ) -> npt.NDArray[Any]:
-        tensors, arena_bytes = self._tensors(target)
-        operators = np.zeros(len(self._operators), OPERATOR)
-        scratch = 64
-        for record, op in zip(operators, self._operators):
-            self._describe(record, op)
-            if isinstance(op, graph.WeightedLayer):
-                convolutions = [self._layers[op.name]]
-                record["convolutions"] = len(convolutions[0])
-                record["convolution"] = memory.pointer(convolutions[0])
-                if op.name in sums:
-                    approximate, exact = sums[op.name]
-                    record["accumulators"] = approximate.ctypes.data
-                    if exact is not approximate:
-                        convolutions.append(self._exact_layers()[op.name])
-                        record["exact"] = memory.pointer(convolutions[1])
-                        record["exact_accumulators"] = exact.ctypes.data
-                for one in (one for many in convolutions for one in many.reshape(-1, 1)):
-                    scratch = max(scratch, self.kernel.library.axynq_scratch_bytes(one.ctypes.data))
-        capture = np.zeros(len(tensors), POINTER)
+        operators = self._operator_records.copy()
+        layers = list(self._layers.values())
+        for record, op in zip(operators, self._operators) if sums else ():
+            if op.name in sums:
+                approximate, exact = sums[op.name]
+                record["accumulators"] = approximate.ctypes.data
+                if exact is not approximate:
+                    layers.append(self._exact_layers()[op.name])
+                    record["exact"] = layers[-1].address
+                    record["exact_accumulators"] = exact.ctypes.data
+        capture = np.zeros(len(self._tensor_records), POINTER)
         for index, array in captures.items():
             capture[index] = array.ctypes.data
         network = np.zeros(1, NETWORK)
         for name, value in {
-            "tensors": len(tensors),
+            "tensors": len(self._tensor_records),
             "operators": len(operators),
             "input": self.model.input_index,
-            "output": target,
-            "arena_bytes": arena_bytes,
-            "scratch_bytes": scratch,
-            "tensor": memory.pointer(tensors),
+            "output": self._target(),
+            "arena_bytes": self._arena_bytes,
+            "scratch_bytes": max([64, *(layer.scratch_bytes for layer in layers)]),
+            "tensor": self._tensor_records.ctypes.data,
             "op": memory.pointer(operators),
             "capture": memory.pointer(capture),
         }.items():
             network[name] = value
         return network
 
-    def _tensors(self, target: int) -> tuple[npt.NDArray[Any], int]:
+    def _describe_tensors(self) -> tuple[npt.NDArray[Any], int]:
         """Shapes of all tensors, and their places in a thread's arena."""
+        target = self._target()
         tensors = np.zeros(len(self.model.tensors), TENSOR)
         for record, tensor in zip(tensors, self.model.tensors):
             record["rows"], record["columns"], record["channels"] = three(tensor.shape)
@@ -247,6 +256,15 @@ class NativeNetwork:
         for index, offset in offsets.items():
             tensors[index]["offset"] = offset
         return tensors, total
+
+    def _describe_operators(self) -> npt.NDArray[Any]:
+        operators = np.zeros(len(self._operators), OPERATOR)
+        for record, op in zip(operators, self._operators):
+            self._describe(record, op)
+            if op.name in self._layers:
+                layer = self._layers[op.name]
+                record["convolutions"], record["convolution"] = layer.convolutions, layer.address
+        return operators
 
     def _describe(self, record: Any, op: graph.Operator) -> None:
         tensors = self.model.tensors

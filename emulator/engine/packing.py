@@ -1,10 +1,14 @@
-"""A layer's recipe in the order the native kernel reads it."""
+"""A layer's recipe in the order the native kernel reads it.
+
+A depthwise layer is a convolution for each input channel, so a network has thousands: all of a
+layer are packed together, in whole-array steps.
+"""
 
 from __future__ import annotations
 
 import ctypes
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -26,15 +30,21 @@ from axynq.emulator.model.quantisation import layer_factors
 
 TAPS_PER_GROUP = 4
 
+IndexArray = npt.NDArray[np.int64]
+BoolArray = npt.NDArray[np.bool_]
+
 
 @dataclass(frozen=True)
 class Geometry:
-    """A convolution: what each filter sees of its input."""
+    """The convolutions that make up a layer, and what each filter sees of its input."""
 
+    convolutions: int
+    """One, or one per input channel where the layer is depthwise; the filters of each follow each
+    other."""
     input_shape: tuple[int, int, int]
     output_shape: tuple[int, int, int]
-    first_channel: int
     channels: int
+    """Seen by each filter."""
     kernel: tuple[int, int]
     stride: tuple[int, int]
     dilation: tuple[int, int]
@@ -52,6 +62,12 @@ class Geometry:
         taps = self.channels * (self.kernel[1] if self.flattened else 1)
         return -(-taps // TAPS_PER_GROUP)
 
+    @property
+    def spans(self) -> int:
+        """Parts of a kernel row whose activations are contiguous: a pixel's are, and those of
+        neighbouring columns too, unless the kernel is dilated."""
+        return self.kernel[1] if not self.flattened and self.dilation[1] > 1 else 1
+
 
 def pack_layer(
     model: graph.Model,
@@ -64,7 +80,15 @@ def pack_layer(
     output = model.tensors[layer.output]
     factors = layer_factors(model, layer)
     low, high = activation_bounds(layer.activation, output)
-    shared = {
+    geometry = _geometry(model, layer)
+    made = np.zeros(geometry.convolutions, CONVOLUTION)
+    values: dict[str, Any] = {
+        "first_channel": np.arange(geometry.convolutions, dtype=np.int64),
+        "channels": geometry.channels,
+        "flattened": geometry.flattened,
+        "row_groups": geometry.row_groups,
+        "padding_top": geometry.padding.top,
+        "padding_left": geometry.padding.left,
         "pad_value": model.tensors[layer.inputs[0]].zero_point,
         "bias": memory.pointer(recipe.bias),
         "multiplier": memory.pointer(np.array([f.multiplier for f in factors], np.int32)),
@@ -72,79 +96,8 @@ def pack_layer(
         "output_zero_point": output.zero_point,
         "clamp_low": low,
         "clamp_high": high,
-    }
-    geometry, filters = _geometry(model, layer)
-    made = np.zeros(len(geometry), CONVOLUTION)
-    for record, one, mine in zip(made, geometry, filters):
-        _pack_convolution(record, one, mine, recipe, library, memory)
-        for name, value in shared.items():
-            record[name] = value
-    return made
-
-
-def three(shape: tuple[int, ...]) -> tuple[int, int, int]:
-    """Any shape as rows, columns, channels with the values in the same order."""
-    padded = (1, 1, *shape)
-    return math.prod(padded[:-2]), padded[-2], padded[-1]
-
-
-def _geometry(
-    model: graph.Model, layer: graph.WeightedLayer
-) -> tuple[list[Geometry], list[npt.NDArray[np.int64]]]:
-    """The convolutions that make up a layer, and the filters of each."""
-    source = three(model.tensors[layer.inputs[0]].shape)
-    target = three(model.tensors[layer.output].shape)
-    every = np.arange(len(layer.bias), dtype=np.int64)
-    if isinstance(layer, graph.FullyConnected):
-        # As large as its input.
-        rows, columns, channels = source
-        one = Geometry(source, target, 0, channels, (rows, columns), (1, 1), (1, 1), Padding())
-        return [one], [every]
-    assert isinstance(layer, (graph.Convolution, graph.DepthwiseConvolution))
-    kernel = (layer.kernel.shape[1], layer.kernel.shape[2])
-    rest = (kernel, layer.stride, layer.dilation, layer.padding)
-    if isinstance(layer, graph.Convolution):
-        return [Geometry(source, target, 0, source[2], *rest)], [every]
-    filters = np.array_split(every, source[2])
-    return [Geometry(source, target, c, 1, *rest) for c in range(source[2])], filters
-
-
-def _pack_convolution(
-    record: Any,
-    geometry: Geometry,
-    filters: npt.NDArray[np.int64],
-    recipe: LayerRecipe,
-    library: ctypes.CDLL,
-    memory: Memory,
-) -> None:
-    shape = (-1, *geometry.kernel, geometry.channels)  # a fully connected layer's kernel is flat
-    planes = [
-        Plane(plane.table, plane.weights[filters].reshape(shape), plane.exponent)
-        for plane in recipe.planes
-    ]
-    planes = [plane for plane in planes if plane.weights.any()]
-    lookups = [
-        replace(plane, index=plane.index[filters].reshape(shape)) for plane in recipe.lookups
-    ]
-    blocks = _filter_blocks(planes, filters, geometry, library, memory)
-    looked_up, tables = _lookup_filters(lookups, filters, library, memory)
-    values: dict[str, Any] = {
-        "first_channel": geometry.first_channel,
-        "channels": geometry.channels,
-        "flattened": geometry.flattened,
-        "row_groups": geometry.row_groups,
-        "padding_top": geometry.padding.top,
-        "padding_left": geometry.padding.left,
-        "planes": len(planes),
-        "plane_tables": memory.pointer(
-            np.stack([plane.table for plane in planes]) if planes else np.zeros(1, np.uint8)
-        ),
-        "blocks": len(blocks),
-        "block": memory.pointer(blocks),
-        "lookups": len(looked_up),
-        "lookup": memory.pointer(looked_up),
-        "lookup_tables": memory.pointer(tables),
-        "lookup_parts": sum(1 << part for part in {plane.part for plane in lookups}),
+        **_pack_planes(recipe.planes, geometry, library, memory),
+        **_pack_lookups(recipe.lookups, geometry, library, memory),
     }
     for side, (rows, columns, channels) in (
         ("input", geometry.input_shape),
@@ -154,139 +107,234 @@ def _pack_convolution(
     for name in ("kernel", "stride", "dilation"):
         values[f"{name}_rows"], values[f"{name}_columns"] = getattr(geometry, name)
     for name, value in values.items():
-        record[name] = value
+        made[name] = value
+    return made
+
+
+def three(shape: tuple[int, ...]) -> tuple[int, int, int]:
+    """Any shape as rows, columns, channels with the values in the same order."""
+    padded = (1, 1, *shape)
+    return math.prod(padded[:-2]), padded[-2], padded[-1]
+
+
+def _geometry(model: graph.Model, layer: graph.WeightedLayer) -> Geometry:
+    source = three(model.tensors[layer.inputs[0]].shape)
+    target = three(model.tensors[layer.output].shape)
+    if isinstance(layer, graph.FullyConnected):
+        # As large as its input.
+        rows, columns, channels = source
+        return Geometry(1, source, target, channels, (rows, columns), (1, 1), (1, 1), Padding())
+    assert isinstance(layer, (graph.Convolution, graph.DepthwiseConvolution))
+    kernel = (layer.kernel.shape[1], layer.kernel.shape[2])
+    rest = (kernel, layer.stride, layer.dilation, layer.padding)
+    if isinstance(layer, graph.Convolution):
+        return Geometry(1, source, target, source[2], *rest)
+    return Geometry(source[2], source, target, 1, *rest)
+
+
+def _addresses(memory: Memory, records: npt.NDArray[Any], counts: IndexArray) -> IndexArray:
+    """Where the records of each owner begin, which has so many of them, one owner after another."""
+    first = np.cumsum(counts, dtype=np.int64) - counts
+    return memory.pointer(records) + first * records.itemsize
+
+
+def _counts(owner: IndexArray, owners: int) -> IndexArray:
+    """How often each owner occurs."""
+    return np.bincount(owner.astype(np.intp), minlength=owners).astype(np.int64)
 
 
 # --- planes --------------------------------------------------------------------------------------
 
 
-def _filter_blocks(
-    planes: list[Plane],
-    filters: npt.NDArray[np.int64],
-    geometry: Geometry,
-    library: ctypes.CDLL,
-    memory: Memory,
-) -> npt.NDArray[Any]:
-    """Up to six filters at a time that need the same planes, with the groups that are not zero."""
-    wide = library.axynq_wide_weights()
-    grouped = [_in_groups(plane.weights, geometry) for plane in planes]
-    needed = np.zeros((len(filters), len(planes)), bool)
-    for p, plane in enumerate(planes):
-        needed[:, p] = plane.weights.any(axis=(1, 2, 3))
-    blocks: list[list[int]] = []
-    for need in np.unique(needed, axis=0):
-        alike = np.flatnonzero((needed == need).all(axis=1))
-        count = -(-len(alike) // FILTERS)
-        blocks += [part.tolist() for part in np.array_split(alike, count)]
-    made = np.zeros(len(blocks), FILTER_BLOCK)
-    for record, members in zip(made, blocks):
-        record["filters"] = len(members)
-        record["filter"][: len(members)] = filters[members]
-        segments, weights, final_shift = _segments(planes, grouped, members, geometry)
-        record["segments"] = len(segments)
-        record["segment"] = memory.pointer(segments)
-        record["weights"] = memory.pointer(_widened(weights) if wide else weights)
-        record["final_shift"] = final_shift
-    return made
+def _pack_planes(
+    planes: tuple[Plane, ...], geometry: Geometry, library: ctypes.CDLL, memory: Memory
+) -> dict[str, Any]:
+    """The planes that each convolution needs, and its filter blocks."""
+    weights = _in_groups(planes, geometry)
+    used = weights.view(np.int32)[..., 0] != 0  # [planes, filters, rows, groups]
+    needed = used.any(axis=(2, 3)).T  # [filters, planes]
+    each = len(needed) // geometry.convolutions
+    has = needed.reshape(geometry.convolutions, each, len(planes)).any(axis=1)
+    members, convolution = _filter_blocks(needed, geometry.convolutions)
+    sizes = (members >= 0).sum(axis=1, dtype=np.int64)
+    blocks = np.zeros(len(members), FILTER_BLOCK)
+    blocks["filters"] = sizes
+    blocks["filter"] = np.maximum(members, 0)
+    in_block = np.zeros((len(members), len(planes), *used.shape[2:]), bool)
+    for slot in range(FILTERS):
+        there = sizes > slot
+        in_block[there] |= used[:, members[there, slot]].swapaxes(0, 1)
+    # Convolutions number the planes they have.
+    number = (np.cumsum(has, axis=1, dtype=np.int64) - 1)[convolution]
+    exponents = np.array([plane.exponent for plane in planes], np.int64)
+    segments, counts, final_shift = _segments(in_block, number, exponents, geometry)
+    blocks["segments"], blocks["final_shift"] = counts, final_shift
+    blocks["segment"] = _addresses(memory, segments, counts)
+    wide = bool(library.axynq_wide_weights())
+    for size in np.unique(sizes):
+        alike = np.flatnonzero(sizes == size)
+        packed, counts = _block_weights(weights, in_block[alike], members[alike, :size])
+        blocks["weights"][alike] = _addresses(memory, _widened(packed) if wide else packed, counts)
+    counts = _counts(convolution, geometry.convolutions)
+    return {
+        "planes": has.sum(axis=1, dtype=np.int64),
+        "plane_tables": _plane_tables(planes, has, memory),
+        "blocks": counts,
+        "block": _addresses(memory, blocks, counts),
+    }
 
 
-def _widened(weights: npt.NDArray[np.int8]) -> npt.NDArray[np.int16]:
-    """Groups of four bytes as words, in the order 0, 2, 1, 3."""
-    return weights.reshape(-1, TAPS_PER_GROUP)[:, [0, 2, 1, 3]].astype(np.int16)
+def _plane_tables(planes: tuple[Plane, ...], has: BoolArray, memory: Memory) -> IndexArray:
+    """Where the tables of the planes lie that each convolution has: once for those alike."""
+    tables = np.stack([np.zeros(256, np.uint8), *(plane.table for plane in planes)])
+    kinds, kind = np.unique(has, axis=0, return_inverse=True)
+    addresses = [memory.pointer(tables[1:][one] if one.any() else tables[:1]) for one in kinds]
+    return np.array(addresses)[kind.reshape(-1)]
 
 
-def _in_groups(weights: npt.NDArray[np.int8], geometry: Geometry) -> npt.NDArray[np.int8]:
-    """[filters, kernel rows, groups of a kernel row, 4], with zeros where a group is not full."""
-    filters, rows, columns, channels = weights.shape
+def _in_groups(planes: tuple[Plane, ...], geometry: Geometry) -> npt.NDArray[np.int8]:
+    """[planes, filters, kernel rows, groups of a kernel row, 4], with zeros where a group is not
+    full."""
+    filters = geometry.output_shape[2]
+    rows, columns = geometry.kernel
+    channels = geometry.channels
     if geometry.flattened:
-        flat = weights.reshape(filters, rows, columns * channels)
-    else:
-        padded = geometry.row_groups * TAPS_PER_GROUP
-        flat = np.zeros((filters, rows, columns, padded), np.int8)
-        flat[..., :channels] = weights
-        flat = flat.reshape(filters, rows, -1)
-    groups = -(-flat.shape[2] // TAPS_PER_GROUP)
-    full = np.zeros((filters, rows, groups * TAPS_PER_GROUP), np.int8)
-    full[:, :, : flat.shape[2]] = flat
-    return full.reshape(filters, rows, groups, TAPS_PER_GROUP)
+        columns, channels = 1, columns * channels
+    groups = geometry.row_groups
+    full = np.zeros((len(planes), filters, rows, columns, groups * TAPS_PER_GROUP), np.int8)
+    for p, plane in enumerate(planes):  # a fully connected layer's kernel is flat
+        full[p, ..., :channels] = plane.weights.reshape(filters, rows, columns, channels)
+    return full.reshape(len(planes), filters, rows, columns * groups, TAPS_PER_GROUP)
+
+
+def _filter_blocks(needed: BoolArray, convolutions: int) -> tuple[IndexArray, IndexArray]:
+    """Up to six filters of a convolution at a time that need the same planes.
+
+    Args:
+        needed: [filters, planes].
+        convolutions: of the layer.
+
+    Returns:
+        The filters of each block [blocks, 6], -1 behind the last; and the blocks' convolutions.
+    """
+    filters = len(needed)
+    convolution = np.arange(filters, dtype=np.int64) // (filters // convolutions)
+    _, need = np.unique(needed, axis=0, return_inverse=True)
+    kind = convolution * filters + need.reshape(-1)
+    order = np.argsort(kind, kind="stable")
+    _, first, count = np.unique(kind[order], return_index=True, return_counts=True)
+    # Filters of a kind in as few parts as possible, the sizes as equal as possible.
+    parts = -(-count // FILTERS)
+    least, larger = count // parts, count % parts
+    which = np.repeat(np.arange(len(parts), dtype=np.int64), parts)
+    before = np.cumsum(parts, dtype=np.int64) - parts
+    part = np.arange(len(which), dtype=np.int64) - np.repeat(before, parts)
+    sizes = least[which] + (part < larger[which])
+    start = first[which] + part * least[which] + np.minimum(part, larger[which])
+    slot = np.arange(FILTERS, dtype=np.int64)
+    place = np.where(slot < sizes[:, None], start[:, None] + slot, -1)
+    members = np.where(place >= 0, order[place], -1)
+    return members, convolution[members[:, 0]]
 
 
 def _segments(
-    planes: list[Plane],
-    grouped: list[npt.NDArray[np.int8]],
-    members: list[int],
-    geometry: Geometry,
-) -> tuple[npt.NDArray[Any], npt.NDArray[np.int8], int]:
-    """Runs of groups that some member needs and whose activations are contiguous."""
-    segments: list[tuple[int, int, int, int, int]] = []
-    weights: list[npt.NDArray[np.int8]] = []
-    exponent: int | None = None
-    # A pixel's groups are contiguous; neighbouring columns too, unless the kernel is dilated.
-    per_column = geometry.row_groups
-    dilated = not geometry.flattened and geometry.dilation[1] > 1
-    for p, plane in enumerate(planes):
-        mine = grouped[p][members]
-        for row in range(geometry.kernel[0]):
-            used = mine[:, row].any(axis=(0, 2))
-            for first, last in _runs(used, per_column if dilated else len(used)):
-                offset = first
-                if dilated:
-                    offset += first // per_column * (geometry.dilation[1] - 1) * per_column
-                shift = 0 if exponent is None else exponent - plane.exponent
-                exponent = plane.exponent
-                segments.append((p, row, offset, last - first, shift))
-                weights.append(mine[:, row, first:last].transpose(1, 0, 2).reshape(-1))
-    made = np.array(segments, SEGMENT) if segments else np.zeros(0, SEGMENT)
-    packed = np.concatenate(weights) if weights else np.zeros(0, np.int8)
-    return made, packed, exponent or 0
+    in_block: BoolArray, number: IndexArray, exponents: IndexArray, geometry: Geometry
+) -> tuple[npt.NDArray[Any], IndexArray, IndexArray]:
+    """Runs of groups that some filter of a block needs and whose activations are contiguous.
+
+    Args:
+        in_block: [blocks, planes, rows, groups], whether a group is needed.
+        number: [blocks, planes], the number of each plane in the block's convolution.
+        exponents: [planes].
+        geometry: of the layer.
+
+    Returns:
+        The segments, block after block; how many each block has; and its final shift.
+    """
+    width = in_block.shape[3] // geometry.spans
+    spans = in_block.reshape(*in_block.shape[:3], geometry.spans, width)
+    none = np.zeros((*spans.shape[:-1], 1), bool)
+    changes = np.diff(np.concatenate([none, spans, none], axis=-1).astype(np.int8))
+    block, plane, row, span, first = np.nonzero(changes == 1)
+    end = np.nonzero(changes == -1)[-1]
+    exponent = exponents[plane]
+    opens = np.diff(block, prepend=-1) != 0
+    made = np.zeros(len(block), SEGMENT)
+    made["plane"] = number[block, plane]
+    made["kernel_row"] = row
+    made["offset"] = first + span * geometry.dilation[1] * width
+    made["groups"] = end - first
+    made["shift"] = np.where(opens, 0, np.roll(exponent, 1) - exponent)
+    final_shift = np.zeros(len(in_block), np.int64)
+    final_shift[block] = exponent  # the last of equal places stays
+    return made, _counts(block, len(in_block)), final_shift
 
 
-def _runs(used: npt.NDArray[np.bool_], width: int) -> list[tuple[int, int]]:
-    """Runs of True, cut at multiples of ``width``."""
-    edges = np.flatnonzero(np.diff(np.concatenate([[0], used.astype(np.int8), [0]])))
-    runs = []
-    for first, last in edges.reshape(-1, 2):
-        for start in range(int(first), int(last)):
-            if start == first or start % width == 0:
-                runs.append((start, min(int(last), (start // width + 1) * width)))
-    return runs
+def _block_weights(
+    weights: npt.NDArray[np.int8], in_block: BoolArray, members: IndexArray
+) -> tuple[npt.NDArray[np.int32], IndexArray]:
+    """The weights of blocks with equally many filters: block by block, for each group that is
+    needed four bytes per filter, as one integer; and how many integers each block has."""
+    groups = weights.view(np.int32)[..., 0]
+    block, plane, row, group = np.nonzero(in_block)
+    chosen = groups[plane[:, None], members[block], row[:, None], group[:, None]]
+    counts = _counts(block, len(members)) * members.shape[1]
+    return chosen.reshape(-1), counts
+
+
+def _widened(weights: npt.NDArray[np.int32]) -> npt.NDArray[np.int64]:
+    """Groups of four bytes as four words, in the order 0, 2, 1, 3."""
+    four = weights.view(np.int8).reshape(-1, TAPS_PER_GROUP)[:, [0, 2, 1, 3]]
+    return four.astype(np.int16).reshape(-1).view(np.int64)
 
 
 # --- look-ups ------------------------------------------------------------------------------------
 
 
-def _lookup_filters(
-    lookups: list[LookupPlane],
-    filters: npt.NDArray[np.int64],
-    library: ctypes.CDLL,
-    memory: Memory,
-) -> tuple[npt.NDArray[Any], npt.NDArray[np.uint8]]:
-    """For each filter and plane the taps that look something up."""
-    records: list[tuple[int, int, int, int, int]] = []
+def _pack_lookups(
+    lookups: tuple[LookupPlane, ...], geometry: Geometry, library: ctypes.CDLL, memory: Memory
+) -> dict[str, Any]:
+    """For each convolution, filter and plane the taps that look something up."""
+    filters = geometry.output_shape[2]
+    records: list[npt.NDArray[Any]] = [np.zeros(0, LOOKUP_FILTER)]
     tables: list[npt.NDArray[np.uint8]] = [np.zeros((1, 256), np.uint8)]
     first_table = 1
     for plane in lookups:
-        member, *places = np.nonzero(plane.index)
-        table = plane.index[(member, *places)]
-        ranges = plane.tables.max(axis=1).astype(np.int32)[table]
         # By filter, small tables first: many of them fit into a byte together.
-        order = np.argsort(256 * member.astype(np.int64) + ranges, kind="stable")
-        taps = np.zeros(len(order), LOOKUP_TAP)
-        for name, place in zip(("kernel_row", "kernel_column", "channel"), places):
-            taps[name] = place[order]
-        taps["table"] = table[order] + first_table - 1
-        counts = np.bincount(member.astype(np.intp), minlength=len(filters)).astype(np.int64)
-        taps["flush"] = flushes(library, ranges[order], counts)
-        address = memory.pointer(taps)
-        for f, count in zip(filters.tolist(), counts.tolist()):
-            if count:
-                records.append((f, plane.exponent, count, plane.part, address))
-            address += count * LOOKUP_TAP.itemsize
-        room = 256 - plane.tables.shape[1]
-        tables.append(np.pad(plane.tables[1:], ((0, 0), (0, room))))
-        first_table += len(plane.tables) - 1
-    made = np.array(records, LOOKUP_FILTER) if records else np.zeros(0, LOOKUP_FILTER)
-    return made, np.concatenate(tables)
+        index = plane.index.reshape(filters, -1)
+        looking = np.flatnonzero(index.any(axis=1))
+        index = index[looking]
+        ranges = plane.tables.max(axis=1).astype(np.uint16)
+        ranges[0] = 256  # none: behind all others
+        order = np.argsort(ranges[index], axis=1, kind="stable")
+        counts = np.count_nonzero(index, axis=1)
+        member, tap = np.nonzero(np.arange(index.shape[1], dtype=np.int64) < counts[:, None])
+        tap = order[member, tap]
+        table = index[member, tap]
+        taps = np.zeros(len(tap), LOOKUP_TAP)
+        shape = (*geometry.kernel, geometry.channels)
+        taps["kernel_row"], taps["kernel_column"], taps["channel"] = np.unravel_index(tap, shape)
+        taps["table"] = table + first_table - 1
+        taps["flush"] = flushes(library, ranges[table].astype(np.int32), counts)
+        mine = np.zeros(len(looking), LOOKUP_FILTER)
+        mine["filter"] = looking
+        mine["shift"], mine["part"], mine["taps"] = plane.exponent, plane.part, counts
+        mine["tap"] = _addresses(memory, taps, counts)
+        records.append(mine)
+        padded = np.zeros((len(plane.tables) - 1, 256), np.uint8)
+        padded[:, : plane.tables.shape[1]] = plane.tables[1:]
+        tables.append(padded)
+        first_table += len(padded)
+    made = np.concatenate(records)
+    convolution = made["filter"] // (filters // geometry.convolutions)
+    made = made[np.argsort(convolution, kind="stable")]
+    counts = _counts(convolution, geometry.convolutions)
+    return {
+        "lookups": counts,
+        "lookup": _addresses(memory, made, counts),
+        "lookup_tables": memory.pointer(np.concatenate(tables)),
+        "lookup_parts": sum(1 << part for part in {plane.part for plane in lookups}),
+    }
 
 
 def flushes(

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -21,6 +22,7 @@ from axynq.emulator.plan import LayerCodes
 
 Int64Array = npt.NDArray[np.int64]
 ByteArray = npt.NDArray[np.uint8]
+Integer = TypeVar("Integer", bound=np.integer[Any])
 
 RAW_BYTES = np.arange(256, dtype=np.uint8).view(np.int8).astype(np.int64)
 """The int8 activation of each byte: tables are indexed by the byte."""
@@ -63,9 +65,10 @@ class ByteLookup:
 
     def by_byte(self) -> ByteArray:
         """The tables by the whole byte, [256, 256]."""
+        if self.part == WHOLE_BYTE:
+            return self.tables
         byte = np.arange(256, dtype=np.int64)
-        index = {WHOLE_BYTE: byte, LOW_HALF: byte & 15, HIGH_HALF: byte >> 4}[self.part]
-        return self.tables[:, index]
+        return self.tables[:, byte & 15 if self.part == LOW_HALF else byte >> 4]
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,13 +82,14 @@ class Recipe:
 
     def products(self) -> Int64Array:
         """The product table [byte, w + 128] that the recipe computes."""
-        total = np.broadcast_to(self.constant, (256, 256)).copy()
-        for term in self.terms:
-            f = term.table.astype(np.int64) + term.offset
-            total += np.outer(f, term.weight.astype(np.int64)) << term.exponent
+        total = np.repeat(self.constant[:, None], 256, axis=1)  # [w + 128, byte]
+        if self.terms:
+            f = np.stack([term.table.astype(np.float64) + term.offset for term in self.terms])
+            g = np.stack([np.ldexp(term.weight, term.exponent) for term in self.terms])
+            total += (g.T @ f).astype(np.int64)  # far below 2**53: exact
         for lookup in self.lookups:
-            total += lookup.by_byte().astype(np.int64).T << lookup.exponent
-        return total
+            total += lookup.by_byte().astype(np.int64) << lookup.exponent
+        return total.T
 
 
 @lru_cache(maxsize=512)
@@ -95,7 +99,7 @@ def recipe_of(multiplier: Multiplier, zero_point: int, used: bytes, costs: Costs
     Weights that do not occur may get wrong products.
     """
     counts = np.frombuffer(used, np.int64)
-    table = multiplier.table[RAW_BYTES - zero_point - ACTIVATION_MIN].astype(np.int64)
+    table = multiplier.table[RAW_BYTES - zero_point - ACTIVATION_MIN]
     present = counts > 0
     recipes = [
         _by_terms(multiplier, zero_point, present),
@@ -129,37 +133,52 @@ def _by_terms(multiplier: Multiplier, zero_point: int, present: npt.NDArray[np.b
     return Recipe(tuple(terms), (), constant)
 
 
-def _by_lookup(table: Int64Array, zero_point: int, present: npt.NDArray[np.bool_]) -> list[Recipe]:
+def _by_lookup(
+    table: npt.NDArray[np.int32], zero_point: int, present: npt.NDArray[np.bool_]
+) -> list[Recipe]:
     """The exact product as one term, and the error looked up: by the activation's byte, or, where
     it is the sum of an error for each half of the byte, by those.
 
     Multipliers that are built of smaller ones have such errors, if activations have no sign.
     """
-    w = np.arange(WEIGHT_MIN, -WEIGHT_MIN, dtype=np.int64) * present
-    exact = tuple(byte_terms(RAW_BYTES - zero_point, w)) if w.any() else ()
-    error = ((table - np.outer(RAW_BYTES - zero_point, w)) * present).T  # [w, byte]
-    lookups, constant = _byte_lookups(error, WHOLE_BYTE)
+    w = np.arange(WEIGHT_MIN, -WEIGHT_MIN, dtype=np.int64)[present]
+    activations = RAW_BYTES - zero_point
+    exact = tuple(byte_terms(activations, _spread(w, present))) if w.any() else ()
+    product = np.outer(w, activations).astype(np.int32)
+    error = table.T[present] - product  # [present w, byte]
+    lookups, constant = _byte_lookups(error, WHOLE_BYTE, present)
     recipes = [Recipe(exact, lookups, constant)]
     low, high = error[:, :16], error[:, ::16] - error[:, :1]
-    if np.array_equal(error.reshape(256, 16, 16), high[:, :, None] + low[:, None, :]):
-        lows, low_constant = _byte_lookups(low, LOW_HALF)
-        highs, high_constant = _byte_lookups(high, HIGH_HALF)
+    if np.array_equal(error.reshape(-1, 16, 16), high[:, :, None] + low[:, None, :]):
+        lows, low_constant = _byte_lookups(low, LOW_HALF, present)
+        highs, high_constant = _byte_lookups(high, HIGH_HALF, present)
         recipes.append(Recipe(exact, lows + highs, low_constant + high_constant))
     return recipes
 
 
-def _byte_lookups(error: Int64Array, part: int) -> tuple[tuple[ByteLookup, ...], Int64Array]:
-    """Look-ups that add up to ``error`` [w, byte or half] less its minimum for each w, and that."""
+def _byte_lookups(
+    error: npt.NDArray[np.int32], part: int, present: npt.NDArray[np.bool_]
+) -> tuple[tuple[ByteLookup, ...], Int64Array]:
+    """Look-ups that add up to ``error`` [present w, byte or half] less its minimum for each w, and
+    that."""
     constant = error.min(axis=1)
     rest = error - constant[:, None]
     lookups: list[ByteLookup] = []
     exponent = _trailing_zeros(rest)
     rest >>= exponent
     while rest.any():
-        lookups.append(ByteLookup((rest & 255).astype(np.uint8), exponent, part))
+        tables = _spread((rest & 255).astype(np.uint8), present)
+        lookups.append(ByteLookup(tables, exponent, part))
         rest >>= 8
         exponent += 8
-    return tuple(lookups), constant
+    return tuple(lookups), _spread(constant.astype(np.int64), present)
+
+
+def _spread(values: npt.NDArray[Integer], present: npt.NDArray[np.bool_]) -> npt.NDArray[Integer]:
+    """Values of the weights that occur in their places among all; zeros for the others."""
+    spread = np.zeros((len(present), *values.shape[1:]), values.dtype)
+    spread[present] = values
+    return spread
 
 
 def byte_terms(f: Int64Array, g: Int64Array) -> list[ByteTerm]:
@@ -182,10 +201,10 @@ def byte_terms(f: Int64Array, g: Int64Array) -> list[ByteTerm]:
     return [*byte_terms(bytes_ >> 8, g << (exponent + 8)), lower]
 
 
-def _trailing_zeros(values: Int64Array) -> int:
-    """Largest e such that 2**e divides every value."""
-    divisor = int(np.gcd.reduce(np.abs(values), axis=None))
-    return (divisor & -divisor).bit_length() - 1 if divisor else 0
+def _trailing_zeros(values: npt.NDArray[Integer]) -> int:
+    """Largest e such that 2**e divides every value; 0 where all are zero."""
+    bits = int(np.bitwise_or.reduce(values, axis=None))
+    return (bits & -bits).bit_length() - 1 if bits else 0
 
 
 # --- layers --------------------------------------------------------------------------------------
@@ -229,41 +248,45 @@ def layer_recipe(
     layer: graph.WeightedLayer, zero_point: int, codes: LayerCodes, costs: Costs
 ) -> LayerRecipe:
     """How the accumulators of ``layer`` are computed."""
-    kernel = layer.kernel.astype(np.int64) - WEIGHT_MIN
-    bias = layer.bias.astype(np.int64)
-    gathered: dict[tuple[bytes, int, int], npt.NDArray[np.int64]] = {}
+    # Everything depends on a weight's value and code: tables by both, which are indexed once each.
+    rows = len(codes.multipliers) + 1
+    place = codes.codes.astype(np.intp) * 256 + (layer.kernel.astype(np.intp) - WEIGHT_MIN)
+    counts = np.bincount(place.reshape(-1), minlength=rows * 256).astype(np.int64)
+    counts = counts.reshape(rows, 256)
+    constant = np.zeros((rows, 256), np.int64)
+    gathered: dict[tuple[bytes, int, int], npt.NDArray[np.int8]] = {}
     lookups: list[LookupPlane] = []
     for k, multiplier in enumerate(codes.multipliers, start=1):
-        mine = codes.codes == k
-        counts = np.bincount(kernel[mine].astype(np.intp), minlength=256).astype(np.int64)
-        recipe = recipe_of(multiplier, zero_point, counts.tobytes(), costs)
-        bias = bias + np.where(mine, recipe.constant[kernel], 0).sum(axis=(1, 2, 3), dtype=np.int64)
+        used = counts[k].astype(np.int64)
+        recipe = recipe_of(multiplier, zero_point, used.tobytes(), costs)
+        constant[k] = recipe.constant
         keys: list[tuple[bytes, int, int]] = []
         for term in recipe.terms:
-            weights = np.where(mine, term.weight.astype(np.int64)[kernel], 0)
-            total = weights.sum(axis=(1, 2, 3), dtype=np.int64)
-            bias = bias + (total * term.offset << term.exponent)
+            constant[k] += term.weight.astype(np.int64) * term.offset << term.exponent
             # Multipliers share planes; two equal planes of one multiplier would not fit one.
             key = (term.table.tobytes(), term.exponent, 0)
             while key in keys:
                 key = (key[0], key[1], key[2] + 1)
             keys.append(key)
-            gathered[key] = gathered.get(key, np.int64(0)) + weights
+            gathered.setdefault(key, np.zeros((rows, 256), np.int8))[k] = term.weight
         for lookup in recipe.lookups:
-            values = np.flatnonzero(lookup.tables.any(axis=1) & (counts > 0))
-            number = np.zeros(256, np.int32)
-            number[values] = np.arange(1, len(values) + 1, dtype=np.int32)
-            none = np.zeros((1, lookup.tables.shape[1]), np.uint8)
-            tables = np.concatenate([none, lookup.tables[values]])
-            index = np.where(mine, number[kernel], 0).astype(np.int32)
-            if index.any():
+            values = np.flatnonzero(lookup.tables.any(axis=1) & (used > 0))
+            if len(values):
+                number = np.zeros((rows, 256), np.int32)
+                number[k, values] = np.arange(1, len(values) + 1, dtype=np.int32)
+                none = np.zeros((1, lookup.tables.shape[1]), np.uint8)
+                tables = np.concatenate([none, lookup.tables[values]])
+                index = number.reshape(-1)[place]
                 lookups.append(LookupPlane(tables, index, lookup.exponent, lookup.part))
     planes = [
-        Plane(np.frombuffer(table, np.uint8), weights.astype(np.int8), exponent)
+        Plane(np.frombuffer(table, np.uint8), weights.reshape(-1)[place], exponent)
         for (table, exponent, _), weights in gathered.items()
-        if weights.any()
+        if weights[counts > 0].any()
     ]
     planes.sort(key=lambda plane: -plane.exponent)
+    bias = layer.bias.astype(np.int64) + constant.reshape(-1)[place].sum(
+        axis=(1, 2, 3), dtype=np.int64
+    )
     # Sums are modulo 2**32, as the accumulators are.
     wrapped = ((bias + 2**31) % 2**32 - 2**31).astype(np.int32)
     return LayerRecipe(tuple(planes), tuple(lookups), wrapped)

@@ -44,10 +44,12 @@ def factorise(table: Int64Array) -> Terms:
     remaining column becomes a term of its own.
     """
     residual = table.copy()
+    # Lines that are equal, perhaps but for the sign, stay so: one of them is enough for the search.
+    first_rows, first_columns = _distinct(table), _distinct(table.T)
     columns: list[Int64Array] = []
     rows: list[Int64Array] = []
     while residual.any():
-        pivot = _integer_pivot(residual)
+        pivot = _integer_pivot(residual[np.ix_(first_rows, first_columns)])
         if pivot is None:
             distinct, which = np.unique(residual, axis=1, return_inverse=True)
             for k in range(distinct.shape[1]):
@@ -55,7 +57,7 @@ def factorise(table: Int64Array) -> Terms:
                     columns.append(distinct[:, k])
                     rows.append((which.reshape(-1) == k).astype(np.int64))
             break
-        i, j = pivot
+        i, j = first_rows[pivot[0]], first_columns[pivot[1]]
         column, row, value = residual[:, j].copy(), residual[i].copy(), int(residual[i, j])
         if (column % value == 0).all():
             column //= value
@@ -67,6 +69,16 @@ def factorise(table: Int64Array) -> Terms:
     if not columns:
         columns, rows = [np.zeros(table.shape[0], np.int64)], [np.zeros(table.shape[1], np.int64)]
     return Terms(np.stack(columns), np.stack(rows))
+
+
+def _distinct(rows: Int64Array) -> npt.NDArray[np.int64]:
+    """The first of all rows that are equal but for the sign, in order."""
+    leading = rows[np.arange(len(rows), dtype=np.int64), (rows != 0).argmax(axis=1)]
+    canonical = rows * np.where(leading < 0, -1, 1)[:, None]
+    first: dict[bytes, int] = {}
+    for k, row in enumerate(canonical):
+        first.setdefault(row.tobytes(), k)
+    return np.array(list(first.values()), np.int64)
 
 
 def _integer_pivot(residual: Int64Array) -> tuple[int, int] | None:

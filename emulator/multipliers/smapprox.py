@@ -6,6 +6,7 @@ The cells are the bit-level definitions that reproduce all eleven published mean
 from __future__ import annotations
 
 import re
+from functools import cache
 
 import numpy as np
 
@@ -70,6 +71,13 @@ CELLS = (cell_exact, cell_1, cell_2, cell_3)
 """The 4x4 cells by their digit. ``a`` is the activation's nibble: cells 1 and 2 do not commute."""
 
 
+@cache
+def _cell_table(digit: str) -> IntArray:
+    """All products of a cell [16, 16]: activation's nibble, weight's nibble."""
+    nibble = np.arange(16, dtype=np.int64)
+    return CELLS[int(digit)](nibble[:, None], nibble[None, :])
+
+
 class SMApprox(Multiplier):
     """Sign-magnitude multiplier whose four 4x4 blocks use the cells named by its digits.
 
@@ -93,13 +101,13 @@ class SMApprox(Multiplier):
         return cls(arguments)
 
     def compute(self, a: IntArray, w: IntArray) -> IntArray:
-        low_low, high_low, low_high, high_high = (CELLS[int(digit)] for digit in self.digits)
+        low_low, high_low, low_high, high_high = (_cell_table(digit) for digit in self.digits)
         a_low, a_high = np.abs(a) & 15, np.abs(a) >> 4
         b_low, b_high = np.abs(w) & 15, np.abs(w) >> 4
         magnitude = (
-            low_low(a_low, b_low)
-            + 16 * (high_low(a_high, b_low) + low_high(a_low, b_high))
-            + 256 * high_high(a_high, b_high)
+            low_low[a_low, b_low]
+            + 16 * (high_low[a_high, b_low] + low_high[a_low, b_high])
+            + 256 * high_high[a_high, b_high]
         )
         return np.sign(a) * np.sign(w) * magnitude
 

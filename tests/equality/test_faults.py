@@ -86,17 +86,17 @@ def test_a_bit_in_the_emulators_native_kernel(
     digits: graph.Model, x: graph.Int8Array, monkeypatch
 ) -> None:
     expected = reference.run(digits, x)[digits.output_index]
-    segments = packing._segments
+    block_weights = packing._block_weights
 
     def faulty(*arguments):  # type: ignore[no-untyped-def]
-        made, weights, shift = segments(*arguments)
+        weights, counts = block_weights(*arguments)
         weights[len(weights) // 2] ^= 1
-        return made, weights, shift
+        return weights, counts
 
     for variant in supported_variants():
         assert np.array_equal(Emulator(digits, engine=variant.name).run(x), expected)
         with monkeypatch.context() as patch:
-            patch.setattr(packing, "_segments", faulty)
+            patch.setattr(packing, "_block_weights", faulty)
             assert not np.array_equal(Emulator(digits, engine=variant.name).run(x), expected)
 
 

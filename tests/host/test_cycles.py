@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from axynq.emulator.model import graph
@@ -46,9 +46,19 @@ def clocked(spans: Spans) -> int:
     return cycle
 
 
-@given(st.lists(st.tuples(*[st.integers(1, 9)] * 3), min_size=1, max_size=12), st.integers(1, 3))
+@given(st.lists(st.tuples(*[st.integers(1, 9)] * 3), min_size=1, max_size=8), st.integers(1, 12))
+@example([(1, 9, 1), (9, 1, 1), (1, 1, 9)], 12)
+@example([(7, 6, 5), (2, 9, 8)], 12)
 def test_overlap_of_load_compute_and_store(spans: Spans, batch: int) -> None:
     assert _overlapped(spans, batch) == clocked(spans * batch)
+
+
+def test_batches_without_end() -> None:
+    """Computed, not counted through."""
+    spans = [(3, 9, 5), (4, 2, 1)]
+    first = clocked(spans * 12)
+    each = first - clocked(spans * 11)
+    assert _overlapped(spans, 10**12) == first + (10**12 - 12) * each
 
 
 @given(weighted_models(), st.integers(1, 5))

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
-from hypothesis import given
+from collections.abc import Sequence
+from itertools import combinations
+
+import pytest
+from hypothesis import example, given
 from hypothesis import strategies as st
 
-from axynq.host.placement import colour_edges, place_filters
+from axynq.emulator.errors import ProgramError
+from axynq.host.placement import colour_edges, groups_needed, place_filters, smallest_load
 
 
 @st.composite
@@ -62,3 +67,45 @@ def test_equal_lanes_are_filled_in_order() -> None:
     every = frozenset(range(4))
     groups = place_filters(list(range(6)), [every] * 6, 4, 4)
     assert groups == [[0, 1, 2, 3], [4, 5, None, None]]
+
+
+def load_by_hall(allowed: Sequence[frozenset[int]], lanes: int) -> int:
+    """The fewest filters of the busiest lane, by Hall's condition for every set of lanes."""
+    sets = [
+        frozenset(chosen)
+        for size in range(1, lanes + 1)
+        for chosen in combinations(range(lanes), size)
+    ]
+    return max(-(-sum(one <= chosen for one in allowed) // len(chosen)) for chosen in sets)
+
+
+@st.composite
+def lane_choices(draw: st.DrawFn) -> tuple[list[frozenset[int]], int]:
+    lanes = draw(st.integers(1, 6))
+    suiting = st.frozensets(st.integers(0, lanes - 1), min_size=1)
+    kinds = draw(st.lists(suiting, min_size=1, max_size=5))
+    return draw(st.lists(st.sampled_from(kinds), min_size=1, max_size=40)), lanes
+
+
+A, B, AB, BC = (frozenset(lanes) for lanes in ({0}, {1}, {0, 1}, {1, 2}))
+
+
+@given(lane_choices())
+@example(([A] * 10, 4))  # one lane for all
+@example(([AB, AB, A, A, BC, B], 3))  # filters move on to make room
+@example(([BC] * 7 + [AB] * 7 + [B] * 7, 3))
+@example(([A, A, A, B], 2))
+def test_the_busiest_lane_has_as_few_filters_as_hall_allows(
+    choice: tuple[list[frozenset[int]], int],
+) -> None:
+    allowed, lanes = choice
+    assert smallest_load(allowed, lanes) == load_by_hall(allowed, lanes)
+    channels = range(len(allowed))
+    groups = place_filters(channels, allowed, lanes, 8)
+    assert len(groups) == groups_needed(channels, allowed, lanes, 8)
+    assert groups == place_filters(channels, allowed, lanes, 8)
+
+
+def test_a_filter_that_fits_nowhere_is_refused() -> None:
+    with pytest.raises(ProgramError, match="no lane holds"):
+        smallest_load([frozenset({0}), frozenset()], 2)

@@ -2,22 +2,77 @@
 
 from __future__ import annotations
 
+import threading
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
-from axynq.emulator import Plan
+from axynq import host
+from axynq.emulator import Emulator, Plan
 from axynq.emulator.errors import DataError, OverlayError, PlanError, ProgramError
 from axynq.emulator.model import graph
 from axynq.host import Overlay, Program, compile_program, isa
-from tests.networks import tensor
-from tests.overlays import write_overlay
+from axynq.host.cycles import program_cycles
+from axynq.host.toml import parse_toml
+from tests.networks import random_input, tensor
+from tests.overlays import description, write_overlay
 
 
 @pytest.fixture(scope="module")
 def program(digits: graph.Model) -> Program:
     return compile_program(digits, "flam=exact|roup:1,4", "tiny4")
+
+
+def test_descriptions_are_read_once_however_large_the_network(
+    digits: graph.Model, monkeypatch
+) -> None:
+    read: list[str] = []
+
+    def parse(text: str, name: str) -> dict[str, Any]:
+        read.append(name)
+        return parse_toml(text, name)
+
+    for module in (host.overlay, host.board):
+        monkeypatch.setattr(module, "parse_toml", parse)
+    overlay = Overlay.load("tiny4")
+    program_cycles(compile_program(digits, "flam=exact|roup:1,4", overlay), overlay, 16)
+    assert read.count("tiny4") == 1
+    assert read.count("pynq-z2.toml") <= 2  # once to check the overlay, once to use it
+
+
+def test_a_changed_description_is_seen(digits: graph.Model, tmp_path: Path) -> None:
+    path = tmp_path / "mine.toml"
+    path.write_text(description(inputs=8))
+    before = compile_program(digits, "exact", Overlay.load(path))
+    path.write_text(description(inputs=8, lanes=((4, ("exact",), "separate"),)))
+    after = compile_program(digits, "exact", Overlay.load(path))
+    assert before.overlay_hash != after.overlay_hash
+    assert len(after.memory) < len(before.memory)  # no codes
+
+
+def test_set_up_in_several_threads(digits: graph.Model) -> None:
+    """Emulators and programs made at once, with multipliers that none has used before."""
+    plans = ["flam=exact|roup:3,5", "klam-row=roup:3,5|smapprox:1230", "smapprox:1230"]
+    x = random_input(digits, 3, seed=6)
+    results: dict[str, Any] = {}
+    barrier = threading.Barrier(len(plans))
+
+    def make(plan: str) -> None:
+        barrier.wait()
+        program = compile_program(digits, "flam=exact|roup:1,4", Overlay.load("tiny4"))
+        results[plan] = Emulator(digits, plan).run(x), program.memory
+
+    threads = [threading.Thread(target=make, args=(plan,)) for plan in plans]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    memory = compile_program(digits, "flam=exact|roup:1,4", "tiny4").memory
+    for plan in plans:
+        assert np.array_equal(results[plan][0], Emulator(digits, plan, engine="portable").run(x))
+        assert np.array_equal(results[plan][1], memory)
 
 
 def test_programs_survive_saving(program: Program, tmp_path: Path) -> None:
