@@ -230,7 +230,7 @@ class LayerCodes:
         """The same with equal multipliers merged and unused ones left out."""
         kept: list[Multiplier] = []
         translation = np.zeros(len(self.multipliers) + 1, np.uint8)
-        counts = np.bincount(self.codes.reshape(-1)).astype(np.int64)
+        counts = np.bincount(self.codes.reshape(-1).astype(np.intp))
         used = set(np.flatnonzero(counts).tolist())
         for k, m in enumerate(self.multipliers, start=1):
             if k in used:

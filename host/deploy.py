@@ -22,9 +22,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from axynq.emulator import files
 from axynq.emulator.datasets import Dataset
 from axynq.emulator.errors import DataError, DeviceError, ToolError
-from axynq.emulator.files import replacing, write_text
 from axynq.host.bitstream.store import Bitstream
 from axynq.host.program import Program
 
@@ -141,7 +141,7 @@ def bundle(
         folder = Path(temporary.name) / "bundle"  # with usual permissions, which rsync copies
         try:
             folder.mkdir()
-            write_text(folder / MARK, "axynq deploy removes what else is in this folder.\n")
+            files.write_text(folder / MARK, "axynq deploy removes what else is in this folder.\n")
             program.save(folder / "program.axp")
             np.savez(folder / "data.npz", x=examples.x, y=examples.y)
             if bitstream is not None:
@@ -195,9 +195,9 @@ def run_remotely(
     content = _results(printed, remote)
     say("fetching the results")
     try:
-        with replacing(output / "outputs.npy") as temporary:
+        with files.replacing(output / "outputs.npy") as temporary:
             fetch_from(remote, "outputs.npy", temporary)
-        write_text(output / "results.json", json.dumps(content, indent=1) + "\n")
+        files.write_text(output / "results.json", json.dumps(content, indent=1) + "\n")
     except OSError as error:
         raise DataError(f"'{output}' cannot be written: {error.strerror}") from error
     return content

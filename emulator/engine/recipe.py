@@ -251,8 +251,8 @@ def layer_recipe(
     # Everything depends on a weight's value and code: tables by both, which are indexed once each.
     rows = len(codes.multipliers) + 1
     place = codes.codes.astype(np.intp) * 256 + (layer.kernel.astype(np.intp) - WEIGHT_MIN)
-    counts = np.bincount(place.reshape(-1), minlength=rows * 256).astype(np.int64)
-    counts = counts.reshape(rows, 256)
+    counts = np.bincount(place.reshape(-1).astype(np.intp), minlength=rows * 256)
+    counts = counts.astype(np.int64).reshape(rows, 256)
     constant = np.zeros((rows, 256), np.int64)
     gathered: dict[tuple[bytes, int, int], npt.NDArray[np.int8]] = {}
     lookups: list[LookupPlane] = []

@@ -12,8 +12,8 @@ import numpy as np
 import numpy.typing as npt
 import tflite
 
+from axynq.emulator import files
 from axynq.emulator.errors import ModelError
-from axynq.emulator.files import write_bytes
 from axynq.emulator.model import graph
 from axynq.emulator.model.tflite_reader import window_geometry
 
@@ -53,7 +53,7 @@ def save_model(model: graph.Model, path: str | Path) -> None:
     """
     content = serialise_model(model)
     try:
-        write_bytes(path, content)
+        files.write_bytes(path, content)
     except OSError as error:
         raise ModelError(f"model '{path}' cannot be written: {error.strerror}") from error
 

@@ -8,10 +8,9 @@ from typing import Annotated, Any, Optional
 
 import typer
 
-from axynq.emulator import load_model
+from axynq.emulator import files, load_model
 from axynq.emulator.datasets import quantise_examples
 from axynq.emulator.errors import DataError, MultiplierError
-from axynq.emulator.files import write_text
 from axynq.emulator.multipliers import FAMILIES, SMAPPROX_TABLE_2, Table, multiplier
 from axynq.host.cli.inputs import EnergyOption, read_data
 from axynq.host.cli.output import JsonOption, print_json, progress_bar, results, table
@@ -156,7 +155,7 @@ def _characterise(
             advance(1)
     if output is not None:
         try:
-            write_text(output, energy_file(rows, stimuli))
+            files.write_text(output, energy_file(rows, stimuli))
         except OSError as error:
             raise DataError(f"'{output}' cannot be written: {error.strerror}") from error
     if json:

@@ -12,9 +12,9 @@ import numpy as np
 import numpy.typing as npt
 import typer
 
+from axynq.emulator import files
 from axynq.emulator.datasets import quantise_examples
 from axynq.emulator.errors import AxynqError, DataError, ToolError
-from axynq.emulator.files import write_text
 from axynq.host.accelerator import Accelerator
 from axynq.host.baseline import ProcessorBaseline
 from axynq.host.cli.inputs import DeviceOption, device_name, read_data
@@ -319,7 +319,7 @@ def _keep(found: list[Result], log: Log, output: Path) -> None:
     runs = sum(record.slot.contender is not None for record in log.records)
     text = dumps(_content(found, runs, False, output), indent=1)
     try:
-        write_text(path, text + "\n")
+        files.write_text(path, text + "\n")
     except OSError as error:
         raise DataError(f"'{path}' cannot be written: {error.strerror}") from error
 

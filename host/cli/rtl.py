@@ -10,8 +10,8 @@ from typing import Annotated, Any, Optional
 
 import typer
 
+from axynq.emulator import files
 from axynq.emulator.errors import DataError, OverlayError
-from axynq.emulator.files import write_text
 from axynq.host.cli.output import JsonOption, console, print_json, results, table
 from axynq.host.netlists.estimate import estimate
 from axynq.host.netlists.files import SHIPPED, UNSIGNED, rtl_files
@@ -75,7 +75,7 @@ def _write(contents: dict[str, str], folder: Path) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
         for file, content in contents.items():
-            write_text(folder / file, content)
+            files.write_text(folder / file, content)
     except OSError as error:
         raise DataError(f"'{folder}' cannot be written: {error.strerror}") from error
 

@@ -12,9 +12,9 @@ import numpy as np
 import numpy.typing as npt
 import typer
 
+from axynq.emulator import files
 from axynq.emulator.datasets import quantise_examples
 from axynq.emulator.errors import AxynqError, DataError, DeviceError
-from axynq.emulator.files import replacing
 from axynq.host.accelerator import Accelerator
 from axynq.host.baseline import ProcessorBaseline
 from axynq.host.cli.inputs import (
@@ -174,7 +174,7 @@ def _classes(y: Scores) -> npt.NDArray[np.int64]:
 
 def _save(path: Path, y: Scores) -> None:
     try:
-        with replacing(path) as temporary, temporary.open("wb") as file:
-            np.save(file, y)
+        with files.replacing(path) as temporary, temporary.open("wb") as file:
+            np.save(file, y)  # to a name it would add .npy
     except OSError as error:
         raise DataError(f"'{path}' cannot be written: {error.strerror}") from error

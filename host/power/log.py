@@ -14,8 +14,8 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from axynq.emulator import files
 from axynq.emulator.errors import DataError
-from axynq.emulator.files import write_text
 from axynq.host.power.sampler import Sample
 from axynq.host.power.schedule import Slot
 
@@ -57,7 +57,7 @@ class Log:
                 self._compare(json.loads(description.read_text(encoding="utf-8")), settings)
                 self._read()
             else:
-                write_text(description, json.dumps(settings, indent=1) + "\n")
+                files.write_text(description, json.dumps(settings, indent=1) + "\n")
         except OSError as error:
             raise self._unwritable(error) from error
         except (ValueError, KeyError) as error:

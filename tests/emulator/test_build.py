@@ -127,7 +127,7 @@ def read_only(source: Path, monkeypatch) -> Iterator[Path]:
     monkeypatch.delenv("CXX", raising=False)
     library(source)
     root = os.geteuid() == 0
-    paths = [folder, *folder.iterdir(), *source.parents[:3], source]
+    paths = [folder, *folder.iterdir(), *source.parents, source]
     modes = [(path, path.stat().st_mode) for path in paths]
     for path, mode in modes:
         path.chmod(mode & ~0o222 | 0o555 if path.is_relative_to(folder) else mode | 0o555)

@@ -165,6 +165,7 @@ def test_a_pickle_that_runs_code_is_refused(tmp_path: Path) -> None:
         load_dataset(folder)
 
 
+@pytest.mark.slow
 def test_cifar10_as_images(cifar10_path: Path) -> None:
     data = load_dataset(cifar10_path)
     assert data.x.shape == (10_000, 32, 32, 3)

@@ -80,7 +80,13 @@ def test_random_sums_of_layers(tiny4, model: graph.Model, plan: str, seed: int) 
     assert_equal(tiny4, model, plan, random_input(model, 2, seed))
 
 
-@pytest.fixture(scope="module", params=["narrow", "wide", "few-lanes"])
+@pytest.fixture(
+    scope="module",
+    params=[
+        "narrow",
+        *(pytest.param(name, marks=pytest.mark.slow) for name in ("wide", "few-lanes")),
+    ],
+)
 def cramped(request, tmp_path_factory) -> Iterator[Accelerator]:
     """Arrays of other proportions, with buffers so small that most layers come in parts."""
     values = {

@@ -247,6 +247,7 @@ def real_board(server, monkeypatch) -> Path:
 FOLDERS = ["it's $HOME", "$(touch pwned);touch pwned `touch pwned`", "-rf", "[x]*", 'a:b "ü"\\']
 
 
+@pytest.mark.slow
 def test_folders_of_any_name_over_ssh(real_board: Path, tmp_path: Path) -> None:
     source = tmp_path / "it's: local"
     source.mkdir()
@@ -295,6 +296,7 @@ def test_nothing_else_is_removed_over_ssh(real_board: Path, tmp_path: Path) -> N
     assert (deployed / "new").read_text() == "mine"
 
 
+@pytest.mark.slow
 def test_deploy_over_ssh(
     axynq, real_board: Path, digits_path: Path, digits: graph.Model, tmp_path: Path, digits_data
 ) -> None:

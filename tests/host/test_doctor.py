@@ -83,7 +83,7 @@ def test_tools(monkeypatch, tmp_path: Path) -> None:
 def test_a_cache_that_cannot_be_written(monkeypatch) -> None:
     from typer.testing import CliRunner
 
-    from axynq.host.cli import app
+    from axynq.host.cli.commands import app
 
     monkeypatch.setenv("AXYNQ_CACHE", "/proc")
     monkeypatch.setenv("AXYNQ_ENGINE", "portable")

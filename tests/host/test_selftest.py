@@ -78,6 +78,7 @@ def test_everything_passes(accelerator: Accelerator) -> None:
         assert outcome.passed, outcome
 
 
+@pytest.mark.slow
 def test_an_overlay_without_vectors(tmp_path) -> None:
     overlay = write_overlay(tmp_path)
     with pytest.raises(OverlayError, match="no golden vectors ship"):
