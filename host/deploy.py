@@ -167,7 +167,7 @@ def bundle(
 
 def run_remotely(
     remote: Remote,
-    files: Bundle,
+    bundle: Bundle,
     output: Path,
     device: str,
     baseline: bool,
@@ -180,17 +180,17 @@ def run_remotely(
         DeviceError: a step failed; the message is the board's.
         DataError: the results cannot be written.
     """
-    copy_to(remote, files.folder)
-    if files.wheel is not None:
+    copy_to(remote, bundle.folder)
+    if bundle.wheel is not None:
         say("installing axynq")
-        wheel = shlex.quote(f"./{files.wheel}")
+        wheel = shlex.quote(f"./{bundle.wheel}")
         _in_folder(remote, f"{remote.python} -m pip install --no-deps --quiet {wheel}")
     say("running")
-    words = ["-m", "axynq.host.cli", "run", files.program, "--data", files.data,
+    words = ["-m", "axynq.host.cli", "run", bundle.program, "--data", bundle.data,
              "--device", device, "--output", "outputs.npy", "--json"]  # fmt: skip
-    if baseline and files.model is not None:
-        words += ["--baseline", f"./{files.model}"]
-    environment = f"AXYNQ_BITSTREAMS={shlex.quote(files.bitstreams)} " if files.bitstreams else ""
+    if baseline and bundle.model is not None:
+        words += ["--baseline", f"./{bundle.model}"]
+    environment = f"AXYNQ_BITSTREAMS={shlex.quote(bundle.bitstreams)} " if bundle.bitstreams else ""
     printed = _in_folder(remote, f"{environment}{remote.python} {shlex.join(words)}")
     content = _results(printed, remote)
     say("fetching the results")

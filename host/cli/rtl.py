@@ -49,8 +49,8 @@ def rtl(
     rows: list[dict[str, Any]] = []
     include = str(resources.files("axynq.hls") / "include") if output is None else _include(output)
     for spec in specs or SHIPPED:
-        circuit, files = rtl_files(spec, include)
-        contents |= files
+        circuit, written = rtl_files(spec, include)
+        contents |= written
         rows.append({"spec": spec, "module": circuit.name, **circuit.resources()})
     if output is not None:
         _write(contents, output)
