@@ -53,7 +53,7 @@ check-arm: $(VENV)/.dev
 
 # Files that follow from hls/overlays/*.toml and host/isa.py.
 generate: $(VENV)/.dev
-	$(BIN)/python -m axynq.host.generate
+	$(BIN)/python -m axynq.host.generate.overlay_files
 
 $(VENV)/.demo: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)

@@ -43,6 +43,9 @@ from axynq.emulator.multipliers.specification import seen_from, without_quoted, 
 
 Axis = Literal["layer", "filter", "channel", "row", "column", "weight"]
 
+CLASS_AXES: tuple[Axis, ...] = ("layer", "filter", "channel", "row", "column")
+"""Axes along which neighbouring weights share a multiplier."""
+
 SKIP = 0
 """The code of a weight whose multiplication is left out."""
 

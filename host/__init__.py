@@ -12,17 +12,17 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from axynq.host.accelerator import Accelerator
-    from axynq.host.compiler import compile_program
+    from axynq.host.compiler.compilation import compile_program
     from axynq.host.overlay import Overlay
-    from axynq.host.program import Program
+    from axynq.host.runtime.accelerator import Accelerator
+    from axynq.host.runtime.program import Program
 
 __all__ = ["Accelerator", "Overlay", "Program", "compile_program"]
 
 _MODULES = {
-    "Accelerator": "accelerator",
+    "Accelerator": "runtime.accelerator",
     "Overlay": "overlay",
-    "Program": "program",
+    "Program": "runtime.program",
     "compile_program": "compiler",
 }
 

@@ -25,8 +25,8 @@ import numpy as np
 from axynq.emulator import files
 from axynq.emulator.datasets import Dataset
 from axynq.emulator.errors import DataError, DeviceError, ToolError
-from axynq.host.bitstream.store import Bitstream
-from axynq.host.program import Program
+from axynq.host.runtime.bitstream_store import Bitstream
+from axynq.host.runtime.program import Program
 
 SSH_OPTIONS = ("-o", "BatchMode=yes", "-o", "ConnectTimeout=15")
 """A password that is asked for would wait for ever: keys only."""

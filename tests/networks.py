@@ -8,7 +8,7 @@ import numpy as np
 from hypothesis import strategies as st
 
 from axynq.emulator.model import graph
-from axynq.emulator.model.tflite_reader import window_geometry
+from axynq.emulator.model.windows import window_geometry
 
 ACTIVATIONS = ("none", "relu", "relu6", "relu_n1_to_1")
 

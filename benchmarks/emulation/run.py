@@ -24,12 +24,12 @@ import networks
 from common import machine, save, side_by_side
 
 from axynq.emulator import Emulator, Plan, files
-from axynq.emulator.engine.build import shared_library
 from axynq.emulator.engine.kernel import load_kernel
 from axynq.emulator.engine.recipe import layer_recipe
+from axynq.emulator.formats.tflite_writer import serialise_model
 from axynq.emulator.model import graph
-from axynq.emulator.model.tflite_writer import serialise_model
 from axynq.emulator.multipliers import SMAPPROX_TABLE_2, multiplier
+from axynq.emulator.toolchain import shared_library
 
 HERE = Path(__file__).parent
 

@@ -25,8 +25,8 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 import networks
 from common import machine, save
 
-from axynq.emulator.retrain import METHODS, RetrainOptions, retrain
-from axynq.emulator.statistics import extract
+from axynq.emulator.studies.errors import extract
+from axynq.emulator.studies.retraining import METHODS, RetrainOptions, retrain
 
 HERE = Path(__file__).parent
 

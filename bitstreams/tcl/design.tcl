@@ -1,5 +1,5 @@
 # The block design: processing system, accelerator, interrupt controller, one SmartConnect each for
-# registers and for every memory port. Names are those of host/templates/overlay.hwh.j2, which the
+# registers and for every memory port. Names are those of host/generate/templates/overlay.hwh.j2, which the
 # software board reads: pynq and the driver find the same design on both.
 #
 # Reads the array `axynq` that overlay.tcl sets.

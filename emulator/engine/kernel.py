@@ -11,9 +11,9 @@ from pathlib import Path
 import numpy as np
 
 from axynq.emulator.engine.abi import STRUCTURES
-from axynq.emulator.engine.build import load_library, shared_library
 from axynq.emulator.engine.recipe import Costs
 from axynq.emulator.errors import ToolError
+from axynq.emulator.toolchain import load_library, shared_library
 
 # Sums are modulo 2**32, which C++ leaves undefined without -fwrapv.
 FLAGS = ("-std=c++17", "-O3", "-pthread", "-fwrapv")

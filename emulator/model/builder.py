@@ -21,7 +21,7 @@ import numpy.typing as npt
 from axynq.emulator.errors import ModelError
 from axynq.emulator.model import graph
 from axynq.emulator.model.graph import Activation, Padding
-from axynq.emulator.model.tflite_reader import window_geometry
+from axynq.emulator.model.windows import window_geometry
 
 FloatArray = npt.NDArray[np.float32]
 

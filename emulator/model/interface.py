@@ -6,8 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from axynq.emulator.model.graph import INT8_MAX, INT8_MIN, Int8Array, Tensor
-from axynq.emulator.model.quantisation import fixed_point
-from axynq.emulator.reference import rescale
+from axynq.emulator.model.quantisation import FixedPoint, fixed_point
 
 
 def int8_of_uint8(tensor: Tensor) -> Int8Array:
@@ -15,9 +14,18 @@ def int8_of_uint8(tensor: Tensor) -> Int8Array:
     rescales them. With equal scales that is the difference of the zero points."""
     interface = tensor.interface
     assert interface is not None
-    operand = np.arange(256, dtype=np.int64) - interface.zero_point
-    values = rescale(operand, *fixed_point(interface.scale / tensor.scale)) + tensor.zero_point
-    return np.clip(values, INT8_MIN, INT8_MAX).astype(np.int8)
+    factor = fixed_point(interface.scale / tensor.scale)
+    values = [_rescaled(u - interface.zero_point, factor) + tensor.zero_point for u in range(256)]
+    return np.clip(np.array(values, np.int64), INT8_MIN, INT8_MAX).astype(np.int8)
+
+
+def _rescaled(value: int, factor: FixedPoint) -> int:
+    """As the numeric contract has it: halves up, then halves away from zero."""
+    widened = min(max(value << max(factor.shift, 0), -(2**31)), 2**31 - 1)
+    high = (widened * factor.multiplier + 2**30) >> 31
+    exponent = max(-factor.shift, 0)
+    size = (abs(high) + (1 << exponent >> 1)) >> exponent
+    return size if high >= 0 else -size
 
 
 def as_file_takes(tensor: Tensor, x: Int8Array) -> npt.NDArray[np.generic]:

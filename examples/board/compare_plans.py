@@ -15,12 +15,12 @@ import numpy as np
 
 from axynq.emulator import load_model
 from axynq.host import Accelerator, compile_program
-from axynq.host.devices.hardware import board_present
 from axynq.host.power.analysis import analyse
 from axynq.host.power.experiment import Contender, Durations, run_experiment
 from axynq.host.power.log import Log
 from axynq.host.power.sampler import Sampler
 from axynq.host.power.sensor import open_sensors
+from axynq.host.runtime.hardware import board_present
 
 PLANS = ("exact", "roup:1,4")
 

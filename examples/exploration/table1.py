@@ -20,13 +20,13 @@ import typer
 
 from axynq.emulator import Plan, files, load_model
 from axynq.emulator.energy import EnergyFigures, relative_energy
-from axynq.emulator.explore.evaluator import Evaluator, Examples
-from axynq.emulator.explore.measure import Measure
-from axynq.emulator.explore.store import Store
-from axynq.emulator.explore.workers import LocalWorker
 from axynq.emulator.model.graph import Model
-from axynq.emulator.tuning.tuner import Tuner
-from axynq.emulator.tuning.weights import WEIGHT_RULES, WeightRule
+from axynq.emulator.studies.evaluator import Evaluator, Examples
+from axynq.emulator.studies.search.measure import Measure
+from axynq.emulator.studies.search.store import Store
+from axynq.emulator.studies.search.workers import LocalWorker
+from axynq.emulator.studies.tuning.tuner import Tuner
+from axynq.emulator.studies.tuning.weights import WEIGHT_RULES, WeightRule
 from axynq.host.cli.inputs import read_examples
 
 NAMES = ("mul8u_2AC", "mul8u_2HH", "mul8u_NGR", "mul8u_ZFB", "mul8u_7C1")

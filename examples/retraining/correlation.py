@@ -16,7 +16,7 @@ import numpy as np
 import typer
 from experiment import MULTIPLIERS, RESULTS, SAMPLES, Records, short, subject
 
-from axynq.emulator.statistics import extract
+from axynq.emulator.studies.errors import extract
 
 
 def main(

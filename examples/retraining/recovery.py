@@ -21,9 +21,9 @@ from experiment import MULTIPLIERS, RESULTS, Records, Subject, short, subject
 
 from axynq.emulator import Plan, load_model, save_model
 from axynq.emulator.model.graph import Model
-from axynq.emulator.retrain import RetrainOptions, retrain
-from axynq.emulator.tuning.compensation import tune
-from axynq.emulator.tuning.tuner import Tuner
+from axynq.emulator.studies.retraining import RetrainOptions, retrain
+from axynq.emulator.studies.tuning.compensation import tune
+from axynq.emulator.studies.tuning.tuner import Tuner
 
 
 @dataclass(frozen=True)

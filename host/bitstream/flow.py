@@ -19,12 +19,12 @@ from typing import NamedTuple
 from axynq.emulator import files
 from axynq.emulator.errors import OverlayError, ToolError
 from axynq.host.bitstream.hls_config import hls_config
-from axynq.host.bitstream.manifest import File, Manifest, sha256
 from axynq.host.bitstream.reports import read_run, read_utilisation
 from axynq.host.bitstream.tools import find_tools, run_tool
-from axynq.host.generate import overlay_blackboxes, overlay_files
+from axynq.host.generate.overlay_files import overlay_blackboxes, overlay_files
 from axynq.host.netlists.files import SEPARATOR, rtl_files
 from axynq.host.overlay import Overlay
+from axynq.host.runtime.manifest import File, Manifest, sha256
 
 Report = Callable[[str], None]
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from axynq.host.overlay import Overlay
-from axynq.host.registers import CORE_VERSION, LIBRARY, TOP_FUNCTION, VENDOR
+from axynq.host.overlay.registers import CORE_VERSION, LIBRARY, TOP_FUNCTION, VENDOR
 
 
 def hls_config(overlay: Overlay, hls: Path, include: Path, blackboxes: Sequence[Path] = ()) -> str:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from axynq.emulator.errors import ToolError
-from axynq.host.bitstream.manifest import Timing, Use
+from axynq.host.runtime.manifest import Timing, Use
 
 ROWS = {
     "lut": ("Slice LUTs", "CLB LUTs"),

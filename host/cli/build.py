@@ -10,10 +10,10 @@ import typer
 from axynq.emulator.errors import OverlayError
 from axynq.host.bitstream.flow import build as build_bitstream
 from axynq.host.bitstream.flow import retarget
-from axynq.host.bitstream.store import user_folder
 from axynq.host.cli.inputs import OverlayOption
 from axynq.host.cli.output import JsonOption, console, percent, print_json, results, table
 from axynq.host.overlay import Overlay
+from axynq.host.runtime.bitstream_store import user_folder
 
 
 def build(

@@ -20,7 +20,7 @@ from axynq.host.cli.output import (
     console,
     print_json,
 )
-from axynq.host.compiler import TYPICAL_BATCH, compile_program
+from axynq.host.compiler.compilation import TYPICAL_BATCH, compile_program
 from axynq.host.overlay import Overlay
 
 

@@ -15,9 +15,9 @@ from axynq.emulator.datasets import Dataset, handwritten_digits, quantise_exampl
 from axynq.emulator.energy import relative_energy
 from axynq.emulator.errors import DeviceError
 from axynq.emulator.pictures import new_figure, save_figure
-from axynq.host.accelerator import Accelerator
 from axynq.host.cli.output import JsonOption, console, percent, print_json, results, table
-from axynq.host.compiler import compile_program
+from axynq.host.compiler.compilation import compile_program
+from axynq.host.runtime.accelerator import Accelerator
 
 OVERLAY = "z2-mixed16"
 

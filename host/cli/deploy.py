@@ -9,7 +9,6 @@ import typer
 
 from axynq.emulator import load_model
 from axynq.emulator.errors import DataError, DeviceError
-from axynq.host.bitstream.store import find_bitstream
 from axynq.host.cli.inputs import (
     BatchOption,
     DataOption,
@@ -22,9 +21,10 @@ from axynq.host.cli.inputs import (
     read_plan,
 )
 from axynq.host.cli.output import JsonOption, console, print_json
-from axynq.host.compiler import TYPICAL_BATCH, compile_program
+from axynq.host.compiler.compilation import TYPICAL_BATCH, compile_program
 from axynq.host.deploy import bundle, remote_board, run_remotely
 from axynq.host.overlay import Overlay
+from axynq.host.runtime.bitstream_store import find_bitstream
 
 
 def deploy(

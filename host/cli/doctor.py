@@ -14,18 +14,18 @@ from typing import Any, NamedTuple
 import typer
 from rich.text import Text
 
-from axynq.emulator.engine.build import compiler, writable_cache_folder
 from axynq.emulator.engine.choice import choose_engine, thread_count
 from axynq.emulator.engine.kernel import VARIANTS, load_kernel, supported_variants
 from axynq.emulator.errors import AxynqError
-from axynq.host.bitstream.store import find_bitstream, folders
+from axynq.emulator.toolchain import compiler, writable_cache_folder
 from axynq.host.bitstream.tools import TOOLS, tool_version
-from axynq.host.board import board_names, load_board
 from axynq.host.cli.output import JsonOption, print_json, results, table
-from axynq.host.devices.hardware import board_name, board_present
-from axynq.host.devices.simulation import ap_types_folder
 from axynq.host.overlay import Overlay, overlay_names
+from axynq.host.overlay.board import board_names, load_board
 from axynq.host.power.hwmon import open_hwmon
+from axynq.host.runtime.bitstream_store import find_bitstream, folders
+from axynq.host.runtime.hardware import board_name, board_present
+from axynq.host.software_board.simulation import ap_types_folder
 
 
 class Finding(NamedTuple):

@@ -16,20 +16,20 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from axynq.emulator import load_model
 from axynq.emulator.engine.choice import thread_count
 from axynq.emulator.errors import PlanError
-from axynq.emulator.explore.evaluator import Evaluator, Examples
-from axynq.emulator.explore.exploration import Outcome, Task
-from axynq.emulator.explore.exploration import explore as run_exploration
-from axynq.emulator.explore.front import Candidate
-from axynq.emulator.explore.report import Point, points_of, write_report
-from axynq.emulator.explore.search import Cycles, Settings
-from axynq.emulator.explore.space import LEVELS, Level
-from axynq.emulator.explore.store import Store
-from axynq.emulator.explore.workers import DaskWorkers, LocalWorker, Workers, connect
 from axynq.emulator.model.graph import Model
 from axynq.emulator.multipliers import Multiplier, multiplier, split_multipliers
 from axynq.emulator.plan import Assignment, Plan
-from axynq.emulator.tuning.compensation import Method
-from axynq.emulator.tuning.tuner import Tuner
+from axynq.emulator.studies.evaluator import Evaluator, Examples
+from axynq.emulator.studies.search.exploration import Outcome, Task
+from axynq.emulator.studies.search.exploration import explore as run_exploration
+from axynq.emulator.studies.search.front import Candidate
+from axynq.emulator.studies.search.report import Point, points_of, write_report
+from axynq.emulator.studies.search.search import Cycles, Settings
+from axynq.emulator.studies.search.space import LEVELS, Level
+from axynq.emulator.studies.search.store import Store
+from axynq.emulator.studies.search.workers import DaskWorkers, LocalWorker, Workers, connect
+from axynq.emulator.studies.tuning.compensation import Method
+from axynq.emulator.studies.tuning.tuner import Tuner
 from axynq.host.cli.inputs import (
     LARGEST_SEED,
     DataOption,
@@ -45,10 +45,10 @@ from axynq.host.cli.inputs import (
     read_weight_rule,
 )
 from axynq.host.cli.output import JsonOption, console, finite, percent, print_json, results, table
-from axynq.host.compiler import TYPICAL_BATCH, compile_program
-from axynq.host.cycles import program_cycles
+from axynq.host.compiler.compilation import TYPICAL_BATCH, compile_program
 from axynq.host.energy import energy_figures
 from axynq.host.overlay import Overlay
+from axynq.host.performance.cycles import program_cycles
 
 LIBRARY = "exact|roup:0,4|roup:0,6|roup:0,8|roup:1,4|roup:1,6|roup:1,8|roup:2,6|roup:2,8|roup:3,6"
 """From little to much approximation, all with characterised energies."""

@@ -12,11 +12,11 @@ from rich.text import Text
 from axynq.emulator.datasets import Dataset, Split, load_dataset, quantise_examples
 from axynq.emulator.energy import EnergyFigures
 from axynq.emulator.errors import DataError, DeviceError, PlanError
-from axynq.emulator.explore.evaluator import Examples
 from axynq.emulator.model.graph import Model
 from axynq.emulator.plan import Plan
-from axynq.emulator.tuning.compensation import Method
-from axynq.emulator.tuning.weights import WEIGHT_RULES, WeightRule
+from axynq.emulator.studies.evaluator import Examples
+from axynq.emulator.studies.tuning.compensation import Method
+from axynq.emulator.studies.tuning.weights import WEIGHT_RULES, WeightRule
 from axynq.host.cli.output import console
 from axynq.host.energy import energy_figures
 

@@ -21,10 +21,10 @@ from axynq.host.cli.inputs import (
     read_plan,
 )
 from axynq.host.cli.output import JsonOption, console, percent, print_json, results, table
-from axynq.host.compiler import TYPICAL_BATCH, compile_program
-from axynq.host.cycles import ProgramCycles, program_cycles
+from axynq.host.compiler.compilation import TYPICAL_BATCH, compile_program
 from axynq.host.overlay import Overlay
-from axynq.host.roofline import draw_roofline
+from axynq.host.performance.cycles import ProgramCycles, program_cycles
+from axynq.host.performance.roofline import draw_roofline
 
 
 def inspect(

@@ -11,8 +11,8 @@ import typer
 from axynq.emulator import Emulator, load_model
 from axynq.emulator.datasets import quantise_examples
 from axynq.emulator.errors import DataError
-from axynq.emulator.statistics import ErrorStatistics, extract, save_statistics
-from axynq.emulator.statistics.pictures import draw_correlation, draw_histograms
+from axynq.emulator.studies.errors import ErrorStatistics, extract, save_statistics
+from axynq.emulator.studies.errors.pictures import draw_correlation, draw_histograms
 from axynq.host.cli.inputs import (
     DataOption,
     ModelArgument,

@@ -15,7 +15,6 @@ import typer
 from axynq.emulator import files
 from axynq.emulator.datasets import quantise_examples
 from axynq.emulator.errors import AxynqError, DataError, ToolError
-from axynq.host.accelerator import Accelerator
 from axynq.host.baseline import ProcessorBaseline
 from axynq.host.cli.inputs import DeviceOption, device_name, read_data
 from axynq.host.cli.output import (
@@ -37,7 +36,8 @@ from axynq.host.power.recorded import Layout, line_up, read_recording
 from axynq.host.power.sampler import Sample, Sampler
 from axynq.host.power.schedule import schedule
 from axynq.host.power.sensor import SPECIFICATIONS, Sensor, open_sensors, readable, unique_names
-from axynq.host.program import Program
+from axynq.host.runtime.accelerator import Accelerator
+from axynq.host.runtime.program import Program
 
 BASELINE = "processor (TFLite)"
 

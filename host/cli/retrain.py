@@ -116,7 +116,7 @@ def retrain_(
 
     The result has the same quantisation. Accuracy is measured bit-exactly on the test part.
     """
-    from axynq.emulator.retrain import KEEP, METHODS, OPTIMISERS, RetrainOptions, retrain
+    from axynq.emulator.studies.retraining import KEEP, METHODS, OPTIMISERS, RetrainOptions, retrain
 
     if method not in METHODS:
         raise DataError(f"the method is one of {', '.join(METHODS)}, not '{method}'")

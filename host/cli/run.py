@@ -15,7 +15,6 @@ import typer
 from axynq.emulator import files
 from axynq.emulator.datasets import quantise_examples
 from axynq.emulator.errors import AxynqError, DataError, DeviceError
-from axynq.host.accelerator import Accelerator
 from axynq.host.baseline import ProcessorBaseline
 from axynq.host.cli.inputs import (
     DataOption,
@@ -36,7 +35,8 @@ from axynq.host.cli.output import (
     table,
 )
 from axynq.host.overlay import Overlay
-from axynq.host.program import Program
+from axynq.host.runtime.accelerator import Accelerator
+from axynq.host.runtime.program import Program
 
 STEP = 1024
 """Examples whose outputs are kept together: what is done before a fault is not lost."""

@@ -8,10 +8,10 @@ import typer
 from rich.text import Text
 
 from axynq.emulator.errors import DeviceError
-from axynq.host.accelerator import Accelerator
 from axynq.host.cli.inputs import LARGEST_SEED, DeviceOption, OverlayOption, device_name
 from axynq.host.cli.output import JsonOption, console, finite, print_json, results, table
 from axynq.host.overlay import Overlay
+from axynq.host.runtime.accelerator import Accelerator
 from axynq.host.selftest.checks import Outcome, run_checks
 
 

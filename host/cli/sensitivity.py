@@ -9,17 +9,17 @@ import numpy as np
 import typer
 
 from axynq.emulator import load_model
-from axynq.emulator.explore.estimate import Increase, estimate
-from axynq.emulator.explore.evaluator import Evaluator
-from axynq.emulator.explore.exploration import ESTIMATE_EXAMPLES
-from axynq.emulator.explore.sensitivity import (
+from axynq.emulator.multipliers import multiplier
+from axynq.emulator.studies.evaluator import Evaluator
+from axynq.emulator.studies.search.exploration import ESTIMATE_EXAMPLES
+from axynq.emulator.studies.sensitivity.estimate import Increase, estimate
+from axynq.emulator.studies.sensitivity.layers import (
     LayerSensitivity,
     draw_sensitivity,
     evaluations,
     layer_sensitivity,
     rank_correlation,
 )
-from axynq.emulator.multipliers import multiplier
 from axynq.host.cli.inputs import (
     DataOption,
     EngineOption,

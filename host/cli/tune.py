@@ -10,9 +10,9 @@ import typer
 from axynq.emulator import Emulator, load_model, save_model
 from axynq.emulator.energy import relative_energy
 from axynq.emulator.plan import Plan
-from axynq.emulator.tuning.compensation import Method, frozen
-from axynq.emulator.tuning.compensation import tune as tune_network
-from axynq.emulator.tuning.tuner import Tuner
+from axynq.emulator.studies.tuning.compensation import Method, frozen
+from axynq.emulator.studies.tuning.compensation import tune as tune_network
+from axynq.emulator.studies.tuning.tuner import Tuner
 from axynq.host.cli.inputs import (
     DataOption,
     EnergyOption,

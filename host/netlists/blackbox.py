@@ -11,11 +11,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from axynq.emulator.multipliers import multiplier
-from axynq.host.generate import cpp_type
-from axynq.host.naming import BLACKBOX_PREFIX
+from axynq.host.generate.overlay_files import cpp_type
 from axynq.host.netlists.designs import PRODUCT_BITS, configurable_netlist, netlist
 from axynq.host.netlists.netlist import Netlist
 from axynq.host.netlists.verilog import verilog
+from axynq.host.overlay.naming import BLACKBOX_PREFIX
 
 LATENCY = 1
 """Clock cycles from operands to product: the register behind the netlist."""

@@ -19,7 +19,6 @@ from axynq.emulator.multipliers import (
     SMApprox,
     multiplier,
 )
-from axynq.host.naming import module_name
 from axynq.host.netlists.booth import (
     ACTIVATION_BITS,
     Schedule,
@@ -30,6 +29,7 @@ from axynq.host.netlists.evaluate import IntArray
 from axynq.host.netlists.netlist import Net, Netlist
 from axynq.host.netlists.simplify import simplified
 from axynq.host.netlists.smapprox import signed_smapprox_product, smapprox_product
+from axynq.host.overlay.naming import module_name
 
 WEIGHT_BITS = 8
 PRODUCT_BITS = 17

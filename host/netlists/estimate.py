@@ -21,7 +21,7 @@ from axynq.emulator import files
 from axynq.host.isa import CONSTANT_INTEGERS
 from axynq.host.netlists.datapath import LANE, REQUANTISER, lane_verilog, requantiser_verilog
 from axynq.host.netlists.yosys import cells_of, synthesise, yosys_version
-from axynq.host.overlay import LaneGroup, Overlay, overlay_names
+from axynq.host.overlay.description import LaneGroup, Overlay, overlay_names
 
 BLOCK_SHAPES = ((9, 2048), (18, 1024), (36, 512))
 """Width and depth of a simple dual-port memory in 18 Kbit, half a block RAM."""

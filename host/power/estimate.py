@@ -11,9 +11,9 @@ from typing import NamedTuple
 
 from axynq.emulator.energy import EnergyFigures
 from axynq.emulator.multipliers import multiplier
-from axynq.host.cycles import program_cycles
 from axynq.host.overlay import Overlay
-from axynq.host.program import Program
+from axynq.host.performance.cycles import program_cycles
+from axynq.host.runtime.program import Program
 
 _SKIPPED = "skip"
 """What a program's plan calls weights that are not multiplied."""

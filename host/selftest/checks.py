@@ -10,8 +10,8 @@ import numpy as np
 
 from axynq.emulator import Emulator
 from axynq.emulator.errors import AxynqError, PlanError, ProgramError
-from axynq.host.accelerator import Accelerator
-from axynq.host.compiler import compile_program
+from axynq.host.compiler.compilation import compile_program
+from axynq.host.runtime.accelerator import Accelerator
 from axynq.host.selftest import golden
 from axynq.host.selftest.networks import Random, networks, random_inputs, random_network
 from axynq.host.selftest.products import WEIGHTS, product_layers

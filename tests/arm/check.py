@@ -20,7 +20,7 @@ import numpy as np
 
 from axynq.emulator import Emulator, Plan
 from axynq.host.overlay import Overlay, overlay_names
-from axynq.host.program import Program
+from axynq.host.runtime.program import Program
 from axynq.host.selftest import golden
 from axynq.host.selftest.networks import Random
 from tests.arm import material
@@ -121,7 +121,7 @@ def check_software_board(folder: Path) -> Differences:
     """The driver and the real pynq, with the accelerator's C++ compiled for this processor."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        from axynq.host.accelerator import Accelerator
+        from axynq.host.runtime.accelerator import Accelerator
         from axynq.host.selftest import checks
 
         with Accelerator("tiny4", device="software", wait="interrupt") as accelerator:

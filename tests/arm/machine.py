@@ -16,7 +16,7 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from axynq.host.devices.simulation import ap_types_folder
+from axynq.host.software_board.simulation import ap_types_folder
 
 SOURCE = Path(__file__).parents[2]
 """The source tree."""

@@ -18,13 +18,15 @@ import numpy as np
 import pytest
 
 from axynq.emulator import Emulator, Plan
-from axynq.emulator.engine import abi, build, kernel
+from axynq.emulator import toolchain as build
+from axynq.emulator.engine import abi, kernel
 from axynq.emulator.errors import DeviceError, ToolError
 from axynq.emulator.model import graph
 from axynq.host import compile_program
-from axynq.host.devices import simulation, software
 from axynq.host.overlay import Overlay
 from axynq.host.selftest import golden
+from axynq.host.software_board import device as software
+from axynq.host.software_board import simulation
 from tests.arm.machine import ARCHITECTURES, SOURCE, Architecture, emulator, missing
 
 NATIVE = SOURCE / "emulator" / "engine" / "native"
@@ -138,9 +140,9 @@ def one_layer(weights: np.ndarray, output_scale: float = 1e6) -> graph.Model:
 
 # --- integers whose size is the processor's ------------------------------------------------------
 
-NOT_ON_BOARDS = ("emulator/explore", "emulator/retrain", "emulator/statistics", "emulator/tuning",
-                 "emulator/engine/torch_layer.py", "emulator/model/builder.py", "host/cli",
-                 "host/netlists", "host/power", "host/baseline.py", "host/roofline.py")  # fmt: skip
+NOT_ON_BOARDS = ("emulator/studies", "emulator/engine/torch_layer.py", "emulator/model/builder.py",
+                 "host/cli", "host/netlists", "host/power", "host/baseline.py",
+                 "host/performance/roofline.py")  # fmt: skip
 
 NEED_A_TYPE = ("arange", "sum", "cumsum", "prod", "cumprod")
 """Functions of numpy whose result has the processor's integer where no type is given."""
@@ -208,7 +210,7 @@ import sys
 import numpy as np
 from axynq.emulator import Emulator, load_model
 from axynq.emulator.engine import kernel
-from axynq.host.devices import simulation
+from axynq.host.software_board import simulation
 from axynq.host.overlay import Overlay
 from axynq.host.selftest import golden
 from axynq.host.selftest.networks import Random, random_inputs
@@ -234,7 +236,7 @@ for overlay in map(Overlay.load, ("tiny4", "z2-sm16") if sys.argv[1] == "kernel"
                 assert np.array_equal(emulator.run(x), Emulator(model, plan, "portable").run(x))
                 emulator.tensors(x)
     else:
-        from axynq.host.accelerator import Accelerator
+        from axynq.host.runtime.accelerator import Accelerator
         from axynq.host.selftest.checks import check_golden
         with Accelerator(overlay, "software") as accelerator:
             assert check_golden(accelerator).passed

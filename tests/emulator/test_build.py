@@ -13,13 +13,13 @@ from typing import Any
 
 import pytest
 
-from axynq.emulator.engine.build import (
+from axynq.emulator.errors import ToolError
+from axynq.emulator.toolchain import (
     compiler,
     load_library,
     shared_library,
     writable_cache_folder,
 )
-from axynq.emulator.errors import ToolError
 
 
 @pytest.fixture

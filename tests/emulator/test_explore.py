@@ -26,23 +26,23 @@ from axynq.emulator.engine.blocks import Blocks
 from axynq.emulator.engine.choice import choose_engine, make_engine
 from axynq.emulator.engine.kernel import supported_variants
 from axynq.emulator.errors import DataError, PlanError, ToolError
-from axynq.emulator.explore import exploration
-from axynq.emulator.explore.estimate import Increase, _along, _per_weight, estimate
-from axynq.emulator.explore.evaluator import Evaluator, Examples
-from axynq.emulator.explore.front import pareto_front
-from axynq.emulator.explore.gradients import accumulator_gradients, cross_entropy
-from axynq.emulator.explore.measure import Measure
-from axynq.emulator.explore.search import Settings, search
-from axynq.emulator.explore.sensitivity import layer_sensitivity, rank_correlation
-from axynq.emulator.explore.space import AXES, LEVELS, Level, Space
-from axynq.emulator.explore.store import Store
-from axynq.emulator.explore.workers import DaskWorkers, LocalWorker, connect
 from axynq.emulator.keys import layer_key, plan_key
 from axynq.emulator.model import graph
 from axynq.emulator.model.builder import NetworkBuilder
 from axynq.emulator.model.segments import replace_layers, segments
-from axynq.emulator.plan import Assignment, LayerCodes
-from axynq.emulator.tuning.tuner import Tuner, with_parameters
+from axynq.emulator.plan import CLASS_AXES, Assignment, LayerCodes
+from axynq.emulator.studies.evaluator import Evaluator, Examples
+from axynq.emulator.studies.search import exploration
+from axynq.emulator.studies.search.front import pareto_front
+from axynq.emulator.studies.search.measure import Measure
+from axynq.emulator.studies.search.search import Settings, search
+from axynq.emulator.studies.search.space import LEVELS, Level, Space
+from axynq.emulator.studies.search.store import Store
+from axynq.emulator.studies.search.workers import DaskWorkers, LocalWorker, connect
+from axynq.emulator.studies.sensitivity.estimate import Increase, _along, _per_weight, estimate
+from axynq.emulator.studies.sensitivity.gradients import accumulator_gradients, cross_entropy
+from axynq.emulator.studies.sensitivity.layers import layer_sensitivity, rank_correlation
+from axynq.emulator.studies.tuning.tuner import Tuner, with_parameters
 from tests.conftest import data_file
 from tests.networks import random_input, weighted_models
 
@@ -165,12 +165,12 @@ def test_changes_by_weight_sum_to_gradient_times_error(
     found = Emulator(model, spec).accumulators(x)[layer.name]
     error = (found.approximate.astype(np.int64) - found.exact).astype(np.float64)
     g = np.random.default_rng(seed).normal(size=error.shape).astype(np.float32)
-    with patch.multiple("axynq.emulator.explore.estimate", TERMS=256, TOLERANCE=0.0):
+    with patch.multiple("axynq.emulator.studies.sensitivity.estimate", TERMS=256, TOLERANCE=0.0):
         changes = _per_weight(model, layer, x, g, multiplier(spec), compensated=False)
     expected = (g * error).sum(axis=(1, 2))
     scale = np.abs(g).sum() * layer.kernel[0].size * 2000  # of float32 sums
     assert np.abs(changes.sum(axis=(2, 3, 4)) - expected).max() <= 1e-6 * scale
-    for axis in AXES:
+    for axis in CLASS_AXES:
         along = _along(model, layer, changes, axis)
         total = changes.sum(axis=(1, 2, 3, 4))
         assert np.abs(along.sum(axis=1) - total).max() <= 1e-6 * scale
@@ -306,7 +306,7 @@ def test_every_vector_is_a_plan(residual: graph.Model, level: Level) -> None:
         plan = space.plan(genome)
         plan.expand(residual)
         axes |= {assignment.axis for assignment in plan.layers.values()}
-    assert axes == (set(AXES) if level == "mixed" else {"layer", level})
+    assert axes == (set(CLASS_AXES) if level == "mixed" else {"layer", level})
 
 
 @pytest.mark.parametrize("level", LEVELS)

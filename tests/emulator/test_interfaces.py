@@ -16,12 +16,12 @@ from hypothesis import strategies as st
 from axynq.emulator import Emulator, Plan, load_model
 from axynq.emulator.datasets import quantise_examples
 from axynq.emulator.errors import DataError, ModelError
+from axynq.emulator.formats.tflite_reader import parse_model
+from axynq.emulator.formats.tflite_writer import serialise_model
 from axynq.emulator.model import graph
 from axynq.emulator.model.graph import Interface, Tensor
 from axynq.emulator.model.interface import as_file_takes, int8_of_uint8
 from axynq.emulator.model.segments import segments
-from axynq.emulator.model.tflite_reader import parse_model
-from axynq.emulator.model.tflite_writer import serialise_model
 from tests.conftest import data_file
 from tests.emulator.runtime import interpreter
 from tests.emulator.test_tflite import assert_same_graph
@@ -266,8 +266,8 @@ def test_accuracy_of_labels_that_do_not_fit(digits: graph.Model) -> None:
 def test_a_plan_fits_the_network_written_with_it(
     digits: graph.Model, interface: Interface, tmp_path: Path
 ) -> None:
-    from axynq.emulator.tuning.compensation import Method, frozen, tune
-    from axynq.emulator.tuning.tuner import Tuner
+    from axynq.emulator.studies.tuning.compensation import Method, frozen, tune
+    from axynq.emulator.studies.tuning.tuner import Tuner
 
     model = parse_model(serialise_model(with_interfaces(digits, interface, FLOAT)), "d")
     plan = Plan.parse(model, "flam=exact|roup:2,6+klms=2")

@@ -11,9 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from axynq.emulator import load_model, reference
+from axynq.emulator.formats.tflite_writer import serialise_model
 from axynq.emulator.model import graph
 from axynq.emulator.model.quantisation import fixed_point
-from axynq.emulator.model.tflite_writer import serialise_model
 from axynq.emulator.softmax import MOST_CLASSES
 from tests import limits
 from tests.emulator import runtime

@@ -15,21 +15,21 @@ from axynq.emulator.datasets import handwritten_digits, quantise_examples
 from axynq.emulator.errors import DataError, ModelError
 from axynq.emulator.model import graph
 from axynq.emulator.model.segments import replace_layers
-from axynq.emulator.statistics import extract
-from axynq.emulator.tuning.compensation import tune
-from axynq.emulator.tuning.tuner import Tuner
+from axynq.emulator.studies.errors import extract
+from axynq.emulator.studies.tuning.compensation import tune
+from axynq.emulator.studies.tuning.tuner import Tuner
 from tests.networks import branched_models, random_input, tensor, weighted_models
 
 torch = pytest.importorskip("torch")
 
-from axynq.emulator.retrain import METHODS, OPTIMISERS, RetrainOptions, retrain  # noqa: E402
-from axynq.emulator.retrain.augmentation import augmented  # noqa: E402
-from axynq.emulator.retrain.levels import layer_levels  # noqa: E402
-from axynq.emulator.retrain.methods import Behavioural, ErrorModelMethod  # noqa: E402
-from axynq.emulator.retrain.network import TrainableNetwork, without_softmax  # noqa: E402
-from axynq.emulator.retrain.noise import NoisePool  # noqa: E402
-from axynq.emulator.retrain.options import MethodName, OptimiserName  # noqa: E402
-from axynq.emulator.retrain.training import learning_rate  # noqa: E402
+from axynq.emulator.studies.retraining import METHODS, OPTIMISERS, RetrainOptions, retrain  # noqa: E402
+from axynq.emulator.studies.retraining.augmentation import augmented  # noqa: E402
+from axynq.emulator.studies.retraining.levels import layer_levels  # noqa: E402
+from axynq.emulator.studies.retraining.methods import Behavioural, ErrorModelMethod  # noqa: E402
+from axynq.emulator.studies.retraining.network import TrainableNetwork, without_softmax  # noqa: E402
+from axynq.emulator.studies.retraining.noise import NoisePool  # noqa: E402
+from axynq.emulator.studies.retraining.options import MethodName, OptimiserName  # noqa: E402
+from axynq.emulator.studies.retraining.training import learning_rate  # noqa: E402
 
 torch.set_num_threads(1)  # tests run beside each other
 

@@ -13,14 +13,14 @@ from hypothesis.extra.numpy import arrays
 from axynq.emulator import Emulator
 from axynq.emulator.errors import DataError
 from axynq.emulator.model import graph
-from axynq.emulator.statistics import (
+from axynq.emulator.studies.errors import (
     ErrorModel,
     PairMoments,
     extract,
     load_statistics,
     save_statistics,
 )
-from axynq.emulator.statistics.pictures import draw_correlation, draw_histograms
+from axynq.emulator.studies.errors.pictures import draw_correlation, draw_histograms
 from tests.networks import random_input
 
 PLAN = "flam=roup:2,6|smapprox:2222"

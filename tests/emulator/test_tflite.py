@@ -15,9 +15,9 @@ from hypothesis import strategies as st
 
 from axynq.emulator import load_model, save_model
 from axynq.emulator.errors import ModelError
+from axynq.emulator.formats.tflite_reader import parse_model
+from axynq.emulator.formats.tflite_writer import serialise_model
 from axynq.emulator.model import graph
-from axynq.emulator.model.tflite_reader import parse_model
-from axynq.emulator.model.tflite_writer import serialise_model
 from tests.networks import other_models, tensor, weighted_models
 
 

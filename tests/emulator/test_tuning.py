@@ -13,13 +13,13 @@ from hypothesis import strategies as st
 from axynq.emulator import Emulator, Plan, load_model, multiplier, save_model
 from axynq.emulator.datasets import handwritten_digits, quantise_examples
 from axynq.emulator.errors import ModelError
+from axynq.emulator.formats.tflite_writer import serialise_model
 from axynq.emulator.model import graph
 from axynq.emulator.model.segments import fingerprint, replace_layers
-from axynq.emulator.model.tflite_writer import serialise_model
-from axynq.emulator.tuning.compensation import Method, frozen, tune
-from axynq.emulator.tuning.histograms import tap_histograms
-from axynq.emulator.tuning.tuner import Tuner, fitting
-from axynq.emulator.tuning.weights import WEIGHT_RULES, WeightRule, tuned_weights
+from axynq.emulator.studies.tuning.compensation import Method, frozen, tune
+from axynq.emulator.studies.tuning.histograms import tap_histograms
+from axynq.emulator.studies.tuning.tuner import Tuner, fitting
+from axynq.emulator.studies.tuning.weights import WEIGHT_RULES, WeightRule, tuned_weights
 from tests.networks import random_input, weighted_models
 
 PLANS = ("llam=roup:2,6", "flam=exact|smapprox:2222|roup:1,4", "klam-row=roup:2,4|exact",

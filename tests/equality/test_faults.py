@@ -13,7 +13,7 @@ from axynq.emulator.engine import packing
 from axynq.emulator.engine.kernel import supported_variants
 from axynq.emulator.model import graph
 from axynq.host import Accelerator, Overlay, compile_program, isa
-from axynq.host.devices import simulation
+from axynq.host.software_board import simulation
 from tests import limits
 from tests.networks import random_input
 

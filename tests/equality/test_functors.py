@@ -9,8 +9,8 @@ import pytest
 
 from axynq.emulator.multipliers import SMAPPROX_TABLE_2
 from axynq.host import Overlay
-from axynq.host.devices.simulation import Simulation
 from axynq.host.overlay import overlay_names
+from axynq.host.software_board.simulation import Simulation
 from tests.overlays import write_overlay
 
 

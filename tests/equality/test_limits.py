@@ -62,7 +62,7 @@ def test_nothing_relies_on_signed_overflow(tmp_path) -> None:  # type: ignore[no
     script = """
         import sys
         import pytest
-        from axynq.host.devices import simulation
+        from axynq.host.software_board import simulation
 
         trap = ("-fsanitize=signed-integer-overflow", "-fsanitize-undefined-trap-on-error")
         simulation._FLAGS += ("-O1", *trap)

@@ -13,9 +13,9 @@ import pytest
 from axynq.emulator import Emulator
 from axynq.emulator.model import graph
 from axynq.host import Overlay, Program, compile_program
-from axynq.host.devices.simulation import ap_types_folder
-from axynq.host.generate import overlay_blackboxes
+from axynq.host.generate.overlay_files import overlay_blackboxes
 from axynq.host.overlay import overlay_names
+from axynq.host.software_board.simulation import ap_types_folder
 from tests.networks import random_input
 
 HLS = Path(__file__).parents[2] / "hls"

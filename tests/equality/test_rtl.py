@@ -11,10 +11,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from axynq.emulator.engine.build import compiler
 from axynq.emulator.errors import MultiplierError
 from axynq.emulator.multipliers import SMAPPROX_TABLE_2, multiplier
-from axynq.host.devices.simulation import ap_types_folder
+from axynq.emulator.toolchain import compiler
 from axynq.host.netlists.blackbox import blackbox, configurable_blackbox
 from axynq.host.netlists.designs import (
     bank_domain,
@@ -29,6 +28,7 @@ from axynq.host.netlists.evaluate import net_values, port_values
 from axynq.host.netlists.files import SHIPPED, rtl_files
 from axynq.host.netlists.verilog import verilog
 from axynq.host.netlists.yosys import cells_of, synthesise
+from axynq.host.software_board.simulation import ap_types_folder
 from tests.equality.rtl_simulation import PAIRS, simulated_products
 
 HLS = Path(__file__).parents[2] / "hls"

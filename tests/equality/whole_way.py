@@ -9,7 +9,7 @@ import numpy as np
 from axynq.emulator import Emulator, Plan
 from axynq.emulator.model import graph
 from axynq.host import Accelerator, compile_program
-from axynq.host.loops import program_counts
+from axynq.host.performance.loops import program_counts
 
 
 def assert_equal(

@@ -15,7 +15,7 @@ from axynq.emulator.errors import DeviceError
 from axynq.emulator.model import graph
 from axynq.host import Accelerator, Overlay, compile_program
 from axynq.host.cli import run as run_command
-from axynq.host.driver import AcceleratorDriver
+from axynq.host.runtime.driver import AcceleratorDriver
 from tests.host.test_cli import json_of
 
 # --- build ---------------------------------------------------------------------------------------

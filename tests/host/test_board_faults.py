@@ -20,10 +20,10 @@ from axynq.emulator import Emulator
 from axynq.emulator.errors import DeviceError
 from axynq.emulator.model import graph
 from axynq.host import Accelerator, Overlay, Program, compile_program
-from axynq.host import accelerator as accelerator_module
-from axynq.host.devices import hardware
-from axynq.host.devices.simulation import Simulation
-from axynq.host.devices.software import PAGE, RegisterBlock
+from axynq.host.runtime import accelerator as accelerator_module
+from axynq.host.runtime import hardware
+from axynq.host.software_board.device import PAGE, RegisterBlock
+from axynq.host.software_board.simulation import Simulation
 from tests.networks import random_input
 
 PLAN = "flam=exact|roup:1,4"
@@ -312,7 +312,7 @@ def test_boards_are_told_apart(monkeypatch, tmp_path: Path) -> None:
 def test_opening_a_board(monkeypatch, tmp_path: Path, program, x, expected) -> None:
     """All that happens on a board before and after pynq loads the bitstream; pynq's device is the
     software board here."""
-    from axynq.host.devices.software import SoftwareBoard, software_bitstream
+    from axynq.host.software_board.device import SoftwareBoard, software_bitstream
 
     overlay = Overlay.load("tiny4")
     device = SoftwareBoard(overlay)
@@ -339,7 +339,7 @@ def test_opening_a_board(monkeypatch, tmp_path: Path, program, x, expected) -> N
 
 def manifest(overlay: Overlay, bit: Path):
     """Of a stand-in for a bitstream."""
-    from axynq.host.bitstream.manifest import File, Manifest, Timing, sha256
+    from axynq.host.runtime.manifest import File, Manifest, Timing, sha256
 
     hwh = bit.with_suffix(".hwh")
     return Manifest(

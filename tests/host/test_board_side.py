@@ -30,7 +30,7 @@ HEAVY = ("tflite", "flatbuffers", "torch", "jinja2", "hls4ml", "matplotlib", "sk
 PROGRAM = """
 import numpy as np
 from axynq.host import Overlay, Program
-from axynq.host.accelerator import Accelerator
+from axynq.host.runtime.accelerator import Accelerator
 program = Program.load(sys.argv[1])
 x = np.zeros((3, 8, 8, 1), np.int8)
 packed = program.pack_input(x)

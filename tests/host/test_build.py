@@ -15,10 +15,10 @@ from axynq.emulator.errors import DeviceError, OverlayError, ToolError
 from axynq.host import Overlay
 from axynq.host.bitstream.flow import build, retarget, write_blackboxes, write_constants
 from axynq.host.bitstream.hls_config import hls_config
-from axynq.host.bitstream.manifest import Manifest
-from axynq.host.bitstream.store import find_bitstream
-from axynq.host.board import board_names
 from axynq.host.overlay import overlay_names
+from axynq.host.overlay.board import board_names
+from axynq.host.runtime.bitstream_store import find_bitstream
+from axynq.host.runtime.manifest import Manifest
 from tests.host.vivado import BOARD_FILES, Vivado, install
 from tests.overlays import write_overlay
 
@@ -161,7 +161,7 @@ def test_hls_configuration() -> None:
         folder = Path(include.removeprefix("-I"))
         assert folder == Path("generated") or (folder / "axynq" / "pragmas.hpp").is_file()
     names = [values[f"package.ip.{key}"] for key in ("vendor", "library", "name", "version")]
-    from axynq.host.driver import AcceleratorDriver
+    from axynq.host.runtime.driver import AcceleratorDriver
 
     assert AcceleratorDriver.bindto == [":".join(names)]
 

@@ -9,7 +9,7 @@ import pytest
 
 from axynq.emulator import Emulator, Plan, load_model
 from axynq.emulator.datasets import load_dataset, quantise_examples
-from axynq.emulator.statistics import load_statistics
+from axynq.emulator.studies.errors import load_statistics
 from axynq.host import Accelerator, Overlay, compile_program
 from tests.host.test_cli import json_of
 

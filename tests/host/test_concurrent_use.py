@@ -22,9 +22,9 @@ import pytest
 from axynq.emulator import Emulator
 from axynq.emulator.errors import DeviceError
 from axynq.host import Accelerator, Overlay, Program, compile_program
-from axynq.host import accelerator as accelerator_module
-from axynq.host.devices import sharing
-from axynq.host.devices.software import SoftwareBoard
+from axynq.host.runtime import accelerator as accelerator_module
+from axynq.host.runtime import sharing
+from axynq.host.software_board.device import SoftwareBoard
 from tests.networks import convolution, depthwise, random_input
 
 WAITS = ("polling", "interrupt")

@@ -8,9 +8,15 @@ from hypothesis import strategies as st
 
 from axynq.emulator.model import graph
 from axynq.host import Overlay, compile_program
-from axynq.host.cycles import Timing, _overlapped, layer_cycles, peak_macs, program_cycles
 from axynq.host.isa import Field
-from axynq.host.loops import Descriptor, LayerLoops, layer_loops
+from axynq.host.performance.cycles import (
+    Timing,
+    _overlapped,
+    layer_cycles,
+    peak_macs,
+    program_cycles,
+)
+from axynq.host.performance.loops import Descriptor, LayerLoops, layer_loops
 from tests.networks import convolution, weighted_models
 
 Spans = list[tuple[int, int, int]]

@@ -23,19 +23,19 @@ from axynq.emulator import Plan, multiplier
 from axynq.emulator.datasets import load_dataset
 from axynq.emulator.energy import EnergyFigures
 from axynq.emulator.errors import AxynqError
-from axynq.emulator.explore import exploration
-from axynq.emulator.explore.store import Store
-from axynq.emulator.statistics import (
+from axynq.emulator.studies.errors import (
     ErrorStatistics,
     PairMoments,
     load_statistics,
     save_statistics,
 )
-from axynq.emulator.statistics.extraction import LayerStatistics
+from axynq.emulator.studies.errors.extraction import LayerStatistics
+from axynq.emulator.studies.search import exploration
+from axynq.emulator.studies.search.store import Store
 from axynq.host import Overlay, Program
-from axynq.host.bitstream.manifest import Manifest
 from axynq.host.overlay import overlay_names
-from axynq.host.program import HostStep, TensorPlace
+from axynq.host.runtime.manifest import Manifest
+from axynq.host.runtime.program import HostStep, TensorPlace
 
 # --- what is written is what is read -------------------------------------------------------------
 

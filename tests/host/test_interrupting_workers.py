@@ -13,8 +13,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from axynq.emulator.explore.store import Store
 from axynq.emulator.model import graph
+from axynq.emulator.studies.search.store import Store
 from tests.networks import random_input
 
 

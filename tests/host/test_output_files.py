@@ -12,11 +12,11 @@ from pathlib import Path
 import pytest
 
 from axynq.emulator import Emulator, Plan
-from axynq.emulator.engine.build import shared_library
 from axynq.emulator.errors import AxynqError, ToolError
-from axynq.emulator.explore import exploration
 from axynq.emulator.model import graph
 from axynq.emulator.pictures import new_figure, save_figure
+from axynq.emulator.studies.search import exploration
+from axynq.emulator.toolchain import shared_library
 
 ROOT = Path(__file__).parents[2]
 
@@ -117,13 +117,13 @@ def test_an_engine_that_cannot_be_kept_is_one_clear_error(tmp_path: Path, monkey
 
 OTHERWISE = {
     "emulator/files.py": "replaces files",
-    "emulator/engine/build.py": "a temporary folder, whose library is renamed",
+    "emulator/toolchain.py": "a temporary folder, whose library is renamed",
     "emulator/multipliers/c_function.py": "a temporary folder",
     "host/cli/ending.py": "standard streams",
     "host/deploy.py": "a temporary folder, which is copied to the board",
     "host/power/log.py": "rows are appended, all or none",
     "host/bitstream/tools.py": "a log, line by line",
-    "host/devices/software.py": "a temporary folder",
+    "host/software_board/device.py": "a temporary folder",
     "host/netlists/yosys.py": "what goes between two steps of a tool",
 }
 """Sources that may write in another way, and why."""

@@ -9,9 +9,9 @@ import pytest
 from axynq.emulator import multiplier
 from axynq.emulator.errors import OverlayError
 from axynq.host import Overlay, isa
-from axynq.host.generate import cpp_type, overlay_files
+from axynq.host.generate.overlay_files import cpp_type, overlay_files
 from axynq.host.overlay import overlay_names
-from axynq.host.registers import register_map
+from axynq.host.overlay.registers import register_map
 from tests.overlays import description, write_overlay
 
 HLS = Path(__file__).parents[2] / "hls"

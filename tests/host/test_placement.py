@@ -10,7 +10,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from axynq.emulator.errors import ProgramError
-from axynq.host.placement import colour_edges, groups_needed, place_filters, smallest_load
+from axynq.host.compiler.placement import colour_edges, groups_needed, place_filters, smallest_load
 
 
 @st.composite

@@ -14,8 +14,8 @@ from axynq.emulator import Emulator, Plan
 from axynq.emulator.errors import DataError, OverlayError, PlanError, ProgramError
 from axynq.emulator.model import graph
 from axynq.host import Overlay, Program, compile_program, isa
-from axynq.host.cycles import program_cycles
-from axynq.host.toml import parse_toml
+from axynq.host.overlay.toml import parse_toml
+from axynq.host.performance.cycles import program_cycles
 from tests.networks import random_input, tensor
 from tests.overlays import description, write_overlay
 

@@ -13,9 +13,9 @@ from axynq.emulator import Emulator
 from axynq.emulator.errors import DeviceError, OverlayError, ToolError
 from axynq.emulator.model import graph
 from axynq.host import Accelerator, Program, compile_program, isa
-from axynq.host.devices.software import PAGE
-from axynq.host.driver import AcceleratorDriver
-from axynq.host.processing_system import SOFTWARE_MEMORY_BYTES
+from axynq.host.overlay.processing_system import SOFTWARE_MEMORY_BYTES
+from axynq.host.runtime.driver import AcceleratorDriver
+from axynq.host.software_board.device import PAGE
 from tests.networks import random_input
 
 
@@ -202,7 +202,7 @@ def test_large_batches_are_split(
     x = random_input(digits, 5, 3)
     expected = accelerator.run(program, x)
     monkeypatch.setattr(
-        "axynq.host.accelerator.ARENA_BYTES", 2 * program.arena_words * program.word_bytes
+        "axynq.host.runtime.accelerator.ARENA_BYTES", 2 * program.arena_words * program.word_bytes
     )
     assert np.array_equal(accelerator.run(program, x), expected)
     assert accelerator.run(program, x[:0]).shape == (0, 10)

@@ -1,0 +1,102 @@
+"""What keeps a ``.tflite`` file from being read, all of it in one message."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Collection, Mapping, Sequence
+
+import tflite
+
+from axynq.emulator.errors import ModelError
+from axynq.emulator.formats.tflite_file import Node, RawTensor, TFLiteFile, operator_name, type_name
+
+SHOWN = 8
+"""Problems, and operators that have one, which a message lists."""
+
+
+def refuse_compiled(nodes: Sequence[Node]) -> None:
+    """Raises:
+    ModelError: the network was compiled for a chip, which leaves one custom operator of it.
+    """
+    for node in nodes:
+        for mark, chip in (("edgetpu", "the Edge TPU"), ("ethos-u", "an Ethos-U (Vela)")):
+            if node.code == tflite.BuiltinOperator.CUSTOM and node.custom.startswith(mark):
+                raise ModelError(
+                    f"is compiled for {chip}: give the int8 .tflite that it was compiled from"
+                )
+
+
+def not_supported(nodes: Sequence[Node], supported: Collection[int]) -> list[str]:
+    """All kinds of operators that are not supported, as one problem; empty where there are none.
+
+    QUANTIZE and DEQUANTIZE at inputs and outputs are not among ``nodes``.
+    """
+    unknown = [node for node in nodes if node.code not in supported]
+    if not unknown:
+        return []
+    if len(unknown) == 1:
+        return [f"operator {unknown[0].place} is {unknown[0].kind}, which is not supported"]
+    counts = Counter(node.kind for node in unknown)
+    listed = ", ".join(f"{kind} ({count})" for kind, count in sorted(counts.items()))
+    return [f"has operators that are not supported: {listed}"]
+
+
+def all_together(unknown: list[str], problems: list[str], supported: Collection[int]) -> ModelError:
+    """One error of operators that are not known and of other problems."""
+    if len(problems) > SHOWN:
+        problems = [*problems[:SHOWN], f"and {len(problems) - SHOWN} more"]
+    text = "; ".join(unknown + problems)
+    if unknown:
+        text += f". Supported: {', '.join(sorted(map(operator_name, supported)))}"
+    return ModelError(text)
+
+
+def by_operator(complaints: Mapping[str, Sequence[Node]]) -> list[str]:
+    """Each complaint with the operators that give rise to it."""
+    problems = []
+    for text, offenders in complaints.items():
+        several = "s" if len(offenders) > 1 else ""
+        places = ", ".join(str(n.place) for n in offenders[:SHOWN]) + (
+            ", …" if len(offenders) > SHOWN else ""
+        )
+        kinds = ", ".join(dict.fromkeys(n.kind for n in offenders))
+        problems.append(f"operator{several} {places} ({kinds}): {text}")
+    return problems
+
+
+def not_int8(file: TFLiteFile, nodes: Sequence[Node]) -> list[str]:
+    """What a network without any int8 activation is."""
+    computed = [i for n in nodes for i in n.outputs if i >= 0]
+    types = Counter(file.tensors[i].type for i in computed)
+    if tflite.TensorType.INT8 in types or not types:
+        return []
+    common = types.most_common(1)[0][0]
+    first = next(file.tensors[i] for i in computed if file.tensors[i].type == common)
+    source = file.tensors[nodes[0].inputs[0]] if nodes[0].inputs else first
+    named = source if source.type == common else first
+    constants = Counter(
+        file.tensors[i].type for n in nodes for i in n.inputs if i >= 0 and file.tensors[i].constant
+    )
+    kind = {
+        tflite.TensorType.FLOAT32: "a float network",
+        tflite.TensorType.FLOAT16: "a float16 network",
+        tflite.TensorType.INT16: "quantised with int16 activations",
+        tflite.TensorType.UINT8: "quantised to uint8, as old converters did",
+    }.get(common, "of another type")
+    if common == tflite.TensorType.FLOAT32:
+        if tflite.TensorType.INT8 in constants:
+            kind += " of which only the weights are int8 (dynamic range quantisation)"
+        elif tflite.TensorType.FLOAT16 in constants:
+            kind += " with float16 weights"
+    return [
+        f"{wrong_type(named)}. This one is {kind}: convert it again with a representative "
+        "data set and supported_ops = [TFLITE_BUILTINS_INT8] (docs/data.md shows how)"
+    ]
+
+
+def wrong_type(raw: RawTensor) -> str:
+    """That an activation is not int8."""
+    return (
+        f"tensor '{raw.name}' is {type_name(raw.type)}; only models quantised to int8 throughout "
+        "are supported (full integer quantisation)"
+    )

@@ -1,0 +1,32 @@
+"""Where sliding windows lie on a feature map."""
+
+from __future__ import annotations
+
+from axynq.emulator.errors import ModelError
+from axynq.emulator.model.graph import Padding
+
+
+def window_geometry(
+    rows_columns: tuple[int, int],
+    window: tuple[int, int],
+    stride: tuple[int, int],
+    dilation: tuple[int, int],
+    same: bool,
+) -> tuple[tuple[int, int], Padding]:
+    """Output rows and columns, and the padding, of a sliding window (TFLite's SAME or VALID).
+
+    Raises:
+        ModelError: the window does not fit the map, or a number is not positive.
+    """
+    sizes, pads = [], []
+    for size, k, s, d in zip(rows_columns, window, stride, dilation):
+        if min(k, s, d) < 1:
+            raise ModelError("window, stride and dilation must be positive")
+        extent = (k - 1) * d + 1
+        out = -(-size // s) if same else (size - extent) // s + 1
+        if out < 1:
+            raise ModelError(f"a window of {extent} does not fit a map of {size}")
+        total = max((out - 1) * s + extent - size, 0)
+        sizes.append(out)
+        pads.append((total // 2, total - total // 2))
+    return (sizes[0], sizes[1]), Padding(*pads[0], *pads[1])

@@ -1,0 +1,1 @@
+"""What uses the emulator: sensitivity, search, tuning, error statistics, retraining."""

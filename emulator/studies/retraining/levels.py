@@ -1,0 +1,118 @@
+"""What the multipliers of a layer make of its weights.
+
+Over the activations that a layer sees, an approximate product is a line and some noise:
+``m(a, w) = value(w) * a + constant(w) + noise``. A weight that is trained is the value that is
+wanted; the integer that is multiplied by is the one whose line comes nearest to it, and the mean of
+what is then wrong is taken off the bias.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from axynq.emulator.emulation import Emulator
+from axynq.emulator.model import graph
+from axynq.emulator.multipliers import multiplier
+from axynq.emulator.plan import SKIP, LayerCodes, Plan
+from axynq.emulator.studies.tuning.histograms import per_weight, tap_histograms
+from axynq.emulator.studies.tuning.second_order import Linear, linear
+from axynq.emulator.studies.tuning.weights import LOWEST, activation_rows
+
+STEPS = 16
+"""Wanted values are told apart down to this part of an integer step."""
+
+LIMIT = 160
+"""Wanted values, in integer steps: further from 0 than this, all have the same integer."""
+
+
+class Levels(nn.Module):
+    """The weights that a layer's multipliers offer.
+
+    Weights are tensors [filters, rows, columns, channels].
+    """
+
+    choice: Tensor
+    """[multipliers, wanted values]: the integer for each."""
+    value: Tensor
+    """[multipliers, 256]: the slope of each integer's line."""
+    expected: Tensor
+    """[multipliers, filters or 1, rows, columns, channels, 256]: the expected product."""
+    means: Tensor
+    """[filters or 1, rows, columns, channels]: the expected activation."""
+    code: Tensor
+    """The multiplier of each weight; 0 is the exact one, also for weights that are skipped."""
+
+    def __init__(
+        self, model: graph.Model, layer: graph.WeightedLayer, codes: LayerCodes, x: graph.Int8Array
+    ) -> None:
+        super().__init__()
+        zero_point = model.tensors[layer.inputs[0]].zero_point
+        seen = tap_histograms(model, layer, x)
+        shares = seen.sum(axis=(0, 1, 2))
+        operand = np.arange(-128, 128) - zero_point
+        # Weights that are skipped train as if they were multiplied exactly.
+        used = (multiplier("exact"), *codes.multipliers)
+        assert SKIP == 0
+        lowest = min(int(layer.weights.min()), LOWEST)
+        wanted = np.arange(-LIMIT * STEPS, LIMIT * STEPS + 1) / STEPS
+        mean = shares @ operand / shares.sum()
+        variance = shares @ (operand - mean) ** 2 / shares.sum()
+        linear_exact = Linear(np.arange(-128.0, 128.0), np.zeros(256))
+        choices, values, expected = [], [], []
+        for one in used:
+            # Where activations do not vary, nothing is known of slopes.
+            line = linear(one, zero_point, shares) if variance > 1e-6 else linear_exact
+            cost = (wanted[:, None] - line.value) ** 2 * max(variance, 1e-6) + line.noise
+            cost[:, : lowest + 128] = np.inf
+            choices.append(cost.argmin(axis=1) - 128)
+            values.append(line.value)
+            products = one.table[activation_rows(zero_point)].astype(np.float64)
+            expected.append(per_weight(layer, seen @ products))
+        self.register_buffer("choice", torch.from_numpy(np.stack(choices)), persistent=False)
+        self.register_buffer(
+            "value", torch.from_numpy(np.stack(values).astype(np.float32)), persistent=False
+        )
+        self.register_buffer("expected", torch.from_numpy(np.stack(expected)), persistent=False)
+        means = torch.from_numpy(per_weight(layer, seen @ operand))
+        self.register_buffer("means", means, persistent=False)
+        self.register_buffer(
+            "code", torch.from_numpy(codes.codes.astype(np.int64)), persistent=False
+        )
+
+    def integers(self, wanted: Tensor) -> Tensor:
+        """The weights to multiply by, int64, for wanted values in integer steps."""
+        index = torch.round(wanted * STEPS).long().clamp(-LIMIT * STEPS, LIMIT * STEPS)
+        return self.choice[self.code, index + LIMIT * STEPS]
+
+    def values(self, integers: Tensor) -> Tensor:
+        """What they amount to, in integer steps."""
+        return self.value[self.code, integers + 128]
+
+    def mean_errors(self, integers: Tensor, wanted: Tensor) -> Tensor:
+        """Expected error of each filter's accumulator against what is wanted, float64 [filters]."""
+        filters, *taps = (torch.arange(n, device=integers.device) for n in integers.shape)
+        if self.expected.shape[1] == 1:
+            filters = torch.zeros_like(filters)
+        rows, columns, channels = taps
+        products = self.expected[
+            self.code, filters[:, None, None, None], rows[:, None, None], columns[:, None],
+            channels, integers + 128,
+        ]  # fmt: skip
+        return (products - self.means * wanted).sum(dim=(1, 2, 3))
+
+
+def layer_levels(
+    model: graph.Model, plan: Plan, x: graph.Int8Array, fitted: bool = False
+) -> Mapping[str, Levels]:
+    """By layer name, for activations as the exact network has them for the inputs ``x``, or, where
+    the network is fitted to the plan, the approximate one."""
+    codes = plan.expand(model)
+    tensors = Emulator(model, plan if fitted else "exact").tensors(x)
+    return {
+        layer.name: Levels(model, layer, codes[layer.name], tensors[layer.inputs[0]])
+        for layer in model.layers
+    }

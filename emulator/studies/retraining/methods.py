@@ -1,0 +1,180 @@
+"""The methods of retraining: how a network gets to know a plan's errors on the way forward."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from axynq.emulator.emulation import Emulator
+from axynq.emulator.model import graph
+from axynq.emulator.plan import SKIP, Plan
+from axynq.emulator.studies.errors import ErrorModel, ErrorStatistics, extract
+from axynq.emulator.studies.retraining.levels import layer_levels
+from axynq.emulator.studies.retraining.network import (
+    TrainableNetwork,
+    channels_first,
+    channels_last,
+    without_softmax,
+)
+from axynq.emulator.studies.retraining.noise import NoisePool
+
+if TYPE_CHECKING:
+    from axynq.emulator.studies.retraining.options import MethodName
+
+
+class Method:
+    """Plain int8-aware training: no errors. The control, and the base of the others."""
+
+    def __init__(
+        self, model: graph.Model, plan: Plan, device: torch.device, fitted: bool = False
+    ) -> None:
+        self.model = model
+        self.plan = plan
+        self.device = device
+        self.fitted = fitted
+
+    def prepare(self, samples: graph.Int8Array) -> None:
+        """Measure what the method needs to know, on some inputs [samples, *input shape]."""
+
+    def network(self) -> TrainableNetwork:
+        """The network to train; after :meth:`prepare`."""
+        return TrainableNetwork(self.model)
+
+    def begin_epoch(self, generator: torch.Generator) -> None:
+        """Draw what is random from here on with this generator."""
+
+    def remeasure(self, network: TrainableNetwork) -> None:
+        """Measure again what :meth:`prepare` measured, on what became of the network."""
+
+    def scores(self, network: TrainableNetwork, x: Tensor) -> Tensor:
+        """Real outputs before the softmax, [images, classes], for int8 [images, channels, rows,
+        columns] or [images, values]."""
+        return network(x, self)
+
+    def weights(self, layer: str, weights: Tensor) -> Tensor:
+        return weights
+
+    def output(self, layer: str, output: Tensor) -> Tensor:
+        return output
+
+
+class Behavioural(Method):
+    """The approximate network itself forward, computed bit for bit by the emulator; straight
+    through backward, as if the multipliers were exact (eq. 13)."""
+
+    def scores(self, network: TrainableNetwork, x: Tensor) -> Tensor:
+        emulator = Emulator(without_softmax(network.quantised()), self.plan)
+        batch = channels_last(x, network.model.input.shape).contiguous().cpu().numpy()
+        values = {
+            index: channels_first(torch.from_numpy(tensor).to(self.device))
+            for index, tensor in emulator.tensors(batch).items()
+        }
+        return network(x, None, values)
+
+
+class MultiplierAware(Behavioural):
+    """As :class:`Behavioural`, but what is trained is what the multipliers make of a weight, not
+    the integer: the integer is the one that comes nearest to it, mean errors are taken off the
+    biases, and gradients flow through what is really multiplied by."""
+
+    def prepare(self, samples: graph.Int8Array) -> None:
+        self._levels = layer_levels(self.model, self.plan, samples, self.fitted)
+
+    def network(self) -> TrainableNetwork:
+        return TrainableNetwork(self.model, self._levels, self.fitted)
+
+
+class MeasuredMethod(Method):
+    """Random errors whose statistics are measured."""
+
+    def use(self, statistics: ErrorStatistics) -> None:
+        """Errors as in ``statistics``."""
+        raise NotImplementedError
+
+    def prepare(self, samples: graph.Int8Array) -> None:
+        self._samples = samples
+        self.use(extract(self.model, self.plan, samples))
+
+    def remeasure(self, network: TrainableNetwork) -> None:
+        self.use(extract(network.quantised(), self.plan, self._samples))
+
+    def begin_epoch(self, generator: torch.Generator) -> None:
+        self._noise = NoisePool(generator, self.device)
+
+
+class ErrorModelMethod(MeasuredMethod):
+    """Random errors with the measured mean, deviation and correlation (eq. 11-12); the gradient
+    knows that they depend on the output (eq. 14-15)."""
+
+    def use(self, statistics: ErrorStatistics) -> None:
+        """Errors as in ``statistics``, by neuron or by filter."""
+        self._parts: dict[str, tuple[Tensor, Tensor, Tensor]] = {}
+        for name, layer in ErrorModel(statistics).layers.items():
+            self._parts[name] = (
+                self._tensor(layer.mean - layer.gain * layer.output_mean),
+                self._tensor(1 + layer.gain),
+                self._tensor(layer.spread),
+            )
+
+    def _tensor(self, values: npt.NDArray[np.float64]) -> Tensor:
+        """[rows, columns, filters] as [1, filters, rows, columns], laid out as outputs are."""
+        tensor = torch.from_numpy(values.astype(np.float32)).permute(2, 0, 1)[None]
+        return tensor.contiguous(memory_format=torch.channels_last).to(self.device)
+
+    def output(self, layer: str, output: Tensor) -> Tensor:
+        constant, gain, spread = self._parts[layer]
+        # output + mean + gain * (output - output mean) + spread * noise
+        return (output * gain).add_(constant).addcmul_(spread, self._noise.like(output))
+
+
+class GaussianMethod(MeasuredMethod):
+    """White noise as strong as the error is against the output, layer by layer (the signal-to-noise
+    ratio of Hanif et al., which the paper compares with)."""
+
+    def use(self, statistics: ErrorStatistics) -> None:
+        self._ratio = {
+            name: float(10 ** (-layer.real.signal_to_noise / 20))
+            for name, layer in statistics.layers.items()
+        }
+
+    def output(self, layer: str, output: Tensor) -> Tensor:
+        strength = output.detach().square().mean().sqrt() * self._ratio[layer]
+        return torch.addcmul(output, strength, self._noise.like(output))
+
+
+class WeightNoise(Method):
+    """Weights times ``1 + error`` (eq. 16): normal errors whose mean magnitude is the multipliers'
+    mean relative error (Hammad et al., ROBIO 2019)."""
+
+    def prepare(self, samples: graph.Int8Array) -> None:
+        self._deviation: dict[str, Tensor] = {}
+        for layer in self.model.layers:
+            codes = self.plan.expand(self.model)[layer.name]
+            errors = [m.error_metrics().mean_relative_error / 100 for m in codes.multipliers]
+            # The mean magnitude of a normal variable is sqrt(2 / pi) of its deviation.
+            by_code = np.zeros(256)
+            by_code[SKIP + 1 : SKIP + 1 + len(errors)] = np.array(errors) * np.sqrt(np.pi / 2)
+            deviation = by_code[codes.codes].transpose(0, 3, 1, 2).astype(np.float32)
+            self._deviation[layer.name] = torch.from_numpy(deviation.copy()).to(self.device)
+
+    def begin_epoch(self, generator: torch.Generator) -> None:
+        self._generator = generator
+
+    def weights(self, layer: str, weights: Tensor) -> Tensor:
+        noise = torch.randn(weights.shape, generator=self._generator).to(self.device)
+        deviation = self._deviation[layer].reshape(weights.shape)
+        return weights * (1 + deviation * noise)
+
+
+METHODS: dict[MethodName, type[Method]] = {
+    "behavioural": Behavioural,
+    "multiplier-aware": MultiplierAware,
+    "error-model": ErrorModelMethod,
+    "weight-noise": WeightNoise,
+    "gaussian": GaussianMethod,
+    "plain": Method,
+}

@@ -1,0 +1,393 @@
+"""An int8 network as a PyTorch module: real weights, quantised on the way forward."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import Any, NamedTuple, Protocol
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from axynq.emulator.errors import ModelError
+from axynq.emulator.model import graph
+from axynq.emulator.model.graph import activation_bounds
+from axynq.emulator.model.quantisation import accumulator_scales
+from axynq.emulator.studies.retraining.levels import Levels
+
+WEIGHT_LIMIT = 127
+"""Weights are symmetric, but for layers that come with -128."""
+
+
+class Disturbance(Protocol):
+    """What a retraining method does to a layer on the way forward."""
+
+    def weights(self, layer: str, weights: Tensor) -> Tensor:
+        """Weights to compute with, from the quantised ones."""
+
+    def output(self, layer: str, output: Tensor) -> Tensor:
+        """Real outputs before the activation, [images, filters, rows, columns]."""
+
+
+class TrainableNetwork(nn.Module):
+    """The network in real numbers on the grid of its quantisation.
+
+    Weights are quantised with the scales they have, outputs with theirs; gradients pass straight
+    through the rounding and are zero where a value is clipped. Feature maps are [images, channels,
+    rows, columns], tensors of any other shape [images, values]. The softmax at the end is left out.
+
+    Args:
+        model: the int8 network it begins as, and whose quantisation it has.
+        levels: by layer name, what multipliers make of weights. Trained weights are then what is
+            wanted of them, and :meth:`quantised` has the integers that come nearest to it.
+        fitted: the integers of the model are chosen for those multipliers already: what is wanted
+            is what they amount to, not they themselves.
+
+    Raises:
+        ModelError: a filter's weights have a scale of 0, or something follows a softmax.
+    """
+
+    def __init__(
+        self,
+        model: graph.Model,
+        levels: Mapping[str, Levels] | None = None,
+        fitted: bool = False,
+    ) -> None:
+        super().__init__()
+        self.model = without_softmax(model)
+        self._original = model
+        self.weight = nn.ParameterDict()
+        self.bias = nn.ParameterDict()
+        self.levels = nn.ModuleDict(levels or {})
+        for layer in self.model.layers:
+            if not layer.weight_scales.all():
+                raise ModelError(
+                    f"layer '{layer.name}' has filters whose weights have a scale of 0: such a "
+                    "network runs, but there is nothing in them to retrain"
+                )
+            kernel = layer.kernel.astype(np.float32) * layer.weight_scales[:, None, None, None]
+            if isinstance(layer, graph.FullyConnected):
+                kernel = _channels_first(kernel, self.model.tensors[layer.inputs[0]].shape)
+            else:
+                kernel = kernel.transpose(0, 3, 1, 2)
+            scales = accumulator_scales(model, layer)
+            weight = torch.from_numpy(kernel.copy()).contiguous(memory_format=torch.channels_last)
+            self.weight[layer.name] = nn.Parameter(weight)
+            self.bias[layer.name] = nn.Parameter(
+                torch.from_numpy((layer.bias * scales).astype(np.float32))
+            )
+            self.register_buffer(
+                f"scale_{layer.name}", torch.from_numpy(layer.weight_scales.astype(np.float32))
+            )
+            self.register_buffer(
+                f"zero_{layer.name}", torch.zeros(len(layer.bias), dtype=torch.int32)
+            )
+            if fitted and layer.name in self.levels:
+                self._want_what_is(layer)
+
+    def forward(
+        self,
+        x: Tensor,
+        disturbance: Disturbance | None = None,
+        values: Mapping[int, Tensor] | None = None,
+    ) -> Tensor:
+        """Real outputs before the softmax, [images, classes], for int8 inputs.
+
+        Args:
+            x: int8 [images, channels, rows, columns], or [images, values].
+            disturbance: what a method does to layers.
+            values: int8 tensors by index, as the approximate network has them. Then nothing is
+                convolved: these are the values, and only gradients are computed (paper, eq. 13).
+        """
+        model = self.model
+        source = model.input
+        real: dict[int, Tensor] = {
+            model.input_index: (x.float() - source.zero_point) * source.scale
+        }
+        for op in model.operators:
+            inputs = [real[index] for index in op.inputs]
+            given = values[op.output] if values is not None else None
+            if isinstance(op, graph.WeightedLayer):
+                real[op.output] = self._layer(op, inputs[0], disturbance, given)
+            else:
+                real[op.output] = _operator(model, op, inputs, given)
+        return real[model.output_index].flatten(1)
+
+    def _layer(
+        self,
+        layer: graph.WeightedLayer,
+        x: Tensor,
+        disturbance: Disturbance | None,
+        given: Tensor | None,
+    ) -> Tensor:
+        target = self.model.tensors[layer.output]
+        grid = _Grid.of(target, layer.activation)
+        weights = self._quantised_weights(layer)
+        if disturbance is not None:
+            weights = disturbance.weights(layer.name, weights)
+        bias = self.bias[layer.name]
+        x, stride, padding, dilation, groups = _prepared(layer, x)
+        if given is not None:
+            given = given if given.dim() == 4 else given[:, :, None, None]
+            y = _given_output(x, weights, bias, given, grid, stride, padding, dilation, groups)
+            return _shaped(y, target)
+        y = functional.conv2d(x, weights, bias, stride, padding, dilation, groups)
+        if disturbance is not None:
+            y = disturbance.output(layer.name, y)
+        return _shaped(_on_grid(y, grid, None), target)
+
+    def _quantised_weights(self, layer: graph.WeightedLayer) -> Tensor:
+        """Real weights that integers amount to, with gradients straight through."""
+        weights = self.weight[layer.name]
+        scales = self.get_buffer(f"scale_{layer.name}")
+        if layer.name in self.levels:
+            levels = self._levels(layer)
+            with torch.no_grad():
+                integers = levels.integers(self._steps(layer))
+                values = _weights_first(levels.values(integers), weights.shape)
+                moved = values * scales[:, None, None, None] - weights
+            return weights + moved
+        return torch.fake_quantize_per_channel_affine(
+            weights, scales, self.get_buffer(f"zero_{layer.name}"), 0, _lowest(layer), WEIGHT_LIMIT
+        )
+
+    @torch.no_grad()
+    def _want_what_is(self, layer: graph.WeightedLayer) -> None:
+        """What the layer's integers amount to becomes what is wanted of them; what they add besides
+        is in the bias already, and stays."""
+        levels = self._levels(layer)
+        integers = torch.from_numpy(layer.kernel.astype(np.int64))
+        wanted = levels.values(integers)
+        weight, bias = self.weight[layer.name], self.bias[layer.name]
+        scales = self.get_buffer(f"scale_{layer.name}")[:, None, None, None]
+        weight.copy_(_weights_first(wanted, weight.shape) * scales)
+        units = torch.from_numpy(accumulator_scales(self._original, layer))
+        bias.add_((levels.mean_errors(integers, wanted) * units).float())
+
+    def _levels(self, layer: graph.WeightedLayer) -> Levels:
+        levels = self.levels[layer.name]
+        assert isinstance(levels, Levels)
+        return levels
+
+    def _steps(self, layer: graph.WeightedLayer) -> Tensor:
+        """Weights in integer steps, [filters, rows, columns, channels] as the layer's kernel."""
+        weights = (
+            self.weight[layer.name] / self.get_buffer(f"scale_{layer.name}")[:, None, None, None]
+        )
+        return weights.permute(0, 2, 3, 1).reshape(layer.kernel.shape)
+
+    def quantised(self) -> graph.Model:
+        """The network in integers, of the quantisation it came with."""
+        operators: list[graph.Operator] = []
+        for op in self._original.operators:
+            if isinstance(op, graph.WeightedLayer):
+                op = self._quantised_layer(op)
+            operators.append(op)
+        return replace(self._original, operators=tuple(operators))
+
+    @torch.no_grad()
+    def _quantised_layer(self, layer: graph.WeightedLayer) -> graph.WeightedLayer:
+        steps = self._steps(layer)
+        scales = accumulator_scales(self._original, layer)
+        bias = self.bias[layer.name].cpu().numpy().astype(np.float64) / scales
+        if layer.name in self.levels:
+            levels = self._levels(layer)
+            chosen = levels.integers(steps)
+            kernel = chosen.cpu().numpy().astype(np.int8)
+            bias = bias - levels.mean_errors(chosen, steps).cpu().numpy()
+        else:
+            rounded = torch.round(steps.double()).clamp(_lowest(layer), WEIGHT_LIMIT)
+            kernel = rounded.cpu().numpy().astype(np.int8)
+        if isinstance(layer, graph.DepthwiseConvolution):
+            kernel = kernel[..., 0].transpose(1, 2, 0)
+        limits = np.iinfo(np.int32)
+        return replace(
+            layer,
+            weights=np.ascontiguousarray(kernel.reshape(layer.weights.shape)),
+            bias=np.clip(np.rint(bias), limits.min, limits.max).astype(np.int32),
+        )
+
+
+class _Grid(NamedTuple):
+    """The values a quantised tensor can have: ``scale`` times the integers from low to high."""
+
+    scale: float
+    zero_point: int
+    low: int
+    """The lowest integer, zero point taken off."""
+    high: int
+
+    @classmethod
+    def of(cls, tensor: graph.Tensor, activation: graph.Activation) -> _Grid:
+        low, high = activation_bounds(activation, tensor)
+        zero_point = tensor.zero_point
+        return cls(tensor.scale, zero_point, low - zero_point, high - zero_point)
+
+    def real_(self, integers: Tensor) -> Tensor:
+        """The real values of integers held as floats, in place."""
+        return integers.sub_(self.zero_point).mul_(self.scale)
+
+    def passed(self, gradient: Tensor, y: Tensor) -> Tensor:
+        """The gradient where ``y``, which is on the grid, was not clipped."""
+        low, high = (self.low + 0.5) * self.scale, (self.high - 0.5) * self.scale
+        passed: Tensor = torch.ops.aten.hardtanh_backward(gradient, y, low, high)
+        return passed
+
+
+class _OnGrid(torch.autograd.Function):
+    """Values rounded to a grid, or the int8 values ``given`` in their place; both in place.
+    Gradients straight through but where it clips.
+
+    PyTorch's own ``fake_quantize_per_tensor_affine`` takes three times as long.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, y: Tensor, grid: _Grid, given: Tensor | None) -> Tensor:
+        if given is None:
+            y.mul_(1 / grid.scale).round_().clamp_(grid.low, grid.high).mul_(grid.scale)
+        else:
+            grid.real_(y.copy_(given))
+        ctx.mark_dirty(y)
+        ctx.save_for_backward(y)
+        ctx.grid = grid
+        return y
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> Any:
+        (y,) = ctx.saved_tensors
+        return ctx.grid.passed(gradients[0], y), None, None
+
+
+_on_grid: Callable[..., Tensor] = _OnGrid.apply
+
+
+class _GivenOutput(torch.autograd.Function):
+    """A convolution whose quantised output is known; only its gradients are computed."""
+
+    @staticmethod
+    def forward(
+        ctx: Any, x: Tensor, weights: Tensor, bias: Tensor, given: Tensor, grid: _Grid,
+        stride: Any, padding: Any, dilation: Any, groups: int,
+    ) -> Tensor:  # fmt: skip
+        y = grid.real_(given.float())
+        ctx.save_for_backward(x, weights, y)
+        ctx.grid = grid
+        ctx.geometry = (len(bias), stride, padding, dilation, groups)
+        return y
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> Any:
+        x, weights, y = ctx.saved_tensors
+        filters, stride, padding, dilation, groups = ctx.geometry
+        needed = ctx.needs_input_grad[:3]
+        found = torch.ops.aten.convolution_backward(
+            ctx.grid.passed(gradients[0], y), x, weights, [filters],
+            stride, padding, dilation, False, (0, 0), groups, needed,
+        )  # fmt: skip
+        return (*found, None, None, None, None, None, None)
+
+
+_given_output: Callable[..., Tensor] = _GivenOutput.apply
+
+
+def without_softmax(model: graph.Model) -> graph.Model:
+    """The network up to the scores that its softmax takes.
+
+    Raises:
+        ModelError: something follows a softmax.
+    """
+    operators, output = list(model.operators), model.output_index
+    while operators and isinstance(operators[-1], graph.Softmax):
+        output = operators.pop().inputs[0]
+    if any(isinstance(op, graph.Softmax) for op in operators):
+        raise ModelError("a network with a softmax before its end cannot be retrained")
+    return replace(model, operators=tuple(operators), output_index=output)
+
+
+def _lowest(layer: graph.WeightedLayer) -> int:
+    return min(-WEIGHT_LIMIT, int(layer.weights.min()))
+
+
+def _weights_first(kernel: Tensor, shape: torch.Size) -> Tensor:
+    """A kernel [filters, rows, columns, channels] as PyTorch's weights of that shape."""
+    filters, channels, rows, columns = shape
+    return kernel.reshape(filters, rows, columns, channels).permute(0, 3, 1, 2)
+
+
+def channels_first(values: Tensor) -> Tensor:
+    """A batch [images, *shape] as this module has it."""
+    return values.permute(0, 3, 1, 2) if values.dim() == 4 else values.flatten(1)
+
+
+def channels_last(values: Tensor, shape: tuple[int, ...]) -> Tensor:
+    """A batch as this module has it as [images, *shape]."""
+    values = values.permute(0, 2, 3, 1) if values.dim() == 4 else values
+    return values.reshape(len(values), *shape)
+
+
+def _channels_first(kernel: Any, shape: tuple[int, ...]) -> Any:
+    """A fully connected kernel [filters, 1, 1, inputs] as a convolution as large as its input."""
+    rows, columns, channels = shape if len(shape) == 3 else (1, 1, kernel.shape[-1])
+    return kernel.reshape(len(kernel), rows, columns, channels).transpose(0, 3, 1, 2)
+
+
+def _prepared(
+    layer: graph.WeightedLayer, x: Tensor
+) -> tuple[Tensor, tuple[int, int], tuple[int, int], tuple[int, int], int]:
+    """Input, stride, padding, dilation and groups."""
+    if isinstance(layer, graph.FullyConnected):
+        return (x if x.dim() == 4 else x[:, :, None, None]), (1, 1), (0, 0), (1, 1), 1
+    assert isinstance(layer, (graph.Convolution, graph.DepthwiseConvolution))
+    p = layer.padding
+    padding = (p.top, p.left)
+    if padding != (p.bottom, p.right):
+        # PyTorch's convolution pads both sides alike.
+        x, padding = functional.pad(x, (p.left, p.right, p.top, p.bottom)), (0, 0)
+    groups = x.shape[1] if isinstance(layer, graph.DepthwiseConvolution) else 1
+    return x, layer.stride, padding, layer.dilation, groups
+
+
+def _shaped(y: Tensor, target: graph.Tensor) -> Tensor:
+    return y if len(target.shape) == 3 else y.flatten(1)
+
+
+def _operator(
+    model: graph.Model, op: graph.Operator, inputs: list[Tensor], given: Tensor | None
+) -> Tensor:
+    """Operators without weights, quantised to their output's grid."""
+    target = model.tensors[op.output]
+    x = inputs[0]
+    if isinstance(op, graph.Reshape):
+        return channels_first(channels_last(x, target.shape))
+    if isinstance(op, graph.Pad):
+        p = op.padding
+        return functional.pad(x, (p.left, p.right, p.top, p.bottom))
+    activation: graph.Activation = "none"
+    if isinstance(op, graph.Add):
+        activation = op.activation
+        y = x + inputs[1]
+    elif isinstance(op, graph.Mean):
+        y = x.mean(dim=(2, 3), keepdim=op.keep_dims)
+    elif isinstance(op, graph.Pool):
+        activation = op.activation
+        y = _pooled(op, x)
+    else:
+        raise ModelError(f"'{op.name}' cannot be retrained: no gradient is known for it")
+    return _on_grid(y, _Grid.of(target, activation), given)
+
+
+def _pooled(op: graph.Pool, x: Tensor) -> Tensor:
+    p = op.padding
+    around = (p.left, p.right, p.top, p.bottom)
+    if op.kind == "max":
+        if any(p):
+            x = functional.pad(x, around, value=-torch.inf)
+        return functional.max_pool2d(x, op.window, op.stride)
+    if not any(p):
+        return functional.avg_pool2d(x, op.window, op.stride)
+    # Positions outside the map do not count.
+    inside = functional.pad(torch.ones_like(x[:1, :1]), around)
+    total = functional.avg_pool2d(functional.pad(x, around), op.window, op.stride)
+    return total / functional.avg_pool2d(inside, op.window, op.stride)

@@ -1,0 +1,352 @@
+"""The loop: epochs, the best of them, checkpoints."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from axynq.emulator import files
+from axynq.emulator.emulation import Emulator
+from axynq.emulator.errors import DataError, ModelError
+from axynq.emulator.keys import multiplier_key
+from axynq.emulator.model import graph
+from axynq.emulator.plan import Plan
+from axynq.emulator.studies.retraining.augmentation import augmented
+from axynq.emulator.studies.retraining.methods import METHODS, Method
+from axynq.emulator.studies.retraining.network import (
+    TrainableNetwork,
+    channels_first,
+    without_softmax,
+)
+from axynq.emulator.studies.retraining.options import RetrainOptions
+
+IntArray = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Epoch:
+    """What an epoch came to."""
+
+    number: int
+    """From 1; 0 is the network before."""
+    loss: float
+    accuracy: float
+    """On the examples held out, by bit-exact emulation, 0 to 1."""
+    seconds: float
+    """Of training; without the measurement of accuracy."""
+
+
+@dataclass(frozen=True)
+class RetrainResult:
+    """The retrained network, and how it came about."""
+
+    model: graph.Model
+    epoch: int
+    """The epoch it is of."""
+    history: tuple[Epoch, ...]
+    preparation_seconds: float
+    """Measuring the errors that the method needs to know."""
+
+
+@dataclass
+class _State:
+    """Everything that a checkpoint holds."""
+
+    network: TrainableNetwork
+    optimiser: torch.optim.Optimizer
+    history: list[Epoch] = field(default_factory=list)
+    best: dict[str, Tensor] = field(default_factory=dict)
+    preparation: float = 0.0
+
+    @property
+    def best_epoch(self) -> Epoch:
+        """The first of the best."""
+        return max(self.history, key=lambda epoch: (epoch.accuracy, -epoch.number))
+
+
+def retrain(
+    model: graph.Model,
+    plan: Plan | str,
+    x: graph.Int8Array,
+    y: IntArray,
+    options: RetrainOptions | None = None,
+    *,
+    teacher: graph.Model | None = None,
+    checkpoint: Path | None = None,
+    device: str | None = None,
+    progress: Callable[[Epoch, int, int, float], None] = lambda epoch, step, steps, loss: None,
+) -> RetrainResult:
+    """Retrain ``model`` for the errors of ``plan``.
+
+    Args:
+        model: an int8 classification network.
+        plan: which multiplier where.
+        x: int8 inputs [examples, *input shape] in the network's quantisation.
+        y: class numbers [examples].
+        options: the recipe.
+        teacher: the network to distil from, with exact multipliers, for the same input and
+            classes; default: ``model``.
+        checkpoint: a file to keep the state in after each epoch; a run of the same recipe on the
+            same network goes on from there. None: nothing is kept.
+        device: of PyTorch; default: a GPU where there is one.
+        progress: called after each step with the last finished epoch, the step, the steps of an
+            epoch, and the mean loss so far.
+
+    Raises:
+        PlanError: the plan does not fit the model.
+        ModelError: the network has an operator without a gradient, or the teacher does not fit.
+        DataError: there are too few examples, or the checkpoint is of another run.
+    """
+    options = options or RetrainOptions()
+    teacher = teacher or model
+    _check_teacher(model, teacher)
+    if options.augment and len(model.input.shape) != 3:
+        raise ModelError(
+            f"'{model.name}' takes inputs of shape {list(model.input.shape)}: only images [rows, "
+            "columns, channels] can be shifted and mirrored, retrain without --augment"
+        )
+    if len(x) != len(y):
+        raise DataError(f"{len(x)} examples have {len(y)} class numbers")
+    if isinstance(plan, str):
+        plan = Plan.parse(model, plan)
+    chosen = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+    training, held_out = _split(len(x), options)
+    method = METHODS[options.method](model, plan, chosen, options.fitted)
+    started = time.perf_counter()
+    samples = training[:: max(1, len(training) // options.samples)][: options.samples]
+    method.prepare(x[samples])
+    preparation = time.perf_counter() - started
+    network = method.network().to(chosen)
+    state = _State(network, _optimiser(network, options))
+    identity = _identity(model, teacher, plan, options, x, y)
+    resumed = checkpoint is not None and checkpoint.exists()
+    if checkpoint is not None and resumed:
+        _load(state, checkpoint, identity, chosen)
+    if not resumed:
+        state.preparation = preparation
+        _close_epoch(state, plan, x[held_out], y[held_out], 0.0, 0.0)
+    trainer = _Trainer(model, teacher, method, options, chosen)
+    while len(state.history) <= options.epochs and not _stopped(state, options):
+        number = len(state.history)
+        started = time.perf_counter()
+        last = state.history[-1]
+        loss = trainer.epoch(
+            state,
+            number,
+            x[training],
+            y[training],
+            partial(progress, last),
+        )
+        _close_epoch(state, plan, x[held_out], y[held_out], loss, time.perf_counter() - started)
+        if checkpoint is not None:
+            _save(state, checkpoint, identity)
+    kept = state.history[-1].number
+    if options.keep == "best":
+        kept = state.best_epoch.number
+        network.load_state_dict(state.best)
+    return RetrainResult(network.quantised(), kept, tuple(state.history), state.preparation)
+
+
+def _optimiser(network: TrainableNetwork, options: RetrainOptions) -> torch.optim.Optimizer:
+    if options.optimiser == "adam":
+        return torch.optim.AdamW(network.parameters(), lr=options.rate, weight_decay=options.decay)
+    return torch.optim.SGD(
+        network.parameters(),
+        lr=options.rate,
+        momentum=options.momentum,
+        weight_decay=options.decay,
+        nesterov=options.momentum > 0,
+    )
+
+
+def learning_rate(step: int, steps: int, options: RetrainOptions) -> float:
+    """The learning rate of a step of the whole run."""
+    rising = min(1.0, (step + 1) / max(1.0, options.warmup * steps))
+    return options.rate * rising * 0.5 * (1 + math.cos(math.pi * step / steps))
+
+
+class _Trainer:
+    """Epochs of one method."""
+
+    def __init__(
+        self,
+        model: graph.Model,
+        teacher: graph.Model,
+        method: Method,
+        options: RetrainOptions,
+        device: torch.device,
+    ) -> None:
+        self.method = method
+        self.options = options
+        self.device = device
+        self.source = model.input
+        self.teacher = Emulator(without_softmax(teacher), "exact") if options.distillation else None
+
+    def epoch(
+        self,
+        state: _State,
+        number: int,
+        x: graph.Int8Array,
+        y: IntArray,
+        report: Callable[[int, int, float], None],
+    ) -> float:
+        """The mean loss of the epoch."""
+        options, batch = self.options, self.options.batch
+        # Each epoch has its own seed: one that is resumed sees what it would have seen.
+        generator = torch.Generator().manual_seed(options.seed * 100_003 + number)
+        if options.remeasure and number > 1:
+            self.method.remeasure(state.network)
+        self.method.begin_epoch(generator)
+        state.network.train()
+        order = torch.randperm(len(x), generator=generator).numpy()
+        steps = len(x) // batch
+        total = 0.0
+        for step in range(steps):
+            rate = learning_rate((number - 1) * steps + step, options.epochs * steps, options)
+            for group in state.optimiser.param_groups:
+                group["lr"] = rate
+            picked = order[step * batch : (step + 1) * batch]
+            images = x[picked]
+            if options.augment:
+                images = augmented(images, self.source.zero_point, generator)
+            loss = self._loss(state.network, images, y[picked])
+            state.optimiser.zero_grad(set_to_none=True)
+            loss.backward()  # type: ignore[no-untyped-call]
+            if options.clip is not None:
+                torch.nn.utils.clip_grad_norm_(state.network.parameters(), options.clip)
+            state.optimiser.step()
+            total += float(loss.detach())
+            report(step + 1, steps, total / (step + 1))
+        return total / steps
+
+    def _loss(self, network: TrainableNetwork, images: graph.Int8Array, y: IntArray) -> Tensor:
+        labels = torch.from_numpy(y).to(self.device)
+        scores = self.method.scores(network, self._tensor(images))
+        loss = functional.cross_entropy(scores, labels)
+        if self.teacher is None:
+            return loss
+        share, temperature = self.options.distillation, self.options.temperature
+        output = self.teacher.model.output
+        real = output.dequantise(self.teacher.run(images)).reshape(len(images), -1)
+        target = torch.from_numpy(real.astype(np.float32)).to(self.device) / temperature
+        distance = functional.kl_div(
+            functional.log_softmax(scores / temperature, 1),
+            functional.log_softmax(target, 1),
+            reduction="batchmean",
+            log_target=True,
+        )
+        return (1 - share) * loss + share * temperature**2 * distance
+
+    def _tensor(self, images: graph.Int8Array) -> Tensor:
+        return channels_first(torch.from_numpy(images).to(self.device))
+
+
+def _check_teacher(model: graph.Model, teacher: graph.Model) -> None:
+    mine, theirs = model.input, teacher.input
+    if (mine.shape, mine.scale, mine.zero_point) != (
+        theirs.shape, theirs.scale, theirs.zero_point,
+    ) or np.prod(model.output.shape) != np.prod(teacher.output.shape):  # fmt: skip
+        raise ModelError(
+            f"'{teacher.name}' cannot teach '{model.name}': both need the same input (shape, scale "
+            "and zero point) and number of classes"
+        )
+
+
+def _split(examples: int, options: RetrainOptions) -> tuple[IntArray, IntArray]:
+    """Examples to train on and those held out, evenly spread."""
+    if examples < options.validation + options.batch:
+        raise DataError(
+            f"{examples} examples are too few to hold out {options.validation} and train on "
+            f"batches of {options.batch}: give more data, or smaller --validation or --batch"
+        )
+    held_out = np.linspace(0, examples - 1, options.validation).round().astype(np.int64)
+    return np.setdiff1d(np.arange(examples), held_out), held_out
+
+
+def _close_epoch(
+    state: _State, plan: Plan, x: graph.Int8Array, y: IntArray, loss: float, seconds: float
+) -> None:
+    right = Emulator(state.network.quantised(), plan).accuracy(x, y)
+    epoch = Epoch(len(state.history), loss, right, seconds)
+    better = not state.history or epoch.accuracy > state.best_epoch.accuracy
+    state.history.append(epoch)
+    if better:
+        state.best = {k: v.detach().clone() for k, v in state.network.state_dict().items()}
+
+
+def _stopped(state: _State, options: RetrainOptions) -> bool:
+    if options.patience is None:
+        return False
+    return len(state.history) - 1 - state.best_epoch.number >= options.patience
+
+
+# --- checkpoints ---------------------------------------------------------------------------------
+
+
+def _identity(
+    model: graph.Model,
+    teacher: graph.Model,
+    plan: Plan,
+    options: RetrainOptions,
+    x: graph.Int8Array,
+    y: IntArray,
+) -> str:
+    """What a checkpoint must agree in: networks, plan, recipe and data."""
+    digest = hashlib.sha256(json.dumps(options.as_dict(), sort_keys=True).encode())
+    for name, codes in plan.expand(model).items():
+        digest.update(name.encode() + repr([multiplier_key(m) for m in codes.multipliers]).encode())
+        digest.update(codes.codes.tobytes())
+    for layer in (*model.layers, *teacher.layers):
+        digest.update(layer.weights.tobytes() + layer.bias.tobytes())
+    digest.update(x[:: max(1, len(x) // 64)].tobytes() + y.tobytes())
+    return digest.hexdigest()
+
+
+def _save(state: _State, path: Path, identity: str) -> None:
+    content: dict[str, Any] = {
+        "identity": identity,
+        "network": state.network.state_dict(),
+        "optimiser": state.optimiser.state_dict(),
+        "best": state.best,
+        "history": [(e.number, e.loss, e.accuracy, e.seconds) for e in state.history],
+        "preparation": state.preparation,
+    }
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with files.replacing(path) as temporary:
+            torch.save(content, temporary)
+    except (OSError, RuntimeError) as error:
+        raise DataError(f"checkpoint '{path}' cannot be written: {error}") from error
+
+
+def _load(state: _State, path: Path, identity: str, device: torch.device) -> None:
+    try:
+        content = torch.load(path, map_location=device, weights_only=True)
+        same = content["identity"] == identity
+    except Exception as error:  # torch raises many kinds
+        raise DataError(
+            f"checkpoint '{path}' cannot be read: {error}. Delete it to start over"
+        ) from error
+    if not same:
+        raise DataError(
+            f"checkpoint '{path}' is of another network, plan, recipe or data. Delete it to start "
+            "over, or give another place"
+        )
+    state.network.load_state_dict(content["network"])
+    state.optimiser.load_state_dict(content["optimiser"])
+    state.best = content["best"]
+    state.history = [Epoch(*values) for values in content["history"]]
+    state.preparation = content["preparation"]

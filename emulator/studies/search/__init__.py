@@ -1,0 +1,1 @@
+"""Search for plans: accuracy against energy."""

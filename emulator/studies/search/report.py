@@ -1,0 +1,249 @@
+"""What an exploration leaves: the front as JSON, a plan for each of its points, and pictures."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from axynq.emulator import files, save_model
+from axynq.emulator.energy import EnergyFigures
+from axynq.emulator.errors import DataError, ToolError
+from axynq.emulator.multipliers import multiplier
+from axynq.emulator.pictures import new_figure, save_figure
+from axynq.emulator.plan import Plan
+from axynq.emulator.studies.search.exploration import Outcome, Task, tuned_network
+from axynq.emulator.studies.search.front import Candidate
+from axynq.emulator.studies.tuning.compensation import frozen
+
+COLOURS = {
+    "layer": "#7f7f7f",
+    "filter": "#1f77b4",
+    "channel": "#2ca02c",
+    "row": "#d62728",
+    "column": "#ff7f0e",
+    "mixed": "#9467bd",
+}
+
+MARKERS = {
+    **{"layer": "o", "filter": "s", "channel": "^"},
+    **{"row": "D", "column": "v", "mixed": "*"},
+}
+
+
+@dataclass(frozen=True)
+class Point:
+    """A finalist as it is reported."""
+
+    name: str
+    level: str
+    energy_gain: float
+    """1 - relative energy."""
+    accuracy: float
+    accuracy_loss: float
+    """Against exact multipliers, on the same examples."""
+    search_accuracy: float
+    cycles: float | None
+    on_front: bool
+    """Whether no other point beats it."""
+    on_level_front: bool
+    """Whether no other point of its level beats it."""
+    plan: Plan
+
+
+def points_of(outcome: Outcome) -> list[Point]:
+    """All finalists, numbered by energy."""
+    front = {c.key for c in outcome.front()}
+    levels = {m.candidate.level for m in outcome.measured}
+    fronts = {level: {c.key for c in outcome.front(level)} for level in levels}
+    points = []
+    for number, measured in enumerate(outcome.measured):
+        c: Candidate = measured.candidate
+        points.append(
+            Point(
+                f"{number:03d}-{c.level}", c.level, 1 - c.energy, c.accuracy,
+                outcome.baseline - c.accuracy, measured.search_accuracy, c.cycles,
+                c.key in front, c.key in fronts[c.level], c.plan,
+            )
+        )  # fmt: skip
+    return points
+
+
+def write_report(outcome: Outcome, task: Task, folder: Path, context: dict[str, Any]) -> Path:
+    """Write ``front.json``, ``plans/*.json``, tuned networks in ``models/``, ``front.png`` and
+    ``front.html``.
+
+    Args:
+        outcome: what was found.
+        task: what was explored.
+        folder: where to write; it is made.
+        context: more entries for the JSON file.
+
+    Returns:
+        The path of ``front.json``.
+
+    Raises:
+        DataError: the folder cannot be written.
+        ToolError: matplotlib or plotly is not installed.
+    """
+    points = points_of(outcome)
+    try:
+        (folder / "plans").mkdir(parents=True, exist_ok=True)
+        if task.tuner is not None:
+            (folder / "models").mkdir(exist_ok=True)
+    except OSError as error:
+        raise DataError(f"'{folder}' cannot be written: {error.strerror}") from error
+    entries = []
+    for point in points:
+        entry: dict[str, Any] = {
+            "name": point.name,
+            "level": point.level,
+            "energy_gain": point.energy_gain,
+            "accuracy": point.accuracy,
+            "accuracy_loss": point.accuracy_loss,
+            "search_accuracy": point.search_accuracy,
+            "on_front": point.on_front,
+            "on_level_front": point.on_level_front,
+        }
+        if point.cycles is not None:
+            entry["cycles"] = point.cycles
+        if point.on_front or point.on_level_front:
+            entry |= _files(point, task, folder)
+        entries.append(entry)
+    content = {
+        "format": "axynq-front",
+        "version": 1,
+        **context,
+        "baseline_accuracy": outcome.baseline,
+        "search_examples": len(task.search_examples),
+        "test_examples": len(task.test_examples),
+        "tuning": tuning_words(task),
+        "energies": energy_sources(task.figures, task.library),
+        "statistics": {
+            "plans_looked_at": outcome.looked_at,
+            "evaluations_computed": outcome.computed,
+            "seconds": round(outcome.seconds, 1),
+        },
+        "points": entries,
+    }
+    path = folder / "front.json"
+    try:
+        files.write_text(path, json.dumps(content, indent=2) + "\n")
+    except OSError as error:
+        raise DataError(f"'{path}' cannot be written: {error.strerror}") from error
+    draw_front(points, folder / "front.png")
+    draw_interactive(points, folder / "front.html")
+    return path
+
+
+def tuning_words(task: Task) -> dict[str, Any]:
+    """How networks were tuned, for the JSON file."""
+    tuner = task.tuner
+    if tuner is None:
+        return {"weights": "none", "compensate": False}
+    words: dict[str, Any] = {"weights": tuner.weights, "compensate": tuner.compensate}
+    return {**words, "method": task.method.value} if tuner.compensate else words
+
+
+def energy_sources(figures: EnergyFigures, library: Sequence[str]) -> dict[str, dict[str, Any]]:
+    """Relative energy of each multiplier, and where the figure is from."""
+    sources = {}
+    for spec in library:
+        energy = figures.of(multiplier(spec))
+        if energy is not None:
+            sources[spec] = {"relative": energy.relative, "source": energy.source}
+    return sources
+
+
+def _files(point: Point, task: Task, folder: Path) -> dict[str, str]:
+    """The point's plan, and its network where it was tuned."""
+    plan = point.plan
+    names = {"plan": f"plans/{point.name}.json"}
+    if task.tuner is not None:
+        names["model"] = f"models/{point.name}.tflite"
+        save_model(tuned_network(task, plan), folder / names["model"])
+        plan = frozen(plan, task.model)
+    plan.save(folder / names["plan"])
+    return names
+
+
+def draw_front(points: Sequence[Point], path: Path, title: str = "") -> None:
+    """Accuracy loss against energy gain, by level (as Fig. 4 of the MAx-DNN paper).
+
+    Raises:
+        ToolError: matplotlib is not installed.
+    """
+    figure = new_figure(7.5, 4.5)
+    axes = figure.subplots()
+    for level in dict.fromkeys(point.level for point in points):
+        mine = [point for point in points if point.level == level]
+        style: dict[str, Any] = {"marker": MARKERS[level], "color": COLOURS[level]}
+        axes.scatter(
+            [100 * p.energy_gain for p in mine], [100 * p.accuracy_loss for p in mine],
+            s=18, alpha=0.45, **style,
+        )  # fmt: skip
+        front = [point for point in mine if point.on_level_front]
+        axes.plot(
+            [100 * p.energy_gain for p in front], [100 * p.accuracy_loss for p in front],
+            markersize=5, linewidth=1, label=f"{level} level", **style,
+        )  # fmt: skip
+    axes.set_xlabel("energy gain of the multiplications [%]")
+    axes.set_ylabel("accuracy loss [points]")
+    axes.set_title(title)
+    axes.grid(alpha=0.3)
+    if points:
+        axes.legend()
+    save_figure(figure, path)
+
+
+def draw_interactive(points: Sequence[Point], path: Path) -> None:
+    """The same as an HTML page that needs nothing else; a point shows its plan.
+
+    Raises:
+        ToolError: plotly is not installed.
+    """
+    try:
+        import plotly.graph_objects as go
+    except ImportError as error:
+        raise ToolError("interactive pictures need plotly: pip install axynq[explore]") from error
+    figure = go.Figure()
+    for level in dict.fromkeys(point.level for point in points):
+        for on_front in (True, False):
+            mine = [p for p in points if p.level == level and p.on_level_front == on_front]
+            if not mine:
+                continue
+            figure.add_scatter(
+                x=[100 * p.energy_gain for p in mine],
+                y=[100 * p.accuracy_loss for p in mine],
+                mode="lines+markers" if on_front else "markers",
+                name=f"{level} level" + ("" if on_front else ", not on its front"),
+                opacity=1.0 if on_front else 0.35,
+                marker={"color": COLOURS[level], "size": 8 if on_front else 6},
+                line={"color": COLOURS[level], "width": 1},
+                customdata=[[p.name, 100 * p.accuracy, _described(p.plan)] for p in mine],
+                hovertemplate=(
+                    "<b>%{customdata[0]}</b><br>energy gain %{x:.1f} %<br>"
+                    "accuracy %{customdata[1]:.2f} % (loss %{y:.2f})<br>%{customdata[2]}"
+                ),
+            )
+    figure.update_layout(
+        xaxis_title="energy gain of the multiplications [%]",
+        yaxis_title="accuracy loss [points]",
+        template="plotly_white",
+    )
+    try:
+        with files.replacing(path) as temporary:
+            figure.write_html(temporary, include_plotlyjs=True, full_html=True)
+    except OSError as error:
+        raise DataError(f"'{path}' cannot be written: {error.strerror}") from error
+
+
+def _described(plan: Plan) -> str:
+    """The plan's layers in short, as HTML."""
+    lines = []
+    for name, assignment in plan.layers.items():
+        skip = "" if assignment.skip_sigma is None else f", klms={assignment.skip_sigma:g}"
+        lines.append(f"{name}: {assignment.axis} {' | '.join(assignment.multipliers)}{skip}")
+    return "<br>".join(lines)

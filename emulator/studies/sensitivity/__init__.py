@@ -1,0 +1,1 @@
+"""Which layers, filters and channels tolerate an approximate multiplier."""

@@ -1,0 +1,111 @@
+"""Tuning a whole network to a plan, with mean errors measured layer after layer if need be."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from enum import Enum
+
+import numpy as np
+import numpy.typing as npt
+
+from axynq.emulator.emulation import Emulator
+from axynq.emulator.model.graph import Int8Array, Model, WeightedLayer
+from axynq.emulator.model.segments import replace_layers
+from axynq.emulator.plan import Plan
+from axynq.emulator.studies.tuning.tuner import Tuner, fitting, with_parameters
+
+
+class Method(str, Enum):
+    """How mean errors are found."""
+
+    EXPECTED = "expected"
+    """From the activations of the exact network (:class:`Tuner`)."""
+    SEQUENTIAL = "sequential"
+    """Measured layer after layer, the layers before being approximate and compensated already."""
+    BEST = "best"
+    """That of both under which the network agrees more often with the exact one."""
+
+
+def tune(
+    tuner: Tuner,
+    plan: Plan,
+    x: Int8Array,
+    method: Method = Method.BEST,
+    advance: Callable[[int], None] = lambda layers: None,
+) -> Model:
+    """The network with weights and biases tuned to ``plan``.
+
+    Args:
+        tuner: for the network; it knows the rule for weights and whether to compensate.
+        plan: the multipliers.
+        x: calibration examples, int8 [images, ...].
+        method: how mean errors are found.
+        advance: called with 1 for each layer of the sequential method.
+
+    Raises:
+        PlanError: the plan does not fit the network.
+        ModelError: a bias would not fit 32 bits.
+    """
+    model = tuner.model
+    codes = plan.expand(model)
+    expected = replace_layers(model, [tuner.layer(la, codes[la.name]) for la in model.layers])
+    if not tuner.compensate or method is Method.EXPECTED:
+        return expected
+    fixed = frozen(plan, model)
+    sequential = _sequential(model, expected, fixed, x, advance)
+    if method is Method.SEQUENTIAL:
+        return sequential
+    exact = _classes(model, Plan.uniform("exact"), x)
+    agreement = [(_classes(made, fixed, x) == exact).mean() for made in (expected, sequential)]
+    return sequential if agreement[1] > agreement[0] else expected
+
+
+def _sequential(
+    model: Model, tuned: Model, plan: Plan, x: Int8Array, advance: Callable[[int], None]
+) -> Model:
+    """Biases set in the order of the layers so that each filter's accumulator gets the mean it has
+    in the exact network. So errors of the layers before are made good too, as far as they are
+    constant."""
+    wanted = _means(model, Plan.uniform("exact"), x)
+    for layer in model.layers:
+        found = _means(tuned, plan, x)[layer.name]
+        shift = np.rint(wanted[layer.name] - found).astype(np.int64)
+        current: WeightedLayer = tuned.layer(layer.name)
+        bias = fitting(layer, current.bias.astype(np.int64) + shift)
+        tuned = replace_layers(tuned, [with_parameters(current, current.kernel, bias)])
+        advance(1)
+    return tuned
+
+
+def _classes(model: Model, plan: Plan, x: Int8Array) -> npt.NDArray[np.int64]:
+    return Emulator(model, plan).run(x).reshape(len(x), -1).argmax(axis=1)
+
+
+def frozen(plan: Plan, model: Model) -> Plan:
+    """``plan`` with skipping by weight value replaced by what it skips in ``model``: other weights
+    would skip others."""
+    layers = {}
+    for layer in model.layers:
+        assignment = plan.layers.get(layer.name, plan.default)
+        assert assignment is not None
+        if assignment.skip_sigma is not None:
+            codes = assignment.expand(model, layer)
+            specs = [m.spec for m in codes.multipliers] or ["exact"]
+            made = Plan.from_codes({layer.name: (specs, codes.codes)})
+            assignment = made.layers[layer.name]
+        layers[layer.name] = assignment
+    return Plan(layers)
+
+
+def _means(model: Model, plan: Plan, x: Int8Array) -> dict[str, npt.NDArray[np.float64]]:
+    """Mean accumulator of each filter, by layer."""
+    sums: dict[str, npt.NDArray[np.float64]] = {}
+    count = 0
+    for batch in Emulator(model, plan).accumulator_batches(x):
+        for name, accumulators in batch.items():
+            approximate = accumulators.approximate
+            flat = approximate.mean(axis=(1, 2), dtype=np.float64).sum(axis=0)
+            sums[name] = sums.get(name, 0.0) + flat
+            images = len(approximate)
+        count += images
+    return {name: total / count for name, total in sums.items()}

@@ -1,0 +1,148 @@
+"""Weights chosen together: what one product gets wrong, the filter's other weights make good.
+
+The squared error of a filter's accumulators is quadratic in its weights; its curvature is the
+covariance of what the taps see. Weights are replaced one after the other, each by the one whose
+approximate products come nearest to what is wanted, and the rest of the filter moves to make good
+the difference (optimal brain quantisation, in the form of GPTQ: Frantar et al., ICLR 2023).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from axynq.emulator.model.graph import DepthwiseConvolution, Int8Array, Model, WeightedLayer
+from axynq.emulator.model.taps import tap_inputs
+from axynq.emulator.multipliers import Multiplier
+from axynq.emulator.plan import SKIP
+from axynq.emulator.studies.tuning.weights import LOWEST, activation_rows
+
+FloatArray = npt.NDArray[np.float64]
+
+DAMPING = 0.01
+"""Of the curvature's diagonal, relative to its mean: taps that hardly vary are not relied upon."""
+
+
+SAMPLES = 1 << 14
+"""Positions, over all images, that a covariance is computed from."""
+
+
+class Curvature(NamedTuple):
+    """How taps vary together."""
+
+    order: npt.NDArray[np.int64]
+    """Taps in the order in which they are replaced: those that vary most come first."""
+    factor: FloatArray
+    """Upper Cholesky factor of the inverse of the damped covariance, in that order."""
+
+
+class Linear(NamedTuple):
+    """A multiplier as a line per weight: ``m(a, w) = value(w) * a + constant + noise``."""
+
+    value: FloatArray
+    """[256] by ``w + 128``."""
+    noise: FloatArray
+    """[256]: variance of the noise."""
+
+
+def curvatures(model: Model, layer: WeightedLayer, x: Int8Array) -> list[Curvature]:
+    """The curvature of a layer's filters: one for all, or of a depthwise layer one per filter.
+
+    ``x`` are the layer's inputs, int8 [images, *shape].
+    """
+    seen = [v.reshape(-1, v.shape[-1]) for _, v in tap_inputs(model, layer, x)]
+    chosen = np.linspace(0, len(seen[0]) - 1, min(len(seen[0]), SAMPLES)).round().astype(int)
+    stacked = np.stack([v[chosen] for v in seen], axis=1).astype(np.float32)
+    if isinstance(layer, DepthwiseConvolution):
+        channels = stacked.shape[-1]
+        each = len(layer.bias) // channels
+        return [_curvature(stacked[..., c]) for c in range(channels) for _ in range(each)]
+    return [_curvature(stacked.reshape(len(stacked), -1))]
+
+
+def _curvature(samples: npt.NDArray[np.float32]) -> Curvature:
+    """Of samples [positions, taps]."""
+    centred = samples - samples.mean(axis=0)
+    covariance = (centred.T @ centred).astype(np.float64) / len(samples)
+    diagonal = np.diag(covariance)
+    damped = covariance + np.eye(len(covariance)) * max(DAMPING * float(diagonal.mean()), 1e-6)
+    order = np.argsort(-diagonal, kind="stable")
+    inverse = np.linalg.inv(damped[np.ix_(order, order)])
+    return Curvature(order, np.linalg.cholesky((inverse + inverse.T) / 2).T)
+
+
+def linear(multiplier: Multiplier, zero_point: int, shares: FloatArray) -> Linear:
+    """The best line for each weight, for activations that occur as ``shares`` [256] says."""
+    p = shares / shares.sum()
+    a = (np.arange(-128, 128) - zero_point).astype(np.float64)
+    products = multiplier.table[activation_rows(zero_point)].astype(np.float64)
+    centred = a - p @ a
+    variance = p @ centred**2
+    deviation = products - p @ products
+    value = (p * centred) @ deviation / max(variance, 1e-9)
+    noise = p @ (deviation - centred[:, None] * value) ** 2
+    return Linear(value, noise)
+
+
+def second_order_weights(
+    kernel: Int8Array,
+    codes: npt.NDArray[np.uint8],
+    lines: Sequence[Linear],
+    found: Sequence[Curvature],
+) -> Int8Array:
+    """Other weights for a layer.
+
+    Args:
+        kernel: its weights, int8 [filters, rows, columns, channels].
+        codes: their multipliers, of the same shape; 0 skips.
+        lines: of each multiplier, the first for code 1.
+        found: what :func:`curvatures` gives.
+    """
+    filters = len(kernel)
+    wanted, chosen_codes = kernel.reshape(filters, -1), codes.reshape(filters, -1)
+    if len(found) == 1:
+        return _replace(wanted, chosen_codes, lines, found[0]).reshape(kernel.shape)
+    rows = [
+        _replace(wanted[f : f + 1], chosen_codes[f : f + 1], lines, found[f])
+        for f in range(filters)
+    ]
+    return np.concatenate(rows).reshape(kernel.shape)
+
+
+def _replace(
+    kernel: Int8Array,
+    codes: npt.NDArray[np.uint8],
+    lines: Sequence[Linear],
+    curvature: Curvature,
+) -> Int8Array:
+    """Filters [filters, taps] that share a curvature."""
+    order, factor = curvature
+    wanted = kernel[:, order].astype(np.float64)
+    code = codes[:, order]
+    replaced = np.zeros(kernel.shape, np.int8)
+    lowest = min(LOWEST, int(kernel.min(initial=0)))
+    for tap in range(kernel.shape[1]):
+        target = wanted[:, tap]
+        value = np.zeros(len(kernel))
+        for k, (values, noise) in enumerate(lines, start=1):
+            mine = np.flatnonzero(code[:, tap] == k)
+            if len(mine) == 0:
+                continue
+            away = (values[lowest + 128 :] - target[mine, None]) ** 2
+            cost = away / factor[tap, tap] ** 2 + noise[lowest + 128 :]
+            # Equally good weights: the one nearest to what is wanted.
+            candidates = np.arange(lowest, 128)
+            tie = np.abs(candidates - target[mine, None])
+            best = cost.min(axis=1, keepdims=True)
+            cost = np.where(cost <= best * (1 + 1e-9) + 1e-9, tie, np.inf)
+            w = candidates[cost.argmin(axis=1)]
+            replaced[mine, order[tap]] = w
+            value[mine] = values[w + 128]
+        skipped = code[:, tap] == SKIP
+        replaced[skipped, order[tap]] = kernel[skipped, order[tap]]
+        error = (target - value) / factor[tap, tap]
+        wanted[:, tap + 1 :] -= error[:, None] * factor[tap, tap + 1 :]
+    return replaced

@@ -1,0 +1,5 @@
+"""From a network under a plan to a program for an overlay."""
+
+from axynq.host.compiler.compilation import compile_program
+
+__all__ = ["compile_program"]

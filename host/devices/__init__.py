@@ -1,1 +1,0 @@
-"""Where a program can run: the software board, and a real one."""

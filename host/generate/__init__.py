@@ -1,0 +1,1 @@
+"""Files that follow from an overlay's description."""

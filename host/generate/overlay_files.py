@@ -1,0 +1,163 @@
+"""Everything that follows from an overlay description, as text.
+
+``python -m axynq.host.generate.overlay_files`` rewrites the generated files of the source tree; a
+test compares them.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from importlib import resources
+from pathlib import Path
+
+from axynq.emulator import files
+from axynq.emulator.errors import ToolError
+from axynq.emulator.multipliers import Exact, Multiplier, Roup, SMApprox, multiplier
+from axynq.host import isa
+from axynq.host.overlay import Overlay, overlay_names
+from axynq.host.overlay.naming import BLACKBOX_PREFIX, module_name
+from axynq.host.overlay.processing_system import SOFTWARE_MEMORY_BYTES
+from axynq.host.overlay.registers import ARGUMENTS, VLNV, register_map
+
+_POINTERS = [argument.name for argument in ARGUMENTS if argument.kind == "pointer"]
+
+
+def overlay_files(overlay: Overlay) -> dict[str, str]:
+    """The generated files of one overlay: name to content."""
+    return {
+        "axynq/overlay.hpp": overlay_header(overlay),
+        "axynq/blackboxes.hpp": blackboxes_header(overlay),
+        "overlay.tcl": overlay_tcl(overlay),
+        "registers.json": registers_json(overlay),
+        "overlay.hwh": hardware_handoff(overlay),
+    }
+
+
+def overlay_header(overlay: Overlay) -> str:
+    """The C++ constants and lane banks."""
+    banks = [
+        f"{'configurable_' if group.cell == 'configurable' else ''}"
+        f"bank<{', '.join(cpp_type(multiplier(spec)) for spec in group.bank)}>"
+        for group in overlay.lanes
+        for _ in range(group.count)
+    ]
+    return _render("overlay.hpp.j2", overlay=overlay, banks=banks)
+
+
+@dataclass(frozen=True)
+class Blackbox:
+    """A netlist in ``hls/rtl`` that stands for a design, or for a configurable cell."""
+
+    function: str
+    specs: tuple[str, ...]
+    """Multipliers; several for a configurable cell."""
+    types: tuple[str, ...]
+    """Their C++ functors."""
+    code_bits: int
+    """0 where nothing selects."""
+
+
+def overlay_blackboxes(overlay: Overlay) -> list[Blackbox]:
+    """The netlists that the overlay's lanes consist of."""
+    found: dict[str, Blackbox] = {}
+    for group in overlay.lanes:
+        bank = [multiplier(spec) for spec in group.bank]
+        cells = [bank] if group.cell == "configurable" and len(bank) > 1 else [[m] for m in bank]
+        for cell in cells:
+            name = "_or_".join(module_name(m) for m in cell)
+            prefix = "configurable_" if len(cell) > 1 else ""
+            types = tuple(cpp_type(m) for m in cell)
+            bits = (len(cell) - 1).bit_length()
+            specs = tuple(m.spec for m in cell)
+            found[name] = Blackbox(f"{BLACKBOX_PREFIX}{prefix}{name}", specs, types, bits)
+    return list(found.values())
+
+
+def blackboxes_header(overlay: Overlay) -> str:
+    """The C++ that calls netlists in place of functors."""
+    return _render("blackboxes.hpp.j2", overlay=overlay, blackboxes=overlay_blackboxes(overlay))
+
+
+def overlay_tcl(overlay: Overlay) -> str:
+    """The constants of the Vitis HLS and Vivado scripts."""
+    board = overlay.board_description
+    ps = board.processing_system
+    return _render(
+        "overlay.tcl.j2",
+        overlay=overlay,
+        board=board,
+        ps=ps,
+        vlnv=VLNV,
+        pointers=_POINTERS,
+        configuration=ps.configuration(overlay.clock_mhz, board.memory_port_bits),
+        address="0x{:08X}".format,
+        blackboxes=overlay_blackboxes(overlay),
+    )
+
+
+def registers_json(overlay: Overlay) -> str:
+    """The register map."""
+    content = {"overlay": overlay.name, "registers": [asdict(r) for r in register_map()]}
+    return json.dumps(content, indent=1) + "\n"
+
+
+def hardware_handoff(overlay: Overlay) -> str:
+    """The ``.hwh`` of the software board: what pynq reads about the design."""
+    board = overlay.board_description
+    return _render(
+        "overlay.hwh.j2",
+        overlay=overlay,
+        board=board,
+        ps=board.processing_system,
+        registers=register_map(),
+        pointers=_POINTERS,
+        memory_bytes=SOFTWARE_MEMORY_BYTES,
+        address="0x{:08X}".format,
+    )
+
+
+def cpp_type(m: Multiplier) -> str:
+    """The C++ functor of a multiplier."""
+    if isinstance(m, Roup):
+        return f"roup<{', '.join(map(str, (m.perforation, *m.rounding)))}>"
+    if isinstance(m, SMApprox):
+        return f"smapprox<{', '.join(m.digits)}>"
+    assert isinstance(m, Exact)
+    return "exact"
+
+
+def _render(template: str, **values: object) -> str:
+    try:
+        import jinja2
+    except ImportError as error:
+        raise ToolError("generating overlay files needs jinja2: pip install axynq[software]") from (
+            error
+        )
+    text = (resources.files("axynq.host.generate") / "templates" / template).read_text(
+        encoding="utf-8"
+    )
+    environment = jinja2.Environment(
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    return environment.from_string(text).render(**values)
+
+
+def write_all(hls: Path) -> list[Path]:
+    """Write the generated files below the source tree's ``hls`` folder; the paths written."""
+    written = {hls / "include" / "axynq" / "isa.hpp": isa.isa_header()}
+    for name in overlay_names():
+        for file, content in overlay_files(Overlay.load(name)).items():
+            written[hls / "generated" / name / file] = content
+    for path, content in written.items():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        files.write_text(path, content)
+    return list(written)
+
+
+if __name__ == "__main__":
+    for path in write_all(Path("hls")):
+        print(path)

@@ -1,0 +1,72 @@
+"""Boards an overlay can be built for: one TOML each in ``bitstreams/boards``."""
+
+from __future__ import annotations
+
+from importlib import resources
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, PositiveInt, ValidationError
+
+from axynq.emulator.errors import OverlayError
+from axynq.host.overlay.processing_system import PROCESSING_SYSTEMS, ProcessingSystem
+from axynq.host.overlay.toml import parse_toml
+
+
+class Resources(BaseModel):
+    """What the programmable logic of the part holds."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    lut: PositiveInt
+    flip_flop: PositiveInt
+    block_ram_36k: PositiveInt
+    dsp: PositiveInt
+
+
+class Board(BaseModel):
+    """A board."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    name: str
+    pynq_name: str
+    """What the board's PYNQ image calls it: ``BOARD`` in the environment, and the device tree."""
+    part: str
+    board_part: str
+    """Vivado's name of the board preset."""
+    family: Literal["zynq-7000", "zynq-ultrascale+"]
+    memory_port_bits: PositiveInt
+    """Width of the high-performance port between logic and memory."""
+    memory_megabytes_per_second: PositiveInt
+    """What the memory sustains for long bursts, over all ports together, for the cycle model."""
+    resources: Resources
+
+    @property
+    def processing_system(self) -> ProcessingSystem:
+        return PROCESSING_SYSTEMS[self.family]
+
+
+def board_names() -> list[str]:
+    """Names of the boards known."""
+    return sorted(
+        entry.name.removesuffix(".toml") for entry in _folder().iterdir() if ".toml" in entry.name
+    )
+
+
+def load_board(name: str) -> Board:
+    """The board of that name.
+
+    Raises:
+        OverlayError: there is none, or its description is invalid.
+    """
+    entry = _folder() / f"{name}.toml"
+    if not entry.is_file():
+        raise OverlayError(f"unknown board '{name}'; known are: {', '.join(board_names())}")
+    try:
+        return Board.model_validate(parse_toml(entry.read_text(encoding="utf-8"), entry.name))
+    except ValidationError as error:
+        raise OverlayError(f"board '{name}' is not valid: {error.errors()[0]['msg']}") from error
+
+
+def _folder() -> resources.abc.Traversable:
+    return resources.files("axynq.bitstreams") / "boards"

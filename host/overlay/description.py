@@ -1,0 +1,228 @@
+"""The one description of an overlay, from which everything that depends on it is generated.
+
+A TOML file in ``hls/overlays`` says how large the array is, which multipliers each lane holds, and
+how large the on-chip buffers are. The C++ header, the Tcl constants, the register map and the
+hardware hand-off of the software board come from it (:mod:`axynq.host.generate`), and its hash
+names the bitstream.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from functools import cached_property
+from importlib import resources
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, PositiveInt, ValidationError, model_validator
+
+from axynq.emulator.errors import MultiplierError, OverlayError
+from axynq.emulator.multipliers import Exact, Multiplier, Roup, Table, multiplier
+from axynq.host import isa
+from axynq.host.overlay.board import Board, load_board
+from axynq.host.overlay.toml import parse_toml
+
+MAX_BANK = 16
+"""Codes are stored in at most four bits."""
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Array(_Strict):
+    """The multiplier array."""
+
+    filters: PositiveInt
+    """Lanes: filters computed at a time."""
+    inputs: PositiveInt
+    """Multipliers per lane: input channels multiplied at a time, and bytes in a memory word."""
+    requantisers: PositiveInt
+    """Lanes whose outputs are finished at a time; an output takes ``filters / requantisers`` steps
+    at least."""
+
+
+class LaneGroup(_Strict):
+    """Neighbouring lanes with the same bank."""
+
+    count: PositiveInt
+    bank: Annotated[tuple[str, ...], Field(min_length=1, max_length=MAX_BANK)]
+    """Multiplier specifications. Code k selects the k-th, from 0; a bank of one needs no codes."""
+    cell: Literal["separate", "configurable"] = "separate"
+    """Whether each multiplier of the bank is a circuit of its own, or all are settings of one
+    Booth array (``exact`` and ``roup`` only)."""
+
+
+class Buffers(_Strict):
+    """On-chip memory, in words of ``inputs`` bytes unless stated otherwise."""
+
+    input_words: PositiveInt
+    """Rows of an input feature map."""
+    output_words: PositiveInt
+    """Rows of an output feature map."""
+    weight_vectors: PositiveInt
+    """Weights of all lanes for one step: a vector is ``filters x inputs`` weights with codes."""
+    groups: PositiveInt
+    """Filter groups whose biases and factors are held."""
+    partial_sums: PositiveInt
+    """Sums of each lane that wait while the weights of further taps come in."""
+
+
+class Overlay(_Strict):
+    """An accelerator that can be built for a board."""
+
+    name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]*$")]
+    board: str
+    clock_mhz: Annotated[float, Field(gt=0)]
+    array: Array
+    lanes: tuple[LaneGroup, ...]
+    buffers: Buffers
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Overlay:
+        lanes = sum(group.count for group in self.lanes)
+        if lanes != self.array.filters:
+            raise ValueError(f"the lanes add up to {lanes}, the array has {self.array.filters}")
+        if self.array.inputs & (self.array.inputs - 1) or not 4 <= self.array.inputs <= 64:
+            raise ValueError("inputs must be a power of two from 4 to 64 (bytes of a memory word)")
+        if self.array.filters > self.array.inputs:
+            raise ValueError("filters must not exceed inputs: a group writes each byte lane once")
+        if self.array.filters % self.array.requantisers:
+            raise ValueError(
+                f"{self.array.requantisers} requantisers cannot finish {self.array.filters} "
+                "filters in equal parts: requantisers must divide filters"
+            )
+        if min(self.buffers.groups, self.buffers.weight_vectors) < self.array.inputs:
+            raise ValueError(
+                "groups and weight_vectors must be at least inputs: all filters of a word may need "
+                "the same lane"
+            )
+        for group in self.lanes:
+            _check_bank(group)
+        try:
+            load_board(self.board)
+        except OverlayError as error:
+            raise ValueError(str(error)) from error
+        return self
+
+    @classmethod
+    def load(cls, name: str | Path) -> Overlay:
+        """The overlay of that name, or described by the TOML file of that path.
+
+        Raises:
+            OverlayError: there is none, or its description is invalid.
+        """
+        text = str(name)
+        if text.endswith(".toml"):
+            path = Path(text)
+            try:
+                content = path.read_text(encoding="utf-8")
+            except OSError as error:
+                raise OverlayError(f"overlay '{text}' cannot be read: {error.strerror}") from error
+            except UnicodeDecodeError as error:
+                raise OverlayError(f"overlay '{text}' is not text in UTF-8: {error}") from error
+        else:
+            entry = _folder() / f"{text}.toml"
+            if not entry.is_file():
+                raise OverlayError(
+                    f"unknown overlay '{text}'; known are: {', '.join(overlay_names())}. "
+                    "A description of your own is given by the path of its .toml file"
+                )
+            content = entry.read_text(encoding="utf-8")
+        return cls.from_values(parse_toml(content, text), text)
+
+    @classmethod
+    def from_values(cls, values: dict[str, Any], text: str) -> Overlay:
+        """An overlay from the tables of its description; ``text`` names it in errors.
+
+        Raises:
+            OverlayError: the description is invalid.
+        """
+        try:
+            return cls.model_validate(values)
+        except ValidationError as error:
+            first = error.errors()[0]
+            where = ".".join(str(part) for part in first["loc"])
+            message = first["msg"].removeprefix("Value error, ")
+            raise OverlayError(
+                f"overlay '{text}' is not valid: {where + ': ' if where else ''}{message}"
+            ) from error
+
+    def to_toml(self) -> str:
+        """The description as a file's text."""
+        lines = [
+            f'name = "{self.name}"',
+            f'board = "{self.board}"',
+            f"clock_mhz = {self.clock_mhz}",
+        ]
+        for table in ("array", "buffers"):
+            lines += ["", f"[{table}]"]
+            lines += [
+                f"{key} = {value}" for key, value in getattr(self, table).model_dump().items()
+            ]
+        for group in self.lanes:
+            lines += ["", "[[lanes]]", f"count = {group.count}"]
+            lines += [f"bank = {json.dumps(group.bank)}", f'cell = "{group.cell}"']
+        return "\n".join(lines) + "\n"
+
+    @cached_property
+    def board_description(self) -> Board:
+        return load_board(self.board)
+
+    @cached_property
+    def banks(self) -> tuple[tuple[Multiplier, ...], ...]:
+        """The multipliers of each lane."""
+        return tuple(
+            tuple(multiplier(spec) for spec in group.bank)
+            for group in self.lanes
+            for _ in range(group.count)
+        )
+
+    @cached_property
+    def stored_code_bits(self) -> int:
+        """Bits a code takes in memory: 1, 2 or 4, as the largest bank needs, or none."""
+        bits = (max(len(bank) for bank in self.banks) - 1).bit_length()
+        return 1 << (bits - 1).bit_length() if bits else 0
+
+    @property
+    def vector_words(self) -> int:
+        """Memory words of one weight vector: a word of weights per lane, then all codes."""
+        codes = -(-self.array.filters * self.stored_code_bits // 8)
+        return self.array.filters + codes
+
+    @cached_property
+    def hash(self) -> str:
+        """SHA-256 of what the hardware depends on, in hex."""
+        content = self.model_dump(mode="json")
+        content["isa"] = isa.VERSION
+        content["lanes"] = [[m.spec for m in bank] for bank in self.banks]
+        return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+    @property
+    def identifier(self) -> int:
+        """The first 32 bits of the hash: what programs and hardware compare."""
+        return int(self.hash[:8], 16)
+
+
+def _check_bank(group: LaneGroup) -> None:
+    for spec in group.bank:
+        try:
+            m = multiplier(spec)
+        except MultiplierError as error:
+            raise ValueError(str(error)) from error
+        if isinstance(m, Table):
+            raise ValueError(f"'{spec}': tables have no hardware; only the emulator runs them")
+        if group.cell == "configurable" and not isinstance(m, (Exact, Roup)):
+            raise ValueError(f"'{spec}': a configurable cell is exact or ROUP")
+
+
+def overlay_names() -> list[str]:
+    """Names of the overlays that are described in ``hls/overlays``."""
+    return sorted(
+        entry.name.removesuffix(".toml") for entry in _folder().iterdir() if ".toml" in entry.name
+    )
+
+
+def _folder() -> resources.abc.Traversable:
+    return resources.files("axynq.hls") / "overlays"

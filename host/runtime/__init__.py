@@ -1,0 +1,1 @@
+"""What a board needs to run programs, with numpy, pydantic and pynq alone."""

@@ -1,0 +1,397 @@
+"""What users call: an accelerator that runs compiled programs."""
+
+from __future__ import annotations
+
+import asyncio
+import concurrent.futures
+import os
+import threading
+from collections.abc import Callable
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from axynq.emulator.errors import DeviceError, OverlayError, ToolError
+from axynq.host.overlay import Overlay
+from axynq.host.runtime import sharing
+from axynq.host.runtime.hardware import LoadGuard, board_present, open_board
+from axynq.host.runtime.program import Program
+
+ARENA_BYTES = 16 << 20
+"""Feature maps of one start take at most this much of the board's contiguous memory."""
+
+START_IMAGES = 64
+"""Images of one start at most: while the accelerator works on them the host packs the next ones."""
+
+
+CLOSE_S = 5.0
+"""Seconds without progress after which closing does not wait for the core any longer."""
+
+_CLOSED = "the accelerator is closed: open it again"
+
+
+class _Start(NamedTuple):
+    """Images that the accelerator has been started on."""
+
+    arena: Any
+    images: int
+
+
+class _StoppedError(Exception):
+    """Nobody waits for the outputs any more."""
+
+
+class Accelerator:
+    """An overlay loaded on a device.
+
+    Calls from several threads or coroutines queue, and so do accelerators that are open on one
+    board, also those of several processes. A call that ends early, by Ctrl-C or any other
+    exception, leaves the accelerator usable: the next one lets the core finish first.
+
+    >>> with Accelerator("z2-mixed16", device="software") as accelerator:
+    ...     output = accelerator.run(program, images)
+
+    Args:
+        overlay: its name, or an :class:`Overlay`.
+        device: ``auto`` is the PYNQ board this runs on; ``software`` is the C simulation behind
+            pynq, anywhere.
+        timeout: seconds without progress after which the core counts as hung.
+        wait: how to wait for the core: by ``polling`` it, or for its ``interrupt``, which leaves
+            the processor free.
+
+    Raises:
+        OverlayError: there is no such overlay.
+        DeviceError: there is no board, or no bitstream for it.
+        ToolError: pynq, or something the software board is built with, is not installed.
+    """
+
+    def __init__(
+        self,
+        overlay: Overlay | str,
+        device: Literal["auto", "software"] = "auto",
+        timeout: float | None = None,
+        wait: Literal["polling", "interrupt"] = "polling",
+    ) -> None:
+        self.overlay = Overlay.load(overlay) if isinstance(overlay, str) else overlay
+        if device not in ("auto", "software"):
+            raise DeviceError(f"unknown device '{device}': choose auto or software")
+        if wait not in ("polling", "interrupt"):
+            raise DeviceError(f"unknown way to wait '{wait}': choose polling or interrupt")
+        software = device == "software"
+        if not software and not board_present():
+            open_board(self.overlay)  # raises, with the reason
+        try:
+            from axynq.host.runtime import driver  # noqa: F401 - registers the driver with pynq
+        except ImportError as error:
+            raise ToolError(
+                f"running programs needs pynq ({error}): pip install axynq[software], on a board "
+                "axynq[board]"
+            ) from error
+        if software:
+            from axynq.host.software_board.device import open_software_board
+
+            self._device, self._loaded = open_software_board(self.overlay)
+        else:
+            self._device, self._loaded = open_board(self.overlay)
+        # A simulated layer can take long; a real one takes milliseconds.
+        self.timeout = timeout if timeout is not None else (600.0 if software else 5.0)
+        self.wait: Literal["polling", "interrupt"] = wait
+        self._driver = self._loaded.accelerator_0
+        self._guard = LoadGuard(self._loaded)
+        self._turn = sharing.turn_of(self._device)
+        self._process = os.getpid()
+        self._closed = False
+        self._thread = concurrent.futures.ThreadPoolExecutor(1, "accelerator")
+        """For coroutines; the thread starts when it is needed."""
+        self._buffers: dict[str, Any] = {}
+        self._program: Program | None = None
+        self._incoherent = False
+        """Whether a call ended between writing and flushing, or while it read back: what the
+        processor's cache still holds could come over what the core writes later."""
+
+    @property
+    def device(self) -> Any:
+        """The ``pynq.Device``."""
+        return self._device
+
+    @property
+    def driver(self) -> Any:
+        """The core's :class:`~axynq.host.runtime.driver.AcceleratorDriver`."""
+        return self._driver
+
+    def run(
+        self,
+        program: Program,
+        x: npt.ArrayLike,
+        advance: Callable[[int], None] = lambda _: None,
+    ) -> npt.NDArray[np.int8]:
+        """The network's int8 output [images, ...] for a batch of any size.
+
+        ``x`` is int8 [images, *input shape] in the network's input quantisation, floats, which are
+        quantised, or uint8 where the network's file takes uint8. Large batches are streamed: while
+        the accelerator works on some images the host packs the next ones and unpacks the last
+        ones. ``advance`` is called with the number of images that are done, each time some are.
+
+        Raises:
+            OverlayError: the program was compiled for another overlay.
+            DataError: ``x`` has another shape or type.
+            DeviceError: the core reported an error or did not finish, the board's memory is
+                exhausted, another process has loaded another bitstream, the accelerator is closed,
+                or ``advance`` calls ``run``.
+        """
+        return self._run(program, x, advance, threading.Event())
+
+    async def run_async(
+        self,
+        program: Program,
+        x: npt.ArrayLike,
+        advance: Callable[[int], None] = lambda _: None,
+    ) -> npt.NDArray[np.int8]:
+        """:meth:`run` in a coroutine: the event loop goes on meanwhile. ``advance`` is called in
+        another thread.
+
+        Where the coroutine is cancelled nothing more is started; what the core is working on it
+        finishes, and the next call waits for that.
+        """
+        self._check_usable()
+        stop = threading.Event()
+        try:
+            call = self._thread.submit(self._run, program, x, advance, stop)
+        except RuntimeError as error:  # closed meanwhile
+            raise DeviceError(_CLOSED) from error
+        try:
+            return await asyncio.wrap_future(call)
+        finally:
+            stop.set()
+
+    def _run(
+        self,
+        program: Program,
+        x: npt.ArrayLike,
+        advance: Callable[[int], None],
+        stop: threading.Event,
+    ) -> npt.NDArray[np.int8]:
+        """:meth:`run`; no start follows once ``stop`` is set."""
+        self._check_usable()
+        if program.overlay_hash != self.overlay.hash:
+            raise OverlayError(
+                f"the program was compiled for overlay '{program.overlay}' "
+                f"({program.overlay_hash[:8]}), but '{self.overlay.name}' "
+                f"({self.overlay.hash[:8]}) is loaded: compile it again for this one"
+            )
+        batch = program.input.tensor.batch(x)
+
+        def stream() -> npt.NDArray[np.int8]:
+            if self._closed:
+                raise DeviceError(_CLOSED)
+            if stop.is_set():
+                raise _StoppedError
+            self._guard.check()
+            self._settle(self.timeout)
+            self._load(program)
+            return self._stream(program, batch, advance, stop)
+
+        return self._turn.take(stream)
+
+    def _stream(
+        self,
+        program: Program,
+        batch: npt.NDArray[np.int8],
+        advance: Callable[[int], None],
+        stop: threading.Event,
+    ) -> npt.NDArray[np.int8]:
+        """The outputs, of as many images a start as the arenas hold."""
+        arenas = self._arenas(program, len(batch))
+        size = min(arena.size for arena in arenas) // (program.arena_words * program.word_bytes)
+        outputs = [program.unpack_output(self._no_output(program))]
+        running: _Start | None = None
+        for number, place in enumerate(range(0, len(batch), size)):
+            # Packed while the core works on the images before, in the other arena.
+            packed = program.pack_input(batch[place : place + size])
+            arena = arenas[number % len(arenas)]
+            if len(arenas) == 1 and running is not None:
+                outputs.append(self._finish(program, running))
+                advance(running.images)
+                running = None
+            self._fill(program, arena, packed)
+            if running is not None:
+                self._wait(program)
+            if stop.is_set():
+                raise _StoppedError
+            self._start(arena, len(packed))
+            if running is not None:
+                outputs.append(self._collect(program, running))
+                advance(running.images)
+            running = _Start(arena, len(packed))
+        if running is not None:
+            outputs.append(self._finish(program, running))
+            advance(running.images)
+        return np.concatenate(outputs)
+
+    # --- the core --------------------------------------------------------------------------------
+
+    def _check_usable(self) -> None:
+        if self._process != os.getpid():
+            raise DeviceError(
+                "the accelerator was opened by the process that this one was forked from: open one "
+                "in this process"
+            )
+        if self._closed:
+            raise DeviceError(_CLOSED)
+        self._turn.check()
+
+    def _settle(self, timeout: float) -> None:
+        """Let the core finish what an earlier call left behind, or reset it: memory must not be
+        written while it works there. Errors of that start are not this call's.
+
+        Raises:
+            DeviceError: the core is at work on something else, which does not end.
+        """
+        turn = self._turn
+        if not turn.hung and not self._idle():
+            try:
+                self._driver.wait(timeout)
+            except DeviceError:
+                if not self._idle():
+                    if not turn.unfinished:
+                        raise DeviceError(
+                            f"the core is still at work: {self._driver.diagnosis()}; another "
+                            "process may have started it. Open the accelerator again"
+                        ) from None
+                    turn.hung = True
+        if turn.hung:
+            sharing.load_again(self._device, self._loaded)
+        turn.unfinished = turn.hung = False
+        if self._incoherent:
+            for buffer in self._buffers.values():
+                buffer.flush()
+            self._incoherent = False
+
+    def _idle(self) -> bool:
+        try:
+            return bool(self._driver.idle)
+        except DeviceError:  # the software board tells an error once
+            return bool(self._driver.idle)
+
+    def _start(self, arena: Any, images: int) -> None:
+        self._turn.unfinished = True
+        self._driver.start(self._buffers["program"], arena, images, self.wait == "interrupt")
+
+    def _wait(self, program: Program) -> None:
+        try:
+            self._driver.wait(self.timeout, program.layers)
+        except DeviceError:
+            self._turn.hung = not self._idle()
+            raise
+        self._turn.unfinished = False
+
+    # --- memory ----------------------------------------------------------------------------------
+
+    def _load(self, program: Program) -> None:
+        """Put the program into the board's memory, unless it is there."""
+        if self._program is program:
+            return
+        self._program = None
+        memory = self._buffer("program", len(program.memory))
+        self._write(memory[: len(program.memory)], program.memory.view(np.int8))
+        self._program = program
+
+    def _arenas(self, program: Program, images: int) -> list[Any]:
+        """Two buffers for feature maps, or one where one start takes all images; with less where
+        the board's memory is short."""
+        image_bytes = program.arena_words * program.word_bytes
+        size = max(1, min(images, START_IMAGES, ARENA_BYTES // image_bytes))
+        while True:
+            names = ["arena 0", "arena 1"] if images > size else ["arena 0"]
+            try:
+                arenas = [self._buffer(name, size * image_bytes) for name in names]
+                return [arena[: size * image_bytes] for arena in arenas]
+            except DeviceError:
+                if size == 1:
+                    raise
+                for name in names:
+                    self._free(name)
+                size = (size + 1) // 2
+
+    def _fill(self, program: Program, arena: Any, packed: npt.NDArray[np.int8]) -> None:
+        start = len(packed) * program.input.offset * program.word_bytes
+        self._write(arena[start : start + packed.size], packed.reshape(-1))
+
+    def _write(self, target: Any, content: npt.NDArray[np.int8]) -> None:
+        self._incoherent = True
+        target[:] = content
+        target.flush()
+        self._incoherent = False
+
+    def _finish(self, program: Program, running: _Start) -> npt.NDArray[np.int8]:
+        self._wait(program)
+        return self._collect(program, running)
+
+    def _collect(self, program: Program, running: _Start) -> npt.NDArray[np.int8]:
+        """The output that the core left in an arena."""
+        target, word = program.output, program.word_bytes
+        start = running.images * target.offset * word
+        outputs = running.arena[start : start + running.images * target.image_words * word]
+        self._incoherent = True
+        outputs.invalidate()
+        self._incoherent = False
+        return program.unpack_output(np.array(outputs).reshape(running.images, -1))
+
+    def _no_output(self, program: Program) -> npt.NDArray[np.int8]:
+        return np.zeros((0, program.output.image_words * program.word_bytes), np.int8)
+
+    def _buffer(self, name: str, size: int) -> Any:
+        """A buffer of at least ``size`` bytes, kept for later calls.
+
+        Raises:
+            DeviceError: the board's contiguous memory is exhausted.
+        """
+        held = self._buffers.get(name)
+        if held is None or held.size < size:
+            import pynq
+
+            self._free(name)
+            try:
+                self._buffers[name] = pynq.allocate(
+                    (size,), np.int8, target=self._device, cacheable=1
+                )
+            except (MemoryError, RuntimeError, OSError) as error:
+                raise DeviceError(
+                    f"the board's contiguous memory has no {size} bytes left ({error}): free "
+                    "buffers of other programs and notebooks, or give the kernel a larger cma="
+                ) from error
+        return self._buffers[name]
+
+    def _free(self, name: str) -> None:
+        buffer = self._buffers.pop(name, None)
+        if buffer is not None:
+            buffer.freebuffer()
+
+    def close(self) -> None:
+        """Free the board's memory, when the calls before have returned. A core that is still at
+        work is waited for, or reset by loading the overlay again, so that it cannot write to memory
+        that is somebody else's.
+
+        Raises:
+            DeviceError: called from within ``advance``.
+        """
+        if self._closed or self._process != os.getpid():
+            return
+        self._turn.take(self._release)
+        self._thread.shutdown(wait=False)
+
+    def _release(self) -> None:
+        if self._turn.unfinished:
+            self._settle(min(self.timeout, CLOSE_S))
+        for name in list(self._buffers):
+            self._free(name)
+        self._program = None
+        self._closed = True
+
+    def __enter__(self) -> Accelerator:
+        self._check_usable()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
