@@ -1,0 +1,171 @@
+"""The rules of the house: which folder may import which. docs/architecture.md explains them."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+
+BASICS = {"emulator.errors", "emulator.files", "emulator.arrays", "emulator.pictures"}
+VOCABULARY = BASICS | {"emulator.model", "emulator.multipliers", "emulator.plan"}
+PROGRAMS = VOCABULARY | {"host.isa", "host.overlay", "host.runtime"}
+STUDIES = {f"emulator.studies.{name}" for name in ("tuning", "sensitivity", "errors")}
+
+MAY_IMPORT: dict[str, set[str]] = {
+    "emulator.errors": set(),
+    "emulator.files": set(),
+    "emulator.arrays": {"emulator.errors"},
+    "emulator.pictures": {"emulator.errors", "emulator.files"},
+    "emulator.toolchain": {"emulator.errors"},
+    "emulator.softmax": set(),
+    # The vocabulary: networks, multipliers, plans.
+    "emulator.model": BASICS,
+    "emulator.multipliers": BASICS,
+    "emulator.plan": BASICS | {"emulator.model", "emulator.multipliers"},
+    "emulator.formats": BASICS | {"emulator.model", "emulator.softmax"},
+    "emulator.keys": VOCABULARY,
+    "emulator.energy": VOCABULARY,
+    "emulator.datasets": VOCABULARY,
+    # The arithmetic.
+    "emulator.reference": VOCABULARY | {"emulator.softmax"},
+    "emulator.engine": VOCABULARY | {"emulator.softmax", "emulator.toolchain"},
+    "emulator.emulation": VOCABULARY | {"emulator.engine"},
+    "emulator": VOCABULARY | {"emulator.emulation", "emulator.formats"},
+    # What uses it.
+    "emulator.studies.evaluator": VOCABULARY
+    | {"emulator.engine", "emulator.keys", "emulator.studies.tuning"},
+    "emulator.studies.tuning": VOCABULARY
+    | {"emulator.engine", "emulator.emulation", "emulator.keys"},
+    "emulator.studies.sensitivity": VOCABULARY
+    | {"emulator.engine", "emulator.emulation"}
+    | {"emulator.studies.evaluator", "emulator.studies.tuning"},
+    "emulator.studies.errors": VOCABULARY | {"emulator.emulation"},
+    "emulator.studies.search": VOCABULARY
+    | {"emulator", "emulator.energy", "emulator.keys"}
+    | {"emulator.studies.evaluator", *STUDIES},
+    "emulator.studies.retraining": VOCABULARY | {"emulator.emulation", "emulator.keys", *STUDIES},
+    # The accelerator: its description, programs for it, how fast they are.
+    "host": {"host.compiler", "host.overlay", "host.runtime"},
+    "host.isa": set(),
+    "host.overlay": BASICS | {"emulator.multipliers", "host.isa"},
+    "host.compiler": PROGRAMS | {"host.performance"},
+    "host.performance": PROGRAMS,
+    "host.generate": BASICS | {"emulator.multipliers", "host.isa", "host.overlay"},
+    # What runs on boards, and its stand-in.
+    "host.runtime": VOCABULARY | {"emulator.softmax", "host.isa", "host.overlay"},
+    "host.software_board": PROGRAMS | {"emulator.toolchain", "host.generate"},
+    # What becomes hardware.
+    "host.netlists": VOCABULARY
+    | {"emulator", "emulator.datasets"}
+    | {"host.isa", "host.overlay", "host.generate"},
+    "host.bitstream": PROGRAMS | {"host.generate", "host.netlists"},
+    # What measures and serves.
+    "host.energy": VOCABULARY | {"emulator.energy", "host.netlists"},
+    "host.power": PROGRAMS | {"emulator.energy", "host.performance"},
+    "host.selftest": PROGRAMS | {"emulator", "host.compiler"},
+    "host.baseline": VOCABULARY,
+    "host.deploy": PROGRAMS | {"emulator.datasets"},
+    "host.cli": {"emulator", "host"},
+}
+"""What a folder, or a module beside the folders, may import besides itself. ``host.cli`` may
+import everything."""
+
+WHEN_ASKED = {
+    # The one place that knows both kinds of board.
+    ("host.runtime", "host.software_board"),
+}
+"""Imports inside functions that the rules would not allow at the top."""
+
+
+def places() -> list[str]:
+    """Folders and modules that need a rule."""
+    return sorted({place_of(path) for path in sources()})
+
+
+def sources() -> Iterator[Path]:
+    for package in ("emulator", "host"):
+        yield from sorted((ROOT / package).rglob("*.py"))
+
+
+def module_of(path: Path) -> str:
+    name = ".".join(path.relative_to(ROOT).with_suffix("").parts)
+    return name.removesuffix(".__init__")
+
+
+MODULES = {module_of(path): path for path in sources()}
+
+
+def place_of(path: Path) -> str:
+    """The innermost folder; for modules beside the folders, the module."""
+    module, folder = module_of(path), ".".join(path.parent.relative_to(ROOT).parts)
+    beside = folder in ("emulator", "host", "emulator.studies")
+    return module if beside and path.name != "__init__.py" else folder
+
+
+def imports(path: Path) -> Iterator[tuple[str, bool]]:
+    """Modules of the project that a module imports, and whether it does so inside a function."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    inside = {
+        node
+        for function in ast.walk(tree)
+        if isinstance(function, (ast.FunctionDef, ast.AsyncFunctionDef))
+        for node in ast.walk(function)
+    }
+    for node in ast.walk(tree):
+        names: list[str] = []
+        if isinstance(node, ast.ImportFrom):
+            module = (node.module or "").removeprefix("axynq.")
+            names = [f"{module}.{alias.name}" for alias in node.names]
+            names = [name if name in MODULES else module for name in names]
+        elif isinstance(node, ast.Import):
+            names = [alias.name.removeprefix("axynq.") for alias in node.names]
+        for name in names:
+            if name in MODULES:
+                yield name, node in inside
+
+
+@pytest.mark.parametrize("place", places())
+def test_imports_follow_the_rules(place: str) -> None:
+    allowed = MAY_IMPORT.get(place) or set()
+    if place == "emulator.studies":  # its words alone
+        return
+    assert place in MAY_IMPORT, f"docs/architecture.md and this file say nothing of {place}"
+    for path in sources():
+        if place_of(path) != place:
+            continue
+        for name, when_asked in imports(path):
+            other = place_of(MODULES[name])
+            fine = other == place or other in allowed or place == "host.cli"
+            fine = fine or (when_asked and (place, other) in WHEN_ASKED)
+            assert fine, f"{path.relative_to(ROOT)} may not import {name}"
+
+
+def test_rules_have_no_circle() -> None:
+    """A place that may import another is nowhere above it."""
+    above: dict[str, set[str]] = {}
+
+    def reached(place: str, path: tuple[str, ...] = ()) -> set[str]:
+        assert place not in path, " -> ".join((*path, place))
+        if place not in above:
+            found = set(MAY_IMPORT.get(place, ())) - {place}
+            above[place] = found.union(*(reached(other, (*path, place)) for other in found))
+        return above[place]
+
+    for place in MAY_IMPORT:
+        reached(place)
+
+
+def test_the_emulator_knows_nothing_of_the_host() -> None:
+    for place, others in MAY_IMPORT.items():
+        if place.startswith("emulator"):
+            assert not [other for other in others if other.startswith("host")]
+
+
+def test_a_wrong_import_is_found(tmp_path: Path) -> None:
+    path = tmp_path / "wrong.py"
+    path.write_text("from axynq.emulator.studies.search import front\n")
+    assert list(imports(path)) == [("emulator.studies.search.front", False)]
