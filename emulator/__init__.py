@@ -6,6 +6,7 @@
 >>> output = Emulator(model, plan).run(images)
 """
 
+from axynq.emulator import moved
 from axynq.emulator.emulation import Accumulators, Emulator
 from axynq.emulator.errors import AxynqError
 from axynq.emulator.multipliers import Multiplier, multiplier
@@ -29,3 +30,5 @@ __all__ = [
     "multiplier",
     "save_model",
 ]
+
+moved.install(__name__, moved.EMULATOR)
