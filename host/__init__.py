@@ -11,8 +11,6 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from axynq.emulator import moved
-
 if TYPE_CHECKING:
     from axynq.host.compiler.compilation import compile_program
     from axynq.host.overlay import Overlay
@@ -34,32 +32,3 @@ def __getattr__(name: str) -> Any:
     if name not in _MODULES:
         raise AttributeError(f"module '{__name__}' has no attribute '{name}'")
     return getattr(import_module(f"{__name__}.{_MODULES[name]}"), name)
-
-
-moved.install(
-    __name__,
-    {
-        "accelerator": "runtime.accelerator",
-        "arena": "compiler.arena",
-        "bitstream.manifest": "runtime.manifest",
-        "bitstream.store": "runtime.bitstream_store",
-        "board": "overlay.board",
-        "cycles": "performance.cycles",
-        "devices.hardware": "runtime.hardware",
-        "devices.simulation": "software_board.simulation",
-        "devices.software": "software_board.device",
-        "driver": "runtime.driver",
-        "interrupts": "runtime.interrupts",
-        "loops": "performance.loops",
-        "lowering": "compiler.lowering",
-        "naming": "overlay.naming",
-        "packing": "compiler.packing",
-        "placement": "compiler.placement",
-        "processing_system": "overlay.processing_system",
-        "program": "runtime.program",
-        "registers": "overlay.registers",
-        "roofline": "performance.roofline",
-        "tiling": "compiler.tiling",
-        "toml": "overlay.toml",
-    },
-)

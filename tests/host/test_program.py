@@ -9,11 +9,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from axynq import host
 from axynq.emulator import Emulator, Plan
 from axynq.emulator.errors import DataError, OverlayError, PlanError, ProgramError
 from axynq.emulator.model import graph
 from axynq.host import Overlay, Program, compile_program, isa
+from axynq.host.overlay import board
+from axynq.host.overlay import description as overlay_description
 from axynq.host.overlay.toml import parse_toml
 from axynq.host.performance.cycles import program_cycles
 from tests.networks import random_input, tensor
@@ -34,7 +35,7 @@ def test_descriptions_are_read_once_however_large_the_network(
         read.append(name)
         return parse_toml(text, name)
 
-    for module in (host.overlay, host.board):
+    for module in (overlay_description, board):
         monkeypatch.setattr(module, "parse_toml", parse)
     overlay = Overlay.load("tiny4")
     program_cycles(compile_program(digits, "flam=exact|roup:1,4", overlay), overlay, 16)
