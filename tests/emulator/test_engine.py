@@ -206,7 +206,8 @@ def test_networks_equal_oracle(
 # --- which engine --------------------------------------------------------------------------------
 
 
-def test_the_fastest_engine_is_chosen() -> None:
+def test_the_fastest_engine_is_chosen(monkeypatch) -> None:
+    monkeypatch.delenv("AXYNQ_ENGINE", raising=False)
     assert choose_engine().name == supported_variants()[0].name
 
 
@@ -223,6 +224,7 @@ def test_an_engine_by_environment(digits: graph.Model, monkeypatch) -> None:
 def test_a_failed_build_says_why_and_goes_on(digits: graph.Model, monkeypatch, tmp_path) -> None:
     x = random_input(digits, 3, 0)
     expected = Emulator(digits).run(x)
+    monkeypatch.delenv("AXYNQ_ENGINE", raising=False)
     monkeypatch.setenv("CXX", str(tmp_path / "broken"))
     (tmp_path / "broken").write_text("#!/bin/sh\necho 'x.cpp:1: error: no such luck' >&2\nexit 1\n")
     (tmp_path / "broken").chmod(0o755)
