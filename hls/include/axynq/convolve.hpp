@@ -61,9 +61,9 @@ struct taps_t {
 inline taps_t taps_of(const layer_t &layer, int pass) {
   AXYNQ_INLINE
   taps_t taps;
-  taps.words = layer.opcode == OPCODE_CONVOLUTION ? layer.input_pixel_words : 1;
+  taps.words = tap_words(layer);
   taps.first = pass * layer.pass_taps;
-  taps.count = minimum(layer.pass_taps, layer.taps() - taps.first);
+  taps.count = minimum(layer.pass_taps, tap_count(layer) - taps.first);
   const int position = taps.first / taps.words;
   taps.word = taps.first - position * taps.words;
   taps.kernel_row = position / layer.kernel_columns;
@@ -78,8 +78,8 @@ inline taps_t taps_of(const layer_t &layer, int pass) {
 inline int fresh_taps(const layer_t &layer) {
   AXYNQ_INLINE
   const bool kept = layer.dilation_rows == 1 && layer.stride_rows < layer.kernel_rows &&
-                    layer.taps() <= INPUTS;
-  return kept ? layer.stride_rows * layer.kernel_columns : layer.taps();
+                    tap_count(layer) <= INPUTS;
+  return kept ? layer.stride_rows * layer.kernel_columns : tap_count(layer);
 }
 
 struct position_t {
@@ -102,7 +102,7 @@ inline position_t start_of(const layer_t &layer, const taps_t &taps) {
   AXYNQ_INLINE
   position_t at;
   at.row = at.column = at.group = at.tap = at.vector = 0;
-  at.idle = idle_steps(layer.opcode == OPCODE_CONVOLUTION ? taps.count : layer.taps());
+  at.idle = idle_steps(layer.opcode == OPCODE_CONVOLUTION ? taps.count : tap_count(layer));
   at.kernel_row = taps.kernel_row;
   at.kernel_column = taps.kernel_column;
   at.word = taps.word;
@@ -116,7 +116,7 @@ inline int steps_of(const layer_t &layer, const tile_t &tile, const taps_t &taps
   const int columns = layer.block_groups * layer.output_columns;
   if (layer.opcode == OPCODE_CONVOLUTION)
     return columns * tile.rows * maximum(taps.count, FINISH_STEPS);
-  return columns * (maximum(layer.taps(), FINISH_STEPS) +
+  return columns * (maximum(tap_count(layer), FINISH_STEPS) +
                     (tile.rows - 1) * maximum(fresh_taps(layer), FINISH_STEPS));
 }
 
@@ -153,22 +153,22 @@ inline void advance(position_t &at, const layer_t &layer, const tile_t &tile, co
     ++at.row;
     return;
   }
-  at.vector = at.group * layer.group_vectors();
+  at.vector = at.group * group_vectors(layer);
   at.kernel_column = 0;
   if (++at.row < tile.rows) {
-    at.tap = layer.taps() - fresh;
+    at.tap = tap_count(layer) - fresh;
     at.idle = idle_steps(fresh);
     at.kernel_row = layer.kernel_rows - fresh / layer.kernel_columns;
     return;
   }
   at.row = 0;
   at.tap = 0;
-  at.idle = idle_steps(layer.taps());
+  at.idle = idle_steps(tap_count(layer));
   at.kernel_row = 0;
   if (++at.column < layer.output_columns) return;
   at.column = 0;
   ++at.group;
-  at.vector = at.group * layer.group_vectors();
+  at.vector = at.group * group_vectors(layer);
 }
 
 // --- what leaves the lanes -----------------------------------------------------------------------
@@ -177,14 +177,14 @@ const int ADD_LEFT_SHIFT = 20;
 
 // The sum of two quantised values: both are widened and brought to one scale, the sum to the
 // output's.
-inline std::int8_t residual_sum(const layer_t &layer, std::int8_t computed, std::int8_t second) {
+inline std::int8_t residual_sum(const layer_t &layer, std::int8_t computed, std::int8_t residual) {
   AXYNQ_INLINE
-  const std::int32_t x = (computed - layer.inner_zero_point) * (1 << ADD_LEFT_SHIFT);
-  const std::int32_t y = (second - layer.second_zero_point) * (1 << ADD_LEFT_SHIFT);
-  const std::int32_t sum = rescale(x, layer.inner_factor.multiplier, layer.inner_factor.shift) +
-                           rescale(y, layer.second_factor.multiplier, layer.second_factor.shift);
+  const std::int32_t x = (computed - layer.pre_add_zero_point) * (1 << ADD_LEFT_SHIFT);
+  const std::int32_t y = (residual - layer.residual_zero_point) * (1 << ADD_LEFT_SHIFT);
+  const std::int32_t sum = rescale(x, layer.pre_add_multiplier, layer.pre_add_shift) +
+                           rescale(y, layer.residual_multiplier, layer.residual_shift);
   const std::int32_t scaled =
-      rescale(sum, layer.destination_factor.multiplier, layer.destination_factor.shift);
+      rescale(sum, layer.destination_multiplier, layer.destination_shift);
   return quantised(scaled, layer.destination_zero_point, layer.clamp_low, layer.clamp_high);
 }
 
@@ -193,12 +193,12 @@ struct waiting_t {
   accumulator_t sums[FILTERS];
   int group;
   int place;         // first word of the output pixel
-  int second_place;  // of the operand that is added
+  int residual_word;  // of the operand that is added
   int lane;   // the next to finish; FILTERS: none
 };
 
 inline void finish_some(const layer_t &layer, int first_word, waiting_t &waiting,
-                        const constant_buffer_t constants, const output_buffer_t second,
+                        const constant_buffer_t constants, const output_buffer_t residual,
                         output_buffer_t output) {
   AXYNQ_INLINE
   int channel[REQUANTISERS], address[REQUANTISERS];
@@ -217,11 +217,11 @@ inline void finish_some(const layer_t &layer, int first_word, waiting_t &waiting
         rescale(waiting.sums[lane], constants[lane][CONSTANT_MULTIPLIER][waiting.group],
                 constants[lane][CONSTANT_SHIFT][waiting.group]);
     const std::int8_t computed =
-        quantised(scaled, layer.inner_zero_point, layer.inner_low, layer.inner_high);
-    const std::int8_t other = used && layer.residual
-                                  ? second[channel[r] % INPUTS][waiting.second_place + word]
+        quantised(scaled, layer.pre_add_zero_point, layer.pre_add_low, layer.pre_add_high);
+    const std::int8_t other = used && layer.has_residual
+                                  ? residual[channel[r] % INPUTS][waiting.residual_word + word]
                                   : std::int8_t(0);
-    value[r] = layer.residual ? residual_sum(layer, computed, other) : computed;
+    value[r] = layer.has_residual ? residual_sum(layer, computed, other) : computed;
   }
   for (int b = 0; b < INPUTS; ++b) {
     AXYNQ_UNROLL
@@ -246,7 +246,7 @@ inline void finish_some(const layer_t &layer, int first_word, waiting_t &waiting
 // One pass over the taps of a tile. Each step the lanes take in one tap; what an output's last tap
 // completes is finished while the next output is computed.
 inline void convolve_tile(const layer_t &layer, const fold_t &fold, int index, int block, int pass,
-                          const input_buffer_t input, const output_buffer_t second,
+                          const input_buffer_t input, const output_buffer_t residual,
                           const weight_buffer_t weights, const code_buffer_t codes,
                           const constant_buffer_t constants, partial_buffer_t partials,
                           output_buffer_t output) {
@@ -273,7 +273,7 @@ inline void convolve_tile(const layer_t &layer, const fold_t &fold, int index, i
   AXYNQ_REGISTERS(waiting.sums)
   waiting.group = 0;
   waiting.place = 0;
-  waiting.second_place = 0;
+  waiting.residual_word = 0;
   waiting.lane = FILTERS;
   position_t at = start_of(layer, taps);
 
@@ -282,7 +282,7 @@ MULTIPLY:
     AXYNQ_PIPELINE
     AXYNQ_PRAGMA(HLS DEPENDENCE variable=partials type=inter false)
     if (waiting.lane < FILTERS)
-      finish_some(layer, first_word, waiting, constants, second, output);
+      finish_some(layer, first_word, waiting, constants, residual, output);
 
     if (step < steps && at.idle == 0) {
       const int row = (tile.first_row + at.row) * layer.stride_rows - layer.padding_top +
@@ -364,7 +364,7 @@ MULTIPLY:
         if (last_tap && taps.last_pass) {
           waiting.group = at.group;
           waiting.place = pixel * layer.block_pixel_words;
-          waiting.second_place = pixel * layer.output_pixel_words;
+          waiting.residual_word = pixel * layer.output_pixel_words;
           waiting.lane = 0;
         }
         at.first_vector = false;

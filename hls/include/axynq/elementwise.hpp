@@ -35,7 +35,7 @@ inline std::int8_t divided(const layer_t &layer, std::int32_t total, int count) 
   const std::int32_t value =
       average ? rounded_quotient(total, maximum(count, 1))
               : rescale(total - count * layer.source_zero_point,
-                        layer.destination_factor.multiplier, layer.destination_factor.shift);
+                        layer.destination_multiplier, layer.destination_shift);
   return quantised(value, average ? 0 : layer.destination_zero_point, layer.clamp_low,
                    layer.clamp_high);
 }
