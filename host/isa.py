@@ -120,9 +120,7 @@ class Descriptor:
     passes: int = _count("parts of the taps whose weights are on chip at a time", "passes")
     pass_taps: int = _count("taps of a pass; the last may have fewer", "taps")
     blocks: int = _count("parts of the filters whose weights are on chip at a time", "blocks")
-    block_groups: int = _integer(
-        "groups of filters in a block; a group fills the lanes", "groups"
-    )
+    block_groups: int = _integer("groups of filters in a block; a group fills the lanes", "groups")
     block_pixel_words: int = _count("what a block computes of each output pixel", "words")
     weights_offset: int = _integer("where weights and codes are", "words of the program")
     constants_offset: int = _integer("where the constants are", "words of the program")

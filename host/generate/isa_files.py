@@ -35,8 +35,17 @@ def _descriptor() -> list[_Item]:
     return [_Item(item.name, **item.metadata) for item in fields(isa.Descriptor)]
 
 
+def isa_files() -> dict[str, str]:
+    """The generated files: content by the path from the root of the source tree."""
+    return {
+        "hls/include/axynq/isa.hpp": isa_header(),
+        "hls/include/axynq/counters.hpp": counters_header(),
+        "docs/descriptor.md": descriptor_page(),
+    }
+
+
 def isa_header() -> str:
-    """The C++ constants and the layer descriptor: ``hls/include/axynq/isa.hpp``."""
+    """The C++ constants and the layer descriptor."""
     descriptor = _descriptor()
     kinds = (isa.Header, isa.Opcode, isa.Constant, isa.Status)
     return render(
@@ -49,12 +58,12 @@ def isa_header() -> str:
 
 
 def counters_header() -> str:
-    """The C++ names of the simulation's counters: ``hls/include/axynq/counters.hpp``."""
+    """The C++ names of the simulation's counters."""
     return render("counters.hpp.j2", counters=fields(Counts))
 
 
 def descriptor_page() -> str:
-    """The reference of what a layer computes: ``docs/descriptor.md``."""
+    """The reference of what a layer computes."""
     model = (resources.files("axynq.host") / "isa_model.py").read_text(encoding="utf-8")
     return render(
         "descriptor.md.j2",

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from axynq.emulator import files
 from axynq.emulator.multipliers import Exact, Multiplier, Roup, SMApprox, multiplier
-from axynq.host.generate.isa_files import counters_header, descriptor_page, isa_header
+from axynq.host.generate.isa_files import isa_files
 from axynq.host.generate.template import render
 from axynq.host.overlay import Overlay, overlay_names
 from axynq.host.overlay.naming import BLACKBOX_PREFIX, module_name
@@ -128,19 +128,10 @@ def cpp_type(m: Multiplier) -> str:
     return "exact"
 
 
-def isa_files(hls: Path) -> dict[Path, str]:
-    """What follows from the instruction set, by where it is in the source tree of ``hls``."""
-    return {
-        hls / "include" / "axynq" / "isa.hpp": isa_header(),
-        hls / "include" / "axynq" / "counters.hpp": counters_header(),
-        hls.parent / "docs" / "descriptor.md": descriptor_page(),
-    }
-
-
 def write_all(hls: Path) -> list[Path]:
     """Write the generated files of the source tree whose ``hls`` folder this is; the paths
     written."""
-    written = isa_files(hls)
+    written = {hls.parent / path: content for path, content in isa_files().items()}
     for name in overlay_names():
         for file, content in overlay_files(Overlay.load(name)).items():
             written[hls / "generated" / name / file] = content

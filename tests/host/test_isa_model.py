@@ -16,7 +16,7 @@ from axynq.emulator.model import graph
 from axynq.host import Overlay, Program, compile_program, isa, isa_model
 from axynq.host.isa import Descriptor, Field, Opcode
 from axynq.host.selftest.networks import networks
-from tests.networks import random_input
+from tests.networks import convolution, random_input
 from tests.overlays import write_overlay
 
 MODELS = {model.name: model for model in networks()}
@@ -90,14 +90,14 @@ HALF_OF_THE_LANES = [(2, ["exact"], "separate"), (2, ["exact", "roup:1,4"], "sep
         (
             MODELS["dilated"],
             "roup:1,4",
-            {"weight_vectors": 7, "lanes": HALF_OF_THE_LANES},
-            {"passes": 6, "blocks": 3, "block_groups": 2},
+            {"weight_vectors": 9, "lanes": HALF_OF_THE_LANES},
+            {"passes": 5, "pass_taps": 4, "blocks": 3, "block_groups": 2},
         ),
         (
-            MODELS["few-channels"],
+            convolution(5, 4, 2, 3, 3, seed=0),
             "flam=exact|roup:1,4",
-            {"inputs": 8, "groups": 8},
-            {"fold_columns": 2},
+            {"inputs": 16, "groups": 16},
+            {"fold_rows": 2, "fold_columns": 3},
         ),
         (
             MODELS["depthwise"],
