@@ -37,8 +37,10 @@ def run_program(array: Array, program: Int8, memory: Int8, images: int) -> None:
     for layer in range(1, 1 + integers[Header.LAYERS]):
         d = Descriptor.of(integers[layer * RECORD_INTEGERS :])
         for image in range(images):
-            layer_output = multiply_and_add if d.uses_lanes else pool
-            layer_output(array, d, program, memory, images, image)
+            if d.uses_lanes:
+                multiply_and_add(array, d, program, memory, images, image)
+            else:
+                pool(array, d, memory, images, image)
 
 
 class FeatureMap(NamedTuple):
@@ -202,18 +204,19 @@ def lane_sum(
 
 def add(d: Descriptor, computed: int, residual: int) -> int:
     """What a lane computed and the residual operand, brought to one scale and added."""
-    first = rescale((computed - d.pre_add_zero_point) << 20, d.pre_add_multiplier, d.pre_add_shift)
-    other = rescale(
-        (residual - d.residual_zero_point) << 20, d.residual_multiplier, d.residual_shift
-    )
-    total = rescale(first + other, d.destination_multiplier, d.destination_shift)
+    # 20 bits more, so that little is lost to rounding.
+    widened = (computed - d.pre_add_zero_point) << 20
+    operand = (residual - d.residual_zero_point) << 20
+    total = rescale(widened, d.pre_add_multiplier, d.pre_add_shift)
+    total += rescale(operand, d.residual_multiplier, d.residual_shift)
+    total = rescale(total, d.destination_multiplier, d.destination_shift)
     return clamp(total + d.destination_zero_point, d.clamp_low, d.clamp_high)
 
 
 # --- layers that do not use the lanes -------------------------------------------------------------
 
 
-def pool(array: Array, d: Descriptor, program: Int8, memory: Int8, images: int, image: int) -> None:
+def pool(array: Array, d: Descriptor, memory: Int8, images: int, image: int) -> None:
     """MAX_POOL, AVERAGE_POOL, MEAN and PAD: each byte for itself."""
     source, _, destination = feature_maps(array, d, memory, images, image)
     for row in range(d.output_rows):

@@ -230,7 +230,9 @@ class _Compiler:
         buffers = self.overlay.buffers
         block_words = descriptor.block_pixel_words
         # The other operand of an addition takes as much room as the output of all blocks.
-        row_words = target.columns * (block_words if step.second is None else target.pixel_words)
+        row_words = target.columns * (
+            block_words if step.residual_operand is None else target.pixel_words
+        )
         row_sums = target.columns * descriptor.block_groups
         for rows in range(target.rows, 0, -1):
             input_rows = min(window.input_rows(rows, descriptor.fold_rows), source.rows)
@@ -271,14 +273,14 @@ class _Compiler:
         pre_add, residual, total = add_factors(self.model, add)
         if add.inputs[0] != computed:
             pre_add, residual = residual, pre_add
-        assert step.second is not None
+        assert step.residual_operand is not None
         low, high = activation_bounds(add.activation, self.model.tensors[add.output])
         return replace(
             descriptor,
             has_residual=1,
-            residual_offset=self._offset(step.second),
-            residual_image_words=self.lowered.maps[step.second].image_words,
-            residual_zero_point=self._zero_point(step.second),
+            residual_offset=self._offset(step.residual_operand),
+            residual_image_words=self.lowered.maps[step.residual_operand].image_words,
+            residual_zero_point=self._zero_point(step.residual_operand),
             pre_add_multiplier=pre_add.multiplier,
             pre_add_shift=pre_add.shift,
             residual_multiplier=residual.multiplier,
