@@ -14,7 +14,7 @@ ROOT = Path(__file__).parents[1]
 
 BASICS = {"emulator.errors", "emulator.files", "emulator.arrays", "emulator.pictures"}
 VOCABULARY = BASICS | {"emulator.model", "emulator.multipliers", "emulator.plan"}
-PROGRAMS = VOCABULARY | {"host.isa", "host.overlay", "host.runtime"}
+PROGRAMS = VOCABULARY | {"host.counters", "host.isa", "host.overlay", "host.runtime"}
 STUDIES = {f"emulator.studies.{name}" for name in ("tuning", "sensitivity", "errors")}
 
 MAY_IMPORT: dict[str, set[str]] = {
@@ -53,11 +53,15 @@ MAY_IMPORT: dict[str, set[str]] = {
     "emulator.studies.retraining": VOCABULARY | {"emulator.emulation", "emulator.keys", *STUDIES},
     # The accelerator: its description, programs for it, how fast they are.
     "host": {"host.compiler", "host.overlay", "host.runtime"},
-    "host.isa": set(),
+    "host.isa": {"emulator.errors"},
+    "host.isa_model": {"host.isa"},
+    "host.counters": set(),
     "host.overlay": BASICS | {"emulator.multipliers", "host.isa"},
     "host.compiler": PROGRAMS | {"host.performance"},
     "host.performance": PROGRAMS,
-    "host.generate": BASICS | {"emulator.multipliers", "host.isa", "host.overlay"},
+    "host.generate": BASICS
+    | {"emulator.multipliers"}
+    | {"host.counters", "host.isa", "host.overlay"},
     # What runs on boards, and its stand-in.
     "host.runtime": VOCABULARY | {"emulator.softmax", "host.isa", "host.overlay"},
     "host.software_board": PROGRAMS | {"emulator.toolchain", "host.generate"},

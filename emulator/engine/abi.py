@@ -94,17 +94,53 @@ NETWORK = _structure(
     ("capture", _POINTER),
 )  # fmt: skip
 
-STRUCTURES = (
-    TENSOR,
-    SEGMENT,
-    FILTER_BLOCK,
-    LOOKUP_TAP,
-    LOOKUP_FILTER,
-    CONVOLUTION,
-    OPERATOR,
-    NETWORK,
-)
-"""All of them, in the order in which the kernel tells their sizes."""
-
 (CONVOLUTION_KIND, ADD_KIND, MAX_POOL_KIND, AVERAGE_POOL_KIND, MEAN_KIND, PAD_KIND,
  RESHAPE_KIND) = range(7)  # fmt: skip
+"""What an operator does."""
+
+STRUCTURES = {
+    "Tensor": TENSOR,
+    "Segment": SEGMENT,
+    "FilterBlock": FILTER_BLOCK,
+    "LookupTap": LOOKUP_TAP,
+    "LookupFilter": LOOKUP_FILTER,
+    "Convolution": CONVOLUTION,
+    "Operator": OPERATOR,
+    "Network": NETWORK,
+}
+"""All structures by their names in C++."""
+
+CONSTANTS = {
+    "BLOCK": BLOCK,
+    "MOST_FILTERS": FILTERS,
+    "WHOLE_BYTE": WHOLE_BYTE,
+    "LOW_HALF": LOW_HALF,
+    "HIGH_HALF": HIGH_HALF,
+    "CONVOLUTION": CONVOLUTION_KIND,
+    "ADD": ADD_KIND,
+    "MAX_POOL": MAX_POOL_KIND,
+    "AVERAGE_POOL": AVERAGE_POOL_KIND,
+    "MEAN": MEAN_KIND,
+    "PAD": PAD_KIND,
+    "RESHAPE": RESHAPE_KIND,
+}
+"""All constants by their names in C++."""
+
+
+def checks() -> str:
+    """C++ that compiles only where constants, structures and their fields are as they are here:
+    the kernel includes it."""
+    facts = [(name, f"axynq::{name} == {value}") for name, value in CONSTANTS.items()]
+    for name, structure in STRUCTURES.items():
+        facts.append((name, f"sizeof(axynq::{name}) == {structure.itemsize}"))
+        for field, (kind, offset, *_) in (structure.fields or {}).items():
+            place = f"axynq::{name}, {field}"
+            facts.append((f"{name}.{field}", f"offsetof({place}) == {offset}"))
+            size = f"sizeof(axynq::{name}::{field}) == {kind.itemsize}"
+            facts.append((f"{name}.{field}", size))
+    lines = ["#include <cstddef>", '#include "abi.hpp"']
+    lines += [
+        f'static_assert({fact}, "the compiler (CXX) has another {what} than this Python");'
+        for what, fact in facts
+    ]
+    return "\n".join(lines) + "\n"

@@ -8,9 +8,7 @@ from functools import cache
 from importlib import resources
 from pathlib import Path
 
-import numpy as np
-
-from axynq.emulator.engine.abi import STRUCTURES
+from axynq.emulator.engine import abi
 from axynq.emulator.engine.recipe import Costs
 from axynq.emulator.errors import ToolError
 from axynq.emulator.toolchain import load_library, shared_library
@@ -92,9 +90,10 @@ def load_kernel(name: str) -> Kernel:
             [folder / "network.cpp"],
             [*FLAGS, *variant.flags],
             list(folder.glob("*.hpp")),
+            ["-I", str(folder)],
+            {"mirror.hpp": abi.checks()},
         )
         library = load_library(path)
-    _check_structures(library)
     library.axynq_scratch_bytes.restype = ctypes.c_int64
     library.axynq_scratch_bytes.argtypes = [ctypes.c_void_p]
     library.axynq_run_network.restype = ctypes.c_int
@@ -106,20 +105,3 @@ def load_kernel(name: str) -> Kernel:
         *(ctypes.c_void_p, ctypes.c_void_p, ctypes.c_int64, ctypes.c_void_p)
     ]
     return Kernel(variant, library, path)
-
-
-def _check_structures(library: ctypes.CDLL) -> None:
-    """That the compiler lays structures out as their mirror in Python says.
-
-    Raises:
-        ToolError: it does not.
-    """
-    sizes = np.zeros(len(STRUCTURES), np.int64)
-    library.axynq_structures.argtypes = [ctypes.c_void_p]
-    count = library.axynq_structures(sizes.ctypes.data)
-    expected = [structure.itemsize for structure in STRUCTURES]
-    if count != len(STRUCTURES) or sizes.tolist() != expected:
-        raise ToolError(
-            f"the compiled kernel has structures of {sizes.tolist()} bytes, not {expected}: the "
-            "compiler (CXX) lays them out differently from this Python"
-        )

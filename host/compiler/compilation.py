@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from enum import IntEnum
 
 import numpy as np
 import numpy.typing as npt
@@ -18,11 +17,9 @@ from axynq.host.compiler.arena import plan_arena
 from axynq.host.compiler.lowering import FeatureMap, Step, lower
 from axynq.host.compiler.packing import FilterBank, pack_filters, pass_through
 from axynq.host.compiler.tiling import choose_tile_rows
-from axynq.host.isa import Field, Opcode
+from axynq.host.isa import Descriptor, Opcode
 from axynq.host.overlay import Overlay
 from axynq.host.runtime.program import HostStep, Program, TensorPlace
-
-Fields = dict[IntEnum, int]
 
 TYPICAL_BATCH = 16
 """Images at a time that programs are tuned for unless told otherwise."""
@@ -86,16 +83,11 @@ class _Compiler:
 
     def compile(self) -> Program:
         steps, overlay = self.lowered.steps, self.overlay
-        records = [isa.record(self._describe(step)) for step in steps]
-        header = isa.record(
-            {
-                isa.Header.MAGIC: isa.MAGIC,
-                isa.Header.VERSION: isa.VERSION,
-                isa.Header.OVERLAY: overlay.identifier,
-                isa.Header.LAYERS: len(records),
-                isa.Header.PROGRAM_WORDS: self.words,
-            }
-        )
+        self._check_words("its feature maps take", self.arena.words)
+        descriptors = [self._describe(step) for step in steps]
+        self._check_words("its program takes", self.words)
+        header = isa.header(overlay.identifier, len(descriptors), self.words)
+        records = [descriptor.record() for descriptor in descriptors]
         front = np.concatenate([header, *records]).astype("<u4").view(np.uint8)
         return Program(
             model=self.model.name,
@@ -113,6 +105,13 @@ class _Compiler:
             plan={name: codes.counts() for name, codes in self.codes.items()},
             memory=np.concatenate([front, *self.data]),
         )
+
+    def _check_words(self, what: str, words: int) -> None:
+        if words > isa.MAX_INTEGER:
+            raise ProgramError(
+                f"'{self.model.name}' is too large: {what} {words} words of {self.word_bytes} "
+                f"bytes, and descriptors count up to {isa.MAX_INTEGER}"
+            )
 
     def _place(self, user: int, device: int) -> TensorPlace:
         """A boundary tensor: shape and quantisation as the user sees it, memory as the device."""
@@ -143,172 +142,183 @@ class _Compiler:
 
     # --- descriptors -----------------------------------------------------------------------------
 
-    def _describe(self, step: Step) -> Fields:
-        """Descriptor fields of one layer; its weights and constants are appended to the program."""
+    def _describe(self, step: Step) -> Descriptor:
+        """One layer; its weights and constants are appended to the program."""
         source, target = self.lowered.maps[step.source], self.lowered.maps[step.output]
-        fields: Fields = {
-            Field.SOURCE_OFFSET: self._offset(step.source),
-            Field.SOURCE_IMAGE_WORDS: source.image_words,
-            Field.DESTINATION_OFFSET: self._offset(step.output),
-            Field.DESTINATION_IMAGE_WORDS: target.image_words,
-            Field.INPUT_ROWS: source.rows,
-            Field.INPUT_COLUMNS: source.columns,
-            Field.INPUT_PIXEL_WORDS: source.pixel_words,
-            Field.OUTPUT_ROWS: target.rows,
-            Field.OUTPUT_COLUMNS: target.columns,
-            Field.OUTPUT_PIXEL_WORDS: target.pixel_words,
-            Field.FOLD_CHANNELS: source.channels,
-            Field.FOLD_ROWS: 1,
-            Field.FOLD_COLUMNS: 1,
-            Field.PASSES: 1,
-            Field.PASS_TAPS: 1,
-            Field.BLOCKS: 1,
-            Field.BLOCK_PIXEL_WORDS: target.pixel_words,
-            Field.SOURCE_ZERO_POINT: self._zero_point(step.source),
-            Field.DESTINATION_ZERO_POINT: self._zero_point(step.output),
-            Field.CLAMP_LOW: INT8_MIN,
-            Field.CLAMP_HIGH: INT8_MAX,
-        }
-        window = self._describe_operator(step, source, fields)
-        fields.update(
-            {
-                Field.KERNEL_ROWS: -(-window.kernel[0] // fields[Field.FOLD_ROWS]),
-                Field.KERNEL_COLUMNS: -(-window.kernel[1] // fields[Field.FOLD_COLUMNS]),
-                Field.STRIDE_ROWS: window.stride[0],
-                Field.STRIDE_COLUMNS: window.stride[1],
-                Field.DILATION_ROWS: window.dilation[0],
-                Field.DILATION_COLUMNS: window.dilation[1],
-                Field.PADDING_TOP: window.top,
-                Field.PADDING_LEFT: window.left,
-            }
+        common = Descriptor(
+            source_offset=self._offset(step.source),
+            source_image_words=source.image_words,
+            destination_offset=self._offset(step.output),
+            destination_image_words=target.image_words,
+            input_rows=source.rows,
+            input_columns=source.columns,
+            input_pixel_words=source.pixel_words,
+            output_rows=target.rows,
+            output_columns=target.columns,
+            output_pixel_words=target.pixel_words,
+            fold_channels=source.channels,
+            fold_rows=1,
+            fold_columns=1,
+            passes=1,
+            pass_taps=1,
+            blocks=1,
+            block_pixel_words=target.pixel_words,
+            source_zero_point=self._zero_point(step.source),
+            destination_zero_point=self._zero_point(step.output),
+            clamp_low=INT8_MIN,
+            clamp_high=INT8_MAX,
         )
-        largest = self._largest_tile_rows(step, window, fields)
-        fields[Field.TILE_ROWS] = choose_tile_rows(fields, self.overlay, largest, self.batch)
-        return fields
+        descriptor, window = self._describe_operator(step, source, common)
+        descriptor = replace(
+            descriptor,
+            kernel_rows=-(-window.kernel[0] // descriptor.fold_rows),
+            kernel_columns=-(-window.kernel[1] // descriptor.fold_columns),
+            stride_rows=window.stride[0],
+            stride_columns=window.stride[1],
+            dilation_rows=window.dilation[0],
+            dilation_columns=window.dilation[1],
+            padding_top=window.top,
+            padding_left=window.left,
+        )
+        largest = self._largest_tile_rows(step, window, descriptor)
+        return replace(
+            descriptor,
+            tile_rows=choose_tile_rows(descriptor, self.overlay, largest, self.batch),
+        )
 
-    def _describe_operator(self, step: Step, source: FeatureMap, fields: Fields) -> _Window:
-        """Fields that depend on what the layer does; its window."""
+    def _describe_operator(
+        self, step: Step, source: FeatureMap, descriptor: Descriptor
+    ) -> tuple[Descriptor, _Window]:
+        """With what depends on the operator; the operator's window."""
         operator = step.operator
         if isinstance(operator, graph.WeightedLayer):
-            return self._describe_weighted(step, operator, source, fields)
+            return self._describe_weighted(step, operator, source, descriptor)
         if isinstance(operator, graph.Add):
-            return self._describe_add(step, operator, fields)
+            return self._describe_add(step, operator, descriptor), _Window()
         if isinstance(operator, graph.Pool):
             low, high = activation_bounds(operator.activation, self.model.tensors[step.output])
-            maximum = operator.kind == "max"
-            fields[Field.OPCODE] = Opcode.MAX_POOL if maximum else Opcode.AVERAGE_POOL
-            fields[Field.CLAMP_LOW], fields[Field.CLAMP_HIGH] = low, high
+            opcode = Opcode.MAX_POOL if operator.kind == "max" else Opcode.AVERAGE_POOL
             padding = operator.padding
-            return _Window(operator.window, operator.stride, top=padding.top, left=padding.left)
+            return (
+                replace(descriptor, opcode=opcode, clamp_low=low, clamp_high=high),
+                _Window(operator.window, operator.stride, top=padding.top, left=padding.left),
+            )
         if isinstance(operator, graph.Mean):
             factor = mean_factor(self.model, operator)
-            fields[Field.OPCODE] = Opcode.MEAN
-            fields[Field.DESTINATION_MULTIPLIER] = factor.multiplier
-            fields[Field.DESTINATION_SHIFT] = factor.shift
-            return _Window((source.rows, source.columns))
+            return (
+                replace(
+                    descriptor,
+                    opcode=Opcode.MEAN,
+                    destination_multiplier=factor.multiplier,
+                    destination_shift=factor.shift,
+                ),
+                _Window((source.rows, source.columns)),
+            )
         if isinstance(operator, graph.Pad):
-            fields[Field.OPCODE] = Opcode.PAD
-            return _Window(top=operator.padding.top, left=operator.padding.left)
+            padding = operator.padding
+            return replace(descriptor, opcode=Opcode.PAD), _Window(
+                top=padding.top, left=padding.left
+            )
         raise ProgramError(f"the accelerator has no operation for '{operator.name}'")
 
     def _zero_point(self, index: int) -> int:
         return self.model.tensors[index].zero_point
 
-    def _largest_tile_rows(self, step: Step, window: _Window, fields: Fields) -> int:
+    def _largest_tile_rows(self, step: Step, window: _Window, descriptor: Descriptor) -> int:
         """As many output rows as the buffers hold."""
         source, target = self.lowered.maps[step.source], self.lowered.maps[step.output]
         buffers = self.overlay.buffers
-        block_words = fields[Field.BLOCK_PIXEL_WORDS]
+        block_words = descriptor.block_pixel_words
         # The other operand of an addition takes as much room as the output of all blocks.
-        row_words = target.columns * (block_words if step.second is None else target.pixel_words)
-        row_sums = target.columns * fields.get(Field.BLOCK_GROUPS, 0)
+        row_words = target.columns * (
+            block_words if step.residual_operand is None else target.pixel_words
+        )
+        row_sums = target.columns * descriptor.block_groups
         for rows in range(target.rows, 0, -1):
-            input_rows = min(window.input_rows(rows, fields[Field.FOLD_ROWS]), source.rows)
+            input_rows = min(window.input_rows(rows, descriptor.fold_rows), source.rows)
             input_words = input_rows * source.columns * source.pixel_words
             if (
                 input_words <= buffers.input_words
                 and rows * row_words <= buffers.output_words
-                and (fields[Field.PASSES] == 1 or rows * row_sums <= buffers.partial_sums)
+                and (descriptor.passes == 1 or rows * row_sums <= buffers.partial_sums)
             ):
                 return rows
         raise ProgramError(
             f"layer '{step.name}' does not fit overlay '{self.overlay.name}': one output row takes "
             f"{input_words} input words, {row_words} output words"
-            + (f" and {row_sums} partial sums" if fields[Field.PASSES] > 1 else "")
+            + (f" and {row_sums} partial sums" if descriptor.passes > 1 else "")
             + f" on chip, there are {buffers.input_words}, {buffers.output_words} and "
             f"{buffers.partial_sums}"
         )
 
-    def _describe_add(self, step: Step, add: graph.Add, fields: Fields) -> _Window:
+    def _describe_add(self, step: Step, add: graph.Add, descriptor: Descriptor) -> Descriptor:
         packed = pass_through(self.lowered.maps[step.output].channels, self.overlay)
-        fields.update(
-            {
-                Field.OPCODE: Opcode.ADD,
-                Field.INNER_ZERO_POINT: self._zero_point(step.source),
-                Field.INNER_LOW: INT8_MIN,
-                Field.INNER_HIGH: INT8_MAX,
-                Field.BLOCKS: packed.blocks,
-                Field.BLOCK_GROUPS: packed.block_groups,
-                Field.BLOCK_PIXEL_WORDS: packed.block_pixel_words,
-                Field.CONSTANTS_OFFSET: self._append(packed.constants),
-            }
+        alone = replace(
+            descriptor,
+            opcode=Opcode.ADD,
+            pre_add_zero_point=self._zero_point(step.source),
+            pre_add_low=INT8_MIN,
+            pre_add_high=INT8_MAX,
+            blocks=packed.blocks,
+            block_groups=packed.block_groups,
+            block_pixel_words=packed.block_pixel_words,
+            constants_offset=self._append(packed.constants),
         )
-        self._describe_sum(step, add, step.source, fields)
-        return _Window()
+        return self._describe_sum(step, add, step.source, alone)
 
-    def _describe_sum(self, step: Step, add: graph.Add, computed: int, fields: Fields) -> None:
-        """An addition to what the lanes compute: alone, or behind a layer."""
-        first, other, total = add_factors(self.model, add)
+    def _describe_sum(
+        self, step: Step, add: graph.Add, computed: int, descriptor: Descriptor
+    ) -> Descriptor:
+        """With an addition to what the lanes compute: alone, or behind a layer."""
+        pre_add, residual, total = add_factors(self.model, add)
         if add.inputs[0] != computed:
-            first, other = other, first
-        assert step.second is not None
+            pre_add, residual = residual, pre_add
+        assert step.residual_operand is not None
         low, high = activation_bounds(add.activation, self.model.tensors[add.output])
-        fields.update(
-            {
-                Field.RESIDUAL: 1,
-                Field.SECOND_OFFSET: self._offset(step.second),
-                Field.SECOND_IMAGE_WORDS: self.lowered.maps[step.second].image_words,
-                Field.SECOND_ZERO_POINT: self._zero_point(step.second),
-                Field.INNER_MULTIPLIER: first.multiplier,
-                Field.INNER_SHIFT: first.shift,
-                Field.SECOND_MULTIPLIER: other.multiplier,
-                Field.SECOND_SHIFT: other.shift,
-                Field.DESTINATION_MULTIPLIER: total.multiplier,
-                Field.DESTINATION_SHIFT: total.shift,
-                Field.CLAMP_LOW: low,
-                Field.CLAMP_HIGH: high,
-            }
+        return replace(
+            descriptor,
+            has_residual=1,
+            residual_offset=self._offset(step.residual_operand),
+            residual_image_words=self.lowered.maps[step.residual_operand].image_words,
+            residual_zero_point=self._zero_point(step.residual_operand),
+            pre_add_multiplier=pre_add.multiplier,
+            pre_add_shift=pre_add.shift,
+            residual_multiplier=residual.multiplier,
+            residual_shift=residual.shift,
+            destination_multiplier=total.multiplier,
+            destination_shift=total.shift,
+            clamp_low=low,
+            clamp_high=high,
         )
 
     def _describe_weighted(
-        self, step: Step, layer: graph.WeightedLayer, source: FeatureMap, fields: Fields
-    ) -> _Window:
+        self, step: Step, layer: graph.WeightedLayer, source: FeatureMap, descriptor: Descriptor
+    ) -> tuple[Descriptor, _Window]:
         bank, window = self._filter_bank(layer, source)
         if step.pad is not None:
             padding = step.pad.padding
             window = replace(window, top=window.top + padding.top, left=window.left + padding.left)
         packed = pack_filters(bank, self.overlay)
         low, high = activation_bounds(layer.activation, self.model.tensors[layer.output])
-        fields.update(
-            {
-                Field.OPCODE: Opcode.DEPTHWISE if bank.depthwise else Opcode.CONVOLUTION,
-                Field.FOLD_ROWS: packed.fold.rows,
-                Field.FOLD_COLUMNS: packed.fold.columns,
-                Field.PASSES: packed.passes,
-                Field.PASS_TAPS: packed.pass_taps,
-                Field.BLOCKS: packed.blocks,
-                Field.BLOCK_GROUPS: packed.block_groups,
-                Field.BLOCK_PIXEL_WORDS: packed.block_pixel_words,
-                Field.WEIGHTS_OFFSET: self._append(packed.weights),
-                Field.CONSTANTS_OFFSET: self._append(packed.constants),
-                Field.INNER_ZERO_POINT: self._zero_point(layer.output),
-                Field.INNER_LOW: low,
-                Field.INNER_HIGH: high,
-            }
+        descriptor = replace(
+            descriptor,
+            opcode=Opcode.DEPTHWISE if bank.depthwise else Opcode.CONVOLUTION,
+            fold_rows=packed.fold.rows,
+            fold_columns=packed.fold.columns,
+            passes=packed.passes,
+            pass_taps=packed.pass_taps,
+            blocks=packed.blocks,
+            block_groups=packed.block_groups,
+            block_pixel_words=packed.block_pixel_words,
+            weights_offset=self._append(packed.weights),
+            constants_offset=self._append(packed.constants),
+            pre_add_zero_point=self._zero_point(layer.output),
+            pre_add_low=low,
+            pre_add_high=high,
         )
         if step.residual is not None:
-            self._describe_sum(step, step.residual, layer.output, fields)
-        return window
+            descriptor = self._describe_sum(step, step.residual, layer.output, descriptor)
+        return descriptor, window
 
     def _filter_bank(
         self, layer: graph.WeightedLayer, source: FeatureMap

@@ -41,7 +41,7 @@ class Step:
         return "+".join(op.name for op in (self.pad, self.operator, self.residual) if op)
 
     @property
-    def second(self) -> int | None:
+    def residual_operand(self) -> int | None:
         """The other operand of an addition."""
         add = self.operator if isinstance(self.operator, graph.Add) else self.residual
         if add is None:
@@ -53,8 +53,8 @@ class Step:
     @property
     def tensors(self) -> tuple[int, ...]:
         """Tensors read and written."""
-        second = () if self.second is None else (self.second,)
-        return (self.source, *second, self.output)
+        operand = () if self.residual_operand is None else (self.residual_operand,)
+        return (self.source, *operand, self.output)
 
 
 @dataclass(frozen=True)

@@ -8,17 +8,16 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict, dataclass
-from importlib import resources
 from pathlib import Path
 
 from axynq.emulator import files
-from axynq.emulator.errors import ToolError
 from axynq.emulator.multipliers import Exact, Multiplier, Roup, SMApprox, multiplier
-from axynq.host import isa
+from axynq.host.generate.isa_files import isa_files
+from axynq.host.generate.template import render
 from axynq.host.overlay import Overlay, overlay_names
 from axynq.host.overlay.naming import BLACKBOX_PREFIX, module_name
 from axynq.host.overlay.processing_system import SOFTWARE_MEMORY_BYTES
-from axynq.host.overlay.registers import ARGUMENTS, VLNV, register_map
+from axynq.host.overlay.registers import ARGUMENTS, TOP_FUNCTION, VLNV, register_map
 
 _POINTERS = [argument.name for argument in ARGUMENTS if argument.kind == "pointer"]
 
@@ -42,7 +41,7 @@ def overlay_header(overlay: Overlay) -> str:
         for group in overlay.lanes
         for _ in range(group.count)
     ]
-    return _render("overlay.hpp.j2", overlay=overlay, banks=banks)
+    return render("overlay.hpp.j2", overlay=overlay, banks=banks)
 
 
 @dataclass(frozen=True)
@@ -76,14 +75,14 @@ def overlay_blackboxes(overlay: Overlay) -> list[Blackbox]:
 
 def blackboxes_header(overlay: Overlay) -> str:
     """The C++ that calls netlists in place of functors."""
-    return _render("blackboxes.hpp.j2", overlay=overlay, blackboxes=overlay_blackboxes(overlay))
+    return render("blackboxes.hpp.j2", overlay=overlay, blackboxes=overlay_blackboxes(overlay))
 
 
 def overlay_tcl(overlay: Overlay) -> str:
     """The constants of the Vitis HLS and Vivado scripts."""
     board = overlay.board_description
     ps = board.processing_system
-    return _render(
+    return render(
         "overlay.tcl.j2",
         overlay=overlay,
         board=board,
@@ -105,11 +104,13 @@ def registers_json(overlay: Overlay) -> str:
 def hardware_handoff(overlay: Overlay) -> str:
     """The ``.hwh`` of the software board: what pynq reads about the design."""
     board = overlay.board_description
-    return _render(
+    return render(
         "overlay.hwh.j2",
         overlay=overlay,
         board=board,
         ps=board.processing_system,
+        vlnv=VLNV,
+        core=TOP_FUNCTION,
         registers=register_map(),
         pointers=_POINTERS,
         memory_bytes=SOFTWARE_MEMORY_BYTES,
@@ -127,28 +128,10 @@ def cpp_type(m: Multiplier) -> str:
     return "exact"
 
 
-def _render(template: str, **values: object) -> str:
-    try:
-        import jinja2
-    except ImportError as error:
-        raise ToolError("generating overlay files needs jinja2: pip install axynq[software]") from (
-            error
-        )
-    text = (resources.files("axynq.host.generate") / "templates" / template).read_text(
-        encoding="utf-8"
-    )
-    environment = jinja2.Environment(
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-    )
-    return environment.from_string(text).render(**values)
-
-
 def write_all(hls: Path) -> list[Path]:
-    """Write the generated files below the source tree's ``hls`` folder; the paths written."""
-    written = {hls / "include" / "axynq" / "isa.hpp": isa.isa_header()}
+    """Write the generated files of the source tree whose ``hls`` folder this is; the paths
+    written."""
+    written = {hls.parent / path: content for path, content in isa_files().items()}
     for name in overlay_names():
         for file, content in overlay_files(Overlay.load(name)).items():
             written[hls / "generated" / name / file] = content

@@ -12,8 +12,9 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Literal
 
+from axynq.host.counters import Counts
 from axynq.host.overlay import Overlay
-from axynq.host.performance.loops import Counts, LayerLoops, Tile, layer_loops
+from axynq.host.performance.loops import LayerLoops, Tile, layer_loops
 from axynq.host.runtime.program import Program
 
 Bound = Literal["compute", "load", "store", "memory", "start-up"]
@@ -172,7 +173,7 @@ def word_beats(overlay: Overlay) -> int:
 
 
 def _load_cycles(loops: LayerLoops, tile: Tile, timing: Timing) -> int:
-    words = [count for count in (loops.input_words(tile), loops.second_words(tile)) if count]
+    words = [count for count in (loops.input_words(tile), loops.residual_words(tile)) if count]
     overhead = timing.memory_latency + timing.load_fill
     return timing.handshake + len(words) * overhead + word_beats(loops.overlay) * sum(words)
 

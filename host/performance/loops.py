@@ -7,52 +7,17 @@ both against each other; :mod:`axynq.host.performance.cycles` turns the counts i
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
 
 from axynq.host import isa
-from axynq.host.isa import Field, Opcode
+from axynq.host.counters import Counts
+from axynq.host.isa import Descriptor, Opcode
 from axynq.host.overlay import Overlay
 from axynq.host.runtime.program import Program
-
-
-class Descriptor:
-    """A layer's descriptor. Fields of :class:`axynq.host.isa.Field` are lower-case attributes."""
-
-    def __init__(self, values: dict[Field, int]) -> None:
-        self._values = {field.name.lower(): values.get(field, 0) for field in Field}
-
-    def __getattr__(self, name: str) -> int:
-        try:
-            return self._values[name]
-        except KeyError:
-            raise AttributeError(f"descriptors have no field '{name}'") from None
-
-    @property
-    def uses_lanes(self) -> bool:
-        """Whether outputs leave the lanes: multiplied, or added."""
-        return self.opcode in (Opcode.CONVOLUTION, Opcode.DEPTHWISE, Opcode.ADD)
-
-    @property
-    def has_weights(self) -> bool:
-        return self.opcode in (Opcode.CONVOLUTION, Opcode.DEPTHWISE)
-
-    @property
-    def taps(self) -> int:
-        """Operand words that one output takes."""
-        words = self.input_pixel_words if self.opcode == Opcode.CONVOLUTION else 1
-        return self.kernel_rows * self.kernel_columns * words
-
-    @property
-    def output_pixels(self) -> int:
-        return self.output_rows * self.output_columns
-
-    @property
-    def tiles_per_image(self) -> int:
-        return -(-self.output_rows // self.tile_rows)
 
 
 @dataclass(frozen=True)
@@ -61,34 +26,6 @@ class Tile:
 
     rows: int
     input_rows: int
-
-
-@dataclass(frozen=True)
-class Counts:
-    """What one layer, or a whole program, makes the loops do: the simulation's counters."""
-
-    record_words: int = 0
-    weight_words: int = 0
-    constant_words: int = 0
-    load_words: int = 0
-    store_words: int = 0
-    load_bursts: int = 0
-    store_bursts: int = 0
-    program_bursts: int = 0
-    tiles: int = 0
-    multiply_steps: int = 0
-    multiplications: int = 0
-    pool_steps: int = 0
-
-    def __add__(self, other: Counts) -> Counts:
-        names = [field.name for field in fields(Counts)]
-        return Counts(**{name: getattr(self, name) + getattr(other, name) for name in names})
-
-    @property
-    def words(self) -> int:
-        """All words that cross the memory ports."""
-        program = self.record_words + self.weight_words + self.constant_words
-        return program + self.load_words + self.store_words
 
 
 class LayerLoops:
@@ -118,10 +55,10 @@ class LayerLoops:
         d = self.descriptor
         return tile.input_rows * d.input_columns * d.input_pixel_words
 
-    def second_words(self, tile: Tile) -> int:
-        """Words of the operand that is added to what the lanes compute."""
+    def residual_words(self, tile: Tile) -> int:
+        """Words of the residual operand."""
         d = self.descriptor
-        return tile.rows * d.output_columns * d.output_pixel_words if d.residual else 0
+        return tile.rows * d.output_columns * d.output_pixel_words if d.has_residual else 0
 
     def store_words(self, tile: Tile, block: int) -> int:
         d = self.descriptor
@@ -221,9 +158,9 @@ class LayerLoops:
             for tile in self.tiles():
                 total += Counts(
                     tiles=images,
-                    load_words=images * (self.input_words(tile) + self.second_words(tile)),
+                    load_words=images * (self.input_words(tile) + self.residual_words(tile)),
                     load_bursts=images
-                    * ((self.input_words(tile) > 0) + (self.second_words(tile) > 0)),
+                    * ((self.input_words(tile) > 0) + (self.residual_words(tile) > 0)),
                     store_words=images * self.store_words(tile, block),
                     store_bursts=images * self.store_bursts(tile, block),
                     weight_words=images * sum(self.pass_weight_words),
@@ -252,12 +189,7 @@ def layer_loops(program: Program, overlay: Overlay) -> list[LayerLoops]:
     """The loops of each of the program's layers, in order."""
     records = program.memory[: (1 + len(program.layers)) * isa.RECORD_INTEGERS * 4]
     integers = records.view("<i4").reshape(-1, isa.RECORD_INTEGERS)[1:]
-    return [
-        LayerLoops(
-            Descriptor({field: int(values[field]) for field in Field}), overlay, program.memory
-        )
-        for values in integers
-    ]
+    return [LayerLoops(Descriptor.of(values), overlay, program.memory) for values in integers]
 
 
 def program_counts(program: Program, overlay: Overlay, images: int) -> Counts:

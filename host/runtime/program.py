@@ -25,9 +25,6 @@ _MAGIC = b"AXYNQ\0"
 _FORMAT = 1
 _PREFIX = struct.Struct("<6sH32sI")
 
-MAX_ARENA_WORDS = 2**31 - 1
-"""Offsets in descriptors are 32-bit integers."""
-
 
 @dataclass(frozen=True)
 class TensorPlace:

@@ -34,6 +34,9 @@ from axynq.host.overlay.registers import (
     AP_READY,
     AP_START,
     ARGUMENTS,
+    LIBRARY,
+    TOP_FUNCTION,
+    VENDOR,
     register_map,
 )
 from axynq.host.runtime import sharing
@@ -462,7 +465,7 @@ class SoftwareBoard(pynq.Device):  # type: ignore[misc]  # pynq has no type hint
     # --- the address map -------------------------------------------------------------------------
 
     def _block_for(self, vlnv: str) -> RegisterBlock | None:
-        if vlnv.startswith("axynq:hls:accelerator:"):
+        if vlnv.startswith(f"{VENDOR}:{LIBRARY}:{TOP_FUNCTION}:"):
             self.core = Core(self._simulation, self.memory, self._raise_interrupt)
             return self.core
         if vlnv.startswith("xilinx.com:ip:axi_intc:"):

@@ -17,27 +17,12 @@ import numpy.typing as npt
 
 from axynq.emulator.errors import DeviceError, ToolError
 from axynq.emulator.toolchain import load_library, shared_library
+from axynq.host.counters import COUNTERS
 from axynq.host.generate.overlay_files import overlay_header
 from axynq.host.overlay import Overlay
 
 if TYPE_CHECKING:
     from importlib.resources.abc import Traversable
-
-COUNTERS = (
-    "record_words",
-    "weight_words",
-    "constant_words",
-    "load_words",
-    "store_words",
-    "load_bursts",
-    "store_bursts",
-    "program_bursts",
-    "tiles",
-    "multiply_steps",
-    "multiplications",
-    "pool_steps",
-)
-"""Names of the simulation's counters, in the order of ``hls/include/axynq/counters.hpp``."""
 
 _FLAGS = ("-std=c++14", "-O2", "-DAXYNQ_SIMULATION", "-Wno-unknown-pragmas")
 

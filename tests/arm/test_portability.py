@@ -47,18 +47,6 @@ def mirror(monkeypatch: pytest.MonkeyPatch, pointer: type) -> ModuleType:
     return module
 
 
-def layout(module: ModuleType) -> str:
-    """C++ that compiles only where the structures and their fields lie as in the mirror."""
-    names = ("Tensor", "Segment", "FilterBlock", "LookupTap", "LookupFilter", "Convolution",
-             "Operator", "Network")  # fmt: skip
-    lines = ['#include "abi.hpp"', "#include <cstddef>"]
-    for name, structure in zip(names, module.STRUCTURES):
-        lines.append(f'static_assert(sizeof(axynq::{name}) == {structure.itemsize}, "{name}");')
-        for field, (_, offset, *_) in structure.fields.items():
-            lines.append(f'static_assert(offsetof(axynq::{name}, {field}) == {offset}, "{field}");')
-    return "\n".join(lines)
-
-
 @pytest.mark.parametrize(
     ("compiler", "pointer"),
     [
@@ -74,7 +62,7 @@ def test_structures_lie_as_their_mirror_says(
         package = f"g++-{compiler.removesuffix('-g++')}" if "-" in compiler else "g++"
         pytest.skip(f"{compiler} is not installed: apt install {package}")
     command = [compiler, "-std=c++17", "-fsyntax-only", f"-I{NATIVE}", "-x", "c++", "-"]
-    text = layout(mirror(monkeypatch, pointer))
+    text = mirror(monkeypatch, pointer).checks()
     result = subprocess.run(command, input=text, capture_output=True, text=True, check=False)
     assert result.returncode == 0, result.stderr
 
@@ -82,10 +70,34 @@ def test_structures_lie_as_their_mirror_says(
 def test_a_kernel_with_other_structures_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     """As a mirror with addresses of another size would make them."""
     other = mirror(monkeypatch, np.uint32 if np.uintp(0).itemsize == 8 else np.uint64)
-    monkeypatch.setattr(kernel, "STRUCTURES", other.STRUCTURES)
+    monkeypatch.setattr(abi, "checks", other.checks)
     kernel.load_kernel.cache_clear()
-    with pytest.raises(ToolError, match="lays them out differently"):
+    with pytest.raises(ToolError, match=r"\(CXX\) has another FilterBlock than this Python"):
         kernel.load_kernel("generic")
+
+
+@pytest.mark.parametrize(
+    ("right", "wrong", "what"),
+    [
+        ("int32_t plane, kernel_row;", "int32_t kernel_row, plane;", "Segment.plane"),
+        ("  CONVOLUTION,\n  ADD,", "  ADD,\n  CONVOLUTION,", "CONVOLUTION"),
+        ("WHOLE_BYTE, LOW_HALF, HIGH_HALF", "WHOLE_BYTE, HIGH_HALF, LOW_HALF", "LOW_HALF"),
+        ("int BLOCK = 64", "int BLOCK = 32", "BLOCK"),
+        ("filter[MOST_FILTERS]", "filter[5]", "FilterBlock.filter"),
+        ("const Operator *op;", "const Operator *op, *other;", "Network"),
+    ],
+)
+def test_a_kernel_whose_header_differs_does_not_compile(
+    right: str, wrong: str, what: str, tmp_path: Path
+) -> None:
+    text = (NATIVE / "abi.hpp").read_text()
+    assert right in text
+    (tmp_path / "abi.hpp").write_text(text.replace(right, wrong))
+    command = ["g++", "-std=c++17", "-fsyntax-only", f"-I{tmp_path}", "-x", "c++", "-"]
+    compiled = subprocess.run(
+        command, input=abi.checks(), capture_output=True, text=True, check=False
+    )
+    assert f"the compiler (CXX) has another {what} than" in compiled.stderr
 
 
 def test_a_library_for_another_processor(tmp_path: Path) -> None:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
 from axynq.emulator.model import graph
 from axynq.host import Overlay, compile_program
-from axynq.host.isa import Field
 from axynq.host.performance.cycles import (
     Timing,
     _overlapped,
@@ -16,7 +17,7 @@ from axynq.host.performance.cycles import (
     peak_macs,
     program_cycles,
 )
-from axynq.host.performance.loops import Descriptor, LayerLoops, layer_loops
+from axynq.host.performance.loops import LayerLoops, layer_loops
 from tests.networks import convolution, weighted_models
 
 Spans = list[tuple[int, int, int]]
@@ -83,9 +84,8 @@ def test_tiles_are_the_fastest_there_are(batch: int) -> None:
     program = compile_program(convolution(24, 24, 16, 16, 3, seed=0), None, overlay, batch)
     (loops,) = layer_loops(program, overlay)
     chosen = layer_cycles("", loops, batch, Timing()).cycles
-    fields = {field: getattr(loops.descriptor, field.name.lower()) for field in Field}
     for rows in range(1, 25):
-        other = LayerLoops(Descriptor({**fields, Field.TILE_ROWS: rows}), overlay)
+        other = LayerLoops(replace(loops.descriptor, tile_rows=rows), overlay)
         assert chosen <= layer_cycles("", other, batch, Timing()).cycles
 
 
@@ -104,8 +104,3 @@ def test_networks_on_a_pynq_z2(resnet8: graph.Model, keyword: graph.Model) -> No
     for model, most in ((resnet8, 65_000), (keyword, 20_000)):
         estimate = program_cycles(compile_program(model, None, overlay, 16), overlay, 16)
         assert estimate.cycles_per_image <= most
-
-
-def test_unknown_field(digits: graph.Model) -> None:
-    with pytest.raises(AttributeError, match="no field 'colour'"):
-        _ = Descriptor({}).colour

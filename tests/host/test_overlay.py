@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -9,9 +10,10 @@ import pytest
 from axynq.emulator import multiplier
 from axynq.emulator.errors import OverlayError
 from axynq.host import Overlay, isa
+from axynq.host.generate.isa_files import isa_files
 from axynq.host.generate.overlay_files import cpp_type, overlay_files
 from axynq.host.overlay import overlay_names
-from axynq.host.overlay.registers import register_map
+from axynq.host.overlay.registers import ARGUMENTS, TOP_FUNCTION, register_map
 from tests.overlays import description, write_overlay
 
 HLS = Path(__file__).parents[2] / "hls"
@@ -26,9 +28,26 @@ def test_generated_files_are_up_to_date(name: str) -> None:
         assert path.read_text(encoding="utf-8") == content, f"{path}: run `make generate`"
 
 
-def test_generated_isa_is_up_to_date() -> None:
-    path = HLS / "include" / "axynq" / "isa.hpp"
-    assert path.read_text(encoding="utf-8") == isa.isa_header(), "run `make generate`"
+def test_what_follows_from_the_instruction_set_is_up_to_date() -> None:
+    for path, content in isa_files().items():
+        found = (HLS.parent / path).read_text(encoding="utf-8")
+        assert found == content, f"{path}: run `make generate`"
+
+
+def test_registers_are_the_top_functions_arguments() -> None:
+    """The register map is made from a list of them: names, kinds and order are the C++'s."""
+    source = (HLS / "src" / "accelerator.hpp").read_text(encoding="utf-8")
+    declared = re.search(rf"^void {TOP_FUNCTION}\(([^)]*)\);", source, re.MULTILINE)
+    assert declared is not None
+    kinds = {
+        "axynq::read_port_t": "pointer",
+        "axynq::write_port_t": "pointer",
+        "std::uint32_t": "input",
+        "volatile std::uint32_t *": "output",
+    }
+    found = [re.fullmatch(r"(.*?)(\w+)", part.strip()) for part in declared[1].split(",")]
+    in_cpp = [(part[2], kinds[part[1].strip()]) for part in found if part is not None]
+    assert in_cpp == [(argument.name, argument.kind) for argument in ARGUMENTS]
 
 
 def test_no_generated_folder_is_left_over() -> None:

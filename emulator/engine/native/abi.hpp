@@ -1,4 +1,5 @@
-// What Python describes and the kernel runs. Plain structures; the mirror is engine/abi.py.
+// What Python describes and the kernel runs. Plain structures; the mirror is engine/abi.py,
+// and the kernel compiles only where both say the same.
 //
 // Images are computed in blocks of 64. Within a block a tensor is planar: for each channel, row and
 // column the 64 images' bytes lie side by side, so that every operation is a vector operation
@@ -9,7 +10,8 @@
 
 namespace axynq {
 
-constexpr int BLOCK = 64;  // images
+constexpr int BLOCK = 64;        // images
+constexpr int MOST_FILTERS = 6;  // computed together
 
 struct Tensor {
   int32_t rows, columns, channels;
@@ -27,9 +29,9 @@ struct Segment {
 
 // Filters that are computed together, with the segments that are not zero for all of them.
 struct FilterBlock {
-  int32_t filters;  // 1 to 6
+  int32_t filters;  // 1 to MOST_FILTERS
   int32_t segments;
-  int32_t filter[6];  // output channels
+  int32_t filter[MOST_FILTERS];  // output channels
   int32_t final_shift;
   int32_t unused;
   const Segment *segment;

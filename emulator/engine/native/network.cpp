@@ -8,6 +8,7 @@
 
 #include "convolution.hpp"
 #include "elementwise.hpp"
+#include "mirror.hpp"  // engine/abi.py makes it
 
 namespace axynq {
 
@@ -95,17 +96,6 @@ void run_blocks(const Network &network, const int8_t *x, int64_t images, int8_t 
 }  // namespace axynq
 
 extern "C" {
-
-// Bytes of each structure of abi.hpp, in order: Python compares them with its mirror, whose rules of
-// alignment are its own. Returns how many there are.
-int axynq_structures(int64_t *bytes) {
-  using namespace axynq;
-  const int64_t sizes[] = {sizeof(Tensor),       sizeof(Segment),     sizeof(FilterBlock),
-                           sizeof(LookupTap),    sizeof(LookupFilter), sizeof(Convolution),
-                           sizeof(Operator),     sizeof(Network)};
-  std::memcpy(bytes, sizes, sizeof(sizes));
-  return int(sizeof(sizes) / sizeof(sizes[0]));
-}
 
 // Bytes of scratch memory that a convolution needs.
 int64_t axynq_scratch_bytes(const axynq::Convolution *convolution) {

@@ -1,3 +1,4 @@
+// Generated from host/counters.py. Do not edit: run `make generate`.
 // Simulation only: what the loops really did, for the cycle model to be held against.
 #ifndef AXYNQ_COUNTERS_HPP
 #define AXYNQ_COUNTERS_HPP
@@ -7,18 +8,18 @@
 namespace axynq {
 
 enum counter_t {
-  COUNT_RECORD_WORDS,    // words of header and descriptors read
-  COUNT_WEIGHT_WORDS,    // words of weights and codes read
+  COUNT_RECORD_WORDS,  // words of header and descriptors read
+  COUNT_WEIGHT_WORDS,  // words of weights and codes read
   COUNT_CONSTANT_WORDS,  // words of constants read
-  COUNT_LOAD_WORDS,      // words of feature maps read
-  COUNT_STORE_WORDS,     // words of feature maps written
-  COUNT_LOAD_BURSTS,     // runs of consecutive words
-  COUNT_STORE_BURSTS,
-  COUNT_PROGRAM_BURSTS,
-  COUNT_TILES,
-  COUNT_MULTIPLY_STEPS,   // iterations of the multiplication loop
-  COUNT_MULTIPLICATIONS,  // products that were computed and are not of a weight of zero
-  COUNT_POOL_STEPS,      // iterations of the pooling loop
+  COUNT_LOAD_WORDS,  // words of feature maps read
+  COUNT_STORE_WORDS,  // words of feature maps written
+  COUNT_LOAD_BURSTS,  // runs of consecutive words of feature maps read
+  COUNT_STORE_BURSTS,  // runs of consecutive words of feature maps written
+  COUNT_PROGRAM_BURSTS,  // runs of consecutive words of the program read
+  COUNT_TILES,  // tiles computed, once for each block of filters
+  COUNT_MULTIPLY_STEPS,  // iterations of the multiplication loop
+  COUNT_MULTIPLICATIONS,  // products computed whose weight is not zero
+  COUNT_POOL_STEPS,  // iterations of the pooling loop
   COUNTERS
 };
 

@@ -21,11 +21,11 @@ inline int divide_steps(const layer_t &layer) {
   return layer.opcode == OPCODE_AVERAGE_POOL || layer.opcode == OPCODE_MEAN ? INPUTS : 0;
 }
 
-// Sums of an output word that wait for the divider.
+// Sums of an output word that the divider has yet to finish.
 struct undivided_t {
   std::int32_t totals[INPUTS];
   int count;  // positions inside the map
-  int place;  // of the output word
+  int address;  // of the output word
   int lane;   // the next to divide; INPUTS: none
 };
 
@@ -35,7 +35,7 @@ inline std::int8_t divided(const layer_t &layer, std::int32_t total, int count) 
   const std::int32_t value =
       average ? rounded_quotient(total, maximum(count, 1))
               : rescale(total - count * layer.source_zero_point,
-                        layer.destination_factor.multiplier, layer.destination_factor.shift);
+                        layer.destination_multiplier, layer.destination_shift);
   return quantised(value, average ? 0 : layer.destination_zero_point, layer.clamp_low,
                    layer.clamp_high);
 }
@@ -54,21 +54,21 @@ inline void pool_tile(const layer_t &layer, int index, const input_buffer_t inpu
 
   std::int32_t totals[INPUTS];
   AXYNQ_REGISTERS(totals)
-  undivided_t waiting;
-  AXYNQ_REGISTERS(waiting.totals)
-  waiting.count = 0;
-  waiting.place = 0;
-  waiting.lane = INPUTS;
+  undivided_t pending;
+  AXYNQ_REGISTERS(pending.totals)
+  pending.count = 0;
+  pending.address = 0;
+  pending.lane = INPUTS;
   // A small window starts late, so that the divider has done the word before when it is complete.
   int idle = maximum(divide - window, 0);
-  int row = 0, column = 0, word = 0, i = 0, j = 0, count = 0, place = 0;
+  int row = 0, column = 0, word = 0, i = 0, j = 0, count = 0, address = 0;
 
 POOL:
   for (int step = 0; step < steps + divide; ++step) {
     AXYNQ_PIPELINE
-    const bool dividing = waiting.lane < INPUTS;
+    const bool dividing = pending.lane < INPUTS;
     const std::int8_t quotient =
-        dividing ? divided(layer, waiting.totals[waiting.lane], waiting.count) : std::int8_t(0);
+        dividing ? divided(layer, pending.totals[pending.lane], pending.count) : std::int8_t(0);
     const bool adding = step < steps && idle == 0;
     const bool last = i == layer.kernel_rows - 1 && j == layer.kernel_columns - 1;
 
@@ -88,22 +88,22 @@ POOL:
         const std::int32_t value = inside ? std::int32_t(input[b][from]) : nothing;
         totals[b] = is_maximum ? maximum(before, value) : before + value;
       }
-      const bool complete = divide > 0 ? dividing && waiting.lane == b : adding && last;
+      const bool complete = divide > 0 ? dividing && pending.lane == b : adding && last;
       const std::int32_t padded =
           layer.opcode == OPCODE_PAD && count == 0 ? layer.destination_zero_point : totals[b];
       if (complete)
-        output[b][divide > 0 ? waiting.place : place] =
+        output[b][divide > 0 ? pending.address : address] =
             divide > 0 ? quotient : quantised(padded, 0, layer.clamp_low, layer.clamp_high);
     }
-    if (dividing) ++waiting.lane;
+    if (dividing) ++pending.lane;
     if (adding && last && divide > 0) {
       for (int b = 0; b < INPUTS; ++b) {
         AXYNQ_UNROLL
-        waiting.totals[b] = totals[b];
+        pending.totals[b] = totals[b];
       }
-      waiting.count = count;
-      waiting.place = place;
-      waiting.lane = 0;
+      pending.count = count;
+      pending.address = address;
+      pending.lane = 0;
     }
 
     if (idle > 0) {
@@ -113,7 +113,7 @@ POOL:
       if (++i == layer.kernel_rows) {
         i = 0;
         idle = maximum(divide - window, 0);
-        ++place;
+        ++address;
         if (++word == layer.output_pixel_words) {
           word = 0;
           if (++column == layer.output_columns) {

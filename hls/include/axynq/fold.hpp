@@ -17,7 +17,7 @@ struct fold_t {
   std::uint8_t source[INPUTS];
   std::int16_t rows[INPUTS];
   std::int16_t columns[INPUTS];
-  int places[INPUTS];  // how far on that is in the input buffer
+  int offsets[INPUTS];  // how far on that is in the input buffer, in words
 };
 
 inline fold_t fold_of(const layer_t &layer) {
@@ -31,7 +31,7 @@ FOLD:
     fold.source[b] = std::uint8_t(folded ? channel : b);
     fold.rows[b] = std::int16_t(row * layer.dilation_rows);
     fold.columns[b] = std::int16_t(column * layer.dilation_columns);
-    fold.places[b] = (row * layer.dilation_rows * layer.input_columns +
+    fold.offsets[b] = (row * layer.dilation_rows * layer.input_columns +
                       column * layer.dilation_columns) * layer.input_pixel_words;
     if (folded && ++channel == layer.fold_channels) {
       channel = 0;

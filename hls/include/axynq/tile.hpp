@@ -42,7 +42,7 @@ inline tile_t tile_at(const layer_t &layer, int index) {
   tile.first_row = (index - tile.image * per_image) * layer.tile_rows;
   tile.rows = minimum(layer.tile_rows, layer.output_rows - tile.first_row);
   const int top = tile.first_row * layer.stride_rows - layer.padding_top;
-  const int bottom = top + (tile.rows - 1) * layer.stride_rows + layer.kernel_extent() - 1;
+  const int bottom = top + (tile.rows - 1) * layer.stride_rows + kernel_extent(layer) - 1;
   tile.first_input_row = minimum(maximum(top, 0), layer.input_rows);
   tile.input_rows = maximum(minimum(bottom, layer.input_rows - 1) - tile.first_input_row + 1, 0);
   return tile;
@@ -67,14 +67,16 @@ LOAD:
 }
 
 inline void load_tile(const layer_t &layer, const fold_t &fold, int index, int images,
-                      read_port_t source, input_buffer_t input, output_buffer_t second) {
+                      read_port_t source, input_buffer_t input, output_buffer_t residual) {
   AXYNQ_NO_INLINE
   const tile_t tile = tile_at(layer, index);
   const int row_words = layer.input_columns * layer.input_pixel_words;
   load_words<INPUT_WORDS>(
-      source, layer.source.image(images, tile.image) + tile.first_input_row * row_words,
+      source,
+      image_at(layer.source_offset, layer.source_image_words, images, tile.image) +
+          tile.first_input_row * row_words,
       tile.input_rows * row_words, fold, input);
-  if (layer.residual) {
+  if (layer.has_residual) {
     // Of the output's shape: added to it where it leaves the lanes.
     fold_t plain;
     for (int b = 0; b < INPUTS; ++b) {
@@ -83,8 +85,10 @@ inline void load_tile(const layer_t &layer, const fold_t &fold, int index, int i
     }
     const int output_words = layer.output_columns * layer.output_pixel_words;
     load_words<OUTPUT_WORDS>(
-        source, layer.second.image(images, tile.image) + tile.first_row * output_words,
-        tile.rows * output_words, plain, second);
+        source,
+        image_at(layer.residual_offset, layer.residual_image_words, images, tile.image) +
+            tile.first_row * output_words,
+        tile.rows * output_words, plain, residual);
   }
 }
 
@@ -100,7 +104,7 @@ inline void store_tile(const layer_t &layer, int index, int block, int images,
   const int runs = whole ? 1 : pixels;
   const int run_words = whole ? pixels * words : words;
   const std::int64_t first =
-      layer.destination.image(images, tile.image) +
+      image_at(layer.destination_offset, layer.destination_image_words, images, tile.image) +
       std::int64_t(tile.first_row) * layer.output_columns * layer.output_pixel_words + first_word;
 RUNS:
   for (int run = 0; run < runs; ++run) {
