@@ -11,7 +11,7 @@ from axynq.emulator.emulation import Accumulators, Emulator
 from axynq.emulator.errors import AxynqError
 from axynq.emulator.multipliers import Multiplier, multiplier
 from axynq.emulator.plan import Plan
-from axynq.emulator.version import version
+from axynq.emulator.version import installed_version
 
 try:
     from axynq.emulator.formats.tflite_reader import load_model
@@ -33,6 +33,6 @@ __all__ = [
     "save_model",
 ]
 
-__version__ = version()
+__version__ = installed_version()
 
 moved.install(__name__, moved.EMULATOR)

@@ -12,7 +12,7 @@ UNKNOWN = "0+unknown"
 _LINE = re.compile(r'^version = "([^"]+)"$', re.MULTILINE)
 
 
-def version() -> str:
+def installed_version() -> str:
     """The version, such as ``0.1.0``."""
     try:
         return metadata.version("axynq")

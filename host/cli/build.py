@@ -19,32 +19,38 @@ from axynq.host.runtime.bitstream_store import user_folder
 def build(
     overlay: OverlayOption,
     board: Annotated[
-        Optional[str], typer.Option(help="The board; default: the one the overlay is for.")
+        Optional[str],
+        typer.Option(help="The board, such as pynq-z2; default: the one the overlay is for."),
     ] = None,
     retarget_: Annotated[
         bool,
         typer.Option(
-            "--retarget", help="Build it for another board: an overlay of its own, OVERLAY-BOARD."
+            "--retarget",
+            help="With --board: build for a board that the overlay is not for; the result is an "
+            "overlay called OVERLAY-BOARD.",
         ),
     ] = False,
     output: Annotated[
         Optional[Path],
-        typer.Option(help="Folder for the bitstream; default: where axynq looks for them."),
+        typer.Option(help="Folder for the bitstream; default: where axynq looks for bitstreams."),
     ] = None,
     work: Annotated[
-        Path, typer.Option(help="Folder for intermediate files, which are reused.")
+        Path, typer.Option(help="Folder for intermediate files, which later builds reuse.")
     ] = Path("build/bitstreams"),
     netlists: Annotated[
         bool,
         typer.Option(
             "--netlists/--functors",
-            help="Multipliers as LUT-level netlists, or as what Vitis HLS makes of the C++.",
+            help="Multipliers as LUT-level netlists, or as Vitis HLS synthesises the C++.",
         ),
     ] = True,
-    verbose: Annotated[bool, typer.Option(help="Show the tools' output.")] = False,
+    verbose: Annotated[bool, typer.Option(help="Print what the tools print.")] = False,
     json: JsonOption = False,
 ) -> None:
-    """Build an overlay's bitstream with Vitis HLS and Vivado (2023.2 or newer)."""
+    """Build an overlay's bitstream, with the vendor's tools.
+
+    Needs Vitis HLS and Vivado 2023.2 or newer, and takes an hour or so.
+    """
     chosen = Overlay.load(overlay)
     if board is not None and board != chosen.board:
         if not retarget_:

@@ -29,12 +29,15 @@ PLANS = {
 
 
 def demo(
-    output: Annotated[Path, typer.Option(help="Where to save the picture.")] = Path("demo.png"),
+    output: Annotated[Path, typer.Option(help="The picture to draw (.png, .svg).")] = Path(
+        "demo.png"
+    ),
     json: JsonOption = False,
 ) -> None:
-    """Run a CNN on handwritten digits on the software board, with three choices of multipliers.
+    """Run a small CNN with approximate multipliers, without board.
 
-    Every output is compared with the emulator's, bit for bit.
+    Classifies handwritten digits on the software board (a C simulation) under three plans, and
+    compares every output with the emulator's, bit for bit.
     """
     with resources.as_file(resources.files("axynq.models") / "digits_int8.tflite") as path:
         network = load_model(path)

@@ -1,4 +1,4 @@
-"""``axynq doctor``: what is here, what is missing, and the cure."""
+"""``axynq doctor``: what is here, what is missing, and what to do about it."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 import typer
 from rich.text import Text
 
+from axynq.emulator import __version__
 from axynq.emulator.engine.choice import choose_engine, thread_count
 from axynq.emulator.engine.kernel import VARIANTS, load_kernel, supported_variants
 from axynq.emulator.errors import AxynqError
@@ -55,10 +56,32 @@ PACKAGES = {
 
 
 def doctor(json: JsonOption = False) -> None:
-    """Check versions, tools and engines, and say what to do where something is missing."""
-    findings = [
+    """Check this machine: what axynq needs, and what is missing.
+
+    Versions, tools, engines, the board, bitstreams and power sensors. For each thing that is
+    missing it says what to do. Exit code 1 if there is a problem.
+    """
+    findings = examine()
+    if json:
+        usable = not any(f.what == "engine used" and f.state == "problem" for f in findings)
+        print_json(
+            {
+                "engine": choose_engine().name if usable else None,
+                "threads": thread_count() if usable else None,
+                "findings": [finding._asdict() for finding in findings],
+            }
+        )
+    else:
+        _show(findings)
+    if any(finding.state == "problem" for finding in findings):
+        raise typer.Exit(1)
+
+
+def examine() -> list[Finding]:
+    """Look at everything."""
+    return [
         Finding("python", "ok", f"{platform.python_version()} on {platform.platform()}"),
-        Finding("axynq", "ok", importlib.metadata.version("axynq")),
+        Finding("axynq", "ok", __version__),
         *(_package(name, purpose) for name, purpose in PACKAGES.items()),
         *_conflicts(package_versions()),
         _checked("C++ compiler", lambda: shlex.join(compiler()), _severity()),
@@ -70,25 +93,15 @@ def doctor(json: JsonOption = False) -> None:
         _bitstreams(),
         _power(),
     ]
-    if json:
-        usable = not any(f.what == "engine used" and f.state == "problem" for f in findings)
-        print_json(
-            {
-                "engine": choose_engine().name if usable else None,
-                "threads": thread_count() if usable else None,
-                "findings": [finding._asdict() for finding in findings],
-            }
-        )
-    else:
-        shown: Any = table("", "state", "detail")
-        shown.columns[2].justify = "left"
-        colours = {"ok": "green", "absent": "yellow", "problem": "red"}
-        for finding in findings:
-            colour = colours[finding.state]
-            shown.add_row(finding.what, Text(finding.state, colour), finding.detail)
-        results.print(shown)
-    if any(finding.state == "problem" for finding in findings):
-        raise typer.Exit(1)
+
+
+def _show(findings: list[Finding]) -> None:
+    shown: Any = table("", "state", "detail")
+    shown.columns[2].justify = "left"
+    colours = {"ok": "green", "absent": "yellow", "problem": "red"}
+    for finding in findings:
+        shown.add_row(finding.what, Text(finding.state, colours[finding.state]), finding.detail)
+    results.print(shown)
 
 
 def _package(name: str, purpose: str) -> Finding:

@@ -106,6 +106,7 @@ def _run(arguments: list[str]) -> int:
         if not arguments:  # the help has been shown
             return 2
         text = one_line(error.format_message())  # type: ignore[attr-defined]
+        text = text.replace(": Value error, ", ": ", 1)  # some versions of typer say so
         console.error(f"{text.rstrip('.')} ({_command(error)} --help explains)")
         return 2
     sys.stdout.flush()

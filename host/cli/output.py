@@ -12,7 +12,7 @@ import os
 import re
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from typing import Annotated, Any
 
 import typer
@@ -108,7 +108,12 @@ console = _Console(stderr=True, width=_width(None))
 results = _Console(width=_results_width())
 """Tables of results."""
 
-JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object instead.")]
+JsonOption = Annotated[
+    bool, typer.Option("--json", help="Print one JSON object instead of tables.")
+]
+
+ProgressBar = Callable[[str, int], AbstractContextManager[Callable[[int], None]]]
+"""What :func:`progress_bar` is, for functions that measure and do not print."""
 
 
 def print_json(content: dict[str, Any]) -> None:
