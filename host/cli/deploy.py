@@ -27,46 +27,52 @@ from axynq.host.deploy import bundle, remote_board, run_remotely
 from axynq.host.overlay import Overlay
 from axynq.host.runtime.bitstream_store import find_bitstream
 
+BoardOption = Annotated[str, typer.Option(metavar="USER@HOST", help="The board, as ssh takes it.")]
+RemoteDeviceOption = Annotated[
+    Device,
+    typer.Option(
+        help="auto: the board's FPGA; software: a C simulation of the accelerator, on the "
+        "board's processor."
+    ),
+]
+FolderOption = Annotated[
+    str,
+    typer.Option(
+        help="Folder on the board, below the home directory. If an earlier deploy made it, its "
+        "other files are removed."
+    ),
+]
+PythonOption = Annotated[
+    str, typer.Option(help="Command on the board that starts the Python that has pynq.")
+]
+WheelOption = Annotated[
+    Optional[Path],
+    typer.Option(
+        help="Install this axynq wheel on the board first; default: axynq is installed there."
+    ),
+]
+RemoteBaselineOption = Annotated[
+    bool,
+    typer.Option(help="Also run the network on the board's processor, by TFLite, to compare."),
+]
+OutputOption = Annotated[Path, typer.Option(help="Folder on this machine for outputs and results.")]
+
 
 def deploy(
     model: ModelArgument,
-    board: Annotated[str, typer.Option(metavar="USER@HOST", help="The board, as ssh takes it.")],
+    board: BoardOption,
     data: DataOption,
     overlay: OverlayOption,
     plan: PlanOption = "exact",
     batch: BatchOption = TYPICAL_BATCH,
     split: SplitOption = "test",
     limit: LimitOption = None,
-    device: Annotated[
-        Device,
-        typer.Option(
-            help="auto: the board's FPGA; software: a C simulation of the accelerator, on the "
-            "board's processor."
-        ),
-    ] = "auto",
-    folder: Annotated[
-        str,
-        typer.Option(
-            help="Folder on the board, below the home directory. If an earlier deploy made it, its "
-            "other files are removed."
-        ),
-    ] = "axynq-deploy",
-    python: Annotated[
-        str, typer.Option(help="Command on the board that starts the Python that has pynq.")
-    ] = "sudo -E /usr/local/share/pynq-venv/bin/python3",
-    wheel: Annotated[
-        Optional[Path],
-        typer.Option(
-            help="Install this axynq wheel on the board first; default: axynq is installed there."
-        ),
-    ] = None,
-    baseline: Annotated[
-        bool,
-        typer.Option(help="Also run the network on the board's processor, by TFLite, to compare."),
-    ] = False,
-    output: Annotated[
-        Path, typer.Option(help="Folder on this machine for outputs and results.")
-    ] = Path("deployed"),
+    device: RemoteDeviceOption = "auto",
+    folder: FolderOption = "axynq-deploy",
+    python: PythonOption = "sudo -E /usr/local/share/pynq-venv/bin/python3",
+    wheel: WheelOption = None,
+    baseline: RemoteBaselineOption = False,
+    output: OutputOption = Path("deployed"),
     json: JsonOption = False,
 ) -> None:
     """Compile a network, and run it on a board over ssh.

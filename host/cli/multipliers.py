@@ -38,60 +38,66 @@ RECORDED_EXAMPLES = 64
 """Examples whose multiplications are recorded."""
 
 
+SpecsArgument = Annotated[
+    Optional[list[str]],
+    typer.Argument(
+        help="Multipliers, such as roup:1,4, smapprox:2222 or table:FILE#NAME; default: a "
+        "selection.",
+        metavar="SPEC…",
+    ),
+]
+RangeOption = Annotated[
+    Optional[str],
+    typer.Option(
+        "--range",
+        metavar="LOW:HIGH",
+        help="Average errors over operands from LOW to HIGH, both included; default: 0:127, "
+        "as published.",
+    ),
+]
+FullOption = Annotated[
+    bool,
+    typer.Option(
+        "--full",
+        help="Average errors over all operands: activations -255 to 255, weights -128 to 127.",
+    ),
+]
+CharacteriseOption = Annotated[
+    bool,
+    typer.Option(
+        "--characterise",
+        help="Measure size, depth and relative energy of LUT-level netlists, instead of errors.",
+    ),
+]
+OperandsOption = Annotated[
+    Optional[Path],
+    typer.Option(
+        metavar="MODEL",
+        help="With --characterise: multiply what this .tflite network multiplies on --data; "
+        "default: operands that ship with axynq.",
+    ),
+]
+OperandsDataOption = Annotated[
+    Optional[Path],
+    typer.Option(help="With --operands: examples, in any form that `axynq evaluate --data` takes."),
+]
+OutputOption = Annotated[
+    Optional[Path],
+    typer.Option(
+        "--output", "-o", help="With --characterise: write a JSON file that --energy takes."
+    ),
+]
+
+
 def multipliers(
-    specs: Annotated[
-        Optional[list[str]],
-        typer.Argument(
-            help="Multipliers, such as roup:1,4, smapprox:2222 or table:FILE#NAME; default: a "
-            "selection.",
-            metavar="SPEC…",
-        ),
-    ] = None,
-    range_: Annotated[
-        Optional[str],
-        typer.Option(
-            "--range",
-            metavar="LOW:HIGH",
-            help="Average errors over operands from LOW to HIGH, both included; default: 0:127, "
-            "as published.",
-        ),
-    ] = None,
-    full: Annotated[
-        bool,
-        typer.Option(
-            "--full",
-            help="Average errors over all operands: activations -255 to 255, weights -128 to 127.",
-        ),
-    ] = False,
+    specs: SpecsArgument = None,
+    range_: RangeOption = None,
+    full: FullOption = False,
     energy: EnergyOption = "characterised",
-    measure: Annotated[
-        bool,
-        typer.Option(
-            "--characterise",
-            help="Measure size, depth and relative energy of LUT-level netlists, instead of "
-            "errors.",
-        ),
-    ] = False,
-    operands: Annotated[
-        Optional[Path],
-        typer.Option(
-            metavar="MODEL",
-            help="With --characterise: multiply what this .tflite network multiplies on --data; "
-            "default: operands that ship with axynq.",
-        ),
-    ] = None,
-    data: Annotated[
-        Optional[Path],
-        typer.Option(
-            help="With --operands: examples, in any form that `axynq evaluate --data` takes."
-        ),
-    ] = None,
-    output: Annotated[
-        Optional[Path],
-        typer.Option(
-            "--output", "-o", help="With --characterise: write a JSON file that --energy takes."
-        ),
-    ] = None,
+    measure: CharacteriseOption = False,
+    operands: OperandsOption = None,
+    data: OperandsDataOption = None,
+    output: OutputOption = None,
     json: JsonOption = False,
 ) -> None:
     """List multiplier families, and how wrong multipliers are.

@@ -141,7 +141,9 @@ PatienceOption = Annotated[
 SeedOption = Annotated[
     int,
     typer.Option(
-        min=0, max=LARGEST_SEED, help="Seed of everything random: the same seed, the same network."
+        min=0,
+        max=LARGEST_SEED,
+        help="Seed of everything random: the same options give the same network.",
     ),
 ]
 CheckpointOption = Annotated[

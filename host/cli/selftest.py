@@ -60,13 +60,17 @@ def selftest(
         }
         print_json(content)
     else:
-        shown = table("check", "", "values", "wrong", "seconds", "detail",
-                      title=f"self-test of {chosen.name}, device {device}")  # fmt: skip
-        shown.columns[5].justify = "left"
-        for o in outcomes:
-            verdict = Text("passed", "green") if o.passed else Text("FAILED", "red")
-            shown.add_row(o.check, verdict, str(o.compared), str(o.wrong), f"{o.seconds:.1f}",
-                          o.detail)  # fmt: skip
-        results.print(shown)
+        _show(f"self-test of {chosen.name}, device {device}", outcomes)
     if failed:
         raise DeviceError(f"the self-test failed: {', '.join(failed)}")
+
+
+def _show(title: str, outcomes: list[Outcome]) -> None:
+    shown = table("check", "", "values", "wrong", "seconds", "detail",
+                  title=title)  # fmt: skip
+    shown.columns[5].justify = "left"
+    for o in outcomes:
+        verdict = Text("passed", "green") if o.passed else Text("FAILED", "red")
+        shown.add_row(o.check, verdict, str(o.compared), str(o.wrong), f"{o.seconds:.1f}",
+                      o.detail)  # fmt: skip
+    results.print(shown)

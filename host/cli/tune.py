@@ -128,14 +128,19 @@ def tune(
                 "relative_energy": spent,
             }
         )
-        return
-    shown = table("", "accuracy", title=f"{network.name} on {len(inputs.test)} examples")
+    else:
+        title = f"{network.name} on {len(inputs.test)} examples"
+        _show(title, plan, outcome, spent)
+        console.print(f"wrote {output} and {outcome.plan_path}")
+
+
+def _show(title: str, plan: str, outcome: Outcome, spent: float | None) -> None:
+    shown = table("", "accuracy", title=title)
     shown.add_row("exact multipliers", percent(outcome.exact))
     shown.add_row(plan, percent(outcome.before))
     shown.add_row("the same, tuned", percent(outcome.after))
     results.print(shown)
     results.print(f"multiplier energy relative to exact: {percent(spent, 1)}")
-    console.print(f"wrote {output} and {outcome.plan_path}")
 
 
 def measure(inputs: Inputs, output: Path, advance: Callable[[int], None]) -> Outcome:
