@@ -51,7 +51,7 @@ def main(
         ),
     ] = False,
 ) -> None:
-    """What stands before a command's name."""
+    """Options that come before the name of a command."""
 
 
 for name, function, example in (

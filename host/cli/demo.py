@@ -40,7 +40,7 @@ def demo(
     ),
     json: JsonOption = False,
 ) -> None:
-    """Run a small CNN with approximate multipliers, without board.
+    """Run a CNN with approximate multipliers, without a board.
 
     Classifies handwritten digits on the software board (a C simulation) under three plans, and
     compares every output with the emulator's, bit for bit.

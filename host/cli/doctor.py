@@ -30,7 +30,7 @@ from axynq.host.software_board.simulation import ap_types_folder
 
 
 class Finding(NamedTuple):
-    """One thing looked at."""
+    """One thing that was examined."""
 
     what: str
     state: str
@@ -78,7 +78,7 @@ def doctor(json: JsonOption = False) -> None:
 
 
 def examine() -> list[Finding]:
-    """Look at everything."""
+    """Examine everything."""
     return [
         Finding("python", "ok", f"{platform.python_version()} on {platform.platform()}"),
         Finding("axynq", "ok", __version__),
@@ -112,7 +112,7 @@ def _package(name: str, purpose: str) -> Finding:
 
 
 def package_versions() -> dict[str, tuple[int, ...]]:
-    """First two parts of the versions of packages that conflicts are known of; empty if absent."""
+    """Major and minor versions of packages with known conflicts; empty if absent."""
     names = (
         "numpy",
         "pynq",
@@ -126,7 +126,7 @@ def package_versions() -> dict[str, tuple[int, ...]]:
 
 
 def _conflicts(versions: dict[str, tuple[int, ...]]) -> list[Finding]:
-    """Combinations of versions that are known not to work together."""
+    """Versions that are known not to work together."""
     found = []
     if versions["numpy"] >= (2,):
         for name in ("pynq", "tflite-runtime"):
@@ -163,7 +163,7 @@ def _version(name: str) -> tuple[int, ...]:
 
 
 def _severity() -> str:
-    """Of a compiler that is not there: doing without is fine, naming a wrong one is not."""
+    """How bad a missing compiler is: there need be none, but one named by CXX must exist."""
     return "problem" if os.environ.get("CXX") else "absent"
 
 
@@ -186,7 +186,7 @@ def _engines() -> list[Finding]:
             findings.append(Finding(what, "ok", detail))
         except (AxynqError, OSError) as error:
             findings.append(Finding(what, "problem", str(error)))
-    findings.append(Finding("engine portable", "ok", "numpy; always there"))
+    findings.append(Finding("engine portable", "ok", "numpy; always available"))
     try:
         chosen = choose_engine()
         reason = f" ({chosen.reason})" if chosen.reason else ""
@@ -254,7 +254,7 @@ def board_findings(root: Path = Path("/")) -> list[Finding]:
 
 
 def _bitstreams() -> Finding:
-    """Built bitstreams that are found, and whether they are sound."""
+    """Bitstreams that were found, and whether they are sound."""
     usable, reasons = [], []
     for name in overlay_names():
         try:

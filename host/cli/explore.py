@@ -61,10 +61,10 @@ SHOWN = 12
 
 
 def known_levels(text: str) -> str:
-    """For options: refuses names that are no levels.
+    """For options: refuses unknown levels.
 
     Raises:
-        typer.BadParameter: there is one.
+        typer.BadParameter: a level is unknown.
     """
     for name in text.split(","):
         if name.strip() not in LEVELS:
@@ -165,7 +165,7 @@ SchedulerOption = Annotated[
 
 @dataclass(frozen=True)
 class Computing:
-    """Who evaluates plans."""
+    """Where plans are evaluated."""
 
     workers: int
     scheduler: str | None
@@ -272,7 +272,7 @@ def search(task: Task, store: Store, computing: Computing, progress: SearchProgr
 def _floor(
     network: Model, examples: Examples, max_loss: float | None, engine: Engine, threads: int | None
 ) -> float:
-    """The lowest accuracy of interest, 0 to 1."""
+    """The lowest accuracy that is acceptable, 0 to 1."""
     if max_loss is None:
         return 0.0
     exact = Evaluator(network, examples, None, engine, threads).correct(Plan.uniform("exact"))
@@ -280,7 +280,7 @@ def _floor(
 
 
 def _cycles(network: Model, name: str) -> Cycles:
-    """Clock cycles an image takes on an overlay."""
+    """What computes the clock cycles per image on an overlay."""
     overlay = Overlay.load(name)
 
     def cycles(plan: Plan) -> float:

@@ -1,4 +1,4 @@
-"""Options that several commands share, and how they become objects."""
+"""Options that several commands share, and functions that read what they name."""
 
 from __future__ import annotations
 
@@ -165,7 +165,7 @@ def read_data(path: Path, split: Split, limit: int | None) -> Dataset:
 
 
 def read_energy(model: Model, plan: Plan, source: str) -> EnergyFigures:
-    """The energy figures of ``source``, with all that the plan uses where they can be measured."""
+    """Energy figures from ``source``; those it lacks for the plan are measured if possible."""
     used = {m.spec: m for codes in plan.expand(model).values() for m in codes.multipliers}
     return energy_figures(source, used.values())
 

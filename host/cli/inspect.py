@@ -1,4 +1,4 @@
-"""``axynq inspect``: what a network consists of, and how long an overlay would take for it."""
+"""``axynq inspect``: what a network consists of, and how fast an overlay would run it."""
 
 from __future__ import annotations
 

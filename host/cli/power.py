@@ -282,7 +282,7 @@ def power(
 def measure(
     inputs: Inputs, log: Log, bar: ProgressBar, say: Callable[[str], None]
 ) -> BaseException | None:
-    """Run what is missing in the log; what went wrong once there was something in it.
+    """Run the slots that the log lacks. An error after the first slot is returned, not raised.
 
     ``say`` is told which sensors are left out.
     """
@@ -325,7 +325,7 @@ def _load(paths: list[Path]) -> dict[str, Program]:
 
 
 def _sensors(specifications: list[str], say: Callable[[str], None]) -> list[Sensor]:
-    """All that are named; ``none`` names none."""
+    """Open all that are named; ``none`` stands for no sensor."""
     if "estimate" in specifications:
         raise DataError("an estimate is no measurement: --sensor estimate stands alone")
     groups: list[list[Sensor]] = []
@@ -360,7 +360,7 @@ def _contenders(stack: ExitStack, inputs: Inputs) -> list[Contender]:
 
 
 def _images(program: Program, data: Path | None, batch: int) -> npt.NDArray[np.int8]:
-    """A batch of the data, or of noise where there is none."""
+    """A batch of the data, or of random inputs if there is none."""
     tensor = program.input.tensor
     if data is None:
         rng = np.random.default_rng(0)
@@ -436,7 +436,7 @@ def _show(found: list[Result], log: Log, output: Path, partial: bool, json: bool
 
 
 def _keep(found: list[Result], log: Log, output: Path) -> None:
-    """Results beside the log."""
+    """Write the results beside the log."""
     path = output / "results.json"
     runs = sum(record.slot.contender is not None for record in log.records)
     text = dumps(_content(found, runs, False, output), indent=1)

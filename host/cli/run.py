@@ -43,10 +43,10 @@ from axynq.host.runtime.accelerator import Accelerator
 from axynq.host.runtime.program import Program
 
 STEP = 1024
-"""Examples whose outputs are kept together: what is done before a fault is not lost."""
+"""Examples per step: outputs of the steps before a fault are not lost."""
 
 LATENCY_CALLS = 15
-"""Single images that the latency is the median of."""
+"""Calls with a single image; the latency is their median."""
 
 Int8 = npt.NDArray[np.int8]
 Scores = npt.NDArray[Any]

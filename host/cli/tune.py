@@ -97,7 +97,8 @@ def tune(
 ) -> None:
     """Fit a network's weights and biases to a plan.
 
-    Nothing is trained. The result has the same quantisation."""
+    Nothing is trained. The result has the same quantisation.
+    """
     network = load_model(model)
     chosen = read_plan(network, plan)
     inputs = Inputs(
