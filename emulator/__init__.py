@@ -11,6 +11,7 @@ from axynq.emulator.emulation import Accumulators, Emulator
 from axynq.emulator.errors import AxynqError
 from axynq.emulator.multipliers import Multiplier, multiplier
 from axynq.emulator.plan import Plan
+from axynq.emulator.version import installed_version
 
 try:
     from axynq.emulator.formats.tflite_reader import load_model
@@ -26,9 +27,12 @@ __all__ = [
     "Emulator",
     "Multiplier",
     "Plan",
+    "__version__",
     "load_model",
     "multiplier",
     "save_model",
 ]
+
+__version__ = installed_version()
 
 moved.install(__name__, moved.EMULATOR)

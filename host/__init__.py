@@ -12,18 +12,20 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from axynq.emulator import __version__
     from axynq.host.compiler.compilation import compile_program
     from axynq.host.overlay import Overlay
     from axynq.host.runtime.accelerator import Accelerator
     from axynq.host.runtime.program import Program
 
-__all__ = ["Accelerator", "Overlay", "Program", "compile_program"]
+__all__ = ["Accelerator", "Overlay", "Program", "__version__", "compile_program"]
 
 _MODULES = {
-    "Accelerator": "runtime.accelerator",
-    "Overlay": "overlay",
-    "Program": "runtime.program",
-    "compile_program": "compiler",
+    "Accelerator": "axynq.host.runtime.accelerator",
+    "Overlay": "axynq.host.overlay",
+    "Program": "axynq.host.runtime.program",
+    "compile_program": "axynq.host.compiler",
+    "__version__": "axynq.emulator",
 }
 
 
@@ -31,4 +33,4 @@ def __getattr__(name: str) -> Any:
     """Loaded when it is asked for, so that the command line answers at once to Ctrl-C."""
     if name not in _MODULES:
         raise AttributeError(f"module '{__name__}' has no attribute '{name}'")
-    return getattr(import_module(f"{__name__}.{_MODULES[name]}"), name)
+    return getattr(import_module(_MODULES[name]), name)

@@ -25,6 +25,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "emulator.pictures": {"emulator.errors", "emulator.files"},
     "emulator.toolchain": {"emulator.errors"},
     "emulator.softmax": set(),
+    "emulator.version": set(),
     # The vocabulary: networks, multipliers, plans.
     "emulator.model": BASICS,
     "emulator.multipliers": BASICS,
@@ -37,7 +38,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     "emulator.reference": VOCABULARY | {"emulator.softmax"},
     "emulator.engine": VOCABULARY | {"emulator.softmax", "emulator.toolchain"},
     "emulator.emulation": VOCABULARY | {"emulator.engine"},
-    "emulator": VOCABULARY | {"emulator.emulation", "emulator.formats", "emulator.moved"},
+    "emulator": VOCABULARY
+    | {"emulator.emulation", "emulator.formats", "emulator.moved", "emulator.version"},
     # What uses it.
     "emulator.studies.evaluator": VOCABULARY
     | {"emulator.engine", "emulator.keys", "emulator.studies.tuning"},
@@ -52,7 +54,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     | {"emulator.studies.evaluator", *STUDIES},
     "emulator.studies.retraining": VOCABULARY | {"emulator.emulation", "emulator.keys", *STUDIES},
     # The accelerator: its description, programs for it, how fast they are.
-    "host": {"host.compiler", "host.overlay", "host.runtime"},
+    "host": {"emulator", "host.compiler", "host.overlay", "host.runtime"},
     "host.isa": {"emulator.errors"},
     "host.isa_model": {"host.isa"},
     "host.counters": set(),

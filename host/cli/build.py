@@ -8,8 +8,8 @@ from typing import Annotated, Any, Optional
 import typer
 
 from axynq.emulator.errors import OverlayError
+from axynq.host.bitstream.flow import Built, retarget
 from axynq.host.bitstream.flow import build as build_bitstream
-from axynq.host.bitstream.flow import retarget
 from axynq.host.cli.inputs import OverlayOption
 from axynq.host.cli.output import JsonOption, console, percent, print_json, results, table
 from axynq.host.overlay import Overlay
@@ -19,42 +19,39 @@ from axynq.host.runtime.bitstream_store import user_folder
 def build(
     overlay: OverlayOption,
     board: Annotated[
-        Optional[str], typer.Option(help="The board; default: the one the overlay is for.")
+        Optional[str],
+        typer.Option(help="The board, such as pynq-z2; default: the one the overlay is for."),
     ] = None,
     retarget_: Annotated[
         bool,
         typer.Option(
-            "--retarget", help="Build it for another board: an overlay of its own, OVERLAY-BOARD."
+            "--retarget",
+            help="With --board: build for a board that the overlay is not for; the result is an "
+            "overlay called OVERLAY-BOARD.",
         ),
     ] = False,
     output: Annotated[
         Optional[Path],
-        typer.Option(help="Folder for the bitstream; default: where axynq looks for them."),
+        typer.Option(help="Folder for the bitstream; default: where axynq looks for bitstreams."),
     ] = None,
     work: Annotated[
-        Path, typer.Option(help="Folder for intermediate files, which are reused.")
+        Path, typer.Option(help="Folder for intermediate files, which later builds reuse.")
     ] = Path("build/bitstreams"),
     netlists: Annotated[
         bool,
         typer.Option(
             "--netlists/--functors",
-            help="Multipliers as LUT-level netlists, or as what Vitis HLS makes of the C++.",
+            help="Multipliers as LUT-level netlists, or as Vitis HLS synthesises the C++.",
         ),
     ] = True,
-    verbose: Annotated[bool, typer.Option(help="Show the tools' output.")] = False,
+    verbose: Annotated[bool, typer.Option(help="Print what the tools print.")] = False,
     json: JsonOption = False,
 ) -> None:
-    """Build an overlay's bitstream with Vitis HLS and Vivado (2023.2 or newer)."""
-    chosen = Overlay.load(overlay)
-    if board is not None and board != chosen.board:
-        if not retarget_:
-            raise OverlayError(
-                f"overlay '{chosen.name}' is for {chosen.board}, not {board}. Leave out --board, "
-                f"or add --retarget to build the same array as overlay '{chosen.name}-{board}'"
-            )
-        chosen = retarget(chosen, board)
-    elif board is None and retarget_:
-        raise OverlayError("--retarget needs --board")
+    """Build an overlay's bitstream, with the vendor's tools.
+
+    Needs Vitis HLS and Vivado 2023.2 or newer, and takes an hour or so.
+    """
+    chosen = _for_board(Overlay.load(overlay), board, retarget_)
     with console.status(f"building {chosen.name} for {chosen.board}") as status:
 
         def say(line: str) -> None:
@@ -65,12 +62,36 @@ def build(
 
         folder = output or user_folder()
         built = build_bitstream(chosen, work.resolve() / chosen.name, folder, say, netlists)
-    manifest = built.manifest
     if json:
-        content: dict[str, Any] = manifest.model_dump(mode="json")
+        content: dict[str, Any] = built.manifest.model_dump(mode="json")
         print_json({"manifest": str(built.path), **content})
-        return
-    shown = table("", "", title=f"{chosen.name} for {manifest.board} ({manifest.part})")
+    else:
+        _show(chosen.name, built)
+
+
+def _for_board(overlay: Overlay, board: str | None, allowed: bool) -> Overlay:
+    """The overlay for a board, its own if None.
+
+    Raises:
+        OverlayError: it is for another board, and no other overlay is ``allowed``.
+    """
+    if board is None:
+        if allowed:
+            raise OverlayError("--retarget needs --board")
+        return overlay
+    if board == overlay.board:
+        return overlay
+    if not allowed:
+        raise OverlayError(
+            f"overlay '{overlay.name}' is for {overlay.board}, not {board}. Leave out --board, "
+            f"or add --retarget to build the same array as overlay '{overlay.name}-{board}'"
+        )
+    return retarget(overlay, board)
+
+
+def _show(name: str, built: Built) -> None:
+    manifest = built.manifest
+    shown = table("", "", title=f"{name} for {manifest.board} ({manifest.part})")
     shown.add_row("bitstream", str(built.path.with_name(manifest.bit.name)))
     shown.add_row("clock", f"{manifest.clock_mhz:g} MHz")
     shown.add_row("worst slack", f"{manifest.timing.setup_slack_ns:g} ns")

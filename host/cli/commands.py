@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import typer
 
+from axynq.emulator import __version__
 from axynq.host.cli import (
     build,
     compile,
@@ -29,21 +32,69 @@ app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
+    rich_markup_mode=None,
 )
-app.command("demo")(demo.demo)
-app.command("multipliers")(multipliers.multipliers)
-app.command("rtl")(rtl.rtl)
-app.command("inspect")(inspect.inspect)
-app.command("evaluate")(evaluate.evaluate)
-app.command("sensitivity")(sensitivity.sensitivity)
-app.command("explore")(explore.explore)
-app.command("tune")(tune.tune)
-app.command("noise")(noise.noise)
-app.command("retrain")(retrain.retrain_)
-app.command("compile")(compile.compile_)
-app.command("run")(run.run)
-app.command("build")(build.build)
-app.command("deploy")(deploy.deploy)
-app.command("power")(power.power)
-app.command("selftest")(selftest.selftest)
-app.command("doctor")(doctor.doctor)
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        print(f"axynq {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def main(
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version", callback=_show_version, is_eager=True, help="Print the version, and exit."
+        ),
+    ] = False,
+) -> None:
+    """Options that come before the name of a command."""
+
+
+for name, function, example in (
+    ("demo", demo.demo, "axynq demo --output digits.png"),
+    ("multipliers", multipliers.multipliers, "axynq multipliers exact roup:1,4 smapprox:2222"),
+    ("rtl", rtl.rtl, "axynq rtl roup:1,4 smapprox:3330 --output rtl"),
+    ("inspect", inspect.inspect, "axynq inspect model.tflite --overlay z2-mixed16"),
+    ("evaluate", evaluate.evaluate, "axynq evaluate model.tflite --data cifar10/ --plan roup:1,4"),
+    (
+        "sensitivity",
+        sensitivity.sensitivity,
+        "axynq sensitivity model.tflite --data cifar10/ --output sensitivity.png",
+    ),
+    ("explore", explore.explore, "axynq explore model.tflite --data cifar10/ --output found"),
+    (
+        "tune",
+        tune.tune,
+        "axynq tune model.tflite --data cifar10/ --plan roup:2,6 --output tuned.tflite",
+    ),
+    (
+        "noise",
+        noise.noise,
+        "axynq noise model.tflite --data cifar10/ --plan roup:2,6 --output errors.npz",
+    ),
+    (
+        "retrain",
+        retrain.retrain_,
+        "axynq retrain model.tflite --data cifar10/ --plan roup:2,6 --output better.tflite",
+    ),
+    (
+        "compile",
+        compile.compile_,
+        "axynq compile model.tflite --overlay z2-mixed16 --plan 'flam=exact|roup:1,4'",
+    ),
+    ("run", run.run, "axynq run model.axp --data images.npz --device software"),
+    ("build", build.build, "axynq build --overlay z2-roup16"),
+    (
+        "deploy",
+        deploy.deploy,
+        "axynq deploy model.tflite --overlay z2-roup16 --board xilinx@pynq --data images.npz",
+    ),
+    ("power", power.power, "axynq power exact.axp roup.axp --sensor hwmon --rounds 20"),
+    ("selftest", selftest.selftest, "axynq selftest --overlay z2-mixed16 --device software"),
+    ("doctor", doctor.doctor, "axynq doctor"),
+):
+    app.command(name, epilog=f"\b\nExample:\n  {example}")(function)

@@ -29,12 +29,16 @@ def compile_(
     overlay: OverlayOption,
     plan: PlanOption = "exact",
     output: Annotated[
-        Optional[Path], typer.Option(help="Program file; default: beside the model, .axp.")
+        Optional[Path],
+        typer.Option(help="The program file to write; default: MODEL with the ending .axp."),
     ] = None,
     batch: BatchOption = TYPICAL_BATCH,
     json: JsonOption = False,
 ) -> None:
-    """Compile a network under a plan to a program for an overlay."""
+    """Compile a network under a plan for an overlay.
+
+    The program is a file for `axynq run` and `axynq power`.
+    """
     network = load_model(model)
     program = compile_program(network, read_plan(network, plan), Overlay.load(overlay), batch)
     path = output or model.with_suffix(".axp")

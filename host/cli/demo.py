@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from importlib import resources
 from pathlib import Path
 from typing import Annotated, Any
@@ -14,12 +16,16 @@ from axynq.emulator import Emulator, Plan, load_model
 from axynq.emulator.datasets import Dataset, handwritten_digits, quantise_examples
 from axynq.emulator.energy import relative_energy
 from axynq.emulator.errors import DeviceError
+from axynq.emulator.model.graph import Model
 from axynq.emulator.pictures import new_figure, save_figure
 from axynq.host.cli.output import JsonOption, console, percent, print_json, results, table
 from axynq.host.compiler.compilation import compile_program
 from axynq.host.runtime.accelerator import Accelerator
 
 OVERLAY = "z2-mixed16"
+
+Predictions = dict[str, np.ndarray[Any, np.dtype[np.int64]]]
+"""Classes of all examples, by the plan's name."""
 
 PLANS = {
     "exact": "exact",
@@ -29,26 +35,45 @@ PLANS = {
 
 
 def demo(
-    output: Annotated[Path, typer.Option(help="Where to save the picture.")] = Path("demo.png"),
+    output: Annotated[Path, typer.Option(help="The picture to draw (.png, .svg).")] = Path(
+        "demo.png"
+    ),
     json: JsonOption = False,
 ) -> None:
-    """Run a CNN on handwritten digits on the software board, with three choices of multipliers.
+    """Run a CNN with approximate multipliers, without a board.
 
-    Every output is compared with the emulator's, bit for bit.
+    Classifies handwritten digits on the software board (a C simulation) under three plans, and
+    compares every output with the emulator's, bit for bit.
     """
     with resources.as_file(resources.files("axynq.models") / "digits_int8.tflite") as path:
         network = load_model(path)
     digits = handwritten_digits("test")
+    rows, predictions = measure(network, digits, console.status)
+    _draw(output, digits, predictions, rows)
+    if json:
+        content = {"examples": len(digits), "overlay": OVERLAY, "picture": str(output)}
+        print_json({**content, "plans": rows})
+    else:
+        _show(rows, len(digits))
+        console.print(f"picture: {output}")
+    if any(row["outputs_that_differ"] for row in rows):
+        raise DeviceError("the software board and the emulator disagree: this is a fault in axynq")
+
+
+def measure(
+    network: Model, digits: Dataset, status: Callable[[str], AbstractContextManager[object]]
+) -> tuple[list[dict[str, Any]], Predictions]:
+    """Run all plans on the software board and in the emulator: figures, and classes by plan."""
     x = quantise_examples(network.input, digits.x)
     rows: list[dict[str, Any]] = []
-    predictions = {}
-    with console.status(f"building the software board for overlay {OVERLAY}"):
+    predictions: Predictions = {}
+    with status(f"building the software board for overlay {OVERLAY}"):
         accelerator = Accelerator(OVERLAY, device="software")
     with accelerator:
         for name, text in PLANS.items():
             plan = Plan.parse(network, text)
             program = compile_program(network, plan, OVERLAY)
-            with console.status(f"{name}: {len(x)} digits on the software board"):
+            with status(f"{name}: {len(x)} digits on the software board"):
                 started = time.perf_counter()
                 board = accelerator.run(program, x)
                 seconds = time.perf_counter() - started
@@ -65,32 +90,29 @@ def demo(
                     "seconds": round(seconds, 2),
                 }
             )
-    _draw(output, digits, predictions, rows)
-    if json:
-        print_json({"examples": len(x), "overlay": OVERLAY, "picture": str(output), "plans": rows})
-    else:
-        shown = table(
-            "multipliers", "accuracy", "energy (estimate)", "board = emulator",
-            title=f"{len(x)} held-out handwritten digits, overlay {OVERLAY} on the software board",
-        )  # fmt: skip
-        for row in rows:
-            same = "yes" if row["outputs_that_differ"] == 0 else "NO"
-            shown.add_row(
-                f"{row['name']}: {row['plan']}",
-                percent(row["accuracy"]),
-                percent(row["relative_energy"], 1),
-                f"{same}, {row['outputs']} values",
-            )
-        results.print(shown)
-        console.print(f"picture: {output}")
-    if any(row["outputs_that_differ"] for row in rows):
-        raise DeviceError("the software board and the emulator disagree: this is a fault in axynq")
+    return rows, predictions
+
+
+def _show(rows: list[dict[str, Any]], examples: int) -> None:
+    shown = table(
+        "multipliers", "accuracy", "energy (estimate)", "board = emulator",
+        title=f"{examples} held-out handwritten digits, overlay {OVERLAY} on the software board",
+    )  # fmt: skip
+    for row in rows:
+        same = "yes" if row["outputs_that_differ"] == 0 else "NO"
+        shown.add_row(
+            f"{row['name']}: {row['plan']}",
+            percent(row["accuracy"]),
+            percent(row["relative_energy"], 1),
+            f"{same}, {row['outputs']} values",
+        )
+    results.print(shown)
 
 
 def _draw(
     output: Path,
     digits: Dataset,
-    predictions: dict[str, np.ndarray[Any, np.dtype[np.int64]]],
+    predictions: Predictions,
     rows: list[dict[str, Any]],
 ) -> None:
     """Accuracy against energy, and the digits on which the plans differ most."""

@@ -8,10 +8,11 @@ from typing import Annotated, Optional
 import typer
 
 from axynq.emulator import load_model
-from axynq.emulator.errors import DataError, DeviceError
+from axynq.emulator.errors import DataError
 from axynq.host.cli.inputs import (
     BatchOption,
     DataOption,
+    Device,
     LimitOption,
     ModelArgument,
     OverlayOption,
@@ -26,48 +27,65 @@ from axynq.host.deploy import bundle, remote_board, run_remotely
 from axynq.host.overlay import Overlay
 from axynq.host.runtime.bitstream_store import find_bitstream
 
+BoardOption = Annotated[str, typer.Option(metavar="USER@HOST", help="The board, as ssh takes it.")]
+RemoteDeviceOption = Annotated[
+    Device,
+    typer.Option(
+        help="auto: the board's FPGA; software: a C simulation of the accelerator, on the "
+        "board's processor."
+    ),
+]
+FolderOption = Annotated[
+    str,
+    typer.Option(
+        help="Folder on the board, below the home directory. If an earlier deploy made it, its "
+        "other files are removed."
+    ),
+]
+PythonOption = Annotated[
+    str, typer.Option(help="Command on the board that starts the Python that has pynq.")
+]
+WheelOption = Annotated[
+    Optional[Path],
+    typer.Option(
+        help="Install this axynq wheel on the board first; default: axynq is installed there."
+    ),
+]
+RemoteBaselineOption = Annotated[
+    bool,
+    typer.Option(help="Also run the network on the board's processor, by TFLite, to compare."),
+]
+OutputOption = Annotated[Path, typer.Option(help="Folder on this machine for outputs and results.")]
+
 
 def deploy(
     model: ModelArgument,
-    board: Annotated[str, typer.Option(help="user@host, as ssh takes it.")],
+    board: BoardOption,
     data: DataOption,
     overlay: OverlayOption,
     plan: PlanOption = "exact",
     batch: BatchOption = TYPICAL_BATCH,
     split: SplitOption = "test",
     limit: LimitOption = None,
-    device: Annotated[
-        str, typer.Option(help="auto: the board's logic; software: the software board, there.")
-    ] = "auto",
-    folder: Annotated[
-        str,
-        typer.Option(
-            help="Folder on the board, below the home directory; what else is in it is removed, if "
-            "deploy made it."
-        ),
-    ] = "axynq-deploy",
-    python: Annotated[
-        str, typer.Option(help="The board's Python, the one that has pynq.")
-    ] = "sudo -E /usr/local/share/pynq-venv/bin/python3",
-    wheel: Annotated[
-        Optional[Path],
-        typer.Option(help="axynq's wheel, to be installed there; default: axynq is there."),
-    ] = None,
-    baseline: Annotated[
-        bool, typer.Option(help="Also run the network on the board's processor, through TFLite.")
-    ] = False,
-    output: Annotated[Path, typer.Option(help="Folder for the results.")] = Path("deployed"),
+    device: RemoteDeviceOption = "auto",
+    folder: FolderOption = "axynq-deploy",
+    python: PythonOption = "sudo -E /usr/local/share/pynq-venv/bin/python3",
+    wheel: WheelOption = None,
+    baseline: RemoteBaselineOption = False,
+    output: OutputOption = Path("deployed"),
     json: JsonOption = False,
 ) -> None:
-    """Compile a network, copy it with bitstream and data to a board, run it there."""
+    """Compile a network, and run it on a board over ssh.
+
+    Copies program, bitstream and examples to the board by rsync, runs them there, and brings
+    outputs and results back.
+    """
     remote = remote_board(board, folder, python)
     network = load_model(model)
     chosen = Overlay.load(overlay)
     program = compile_program(network, read_plan(network, plan), chosen, batch)
     if wheel is not None and not wheel.is_file():
         raise DataError(f"the wheel '{wheel}' is not there: python -m build makes it in dist/")
-    if device not in ("auto", "software"):
-        raise DeviceError(f"the device is auto or software, not '{device}'")
     bitstream = find_bitstream(chosen) if device == "auto" else None
     examples = read_data(data, split, limit)
     with (

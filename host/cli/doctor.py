@@ -1,4 +1,4 @@
-"""``axynq doctor``: what is here, what is missing, and the cure."""
+"""``axynq doctor``: what is here, what is missing, and what to do about it."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 import typer
 from rich.text import Text
 
+from axynq.emulator import __version__
 from axynq.emulator.engine.choice import choose_engine, thread_count
 from axynq.emulator.engine.kernel import VARIANTS, load_kernel, supported_variants
 from axynq.emulator.errors import AxynqError
@@ -29,7 +30,7 @@ from axynq.host.software_board.simulation import ap_types_folder
 
 
 class Finding(NamedTuple):
-    """One thing looked at."""
+    """One thing that was examined."""
 
     what: str
     state: str
@@ -55,10 +56,32 @@ PACKAGES = {
 
 
 def doctor(json: JsonOption = False) -> None:
-    """Check versions, tools and engines, and say what to do where something is missing."""
-    findings = [
+    """Check this machine: what axynq needs, and what is missing.
+
+    Versions, tools, engines, the board, bitstreams and power sensors. For each thing that is
+    missing it says what to do. Exit code 1 if there is a problem.
+    """
+    findings = examine()
+    if json:
+        usable = not any(f.what == "engine used" and f.state == "problem" for f in findings)
+        print_json(
+            {
+                "engine": choose_engine().name if usable else None,
+                "threads": thread_count() if usable else None,
+                "findings": [finding._asdict() for finding in findings],
+            }
+        )
+    else:
+        _show(findings)
+    if any(finding.state == "problem" for finding in findings):
+        raise typer.Exit(1)
+
+
+def examine() -> list[Finding]:
+    """Examine everything."""
+    return [
         Finding("python", "ok", f"{platform.python_version()} on {platform.platform()}"),
-        Finding("axynq", "ok", importlib.metadata.version("axynq")),
+        Finding("axynq", "ok", __version__),
         *(_package(name, purpose) for name, purpose in PACKAGES.items()),
         *_conflicts(package_versions()),
         _checked("C++ compiler", lambda: shlex.join(compiler()), _severity()),
@@ -70,25 +93,15 @@ def doctor(json: JsonOption = False) -> None:
         _bitstreams(),
         _power(),
     ]
-    if json:
-        usable = not any(f.what == "engine used" and f.state == "problem" for f in findings)
-        print_json(
-            {
-                "engine": choose_engine().name if usable else None,
-                "threads": thread_count() if usable else None,
-                "findings": [finding._asdict() for finding in findings],
-            }
-        )
-    else:
-        shown: Any = table("", "state", "detail")
-        shown.columns[2].justify = "left"
-        colours = {"ok": "green", "absent": "yellow", "problem": "red"}
-        for finding in findings:
-            colour = colours[finding.state]
-            shown.add_row(finding.what, Text(finding.state, colour), finding.detail)
-        results.print(shown)
-    if any(finding.state == "problem" for finding in findings):
-        raise typer.Exit(1)
+
+
+def _show(findings: list[Finding]) -> None:
+    shown: Any = table("", "state", "detail")
+    shown.columns[2].justify = "left"
+    colours = {"ok": "green", "absent": "yellow", "problem": "red"}
+    for finding in findings:
+        shown.add_row(finding.what, Text(finding.state, colours[finding.state]), finding.detail)
+    results.print(shown)
 
 
 def _package(name: str, purpose: str) -> Finding:
@@ -99,7 +112,7 @@ def _package(name: str, purpose: str) -> Finding:
 
 
 def package_versions() -> dict[str, tuple[int, ...]]:
-    """First two parts of the versions of packages that conflicts are known of; empty if absent."""
+    """Major and minor versions of packages with known conflicts; empty if absent."""
     names = (
         "numpy",
         "pynq",
@@ -113,7 +126,7 @@ def package_versions() -> dict[str, tuple[int, ...]]:
 
 
 def _conflicts(versions: dict[str, tuple[int, ...]]) -> list[Finding]:
-    """Combinations of versions that are known not to work together."""
+    """Versions that are known not to work together."""
     found = []
     if versions["numpy"] >= (2,):
         for name in ("pynq", "tflite-runtime"):
@@ -150,7 +163,7 @@ def _version(name: str) -> tuple[int, ...]:
 
 
 def _severity() -> str:
-    """Of a compiler that is not there: doing without is fine, naming a wrong one is not."""
+    """How bad a missing compiler is: there need be none, but one named by CXX must exist."""
     return "problem" if os.environ.get("CXX") else "absent"
 
 
@@ -173,7 +186,7 @@ def _engines() -> list[Finding]:
             findings.append(Finding(what, "ok", detail))
         except (AxynqError, OSError) as error:
             findings.append(Finding(what, "problem", str(error)))
-    findings.append(Finding("engine portable", "ok", "numpy; always there"))
+    findings.append(Finding("engine portable", "ok", "numpy; always available"))
     try:
         chosen = choose_engine()
         reason = f" ({chosen.reason})" if chosen.reason else ""
@@ -241,7 +254,7 @@ def board_findings(root: Path = Path("/")) -> list[Finding]:
 
 
 def _bitstreams() -> Finding:
-    """Built bitstreams that are found, and whether they are sound."""
+    """Bitstreams that were found, and whether they are sound."""
     usable, reasons = [], []
     for name in overlay_names():
         try:

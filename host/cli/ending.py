@@ -27,7 +27,7 @@ from axynq.emulator.errors import AxynqError
 from axynq.host.cli.output import console, one_line
 
 TRACEBACK = "AXYNQ_TRACEBACK"
-"""Environment variable: where it is set, errors come with the place in the code they arose at."""
+"""Environment variable: if set, errors are printed with their traceback."""
 
 _UsageError: type[Exception] = typer.BadParameter.__bases__[0]  # typer has it by no other name
 
@@ -35,11 +35,11 @@ _PLAIN = {
     "×": "x", "µ": "u", "μ": "u", "σ": "sigma", "±": "+-", "·": ".", "…": "...", "→": "->",
     "–": "-", "—": "-", "−": "-", "°": "deg", "≤": "<=", "≥": ">=", "─": "-", "━": "-", "│": "|",
 }  # fmt: skip
-"""What stands for characters that a terminal or file does not take."""
+"""Replacements for characters that a terminal or file cannot encode."""
 
 
 def run(arguments: list[str]) -> int:
-    """Run a command; the exit code. Everything that can go wrong is reported here."""
+    """Run a command and return its exit code. Whatever goes wrong is reported here."""
     _prepare_streams()
     signal.signal(signal.SIGTERM, _terminate)
     with warnings.catch_warnings():
@@ -51,7 +51,7 @@ def run(arguments: list[str]) -> int:
 
 
 def _terminate(number: int, _: object) -> None:
-    """End as Ctrl-C does: what was started is stopped, what is done is kept."""
+    """End as after Ctrl-C: workers are stopped, finished results are kept."""
     console.note("terminated")
     sys.exit(128 + number)
 
@@ -106,6 +106,7 @@ def _run(arguments: list[str]) -> int:
         if not arguments:  # the help has been shown
             return 2
         text = one_line(error.format_message())  # type: ignore[attr-defined]
+        text = text.replace(": Value error, ", ": ", 1)  # some versions of typer say so
         console.error(f"{text.rstrip('.')} ({_command(error)} --help explains)")
         return 2
     sys.stdout.flush()
@@ -126,7 +127,7 @@ def _show_warning(
     file: TextIO | None = None,
     line: str | None = None,
 ) -> None:
-    """One line, without the place in the code."""
+    """One line, without file and line number."""
     console.note(one_line(f"warning: {message}"))
 
 
@@ -149,7 +150,7 @@ def _system_error(error: OSError) -> str:
 
 
 def _prepare_streams() -> None:
-    """Streams that take every character; closed ones fail when they are written, not before."""
+    """Make the streams accept every character; closed ones fail when written to, not before."""
     # Where a standard stream is closed the next file that is opened would take its place, and what
     # tools print would end up in it.
     while (descriptor := os.open(os.devnull, os.O_RDONLY)) <= 2:
@@ -175,7 +176,7 @@ def _plain(error: UnicodeError) -> tuple[str | bytes, int]:
 
 
 def _output_fails() -> bool:
-    """Whether standard output cannot be written; then it is let go, with what waits in it."""
+    """Whether standard output cannot be written; if so, drop it and what it still buffers."""
     try:
         sys.stdout.flush()
     except (OSError, ValueError):
@@ -185,7 +186,7 @@ def _output_fails() -> bool:
 
 
 def _let_go(stream: TextIO) -> None:
-    """Without this the interpreter would try again at its end, and complain."""
+    """Otherwise the interpreter would flush again at exit, and complain."""
     try:
         descriptor = os.open(os.devnull, os.O_WRONLY)
         os.dup2(descriptor, stream.fileno())

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import time
-from typing import Any
-
-import numpy as np
+from collections.abc import Callable
 
 from axynq.emulator import Emulator, load_model
-from axynq.emulator.datasets import quantise_examples
 from axynq.emulator.energy import relative_energy
+from axynq.emulator.studies.evaluator import Examples
 from axynq.host.cli.inputs import (
     DataOption,
     EnergyOption,
@@ -19,9 +17,8 @@ from axynq.host.cli.inputs import (
     PlanOption,
     SplitOption,
     ThreadsOption,
-    check_labels,
-    read_data,
     read_energy,
+    read_examples,
     read_plan,
 )
 from axynq.host.cli.output import JsonOption, percent, print_json, progress_bar, results, table
@@ -41,43 +38,54 @@ def evaluate(
     energy: EnergyOption = "characterised",
     json: JsonOption = False,
 ) -> None:
-    """Measure the accuracy of a network under a plan, by bit-exact emulation."""
+    """Measure the accuracy of a network under a plan, by emulation.
+
+    The emulation is bit-exact: the accelerator gives the same outputs.
+    """
     network = load_model(model)
     chosen = read_plan(network, plan)
-    examples = read_data(data, split, limit)
-    x = quantise_examples(network.input, examples.x)
-    check_labels(examples, int(np.prod(network.output.shape)))
+    examples = read_examples(network, data, split, limit)
     figures = read_energy(network, chosen, energy)
     emulator = Emulator(network, chosen, engine, threads)
+    with progress_bar(f"{network.name}, {plan}", len(examples)) as advance:
+        accuracy, seconds = measure(emulator, examples, advance)
+    spent = relative_energy(network, chosen, figures)
+    if json:
+        print_json(
+            {
+                "model": str(model),
+                "plan": plan,
+                "examples": len(examples),
+                "accuracy": accuracy,
+                "relative_energy": spent,
+                "energy_figures": energy,
+                "engine": emulator.engine,
+                "threads": emulator.threads,
+                "seconds": round(seconds, 3),
+                "weights_by_multiplier": {
+                    name: codes.counts() for name, codes in emulator.codes.items()
+                },
+            }
+        )
+        return
+    shown = table("", "", title=f"{network.name} on {len(examples)} examples of {data}")
+    shown.add_row("plan", plan)
+    shown.add_row("accuracy", percent(accuracy))
+    shown.add_row(f"multiplier energy relative to exact ({energy})", percent(spent, 1))
+    shown.add_row("engine", f"{emulator.engine}, {emulator.threads} threads")
+    shown.add_row("examples per second", f"{len(examples) / max(seconds, 1e-9):.0f}")
+    results.print(shown)
+
+
+def measure(
+    emulator: Emulator, examples: Examples, advance: Callable[[int], None]
+) -> tuple[float, float]:
+    """Accuracy, 0 to 1, and seconds."""
     started = time.perf_counter()
     right = 0
-    with progress_bar(f"{network.name}, {plan}", len(x)) as advance:
-        for start in range(0, len(x), STEP):
-            y = emulator.run(x[start : start + STEP])
-            predicted = y.reshape(len(y), -1).argmax(axis=1)
-            right += int((predicted == examples.y[start : start + STEP]).sum())
-            advance(len(y))
-    outcome: dict[str, Any] = {
-        "model": str(model),
-        "plan": plan,
-        "examples": len(x),
-        "accuracy": right / len(x),
-        "relative_energy": relative_energy(network, chosen, figures),
-        "energy_figures": energy,
-        "engine": emulator.engine,
-        "threads": emulator.threads,
-        "seconds": round(time.perf_counter() - started, 3),
-        "weights_by_multiplier": {name: codes.counts() for name, codes in emulator.codes.items()},
-    }
-    if json:
-        print_json(outcome)
-        return
-    shown = table("", "", title=f"{network.name} on {len(x)} examples of {data}")
-    shown.add_row("plan", plan)
-    shown.add_row("accuracy", percent(outcome["accuracy"]))
-    shown.add_row(
-        f"multiplier energy relative to exact ({energy})", percent(outcome["relative_energy"], 1)
-    )
-    shown.add_row("engine", f"{emulator.engine}, {emulator.threads} threads")
-    shown.add_row("examples per second", f"{len(x) / max(outcome['seconds'], 1e-9):.0f}")
-    results.print(shown)
+    for start in range(0, len(examples), STEP):
+        y = emulator.run(examples.x[start : start + STEP])
+        predicted = y.reshape(len(y), -1).argmax(axis=1)
+        right += int((predicted == examples.y[start : start + STEP]).sum())
+        advance(len(y))
+    return right / len(examples), time.perf_counter() - started

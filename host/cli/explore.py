@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Optional, cast
+from typing import Annotated, Any, Optional, cast
 
 import numpy as np
 import typer
@@ -14,6 +15,7 @@ from rich.live import Live
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from axynq.emulator import load_model
+from axynq.emulator.datasets import Split
 from axynq.emulator.engine.choice import thread_count
 from axynq.emulator.errors import PlanError
 from axynq.emulator.model.graph import Model
@@ -21,6 +23,7 @@ from axynq.emulator.multipliers import Multiplier, multiplier, split_multipliers
 from axynq.emulator.plan import Assignment, Plan
 from axynq.emulator.studies.evaluator import Evaluator, Examples
 from axynq.emulator.studies.search.exploration import Outcome, Task
+from axynq.emulator.studies.search.exploration import Progress as SearchProgress
 from axynq.emulator.studies.search.exploration import explore as run_exploration
 from axynq.emulator.studies.search.front import Candidate
 from axynq.emulator.studies.search.report import Point, points_of, write_report
@@ -34,6 +37,7 @@ from axynq.host.cli.inputs import (
     LARGEST_SEED,
     DataOption,
     EnergyOption,
+    Engine,
     EngineOption,
     LimitOption,
     MethodOption,
@@ -42,7 +46,6 @@ from axynq.host.cli.inputs import (
     ThreadsOption,
     WeightsOption,
     read_examples,
-    read_weight_rule,
 )
 from axynq.host.cli.output import JsonOption, console, finite, percent, print_json, results, table
 from axynq.host.compiler.compilation import TYPICAL_BATCH, compile_program
@@ -57,100 +60,176 @@ SHOWN = 12
 """Points of the front that the progress display and the summary show."""
 
 
+def known_levels(text: str) -> str:
+    """For options: refuses unknown levels.
+
+    Raises:
+        typer.BadParameter: a level is unknown.
+    """
+    for name in text.split(","):
+        if name.strip() not in LEVELS:
+            raise typer.BadParameter(
+                f"'{name.strip()}' is not a level; there are: {', '.join(LEVELS)}"
+            )
+    return text
+
+
+LevelsOption = Annotated[
+    str,
+    typer.Option(
+        metavar="LEVEL,…",
+        callback=known_levels,
+        help=f"What a plan's classes consist of, of {', '.join(LEVELS)}; each is searched in "
+        "turn. mixed: each layer has a level of its own.",
+    ),
+]
+MultipliersOption = Annotated[
+    Optional[str],
+    typer.Option(
+        metavar="M1|M2|…",
+        help="Multipliers to choose from; default: those of --overlay, or else the exact one and "
+        "nine ROUP multipliers.",
+    ),
+]
+ClassesOption = Annotated[
+    int, typer.Option(min=1, help="A layer is divided into at most this many classes.")
+]
+SkipOption = Annotated[
+    Optional[str],
+    typer.Option(
+        metavar="K1|K2|…",
+        help="Also try to skip weights further than K standard deviations from the mean (klms=K "
+        "of plans), such as 3|4; default: skip none.",
+    ),
+]
+FittingOverlayOption = Annotated[
+    Optional[str],
+    typer.Option(
+        help="Search only plans that this overlay can run: a name, such as z2-mixed16, or the "
+        "path of a .toml description; default: any plan."
+    ),
+]
+CompensateOption = Annotated[
+    bool,
+    typer.Option("--compensate", help="Take the mean error of each filter off its bias."),
+]
+MaxLossOption = Annotated[
+    Optional[float],
+    typer.Option(
+        min=0,
+        callback=finite,
+        help="Keep the search above this loss of accuracy, in percentage points; default: any "
+        "loss.",
+    ),
+]
+EvaluationsOption = Annotated[int, typer.Option(min=1, help="Plans to look at, per level.")]
+PopulationOption = Annotated[int, typer.Option(min=4, max=10000, help="Plans per generation.")]
+SeedOption = Annotated[
+    int, typer.Option(min=0, max=LARGEST_SEED, help="Seed of the search's random choices.")
+]
+FinalistsOption = Annotated[
+    int,
+    typer.Option(
+        min=1, help="Plans per level that are measured again, on the examples of --split."
+    ),
+]
+EstimateOption = Annotated[
+    bool,
+    typer.Option(
+        help="Divide layers by estimated sensitivity, and begin with the plans that the estimate "
+        "finds best."
+    ),
+]
+SearchExamplesOption = Annotated[
+    int, typer.Option(min=1, help="Examples on which the search measures accuracy.")
+]
+SearchSplitOption = Annotated[
+    Split, typer.Option(help="The part of the data that the search's examples are from.")
+]
+CyclesOption = Annotated[
+    bool,
+    typer.Option(
+        "--cycles",
+        help="With --overlay: also look for few clock cycles, by the cycle model. Adds about half "
+        "a second per plan.",
+    ),
+]
+WorkersOption = Annotated[
+    int, typer.Option(min=1, help="Processes that evaluate plans, as local Dask workers.")
+]
+SchedulerOption = Annotated[
+    Optional[str],
+    typer.Option(metavar="tcp://HOST:PORT", help="Use the workers of this Dask scheduler instead."),
+]
+
+
+@dataclass(frozen=True)
+class Computing:
+    """Where plans are evaluated."""
+
+    workers: int
+    scheduler: str | None
+    engine: Engine
+    threads: int | None
+
+
 def explore(
     model: ModelArgument,
     data: DataOption,
-    output: Annotated[Path, typer.Option(help="Folder for the results; also for resuming.")],
-    levels: Annotated[
-        str, typer.Option(help=f"Levels to search, of {', '.join(LEVELS)}.")
-    ] = "layer,filter,channel,row,column",
-    multipliers: Annotated[
-        Optional[str],
-        typer.Option(
-            metavar="M1|M2|…",
-            help=f"Multipliers to choose from; default: {LIBRARY}, or what the overlay has.",
-        ),
-    ] = None,
-    classes: Annotated[int, typer.Option(min=1, help="Classes of a layer at most.")] = 3,
-    skip: Annotated[
-        Optional[str], typer.Option(metavar="K1|K2", help="Choices of klms, such as 3|4.")
-    ] = None,
-    overlay: Annotated[
-        Optional[str], typer.Option(help="Only plans whose filters fit this overlay's lanes.")
-    ] = None,
+    output: Annotated[
+        Path,
+        typer.Option(help="Folder for the results; rerun the command to resume what is in it."),
+    ],
+    levels: LevelsOption = "layer,filter,channel,row,column",
+    multipliers: MultipliersOption = None,
+    classes: ClassesOption = 3,
+    skip: SkipOption = None,
+    overlay: FittingOverlayOption = None,
     weights: WeightsOption = "none",
-    compensate: Annotated[
-        bool, typer.Option("--compensate", help="Take mean errors off the biases.")
-    ] = False,
+    compensate: CompensateOption = False,
     method: MethodOption = Method.BEST,
     energy: EnergyOption = "characterised",
-    max_loss: Annotated[
-        Optional[float],
-        typer.Option(
-            min=0, callback=finite, help="Accuracy loss in points that is not acceptable any more."
-        ),
-    ] = None,
-    evaluations: Annotated[int, typer.Option(min=1, help="Plans to look at per level.")] = 320,
-    population: Annotated[int, typer.Option(min=4, max=10000, help="Plans of a generation.")] = 32,
-    seed: Annotated[int, typer.Option(min=0, max=LARGEST_SEED, help="Of the search.")] = 0,
-    finalists: Annotated[
-        int, typer.Option(min=1, help="Plans per level to measure on all test examples.")
-    ] = 24,
-    estimate: Annotated[
-        bool,
-        typer.Option(help="Class elements by estimated sensitivity and begin with its best plans."),
-    ] = True,
-    search_examples: Annotated[
-        int, typer.Option(min=1, help="Examples the search measures on.")
-    ] = 1024,
-    search_split: Annotated[str, typer.Option(help="Where those are from.")] = "train",
+    max_loss: MaxLossOption = None,
+    evaluations: EvaluationsOption = 320,
+    population: PopulationOption = 32,
+    seed: SeedOption = 0,
+    finalists: FinalistsOption = 24,
+    estimate: EstimateOption = True,
+    search_examples: SearchExamplesOption = 1024,
+    search_split: SearchSplitOption = "train",
     split: SplitOption = "test",
     limit: LimitOption = None,
-    cycles: Annotated[
-        bool,
-        typer.Option(
-            "--cycles",
-            help="With --overlay: clock cycles an image as a third objective, by the cycle model. "
-            "Each plan is compiled for them, which takes about half a second.",
-        ),
-    ] = False,
-    workers: Annotated[
-        int, typer.Option(min=1, help="Processes; above 1 they are local Dask workers.")
-    ] = 1,
-    scheduler: Annotated[
-        Optional[str],
-        typer.Option(metavar="tcp://HOST:PORT", help="Use the workers of this Dask scheduler."),
-    ] = None,
+    cycles: CyclesOption = False,
+    workers: WorkersOption = 1,
+    scheduler: SchedulerOption = None,
     engine: EngineOption = "auto",
     threads: ThreadsOption = None,
     json: JsonOption = False,
 ) -> None:
-    """Search plans with little energy and high accuracy (NSGA-II). Started again, it resumes."""
+    """Search for plans with little energy and high accuracy.
+
+    A genetic search (NSGA-II) on some examples; the best plans are measured on all of them. Every
+    evaluation is kept: rerun the command to resume.
+    """
     network = load_model(model)
     if cycles and overlay is None:
         raise PlanError("--cycles needs --overlay: cycles are those of an overlay")
-    chosen, banks = _library(multipliers, overlay)
+    library, banks = _library(multipliers, overlay)
     searched = read_examples(network, data, search_split, search_examples)
-    tested = read_examples(network, data, split, limit)
-    tuner = None
-    if compensate or weights != "none":
-        tuner = Tuner(network, searched.x, read_weight_rule(weights), compensate)
-    floor = 0.0
-    if max_loss is not None:
-        exact = Evaluator(network, searched, None, engine, threads).correct(Plan.uniform("exact"))
-        floor = exact / len(searched) - max_loss / 100
+    tuned = compensate or weights != "none"
+    floor = _floor(network, searched, max_loss, engine, threads)
     task = Task(
         network,
         searched,
-        tested,
-        chosen,
+        read_examples(network, data, split, limit),
+        library,
         _levels(levels),
         Settings(population, evaluations, seed, floor),
         classes,
         _skips(skip),
         banks,
-        energy_figures(energy, [multiplier(spec) for spec in chosen]),
-        tuner,
+        energy_figures(energy, [multiplier(spec) for spec in library]),
+        Tuner(network, searched.x, weights, compensate) if tuned else None,
         method,
         engine,
         threads,
@@ -158,34 +237,50 @@ def explore(
         estimate_first=estimate,
         finalists=finalists,
     )
-    with Store(output / "evaluations.sqlite") as store:
-        stored = len(store)
-        if stored:
+    computing = Computing(workers, scheduler, engine, threads)
+    with Store(output / "evaluations.sqlite") as store, _display() as progress:
+        if stored := len(store):
             console.print(f"{output} has {stored} evaluations already: resuming")
-        client = None
-        if scheduler is not None or workers > 1:
-            each = max(1, thread_count(threads) // workers)
-            client = connect(scheduler, workers, each)
-        try:
-
-            def workers_for(examples: Examples) -> Workers:
-                if client is not None:
-                    return DaskWorkers(client, network, examples, tuner, engine)
-                return LocalWorker(Evaluator(network, examples, tuner, engine, threads))
-
-            with _display() as progress:
-                outcome = run_exploration(task, store, workers_for, progress)
-        finally:
-            if client is not None:
-                if client.cluster is not None:
-                    client.cluster.close()
-                client.close()
+        outcome = search(task, store, computing, progress)
     path = write_report(outcome, task, output, {"model": str(model), "seed": seed})
     _show(outcome, path, json)
 
 
+def search(task: Task, store: Store, computing: Computing, progress: SearchProgress) -> Outcome:
+    """Explore, on workers that are stopped at the end."""
+    client = None
+    if computing.scheduler is not None or computing.workers > 1:
+        each = max(1, thread_count(computing.threads) // computing.workers)
+        client = connect(computing.scheduler, computing.workers, each)
+    try:
+
+        def workers_for(examples: Examples) -> Workers:
+            if client is not None:
+                return DaskWorkers(client, task.model, examples, task.tuner, task.engine)
+            return LocalWorker(
+                Evaluator(task.model, examples, task.tuner, task.engine, task.threads)
+            )
+
+        return run_exploration(task, store, workers_for, progress)
+    finally:
+        if client is not None:
+            if client.cluster is not None:
+                client.cluster.close()
+            client.close()
+
+
+def _floor(
+    network: Model, examples: Examples, max_loss: float | None, engine: Engine, threads: int | None
+) -> float:
+    """The lowest accuracy that is acceptable, 0 to 1."""
+    if max_loss is None:
+        return 0.0
+    exact = Evaluator(network, examples, None, engine, threads).correct(Plan.uniform("exact"))
+    return exact / len(examples) - max_loss / 100
+
+
 def _cycles(network: Model, name: str) -> Cycles:
-    """Clock cycles an image takes on an overlay."""
+    """What computes the clock cycles per image on an overlay."""
     overlay = Overlay.load(name)
 
     def cycles(plan: Plan) -> float:
@@ -218,11 +313,8 @@ def _skips(text: str | None) -> tuple[float, ...]:
 
 
 def _levels(text: str) -> tuple[Level, ...]:
-    names = [name.strip() for name in text.split(",")]
-    for name in names:
-        if name not in LEVELS:
-            raise PlanError(f"'{name}' is not a level; there are: {', '.join(LEVELS)}")
-    return tuple(cast(Level, name) for name in dict.fromkeys(names))
+    """Each once, in the order given."""
+    return tuple(cast(Level, name) for name in dict.fromkeys(text.replace(" ", "").split(",")))
 
 
 class _Display:
@@ -258,28 +350,9 @@ def _spread(front: Sequence[Candidate]) -> list[Candidate]:
 
 
 def _show(outcome: Outcome, path: Path, json: bool) -> None:
-    points = points_of(outcome)
-    front = [point for point in points if point.on_front]
+    front = [point for point in points_of(outcome) if point.on_front]
     if json:
-        print_json(
-            {
-                "output": str(path),
-                "baseline_accuracy": outcome.baseline,
-                "plans_looked_at": outcome.looked_at,
-                "evaluations_computed": outcome.computed,
-                "seconds": round(outcome.seconds, 1),
-                "front": [
-                    {
-                        "name": p.name,
-                        "energy_gain": p.energy_gain,
-                        "accuracy": p.accuracy,
-                        "accuracy_loss": p.accuracy_loss,
-                        "cycles": p.cycles,
-                    }
-                    for p in front
-                ],
-            }
-        )
+        print_json(_content(outcome, path, front))
         return
     shown = table(
         "plan", "energy gain", "accuracy", "loss",
@@ -292,6 +365,26 @@ def _show(outcome: Outcome, path: Path, json: bool) -> None:
         f"wrote {path}; {outcome.computed} evaluations in {outcome.seconds:.0f} s "
         f"({3600 * outcome.computed / max(outcome.seconds, 1e-9):.0f} an hour)"
     )
+
+
+def _content(outcome: Outcome, path: Path, front: list[Point]) -> dict[str, Any]:
+    return {
+        "output": str(path),
+        "baseline_accuracy": outcome.baseline,
+        "plans_looked_at": outcome.looked_at,
+        "evaluations_computed": outcome.computed,
+        "seconds": round(outcome.seconds, 1),
+        "front": [
+            {
+                "name": p.name,
+                "energy_gain": p.energy_gain,
+                "accuracy": p.accuracy,
+                "accuracy_loss": p.accuracy_loss,
+                "cycles": p.cycles,
+            }
+            for p in front
+        ],
+    }
 
 
 def _row(point: Point) -> tuple[str, ...]:

@@ -1,4 +1,4 @@
-"""Options that several commands share, and how they become objects."""
+"""Options that several commands share, and functions that read what they name."""
 
 from __future__ import annotations
 
@@ -10,111 +10,129 @@ import typer
 from rich.text import Text
 
 from axynq.emulator.datasets import Dataset, Split, load_dataset, quantise_examples
-from axynq.emulator.energy import EnergyFigures
-from axynq.emulator.errors import DataError, DeviceError, PlanError
+from axynq.emulator.energy import SHIPPED, EnergyFigures
+from axynq.emulator.errors import DataError
 from axynq.emulator.model.graph import Model
 from axynq.emulator.plan import Plan
 from axynq.emulator.studies.evaluator import Examples
 from axynq.emulator.studies.tuning.compensation import Method
-from axynq.emulator.studies.tuning.weights import WEIGHT_RULES, WeightRule
+from axynq.emulator.studies.tuning.weights import WeightRule
 from axynq.host.cli.output import console
 from axynq.host.energy import energy_figures
 
-ModelArgument = Annotated[Path, typer.Argument(help="An int8 .tflite network.", metavar="MODEL")]
+Device = Literal["auto", "software"]
+
+Engine = Literal["auto", "avx512", "avx2", "generic", "portable"]
+"""The emulator's engines, :data:`axynq.emulator.engine.choice.ENGINES`."""
+
+LARGEST_SEED = 2**32 - 1
+
+ModelArgument = Annotated[
+    Path, typer.Argument(help="The network: an int8 .tflite file.", metavar="MODEL")
+]
 
 PlanOption = Annotated[
     str,
     typer.Option(
-        help="A plan file, or a shorthand: llam=M, flam=M1|M2, klam-channel=…, klam-row=…, "
-        "klam-column=…, klms=K; klms also combines with another by +."
+        metavar="PLAN",
+        help="Which multiplier computes what: a plan file (.json), a multiplier for the whole "
+        "network (M, such as roup:1,4), or a shorthand that divides each layer: flam=M1|M2|… "
+        "its filters, klam-channel=…, klam-row=… or klam-column=… its kernels; klms=K skips "
+        "weights further than K standard deviations from the mean; flam=M1|M2+klms=K does both.",
     ),
 ]
 
 DataOption = Annotated[
     Path,
     typer.Option(
-        help="Labelled inputs: a .npz with x and y, a folder or archive of class-named image "
-        "folders, or the original CIFAR-10."
+        help="Labelled examples: a .npz with arrays x and y, a folder or archive of class-named "
+        "image folders, or the original CIFAR-10."
     ),
 ]
 
-SplitOption = Annotated[str, typer.Option(help="test or train, where the data has both.")]
+SplitOption = Annotated[
+    Split,
+    typer.Option(help="The part of the data to measure on; data without parts is used whole."),
+]
 
 LimitOption = Annotated[
-    Optional[int], typer.Option(min=1, help="Use only so many examples, evenly spread.")
+    Optional[int],
+    typer.Option(
+        min=1, help="Use only this many examples, evenly spread over the data; default: all."
+    ),
 ]
 
 EngineOption = Annotated[
-    str, typer.Option(help="auto, avx512, avx2, generic or portable; the results are the same.")
+    Engine,
+    typer.Option(
+        help="What computes the emulation; auto takes the fastest one here. Results are the same."
+    ),
 ]
 
 ThreadsOption = Annotated[
     Optional[int], typer.Option(min=1, help="Threads of the emulator; default: all cores.")
 ]
 
+BaselineOption = Annotated[
+    Optional[Path],
+    typer.Option(
+        help="Also run this .tflite network on this machine's processor, by TFLite, to compare."
+    ),
+]
+
+BaselineThreadsOption = Annotated[
+    int, typer.Option(min=1, help="Threads of TFLite, with --baseline.")
+]
+
 EnergyOption = Annotated[
     str,
     typer.Option(
         "--energy",
-        help="Energy figures: characterised (switching activity of the multipliers' netlists, "
-        "settled changes only), characterised-glitches, published, or a JSON file.",
+        metavar="|".join((*SHIPPED, "FILE")),
+        help="Where the multipliers' energies come from: the switching activity of their "
+        "netlists without or with glitches, the literature, or a JSON file such as `axynq "
+        "multipliers --characterise` writes.",
     ),
 ]
 
 OverlayOption = Annotated[
-    str, typer.Option(help="An overlay's name, or the path of its .toml description.")
+    str,
+    typer.Option(
+        help="The accelerator: an overlay's name, such as z2-mixed16, or the path of its .toml "
+        "description."
+    ),
 ]
 
 BatchOption = Annotated[
     int,
-    typer.Option(min=1, max=65536, help="Images at a time that the program is made fastest for."),
+    typer.Option(min=1, max=65536, help="Images per call for which the program is made fastest."),
 ]
-
-LARGEST_SEED = 2**32 - 1
 
 DeviceOption = Annotated[
-    str, typer.Option(help="auto: the PYNQ board this runs on; software: the software board.")
-]
-
-
-WeightsOption = Annotated[
-    str,
+    Device,
     typer.Option(
-        help="Weight tuning: none, alwann (all activations alike), histogram (as they occur), "
-        "second-order (the weights of a filter together)."
+        help="auto: the PYNQ board that this command runs on; software: the software board, a "
+        "C simulation of the accelerator."
     ),
 ]
 
+WeightsOption = Annotated[
+    WeightRule,
+    typer.Option(
+        help="Replace weights by others that suit the multipliers: alwann takes all activations "
+        "as equally likely, histogram as often as they occur, second-order chooses the weights of "
+        "a filter together; none leaves them."
+    ),
+]
 
 MethodOption = Annotated[
     Method,
     typer.Option(
-        help="How mean errors are found: expected from the exact network's activations, "
-        "sequential from the network with the layers before already approximate, or what "
-        "does better on the calibration examples."
+        help="How the mean errors that --compensate removes are found: expected computes them "
+        "from the exact network's activations, sequential measures them layer by layer in the "
+        "approximate network, best takes the better of the two on the calibration examples."
     ),
 ]
-
-
-def read_weight_rule(text: str) -> WeightRule:
-    """A rule for tuning weights by its name."""
-    for rule in WEIGHT_RULES:
-        if text == rule:
-            return rule
-    raise PlanError(f"weights are tuned by one of {', '.join(WEIGHT_RULES)}, not '{text}'")
-
-
-def device_name(text: str) -> Literal["auto", "software"]:
-    """The device of that name.
-
-    Raises:
-        DeviceError: there is none.
-    """
-    if text == "auto":
-        return "auto"
-    if text == "software":
-        return "software"
-    raise DeviceError(f"the device is auto or software, not '{text}'")
 
 
 def read_plan(model: Model, text: str) -> Plan:
@@ -133,24 +151,21 @@ def _is_file(text: str) -> bool:
         return False
 
 
-def read_examples(network: Model, path: Path, split: str, limit: int | None) -> Examples:
-    """Labelled inputs quantised for a network, their labels checked."""
+def read_examples(network: Model, path: Path, split: Split, limit: int | None) -> Examples:
+    """Labelled examples quantised for a network, their labels checked."""
     examples = read_data(path, split, limit)
     check_labels(examples, int(np.prod(network.output.shape)))
     return Examples(quantise_examples(network.input, examples.x), examples.y)
 
 
-def read_data(path: Path, split: str, limit: int | None) -> Dataset:
-    """Labelled inputs, all of them or an even part."""
-    if split not in ("train", "test"):
-        raise DataError(f"the split is test or train, not '{split}'")
-    chosen: Split = "test" if split == "test" else "train"
+def read_data(path: Path, split: Split, limit: int | None) -> Dataset:
+    """Labelled examples, all of them or ``limit`` of them, evenly spread."""
     with console.status(Text(f"reading {path}")):
-        return load_dataset(path, chosen).first(limit)
+        return load_dataset(path, split).first(limit)
 
 
 def read_energy(model: Model, plan: Plan, source: str) -> EnergyFigures:
-    """The energy figures of ``source``, with all that the plan uses where they can be measured."""
+    """Energy figures from ``source``; those it lacks for the plan are measured if possible."""
     used = {m.spec: m for codes in plan.expand(model).values() for m in codes.multipliers}
     return energy_figures(source, used.values())
 

@@ -1,14 +1,15 @@
-"""``axynq inspect``: what a network consists of, and how long an overlay would take for it."""
+"""``axynq inspect``: what a network consists of, and how fast an overlay would run it."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Optional
 
 import typer
 
 from axynq.emulator import load_model
-from axynq.emulator.energy import relative_energy
+from axynq.emulator.energy import EnergyFigures, relative_energy
 from axynq.emulator.errors import AxynqError
 from axynq.emulator.model.graph import Model, WeightedLayer
 from axynq.emulator.plan import Plan
@@ -27,54 +28,88 @@ from axynq.host.performance.cycles import ProgramCycles, program_cycles
 from axynq.host.performance.roofline import draw_roofline
 
 
+@dataclass(frozen=True)
+class Outcome:
+    """What a network consists of."""
+
+    name: str
+    layers: list[dict[str, Any]]
+    multiplications: int
+    relative_energy: float | None
+    """Of the plan's multiplications, 1 being exact ones; None: unknown."""
+    cycles: ProgramCycles | None
+
+
 def inspect(
     model: ModelArgument,
     plan: PlanOption = "exact",
     overlay: Annotated[
         Optional[str],
-        typer.Option(help="Also show cycles on this overlay: a name, or the path of a .toml file."),
+        typer.Option(
+            help="Also show clock cycles on this overlay: a name, such as z2-mixed16, or the path "
+            "of a .toml description."
+        ),
     ] = None,
     batch: BatchOption = TYPICAL_BATCH,
     roofline: Annotated[
-        Optional[Path], typer.Option(help="With --overlay: save a roofline picture here.")
+        Optional[Path],
+        typer.Option(help="With --overlay: draw a roofline into this picture (.png, .svg)."),
     ] = None,
     energy: EnergyOption = "characterised",
     json: JsonOption = False,
 ) -> None:
-    """Show a network's layers, their multiplications, and the multipliers a plan gives them.
+    """Show a network's layers, and the multipliers of a plan.
 
-    With an overlay, also cycles, milliseconds and what bounds each layer, by the cycle model.
+    With --overlay, also cycles, microseconds and what bounds each layer, by the cycle model.
     """
     network = load_model(model)
     chosen = read_plan(network, plan)
     if roofline and overlay is None:
         raise AxynqError("--roofline needs --overlay: it shows what an overlay could do")
-    cycles = None
-    if overlay is not None:
-        array = Overlay.load(overlay)
-        cycles = program_cycles(compile_program(network, chosen, array, batch), array, batch)
-    layers = _layers(network, chosen)
-    total = sum(entry["multiplications"] for entry in layers)
-    spent = relative_energy(network, chosen, read_energy(network, chosen, energy))
-    if roofline and cycles:
-        draw_roofline(cycles, network.name, roofline)
+    array = Overlay.load(overlay) if overlay is not None else None
+    outcome = measure(network, chosen, array, batch, read_energy(network, chosen, energy))
+    if roofline and outcome.cycles:
+        draw_roofline(outcome.cycles, network.name, roofline)
         console.print(f"saved {roofline}")
     if json:
         content = {
             "model": str(model),
             "plan": plan,
-            "multiplications": total,
-            "relative_energy": spent,
+            "multiplications": outcome.multiplications,
+            "relative_energy": outcome.relative_energy,
             "energy_figures": energy,
-            "layers": layers,
+            "layers": outcome.layers,
         }
-        print_json(content | (_cycles_json(cycles) if cycles else {}))
+        print_json(content | (_cycles_json(outcome.cycles) if outcome.cycles else {}))
         return
+    _show(outcome, energy)
+    if outcome.cycles:
+        _show_cycles(outcome.cycles)
+
+
+def measure(
+    network: Model, plan: Plan, overlay: Overlay | None, batch: int, figures: EnergyFigures
+) -> Outcome:
+    """Look at the network, and at its program where there is an overlay."""
+    cycles = None
+    if overlay is not None:
+        cycles = program_cycles(compile_program(network, plan, overlay, batch), overlay, batch)
+    layers = _layers(network, plan)
+    return Outcome(
+        network.name,
+        layers,
+        sum(entry["multiplications"] for entry in layers),
+        relative_energy(network, plan, figures),
+        cycles,
+    )
+
+
+def _show(outcome: Outcome, energy: str) -> None:
     shown = table(
         "layer", "input", "kernel", "output", "zero point", "multiplications", "multipliers",
-        title=f"{network.name}: {total:,} multiplications an image",
+        title=f"{outcome.name}: {outcome.multiplications:,} multiplications an image",
     )  # fmt: skip
-    for entry in layers:
+    for entry in outcome.layers:
         weights = entry.get("weights_by_multiplier", {})
         number = sum(weights.values())
         shown.add_row(
@@ -87,9 +122,8 @@ def inspect(
             ", ".join(f"{spec} {100 * n / number:.0f} %" for spec, n in weights.items()),
         )
     results.print(shown)
-    results.print(f"multiplier energy relative to exact ({energy}): {percent(spent, 1)}")
-    if cycles:
-        _print_cycles(cycles)
+    spent = percent(outcome.relative_energy, 1)
+    results.print(f"multiplier energy relative to exact ({energy}): {spent}")
 
 
 def _layers(network: Model, plan: Plan) -> list[dict[str, Any]]:
@@ -140,7 +174,7 @@ def _cycles_json(cycles: ProgramCycles) -> dict[str, Any]:
     }
 
 
-def _print_cycles(cycles: ProgramCycles) -> None:
+def _show_cycles(cycles: ProgramCycles) -> None:
     overlay, batch = cycles.overlay, cycles.batch
     shown = table(
         "step", "cycles", "µs", "used", "bytes", "compute", "load", "store", "start-up", "bound by",

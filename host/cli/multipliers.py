@@ -10,8 +10,9 @@ import typer
 
 from axynq.emulator import files, load_model
 from axynq.emulator.datasets import quantise_examples
+from axynq.emulator.energy import EnergyFigures
 from axynq.emulator.errors import DataError, MultiplierError
-from axynq.emulator.multipliers import FAMILIES, SMAPPROX_TABLE_2, Table, multiplier
+from axynq.emulator.multipliers import FAMILIES, SMAPPROX_TABLE_2, Multiplier, Table, multiplier
 from axynq.host.cli.inputs import EnergyOption, read_data
 from axynq.host.cli.output import JsonOption, print_json, progress_bar, results, table
 from axynq.host.energy import energy_figures
@@ -30,75 +31,113 @@ SHOWN = (
 )
 """Multipliers listed when none is named."""
 
+DEFAULT_RANGE = "0:127"
+
+
+RECORDED_EXAMPLES = 64
+"""Examples whose multiplications are recorded."""
+
+
+SpecsArgument = Annotated[
+    Optional[list[str]],
+    typer.Argument(
+        help="Multipliers, such as roup:1,4, smapprox:2222 or table:FILE#NAME; default: a "
+        "selection.",
+        metavar="SPEC…",
+    ),
+]
+RangeOption = Annotated[
+    Optional[str],
+    typer.Option(
+        "--range",
+        metavar="LOW:HIGH",
+        help="Average errors over operands from LOW to HIGH, both included; default: 0:127, "
+        "as published.",
+    ),
+]
+FullOption = Annotated[
+    bool,
+    typer.Option(
+        "--full",
+        help="Average errors over all operands: activations -255 to 255, weights -128 to 127.",
+    ),
+]
+CharacteriseOption = Annotated[
+    bool,
+    typer.Option(
+        "--characterise",
+        help="Measure size, depth and relative energy of LUT-level netlists, instead of errors.",
+    ),
+]
+OperandsOption = Annotated[
+    Optional[Path],
+    typer.Option(
+        metavar="MODEL",
+        help="With --characterise: multiply what this .tflite network multiplies on --data; "
+        "default: operands that ship with axynq.",
+    ),
+]
+OperandsDataOption = Annotated[
+    Optional[Path],
+    typer.Option(help="With --operands: examples, in any form that `axynq evaluate --data` takes."),
+]
+OutputOption = Annotated[
+    Optional[Path],
+    typer.Option(
+        "--output", "-o", help="With --characterise: write a JSON file that --energy takes."
+    ),
+]
+
 
 def multipliers(
-    specs: Annotated[
-        Optional[list[str]],
-        typer.Argument(help="Multipliers, such as roup:1,4 or table:FILE#NAME.", metavar="SPEC…"),
-    ] = None,
-    range_: Annotated[
-        Optional[str],
-        typer.Option(
-            "--range",
-            metavar="LOW:HIGH",
-            help="Operands to average over, both included; default: 0:127, as published.",
-        ),
-    ] = None,
-    full: Annotated[
-        bool, typer.Option("--full", help="Average over all operands, -255:255 times -128:127.")
-    ] = False,
+    specs: SpecsArgument = None,
+    range_: RangeOption = None,
+    full: FullOption = False,
     energy: EnergyOption = "characterised",
-    measure: Annotated[
-        bool,
-        typer.Option(
-            "--characterise",
-            help="Measure size, depth and relative energy on LUT-level netlists instead.",
-        ),
-    ] = False,
-    operands: Annotated[
-        Optional[Path],
-        typer.Option(
-            metavar="MODEL", help="With --characterise: operands of this network on --data."
-        ),
-    ] = None,
-    data: Annotated[
-        Optional[Path], typer.Option(help="With --operands: the network's inputs.")
-    ] = None,
-    output: Annotated[
-        Optional[Path],
-        typer.Option("--output", "-o", help="With --characterise: a file for --energy."),
-    ] = None,
+    measure: CharacteriseOption = False,
+    operands: OperandsOption = None,
+    data: OperandsDataOption = None,
+    output: OutputOption = None,
     json: JsonOption = False,
 ) -> None:
-    """List multiplier families and the error of multipliers against the exact product."""
+    """List multiplier families, and how wrong multipliers are.
+
+    Errors are against the exact product; energies are relative to the exact multiplier.
+    """
     if measure:
         _characterise(specs or list(DEFAULT), operands, data, output, json)
         return
     if operands is not None or data is not None or output is not None:
         raise DataError("--operands, --data and --output belong to --characterise")
+    bounds = None if full else _bounds(range_ or DEFAULT_RANGE)
     chosen = [multiplier(spec) for spec in specs or SHOWN]
     figures = energy_figures(energy, chosen)
-    rows = []
-    for m in chosen:
-        if full:
-            metrics = m.error_metrics()
-        else:
-            bounds = _bounds(range_ or "0:127")
-            metrics = m.error_metrics(bounds, bounds)
-        known = figures.of(m)
-        row = {"spec": m.spec, **asdict(metrics)}
-        row["relative_energy"] = None if known is None else known.relative
-        row["energy_source"] = None if known is None else known.source
-        if isinstance(m, Table):
-            row["source"] = m.source
-        rows.append(row)
+    rows = [error_row(m, bounds, figures) for m in chosen]
     if json:
         families = {name: family.SYNTAX for name, family in FAMILIES.items()}
         print_json({"families": families, "multipliers": rows})
         return
     if not specs:
         results.print("Families: " + " · ".join(family.SYNTAX for family in FAMILIES.values()))
-    over = "all operands" if full else f"operands {range_ or '0:127'}"
+    over = "all operands" if full else f"operands {range_ or DEFAULT_RANGE}"
+    _show_errors(rows, f"Error over {over}; energy relative to exact ({energy})")
+
+
+def error_row(
+    m: Multiplier, bounds: tuple[int, int] | None, figures: EnergyFigures
+) -> dict[str, Any]:
+    """Errors and energy of a multiplier; ``bounds`` of both operands, None: all of them."""
+    metrics = m.error_metrics() if bounds is None else m.error_metrics(bounds, bounds)
+    known = figures.of(m)
+    row = {"spec": m.spec, **asdict(metrics)}
+    row["relative_energy"] = None if known is None else known.relative
+    row["energy_source"] = None if known is None else known.source
+    if isinstance(m, Table):
+        row["source"] = m.source
+    return row
+
+
+def _show_errors(rows: list[dict[str, Any]], title: str) -> None:
     shown = table(
         "multiplier",
         "rel. error",
@@ -108,7 +147,7 @@ def multipliers(
         "wrong",
         "deviation",
         "energy",
-        title=f"Error over {over}; energy relative to exact ({energy})",
+        title=title,
     )
     for row in rows:
         relative = row["relative_energy"]
@@ -138,13 +177,10 @@ def _bounds(text: str) -> tuple[int, int]:
         raise MultiplierError(f"a range is LOW:HIGH, such as 0:127, not '{text}'") from None
 
 
-RECORDED_IMAGES = 64
-
-
 def _characterise(
     specs: list[str], model: Path | None, data: Path | None, output: Path | None, json: bool
 ) -> None:
-    """Measures multipliers on their netlists, and shows or writes what came out."""
+    """Measure multipliers on their netlists, and show or write the results."""
     stimuli = default_stimuli() if model is None else {"network": _recorded(model, data)}
     if model is not None:
         stimuli["network-stationary"] = stimuli["network"].stationary()
@@ -162,7 +198,11 @@ def _characterise(
         content: dict[str, Any] = {"multipliers": [asdict(row) for row in rows]}
         content["operands"] = {name: pairs.description for name, pairs in stimuli.items()}
         print_json(content)
-        return
+    else:
+        _show_characteristics(rows, list(stimuli))
+
+
+def _show_characteristics(rows: list[Characteristics], stimuli: list[str]) -> None:
     shown = table(
         "multiplier", "LUTs", "CARRY4s", "levels", *stimuli,
         title="Energy relative to exact: zero delay (floor) / unit delay (with glitches)",
@@ -180,6 +220,6 @@ def _recorded(model: Path, data: Path | None) -> Operands:
     if data is None:
         raise DataError("--operands needs --data: the inputs that the network is run on")
     network = load_model(model)
-    examples = read_data(data, "test", RECORDED_IMAGES)
+    examples = read_data(data, "test", RECORDED_EXAMPLES)
     x = quantise_examples(network.input, examples.x)
     return recorded_operands(network, x, f"{len(x)} inputs of {data.name}")

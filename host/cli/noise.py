@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any, Optional
 
@@ -11,68 +12,72 @@ import typer
 from axynq.emulator import Emulator, load_model
 from axynq.emulator.datasets import quantise_examples
 from axynq.emulator.errors import DataError
+from axynq.emulator.model.graph import Int8Array, Model
+from axynq.emulator.plan import Plan
 from axynq.emulator.studies.errors import ErrorStatistics, extract, save_statistics
 from axynq.emulator.studies.errors.pictures import draw_correlation, draw_histograms
 from axynq.host.cli.inputs import (
     DataOption,
     ModelArgument,
     PlanOption,
+    SplitOption,
     ThreadsOption,
     read_data,
     read_plan,
 )
 from axynq.host.cli.output import JsonOption, console, print_json, progress_bar, results, table
 
-HISTOGRAM_SAMPLES = 64
+HISTOGRAM_EXAMPLES = 64
+"""Examples from which the histograms are drawn."""
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """What to measure errors of."""
+
+    network: Model
+    plan: Plan
+    x: Int8Array
+    threads: int | None
+    description: dict[str, str]
+    """Kept with the statistics: where the examples are from."""
 
 
 def noise(
     model: ModelArgument,
     data: DataOption,
-    output: Annotated[Path, typer.Option(help="Where to save the statistics, .npz.")],
+    output: Annotated[Path, typer.Option(help="The .npz file to write the statistics to.")],
     plan: PlanOption = "exact",
     samples: Annotated[
-        int, typer.Option(min=1, help="Use so many examples, evenly spread over the data.")
+        int, typer.Option(min=1, help="Use only this many examples, evenly spread over the data.")
     ] = 1024,
-    split: Annotated[str, typer.Option(help="train or test, where the data has both.")] = "train",
+    split: SplitOption = "train",
     per_filter: Annotated[
-        bool, typer.Option("--per-filter", help="Save moments by filter, not by neuron.")
+        bool,
+        typer.Option("--per-filter", help="Write moments of each filter instead of each neuron."),
     ] = False,
     pictures: Annotated[
         Optional[Path],
-        typer.Option(help="Also draw histograms and correlation maps into this folder."),
+        typer.Option(help="Also draw histograms.png and correlation.png into this folder."),
     ] = None,
     threads: ThreadsOption = None,
     json: JsonOption = False,
 ) -> None:
-    """Measure the approximation error at each neuron: mean, deviation, correlation with the output.
+    """Measure a plan's errors at each neuron of a network.
 
-    The error is what each layer itself adds to its accumulators, before the activation.
+    Mean, deviation, and correlation with the output, of what each layer itself adds to its
+    accumulators, before the activation function.
     """
     network = load_model(model)
     chosen = read_plan(network, plan)
-    examples = read_data(data, split, samples)
-    x = quantise_examples(network.input, examples.x)
+    x = quantise_examples(network.input, read_data(data, split, samples).x)
+    inputs = Inputs(network, chosen, x, threads, {"data": data.name, "split": split})
     with progress_bar(f"{network.name}, {plan}", len(x)) as advance:
-        statistics = extract(
-            network,
-            chosen,
-            x,
-            threads=threads,
-            advance=advance,
-            description={"data": data.name, "split": split},
-        )
-    statistics = replace(statistics, plan=plan)
+        statistics = replace(measure(inputs, advance), plan=plan)
     save_statistics(statistics.reduced() if per_filter else statistics, output)
     console.print(f"saved {output}")
     if pictures is not None:
-        try:
-            pictures.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise DataError(f"'{pictures}' cannot be written: {error.strerror}") from error
-        sums = Emulator(network, chosen, threads=threads).accumulators(x[:HISTOGRAM_SAMPLES])
-        draw_histograms(statistics, list(sums.items()), pictures / "histograms.png")
-        draw_correlation(statistics, pictures / "correlation.png")
+        _draw(inputs, statistics, pictures)
         console.print(f"saved {pictures}/histograms.png and correlation.png")
     rows = [_summary(statistics, name) for name in statistics.layers]
     if json:
@@ -85,11 +90,37 @@ def noise(
                 "layers": rows,
             }
         )
-        return
+    else:
+        _show(f"{network.name}, {plan}, {statistics.samples} samples", rows)
+
+
+def measure(inputs: Inputs, advance: Callable[[int], None]) -> ErrorStatistics:
+    """Statistics of the errors of all layers."""
+    return extract(
+        inputs.network,
+        inputs.plan,
+        inputs.x,
+        threads=inputs.threads,
+        advance=advance,
+        description=inputs.description,
+    )
+
+
+def _draw(inputs: Inputs, statistics: ErrorStatistics, folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise DataError(f"'{folder}' cannot be written: {error.strerror}") from error
+    emulator = Emulator(inputs.network, inputs.plan, threads=inputs.threads)
+    sums = emulator.accumulators(inputs.x[:HISTOGRAM_EXAMPLES])
+    draw_histograms(statistics, list(sums.items()), folder / "histograms.png")
+    draw_correlation(statistics, folder / "correlation.png")
+
+
+def _show(title: str, rows: list[dict[str, Any]]) -> None:
     shown = table(
         "layer", "neurons", "output σ", "error mean", "error σ", "correlation", "SNR",
-        title=f"{network.name}, {plan}, {statistics.samples} samples: errors before the "
-        "activation, in real units",
+        title=f"{title}: errors before the activation, in real units",
     )  # fmt: skip
     for row in rows:
         ratio = row["signal_to_noise_db"]

@@ -12,7 +12,7 @@ import os
 import re
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from typing import Annotated, Any
 
 import typer
@@ -34,7 +34,7 @@ from rich.text import Text
 from axynq.emulator.errors import DataError
 
 FILE_WIDTH = 120
-"""Of tables that go to a file; COLUMNS changes it."""
+"""Width of tables that are written to a file, unless COLUMNS is set."""
 
 LEAST_WIDTH = 20
 
@@ -59,7 +59,7 @@ class _Status(Status):
 
 
 class _Console(Console):
-    """A console that prints what it is given, without a markup of its own."""
+    """A console that prints texts literally, without interpreting markup."""
 
     def __init__(self, **options: Any) -> None:
         super().__init__(markup=False, emoji=False, **options)
@@ -81,23 +81,23 @@ class _Console(Console):
         )
 
     def note(self, text: str | Text) -> None:
-        """A last word; where even that cannot be written, nothing."""
+        """A message; nothing happens if it cannot be written."""
         with suppress(OSError, ValueError):
             self.print(text, soft_wrap=True)
 
     def on_broken_pipe(self) -> None:
-        """An error like others; rich would end the program without a word."""
+        """Raise, as for other errors; rich would exit silently."""
         raise BrokenPipeError(errno.EPIPE, os.strerror(errno.EPIPE))
 
 
 def _width(otherwise: int | None) -> int | None:
-    """What COLUMNS says, if it makes sense."""
+    """The width that COLUMNS says, if it is a number."""
     columns = os.environ.get("COLUMNS", "")
     return max(LEAST_WIDTH, int(columns)) if re.fullmatch("[0-9]{1,4}", columns) else otherwise
 
 
 def _results_width() -> int | None:
-    """None for the terminal's; enough for all tables where they go to a file."""
+    """None for the terminal's own width; wide enough for all tables in files."""
     terminal = sys.stdout is not None and sys.stdout.isatty()
     return _width(None if terminal else FILE_WIDTH)
 
@@ -108,11 +108,16 @@ console = _Console(stderr=True, width=_width(None))
 results = _Console(width=_results_width())
 """Tables of results."""
 
-JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object instead.")]
+JsonOption = Annotated[
+    bool, typer.Option("--json", help="Print one JSON object instead of tables.")
+]
+
+ProgressBar = Callable[[str, int], AbstractContextManager[Callable[[int], None]]]
+"""What :func:`progress_bar` is, for functions that measure and do not print."""
 
 
 def print_json(content: dict[str, Any]) -> None:
-    """One JSON object on standard output; figures that are no numbers are ``null`` in it."""
+    """One JSON object on standard output; infinities and NaN become ``null``."""
     with _writing():
         print(json.dumps(_finite(content), indent=2, allow_nan=False), flush=True)
 
@@ -138,7 +143,7 @@ def finite(number: float | None) -> float | None:
     """For options: refuses NaN and infinities.
 
     Raises:
-        typer.BadParameter: it is one.
+        typer.BadParameter: it is one of those.
     """
     if number is not None and not math.isfinite(number):
         raise typer.BadParameter(f"{number} is not a number to use here.")

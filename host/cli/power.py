@@ -1,12 +1,13 @@
-"""``axynq power``: measured energy of an inference, plans taking turns."""
+"""``axynq power``: measured energy per inference, programs taking turns."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
+from dataclasses import dataclass
 from json import dumps
 from pathlib import Path
-from typing import Annotated, Any, Optional, cast
+from typing import Annotated, Any, Literal, Optional
 
 import numpy as np
 import numpy.typing as npt
@@ -16,9 +17,16 @@ from axynq.emulator import files
 from axynq.emulator.datasets import quantise_examples
 from axynq.emulator.errors import AxynqError, DataError, ToolError
 from axynq.host.baseline import ProcessorBaseline
-from axynq.host.cli.inputs import DeviceOption, device_name, read_data
+from axynq.host.cli.inputs import (
+    BaselineOption,
+    BaselineThreadsOption,
+    Device,
+    DeviceOption,
+    read_data,
+)
 from axynq.host.cli.output import (
     JsonOption,
+    ProgressBar,
     console,
     finite,
     print_json,
@@ -32,7 +40,7 @@ from axynq.host.power.energy import CONFIDENCE, Figure
 from axynq.host.power.experiment import Contender, Durations, run_experiment
 from axynq.host.power.log import Log
 from axynq.host.power.quantities import Decimal
-from axynq.host.power.recorded import Layout, line_up, read_recording
+from axynq.host.power.recorded import DELIMITERS, Layout, line_up, read_recording
 from axynq.host.power.sampler import Sample, Sampler
 from axynq.host.power.schedule import schedule
 from axynq.host.power.sensor import SPECIFICATIONS, Sensor, open_sensors, readable, unique_names
@@ -44,132 +52,221 @@ BASELINE = "processor (TFLite)"
 LONGEST = 86400.0
 """Seconds of a run or an idle stretch."""
 
+Samples = Mapping[int, Sequence[Sample]]
+"""By session."""
+
+
+SensorOption = Annotated[
+    list[str],
+    typer.Option(
+        metavar="SENSOR",
+        help=f"What measures power; may be repeated. {SPECIFICATIONS}; none: an external meter "
+        "records meanwhile (--meter-csv); estimate: nothing is measured or run.",
+    ),
+]
+InputsOption = Annotated[
+    Optional[Path],
+    typer.Option(
+        help="Examples to run, in any form that `axynq run --data` takes, of the test part; "
+        "default: random inputs."
+    ),
+]
+BatchOption = Annotated[int, typer.Option(min=1, max=65536, help="Images per call.")]
+RoundsOption = Annotated[
+    int, typer.Option(min=1, help="Runs of each contender: each program, and the baseline.")
+]
+SecondsOption = Annotated[
+    float, typer.Option(min=0.01, max=LONGEST, callback=finite, help="Length of a run, in seconds.")
+]
+IdleOption = Annotated[
+    float,
+    typer.Option(
+        min=0.01,
+        max=LONGEST,
+        callback=finite,
+        help="Length of the idle stretches before and after each run, in seconds.",
+    ),
+]
+WarmUpOption = Annotated[
+    float,
+    typer.Option(
+        min=0,
+        max=LONGEST,
+        callback=finite,
+        help="Run each contender for this many seconds before anything is measured.",
+    ),
+]
+RateOption = Annotated[
+    float,
+    typer.Option(min=0.1, max=1e5, callback=finite, help="Readings of each sensor per second."),
+]
+SettleOption = Annotated[
+    float,
+    typer.Option(
+        min=0,
+        callback=finite,
+        help="Leave out this many seconds at the start of each run and idle stretch, for sensors "
+        "that average over time.",
+    ),
+]
+OutputOption = Annotated[
+    Path,
+    typer.Option(help="Folder for the experiment; rerun the command to resume what is in it."),
+]
+MeterCsvOption = Annotated[
+    Optional[Path],
+    typer.Option(help="The CSV file that an external meter recorded during the experiment."),
+]
+MeterTimeOption = Annotated[
+    str, typer.Option(metavar="COLUMN", help="The meter's column of times: its name, or #1.")
+]
+MeterPowerOption = Annotated[
+    str,
+    typer.Option(
+        metavar="COLUMN",
+        help="The meter's column of power: its name, or #2; A*B multiplies two columns, such as "
+        "volts and amperes.",
+    ),
+]
+MeterOffsetOption = Annotated[
+    float,
+    typer.Option(callback=finite, help="This machine's clock minus the meter's clock, in seconds."),
+]
+MeterUnitOption = Annotated[
+    Optional[Literal["W", "mW", "uW", "kW"]],
+    typer.Option(help="Unit of the meter's power; default: as the columns' names say, else W."),
+]
+MeterTimeUnitOption = Annotated[
+    Optional[Literal["s", "ms", "us", "ns"]],
+    typer.Option(help="Unit of the meter's times; default: as the column's name says, else s."),
+]
+MeterDecimalOption = Annotated[
+    Optional[Decimal],
+    typer.Option(help="The meter's decimal sign; default: found out, if it can be told."),
+]
+MeterDelimiterOption = Annotated[
+    Optional[str],
+    typer.Option(
+        metavar="CHARACTER",
+        help="What stands between the meter's columns: a character, or one of "
+        f"{', '.join(DELIMITERS)}; default: found out.",
+    ),
+]
+MeterEncodingOption = Annotated[
+    Optional[str],
+    typer.Option(
+        help="Encoding of the meter's file, such as latin-1; default: UTF-8, or as its byte order "
+        "mark says."
+    ),
+]
+MeterSkipOption = Annotated[
+    Optional[int],
+    typer.Option(
+        min=0, help="Lines of the meter's file before the one with names; default: found out."
+    ),
+]
+
+
+@dataclass(frozen=True)
+class Recording:
+    """What an external meter recorded."""
+
+    path: Path
+    time_column: str
+    power_column: str
+    offset: float
+    """Seconds of this machine's clock minus the meter's."""
+    layout: Layout
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """What takes turns, for how long, and what measures."""
+
+    programs: dict[str, Program]
+    baseline: Path | None
+    threads: int
+    device: Device
+    data: Path | None
+    batch: int
+    sensors: list[str]
+    rate: float
+    rounds: int
+    durations: Durations
+
+    @property
+    def names(self) -> list[str]:
+        """Of all contenders."""
+        return [*self.programs, *([BASELINE] if self.baseline else [])]
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """What must be the same when an experiment is resumed."""
+        return {
+            "contenders": self.names,
+            "programs": {name: program.overlay_hash for name, program in self.programs.items()},
+            "overlay": next(iter(self.programs.values())).overlay,
+            "device": self.device,
+            "sensors": self.sensors,
+            "batch": self.batch,
+            "rounds": self.rounds,
+            "seconds": self.durations.run,
+            "idle": self.durations.idle,
+            "rate": self.rate,
+        }
+
 
 def power(
     programs: Annotated[
-        list[Path], typer.Argument(help="Compiled programs, for one overlay.", metavar="PROGRAM…")
+        list[Path],
+        typer.Argument(
+            help="Programs to compare, compiled for the same overlay.", metavar="PROGRAM…"
+        ),
     ],
-    sensor: Annotated[
-        list[str],
-        typer.Option(help=f"May be repeated. {SPECIFICATIONS}; estimate: no measurement at all; "
-                     "none: an external meter records."),
-    ] = ["hwmon"],  # noqa: B006 - typer copies it
+    sensor: SensorOption = ["hwmon"],  # noqa: B006 - typer copies it
     device: DeviceOption = "auto",
-    data: Annotated[
-        Optional[Path], typer.Option(help="Inputs; default: random ones.")
-    ] = None,
-    batch: Annotated[int, typer.Option(min=1, max=65536, help="Images a call.")] = 16,
-    baseline: Annotated[
-        Optional[Path],
-        typer.Option(help="Also run this .tflite network on the processor, through TFLite."),
-    ] = None,
-    threads: Annotated[int, typer.Option(min=1, help="Threads of the baseline.")] = 1,
-    rounds: Annotated[int, typer.Option(min=1, help="Runs of each contender.")] = 10,
-    seconds: Annotated[
-        float, typer.Option(min=0.01, max=LONGEST, callback=finite, help="Length of a run.")
-    ] = 3.0,
-    idle: Annotated[
-        float,
-        typer.Option(min=0.01, max=LONGEST, callback=finite, help="Length of an idle stretch."),
-    ] = 2.0,
-    warm_up: Annotated[
-        float,
-        typer.Option(min=0, max=LONGEST, callback=finite, help="Of each contender, first."),
-    ] = 2.0,
-    rate: Annotated[
-        float, typer.Option(min=0.1, max=1e5, callback=finite, help="Readings a second.")
-    ] = 20.0,
-    settle: Annotated[
-        float,
-        typer.Option(min=0, callback=finite, help="Seconds at the start of a run or idle stretch "
-                     "that do not count: for sensors that average."),
-    ] = 0.0,
-    output: Annotated[
-        Path, typer.Option(help="Folder of the experiment; the same folder goes on.")
-    ] = Path("power"),
-    meter_csv: Annotated[
-        Optional[Path], typer.Option(help="What an external meter recorded meanwhile.")
-    ] = None,
-    meter_time: Annotated[
-        str, typer.Option(help="Its column of times: a name, or #1.")
-    ] = "time",
-    meter_power: Annotated[
-        str, typer.Option(help="Its column of power: a name, or #2; A*B multiplies two.")
-    ] = "power",
-    meter_offset: Annotated[
-        float, typer.Option(callback=finite,
-                            help="This machine's clock minus the meter's, in seconds.")
-    ] = 0.0,
-    meter_unit: Annotated[
-        Optional[str],
-        typer.Option(help="W, mW, uW or kW; default: as the columns' names say, else W."),
-    ] = None,
-    meter_time_unit: Annotated[
-        Optional[str],
-        typer.Option(help="s, ms, us or ns; default: as the column's name says, else s."),
-    ] = None,
-    meter_decimal: Annotated[
-        Optional[str],
-        typer.Option(help="point or comma; default: found out, where it can be told."),
-    ] = None,
-    meter_delimiter: Annotated[
-        Optional[str],
-        typer.Option(help="A character, tab or space; default: found out."),
-    ] = None,
-    meter_encoding: Annotated[
-        Optional[str],
-        typer.Option(help="latin-1, say; default: UTF-8, or as the byte order mark says."),
-    ] = None,
-    meter_skip: Annotated[
-        Optional[int],
-        typer.Option(min=0, help="Lines before the one with names; default: found out."),
-    ] = None,
+    data: InputsOption = None,
+    batch: BatchOption = 16,
+    baseline: BaselineOption = None,
+    threads: BaselineThreadsOption = 1,
+    rounds: RoundsOption = 10,
+    seconds: SecondsOption = 3.0,
+    idle: IdleOption = 2.0,
+    warm_up: WarmUpOption = 2.0,
+    rate: RateOption = 20.0,
+    settle: SettleOption = 0.0,
+    output: OutputOption = Path("power"),
+    meter_csv: MeterCsvOption = None,
+    meter_time: MeterTimeOption = "time",
+    meter_power: MeterPowerOption = "power",
+    meter_offset: MeterOffsetOption = 0.0,
+    meter_unit: MeterUnitOption = None,
+    meter_time_unit: MeterTimeUnitOption = None,
+    meter_decimal: MeterDecimalOption = None,
+    meter_delimiter: MeterDelimiterOption = None,
+    meter_encoding: MeterEncodingOption = None,
+    meter_skip: MeterSkipOption = None,
     json: JsonOption = False,
-) -> None:  # fmt: skip
-    """Measure energy per inference, with idle power subtracted, plans taking turns."""
+) -> None:
+    """Measure energy per inference, programs taking turns.
+
+    Runs alternate with idle stretches, whose power is subtracted. Every figure has a 95 %
+    interval. Rerun the command to resume an experiment that was interrupted.
+    """
     loaded = _load(programs)
-    names = [*loaded, *([BASELINE] if baseline else [])]
     if sensor == ["estimate"]:
         _estimate(loaded, batch, json)
         return
-    if meter_csv is not None and not meter_csv.is_file():
-        raise DataError(f"the meter's record '{meter_csv}' cannot be read: no such file")
-    if meter_decimal not in (None, "point", "comma"):
-        raise DataError(f"the decimal sign is point or comma, not '{meter_decimal}'")
-    layout = Layout(meter_delimiter, cast(Optional[Decimal], meter_decimal), meter_encoding,
-                    meter_skip, meter_unit, meter_time_unit)  # fmt: skip
-    settings = {
-        "contenders": names,
-        "programs": {name: program.overlay_hash for name, program in loaded.items()},
-        "overlay": next(iter(loaded.values())).overlay,
-        "device": device_name(device),
-        "sensors": sensor,
-        "batch": batch,
-        "rounds": rounds,
-        "seconds": seconds,
-        "idle": idle,
-        "rate": rate,
-    }
-    log = Log(output, settings)
-    failure: BaseException | None = None
-    total = len(schedule(names, rounds))
-    try:
-        if len({record.slot.number for record in log.records}) < total:
-            with ExitStack() as stack:
-                sampler = Sampler(_sensors(sensor), rate)
-                stack.callback(sampler.close)
-                contenders = _contenders(stack, loaded, baseline, threads, device, data, batch)
-                with progress_bar(f"{len(names)} contenders, {rounds} rounds", total) as advance:
-                    run_experiment(
-                        contenders, rounds, Durations(seconds, idle, warm_up), sampler, log, advance
-                    )
-    except (AxynqError, KeyboardInterrupt) as error:
-        if not log.records:
-            raise
-        failure = error
-    samples: Mapping[int, Sequence[Sample]] = log.samples
+    layout = Layout(meter_delimiter, meter_decimal, meter_encoding, meter_skip, meter_unit,
+                    meter_time_unit)  # fmt: skip
+    recording = None
     if meter_csv is not None:
-        samples = _recorded(log, meter_csv, meter_time, meter_power, meter_offset, layout)
+        recording = _recording(meter_csv, meter_time, meter_power, meter_offset, layout)
+    inputs = Inputs(loaded, baseline, threads, device, data, batch, sensor, rate, rounds,
+                    Durations(seconds, idle, warm_up))  # fmt: skip
+    log = Log(output, inputs.settings)
+    failure = measure(inputs, log, progress_bar, console.print)
+    samples = log.samples if recording is None else _recorded(log, recording)
     found = analyse(log.records, samples, settle)
     if failure is None and found:
         _keep(found, log, output)
@@ -177,9 +274,40 @@ def power(
     if failure is None and found:
         _draw(found, log, samples, output)
     if isinstance(failure, KeyboardInterrupt):
-        console.print(f"the same command goes on from slot {len(log.records)}")
+        console.print(f"rerun the command to resume from slot {len(log.records)}")
     if failure is not None:
         raise failure
+
+
+def measure(
+    inputs: Inputs, log: Log, bar: ProgressBar, say: Callable[[str], None]
+) -> BaseException | None:
+    """Run the slots that the log lacks. An error after the first slot is returned, not raised.
+
+    ``say`` is told which sensors are left out.
+    """
+    total = len(schedule(inputs.names, inputs.rounds))
+    if len({record.slot.number for record in log.records}) >= total:
+        return None
+    try:
+        with ExitStack() as stack:
+            sampler = Sampler(_sensors(inputs.sensors, say), inputs.rate)
+            stack.callback(sampler.close)
+            contenders = _contenders(stack, inputs)
+            title = f"{len(inputs.names)} contenders, {inputs.rounds} rounds"
+            with bar(title, total) as advance:
+                run_experiment(contenders, inputs.rounds, inputs.durations, sampler, log, advance)
+    except (AxynqError, KeyboardInterrupt) as error:
+        if not log.records:
+            raise
+        return error
+    return None
+
+
+def _recording(path: Path, time: str, power: str, offset: float, layout: Layout) -> Recording:
+    if not path.is_file():
+        raise DataError(f"the meter's record '{path}' cannot be read: no such file")
+    return Recording(path, time, power, offset, layout)
 
 
 def _load(paths: list[Path]) -> dict[str, Program]:
@@ -196,8 +324,8 @@ def _load(paths: list[Path]) -> dict[str, Program]:
     return loaded
 
 
-def _sensors(specifications: list[str]) -> list[Sensor]:
-    """All that are named; ``none`` names none."""
+def _sensors(specifications: list[str], say: Callable[[str], None]) -> list[Sensor]:
+    """Open all that are named; ``none`` stands for no sensor."""
     if "estimate" in specifications:
         raise DataError("an estimate is no measurement: --sensor estimate stands alone")
     groups: list[list[Sensor]] = []
@@ -207,7 +335,7 @@ def _sensors(specifications: list[str]) -> list[Sensor]:
                 groups.append(open_sensors(text))
         unique_names([sensor for group in groups for sensor in group])
         # One that cannot be read is known before the first run.
-        return [sensor for group in groups for sensor in readable(group, console.print)]
+        return [sensor for group in groups for sensor in readable(group, say)]
     except AxynqError:
         for group in groups:
             for sensor in group:
@@ -215,32 +343,24 @@ def _sensors(specifications: list[str]) -> list[Sensor]:
         raise
 
 
-def _contenders(
-    stack: ExitStack,
-    programs: dict[str, Program],
-    baseline: Path | None,
-    threads: int,
-    device: str,
-    data: Path | None,
-    batch: int,
-) -> list[Contender]:
-    first = next(iter(programs.values()))
-    accelerator = stack.enter_context(Accelerator(Overlay.load(first.overlay), device_name(device)))
+def _contenders(stack: ExitStack, inputs: Inputs) -> list[Contender]:
+    first = next(iter(inputs.programs.values()))
+    accelerator = stack.enter_context(Accelerator(Overlay.load(first.overlay), inputs.device))
 
     def on_accelerator(program: Program) -> Callable[[], int]:
-        x = _inputs(program, data, batch)
+        x = _images(program, inputs.data, inputs.batch)
         return lambda: len(accelerator.run(program, x))
 
-    contenders = [Contender(name, on_accelerator(p)) for name, p in programs.items()]
-    if baseline is not None:
-        processor = ProcessorBaseline(baseline, first.input.tensor, threads)
-        x = _inputs(first, data, batch)
+    contenders = [Contender(name, on_accelerator(p)) for name, p in inputs.programs.items()]
+    if inputs.baseline is not None:
+        processor = ProcessorBaseline(inputs.baseline, first.input.tensor, inputs.threads)
+        x = _images(first, inputs.data, inputs.batch)
         contenders.append(Contender(BASELINE, lambda: len(processor.run(x))))
     return contenders
 
 
-def _inputs(program: Program, data: Path | None, batch: int) -> npt.NDArray[np.int8]:
-    """A batch of the data, or of noise where there is none."""
+def _images(program: Program, data: Path | None, batch: int) -> npt.NDArray[np.int8]:
+    """A batch of the data, or of random inputs if there is none."""
     tensor = program.input.tensor
     if data is None:
         rng = np.random.default_rng(0)
@@ -249,11 +369,13 @@ def _inputs(program: Program, data: Path | None, batch: int) -> npt.NDArray[np.i
     return x[np.arange(batch) % len(x)]
 
 
-def _recorded(
-    log: Log, path: Path, time_column: str, power_column: str, offset: float, layout: Layout
-) -> dict[int, list[Sample]]:
-    times, watts = read_recording(path, time_column, power_column, layout)
-    lined = line_up(times, watts, log.records, offset, path.name)
+def _recorded(log: Log, recording: Recording) -> Samples:
+    """The log's samples and the meter's."""
+    path = recording.path
+    times, watts = read_recording(
+        path, recording.time_column, recording.power_column, recording.layout
+    )
+    lined = line_up(times, watts, log.records, recording.offset, path.name)
     sessions = log.samples.keys() | lined.keys()
     return {s: [*log.samples.get(s, []), *lined.get(s, [])] for s in sessions}
 
@@ -308,13 +430,13 @@ def _show(found: list[Result], log: Log, output: Path, partial: bool, json: bool
         results.print(shown)
     else:
         console.print(
-            f"{runs} runs are in '{output}', with no power readings: give what the meter recorded "
-            "by --meter-csv, with otherwise the same command"
+            f"{runs} runs are in '{output}', with no power readings: rerun the command with "
+            "--meter-csv and what the meter recorded"
         )
 
 
 def _keep(found: list[Result], log: Log, output: Path) -> None:
-    """Results beside the log."""
+    """Write the results beside the log."""
     path = output / "results.json"
     runs = sum(record.slot.contender is not None for record in log.records)
     text = dumps(_content(found, runs, False, output), indent=1)
@@ -324,9 +446,7 @@ def _keep(found: list[Result], log: Log, output: Path) -> None:
         raise DataError(f"'{path}' cannot be written: {error.strerror}") from error
 
 
-def _draw(
-    found: list[Result], log: Log, samples: Mapping[int, Sequence[Sample]], output: Path
-) -> None:
+def _draw(found: list[Result], log: Log, samples: Samples, output: Path) -> None:
     from axynq.host.power.picture import draw
 
     try:

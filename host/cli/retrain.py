@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Optional
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Optional
 
 import numpy as np
 import typer
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from axynq.emulator import Emulator, load_model, save_model
-from axynq.emulator.datasets import quantise_examples
-from axynq.emulator.errors import DataError, DeviceError
+from axynq.emulator.datasets import Dataset, quantise_examples
+from axynq.emulator.errors import DeviceError
+from axynq.emulator.model.graph import Model
+from axynq.emulator.plan import Plan
 from axynq.host.cli.inputs import (
     LARGEST_SEED,
     DataOption,
@@ -23,184 +28,308 @@ from axynq.host.cli.inputs import (
 )
 from axynq.host.cli.output import JsonOption, console, finite, percent, print_json, results, table
 
+if TYPE_CHECKING:  # needs PyTorch
+    from collections.abc import Iterator
+
+    from axynq.emulator.studies.retraining import RetrainOptions, RetrainResult
+
+Report = Callable[[Any, int, int, float], None]
+"""Told of each step: the last finished epoch, the step, the steps of an epoch, the mean loss."""
+
+OutputOption = Annotated[
+    Path, typer.Option(help="The .tflite file to write the retrained network to.")
+]
+MethodName = Literal[
+    "behavioural", "multiplier-aware", "error-model", "weight-noise", "gaussian", "plain"
+]
+MethodOption = Annotated[
+    MethodName,
+    typer.Option(
+        help="What training sees of the multipliers. behavioural: the approximate network itself, "
+        "by the emulator; multiplier-aware: the same, and weights are chosen by what the "
+        "multipliers make of them; error-model: random errors with the measured moments; "
+        "weight-noise and gaussian: simpler random errors; plain: none, as a control."
+    ),
+]
+FittedOption = Annotated[
+    bool,
+    typer.Option(
+        "--fitted",
+        help="The network was written by `axynq tune` for this plan: multiplier-aware retraining "
+        "then starts from the values that its weights stand for.",
+    ),
+]
+EpochsOption = Annotated[int, typer.Option(min=1, help="Passes over the training examples.")]
+BatchOption = Annotated[int, typer.Option(min=1, help="Examples per training step.")]
+RateOption = Annotated[
+    float,
+    typer.Option(
+        min=0,
+        callback=finite,
+        help="Learning rate at the start; it falls to zero along a cosine.",
+    ),
+]
+WarmupOption = Annotated[
+    float,
+    typer.Option(
+        min=0,
+        max=1,
+        callback=finite,
+        help="Share of all steps, 0 to 1, during which the learning rate rises from zero.",
+    ),
+]
+OptimiserOption = Annotated[
+    Literal["sgd", "adam"],
+    typer.Option(
+        help="sgd: stochastic gradient descent with momentum; adam: needs a lower --rate."
+    ),
+]
+ClipOption = Annotated[
+    Optional[float],
+    typer.Option(
+        min=0,
+        callback=finite,
+        help="Shorten gradients to this norm, which steadies training under large errors; "
+        "default: leave them as they are.",
+    ),
+]
+DistillationOption = Annotated[
+    float,
+    typer.Option(
+        min=0,
+        max=1,
+        callback=finite,
+        help="Share of the loss, 0 to 1, that compares scores with the teacher's instead of "
+        "labels.",
+    ),
+]
+TeacherOption = Annotated[
+    Optional[Path],
+    typer.Option(
+        help="With --distillation: the .tflite network whose scores count; default: MODEL with "
+        "exact multipliers."
+    ),
+]
+AugmentOption = Annotated[
+    bool,
+    typer.Option("--augment", help="Shift training images by up to four pixels and mirror them."),
+]
+RemeasureOption = Annotated[
+    bool,
+    typer.Option(
+        help="With methods that use measured errors: measure them before each epoch, not only "
+        "before the first."
+    ),
+]
+ValidationOption = Annotated[
+    int,
+    typer.Option(
+        min=1, help="Training examples held out; accuracy is measured on them after each epoch."
+    ),
+]
+KeepOption = Annotated[
+    Literal["best", "last"],
+    typer.Option(
+        help="Which epoch's network is written: the best on the examples held out, or the last. "
+        "If the network was first trained on those examples too, best favours early epochs."
+    ),
+]
+PatienceOption = Annotated[
+    Optional[int],
+    typer.Option(min=1, help="Stop after this many epochs without a better one; default: never."),
+]
+SeedOption = Annotated[
+    int,
+    typer.Option(
+        min=0,
+        max=LARGEST_SEED,
+        help="Seed of everything random: the same options give the same network.",
+    ),
+]
+CheckpointOption = Annotated[
+    Optional[Path],
+    typer.Option(help="File for the state after each epoch; rerun the command to resume from it."),
+]
+DeviceOption = Annotated[
+    Optional[str],
+    typer.Option(
+        metavar="cpu|cuda|…", help="PyTorch's device; default: a GPU if there is one, else cpu."
+    ),
+]
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """What to retrain, and how."""
+
+    network: Model
+    plan: Plan
+    plan_text: str
+    teacher: Model | None
+    training: Dataset
+    test: Dataset
+    options: RetrainOptions
+    checkpoint: Path | None
+    device: str | None
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """A retrained network, and accuracies on the test examples."""
+
+    result: RetrainResult
+    exact: float
+    """Before, with exact multipliers."""
+    before: float
+    """Under the plan."""
+    after: float
+    """Under the plan, as it was written."""
+
 
 def retrain_(
     model: ModelArgument,
     data: DataOption,
-    output: Annotated[Path, typer.Option(help="Where to save the retrained .tflite.")],
+    output: OutputOption,
     plan: PlanOption = "exact",
-    method: Annotated[
-        str,
-        typer.Option(
-            help="behavioural (the approximate network itself forward), multiplier-aware (and "
-            "weights chosen by what the multipliers make of them), error-model (errors at random, "
-            "as measured), weight-noise, gaussian, or plain (no errors: the control)."
-        ),
-    ] = "behavioural",
-    fitted: Annotated[
-        bool,
-        typer.Option(
-            "--fitted",
-            help="The network comes from `axynq tune` for this plan: multiplier-aware retraining "
-            "goes on from what its weights amount to.",
-        ),
-    ] = False,
-    epochs: Annotated[int, typer.Option(min=1)] = 5,
-    batch: Annotated[int, typer.Option(min=1, help="Images of a step.")] = 128,
-    rate: Annotated[
-        float, typer.Option(min=0, callback=finite, help="Learning rate at the start.")
-    ] = 1e-3,
-    warmup: Annotated[
-        float,
-        typer.Option(
-            min=0, max=1, callback=finite, help="Share of the steps in which the rate first rises."
-        ),
-    ] = 0.0,
-    optimiser: Annotated[
-        str, typer.Option(help="sgd (with momentum), or adam (wants a lower rate).")
-    ] = "sgd",
-    clip: Annotated[
-        Optional[float],
-        typer.Option(
-            min=0,
-            callback=finite,
-            help="Cut gradients to this length: steadies training at large errors.",
-        ),
-    ] = None,
-    distillation: Annotated[
-        float,
-        typer.Option(
-            min=0,
-            max=1,
-            callback=finite,
-            help="Share of the loss that is the distance to the exact network.",
-        ),
-    ] = 0.0,
-    teacher: Annotated[
-        Optional[Path],
-        typer.Option(help="The .tflite network to distil from; default: the network itself."),
-    ] = None,
-    augment: Annotated[
-        bool, typer.Option("--augment", help="Shift and mirror images at random.")
-    ] = False,
-    remeasure: Annotated[
-        bool, typer.Option(help="Measure errors again before each epoch, where the method does.")
-    ] = True,
-    validation: Annotated[
-        int,
-        typer.Option(min=1, help="Training examples held out, on which every epoch is measured."),
-    ] = 2000,
-    keep: Annotated[
-        str,
-        typer.Option(
-            help="Which epoch: best, by the examples held out, or last. Those favour early epochs "
-            "where the network was first trained on them too."
-        ),
-    ] = "best",
-    patience: Annotated[
-        Optional[int], typer.Option(min=1, help="Stop after so many epochs without a better one.")
-    ] = None,
-    seed: Annotated[int, typer.Option(min=0, max=LARGEST_SEED)] = 0,
-    checkpoint: Annotated[
-        Optional[Path],
-        typer.Option(
-            help="Keep the state here after each epoch; the same command goes on from it."
-        ),
-    ] = None,
-    device: Annotated[
-        Optional[str], typer.Option(help="cpu or cuda; default: a GPU where there is one.")
-    ] = None,
+    method: MethodOption = "behavioural",
+    fitted: FittedOption = False,
+    epochs: EpochsOption = 5,
+    batch: BatchOption = 128,
+    rate: RateOption = 1e-3,
+    warmup: WarmupOption = 0.0,
+    optimiser: OptimiserOption = "sgd",
+    clip: ClipOption = None,
+    distillation: DistillationOption = 0.0,
+    teacher: TeacherOption = None,
+    augment: AugmentOption = False,
+    remeasure: RemeasureOption = True,
+    validation: ValidationOption = 2000,
+    keep: KeepOption = "best",
+    patience: PatienceOption = None,
+    seed: SeedOption = 0,
+    checkpoint: CheckpointOption = None,
+    device: DeviceOption = None,
     json: JsonOption = False,
 ) -> None:
-    """Retrain a network for a plan's errors, on the data's training part.
+    """Retrain a network so that it is accurate under a plan.
 
-    The result has the same quantisation. Accuracy is measured bit-exactly on the test part.
+    Trains on the data's train part and measures bit-exactly on its test part. The result has the
+    same quantisation; only weights and biases differ. Needs PyTorch.
     """
-    from axynq.emulator.studies.retraining import KEEP, METHODS, OPTIMISERS, RetrainOptions, retrain
+    from axynq.emulator.studies.retraining import RetrainOptions
 
-    if method not in METHODS:
-        raise DataError(f"the method is one of {', '.join(METHODS)}, not '{method}'")
-    if optimiser not in OPTIMISERS:
-        raise DataError(f"the optimiser is {' or '.join(OPTIMISERS)}, not '{optimiser}'")
-    if keep not in KEEP:
-        raise DataError(f"the epoch to keep is {' or '.join(KEEP)}, not '{keep}'")
+    options = RetrainOptions(
+        method=method, fitted=fitted, epochs=epochs, batch=batch, rate=rate, warmup=warmup,
+        optimiser=optimiser, clip=clip, distillation=distillation, augment=augment,
+        remeasure=remeasure, validation=validation, keep=keep, patience=patience, seed=seed,
+    )  # fmt: skip
+    inputs = _read(model, data, plan, teacher, options, checkpoint, device)
+    with _progress(inputs) as report:
+        outcome = measure(inputs, output, report)
+    console.print(f"saved {output}")
+    if json:
+        names = {"model": model, "plan": plan, "output": output, "teacher": teacher}
+        print_json(_content(names, inputs, outcome))
+    else:
+        _show(inputs, outcome)
+
+
+def _read(
+    model: Path,
+    data: Path,
+    plan: str,
+    teacher: Path | None,
+    options: RetrainOptions,
+    checkpoint: Path | None,
+    device: str | None,
+) -> Inputs:
     if device is not None:
         _check_device(device)
     network = load_model(model)
-    taught = load_model(teacher) if teacher is not None else None
+    taught_by = load_model(teacher) if teacher is not None else None
     chosen = read_plan(network, plan)
     training, test = read_data(data, "train", None), read_data(data, "test", None)
     for part in (training, test):
         check_labels(part, int(np.prod(network.output.shape)))
-    options = RetrainOptions(
-        method=method,
-        fitted=fitted,
-        epochs=epochs,
-        batch=batch,
-        rate=rate,
-        warmup=warmup,
-        optimiser=optimiser,
-        clip=clip,
-        distillation=distillation,
-        augment=augment,
-        remeasure=remeasure,
-        validation=validation,
-        keep=keep,
-        patience=patience,
-        seed=seed,
+    return Inputs(network, chosen, plan, taught_by, training, test, options, checkpoint, device)
+
+
+def measure(inputs: Inputs, output: Path, report: Report) -> Outcome:
+    """Retrain, write the network to ``output``, and measure it on the test examples."""
+    from axynq.emulator.studies.retraining import retrain
+
+    network, plan = inputs.network, inputs.plan
+    result = retrain(
+        network,
+        plan,
+        quantise_examples(network.input, inputs.training.x),
+        inputs.training.y,
+        inputs.options,
+        teacher=inputs.teacher,
+        checkpoint=inputs.checkpoint,
+        device=inputs.device,
+        progress=report,
     )
+    save_model(result.model, output)
+    x, y = quantise_examples(network.input, inputs.test.x), inputs.test.y
+    return Outcome(
+        result,
+        exact=Emulator(network, "exact").accuracy(x, y),
+        before=Emulator(network, plan).accuracy(x, y),
+        after=Emulator(result.model, plan).accuracy(x, y),
+    )
+
+
+@contextmanager
+def _progress(inputs: Inputs) -> Iterator[Report]:
+    """A bar of epochs; yields what advances it."""
     columns = (
         TextColumn("{task.description}", markup=False),
         BarColumn(),
         TimeElapsedColumn(),
         TimeRemainingColumn(),
     )
-    x = quantise_examples(network.input, training.x)
+    title = f"{inputs.options.method}, {inputs.plan_text}"
     with Progress(*columns, console=console, transient=True) as progress:
-        task = progress.add_task(f"{method}, {plan}", total=epochs)
+        task = progress.add_task(title, total=inputs.options.epochs)
 
         def report(last: Any, step: int, steps: int, loss: float) -> None:
             progress.update(
                 task,
                 completed=last.number + step / steps,
-                description=f"{method}, {plan}: epoch {last.number + 1}, loss {loss:.3f}, "
+                description=f"{title}: epoch {last.number + 1}, loss {loss:.3f}, "
                 f"held out {percent(last.accuracy)}",
             )
 
-        outcome = retrain(
-            network, chosen, x, training.y, options,
-            teacher=taught, checkpoint=checkpoint, device=device, progress=report,
-        )  # fmt: skip
-    save_model(outcome.model, output)
-    console.print(f"saved {output}")
-    x = quantise_examples(network.input, test.x)
+        yield report
 
-    def tested(candidate: Any, text: str) -> float:
-        used = chosen if text == plan else text
-        return Emulator(candidate, used).accuracy(x, test.y)
 
-    summary: dict[str, Any] = {
-        "model": str(model),
-        "plan": plan,
-        "output": str(output),
-        "options": options.as_dict(),
-        "teacher": str(teacher) if teacher is not None else None,
-        "accuracy_exact": tested(network, "exact"),
-        "accuracy_before": tested(network, plan),
-        "accuracy_after": tested(outcome.model, plan),
-        "kept_epoch": outcome.epoch,
-        "preparation_seconds": outcome.preparation_seconds,
-        "epochs": [epoch.__dict__ for epoch in outcome.history],
+def _content(names: dict[str, Any], inputs: Inputs, outcome: Outcome) -> dict[str, Any]:
+    result = outcome.result
+    return {
+        **{key: None if name is None else str(name) for key, name in names.items()},
+        "options": inputs.options.as_dict(),
+        "accuracy_exact": outcome.exact,
+        "accuracy_before": outcome.before,
+        "accuracy_after": outcome.after,
+        "kept_epoch": result.epoch,
+        "preparation_seconds": result.preparation_seconds,
+        "epochs": [epoch.__dict__ for epoch in result.history],
     }
-    if json:
-        print_json(summary)
-        return
-    shown = table("", "", title=f"{network.name}, {plan}, {method}: {len(x)} test examples")
-    shown.add_row("exact multipliers, before", percent(summary["accuracy_exact"]))
-    shown.add_row("plan, before", percent(summary["accuracy_before"]))
-    shown.add_row("plan, after", percent(summary["accuracy_after"]))
-    shown.add_row("kept epoch", f"{outcome.epoch} of {len(outcome.history) - 1}")
-    shown.add_row("seconds an epoch", f"{np.mean([e.seconds for e in outcome.history[1:]]):.1f}")
+
+
+def _show(inputs: Inputs, outcome: Outcome) -> None:
+    history = outcome.result.history
+    shown = table(
+        "", "",
+        title=f"{inputs.network.name}, {inputs.plan_text}, {inputs.options.method}: "
+        f"{len(inputs.test)} test examples",
+    )  # fmt: skip
+    shown.add_row("exact multipliers, before", percent(outcome.exact))
+    shown.add_row("plan, before", percent(outcome.before))
+    shown.add_row("plan, after", percent(outcome.after))
+    shown.add_row("kept epoch", f"{outcome.result.epoch} of {len(history) - 1}")
+    shown.add_row("seconds an epoch", f"{np.mean([e.seconds for e in history[1:]]):.1f}")
     results.print(shown)
 
 

@@ -22,24 +22,32 @@ def rtl(
     specs: Annotated[
         Optional[list[str]],
         typer.Argument(
-            help="Multipliers, such as roup:1,4; with | between several, one cell that can be set "
-            f"to each; {UNSIGNED}smapprox:WXYZ multiplies magnitudes. Default: those that ship.",
+            help="Multipliers, such as roup:1,4. 'exact|roup:1,4' is one cell that a code sets to "
+            f"either; {UNSIGNED}smapprox:WXYZ multiplies magnitudes. Default: the "
+            "selection that ships with axynq.",
             metavar="SPEC…",
         ),
     ] = None,
     output: Annotated[
         Optional[Path],
-        typer.Option("--output", "-o", help="Folder for the files; without it, only sizes."),
+        typer.Option("--output", "-o", help="Folder to write the files to; default: write none."),
     ] = None,
     overlay: Annotated[
         Optional[str],
         typer.Option(
-            "--estimate", metavar="OVERLAY", help="Estimate the resources of an overlay instead."
+            "--estimate",
+            metavar="OVERLAY",
+            help="Estimate the FPGA resources of this overlay instead: a name, such as "
+            "z2-mixed16, or the path of a .toml description.",
         ),
     ] = None,
     json: JsonOption = False,
 ) -> None:
-    """Generate LUT-level Verilog of multipliers, and Vitis HLS blackboxes around it."""
+    """Write LUT-level Verilog of multipliers, for Vitis HLS.
+
+    Shows how many LUTs and carry chains each multiplier takes. With --output, also writes the
+    Verilog and the blackbox descriptions by which Vitis HLS uses it.
+    """
     if overlay is not None:
         if specs or output is not None:
             raise OverlayError("--estimate takes no multipliers and writes no files")

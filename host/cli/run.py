@@ -5,8 +5,9 @@ from __future__ import annotations
 import statistics
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, NamedTuple, Optional
+from typing import Annotated, Any, Literal, NamedTuple, Optional
 
 import numpy as np
 import numpy.typing as npt
@@ -14,19 +15,22 @@ import typer
 
 from axynq.emulator import files
 from axynq.emulator.datasets import quantise_examples
-from axynq.emulator.errors import AxynqError, DataError, DeviceError
+from axynq.emulator.errors import AxynqError, DataError
 from axynq.host.baseline import ProcessorBaseline
 from axynq.host.cli.inputs import (
+    BaselineOption,
+    BaselineThreadsOption,
     DataOption,
+    Device,
     DeviceOption,
     LimitOption,
     SplitOption,
     check_labels,
-    device_name,
     read_data,
 )
 from axynq.host.cli.output import (
     JsonOption,
+    ProgressBar,
     console,
     percent,
     print_json,
@@ -39,14 +43,30 @@ from axynq.host.runtime.accelerator import Accelerator
 from axynq.host.runtime.program import Program
 
 STEP = 1024
-"""Examples whose outputs are kept together: what is done before a fault is not lost."""
+"""Examples per step: outputs of the steps before a fault are not lost."""
 
 LATENCY_CALLS = 15
-"""Single images that the latency is the median of."""
+"""Calls with a single image; the latency is their median."""
 
 Int8 = npt.NDArray[np.int8]
 Scores = npt.NDArray[Any]
 """Outputs; the baseline's have the type of its file."""
+
+
+Wait = Literal["polling", "interrupt"]
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """What to run, and on what."""
+
+    program: Program
+    overlay: Overlay
+    device: Device
+    wait: Wait
+    x: Int8
+    labels: npt.NDArray[np.int64]
+    processor: ProcessorBaseline | None
 
 
 class Side(NamedTuple):
@@ -60,112 +80,162 @@ class Side(NamedTuple):
     """Of a single image, host work included; median."""
 
 
+class Outcome(NamedTuple):
+    """The accelerator beside the processor."""
+
+    accelerator: Side
+    baseline: Side | None
+    same_class: float | None
+    """Share of the examples that both put into the same class."""
+
+
 def run(
-    program: Annotated[Path, typer.Argument(help="A compiled program.", metavar="PROGRAM.axp")],
+    program: Annotated[
+        Path,
+        typer.Argument(
+            help="A compiled program, as `axynq compile` writes it.", metavar="PROGRAM.axp"
+        ),
+    ],
     data: DataOption,
     overlay: Annotated[
-        Optional[str], typer.Option(help="The overlay; default: the program's.")
+        Optional[str],
+        typer.Option(
+            help="The overlay: a name, or the path of a .toml file; default: the one that the "
+            "program was compiled for."
+        ),
     ] = None,
     device: DeviceOption = "auto",
     split: SplitOption = "test",
     limit: LimitOption = None,
     output: Annotated[
-        Optional[Path], typer.Option(help="Write the network's int8 output to this .npy file.")
+        Optional[Path], typer.Option(help="Write the network's int8 outputs to this .npy file.")
     ] = None,
-    wait: Annotated[str, typer.Option(help="For the core: polling or interrupt.")] = "polling",
-    baseline: Annotated[
-        Optional[Path],
-        typer.Option(help="Also run this .tflite network on the processor, through TFLite."),
-    ] = None,
-    threads: Annotated[int, typer.Option(min=1, help="Threads of the baseline.")] = 1,
+    wait: Annotated[
+        Wait, typer.Option(help="How the processor learns that the accelerator has finished.")
+    ] = "polling",
+    baseline: BaselineOption = None,
+    threads: BaselineThreadsOption = 1,
     json: JsonOption = False,
 ) -> None:
-    """Run a compiled program on a board, or on the software board."""
+    """Run a compiled program on a board, or on the software board.
+
+    Reports accuracy, seconds for all examples, and the latency of a single image.
+    """
     loaded = Program.load(program)
-    chosen = device_name(device)
-    if wait not in ("polling", "interrupt"):
-        raise DeviceError(f"--wait is polling or interrupt, not '{wait}'")
     examples = read_data(data, split, limit)
     check_labels(examples, int(np.prod(loaded.output.shape)))
-    x = quantise_examples(loaded.input.tensor, examples.x)
-    processor = ProcessorBaseline(baseline, loaded.input.tensor, threads) if baseline else None
-    with Accelerator(
-        Overlay.load(overlay or loaded.overlay),
-        chosen,
-        wait="interrupt" if wait == "interrupt" else "polling",
-    ) as accelerator:
-
-        def infer(images: Int8) -> Int8:
-            return accelerator.run(loaded, images)
-
-        y, side = _side(f"{loaded.overlay}, {device}", infer, x, examples.y, output)
-    sides = [side]
-    agreement = None
-    if processor is not None:
-        name = f"processor, {processor.package}, {threads} threads"
-        other, side = _side(name, processor.run, x, examples.y, None)
-        sides.append(side)
-        agreement = float((_classes(other) == _classes(y)).mean())
+    inputs = Inputs(
+        program=loaded,
+        overlay=Overlay.load(overlay or loaded.overlay),
+        device=device,
+        wait=wait,
+        x=quantise_examples(loaded.input.tensor, examples.x),
+        labels=examples.y,
+        processor=ProcessorBaseline(baseline, loaded.input.tensor, threads) if baseline else None,
+    )
+    outcome = measure(inputs, output, progress_bar, console.print)
     if json:
-        content: dict[str, Any] = {
-            "program": str(program),
-            "overlay": loaded.overlay,
-            "device": device,
-            "examples": len(y),
-            "accuracy": sides[0].accuracy,
-            "seconds": round(sides[0].seconds, 3),
-            "latency_ms": sides[0].latency_ms,
-        }
-        if processor is not None:
-            content["baseline"] = {**sides[1]._asdict(), "same_class": agreement}
-        print_json(content)
-        return
-    shown = table(
-        "", "accuracy", "seconds", "images a second", "latency of one",
-        title=f"{loaded.model} on {len(y)} examples",
-    )  # fmt: skip
-    for s in sides:
-        rate = len(y) / max(s.seconds, 1e-9)
-        shown.add_row(
-            s.name, percent(s.accuracy), f"{s.seconds:.2f}", f"{rate:.1f}", f"{s.latency_ms:.3f} ms"
-        )
-    results.print(shown)
-    if agreement is not None:
-        console.print(f"same class on {percent(agreement)} of the examples")
+        print_json({"program": str(program), **_content(inputs, outcome)})
+    else:
+        _show(inputs, outcome)
+
+
+def measure(
+    inputs: Inputs, output: Path | None, bar: ProgressBar, say: Callable[[str], None]
+) -> Outcome:
+    """Run all examples on the accelerator, then on the processor if there is a baseline.
+
+    ``say`` is told where the outputs are that were computed before a fault.
+    """
+    program, processor = inputs.program, inputs.processor
+
+    def infer(images: Int8) -> Scores:
+        return accelerator.run(program, images)
+
+    with Accelerator(inputs.overlay, inputs.device, wait=inputs.wait) as accelerator:
+        name = f"{program.overlay}, {inputs.device}"
+        y, side = _side(name, infer, inputs, output, bar, say)
+    if processor is None:
+        return Outcome(side, None, None)
+    name = f"processor, {processor.package}, {processor.threads} threads"
+    other, baseline = _side(name, processor.run, inputs, None, bar, say)
+    return Outcome(side, baseline, float((_classes(other) == _classes(y)).mean()))
 
 
 def _side(
     name: str,
     infer: Callable[[Int8], Scores],
-    x: Int8,
-    labels: npt.NDArray[np.int64],
+    inputs: Inputs,
     output: Path | None,
+    bar: ProgressBar,
+    say: Callable[[str], None],
 ) -> tuple[Scores, Side]:
-    """All outputs, and how fast and right they are."""
+    """All outputs, how many are right, and how long they took."""
+    x = inputs.x
     outputs: list[Scores] = []
     started = time.perf_counter()
     try:
-        with progress_bar(name, len(x)) as advance:
+        with bar(name, len(x)) as advance:
             for start in range(0, len(x), STEP):
                 outputs.append(infer(x[start : start + STEP]))
                 advance(len(outputs[-1]))
     except (AxynqError, KeyboardInterrupt):
         if output is not None and outputs:
             _save(output, np.concatenate(outputs))
-            done = sum(map(len, outputs))
-            console.print(f"'{output}' holds the first {done} of {len(x)} outputs")
+            say(f"'{output}' holds the first {sum(map(len, outputs))} of {len(x)} outputs")
         raise
     seconds = time.perf_counter() - started
     y = np.concatenate(outputs)
     if output is not None:
         _save(output, y)
+    accuracy = float((_classes(y) == inputs.labels).mean())
+    return y, Side(name, accuracy, seconds, _latency_ms(infer, x[:1]))
+
+
+def _latency_ms(infer: Callable[[Int8], Scores], image: Int8) -> float:
+    """Median over some calls."""
     single = []
     for _ in range(LATENCY_CALLS):
         began = time.perf_counter()
-        infer(x[:1])
+        infer(image)
         single.append(time.perf_counter() - began)
-    accuracy = float((_classes(y) == labels).mean())
-    return y, Side(name, accuracy, seconds, 1e3 * statistics.median(single))
+    return 1e3 * statistics.median(single)
+
+
+def _content(inputs: Inputs, outcome: Outcome) -> dict[str, Any]:
+    side, baseline, same_class = outcome
+    content: dict[str, Any] = {
+        "overlay": inputs.program.overlay,
+        "device": inputs.device,
+        "examples": len(inputs.x),
+        "accuracy": side.accuracy,
+        "seconds": round(side.seconds, 3),
+        "latency_ms": side.latency_ms,
+    }
+    if baseline is not None:
+        content["baseline"] = {**baseline._asdict(), "same_class": same_class}
+    return content
+
+
+def _show(inputs: Inputs, outcome: Outcome) -> None:
+    side, baseline, same_class = outcome
+    count = len(inputs.x)
+    shown = table(
+        "", "accuracy", "seconds", "images a second", "latency of one",
+        title=f"{inputs.program.model} on {count} examples",
+    )  # fmt: skip
+    for s in (side, baseline):
+        if s is not None:
+            shown.add_row(
+                s.name,
+                percent(s.accuracy),
+                f"{s.seconds:.2f}",
+                f"{count / max(s.seconds, 1e-9):.1f}",
+                f"{s.latency_ms:.3f} ms",
+            )
+    results.print(shown)
+    if same_class is not None:
+        console.print(f"same class on {percent(same_class)} of the examples")
 
 
 def _classes(y: Scores) -> npt.NDArray[np.int64]:

@@ -8,7 +8,7 @@ import typer
 from rich.text import Text
 
 from axynq.emulator.errors import DeviceError
-from axynq.host.cli.inputs import LARGEST_SEED, DeviceOption, OverlayOption, device_name
+from axynq.host.cli.inputs import LARGEST_SEED, DeviceOption, OverlayOption
 from axynq.host.cli.output import JsonOption, console, finite, print_json, results, table
 from axynq.host.overlay import Overlay
 from axynq.host.runtime.accelerator import Accelerator
@@ -19,22 +19,32 @@ def selftest(
     overlay: OverlayOption,
     device: DeviceOption = "auto",
     soak: Annotated[
-        float, typer.Option(min=0, callback=finite, help="Seconds of random programs at the end.")
+        float,
+        typer.Option(
+            min=0, callback=finite, help="Run random programs for this many seconds at the end."
+        ),
     ] = 0.0,
     stride: Annotated[
-        int, typer.Option(min=1, help="Try every so many weights of each multiplier; 1: all.")
+        int,
+        typer.Option(
+            min=1, help="Check every n-th weight of each multiplier; 1 checks all products."
+        ),
     ] = 1,
     seed: Annotated[
-        int, typer.Option(min=0, max=LARGEST_SEED, help="Of the first random program.")
+        int, typer.Option(min=0, max=LARGEST_SEED, help="Seed of the first random program.")
     ] = 0,
     json: JsonOption = False,
 ) -> None:
-    """Check an accelerator: golden vectors, every product, repeated calls, odd sizes, a soak."""
+    """Check that an accelerator computes what it should.
+
+    Golden vectors, every product of every multiplier, repeated calls, odd sizes, and if asked for
+    a soak of random programs. Exit code 1 if a check fails.
+    """
     chosen = Overlay.load(overlay)
     outcomes: list[Outcome] = []
     with (
         console.status(f"opening {chosen.name}") as status,
-        Accelerator(chosen, device_name(device)) as accelerator,
+        Accelerator(chosen, device) as accelerator,
     ):
         for outcome in run_checks(accelerator, soak, stride, seed):
             outcomes.append(outcome)
@@ -50,13 +60,17 @@ def selftest(
         }
         print_json(content)
     else:
-        shown = table("check", "", "values", "wrong", "seconds", "detail",
-                      title=f"self-test of {chosen.name}, device {device}")  # fmt: skip
-        shown.columns[5].justify = "left"
-        for o in outcomes:
-            verdict = Text("passed", "green") if o.passed else Text("FAILED", "red")
-            shown.add_row(o.check, verdict, str(o.compared), str(o.wrong), f"{o.seconds:.1f}",
-                          o.detail)  # fmt: skip
-        results.print(shown)
+        _show(f"self-test of {chosen.name}, device {device}", outcomes)
     if failed:
         raise DeviceError(f"the self-test failed: {', '.join(failed)}")
+
+
+def _show(title: str, outcomes: list[Outcome]) -> None:
+    shown = table("check", "", "values", "wrong", "seconds", "detail",
+                  title=title)  # fmt: skip
+    shown.columns[5].justify = "left"
+    for o in outcomes:
+        verdict = Text("passed", "green") if o.passed else Text("FAILED", "red")
+        shown.add_row(o.check, verdict, str(o.compared), str(o.wrong), f"{o.seconds:.1f}",
+                      o.detail)  # fmt: skip
+    results.print(shown)

@@ -1,7 +1,10 @@
-"""``axynq sensitivity``: which parts of a network bear approximation."""
+"""``axynq sensitivity``: which parts of a network tolerate approximation."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Optional
 
@@ -9,8 +12,9 @@ import numpy as np
 import typer
 
 from axynq.emulator import load_model
+from axynq.emulator.model.graph import Model
 from axynq.emulator.multipliers import multiplier
-from axynq.emulator.studies.evaluator import Evaluator
+from axynq.emulator.studies.evaluator import Evaluator, Examples
 from axynq.emulator.studies.search.exploration import ESTIMATE_EXAMPLES
 from axynq.emulator.studies.sensitivity.estimate import Increase, estimate
 from axynq.emulator.studies.sensitivity.layers import (
@@ -22,6 +26,7 @@ from axynq.emulator.studies.sensitivity.layers import (
 )
 from axynq.host.cli.inputs import (
     DataOption,
+    Engine,
     EngineOption,
     LimitOption,
     ModelArgument,
@@ -31,6 +36,7 @@ from axynq.host.cli.inputs import (
 )
 from axynq.host.cli.output import (
     JsonOption,
+    ProgressBar,
     console,
     percent,
     print_json,
@@ -39,55 +45,99 @@ from axynq.host.cli.output import (
     table,
 )
 
-_Multiplier = typer.Option(metavar="MULTIPLIER")
+LowOption = Annotated[
+    str, typer.Option(metavar="MULTIPLIER", help="The multiplier for a low approximation.")
+]
+MediumOption = Annotated[
+    str, typer.Option(metavar="MULTIPLIER", help="The multiplier for a medium approximation.")
+]
+HighOption = Annotated[
+    str, typer.Option(metavar="MULTIPLIER", help="The multiplier for a high approximation.")
+]
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """A network, examples, and the multipliers to try."""
+
+    network: Model
+    examples: Examples
+    labels: dict[str, str]
+    """By specification: ``low: roup:0,4`` and so on."""
+    fine: bool
+    """Estimate filters and channels too."""
+    engine: Engine
+    threads: int | None
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How sensitive the parts of the network are."""
+
+    measured: LayerSensitivity
+    increase: Increase
+    """Of the loss, estimated; empty where it was not asked for."""
 
 
 def sensitivity(
     model: ModelArgument,
     data: DataOption,
-    low: Annotated[str, _Multiplier] = "roup:0,4",
-    medium: Annotated[str, _Multiplier] = "roup:1,4",
-    high: Annotated[str, _Multiplier] = "roup:2,6",
+    low: LowOption = "roup:0,4",
+    medium: MediumOption = "roup:1,4",
+    high: HighOption = "roup:2,6",
     fine: Annotated[
-        bool, typer.Option(help="Estimate the sensitivity of filters and channels too.")
+        bool,
+        typer.Option(help="Also estimate how sensitive each filter and input channel is."),
     ] = True,
-    output: Annotated[Optional[Path], typer.Option(help="Draw a picture (.png, .svg).")] = None,
+    output: Annotated[
+        Optional[Path], typer.Option(help="Draw the accuracies into this picture (.png, .svg).")
+    ] = None,
     split: SplitOption = "test",
     limit: LimitOption = None,
     engine: EngineOption = "auto",
     threads: ThreadsOption = None,
     json: JsonOption = False,
 ) -> None:
-    """Measure accuracy with each layer, and with the first layers, approximate."""
+    """Measure which layers of a network tolerate approximation.
+
+    Each layer alone, then the first layers together, get a low, a medium and a high approximation.
+    """
     network = load_model(model)
     specs = [multiplier(spec).spec for spec in (low, medium, high)]
     labels = {spec: f"{name}: {spec}" for spec, name in zip(specs, ("low", "medium", "high"))}
     examples = read_examples(network, data, split, limit)
-    evaluator = Evaluator(network, examples, None, engine, threads)
-    with progress_bar(network.name, evaluations(network, list(labels))) as advance:
-        measured = layer_sensitivity(evaluator, list(labels), advance)
-    increase: Increase = {}
-    if fine:
-        with console.status("estimating the sensitivity of filters and channels"):
-            few = examples.evenly(ESTIMATE_EXAMPLES)
-            increase = estimate(network, few.x, few.y, list(labels))
+    outcome = measure(
+        Inputs(network, examples, labels, fine, engine, threads), progress_bar, console.status
+    )
     if output is not None:
-        draw_sensitivity(measured, labels, increase, output)
+        draw_sensitivity(outcome.measured, labels, outcome.increase, output)
         console.print(f"wrote {output}")
-    content = _content(str(model), measured, labels, increase, len(examples))
+    content = _content(str(model), outcome, labels, len(examples))
     if json:
         print_json(content)
     else:
-        _show(measured, labels, increase, content)
+        _show(outcome.measured, labels, outcome.increase, content)
 
 
-def _content(
-    model: str,
-    measured: LayerSensitivity,
-    labels: dict[str, str],
-    increase: Increase,
-    examples: int,
-) -> dict[str, Any]:
+def measure(
+    inputs: Inputs,
+    bar: ProgressBar,
+    status: Callable[[str], AbstractContextManager[object]],
+) -> Outcome:
+    """Measure layers by emulation; estimate filters and channels."""
+    network, examples, specs = inputs.network, inputs.examples, list(inputs.labels)
+    evaluator = Evaluator(network, examples, None, inputs.engine, inputs.threads)
+    with bar(network.name, evaluations(network, specs)) as advance:
+        measured = layer_sensitivity(evaluator, specs, advance)
+    if not inputs.fine:
+        return Outcome(measured, {})
+    with status("estimating the sensitivity of filters and channels"):
+        few = examples.evenly(ESTIMATE_EXAMPLES)
+        return Outcome(measured, estimate(network, few.x, few.y, specs))
+
+
+def _content(model: str, outcome: Outcome, labels: dict[str, str], examples: int) -> dict[str, Any]:
+    measured, increase = outcome.measured, outcome.increase
     content: dict[str, Any] = {
         "model": model,
         "examples": examples,

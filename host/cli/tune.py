@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, NamedTuple
 
 import typer
 
 from axynq.emulator import Emulator, load_model, save_model
+from axynq.emulator.datasets import Split
 from axynq.emulator.energy import relative_energy
+from axynq.emulator.model.graph import Model
 from axynq.emulator.plan import Plan
+from axynq.emulator.studies.evaluator import Examples
 from axynq.emulator.studies.tuning.compensation import Method, frozen
 from axynq.emulator.studies.tuning.compensation import tune as tune_network
 from axynq.emulator.studies.tuning.tuner import Tuner
+from axynq.emulator.studies.tuning.weights import WeightRule
 from axynq.host.cli.inputs import (
     DataOption,
     EnergyOption,
@@ -25,7 +31,6 @@ from axynq.host.cli.inputs import (
     read_energy,
     read_examples,
     read_plan,
-    read_weight_rule,
 )
 from axynq.host.cli.output import (
     JsonOption,
@@ -38,58 +43,120 @@ from axynq.host.cli.output import (
 )
 
 
+@dataclass(frozen=True)
+class Inputs:
+    """What to tune, and with what."""
+
+    network: Model
+    plan: Plan
+    calibration: Examples
+    test: Examples
+    weights: WeightRule
+    compensate: bool
+    method: Method
+
+
+class Outcome(NamedTuple):
+    """Files that were written, and accuracies on the test examples."""
+
+    plan_path: Path
+    exact: float
+    """Before, with exact multipliers."""
+    before: float
+    """Under the plan."""
+    after: float
+    """The tuned network under its plan."""
+
+
 def tune(
     model: ModelArgument,
     plan: PlanOption,
     data: DataOption,
-    output: Annotated[Path, typer.Option(help="The tuned network, a .tflite file.")],
+    output: Annotated[
+        Path,
+        typer.Option(
+            help="The .tflite file to write the tuned network to; its plan goes beside it, into "
+            ".plan.json."
+        ),
+    ],
     weights: WeightsOption = "histogram",
     compensate: Annotated[
         bool, typer.Option(help="Take the mean error of each filter off its bias.")
     ] = True,
     method: MethodOption = Method.BEST,
     calibration: Annotated[
-        int, typer.Option(min=1, help="Examples of the train split to tune with.")
+        int, typer.Option(min=1, help="Examples to tune with; their labels are not used.")
     ] = 1024,
-    calibration_split: Annotated[str, typer.Option(help="Where those are from.")] = "train",
+    calibration_split: Annotated[
+        Split, typer.Option(help="The part of the data that the examples to tune with are from.")
+    ] = "train",
     split: SplitOption = "test",
     limit: LimitOption = None,
     energy: EnergyOption = "characterised",
     json: JsonOption = False,
 ) -> None:
-    """Tune a network's weights and biases to a plan, without retraining."""
+    """Fit a network's weights and biases to a plan.
+
+    Nothing is trained. The result has the same quantisation.
+    """
     network = load_model(model)
     chosen = read_plan(network, plan)
-    known = read_examples(network, data, calibration_split, calibration)
-    tested = read_examples(network, data, split, limit)
-    tuner = Tuner(network, known.x, read_weight_rule(weights), compensate)
+    inputs = Inputs(
+        network,
+        chosen,
+        read_examples(network, data, calibration_split, calibration),
+        read_examples(network, data, split, limit),
+        weights,
+        compensate,
+        method,
+    )
     with progress_bar(f"tuning {network.name}", len(network.layers)) as advance:
-        tuned = tune_network(tuner, chosen, known.x, method, advance)
+        outcome = measure(inputs, output, advance)
+    spent = relative_energy(network, chosen, read_energy(network, chosen, energy))
+    if json:
+        print_json(
+            {
+                "model": str(model),
+                "plan": plan,
+                "output": str(output),
+                "output_plan": str(outcome.plan_path),
+                "weights": weights,
+                "compensate": compensate,
+                "examples": len(inputs.test),
+                "accuracy_exact": outcome.exact,
+                "accuracy_before": outcome.before,
+                "accuracy": outcome.after,
+                "relative_energy": spent,
+            }
+        )
+    else:
+        title = f"{network.name} on {len(inputs.test)} examples"
+        _show(title, plan, outcome, spent)
+        console.print(f"wrote {output} and {outcome.plan_path}")
+
+
+def _show(title: str, plan: str, outcome: Outcome, spent: float | None) -> None:
+    shown = table("", "accuracy", title=title)
+    shown.add_row("exact multipliers", percent(outcome.exact))
+    shown.add_row(plan, percent(outcome.before))
+    shown.add_row("the same, tuned", percent(outcome.after))
+    results.print(shown)
+    results.print(f"multiplier energy relative to exact: {percent(spent, 1)}")
+
+
+def measure(inputs: Inputs, output: Path, advance: Callable[[int], None]) -> Outcome:
+    """Tune, write the network and its plan, and measure what was written."""
+    network, plan, test = inputs.network, inputs.plan, inputs.test
+    tuner = Tuner(network, inputs.calibration.x, inputs.weights, inputs.compensate)
+    tuned = tune_network(tuner, plan, inputs.calibration.x, inputs.method, advance)
     save_model(tuned, output)
     # Skipping by weight value means other weights now: the plan beside the network says which.
-    fixed = frozen(chosen, network)
+    fixed = frozen(plan, network)
     plan_path = output.with_suffix(".plan.json")
     fixed.save(plan_path)
-    outcome: dict[str, Any] = {
-        "model": str(model),
-        "plan": plan,
-        "output": str(output),
-        "output_plan": str(plan_path),
-        "weights": weights,
-        "compensate": compensate,
-        "examples": len(tested),
-        "accuracy_exact": Emulator(network, Plan.uniform("exact")).accuracy(tested.x, tested.y),
-        "accuracy_before": Emulator(network, chosen).accuracy(tested.x, tested.y),
-        "accuracy": Emulator(load_model(output), fixed).accuracy(tested.x, tested.y),
-        "relative_energy": relative_energy(network, chosen, read_energy(network, chosen, energy)),
-    }
-    if json:
-        print_json(outcome)
-        return
-    shown = table("", "accuracy", title=f"{network.name} on {len(tested)} examples")
-    shown.add_row("exact multipliers", percent(outcome["accuracy_exact"]))
-    shown.add_row(plan, percent(outcome["accuracy_before"]))
-    shown.add_row("the same, tuned", percent(outcome["accuracy"]))
-    results.print(shown)
-    results.print(f"multiplier energy relative to exact: {percent(outcome['relative_energy'], 1)}")
-    console.print(f"wrote {output} and {plan_path}")
+    return Outcome(
+        plan_path,
+        exact=Emulator(network, Plan.uniform("exact")).accuracy(test.x, test.y),
+        before=Emulator(network, plan).accuracy(test.x, test.y),
+        after=Emulator(load_model(output), fixed).accuracy(test.x, test.y),
+    )

@@ -135,8 +135,8 @@ def test_run_with_interrupts(axynq, program, digits_data, monkeypatch) -> None:
     assert axynq(*arguments, "--wait", "interrupt")[0] == 0
     assert set(waited) == {True}
     code, _, err = axynq(*arguments, "--wait", "forever")
-    assert code == 1
-    assert "polling or interrupt" in err
+    assert code == 2
+    assert "'forever' is not one of 'polling', 'interrupt'" in err
 
 
 @pytest.mark.parametrize("fault", [DeviceError("the core did not finish"), KeyboardInterrupt()])

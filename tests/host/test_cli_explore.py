@@ -121,13 +121,11 @@ def test_explore_for_an_overlay(axynq, digits: graph.Model, digits_path, digits_
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("--levels", "layer,tensor"), "'tensor' is not a level"),
         (
             ("--multipliers", "exact|smapprox:0123", "--energy", "published"),
             "no energy figure for 'smapprox:0123'",
         ),
         (("--multipliers", "exact|roup:9,9"), "roup drops 0 to 3"),
-        (("--weights", "best"), "tuned by one of none, alwann, histogram"),
         (("--overlay", "none"), "unknown overlay 'none'"),
         (("--cycles",), "--cycles needs --overlay"),
         (("--skip", "two"), "klms takes a positive number"),

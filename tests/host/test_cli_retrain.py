@@ -58,9 +58,6 @@ def test_retrain(axynq, digits_path: Path, digits_data: Path, tmp_path: Path) ->
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("--optimiser", "luck"), "the optimiser is sgd or adam"),
-        (("--keep", "luck"), "the epoch to keep is best or last"),
-        (("--method", "luck"), "the method is one of behavioural, multiplier-aware"),
         (("--batch", 5000), "are too few to hold out"),
     ],
 )
