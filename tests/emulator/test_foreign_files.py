@@ -56,12 +56,13 @@ SAVED_MODEL = b"\x08\x01" + message(2, b"a meta graph with its nodes")
         (zip_of("m/saved_model.pb", "m/variables/v"), "a TensorFlow SavedModel", "convert it"),
         (zip_of("model.tflite"), "a zip archive", "unpack it"),
         (tar(), "a tar archive", "unpack it"),
-        (gzip.compress(bytes(99)), "a gzip archive", "unpack it"),
+        (gzip.compress(bytes(99), mtime=0), "a gzip archive", "unpack it"),
         (b"\n<!DOCTYPE html>\n<html>...</html>", "a web page", "download the file itself"),
         (b"#include <x.h>\nconst unsigned char g_model[] = {0x1c,", "C source", "give the .tflite"),
         (b"AXYNQ\0" + bytes(99), "a compiled program", "axynq run"),
         (b"just some notes, no network", "a text file", "not a TFLite network"),
     ],
+    ids=lambda value: value if isinstance(value, str) else "content",
 )
 def test_what_a_file_is(tmp_path: Path, content: bytes, kind: str, cure: str) -> None:
     path = tmp_path / "model.tflite"  # its content tells, not its name
