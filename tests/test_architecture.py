@@ -12,7 +12,10 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 
-BASICS = {"emulator.errors", "emulator.files", "emulator.arrays", "emulator.pictures"}
+BASICS = {
+    *("emulator.errors", "emulator.files", "emulator.arrays", "emulator.pictures"),
+    "emulator.version",
+}
 VOCABULARY = BASICS | {"emulator.model", "emulator.multipliers", "emulator.plan"}
 PROGRAMS = VOCABULARY | {"host.counters", "host.isa", "host.overlay", "host.runtime"}
 STUDIES = {f"emulator.studies.{name}" for name in ("tuning", "sensitivity", "errors")}

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import datetime
 import hashlib
-import importlib.metadata
 import os
 import shutil
 from collections.abc import Callable
@@ -18,6 +17,7 @@ from typing import NamedTuple
 
 from axynq.emulator import files
 from axynq.emulator.errors import OverlayError, ToolError
+from axynq.emulator.version import installed_version
 from axynq.host.bitstream.hls_config import hls_config
 from axynq.host.bitstream.reports import read_run, read_utilisation
 from axynq.host.bitstream.tools import find_tools, run_tool
@@ -213,7 +213,7 @@ def _manifest(
         bit=built["bit"],
         hwh=built["hwh"],
         golden=File(name=golden.name, sha256=sha256(golden)) if golden.is_file() else None,
-        axynq=importlib.metadata.version("axynq"),
+        axynq=installed_version(),
         built=datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
     )
 
