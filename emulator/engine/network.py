@@ -272,11 +272,11 @@ class NativeNetwork:
         low, high = INT8_MIN, INT8_MAX
         factors: list[FixedPoint] = [FixedPoint(0, 0)] * 3
         window, stride, padding = (1, 1), (1, 1), graph.Padding()
-        second = op.inputs[0]
+        residual = op.inputs[0]
         if isinstance(op, graph.WeightedLayer):
             kind = CONVOLUTION_KIND
         elif isinstance(op, graph.Add):
-            kind, second = ADD_KIND, op.inputs[1]
+            kind, residual = ADD_KIND, op.inputs[1]
             low, high = activation_bounds(op.activation, target)
             factors = list(add_factors(self.model, op))
         elif isinstance(op, graph.Pool):
@@ -294,7 +294,7 @@ class NativeNetwork:
         values: dict[str, Any] = {
             "kind": kind,
             "input": op.inputs[0],
-            "second": second,
+            "residual": residual,
             "output": op.output,
             "window_rows": window[0],
             "window_columns": window[1],
@@ -305,7 +305,7 @@ class NativeNetwork:
             "clamp_low": low,
             "clamp_high": high,
             "input_zero_point": source.zero_point,
-            "second_zero_point": tensors[second].zero_point,
+            "residual_zero_point": tensors[residual].zero_point,
             "output_zero_point": target.zero_point,
             "multiplier": [f.multiplier for f in factors],
             "shift": [f.shift for f in factors],

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -9,6 +12,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
 from axynq.emulator import Emulator, Plan, multiplier, reference
+from axynq.emulator.engine import kernel
 from axynq.emulator.engine.abi import WHOLE_BYTE
 from axynq.emulator.engine.choice import choose_engine
 from axynq.emulator.engine.kernel import load_kernel, supported_variants
@@ -42,6 +46,16 @@ ENGINES = [*(variant.name for variant in supported_variants()), "portable"]
 def engine(request) -> str:
     """Every engine this machine can run."""
     return request.param
+
+
+def test_each_instruction_set_is_one_header() -> None:
+    """What depends on the instructions is nowhere else."""
+    folder = Path(kernel.__file__).parent / "native"
+    own = {f"{variant.name}.hpp" for variant in kernel.VARIANTS}
+    assert own < {path.name for path in folder.iterdir()}
+    for path in folder.iterdir():
+        text = path.read_text()
+        assert path.name in own or not re.search(r"_mm\d*_|__m\d|immintrin|__AVX|AXYNQ_PATH", text)
 
 
 @settings(max_examples=120)
