@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import pytest
@@ -160,6 +160,43 @@ def test_rules_have_no_circle() -> None:
 
     for place in MAY_IMPORT:
         reached(place)
+
+
+def test_no_modules_import_each_other() -> None:
+    """Not in a circle of any length either, nor inside functions, but for :data:`WHEN_ASKED`."""
+    imported = {module: sorted(imported_by(path)) for module, path in MODULES.items()}
+    assert circle(imported) is None, " -> ".join(circle(imported) or ())
+
+
+def test_a_circle_is_found() -> None:
+    assert circle({"a": ["b"], "b": ["c", "d"], "c": [], "d": ["b"]}) == ["b", "d", "b"]
+    assert circle({"a": ["b", "c"], "b": ["c"], "c": []}) is None
+
+
+def imported_by(path: Path) -> set[str]:
+    own, place = module_of(path), place_of(path)
+    return {
+        name
+        for name, when_asked in imports(path)
+        if name != own and not (when_asked and (place, place_of(MODULES[name])) in WHEN_ASKED)
+    }
+
+
+def circle(imported: Mapping[str, Sequence[str]]) -> list[str] | None:
+    """Modules of which each imports the next, the first again at the end; None: there are none."""
+    done: set[str] = set()
+
+    def search(module: str, path: list[str]) -> list[str] | None:
+        if module in path:
+            return [*path[path.index(module) :], module]
+        if module in done:
+            return None
+        rounds = (search(other, [*path, module]) for other in imported[module])
+        found = next((each for each in rounds if each), None)
+        done.add(module)
+        return found
+
+    return next((each for each in (search(module, []) for module in imported) if each), None)
 
 
 def test_the_emulator_knows_nothing_of_the_host() -> None:

@@ -31,9 +31,10 @@ from axynq.emulator.engine.packing import pack_layer, three
 from axynq.emulator.engine.pool import ArrayPool
 from axynq.emulator.engine.recipe import layer_recipe
 from axynq.emulator.model import graph
+from axynq.emulator.model.fixed_point import FixedPoint
 from axynq.emulator.model.graph import INT8_MAX, INT8_MIN, activation_bounds
 from axynq.emulator.model.lifetimes import Lifetime, first_fit
-from axynq.emulator.model.quantisation import FixedPoint, add_factors, mean_factor
+from axynq.emulator.model.quantisation import add_factors, mean_factor
 from axynq.emulator.multipliers import multiplier
 from axynq.emulator.plan import SKIP, LayerCodes, Plan
 from axynq.emulator.softmax import softmax
