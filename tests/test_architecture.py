@@ -40,17 +40,18 @@ MAY_IMPORT: dict[str, set[str]] = {
     "emulator": VOCABULARY | {"emulator.emulation", "emulator.formats", "emulator.moved"},
     # What uses it.
     "emulator.studies.evaluator": VOCABULARY
-    | {"emulator.engine", "emulator.keys", "emulator.studies.tuning"},
+    | {"emulator.datasets", "emulator.engine", "emulator.keys", "emulator.studies.tuning"},
     "emulator.studies.tuning": VOCABULARY
-    | {"emulator.engine", "emulator.emulation", "emulator.keys"},
+    | {"emulator.datasets", "emulator.engine", "emulator.emulation", "emulator.keys"},
     "emulator.studies.sensitivity": VOCABULARY
     | {"emulator.engine", "emulator.emulation"}
     | {"emulator.studies.evaluator", "emulator.studies.tuning"},
     "emulator.studies.errors": VOCABULARY | {"emulator.emulation"},
     "emulator.studies.search": VOCABULARY
-    | {"emulator", "emulator.energy", "emulator.keys"}
+    | {"emulator", "emulator.datasets", "emulator.energy", "emulator.keys"}
     | {"emulator.studies.evaluator", *STUDIES},
-    "emulator.studies.retraining": VOCABULARY | {"emulator.emulation", "emulator.keys", *STUDIES},
+    "emulator.studies.retraining": VOCABULARY
+    | {"emulator.datasets", "emulator.emulation", "emulator.keys", *STUDIES},
     # The accelerator: its description, programs for it, how fast they are.
     "host": {"host.compiler", "host.overlay", "host.runtime"},
     "host.isa": set(),

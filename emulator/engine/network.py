@@ -27,12 +27,12 @@ from axynq.emulator.engine.abi import (
 )
 from axynq.emulator.engine.blocks import Blocks
 from axynq.emulator.engine.kernel import Kernel
-from axynq.emulator.engine.packing import pack_layer, three
+from axynq.emulator.engine.packing import pack_layer
 from axynq.emulator.engine.pool import ArrayPool
 from axynq.emulator.engine.recipe import layer_recipe
 from axynq.emulator.model import graph
 from axynq.emulator.model.fixed_point import FixedPoint
-from axynq.emulator.model.graph import INT8_MAX, INT8_MIN, activation_bounds
+from axynq.emulator.model.graph import INT8_MAX, INT8_MIN, activation_bounds, rows_columns_channels
 from axynq.emulator.model.lifetimes import Lifetime, first_fit
 from axynq.emulator.model.quantisation import add_factors, mean_factor
 from axynq.emulator.multipliers import multiplier
@@ -162,7 +162,7 @@ class NativeNetwork:
             return self._exact
 
     def _planar(self, index: int) -> tuple[int, int, int]:
-        rows, columns, channels = three(self.model.tensors[index].shape)
+        rows, columns, channels = rows_columns_channels(self.model.tensors[index].shape)
         return channels, rows, columns
 
     def _finish(self, y: graph.Int8Array) -> graph.Int8Array:
@@ -245,7 +245,9 @@ class NativeNetwork:
         target = self._target()
         tensors = np.zeros(len(self.model.tensors), TENSOR)
         for record, tensor in zip(tensors, self.model.tensors):
-            record["rows"], record["columns"], record["channels"] = three(tensor.shape)
+            record["rows"], record["columns"], record["channels"] = rows_columns_channels(
+                tensor.shape
+            )
         born = {self.model.input_index: -1}
         dies = {self.model.input_index: -1, target: len(self._operators)}
         for time, op in enumerate(self._operators):

@@ -7,7 +7,6 @@ layer are packed together, in whole-array steps.
 from __future__ import annotations
 
 import ctypes
-import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -25,7 +24,7 @@ from axynq.emulator.engine.abi import (
 )
 from axynq.emulator.engine.recipe import LayerRecipe, LookupPlane, Plane
 from axynq.emulator.model import graph
-from axynq.emulator.model.graph import Padding, activation_bounds
+from axynq.emulator.model.graph import Padding, activation_bounds, rows_columns_channels
 from axynq.emulator.model.quantisation import layer_factors
 
 TAPS_PER_GROUP = 4
@@ -111,15 +110,9 @@ def pack_layer(
     return made
 
 
-def three(shape: tuple[int, ...]) -> tuple[int, int, int]:
-    """Any shape as rows, columns, channels with the values in the same order."""
-    padded = (1, 1, *shape)
-    return math.prod(padded[:-2]), padded[-2], padded[-1]
-
-
 def _geometry(model: graph.Model, layer: graph.WeightedLayer) -> Geometry:
-    source = three(model.tensors[layer.inputs[0]].shape)
-    target = three(model.tensors[layer.output].shape)
+    source = rows_columns_channels(model.tensors[layer.inputs[0]].shape)
+    target = rows_columns_channels(model.tensors[layer.output].shape)
     if isinstance(layer, graph.FullyConnected):
         # As large as its input.
         rows, columns, channels = source

@@ -304,6 +304,12 @@ class Model:
         return (op for op in self.operators if tensor in op.inputs)
 
 
+def rows_columns_channels(shape: tuple[int, ...]) -> tuple[int, int, int]:
+    """Any shape as that of a feature map with the values in the same order."""
+    padded = (1, 1, *shape)
+    return math.prod(padded[:-2]), padded[-2], padded[-1]
+
+
 def activation_bounds(activation: Activation, tensor: Tensor) -> tuple[int, int]:
     """Smallest and largest int8 value of ``tensor`` that the fused activation lets through."""
 

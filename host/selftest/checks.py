@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
@@ -15,8 +15,6 @@ from axynq.host.runtime.accelerator import Accelerator
 from axynq.host.selftest import golden
 from axynq.host.selftest.networks import Random, networks, random_inputs, random_network
 from axynq.host.selftest.products import WEIGHTS, product_layers
-
-Advance = Callable[[int], None]
 
 
 class Outcome(NamedTuple):

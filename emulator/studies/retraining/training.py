@@ -19,6 +19,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from axynq.emulator import files
+from axynq.emulator.datasets import evenly_spread
 from axynq.emulator.emulation import Emulator
 from axynq.emulator.errors import DataError, ModelError
 from axynq.emulator.keys import multiplier_key
@@ -272,7 +273,7 @@ def _split(examples: int, options: RetrainOptions) -> tuple[IntArray, IntArray]:
             f"{examples} examples are too few to hold out {options.validation} and train on "
             f"batches of {options.batch}: give more data, or smaller --validation or --batch"
         )
-    held_out = np.linspace(0, examples - 1, options.validation).round().astype(np.int64)
+    held_out = evenly_spread(examples, options.validation)
     return np.setdiff1d(np.arange(examples), held_out), held_out
 
 

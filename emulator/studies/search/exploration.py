@@ -18,6 +18,7 @@ import numpy as np
 
 from axynq.emulator import files
 from axynq.emulator.arrays import open_arrays
+from axynq.emulator.datasets import evenly_spread
 from axynq.emulator.energy import EnergyFigures
 from axynq.emulator.errors import DataError
 from axynq.emulator.keys import multiplier_key
@@ -231,8 +232,7 @@ def _spread(best: list[Candidate], close: list[Candidate], count: int) -> list[C
 
 def _evenly(candidates: list[Candidate], count: int) -> list[Candidate]:
     """So many of them at most, from first to last."""
-    places = np.linspace(0, len(candidates) - 1, min(count, len(candidates)))
-    return [candidates[k] for k in places.round().astype(int)]
+    return [candidates[k] for k in evenly_spread(len(candidates), count)]
 
 
 def _finals(

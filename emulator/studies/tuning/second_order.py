@@ -14,6 +14,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from axynq.emulator.datasets import evenly_spread
 from axynq.emulator.model.graph import DepthwiseConvolution, Int8Array, Model, WeightedLayer
 from axynq.emulator.model.taps import tap_inputs
 from axynq.emulator.multipliers import Multiplier
@@ -54,8 +55,8 @@ def curvatures(model: Model, layer: WeightedLayer, x: Int8Array) -> list[Curvatu
     ``x`` are the layer's inputs, int8 [images, *shape].
     """
     seen = [v.reshape(-1, v.shape[-1]) for _, v in tap_inputs(model, layer, x)]
-    chosen = np.linspace(0, len(seen[0]) - 1, min(len(seen[0]), SAMPLES)).round().astype(int)
-    stacked = np.stack([v[chosen] for v in seen], axis=1).astype(np.float32)
+    places = evenly_spread(len(seen[0]), SAMPLES)
+    stacked = np.stack([v[places] for v in seen], axis=1).astype(np.float32)
     if isinstance(layer, DepthwiseConvolution):
         channels = stacked.shape[-1]
         each = len(layer.bias) // channels
