@@ -12,7 +12,13 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 
-BASICS = {"emulator.errors", "emulator.files", "emulator.arrays", "emulator.pictures"}
+BASICS = {
+    "emulator.errors",
+    "emulator.files",
+    "emulator.arrays",
+    "emulator.pictures",
+    "emulator.validation",
+}
 VOCABULARY = BASICS | {"emulator.model", "emulator.multipliers", "emulator.plan"}
 PROGRAMS = VOCABULARY | {"host.isa", "host.overlay", "host.runtime"}
 STUDIES = {f"emulator.studies.{name}" for name in ("tuning", "sensitivity", "errors")}
@@ -25,6 +31,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "emulator.pictures": {"emulator.errors", "emulator.files"},
     "emulator.toolchain": {"emulator.errors"},
     "emulator.softmax": set(),
+    "emulator.validation": set(),
     # The vocabulary: networks, multipliers, plans.
     "emulator.model": BASICS,
     "emulator.multipliers": BASICS,
