@@ -79,9 +79,9 @@ class EnergyFigures:
 
     def extended(self, figures: Mapping[str, Energy]) -> EnergyFigures:
         """These and further figures, by specification."""
-        made = EnergyFigures.__new__(EnergyFigures)
-        made._figures, made._tables = {**self._figures, **figures}, self._tables
-        return made
+        copy = EnergyFigures.__new__(EnergyFigures)
+        copy._figures, copy._tables = {**self._figures, **figures}, self._tables
+        return copy
 
     def has(self, m: Multiplier) -> bool:
         """Whether there is a figure for the multiplier itself, not an estimate."""

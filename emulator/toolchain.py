@@ -36,10 +36,10 @@ def compiler() -> list[str]:
     Raises:
         ToolError: there is none, or ``CXX`` names one that is not there.
     """
-    found = _compiler()
-    if found is None:
+    command = _compiler()
+    if command is None:
         raise ToolError(_NO_COMPILER)
-    return found
+    return command
 
 
 def _compiler() -> list[str] | None:

@@ -162,12 +162,13 @@ class Evaluator:
     def _engine(self, k: int, segment: Model, codes: Mapping[str, LayerCodes], key: str) -> Engine:
         engine = self._packed.get((k, key))
         if engine is None:
-            mine = {layer.name: codes[layer.name] for layer in segment.layers}
+            assigned = {layer.name: codes[layer.name] for layer in segment.layers}
             if self.tuner is not None:
                 segment = replace_layers(
-                    segment, [self.tuner.layer(layer, mine[layer.name]) for layer in segment.layers]
+                    segment,
+                    [self.tuner.layer(layer, assigned[layer.name]) for layer in segment.layers],
                 )
-            engine = make_engine(segment, mine, self._choice, self._threads)
+            engine = make_engine(segment, assigned, self._choice, self._threads)
             self._packed[k, key] = engine
             if len(self._packed) > PACKED:
                 self._packed.popitem(last=False)

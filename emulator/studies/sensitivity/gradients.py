@@ -46,17 +46,17 @@ def accumulator_gradients(
     gradients: dict[int, FloatArray] = {
         logits: _loss_gradient(beta * model.tensors[logits].scale, tensors[logits], y)
     }
-    found = {}
+    by_layer = {}
     for op in reversed(operators):
         if op.output not in gradients:
             continue  # nothing depends on it
         g = gradients.pop(op.output).reshape(tensors[op.output].shape)
         if isinstance(op, graph.WeightedLayer):
-            found[op.name] = g = _before_requantising(model, op, tensors, g)
+            by_layer[op.name] = g = _before_requantising(model, op, tensors, g)
         for index, part in zip(op.inputs, _inputs(model, op, tensors, g)):
             part = part.reshape(tensors[index].shape)
             gradients[index] = gradients[index] + part if index in gradients else part
-    return found
+    return by_layer
 
 
 def cross_entropy(

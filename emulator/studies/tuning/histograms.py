@@ -37,8 +37,8 @@ def tap_histograms(model: Model, layer: WeightedLayer, x: Int8Array) -> FloatArr
     offset = (np.arange(channels) * 256).astype(np.int32)
     for (row, column), seen in tap_inputs(model, layer, x):
         index = (seen.reshape(-1, channels).astype(np.int32) + 128) + offset
-        found = np.bincount(index.reshape(-1).astype(np.intp), minlength=256 * channels)
-        counts[row, column] = found.reshape(channels, 256)
+        occurrences = np.bincount(index.reshape(-1).astype(np.intp), minlength=256 * channels)
+        counts[row, column] = occurrences.reshape(channels, 256)
     return counts / counts[0, 0, 0].sum()
 
 

@@ -92,7 +92,7 @@ def second_order_weights(
     kernel: Int8Array,
     codes: npt.NDArray[np.uint8],
     lines: Sequence[Linear],
-    found: Sequence[Curvature],
+    curvature_of: Sequence[Curvature],
 ) -> Int8Array:
     """Other weights for a layer.
 
@@ -100,14 +100,14 @@ def second_order_weights(
         kernel: its weights, int8 [filters, rows, columns, channels].
         codes: their multipliers, of the same shape; 0 skips.
         lines: of each multiplier, the first for code 1.
-        found: what :func:`curvatures` gives.
+        curvature_of: what :func:`curvatures` gives.
     """
     filters = len(kernel)
     wanted, chosen_codes = kernel.reshape(filters, -1), codes.reshape(filters, -1)
-    if len(found) == 1:
-        return _replace(wanted, chosen_codes, lines, found[0]).reshape(kernel.shape)
+    if len(curvature_of) == 1:
+        return _replace(wanted, chosen_codes, lines, curvature_of[0]).reshape(kernel.shape)
     rows = [
-        _replace(wanted[f : f + 1], chosen_codes[f : f + 1], lines, found[f])
+        _replace(wanted[f : f + 1], chosen_codes[f : f + 1], lines, curvature_of[f])
         for f in range(filters)
     ]
     return np.concatenate(rows).reshape(kernel.shape)

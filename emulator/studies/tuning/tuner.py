@@ -102,12 +102,12 @@ class Tuner:
             zero_point = self.model.tensors[layer.inputs[0]].zero_point
             shares = self._histograms[layer.name].sum(axis=(0, 1, 2))
             lines = [linear(m, zero_point, shares) for m in codes.multipliers]
-            found = self._curvatures[layer.name]
-            return second_order_weights(layer.kernel, codes.codes, lines, found)
+            curvature = self._curvatures[layer.name]
+            return second_order_weights(layer.kernel, codes.codes, lines, curvature)
         kernel = layer.kernel.copy()
         for k, multiplier in enumerate(codes.multipliers, start=1):
-            mine = codes.codes == k
-            kernel[mine] = self._mapping(layer, multiplier)[kernel[mine].astype(np.int64) + 128]
+            places = codes.codes == k
+            kernel[places] = self._mapping(layer, multiplier)[kernel[places].astype(np.int64) + 128]
         return kernel
 
     def mean_errors(
