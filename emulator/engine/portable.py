@@ -18,7 +18,7 @@ from axynq.emulator.engine import operators
 from axynq.emulator.engine.blocks import Blocks
 from axynq.emulator.engine.terms import terms_of
 from axynq.emulator.model import graph
-from axynq.emulator.model.taps import tap_inputs
+from axynq.emulator.model.taps import padded_input, tap_windows
 from axynq.emulator.multipliers import ACTIVATION_MIN, WEIGHT_MIN
 from axynq.emulator.plan import LayerCodes, Plan
 
@@ -98,13 +98,17 @@ class PortableLayer:
     def __init__(self, model: graph.Model, layer: graph.WeightedLayer, codes: LayerCodes) -> None:
         self.model = model
         self.layer = layer
-        self.zero_point = model.tensors[layer.inputs[0]].zero_point
-        self.planes = _planes(layer, codes, self.zero_point)
+        self.planes = _planes(layer, codes, model.tensors[layer.inputs[0]].zero_point)
 
     def accumulate(self, x: graph.Int8Array) -> graph.Int32Array:
         """``bias + sum over taps of m(a, w)``, int32 [images, rows, columns, filters]."""
         depthwise = isinstance(self.layer, graph.DepthwiseConvolution)
         shape = graph.rows_columns_channels(self.model.tensors[self.layer.output].shape)
+        if isinstance(self.layer, graph.FullyConnected):
+            x, windows = x.reshape(len(x), 1, 1, -1), [((0, 0), (slice(None),) * 3)]
+        else:
+            x = padded_input(self.model, self.layer, x)
+            windows = list(tap_windows(self.model, self.layer))
         index = x.astype(np.int16) + 128
         dtype = self.planes[0].table.dtype if self.planes else np.float64
         total = np.zeros((len(x), *shape), dtype)
@@ -112,10 +116,9 @@ class PortableLayer:
             a = plane.table[index]
             if depthwise:
                 a = np.repeat(a, shape[-1] // a.shape[-1], axis=-1)
-            padding = float(plane.table[self.zero_point + 128])
-            for place, taps in tap_inputs(self.model, self.layer, a, padding):
+            for place, window in windows:
                 w = plane.weights[place]
-                total += taps * w[0] if depthwise else taps @ w
+                total += a[window] * w[0] if depthwise else a[window] @ w
         # By way of int64, which takes the sum modulo 2**32.
         return (total.astype(np.int64) + self.layer.bias).astype(np.int32)
 
