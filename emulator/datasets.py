@@ -23,9 +23,9 @@ import tarfile
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -55,19 +55,31 @@ class Dataset:
     """[examples, ...]: int8 quantised, uint8 images, or floats."""
     y: npt.NDArray[np.int64]
     """[examples]: class numbers."""
-    classes: tuple[str, ...]
+    classes: tuple[str, ...] = ()
     """Class names; empty where the source has none."""
 
     def __len__(self) -> int:
         return len(self.y)
 
-    def first(self, count: int | None) -> Dataset:
-        """The first ``count`` examples of an even mixture (all of them: None)."""
+    def evenly(self: Some, count: int | None) -> Some:
+        """``count`` examples spread over all of them (all, where there are fewer, and for None):
+        sources are sorted by class, and this keeps the classes balanced."""
         if count is None or count >= len(self):
             return self
-        # Sources are sorted by class: a stride keeps the classes balanced.
-        chosen = np.linspace(0, len(self) - 1, count).round().astype(np.int64)
-        return Dataset(self.x[chosen], self.y[chosen], self.classes)
+        places = evenly_spread(len(self), count)
+        return replace(self, x=self.x[places], y=self.y[places])
+
+    first = evenly
+    """Its name in version 0.1."""
+
+
+Some = TypeVar("Some", bound=Dataset)
+
+
+def evenly_spread(length: int, count: int) -> npt.NDArray[np.int64]:
+    """``count`` places in something of that length, the first and the last among them, evenly
+    spread (all places, where there are fewer)."""
+    return np.linspace(0, length - 1, min(count, length)).round().astype(np.int64)
 
 
 def load_dataset(path: str | Path, split: Split = "test") -> Dataset:
@@ -170,7 +182,7 @@ def _from_npz(path: Path) -> Dataset:
             f"data '{path}': x and y must be arrays, with examples along the first axis"
         )
     try:
-        return Dataset(x, class_numbers(y, len(x)), ())
+        return Dataset(x, class_numbers(y, len(x)))
     except DataError as error:
         raise DataError(f"data '{path}': {error}") from error
 

@@ -20,6 +20,7 @@ from axynq.emulator.model.graph import Model
 from axynq.emulator.multipliers import Exact, Multiplier, Roup, Table
 from axynq.emulator.multipliers.roup import DIGITS
 from axynq.emulator.plan import SKIP, Plan
+from axynq.emulator.validation import complaint
 
 PARTIAL_PRODUCT_BITS = 10
 """Bits of an unrounded partial product: a 9-bit activation, doubled or not."""
@@ -78,9 +79,9 @@ class EnergyFigures:
 
     def extended(self, figures: Mapping[str, Energy]) -> EnergyFigures:
         """These and further figures, by specification."""
-        made = EnergyFigures.__new__(EnergyFigures)
-        made._figures, made._tables = {**self._figures, **figures}, self._tables
-        return made
+        copy = EnergyFigures.__new__(EnergyFigures)
+        copy._figures, copy._tables = {**self._figures, **figures}, self._tables
+        return copy
 
     def has(self, m: Multiplier) -> bool:
         """Whether there is a figure for the multiplier itself, not an estimate."""
@@ -118,8 +119,8 @@ def _read(source: str | Path) -> dict[str, Energy]:
             f"energy figures '{source}' cannot be read: {error.strerror}. "
             f"Give one of {', '.join(SHIPPED)}, or a JSON file of the format axynq-energy"
         ) from error
-    except (ValidationError, ValueError) as error:
-        reason = error.errors()[0]["msg"] if isinstance(error, ValidationError) else str(error)
+    except ValueError as error:
+        reason = complaint(error) if isinstance(error, ValidationError) else str(error)
         raise DataError(f"energy figures '{source}' are not valid: {reason}") from error
     if source == "characterised-glitches":
         return {

@@ -58,6 +58,7 @@ EMULATOR = {
     "model.tflite_reader": "formats.tflite_reader",
     "model.tflite_writer": "formats.tflite_writer",
     "retrain": "studies.retraining",
+    "retrain.levels": "studies.retraining.weight_quantiser",
     "statistics": "studies.errors",
     "tuning": "studies.tuning",
 }

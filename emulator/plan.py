@@ -40,6 +40,7 @@ from axynq.emulator.multipliers import (
     split_multipliers,
 )
 from axynq.emulator.multipliers.specification import seen_from, without_quoted, written_in
+from axynq.emulator.validation import complaint
 
 Axis = Literal["layer", "filter", "channel", "row", "column", "weight"]
 
@@ -308,13 +309,9 @@ class Plan:
         try:
             file = _PlanFile.model_validate_json(text)
         except ValidationError as error:
-            # An entry is a text or a table: the deeper of the two complaints is the helpful one.
-            told = max(error.errors(), key=lambda entry: len(entry["loc"]))
-            alternatives = ("str", _ExplicitAssignment.__name__)
-            where = ".".join(str(part) for part in told["loc"] if part not in alternatives)
-            raise PlanError(
-                f"plan '{path}' is not valid: {where or 'the file'}: {told['msg']}"
-            ) from error
+            # An entry is a text or a table.
+            reason = complaint(error, ("str", _ExplicitAssignment.__name__))
+            raise PlanError(f"plan '{path}' is not valid: {reason}") from error
         entries = {"the default": file.default} if file.default is not None else {}
         entries |= {f"layer '{name}'": entry for name, entry in file.layers.items()}
         assignments = []

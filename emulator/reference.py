@@ -20,6 +20,7 @@ from axynq.emulator.model.quantisation import (
     layer_factors,
     mean_factor,
 )
+from axynq.emulator.plan import LayerCodes, Plan
 from axynq.emulator.softmax import softmax
 
 Int64Array = npt.NDArray[np.int64]
@@ -203,10 +204,35 @@ def evaluate(
 def run(
     model: graph.Model, x: Int8Array, products: Mapping[str, Products] | None = None
 ) -> dict[int, Int8Array]:
-    """Every tensor of the network, by index. ``products`` gives layers their multipliers, by name;
-    the others are exact."""
+    """Every tensor of the network, by index. ``products`` gives layers their multipliers, by name,
+    as :func:`plan_products` has them; the others are exact."""
     values = {model.input_index: x}
     for op in model.operators:
-        chosen = (products or {}).get(op.name, exact_products)
-        values[op.output] = evaluate(model, op, [values[i] for i in op.inputs], chosen)
+        layer_products = (products or {}).get(op.name, exact_products)
+        values[op.output] = evaluate(model, op, [values[i] for i in op.inputs], layer_products)
     return values
+
+
+# --- plans ---------------------------------------------------------------------------------------
+
+
+def code_products(codes: LayerCodes) -> Products:
+    """Each weight's products by the multiplier that its code names; those of a weight that is
+    skipped are 0."""
+
+    def products(a: Int64Array, w: Int64Array, row: int, column: int) -> Int64Array:
+        total = np.zeros(np.broadcast_shapes(a.shape, w.shape), np.int64)
+        for code, multiplier in enumerate(codes.multipliers, start=1):
+            total += np.where(codes.codes[:, row, column] == code, multiplier.product(a, w), 0)
+        return total
+
+    return products
+
+
+def plan_products(model: graph.Model, plan: Plan) -> dict[str, Products]:
+    """The products of every layer under a plan, by the layer's name.
+
+    Raises:
+        PlanError: the plan does not fit the model.
+    """
+    return {name: code_products(codes) for name, codes in plan.expand(model).items()}

@@ -36,10 +36,10 @@ def compiler() -> list[str]:
     Raises:
         ToolError: there is none, or ``CXX`` names one that is not there.
     """
-    found = _compiler()
-    if found is None:
+    command = _compiler()
+    if command is None:
         raise ToolError(_NO_COMPILER)
-    return found
+    return command
 
 
 def _compiler() -> list[str] | None:
@@ -150,8 +150,9 @@ def shared_library(
                 include = [f"-I{Path(work, 'include')}"] if generated else []
                 arguments = [*flags, *include, *folders]
                 built = _compile(command, name, sources, arguments, Path(work, "library.so"))
-                for broken in _all(folder, exact):
-                    broken.unlink()
+                for other in _all(folder, exact):
+                    if not _intact(other):  # processes may be loading those that are
+                        other.unlink(missing_ok=True)
                 library = folder / f"{exact}-{_content(built)}.so"
                 os.replace(built, library)  # atomic: several processes may build at the same time
                 return library
@@ -184,13 +185,15 @@ def _all(folder: Path, start: str) -> list[Path]:
 
 def _find(folder: Path, start: str) -> Path | None:
     """The first of them that is as it was built."""
-    for path in _all(folder, start):
-        try:
-            if path.stem.endswith(f"-{_content(path)}"):
-                return path
-        except OSError:
-            continue  # removed meanwhile, or not readable
-    return None
+    return next((path for path in _all(folder, start) if _intact(path)), None)
+
+
+def _intact(path: Path) -> bool:
+    """Whether a library is as it was built; none that is gone meanwhile or cannot be read."""
+    try:
+        return path.stem.endswith(f"-{_content(path)}")
+    except OSError:
+        return False
 
 
 def _content(path: Path) -> str:

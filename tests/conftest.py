@@ -73,7 +73,7 @@ def cifar10_images(cifar10_path: Path, resnet8: Model) -> np.ndarray:
     """200 CIFAR-10 test images in ResNet-8's input quantisation."""
     from axynq.emulator.datasets import load_dataset, quantise_examples
 
-    return quantise_examples(resnet8.input, load_dataset(cifar10_path).first(200).x)
+    return quantise_examples(resnet8.input, load_dataset(cifar10_path).evenly(200).x)
 
 
 @pytest.fixture(scope="session")

@@ -10,7 +10,8 @@ import numpy.typing as npt
 
 from axynq.emulator import reference
 from axynq.emulator.model import graph
-from axynq.emulator.model.quantisation import FixedPoint, fixed_point, layer_factors, mean_factor
+from axynq.emulator.model.fixed_point import FixedPoint, fixed_point
+from axynq.emulator.model.quantisation import layer_factors, mean_factor
 from tests.networks import tensor
 
 INT32 = np.iinfo(np.int32)

@@ -189,23 +189,6 @@ def branched_models(draw: Any) -> graph.Model:
     return graph.Model("random", tuple(tensors), tuple(operators), 0, end)
 
 
-def multiplier_products(codes: Any) -> Any:
-    """For the oracle: products by the code of each weight, from the multipliers themselves."""
-
-    def products(a: Any, w: Any, row: int, column: int) -> Any:
-        total = np.zeros(np.broadcast_shapes(a.shape, w.shape), np.int64)
-        for k, m in enumerate(codes.multipliers, start=1):
-            total += np.where(codes.codes[:, row, column] == k, m.product(a, w), 0)
-        return total
-
-    return products
-
-
-def oracle_products(model: graph.Model, plan: Any) -> dict[str, Any]:
-    """The oracle's products for every layer of a plan."""
-    return {name: multiplier_products(codes) for name, codes in plan.expand(model).items()}
-
-
 def convolution(
     rows: int, columns: int, channels: int, filters: int, kernel: int, seed: int, stride: int = 1
 ) -> graph.Model:

@@ -77,9 +77,9 @@ CONVOLUTION = _structure(
 )  # fmt: skip
 OPERATOR = _structure(
     *((name, _INT) for name in (
-        "kind", "input", "second", "output", "convolutions", "window_rows", "window_columns",
+        "kind", "input", "residual", "output", "convolutions", "window_rows", "window_columns",
         "stride_rows", "stride_columns", "padding_top", "padding_left", "clamp_low", "clamp_high",
-        "input_zero_point", "second_zero_point", "output_zero_point",
+        "input_zero_point", "residual_zero_point", "output_zero_point",
     )),
     ("multiplier", _INT, (3,)),
     ("shift", _INT, (3,)),

@@ -11,8 +11,7 @@ from typing import NamedTuple
 import numpy as np
 
 from axynq.emulator.engine.abi import BLOCK
-from axynq.emulator.engine.packing import three
-from axynq.emulator.model.graph import Int8Array
+from axynq.emulator.model.graph import Int8Array, rows_columns_channels
 
 
 class Blocks(NamedTuple):
@@ -27,7 +26,7 @@ class Blocks(NamedTuple):
         """A batch [images, *shape], at least one image."""
         count = -(-len(x) // BLOCK)
         padded = np.pad(x, ((0, count * BLOCK - len(x)), *((0, 0),) * (x.ndim - 1)), mode="edge")
-        blocked = padded.reshape(count, BLOCK, *three(x.shape[1:]))
+        blocked = padded.reshape(count, BLOCK, *rows_columns_channels(x.shape[1:]))
         return cls(np.ascontiguousarray(blocked.transpose(0, 4, 2, 3, 1)), len(x))
 
     def in_order(self, shape: tuple[int, ...]) -> Int8Array:

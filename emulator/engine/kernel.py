@@ -19,7 +19,8 @@ FLAGS = ("-std=c++17", "-O3", "-pthread", "-fwrapv")
 
 @dataclass(frozen=True)
 class Variant:
-    """A way to compile the kernel."""
+    """A way to compile the kernel: for an instruction set, the header of the same name in
+    ``native/``."""
 
     name: str
     flags: tuple[str, ...]
@@ -33,13 +34,13 @@ VARIANTS = (
     Variant(
         "avx512",
         (
-            *("-DAXYNQ_PATH_AVX512", "-mprefer-vector-width=512", "-mavx512f", "-mavx512bw"),
+            *("-mprefer-vector-width=512", "-mavx512f", "-mavx512bw"),
             *("-mavx512dq", "-mavx512vl", "-mavx512vnni", "-mavx512vbmi"),
         ),
         frozenset({"avx512f", "avx512bw", "avx512dq", "avx512vl", "avx512_vnni", "avx512vbmi"}),
         Costs(term=1.3, lookup=4.5),
     ),
-    Variant("avx2", ("-DAXYNQ_PATH_AVX2", "-mavx2"), frozenset({"avx2"}), Costs(1.0, 12.0, 1.1)),
+    Variant("avx2", ("-mavx2",), frozenset({"avx2"}), Costs(1.0, 12.0, 1.1)),
     Variant("generic", (), frozenset(), Costs(1.0, 4.0)),
 )
 """From fastest to slowest."""
@@ -88,7 +89,7 @@ def load_kernel(name: str) -> Kernel:
         path = shared_library(
             f"emulator-{name}",
             [folder / "network.cpp"],
-            [*FLAGS, *variant.flags],
+            [*FLAGS, f"-DAXYNQ_INSTRUCTIONS={name}", *variant.flags],
             list(folder.glob("*.hpp")),
             ["-I", str(folder)],
             {"mirror.hpp": abi.checks()},

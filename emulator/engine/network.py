@@ -27,13 +27,14 @@ from axynq.emulator.engine.abi import (
 )
 from axynq.emulator.engine.blocks import Blocks
 from axynq.emulator.engine.kernel import Kernel
-from axynq.emulator.engine.packing import pack_layer, three
+from axynq.emulator.engine.packing import pack_layer
 from axynq.emulator.engine.pool import ArrayPool
 from axynq.emulator.engine.recipe import layer_recipe
 from axynq.emulator.model import graph
-from axynq.emulator.model.graph import INT8_MAX, INT8_MIN, activation_bounds
+from axynq.emulator.model.fixed_point import FixedPoint
+from axynq.emulator.model.graph import INT8_MAX, INT8_MIN, activation_bounds, rows_columns_channels
 from axynq.emulator.model.lifetimes import Lifetime, first_fit
-from axynq.emulator.model.quantisation import FixedPoint, add_factors, mean_factor
+from axynq.emulator.model.quantisation import add_factors, mean_factor
 from axynq.emulator.multipliers import multiplier
 from axynq.emulator.plan import SKIP, LayerCodes, Plan
 from axynq.emulator.softmax import softmax
@@ -161,7 +162,7 @@ class NativeNetwork:
             return self._exact
 
     def _planar(self, index: int) -> tuple[int, int, int]:
-        rows, columns, channels = three(self.model.tensors[index].shape)
+        rows, columns, channels = rows_columns_channels(self.model.tensors[index].shape)
         return channels, rows, columns
 
     def _finish(self, y: graph.Int8Array) -> graph.Int8Array:
@@ -244,7 +245,9 @@ class NativeNetwork:
         target = self._target()
         tensors = np.zeros(len(self.model.tensors), TENSOR)
         for record, tensor in zip(tensors, self.model.tensors):
-            record["rows"], record["columns"], record["channels"] = three(tensor.shape)
+            record["rows"], record["columns"], record["channels"] = rows_columns_channels(
+                tensor.shape
+            )
         born = {self.model.input_index: -1}
         dies = {self.model.input_index: -1, target: len(self._operators)}
         for time, op in enumerate(self._operators):
@@ -272,11 +275,11 @@ class NativeNetwork:
         low, high = INT8_MIN, INT8_MAX
         factors: list[FixedPoint] = [FixedPoint(0, 0)] * 3
         window, stride, padding = (1, 1), (1, 1), graph.Padding()
-        second = op.inputs[0]
+        residual = op.inputs[0]
         if isinstance(op, graph.WeightedLayer):
             kind = CONVOLUTION_KIND
         elif isinstance(op, graph.Add):
-            kind, second = ADD_KIND, op.inputs[1]
+            kind, residual = ADD_KIND, op.inputs[1]
             low, high = activation_bounds(op.activation, target)
             factors = list(add_factors(self.model, op))
         elif isinstance(op, graph.Pool):
@@ -294,7 +297,7 @@ class NativeNetwork:
         values: dict[str, Any] = {
             "kind": kind,
             "input": op.inputs[0],
-            "second": second,
+            "residual": residual,
             "output": op.output,
             "window_rows": window[0],
             "window_columns": window[1],
@@ -305,7 +308,7 @@ class NativeNetwork:
             "clamp_low": low,
             "clamp_high": high,
             "input_zero_point": source.zero_point,
-            "second_zero_point": tensors[second].zero_point,
+            "residual_zero_point": tensors[residual].zero_point,
             "output_zero_point": target.zero_point,
             "multiplier": [f.multiplier for f in factors],
             "shift": [f.shift for f in factors],

@@ -12,10 +12,10 @@ import numpy.typing as npt
 from numpy.lib.stride_tricks import sliding_window_view
 
 from axynq.emulator.model import graph
+from axynq.emulator.model.fixed_point import FixedPoint
 from axynq.emulator.model.graph import INT8_MAX, INT8_MIN, Int8Array, activation_bounds
 from axynq.emulator.model.quantisation import (
     ADD_LEFT_SHIFT,
-    FixedPoint,
     add_factors,
     layer_factors,
     mean_factor,

@@ -7,7 +7,6 @@ layer are packed together, in whole-array steps.
 from __future__ import annotations
 
 import ctypes
-import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -25,7 +24,7 @@ from axynq.emulator.engine.abi import (
 )
 from axynq.emulator.engine.recipe import LayerRecipe, LookupPlane, Plane
 from axynq.emulator.model import graph
-from axynq.emulator.model.graph import Padding, activation_bounds
+from axynq.emulator.model.graph import Padding, activation_bounds, rows_columns_channels
 from axynq.emulator.model.quantisation import layer_factors
 
 TAPS_PER_GROUP = 4
@@ -81,7 +80,7 @@ def pack_layer(
     factors = layer_factors(model, layer)
     low, high = activation_bounds(layer.activation, output)
     geometry = _geometry(model, layer)
-    made = np.zeros(geometry.convolutions, CONVOLUTION)
+    records = np.zeros(geometry.convolutions, CONVOLUTION)
     values: dict[str, Any] = {
         "first_channel": np.arange(geometry.convolutions, dtype=np.int64),
         "channels": geometry.channels,
@@ -107,19 +106,13 @@ def pack_layer(
     for name in ("kernel", "stride", "dilation"):
         values[f"{name}_rows"], values[f"{name}_columns"] = getattr(geometry, name)
     for name, value in values.items():
-        made[name] = value
-    return made
-
-
-def three(shape: tuple[int, ...]) -> tuple[int, int, int]:
-    """Any shape as rows, columns, channels with the values in the same order."""
-    padded = (1, 1, *shape)
-    return math.prod(padded[:-2]), padded[-2], padded[-1]
+        records[name] = value
+    return records
 
 
 def _geometry(model: graph.Model, layer: graph.WeightedLayer) -> Geometry:
-    source = three(model.tensors[layer.inputs[0]].shape)
-    target = three(model.tensors[layer.output].shape)
+    source = rows_columns_channels(model.tensors[layer.inputs[0]].shape)
+    target = rows_columns_channels(model.tensors[layer.output].shape)
     if isinstance(layer, graph.FullyConnected):
         # As large as its input.
         rows, columns, channels = source
@@ -259,15 +252,15 @@ def _segments(
     end = np.nonzero(changes == -1)[-1]
     exponent = exponents[plane]
     opens = np.diff(block, prepend=-1) != 0
-    made = np.zeros(len(block), SEGMENT)
-    made["plane"] = number[block, plane]
-    made["kernel_row"] = row
-    made["offset"] = first + span * geometry.dilation[1] * width
-    made["groups"] = end - first
-    made["shift"] = np.where(opens, 0, np.roll(exponent, 1) - exponent)
+    runs = np.zeros(len(block), SEGMENT)
+    runs["plane"] = number[block, plane]
+    runs["kernel_row"] = row
+    runs["offset"] = first + span * geometry.dilation[1] * width
+    runs["groups"] = end - first
+    runs["shift"] = np.where(opens, 0, np.roll(exponent, 1) - exponent)
     final_shift = np.zeros(len(in_block), np.int64)
     final_shift[block] = exponent  # the last of equal places stays
-    return made, _counts(block, len(in_block)), final_shift
+    return runs, _counts(block, len(in_block)), final_shift
 
 
 def _block_weights(
@@ -277,9 +270,9 @@ def _block_weights(
     needed four bytes per filter, as one integer; and how many integers each block has."""
     groups = weights.view(np.int32)[..., 0]
     block, plane, row, group = np.nonzero(in_block)
-    chosen = groups[plane[:, None], members[block], row[:, None], group[:, None]]
+    packed = groups[plane[:, None], members[block], row[:, None], group[:, None]]
     counts = _counts(block, len(members)) * members.shape[1]
-    return chosen.reshape(-1), counts
+    return packed.reshape(-1), counts
 
 
 def _widened(weights: npt.NDArray[np.int32]) -> npt.NDArray[np.int64]:
@@ -316,22 +309,22 @@ def _pack_lookups(
         taps["kernel_row"], taps["kernel_column"], taps["channel"] = np.unravel_index(tap, shape)
         taps["table"] = table + first_table - 1
         taps["flush"] = flushes(library, ranges[table].astype(np.int32), counts)
-        mine = np.zeros(len(looking), LOOKUP_FILTER)
-        mine["filter"] = looking
-        mine["shift"], mine["part"], mine["taps"] = plane.exponent, plane.part, counts
-        mine["tap"] = _addresses(memory, taps, counts)
-        records.append(mine)
+        of_plane = np.zeros(len(looking), LOOKUP_FILTER)
+        of_plane["filter"] = looking
+        of_plane["shift"], of_plane["part"], of_plane["taps"] = plane.exponent, plane.part, counts
+        of_plane["tap"] = _addresses(memory, taps, counts)
+        records.append(of_plane)
         padded = np.zeros((len(plane.tables) - 1, 256), np.uint8)
         padded[:, : plane.tables.shape[1]] = plane.tables[1:]
         tables.append(padded)
         first_table += len(padded)
-    made = np.concatenate(records)
-    convolution = made["filter"] // (filters // geometry.convolutions)
-    made = made[np.argsort(convolution, kind="stable")]
+    every = np.concatenate(records)
+    convolution = every["filter"] // (filters // geometry.convolutions)
+    every = every[np.argsort(convolution, kind="stable")]
     counts = _counts(convolution, geometry.convolutions)
     return {
         "lookups": counts,
-        "lookup": _addresses(memory, made, counts),
+        "lookup": _addresses(memory, every, counts),
         "lookup_tables": memory.pointer(np.concatenate(tables)),
         "lookup_parts": sum(1 << part for part in {plane.part for plane in lookups}),
     }

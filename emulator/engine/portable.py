@@ -18,6 +18,7 @@ from axynq.emulator.engine import operators
 from axynq.emulator.engine.blocks import Blocks
 from axynq.emulator.engine.terms import terms_of
 from axynq.emulator.model import graph
+from axynq.emulator.model.taps import padded_input, tap_windows
 from axynq.emulator.multipliers import ACTIVATION_MIN, WEIGHT_MIN
 from axynq.emulator.plan import LayerCodes, Plan
 
@@ -95,46 +96,31 @@ class PortableLayer:
     """The accumulators of one layer under one assignment."""
 
     def __init__(self, model: graph.Model, layer: graph.WeightedLayer, codes: LayerCodes) -> None:
+        self.model = model
         self.layer = layer
-        self.zero_point = model.tensors[layer.inputs[0]].zero_point
-        self.planes = _planes(layer, codes, self.zero_point)
+        self.planes = _planes(layer, codes, model.tensors[layer.inputs[0]].zero_point)
 
     def accumulate(self, x: graph.Int8Array) -> graph.Int32Array:
         """``bias + sum over taps of m(a, w)``, int32 [images, rows, columns, filters]."""
-        layer = self.layer
-        stride, dilation = (1, 1), (1, 1)
-        if isinstance(layer, graph.FullyConnected):
-            x = x.reshape(len(x), 1, 1, -1)
+        depthwise = isinstance(self.layer, graph.DepthwiseConvolution)
+        shape = graph.rows_columns_channels(self.model.tensors[self.layer.output].shape)
+        if isinstance(self.layer, graph.FullyConnected):
+            x, windows = x.reshape(len(x), 1, 1, -1), [((0, 0), (slice(None),) * 3)]
         else:
-            assert isinstance(layer, (graph.Convolution, graph.DepthwiseConvolution))
-            stride, dilation, p = layer.stride, layer.dilation, layer.padding
-            amounts = ((0, 0), (p.top, p.bottom), (p.left, p.right), (0, 0))
-            x = np.pad(x, amounts, constant_values=self.zero_point)
-        filters, k_rows, k_columns, _ = layer.kernel.shape
-        rows = (x.shape[1] - (k_rows - 1) * dilation[0] - 1) // stride[0] + 1
-        columns = (x.shape[2] - (k_columns - 1) * dilation[1] - 1) // stride[1] + 1
+            x = padded_input(self.model, self.layer, x)
+            windows = list(tap_windows(self.model, self.layer))
         index = x.astype(np.int16) + 128
         dtype = self.planes[0].table.dtype if self.planes else np.float64
-        total = np.zeros((len(x), rows, columns, filters), dtype)
+        total = np.zeros((len(x), *shape), dtype)
         for plane in self.planes:
             a = plane.table[index]
-            if isinstance(layer, graph.DepthwiseConvolution):
-                a = np.repeat(a, filters // a.shape[-1], axis=-1)
-            for row in range(k_rows):
-                for column in range(k_columns):
-                    top, left = row * dilation[0], column * dilation[1]
-                    taps = a[
-                        :,
-                        top : top + (rows - 1) * stride[0] + 1 : stride[0],
-                        left : left + (columns - 1) * stride[1] + 1 : stride[1],
-                    ]
-                    w = plane.weights[row, column]
-                    if isinstance(layer, graph.DepthwiseConvolution):
-                        total += taps * w[0]
-                    else:
-                        total += taps @ w
+            if depthwise:
+                a = np.repeat(a, shape[-1] // a.shape[-1], axis=-1)
+            for place, window in windows:
+                w = plane.weights[place]
+                total += a[window] * w[0] if depthwise else a[window] @ w
         # By way of int64, which takes the sum modulo 2**32.
-        return (total.astype(np.int64) + layer.bias).astype(np.int32)
+        return (total.astype(np.int64) + self.layer.bias).astype(np.int32)
 
 
 def _planes(layer: graph.WeightedLayer, codes: LayerCodes, zero_point: int) -> list[_Plane]:

@@ -18,7 +18,6 @@ import numpy.typing as npt
 import torch
 from torch.nn import functional
 
-from axynq.emulator.engine.packing import three
 from axynq.emulator.engine.recipe import RAW_BYTES
 from axynq.emulator.engine.terms import terms_of
 from axynq.emulator.model import graph
@@ -68,8 +67,8 @@ class TorchLayer:
         dtype: torch.dtype = torch.float32,
     ) -> None:
         self.layer = layer
-        self.input_shape = three(model.tensors[layer.inputs[0]].shape)
-        self.output_shape = three(model.tensors[layer.output].shape)
+        self.input_shape = graph.rows_columns_channels(model.tensors[layer.inputs[0]].shape)
+        self.output_shape = graph.rows_columns_channels(model.tensors[layer.output].shape)
         self.device = torch.device(device)
         self.dtype = dtype
         self.bias = torch.from_numpy(layer.bias.copy()).to(self.device)

@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from axynq.emulator.errors import DataError, ModelError
+from axynq.emulator.model.fixed_point import FixedPoint, fixed_point
 
 Int8Array = npt.NDArray[np.int8]
 Int32Array = npt.NDArray[np.int32]
@@ -64,6 +65,16 @@ class Tensor:
         """Whether the file takes or gives uint8 in place of it."""
         return self.interface is not None and self.interface.type == "uint8"
 
+    @property
+    def int8_of_uint8(self) -> Int8Array:
+        """For each uint8 value that the file takes the int8 one, [256], as TFLite's QUANTIZE
+        rescales them. With equal scales that is the difference of the zero points."""
+        assert self.interface is not None
+        factor = fixed_point(self.interface.scale / self.scale)
+        values = [_rescaled(u - self.interface.zero_point, factor) for u in range(256)]
+        y = np.array(values, np.int64) + self.zero_point
+        return np.clip(y, INT8_MIN, INT8_MAX).astype(np.int8)
+
     def quantise(self, real: npt.ArrayLike) -> Int8Array:
         """Nearest int8 values of real numbers, as TFLite's QUANTIZE finds them: divided by the
         scale in float32, halves away from zero, saturated."""
@@ -95,9 +106,7 @@ class Tensor:
         if values.dtype == np.int8:
             return values
         if values.dtype == np.uint8 and self.takes_uint8:
-            from axynq.emulator.model.interface import int8_of_uint8  # that imports this module
-
-            return int8_of_uint8(self)[values]
+            return self.int8_of_uint8[values]
         if values.dtype.kind != "f":
             raise DataError(
                 f"the input must be int8 (quantised) or float (real numbers), not {values.dtype}"
@@ -128,6 +137,15 @@ class Tensor:
 
     def __str__(self) -> str:
         return f"{self.name} {list(self.shape)}"
+
+
+def _rescaled(value: int, factor: FixedPoint) -> int:
+    """As the numeric contract has it: halves up, then halves away from zero."""
+    widened = min(max(value << max(factor.shift, 0), -(2**31)), 2**31 - 1)
+    high = (widened * factor.multiplier + 2**30) >> 31
+    exponent = max(-factor.shift, 0)
+    size = (abs(high) + (1 << exponent >> 1)) >> exponent
+    return size if high >= 0 else -size
 
 
 @dataclass(frozen=True, eq=False)
@@ -284,6 +302,12 @@ class Model:
     def consumers(self, tensor: int) -> Iterator[Operator]:
         """The operators that read a tensor."""
         return (op for op in self.operators if tensor in op.inputs)
+
+
+def rows_columns_channels(shape: tuple[int, ...]) -> tuple[int, int, int]:
+    """Any shape as that of a feature map with the values in the same order."""
+    padded = (1, 1, *shape)
+    return math.prod(padded[:-2]), padded[-2], padded[-1]
 
 
 def activation_bounds(activation: Activation, tensor: Tensor) -> tuple[int, int]:

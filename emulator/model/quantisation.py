@@ -2,51 +2,16 @@
 
 from __future__ import annotations
 
-import math
-from typing import NamedTuple
-
 import numpy as np
 import numpy.typing as npt
 
+from axynq.emulator.model.fixed_point import (
+    FixedPoint,
+    fixed_point,
+    limited,
+    significand_and_shift,
+)
 from axynq.emulator.model.graph import Add, FullyConnected, Mean, Model, WeightedLayer
-
-
-class FixedPoint(NamedTuple):
-    """The real factor ``multiplier / 2**31 * 2**shift``."""
-
-    multiplier: int
-    """Significand, 0 or 2**30 .. 2**31 - 1; of a mean any from 0 on."""
-    shift: int
-    """Exponent, -31 .. 30: left shift when positive, rounding right shift when negative."""
-
-
-LARGEST = FixedPoint(2**31 - 1, 30)
-"""What larger factors are lowered to. The results are the same: all integers but 0 leave int8."""
-
-
-def fixed_point(real: float) -> FixedPoint:
-    """Nearest fixed-point form of a non-negative factor (TFLite's QuantizeMultiplier).
-
-    Factors below 2**-32 become 0, and those above become :data:`LARGEST`, infinity too.
-    """
-    return _limited(_quantised(real))
-
-
-def _quantised(real: float) -> FixedPoint:
-    """A factor whose shift may be larger than 30."""
-    if not math.isfinite(real):
-        return LARGEST
-    significand, shift = math.frexp(real)
-    multiplier = math.floor(significand * 2**31 + 0.5)
-    if multiplier == 2**31:
-        multiplier, shift = 2**30, shift + 1
-    if multiplier == 0 or shift < -31:
-        return FixedPoint(0, 0)
-    return FixedPoint(multiplier, shift)
-
-
-def _limited(factor: FixedPoint) -> FixedPoint:
-    return LARGEST if factor.shift > LARGEST.shift else factor
 
 
 def layer_factors(model: Model, layer: WeightedLayer) -> list[FixedPoint]:
@@ -96,6 +61,6 @@ def mean_factor(model: Model, mean: Mean) -> FixedPoint:
     """
     source, target = model.tensors[mean.inputs[0]], model.tensors[mean.output]
     positions = source.shape[0] * source.shape[1]
-    multiplier, shift = _quantised(source.scale / target.scale)
+    multiplier, shift = significand_and_shift(source.scale / target.scale)
     fold = min(positions.bit_length() - 1, 32, 31 + shift)
-    return _limited(FixedPoint((multiplier << fold) // positions, shift - fold))
+    return limited(FixedPoint((multiplier << fold) // positions, shift - fold))

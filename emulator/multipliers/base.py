@@ -129,9 +129,9 @@ class Multiplier(ABC):
         return hash((self.activation_range, self.table.tobytes()))
 
     def __getstate__(self) -> dict[str, Any]:
-        """Without what is made of the rest: hashes of bytes differ from process to process."""
-        made = ("table", "_hash")
-        return {name: value for name, value in self.__dict__.items() if name not in made}
+        """Without what is derived from the rest: hashes of bytes differ from process to process."""
+        derived = ("table", "_hash")
+        return {name: value for name, value in self.__dict__.items() if name not in derived}
 
     def __repr__(self) -> str:
         return f"multiplier({self.spec!r})"

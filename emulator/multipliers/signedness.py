@@ -77,7 +77,7 @@ def interpret(
 
     if given is not None:
         return outcome(given, "as given")
-    told = named if named is not None else declared
+    stated = named if named is not None else declared
     witness = "its name" if named is not None else "its declared type"
     if max(unsigned_error, signed_error) > NEAR:  # else it is defined for either
         for signed, error, other in (
@@ -85,20 +85,20 @@ def interpret(
             (False, unsigned_error, signed_error),
         ):
             if CLEAR * error <= other:
-                if told not in (None, signed):
+                if stated not in (None, signed):
                     raise MultiplierError(
                         f"'{what}' is {_word(not signed)} by {witness}, but its products are "
                         f"{_word(signed)}. {_HOW}"
                     )
-                return outcome(signed, "by its products" + (told is not None) * f" and {witness}")
+                return outcome(signed, "by its products" + (stated is not None) * f" and {witness}")
         if named is None and not declared:
-            told = None  # anything may be declared unsigned
-    if told is None:
+            stated = None  # anything may be declared unsigned
+    if stated is None:
         raise MultiplierError(
             f"'{what}': its products are not near enough to those of magnitudes or of two's "
             f"complement bytes to tell which it multiplies. If it multiplies 8 by 8 bits: {_HOW}"
         )
-    return outcome(told, f"by {witness}")
+    return outcome(stated, f"by {witness}")
 
 
 _HOW = "Say which it is: write ',signed' or ',unsigned' behind the specification"

@@ -28,7 +28,7 @@ _NEEDS_QUOTES = re.compile(r'["#|+,]|^\s|\s$')
 
 def without_quoted(text: str) -> str:
     """The text with what is quoted blanked out, of the same length: to look for separators."""
-    return _PROTECTED.sub(lambda found: "\0" * len(found[0]), text)
+    return _PROTECTED.sub(lambda match: "\0" * len(match[0]), text)
 
 
 def split_multipliers(text: str) -> list[str]:

@@ -13,8 +13,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
+from axynq.emulator.datasets import Dataset
 from axynq.emulator.engine.blocks import Blocks
 from axynq.emulator.engine.choice import Engine, choose_engine, make_engine, thread_count
 from axynq.emulator.errors import DataError
@@ -32,13 +32,11 @@ PACKED = 256
 
 
 @dataclass(frozen=True, eq=False)
-class Examples:
-    """What accuracy is measured on."""
+class Examples(Dataset):
+    """What accuracy is measured on: a data set quantised for the network."""
 
     x: Int8Array
     """[images, ...], quantised."""
-    y: npt.NDArray[np.int64]
-    """[images]: class numbers."""
 
     def __post_init__(self) -> None:
         """Raises:
@@ -51,16 +49,6 @@ class Examples:
                 f"{len(self.x)} examples need as many class numbers, not labels of shape "
                 f"{list(self.y.shape)}"
             )
-
-    def __len__(self) -> int:
-        return len(self.y)
-
-    def evenly(self, count: int) -> Examples:
-        """``count`` examples spread over all of them (all, where there are fewer)."""
-        if count >= len(self):
-            return self
-        places = np.linspace(0, len(self) - 1, count).round().astype(np.int64)
-        return Examples(self.x[places], self.y[places])
 
     def fingerprint(self) -> str:
         """SHA-256 of the examples, in hex."""
@@ -174,12 +162,13 @@ class Evaluator:
     def _engine(self, k: int, segment: Model, codes: Mapping[str, LayerCodes], key: str) -> Engine:
         engine = self._packed.get((k, key))
         if engine is None:
-            mine = {layer.name: codes[layer.name] for layer in segment.layers}
+            assigned = {layer.name: codes[layer.name] for layer in segment.layers}
             if self.tuner is not None:
                 segment = replace_layers(
-                    segment, [self.tuner.layer(layer, mine[layer.name]) for layer in segment.layers]
+                    segment,
+                    [self.tuner.layer(layer, assigned[layer.name]) for layer in segment.layers],
                 )
-            engine = make_engine(segment, mine, self._choice, self._threads)
+            engine = make_engine(segment, assigned, self._choice, self._threads)
             self._packed[k, key] = engine
             if len(self._packed) > PACKED:
                 self._packed.popitem(last=False)

@@ -17,7 +17,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 from images import load_images
 
 from axynq.emulator import Emulator, files, load_model
-from axynq.emulator.datasets import quantise_examples
+from axynq.emulator.datasets import evenly_spread, quantise_examples
 from axynq.emulator.model.graph import Model
 
 HERE = Path(__file__).parent
@@ -58,7 +58,7 @@ class Subject:
     def part(self, images: int | None) -> tuple[np.ndarray, np.ndarray]:
         """So many training examples, evenly spread, and their labels; None: all."""
         count = len(self.x_train)
-        chosen = np.linspace(0, count - 1, images or count).round().astype(np.int64)
+        chosen = evenly_spread(count, images or count)
         return self.x_train[chosen], self.y_train[chosen]
 
     @property

@@ -98,7 +98,7 @@ def lower(model: graph.Model, word_bytes: int) -> Lowered:
         for index in step.tensors:
             maps[index] = _feature_map(model, home[index], word_bytes)
             flattened = index == step.source and isinstance(step.operator, graph.FullyConnected)
-            if not flattened and _three(model, index) != _three(model, home[index]):
+            if not flattened and not _same_map(model, index, home[index]):
                 raise ProgramError(
                     f"'{step.name}' works on a reshaped tensor ({model.tensors[index]}): the "
                     "accelerator reshapes only the network's input and what is fully connected"
@@ -176,17 +176,22 @@ def _homes(model: graph.Model) -> dict[int, int]:
     return home
 
 
-def _three(model: graph.Model, index: int) -> tuple[int, ...]:
-    shape = model.tensors[index].shape
-    return (1, 1, *shape) if len(shape) == 1 else shape
+def _is_map(shape: tuple[int, ...]) -> bool:
+    return len(shape) in (1, 3)
+
+
+def _same_map(model: graph.Model, first: int, second: int) -> bool:
+    shapes = [model.tensors[index].shape for index in (first, second)]
+    maps = {graph.rows_columns_channels(shape) for shape in shapes}
+    return all(map(_is_map, shapes)) and len(maps) == 1
 
 
 def _feature_map(model: graph.Model, index: int, word_bytes: int) -> FeatureMap:
-    shape = _three(model, index)
-    if len(shape) != 3:
+    shape = model.tensors[index].shape
+    if not _is_map(shape):
         raise ProgramError(
             f"tensor '{model.tensors[index]}' is not a feature map: the accelerator takes "
             "[rows, columns, channels] or [channels]"
         )
-    rows, columns, channels = shape
+    rows, columns, channels = graph.rows_columns_channels(shape)
     return FeatureMap(rows, columns, channels, -(-channels // word_bytes))

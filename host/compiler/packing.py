@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from axynq.emulator.errors import PlanError, ProgramError
-from axynq.emulator.model.quantisation import FixedPoint
+from axynq.emulator.model.fixed_point import FixedPoint
 from axynq.emulator.multipliers import Multiplier
 from axynq.emulator.plan import SKIP, LayerCodes
 from axynq.host import isa

@@ -160,7 +160,7 @@ def write_shipped(root: Path) -> None:
     With the third-party data of ``AXYNQ_DATA``, figures for MLPerf Tiny's ResNet-8 are among them.
     """
     model = load_model(root / "models" / "digits_int8.tflite")
-    examples = handwritten_digits("test").first(64)
+    examples = handwritten_digits("test").evenly(64)
     x = quantise_examples(model.input, examples.x)
     operands = recorded_operands(model, x, "64 of scikit-learn's held-out digits")
     with files.replacing(root / "host" / "netlists" / "operands.npz") as temporary:
@@ -174,7 +174,7 @@ def write_shipped(root: Path) -> None:
     if os.environ.get("AXYNQ_DATA"):
         data = Path(os.environ["AXYNQ_DATA"])
         model = load_model(data / "models" / "mlperf_tiny_resnet8_int8.tflite")
-        examples = load_dataset(data / "cifar10-jpeg.tar.xz", "test").first(64)
+        examples = load_dataset(data / "cifar10-jpeg.tar.xz", "test").evenly(64)
         x = quantise_examples(model.input, examples.x)
         stimuli["resnet8"] = recorded_operands(model, x, "64 test images of CIFAR-10")
         stimuli["resnet8-stationary"] = stimuli["resnet8"].stationary()

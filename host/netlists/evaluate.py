@@ -58,14 +58,3 @@ def selected_rows(cell: Lut | DualLut, values: dict[Net, Bits]) -> Bits:
 
 def _column(table: int, inputs: int) -> Bits:
     return np.array([table >> row & 1 for row in range(1 << inputs)], np.uint8)
-
-
-def port_values(netlist: Netlist, values: dict[Net, Bits], port: str, signed: bool) -> IntArray:
-    """An output port as integers of shape [N]."""
-    nets = netlist.outputs[port]
-    total = np.zeros(len(values[ZERO]), np.int64)
-    for i, net in enumerate(nets):
-        total += values[net].astype(np.int64) << i
-    if signed:
-        total -= values[nets[-1]].astype(np.int64) << len(nets)
-    return total

@@ -8,6 +8,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, PositiveInt, ValidationError
 
 from axynq.emulator.errors import OverlayError
+from axynq.emulator.validation import complaint
 from axynq.host.overlay.processing_system import PROCESSING_SYSTEMS, ProcessingSystem
 from axynq.host.overlay.toml import parse_toml
 
@@ -65,7 +66,7 @@ def load_board(name: str) -> Board:
     try:
         return Board.model_validate(parse_toml(entry.read_text(encoding="utf-8"), entry.name))
     except ValidationError as error:
-        raise OverlayError(f"board '{name}' is not valid: {error.errors()[0]['msg']}") from error
+        raise OverlayError(f"board '{name}' is not valid: {complaint(error)}") from error
 
 
 def _folder() -> resources.abc.Traversable:

@@ -19,6 +19,7 @@ from pydantic import BaseModel, ConfigDict, Field, PositiveInt, ValidationError,
 
 from axynq.emulator.errors import MultiplierError, OverlayError
 from axynq.emulator.multipliers import Exact, Multiplier, Roup, Table, multiplier
+from axynq.emulator.validation import complaint
 from axynq.host import isa
 from axynq.host.overlay.board import Board, load_board
 from axynq.host.overlay.toml import parse_toml
@@ -142,12 +143,7 @@ class Overlay(_Strict):
         try:
             return cls.model_validate(values)
         except ValidationError as error:
-            first = error.errors()[0]
-            where = ".".join(str(part) for part in first["loc"])
-            message = first["msg"].removeprefix("Value error, ")
-            raise OverlayError(
-                f"overlay '{text}' is not valid: {where + ': ' if where else ''}{message}"
-            ) from error
+            raise OverlayError(f"overlay '{text}' is not valid: {complaint(error)}") from error
 
     def to_toml(self) -> str:
         """The description as a file's text."""

@@ -6,10 +6,10 @@ import time
 from collections.abc import Callable
 from typing import NamedTuple
 
+from axynq.host.power.base import SensorError
 from axynq.host.power.log import Log, Record
 from axynq.host.power.sampler import Sampler
 from axynq.host.power.schedule import Slot, schedule
-from axynq.host.power.sensor import SensorError
 
 
 class Contender(NamedTuple):

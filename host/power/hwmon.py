@@ -9,8 +9,8 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+from axynq.host.power.base import SensorError
 from axynq.host.power.quantities import number
-from axynq.host.power.sensor import SensorError
 
 ROOT = Path("/sys/class/hwmon")
 

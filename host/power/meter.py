@@ -10,8 +10,8 @@ import time
 from typing import Any
 
 from axynq.emulator.errors import ToolError
+from axynq.host.power.base import SensorError
 from axynq.host.power.quantities import UNITS, Decimal, kind_of, power_in
-from axynq.host.power.sensor import SensorError
 
 SILENCE_S = 2.0
 """A serial meter that says nothing for so long gives no reading."""

@@ -6,7 +6,7 @@ import warnings
 from typing import Any
 
 from axynq.emulator.errors import ToolError
-from axynq.host.power.sensor import SensorError
+from axynq.host.power.base import SensorError
 
 
 class PynqRail:

@@ -6,7 +6,7 @@ import threading
 import time
 from typing import NamedTuple
 
-from axynq.host.power.sensor import Sensor, SensorError, reading
+from axynq.host.power.base import Sensor, SensorError, reading
 
 
 class Sample(NamedTuple):

@@ -1,53 +1,28 @@
-"""What a power sensor is, and how the command line names one."""
+"""All kinds of power sensors, and how the command line names one."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
-from typing import Protocol
 
-from axynq.emulator.errors import DeviceError
+from axynq.host.power.base import Sensor, SensorError, reading
+from axynq.host.power.hwmon import open_hwmon
+from axynq.host.power.meter import FunctionMeter, SerialMeter
+from axynq.host.power.rails import open_rails
 
-
-class SensorError(DeviceError):
-    """A power sensor is absent, or gave no reading."""
-
-
-class Sensor(Protocol):
-    """One rail."""
-
-    name: str
-    """Unique among the sensors of an experiment."""
-
-    def read(self) -> float:
-        """Power now, in watts.
-
-        Raises:
-            SensorError: there is no reading.
-        """
-        ...
-
-    def close(self) -> None:
-        """Let go of files and ports."""
-        ...
-
+__all__ = [
+    "SPECIFICATIONS",
+    "Sensor",
+    "SensorError",
+    "open_sensors",
+    "readable",
+    "reading",
+    "unique_names",
+]
 
 SPECIFICATIONS = (
     "hwmon, hwmon:FOLDER, hwmon:FILE[:UNIT] (kernel sensors); pynq (rails pynq knows); "
     "serial:PORT[:BAUD] (a meter that writes watts, a line each); MODULE:FUNCTION (returns watts)"
 )
-
-
-def reading(sensor: Sensor) -> float:
-    """Power now, in watts.
-
-    Raises:
-        SensorError: there is no reading, or it is no number.
-    """
-    watts = sensor.read()
-    if not math.isfinite(watts):
-        raise SensorError(f"power sensor '{sensor.name}' gives no number: {watts}")
-    return watts
 
 
 def readable(sensors: list[Sensor], say: Callable[[str], None] = lambda _: None) -> list[Sensor]:
@@ -80,21 +55,13 @@ def open_sensors(specification: str) -> list[Sensor]:
     """
     kind, _, rest = specification.partition(":")
     if kind == "hwmon":
-        from axynq.host.power import hwmon
-
-        return list(hwmon.open_hwmon(rest))
+        return list(open_hwmon(rest))
     if kind == "pynq" and not rest:
-        from axynq.host.power import rails
-
-        return list(rails.open_rails())
+        return list(open_rails())
     if kind == "serial" and rest:
-        from axynq.host.power import meter
-
-        return [meter.SerialMeter(rest)]
+        return [SerialMeter(rest)]
     if rest and kind.replace(".", "").isidentifier():
-        from axynq.host.power import meter
-
-        return [meter.FunctionMeter(specification)]
+        return [FunctionMeter(specification)]
     raise SensorError(f"unknown power sensor '{specification}': choose from {SPECIFICATIONS}")
 
 

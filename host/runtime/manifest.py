@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, NonNegativeInt, ValidationError
 
 from axynq.emulator import files
 from axynq.emulator.errors import OverlayError
+from axynq.emulator.validation import complaint
 from axynq.host.overlay import Overlay
 
 
@@ -80,8 +81,8 @@ class Manifest(_Strict):
             return cls.model_validate_json(path.read_text(encoding="utf-8"))
         except OSError as error:
             raise OverlayError(f"manifest '{path}' cannot be read: {error.strerror}") from error
-        except (ValidationError, ValueError) as error:
-            reason = error.errors()[0]["msg"] if isinstance(error, ValidationError) else str(error)
+        except ValueError as error:
+            reason = complaint(error) if isinstance(error, ValidationError) else str(error)
             raise OverlayError(f"manifest '{path}' is not valid: {reason}") from error
 
     def save(self, path: Path) -> None:

@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from axynq.emulator import toolchain
 from axynq.emulator.errors import ToolError
 from axynq.emulator.toolchain import (
     compiler,
@@ -169,3 +170,17 @@ def test_many_at_once(cache: Path, source: Path) -> None:
     with ThreadPoolExecutor(4) as threads:
         assert list(threads.map(_answer, 8 * [source])) == 8 * [42]
     assert len(files(cache)) == 1
+
+
+def test_what_another_process_built_stays_there(cache: Path, source: Path, monkeypatch) -> None:
+    """Two build at a time; the second to finish does not take away what the first may load."""
+    path = library(source)
+    find, replace = toolchain._find, os.replace
+    monkeypatch.setattr(toolchain, "_find", lambda *_: None)  # it began before the first was there
+
+    def replaced(built: Path, target: Path) -> None:
+        assert path.exists()
+        replace(built, target)
+
+    monkeypatch.setattr(toolchain.os, "replace", replaced)
+    assert library(source) == path == find(cache, path.stem.rpartition("-")[0])

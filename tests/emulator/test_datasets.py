@@ -14,7 +14,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from axynq.emulator.datasets import handwritten_digits, load_dataset, quantise_examples
+from axynq.emulator.datasets import (
+    evenly_spread,
+    handwritten_digits,
+    load_dataset,
+    quantise_examples,
+)
 from axynq.emulator.errors import DataError
 from axynq.emulator.model.graph import Tensor
 from tests.networks import tensor
@@ -73,8 +78,10 @@ def test_npz(tmp_path: Path) -> None:
     np.savez(tmp_path / "d.npz", x=np.arange(24).reshape(6, 4).astype(np.int8), y=np.arange(6))
     data = load_dataset(tmp_path / "d.npz")
     assert data.x.dtype == np.int8
-    assert data.first(3).y.tolist() == [0, 2, 5]
-    assert len(data.first(None)) == 6
+    assert data.evenly(3).y.tolist() == [0, 2, 5]
+    assert len(data.evenly(None)) == len(data.evenly(9)) == 6
+    assert evenly_spread(6, 3).tolist() == [0, 2, 5]
+    assert evenly_spread(6, 9).tolist() == list(range(6))
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -9,6 +12,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
 from axynq.emulator import Emulator, Plan, multiplier, reference
+from axynq.emulator.engine import kernel
 from axynq.emulator.engine.abi import WHOLE_BYTE
 from axynq.emulator.engine.choice import choose_engine
 from axynq.emulator.engine.kernel import load_kernel, supported_variants
@@ -20,7 +24,7 @@ from axynq.emulator.errors import DataError, ToolError
 from axynq.emulator.model import graph
 from axynq.emulator.multipliers import SMAPPROX_TABLE_2
 from tests.conftest import data_file
-from tests.networks import oracle_products, other_models, random_input, weighted_models
+from tests.networks import other_models, random_input, weighted_models
 
 SPECS = ("exact", "roup:0,4", "roup:1,4", "roup:2,6", "roup:0,3-1-0-2", "smapprox:1100",
          "smapprox:3330", "smapprox:2222", "smapprox:0123")  # fmt: skip
@@ -44,12 +48,22 @@ def engine(request) -> str:
     return request.param
 
 
+def test_each_instruction_set_is_one_header() -> None:
+    """What depends on the instructions is nowhere else."""
+    folder = Path(kernel.__file__).parent / "native"
+    own = {f"{variant.name}.hpp" for variant in kernel.VARIANTS}
+    assert own < {path.name for path in folder.iterdir()}
+    for path in folder.iterdir():
+        text = path.read_text()
+        assert path.name in own or not re.search(r"_mm\d*_|__m\d|immintrin|__AVX|AXYNQ_PATH", text)
+
+
 @settings(max_examples=120)
 @given(weighted_models(), plans(), st.integers(0, 2**32 - 1))
 def test_every_engine_equals_oracle(model: graph.Model, text: str, seed: int) -> None:
     plan = Plan.parse(model, text)
     x = random_input(model, 3, seed)
-    expected = reference.run(model, x, oracle_products(model, plan))[model.output_index]
+    expected = reference.run(model, x, reference.plan_products(model, plan))[model.output_index]
     for name in ENGINES:
         assert np.array_equal(Emulator(model, plan, engine=name).run(x), expected), name
 
@@ -68,7 +82,7 @@ def test_operators_without_weights(model: graph.Model, seed: int) -> None:
 def test_accumulators_equal_oracle(model: graph.Model, text: str, seed: int) -> None:
     plan, layer = Plan.parse(model, text), model.layers[0]
     x = random_input(model, 2, seed)
-    products = oracle_products(model, plan)[layer.name]
+    products = reference.plan_products(model, plan)[layer.name]
     approximate = reference.accumulators(model, layer, x, products)
     exact = reference.accumulators(model, layer, x)
     for name in ENGINES:
@@ -81,7 +95,7 @@ def test_accumulators_equal_oracle(model: graph.Model, text: str, seed: int) -> 
 def test_every_tensor(digits: graph.Model, engine: str) -> None:
     plan = Plan.parse(digits, "flam=exact|roup:1,4|smapprox:3330")
     x = random_input(digits, 5, 0)
-    expected = reference.run(digits, x, oracle_products(digits, plan))
+    expected = reference.run(digits, x, reference.plan_products(digits, plan))
     found = Emulator(digits, plan, engine=engine).tensors(x)
     assert set(found) == set(expected)
     for index, value in expected.items():
@@ -96,7 +110,7 @@ def test_codes_of_single_weights(digits: graph.Model, engine: str) -> None:
     }
     plan = Plan.from_codes(codes)
     x = random_input(digits, 2, 0)
-    expected = reference.run(digits, x, oracle_products(digits, plan))[digits.output_index]
+    expected = reference.run(digits, x, reference.plan_products(digits, plan))[digits.output_index]
     assert np.array_equal(Emulator(digits, plan, engine=engine).run(x), expected)
 
 
@@ -106,7 +120,7 @@ def test_evoapprox_tables(digits: graph.Model, engine: str, name: str) -> None:
     table = f"table:{data_file('evoapprox_mul8u.npz')}#mul8u_{name}"
     plan = Plan.parse(digits, f"flam={table}|exact")
     x = random_input(digits, 2, 0)
-    expected = reference.run(digits, x, oracle_products(digits, plan))[digits.output_index]
+    expected = reference.run(digits, x, reference.plan_products(digits, plan))[digits.output_index]
     assert np.array_equal(Emulator(digits, plan, engine=engine).run(x), expected)
 
 
@@ -123,7 +137,7 @@ def test_tables_without_structure(digits: graph.Model, engine: str, kind: str, t
     np.save(tmp_path / "t.npy", table)
     plan = Plan.parse(model, f"table:{tmp_path}/t.npy")
     x = random_input(model, 2, 0)
-    expected = reference.run(model, x, oracle_products(model, plan))[model.output_index]
+    expected = reference.run(model, x, reference.plan_products(model, plan))[model.output_index]
     assert np.array_equal(Emulator(model, plan, engine=engine).run(x), expected)
 
 
@@ -136,7 +150,7 @@ def test_tables_of_two_halves(engine: str, tmp_path) -> None:
     model = one_convolution(zero_point=-128, channels=70, seed=1)
     plan = Plan.parse(model, f"table:{tmp_path}/t.npy")
     x = random_input(model, 70, 0)
-    products = oracle_products(model, plan)["conv_0"]
+    products = reference.plan_products(model, plan)["conv_0"]
     expected = reference.accumulators(model, model.layers[0], x, products)
     found = Emulator(model, plan, engine=engine).accumulators(x)["conv_0"].approximate
     assert np.array_equal(found, expected)
@@ -199,7 +213,9 @@ def test_networks_equal_oracle(
 ) -> None:
     for model, x in ((resnet8, cifar10_images[:3]), (keyword, keyword_samples[0][:5])):
         parsed = Plan.parse(model, plan)
-        expected = reference.run(model, x, oracle_products(model, parsed))[model.output_index]
+        expected = reference.run(model, x, reference.plan_products(model, parsed))[
+            model.output_index
+        ]
         assert np.array_equal(Emulator(model, parsed, engine=engine).run(x), expected)
 
 

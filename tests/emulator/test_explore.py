@@ -271,7 +271,7 @@ def test_estimate_ranks_as_evaluation_does(
 @pytest.mark.slow
 @pytest.mark.parametrize(("axis", "least"), [("filter", 0.5), ("channel", 0.5), ("row", 0.6)])
 def test_estimate_ranks_resnet8(resnet8: graph.Model, axis: str, least: float) -> None:
-    data = load_dataset(data_file("cifar10-jpeg.tar.xz")).first(192)
+    data = load_dataset(data_file("cifar10-jpeg.tar.xz")).evenly(192)
     x = quantise_examples(resnet8.input, data.x)
     assert _correlation(resnet8, x, data.y, axis, "roup:2,6", 5) > least
 

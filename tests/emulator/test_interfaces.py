@@ -20,7 +20,7 @@ from axynq.emulator.formats.tflite_reader import parse_model
 from axynq.emulator.formats.tflite_writer import serialise_model
 from axynq.emulator.model import graph
 from axynq.emulator.model.graph import Interface, Tensor
-from axynq.emulator.model.interface import as_file_takes, int8_of_uint8
+from axynq.emulator.model.interface import as_file_takes
 from axynq.emulator.model.segments import segments
 from tests.conftest import data_file
 from tests.emulator.runtime import interpreter
@@ -208,7 +208,7 @@ def test_bytes_of_any_quantisation(scale: float, ratio: float, taken: int, zero_
 def test_bytes_of_the_same_scale_move_by_the_zero_points() -> None:
     source = replace(tensor("x", (1,), 0.1, -1), interface=Interface("u", "uint8", 0.1, 127))
     source = replace(source, scale=0.1)
-    assert int8_of_uint8(source).tolist() == list(range(-128, 128))
+    assert source.int8_of_uint8.tolist() == list(range(-128, 128))
 
 
 def test_bytes_for_a_network_that_takes_none() -> None:
@@ -224,7 +224,7 @@ def test_what_a_file_takes_gives_the_int8_it_stands_for(
     source = replace(tensor("x", (256,), scale, zero_point), interface=interface)
     x = np.arange(-128, 128).astype(np.int8)[None]
     if interface is not None and interface.type == "uint8":
-        x = x[:, np.isin(x[0], int8_of_uint8(source))]  # those that its QUANTIZE can give
+        x = x[:, np.isin(x[0], source.int8_of_uint8)]  # those that its QUANTIZE can give
         source = replace(source, shape=x.shape[1:])
     assert np.array_equal(source.batch(as_file_takes(source, x)), x)
 

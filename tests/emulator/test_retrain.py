@@ -24,12 +24,12 @@ torch = pytest.importorskip("torch")
 
 from axynq.emulator.studies.retraining import METHODS, OPTIMISERS, RetrainOptions, retrain  # noqa: E402
 from axynq.emulator.studies.retraining.augmentation import augmented  # noqa: E402
-from axynq.emulator.studies.retraining.levels import layer_levels  # noqa: E402
 from axynq.emulator.studies.retraining.methods import Behavioural, ErrorModelMethod  # noqa: E402
 from axynq.emulator.studies.retraining.network import TrainableNetwork, without_softmax  # noqa: E402
 from axynq.emulator.studies.retraining.noise import NoisePool  # noqa: E402
 from axynq.emulator.studies.retraining.options import MethodName, OptimiserName  # noqa: E402
 from axynq.emulator.studies.retraining.training import learning_rate  # noqa: E402
+from axynq.emulator.studies.retraining.weight_quantiser import weight_quantisers  # noqa: E402
 
 torch.set_num_threads(1)  # tests run beside each other
 
@@ -65,8 +65,8 @@ def few(examples) -> tuple[np.ndarray, np.ndarray]:
 @given(weighted_models(), st.booleans(), st.integers(0, 2**32 - 1))
 def test_exact_multipliers_offer_the_integers(model: graph.Model, fitted: bool, seed: int) -> None:
     x = random_input(model, 3, seed)
-    levels = layer_levels(model, Plan.uniform("exact"), x, fitted)
-    again = TrainableNetwork(model, levels, fitted).quantised()
+    quantisers = weight_quantisers(model, Plan.uniform("exact"), x, fitted)
+    again = TrainableNetwork(model, quantisers, fitted).quantised()
     for before, after in zip(model.layers, again.layers):
         assert np.array_equal(before.weights, after.weights)
         assert np.abs(before.bias.astype(np.int64) - after.bias).max() <= 1
@@ -86,7 +86,7 @@ def test_mean_of_what_is_wanted_is_kept(
     the approximate one, where the network is fitted to the plan."""
     x = random_input(model, 8, seed)
     plan = Plan.parse(model, spec)
-    made = TrainableNetwork(model, layer_levels(model, plan, x, fitted), fitted).quantised()
+    made = TrainableNetwork(model, weight_quantisers(model, plan, x, fitted), fitted).quantised()
     first = model.layers[0]
     found = Emulator(made, plan).accumulators(x)[first.name].approximate
     wanted = Emulator(model, plan if fitted else "exact").accumulators(x)[first.name].approximate
@@ -98,12 +98,12 @@ def test_mean_of_what_is_wanted_is_kept(
 def test_integers_come_nearest_to_what_is_wanted(digits: graph.Model, examples) -> None:
     """Against a search over all integers: the product varies least about ``wanted * a``."""
     layer, x, m = digits.layers[2], examples[0][:100], multiplier(ROUGH)
-    levels = layer_levels(digits, Plan.parse(digits, ROUGH), x)[layer.name]
+    quantisers = weight_quantisers(digits, Plan.parse(digits, ROUGH), x)[layer.name]
     source = layer.inputs[0]
     a = Emulator(digits).tensors(x)[source].astype(np.int64) - digits.tensors[source].zero_point
     a, share = np.unique(a, return_counts=True)  # pointwise: no padding
     wanted = np.linspace(-40, 40, layer.kernel.size).round(2)
-    chosen = levels.integers(torch.from_numpy(wanted.reshape(layer.kernel.shape))).flatten()
+    chosen = quantisers.integers(torch.from_numpy(wanted.reshape(layer.kernel.shape))).flatten()
 
     def variance(error: np.ndarray) -> np.ndarray:
         mean = np.average(error, axis=0, weights=share)
@@ -320,8 +320,8 @@ def test_training_goes_on_from_a_tuned_network(digits: graph.Model, examples) ->
     expected = Emulator(tuned, plan).run(x)
     same = {}
     for fitted in (False, True):
-        levels = layer_levels(tuned, plan, x, fitted)
-        begun = TrainableNetwork(tuned, levels, fitted).quantised()
+        quantisers = weight_quantisers(tuned, plan, x, fitted)
+        begun = TrainableNetwork(tuned, quantisers, fitted).quantised()
         same[fitted] = np.array_equal(Emulator(begun, plan).run(x), expected)
     assert same == {False: False, True: True}
 

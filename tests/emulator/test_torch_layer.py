@@ -11,7 +11,7 @@ from axynq.emulator import Plan, reference
 from axynq.emulator.model import graph
 from tests import limits
 from tests.emulator.test_engine import plans
-from tests.networks import oracle_products, random_input, weighted_models
+from tests.networks import random_input, weighted_models
 
 torch = pytest.importorskip("torch", reason="torch is not installed: pip install axynq[train]")
 
@@ -23,7 +23,7 @@ def assert_equal_to_oracle(
 ) -> None:
     from axynq.emulator.engine.torch_layer import TorchLayer
 
-    expanded, products = plan.expand(model), oracle_products(model, plan)
+    expanded, products = plan.expand(model), reference.plan_products(model, plan)
     for layer in model.layers:
         made = TorchLayer(model, layer, expanded[layer.name], device, getattr(torch, dtype))
         found = made(torch.from_numpy(x).to(device))

@@ -95,12 +95,12 @@ enum Kind : int32_t {
 
 struct Operator {
   int32_t kind;
-  int32_t input, second, output;  // tensors
-  int32_t convolutions;           // of one layer
+  int32_t input, residual, output;  // tensors; residual: an addition's other operand
+  int32_t convolutions;             // of one layer
   int32_t window_rows, window_columns, stride_rows, stride_columns, padding_top, padding_left;
   int32_t clamp_low, clamp_high;
-  int32_t input_zero_point, second_zero_point, output_zero_point;
-  int32_t multiplier[3], shift[3];  // first operand, second operand, output
+  int32_t input_zero_point, residual_zero_point, output_zero_point;
+  int32_t multiplier[3], shift[3];  // input, residual, output
   const Convolution *convolution;
   const Convolution *exact;         // the same layer with exact multipliers, for its accumulators
   int32_t *accumulators;            // [channels, rows, columns, images], or null

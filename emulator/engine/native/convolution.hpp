@@ -1,7 +1,6 @@
 // A convolution of one block of images, row by row.
 #pragma once
 
-#include "dot.hpp"
 #include "lookup.hpp"
 #include "planes.hpp"
 
@@ -17,8 +16,6 @@ struct Target {
   int count;       // images of this block that exist
 };
 
-constexpr int POSITIONS = 8;  // output positions looked up together at most
-
 inline int64_t round_up(int64_t bytes) { return (bytes + 63) / 64 * 64; }
 
 inline int64_t scratch_bytes(const Convolution &c) {
@@ -30,13 +27,13 @@ inline int64_t scratch_bytes(const Convolution &c) {
 
 namespace detail {
 
-inline void finish(const Convolution &c, const Sums &sums, int filter, int row, int column,
-                   const Target &target) {
+inline void finish(const Convolution &c, const instructions::Sums &sums, int filter, int row,
+                   int column, const Target &target) {
   const int64_t place = (int64_t(filter) * c.output_rows + row) * c.output_columns + column;
   if (target.tensor) {
     const Requantisation r = {c.multiplier[filter], c.shift[filter], c.output_zero_point,
                               c.clamp_low, c.clamp_high};
-    requantise(sums, r, target.tensor + place * BLOCK);
+    instructions::requantise(sums, r, target.tensor + place * BLOCK);
   }
   if (target.accumulators) {
     int32_t *to = target.accumulators + place * target.images + target.first;
@@ -55,8 +52,10 @@ inline void dot_row(const Convolution &c, const FilterBlock &block,
                     std::vector<const uint8_t *> &rows, int64_t step, const int32_t *looked_up,
                     int row, const Target &target) {
   for (int x = 0; x < c.output_columns; ++x) {
-    Sums sums[FILTERS];
-    dot_products<FILTERS>(block, rows.data(), sums);
+    instructions::Sums sums[FILTERS];
+    instructions::dot_products<FILTERS>(block, rows.data(), sums);
+    if (block.final_shift)
+      for (int f = 0; f < FILTERS; ++f) sums[f].shift_left(block.final_shift);
     for (int f = 0; f < FILTERS; ++f) {
       const int filter = block.filter[f];
       sums[f].add(c.bias[filter]);
@@ -65,28 +64,6 @@ inline void dot_row(const Convolution &c, const FilterBlock &block,
       finish(c, sums[f], filter, row, x, target);
     }
     for (auto &pointer : rows) pointer += step;
-  }
-}
-
-// The looked-up part of one filter for a row, several output positions at a time.
-inline void look_up_row(const Convolution &c, const LookupFilter &filter,
-                        std::vector<const uint8_t *> &rows, int32_t *sums) {
-  const int64_t step = int64_t(c.stride_columns) * BLOCK;
-  for (int left = c.output_columns; left > 0;) {
-    const int positions = std::min(left, POSITIONS);
-    switch (positions) {
-      case 1: look_up<1>(c, filter, rows.data(), step, sums); break;
-      case 2: look_up<2>(c, filter, rows.data(), step, sums); break;
-      case 3: look_up<3>(c, filter, rows.data(), step, sums); break;
-      case 4: look_up<4>(c, filter, rows.data(), step, sums); break;
-      case 5: look_up<5>(c, filter, rows.data(), step, sums); break;
-      case 6: look_up<6>(c, filter, rows.data(), step, sums); break;
-      case 7: look_up<7>(c, filter, rows.data(), step, sums); break;
-      default: look_up<8>(c, filter, rows.data(), step, sums); break;
-    }
-    for (auto &pointer : rows) pointer += positions * step;
-    sums += int64_t(positions) * BLOCK;
-    left -= positions;
   }
 }
 
@@ -141,8 +118,8 @@ inline void convolve(const Convolution &c, const int8_t *input, const Target &ta
                                 filter.part * byte_row_bytes(c) +
                                 (int64_t(tap.channel) * columns + column) * BLOCK;
         }
-        detail::look_up_row(c, filter, pointers,
-                            looked_up + int64_t(filter.filter) * c.output_columns * BLOCK);
+        look_up_row(c, filter, pointers,
+                    looked_up + int64_t(filter.filter) * c.output_columns * BLOCK);
       }
     }
 

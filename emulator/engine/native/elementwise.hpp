@@ -3,87 +3,9 @@
 
 #include <algorithm>
 
-#include "vectors.hpp"
+#include "instructions.hpp"
 
 namespace axynq {
-
-inline void add(const Operator &op, int64_t elements, const int8_t *a, const int8_t *b, int8_t *to) {
-  constexpr int LEFT_SHIFT = 20;
-#if defined(AXYNQ_PATH_AVX512)
-  if (op.shift[0] <= 0 && op.shift[1] <= 0 && op.shift[2] <= 0) {
-    __m512i m[3], e[3];
-    for (int k = 0; k < 3; ++k) {
-      m[k] = _mm512_set1_epi32(op.multiplier[k]);
-      e[k] = _mm512_set1_epi32(-op.shift[k]);
-    }
-    const __m512i zero_a = _mm512_set1_epi32(op.input_zero_point);
-    const __m512i zero_b = _mm512_set1_epi32(op.second_zero_point);
-    const __m512i zero = _mm512_set1_epi32(op.output_zero_point);
-    const __m128i low = _mm_set1_epi8(int8_t(op.clamp_low));
-    const __m128i high = _mm_set1_epi8(int8_t(op.clamp_high));
-    for (int64_t i = 0; i < elements * BLOCK; i += 16) {
-      const auto load = [&](const int8_t *from, __m512i zero_point) {
-        const __m128i bytes = _mm_loadu_si128(reinterpret_cast<const __m128i *>(from + i));
-        return _mm512_slli_epi32(_mm512_sub_epi32(_mm512_cvtepi8_epi32(bytes), zero_point),
-                                 LEFT_SHIFT);
-      };
-      // The operand of the larger scale is halved, which widening has made exact.
-      const auto scaled = [&](int k, __m512i v) {
-        return op.multiplier[k] == 1 << 30 && op.shift[k] == 0
-                   ? _mm512_srai_epi32(v, 1)
-                   : rescale16(v, m[k], e[k]);
-      };
-      const __m512i sum = _mm512_add_epi32(scaled(0, load(a, zero_a)), scaled(1, load(b, zero_b)));
-      const __m512i y = _mm512_add_epi32(rescale16(sum, m[2], e[2]), zero);
-      const __m128i bytes = _mm512_cvtsepi32_epi8(y);
-      _mm_storeu_si128(reinterpret_cast<__m128i *>(to + i),
-                       _mm_min_epi8(_mm_max_epi8(bytes, low), high));
-    }
-    return;
-  }
-#elif defined(AXYNQ_PATH_AVX2)
-  if (op.shift[0] <= 0 && op.shift[1] <= 0 && op.shift[2] <= 0) {
-    __m256i m[3];
-    for (int k = 0; k < 3; ++k) m[k] = _mm256_set1_epi32(op.multiplier[k]);
-    const __m256i zero_a = _mm256_set1_epi32(op.input_zero_point);
-    const __m256i zero_b = _mm256_set1_epi32(op.second_zero_point);
-    const __m256i zero = _mm256_set1_epi32(op.output_zero_point);
-    const __m128i low = _mm_set1_epi8(int8_t(op.clamp_low));
-    const __m128i high = _mm_set1_epi8(int8_t(op.clamp_high));
-    const auto scaled = [&](const int8_t *from, __m256i zero_point, int k) {
-      const __m128i bytes = _mm_loadl_epi64(reinterpret_cast<const __m128i *>(from));
-      const __m256i v = _mm256_slli_epi32(
-          _mm256_sub_epi32(_mm256_cvtepi8_epi32(bytes), zero_point), LEFT_SHIFT);
-      return rescale8(v, m[k], -op.shift[k]);
-    };
-    const auto eight = [&](int64_t i) {
-      const __m256i sum =
-          _mm256_add_epi32(scaled(a + i, zero_a, 0), scaled(b + i, zero_b, 1));
-      const __m256i y = _mm256_add_epi32(rescale8(sum, m[2], -op.shift[2]), zero);
-      return _mm_packs_epi32(_mm256_castsi256_si128(y), _mm256_extracti128_si256(y, 1));
-    };
-    for (int64_t i = 0; i < elements * BLOCK; i += 16) {
-      const __m128i bytes = _mm_packs_epi16(eight(i), eight(i + 8));
-      _mm_storeu_si128(reinterpret_cast<__m128i *>(to + i),
-                       _mm_min_epi8(_mm_max_epi8(bytes, low), high));
-    }
-    return;
-  }
-#endif
-  // Each operand has 256 values: rescale those once.
-  int32_t table_a[256], table_b[256];
-  for (int x = -128; x < 128; ++x) {
-    table_a[x + 128] =
-        rescale((x - op.input_zero_point) * (1 << LEFT_SHIFT), op.multiplier[0], op.shift[0]);
-    table_b[x + 128] =
-        rescale((x - op.second_zero_point) * (1 << LEFT_SHIFT), op.multiplier[1], op.shift[1]);
-  }
-  for (int64_t i = 0; i < elements * BLOCK; ++i) {
-    const int32_t sum = table_a[a[i] + 128] + table_b[b[i] + 128];
-    to[i] = quantised(rescale(sum, op.multiplier[2], op.shift[2]), op.output_zero_point,
-                      op.clamp_low, op.clamp_high);
-  }
-}
 
 // Maximum, average or mean over windows' positions inside the map.
 inline void pool(const Operator &op, const Tensor &in, const Tensor &out, const int8_t *from,

@@ -40,8 +40,8 @@ void run_operator(const Network &network, const Operator &op, int8_t *arena, uin
       }
       break;
     case ADD:
-      add(op, int64_t(out.rows) * out.columns * out.channels, from,
-          arena + network.tensor[op.second].offset, to);
+      instructions::add(op, int64_t(out.rows) * out.columns * out.channels * BLOCK, from,
+                        arena + network.tensor[op.residual].offset, to);
       break;
     case PAD:
       pad(op, in, out, from, to);
@@ -137,12 +137,6 @@ void axynq_flushes(const int32_t *ranges, const int64_t *taps, int64_t filters, 
 }
 
 // Whether weights are words, as FilterBlock says.
-int axynq_wide_weights() {
-#if defined(AXYNQ_PATH_AVX2)
-  return 1;
-#else
-  return 0;
-#endif
-}
+int axynq_wide_weights() { return axynq::instructions::WIDE_WEIGHTS; }
 
 }  // extern "C"

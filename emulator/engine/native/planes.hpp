@@ -4,7 +4,7 @@
 #include <algorithm>
 #include <vector>
 
-#include "vectors.hpp"
+#include "instructions.hpp"
 
 namespace axynq {
 
@@ -55,7 +55,7 @@ inline int64_t plane_row_bytes(const Convolution &c) {
 // A row outside the map is all padding.
 inline void fill_plane_row(const Convolution &c, const int8_t *tensor, int plane, int row,
                            uint8_t *to) {
-  const Table table(c.plane_tables + 256 * plane);
+  const instructions::Table table(c.plane_tables + 256 * plane);
   const bool inside = row >= 0 && row < c.input_rows;
   alignas(64) uint8_t padding[BLOCK];
   std::memset(padding, c.plane_tables[256 * plane + uint8_t(c.pad_value)], BLOCK);
@@ -71,7 +71,7 @@ inline void fill_plane_row(const Convolution &c, const int8_t *tensor, int plane
           const bool here = inside && column >= 0 && column < c.input_columns;
           sources[k] = here ? pixel(tensor, c, tap % c.channels, row, column) : padding;
         }
-        map_and_interleave(table, sources, padding, to);
+        instructions::map_and_interleave(table, sources, padding, to);
       }
     return;
   }
@@ -84,7 +84,7 @@ inline void fill_plane_row(const Convolution &c, const int8_t *tensor, int plane
         const int channel = std::min(4 * group + k, c.channels - 1);
         sources[k] = here ? pixel(tensor, c, channel, row, column) : padding;
       }
-      map_and_interleave(table, sources, padding, to);
+      instructions::map_and_interleave(table, sources, padding, to);
     }
   }
 }

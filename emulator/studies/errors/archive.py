@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
 from axynq.emulator import files
 from axynq.emulator.arrays import open_arrays
@@ -83,7 +83,7 @@ def load_statistics(path: str | Path) -> ErrorStatistics:
         }
     except OSError as error:
         raise DataError(f"statistics '{path}' cannot be read: {error}") from error
-    except (KeyError, ValueError, ValidationError) as error:
+    except (KeyError, ValueError) as error:
         raise DataError(
             f"'{path}' is not a file of error statistics; `axynq noise` makes them"
         ) from error

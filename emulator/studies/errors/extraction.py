@@ -131,8 +131,8 @@ def extract(
         for name, sums in emulator.accumulators(part).items():
             exact = np.moveaxis(sums.exact, 0, -1)
             error = np.moveaxis(sums.approximate, 0, -1) - exact
-            found = PairMoments.of(exact, error)
-            moments[name] = moments[name] + found if name in moments else found
+            part_moments = PairMoments.of(exact, error)
+            moments[name] = moments[name] + part_moments if name in moments else part_moments
         advance(len(part))
     layers = {
         layer.name: LayerStatistics(

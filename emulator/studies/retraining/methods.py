@@ -13,7 +13,6 @@ from axynq.emulator.emulation import Emulator
 from axynq.emulator.model import graph
 from axynq.emulator.plan import SKIP, Plan
 from axynq.emulator.studies.errors import ErrorModel, ErrorStatistics, extract
-from axynq.emulator.studies.retraining.levels import layer_levels
 from axynq.emulator.studies.retraining.network import (
     TrainableNetwork,
     channels_first,
@@ -21,6 +20,7 @@ from axynq.emulator.studies.retraining.network import (
     without_softmax,
 )
 from axynq.emulator.studies.retraining.noise import NoisePool
+from axynq.emulator.studies.retraining.weight_quantiser import weight_quantisers
 
 if TYPE_CHECKING:
     from axynq.emulator.studies.retraining.options import MethodName
@@ -82,10 +82,10 @@ class MultiplierAware(Behavioural):
     biases, and gradients flow through what is really multiplied by."""
 
     def prepare(self, samples: graph.Int8Array) -> None:
-        self._levels = layer_levels(self.model, self.plan, samples, self.fitted)
+        self._quantisers = weight_quantisers(self.model, self.plan, samples, self.fitted)
 
     def network(self) -> TrainableNetwork:
-        return TrainableNetwork(self.model, self._levels, self.fitted)
+        return TrainableNetwork(self.model, self._quantisers, self.fitted)
 
 
 class MeasuredMethod(Method):

@@ -15,7 +15,7 @@ from axynq.emulator.errors import ModelError
 from axynq.emulator.model import graph
 from axynq.emulator.model.graph import activation_bounds
 from axynq.emulator.model.quantisation import accumulator_scales
-from axynq.emulator.studies.retraining.levels import Levels
+from axynq.emulator.studies.retraining.weight_quantiser import WeightQuantiser
 
 WEIGHT_LIMIT = 127
 """Weights are symmetric, but for layers that come with -128."""
@@ -40,8 +40,8 @@ class TrainableNetwork(nn.Module):
 
     Args:
         model: the int8 network it begins as, and whose quantisation it has.
-        levels: by layer name, what multipliers make of weights. Trained weights are then what is
-            wanted of them, and :meth:`quantised` has the integers that come nearest to it.
+        quantisers: by layer name, what multipliers make of weights. Trained weights are then what
+            is wanted of them, and :meth:`quantised` has the integers that come nearest to it.
         fitted: the integers of the model are chosen for those multipliers already: what is wanted
             is what they amount to, not they themselves.
 
@@ -52,7 +52,7 @@ class TrainableNetwork(nn.Module):
     def __init__(
         self,
         model: graph.Model,
-        levels: Mapping[str, Levels] | None = None,
+        quantisers: Mapping[str, WeightQuantiser] | None = None,
         fitted: bool = False,
     ) -> None:
         super().__init__()
@@ -60,7 +60,7 @@ class TrainableNetwork(nn.Module):
         self._original = model
         self.weight = nn.ParameterDict()
         self.bias = nn.ParameterDict()
-        self.levels = nn.ModuleDict(levels or {})
+        self.quantisers = nn.ModuleDict(quantisers or {})
         for layer in self.model.layers:
             if not layer.weight_scales.all():
                 raise ModelError(
@@ -84,7 +84,7 @@ class TrainableNetwork(nn.Module):
             self.register_buffer(
                 f"zero_{layer.name}", torch.zeros(len(layer.bias), dtype=torch.int32)
             )
-            if fitted and layer.name in self.levels:
+            if fitted and layer.name in self.quantisers:
                 self._want_what_is(layer)
 
     def forward(
@@ -142,11 +142,11 @@ class TrainableNetwork(nn.Module):
         """Real weights that integers amount to, with gradients straight through."""
         weights = self.weight[layer.name]
         scales = self.get_buffer(f"scale_{layer.name}")
-        if layer.name in self.levels:
-            levels = self._levels(layer)
+        if layer.name in self.quantisers:
+            quantiser = self._quantiser(layer)
             with torch.no_grad():
-                integers = levels.integers(self._steps(layer))
-                values = _weights_first(levels.values(integers), weights.shape)
+                integers = quantiser.integers(self._steps(layer))
+                values = _weights_first(quantiser.values(integers), weights.shape)
                 moved = values * scales[:, None, None, None] - weights
             return weights + moved
         return torch.fake_quantize_per_channel_affine(
@@ -157,19 +157,19 @@ class TrainableNetwork(nn.Module):
     def _want_what_is(self, layer: graph.WeightedLayer) -> None:
         """What the layer's integers amount to becomes what is wanted of them; what they add besides
         is in the bias already, and stays."""
-        levels = self._levels(layer)
+        quantiser = self._quantiser(layer)
         integers = torch.from_numpy(layer.kernel.astype(np.int64))
-        wanted = levels.values(integers)
+        wanted = quantiser.values(integers)
         weight, bias = self.weight[layer.name], self.bias[layer.name]
         scales = self.get_buffer(f"scale_{layer.name}")[:, None, None, None]
         weight.copy_(_weights_first(wanted, weight.shape) * scales)
         units = torch.from_numpy(accumulator_scales(self._original, layer))
-        bias.add_((levels.mean_errors(integers, wanted) * units).float())
+        bias.add_((quantiser.mean_errors(integers, wanted) * units).float())
 
-    def _levels(self, layer: graph.WeightedLayer) -> Levels:
-        levels = self.levels[layer.name]
-        assert isinstance(levels, Levels)
-        return levels
+    def _quantiser(self, layer: graph.WeightedLayer) -> WeightQuantiser:
+        quantiser = self.quantisers[layer.name]
+        assert isinstance(quantiser, WeightQuantiser)
+        return quantiser
 
     def _steps(self, layer: graph.WeightedLayer) -> Tensor:
         """Weights in integer steps, [filters, rows, columns, channels] as the layer's kernel."""
@@ -192,11 +192,11 @@ class TrainableNetwork(nn.Module):
         steps = self._steps(layer)
         scales = accumulator_scales(self._original, layer)
         bias = self.bias[layer.name].cpu().numpy().astype(np.float64) / scales
-        if layer.name in self.levels:
-            levels = self._levels(layer)
-            chosen = levels.integers(steps)
-            kernel = chosen.cpu().numpy().astype(np.int8)
-            bias = bias - levels.mean_errors(chosen, steps).cpu().numpy()
+        if layer.name in self.quantisers:
+            quantiser = self._quantiser(layer)
+            integers = quantiser.integers(steps)
+            kernel = integers.cpu().numpy().astype(np.int8)
+            bias = bias - quantiser.mean_errors(integers, steps).cpu().numpy()
         else:
             rounded = torch.round(steps.double()).clamp(_lowest(layer), WEIGHT_LIMIT)
             kernel = rounded.cpu().numpy().astype(np.int8)
@@ -282,11 +282,11 @@ class _GivenOutput(torch.autograd.Function):
         x, weights, y = ctx.saved_tensors
         filters, stride, padding, dilation, groups = ctx.geometry
         needed = ctx.needs_input_grad[:3]
-        found = torch.ops.aten.convolution_backward(
+        backward = torch.ops.aten.convolution_backward(
             ctx.grid.passed(gradients[0], y), x, weights, [filters],
             stride, padding, dilation, False, (0, 0), groups, needed,
         )  # fmt: skip
-        return (*found, None, None, None, None, None, None)
+        return (*backward, None, None, None, None, None, None)
 
 
 _given_output: Callable[..., Tensor] = _GivenOutput.apply

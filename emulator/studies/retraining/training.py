@@ -19,6 +19,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from axynq.emulator import files
+from axynq.emulator.datasets import evenly_spread
 from axynq.emulator.emulation import Emulator
 from axynq.emulator.errors import DataError, ModelError
 from axynq.emulator.keys import multiplier_key
@@ -122,23 +123,23 @@ def retrain(
         raise DataError(f"{len(x)} examples have {len(y)} class numbers")
     if isinstance(plan, str):
         plan = Plan.parse(model, plan)
-    chosen = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+    torch_device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
     training, held_out = _split(len(x), options)
-    method = METHODS[options.method](model, plan, chosen, options.fitted)
+    method = METHODS[options.method](model, plan, torch_device, options.fitted)
     started = time.perf_counter()
     samples = training[:: max(1, len(training) // options.samples)][: options.samples]
     method.prepare(x[samples])
     preparation = time.perf_counter() - started
-    network = method.network().to(chosen)
+    network = method.network().to(torch_device)
     state = _State(network, _optimiser(network, options))
     identity = _identity(model, teacher, plan, options, x, y)
     resumed = checkpoint is not None and checkpoint.exists()
     if checkpoint is not None and resumed:
-        _load(state, checkpoint, identity, chosen)
+        _load(state, checkpoint, identity, torch_device)
     if not resumed:
         state.preparation = preparation
         _close_epoch(state, plan, x[held_out], y[held_out], 0.0, 0.0)
-    trainer = _Trainer(model, teacher, method, options, chosen)
+    trainer = _Trainer(model, teacher, method, options, torch_device)
     while len(state.history) <= options.epochs and not _stopped(state, options):
         number = len(state.history)
         started = time.perf_counter()
@@ -255,8 +256,8 @@ class _Trainer:
 
 
 def _check_teacher(model: graph.Model, teacher: graph.Model) -> None:
-    mine, theirs = model.input, teacher.input
-    if (mine.shape, mine.scale, mine.zero_point) != (
+    own, theirs = model.input, teacher.input
+    if (own.shape, own.scale, own.zero_point) != (
         theirs.shape, theirs.scale, theirs.zero_point,
     ) or np.prod(model.output.shape) != np.prod(teacher.output.shape):  # fmt: skip
         raise ModelError(
@@ -272,7 +273,7 @@ def _split(examples: int, options: RetrainOptions) -> tuple[IntArray, IntArray]:
             f"{examples} examples are too few to hold out {options.validation} and train on "
             f"batches of {options.batch}: give more data, or smaller --validation or --batch"
         )
-    held_out = np.linspace(0, examples - 1, options.validation).round().astype(np.int64)
+    held_out = evenly_spread(examples, options.validation)
     return np.setdiff1d(np.arange(examples), held_out), held_out
 
 

@@ -18,6 +18,7 @@ import numpy as np
 
 from axynq.emulator import files
 from axynq.emulator.arrays import open_arrays
+from axynq.emulator.datasets import evenly_spread
 from axynq.emulator.energy import EnergyFigures
 from axynq.emulator.errors import DataError
 from axynq.emulator.keys import multiplier_key
@@ -111,8 +112,8 @@ class Outcome:
 
     def front(self, level: Level | None = None) -> list[Candidate]:
         """Finalists that no other (of the level) beats, by energy."""
-        chosen = [m.candidate for m in self.measured if level in (None, m.candidate.level)]
-        return pareto_front(chosen, objectives)
+        finalists = [m.candidate for m in self.measured if level in (None, m.candidate.level)]
+        return pareto_front(finalists, objectives)
 
 
 def explore(
@@ -223,16 +224,15 @@ def _seeds(space: Space, increase: Increase | None) -> list[Genome]:
 def _spread(best: list[Candidate], close: list[Candidate], count: int) -> list[Candidate]:
     """The best and those close to them; where they are too many, spread over the energies."""
     keys = {c.key for c in best}
-    chosen = best + [c for c in close if c.key not in keys]
+    distinct = best + [c for c in close if c.key not in keys]
     if len(best) < count:
-        return best + _evenly(chosen[len(best) :], count - len(best))
+        return best + _evenly(distinct[len(best) :], count - len(best))
     return _evenly(best, count)
 
 
 def _evenly(candidates: list[Candidate], count: int) -> list[Candidate]:
     """So many of them at most, from first to last."""
-    places = np.linspace(0, len(candidates) - 1, min(count, len(candidates)))
-    return [candidates[k] for k in places.round().astype(int)]
+    return [candidates[k] for k in evenly_spread(len(candidates), count)]
 
 
 def _finals(
@@ -242,12 +242,12 @@ def _finals(
     first: dict[str, Candidate] = {}
     for candidate in finalists:
         first.setdefault(candidate.key, candidate)
-    chosen = list(first.values())
-    test.advance = _Counter(progress, "all test examples", len(chosen), [])
-    found = assess(space, test, [c.plan for c in chosen], task.cycles)
+    distinct = list(first.values())
+    test.advance = _Counter(progress, "all test examples", len(distinct), [])
+    assessed = assess(space, test, [c.plan for c in distinct], task.cycles)
     test.advance = ignore
     return [
-        Measured(replace(full, level=c.level), c.accuracy) for full, c in zip(found, chosen)
+        Measured(replace(full, level=c.level), c.accuracy) for full, c in zip(assessed, distinct)
     ]  # fmt: skip
 
 

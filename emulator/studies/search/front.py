@@ -45,11 +45,11 @@ def pareto_front(
     ranked = sorted(enumerate(items), key=lambda pair: (values(pair[1]), pair[0]))
     front: list[tuple[tuple[float, ...], T]] = []
     for _, item in ranked:
-        mine = values(item)
+        own = values(item)
         beaten = any(
-            other[0] + margin <= mine[0] and all(a <= b for a, b in zip(other[1:], mine[1:]))
+            other[0] + margin <= own[0] and all(a <= b for a, b in zip(other[1:], own[1:]))
             for other, _ in front
         )
         if not beaten:
-            front.append((mine, item))
+            front.append((own, item))
     return [item for _, item in sorted(front, key=lambda pair: pair[0][1])]

@@ -178,13 +178,13 @@ def draw_front(points: Sequence[Point], path: Path, title: str = "") -> None:
     figure = new_figure(7.5, 4.5)
     axes = figure.subplots()
     for level in dict.fromkeys(point.level for point in points):
-        mine = [point for point in points if point.level == level]
+        of_level = [point for point in points if point.level == level]
         style: dict[str, Any] = {"marker": MARKERS[level], "color": COLOURS[level]}
         axes.scatter(
-            [100 * p.energy_gain for p in mine], [100 * p.accuracy_loss for p in mine],
+            [100 * p.energy_gain for p in of_level], [100 * p.accuracy_loss for p in of_level],
             s=18, alpha=0.45, **style,
         )  # fmt: skip
-        front = [point for point in mine if point.on_level_front]
+        front = [point for point in of_level if point.on_level_front]
         axes.plot(
             [100 * p.energy_gain for p in front], [100 * p.accuracy_loss for p in front],
             markersize=5, linewidth=1, label=f"{level} level", **style,
@@ -211,18 +211,18 @@ def draw_interactive(points: Sequence[Point], path: Path) -> None:
     figure = go.Figure()
     for level in dict.fromkeys(point.level for point in points):
         for on_front in (True, False):
-            mine = [p for p in points if p.level == level and p.on_level_front == on_front]
-            if not mine:
+            of_level = [p for p in points if p.level == level and p.on_level_front == on_front]
+            if not of_level:
                 continue
             figure.add_scatter(
-                x=[100 * p.energy_gain for p in mine],
-                y=[100 * p.accuracy_loss for p in mine],
+                x=[100 * p.energy_gain for p in of_level],
+                y=[100 * p.accuracy_loss for p in of_level],
                 mode="lines+markers" if on_front else "markers",
                 name=f"{level} level" + ("" if on_front else ", not on its front"),
                 opacity=1.0 if on_front else 0.35,
                 marker={"color": COLOURS[level], "size": 8 if on_front else 6},
                 line={"color": COLOURS[level], "width": 1},
-                customdata=[[p.name, 100 * p.accuracy, _described(p.plan)] for p in mine],
+                customdata=[[p.name, 100 * p.accuracy, _described(p.plan)] for p in of_level],
                 hovertemplate=(
                     "<b>%{customdata[0]}</b><br>energy gain %{x:.1f} %<br>"
                     "accuracy %{customdata[1]:.2f} % (loss %{y:.2f})<br>%{customdata[2]}"

@@ -142,10 +142,10 @@ def _nsga2(space: Space, settings: Settings, seeds: Sequence[Genome], cycles: bo
 def _first_generation(space: Space, settings: Settings, seeds: Sequence[Genome]) -> Genome:
     """Seeds, and random vectors around a strength of approximation each."""
     random = np.random.default_rng(settings.seed)
-    chosen = list(seeds)[: settings.population // 2]
-    while len(chosen) < settings.population:
+    genomes = list(seeds)[: settings.population // 2]
+    while len(genomes) < settings.population:
         # Uniformly random genes would all have the same, middling energy.
         strength = random.random()
         spread = random.normal(strength, 0.2, len(space.choices))
-        chosen.append((np.clip(spread, 0, 0.999) * space.choices).astype(np.int64))
-    return np.stack(chosen)
+        genomes.append((np.clip(spread, 0, 0.999) * space.choices).astype(np.int64))
+    return np.stack(genomes)

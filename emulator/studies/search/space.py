@@ -62,7 +62,7 @@ class Space:
     @cached_property
     def multipliers(self) -> tuple[Multiplier, ...]:
         """The library by falling energy, only what the banks hold."""
-        chosen: dict[Multiplier, float] = {}
+        energies: dict[Multiplier, float] = {}
         for spec in self.library:
             m = multiplier(spec)
             energy = self.figures.of(m)
@@ -71,8 +71,8 @@ class Space:
                     f"there is no energy figure for '{m.spec}': add one to a file for --energy"
                 )
             if not self.banks or any(m in bank for bank in self.banks):
-                chosen.setdefault(m, energy.relative)
-        return tuple(sorted(chosen, key=lambda m: (-chosen[m], m.spec)))
+                energies.setdefault(m, energy.relative)
+        return tuple(sorted(energies, key=lambda m: (-energies[m], m.spec)))
 
     @cached_property
     def energies(self) -> tuple[float, ...]:
@@ -137,13 +137,13 @@ class Space:
         self, layer: WeightedLayer, axis: Axis, genes: Sequence[int], skip: float | None
     ) -> Assignment:
         size = self.size(layer, axis)
-        chosen = list(genes[:size]) if axis != "layer" else [genes[0]]
+        own = list(genes[:size]) if axis != "layer" else [genes[0]]
         shared = axis in ("row", "column") or (
             axis == "channel" and not isinstance(layer, DepthwiseConvolution)
         )
         if shared and self.banks:  # a filter uses all of them
-            chosen = self._within_one_bank(chosen)
-        specs = [self.multipliers[g].spec for g in chosen]
+            own = self._within_one_bank(own)
+        specs = [self.multipliers[g].spec for g in own]
         if len(set(specs)) == 1:
             return Assignment((specs[0],), "layer", None, skip)
         order = self.ranking.get((layer.name, axis))
@@ -195,13 +195,13 @@ class Space:
     def seeds(self) -> list[Genome]:
         """Vectors to begin with: each multiplier everywhere, and everywhere but in the first
         layers, which are the most sensitive ones (MAx-DNN paper, Fig. 3)."""
-        made = [self.uniform([k]) for k in range(len(self.multipliers))]
+        genomes = [self.uniform([k]) for k in range(len(self.multipliers))]
         for k in range(1, len(self.multipliers)):
             for kept in range(1, len(self._layout)):
                 genome = self.uniform([k])
                 genome[: self._layout[kept][1]] = self.uniform([0])[: self._layout[kept][1]]
-                made.append(genome)
-        return made
+                genomes.append(genome)
+        return genomes
 
     def cheapest(self, increase: Mapping[tuple[str, Axis, str], npt.NDArray[np.float64]],
                  price: float, axis: Axis) -> Genome:  # fmt: skip

@@ -12,10 +12,9 @@ from collections.abc import Mapping
 import numpy as np
 import numpy.typing as npt
 
-from axynq.emulator.engine.packing import three
 from axynq.emulator.errors import ModelError
 from axynq.emulator.model import graph
-from axynq.emulator.model.graph import Int8Array, Model, activation_bounds
+from axynq.emulator.model.graph import Int8Array, Model, activation_bounds, rows_columns_channels
 from axynq.emulator.model.taps import padded_input, tap_windows
 
 FloatArray = npt.NDArray[np.float32]
@@ -47,17 +46,17 @@ def accumulator_gradients(
     gradients: dict[int, FloatArray] = {
         logits: _loss_gradient(beta * model.tensors[logits].scale, tensors[logits], y)
     }
-    found = {}
+    by_layer = {}
     for op in reversed(operators):
         if op.output not in gradients:
             continue  # nothing depends on it
         g = gradients.pop(op.output).reshape(tensors[op.output].shape)
         if isinstance(op, graph.WeightedLayer):
-            found[op.name] = g = _before_requantising(model, op, tensors, g)
+            by_layer[op.name] = g = _before_requantising(model, op, tensors, g)
         for index, part in zip(op.inputs, _inputs(model, op, tensors, g)):
             part = part.reshape(tensors[index].shape)
             gradients[index] = gradients[index] + part if index in gradients else part
-    return found
+    return by_layer
 
 
 def cross_entropy(
@@ -95,7 +94,7 @@ def _before_requantising(
     source, target = model.tensors[op.inputs[0]], model.tensors[op.output]
     factor = source.scale / target.scale * op.weight_scales
     g = g * _passed(op, model, tensors) * factor.astype(np.float32)
-    return g.reshape(len(g), *three(target.shape))
+    return g.reshape(len(g), *rows_columns_channels(target.shape))
 
 
 def _inputs(

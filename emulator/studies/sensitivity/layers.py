@@ -43,11 +43,11 @@ def layer_sensitivity(
     """
     names = tuple(layer.name for layer in evaluator.model.layers)
 
-    def accuracy(chosen: Sequence[str], spec: str) -> float:
-        plan = Plan({name: Assignment((spec,)) for name in chosen}, EXACT)
-        found = evaluator.correct(plan) / len(evaluator.examples)
+    def accuracy(approximate: Sequence[str], spec: str) -> float:
+        plan = Plan({name: Assignment((spec,)) for name in approximate}, EXACT)
+        share = evaluator.correct(plan) / len(evaluator.examples)
         advance(1)
-        return found
+        return share
 
     baseline = accuracy((), "exact")
     # From the last layer to the first: what comes before is exact, and stays in memory.

@@ -68,8 +68,8 @@ def _sequential(
     constant."""
     wanted = _means(model, Plan.uniform("exact"), x)
     for layer in model.layers:
-        found = _means(tuned, plan, x)[layer.name]
-        shift = np.rint(wanted[layer.name] - found).astype(np.int64)
+        means = _means(tuned, plan, x)[layer.name]
+        shift = np.rint(wanted[layer.name] - means).astype(np.int64)
         current: WeightedLayer = tuned.layer(layer.name)
         bias = fitting(layer, current.bias.astype(np.int64) + shift)
         tuned = replace_layers(tuned, [with_parameters(current, current.kernel, bias)])
@@ -91,8 +91,8 @@ def frozen(plan: Plan, model: Model) -> Plan:
         if assignment.skip_sigma is not None:
             codes = assignment.expand(model, layer)
             specs = [m.spec for m in codes.multipliers] or ["exact"]
-            made = Plan.from_codes({layer.name: (specs, codes.codes)})
-            assignment = made.layers[layer.name]
+            explicit = Plan.from_codes({layer.name: (specs, codes.codes)})
+            assignment = explicit.layers[layer.name]
         layers[layer.name] = assignment
     return Plan(layers)
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from axynq.emulator.engine.packing import three
 from axynq.emulator.model.graph import (
     DepthwiseConvolution,
     Int8Array,
     Model,
     WeightedLayer,
+    rows_columns_channels,
 )
 from axynq.emulator.model.taps import tap_inputs
 
@@ -32,13 +32,13 @@ def tap_histograms(model: Model, layer: WeightedLayer, x: Int8Array) -> FloatArr
     """
     rows, columns, channels = layer.kernel.shape[1:]
     if isinstance(layer, DepthwiseConvolution):
-        channels = three(model.tensors[layer.inputs[0]].shape)[2]
+        channels = rows_columns_channels(model.tensors[layer.inputs[0]].shape)[2]
     counts = np.zeros((rows, columns, channels, 256))
     offset = (np.arange(channels) * 256).astype(np.int32)
     for (row, column), seen in tap_inputs(model, layer, x):
         index = (seen.reshape(-1, channels).astype(np.int32) + 128) + offset
-        found = np.bincount(index.reshape(-1).astype(np.intp), minlength=256 * channels)
-        counts[row, column] = found.reshape(channels, 256)
+        occurrences = np.bincount(index.reshape(-1).astype(np.intp), minlength=256 * channels)
+        counts[row, column] = occurrences.reshape(channels, 256)
     return counts / counts[0, 0, 0].sum()
 
 

@@ -14,6 +14,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from axynq.emulator.datasets import evenly_spread
 from axynq.emulator.model.graph import DepthwiseConvolution, Int8Array, Model, WeightedLayer
 from axynq.emulator.model.taps import tap_inputs
 from axynq.emulator.multipliers import Multiplier
@@ -54,8 +55,8 @@ def curvatures(model: Model, layer: WeightedLayer, x: Int8Array) -> list[Curvatu
     ``x`` are the layer's inputs, int8 [images, *shape].
     """
     seen = [v.reshape(-1, v.shape[-1]) for _, v in tap_inputs(model, layer, x)]
-    chosen = np.linspace(0, len(seen[0]) - 1, min(len(seen[0]), SAMPLES)).round().astype(int)
-    stacked = np.stack([v[chosen] for v in seen], axis=1).astype(np.float32)
+    places = evenly_spread(len(seen[0]), SAMPLES)
+    stacked = np.stack([v[places] for v in seen], axis=1).astype(np.float32)
     if isinstance(layer, DepthwiseConvolution):
         channels = stacked.shape[-1]
         each = len(layer.bias) // channels
@@ -91,7 +92,7 @@ def second_order_weights(
     kernel: Int8Array,
     codes: npt.NDArray[np.uint8],
     lines: Sequence[Linear],
-    found: Sequence[Curvature],
+    curvature_of: Sequence[Curvature],
 ) -> Int8Array:
     """Other weights for a layer.
 
@@ -99,14 +100,14 @@ def second_order_weights(
         kernel: its weights, int8 [filters, rows, columns, channels].
         codes: their multipliers, of the same shape; 0 skips.
         lines: of each multiplier, the first for code 1.
-        found: what :func:`curvatures` gives.
+        curvature_of: what :func:`curvatures` gives.
     """
     filters = len(kernel)
     wanted, chosen_codes = kernel.reshape(filters, -1), codes.reshape(filters, -1)
-    if len(found) == 1:
-        return _replace(wanted, chosen_codes, lines, found[0]).reshape(kernel.shape)
+    if len(curvature_of) == 1:
+        return _replace(wanted, chosen_codes, lines, curvature_of[0]).reshape(kernel.shape)
     rows = [
-        _replace(wanted[f : f + 1], chosen_codes[f : f + 1], lines, found[f])
+        _replace(wanted[f : f + 1], chosen_codes[f : f + 1], lines, curvature_of[f])
         for f in range(filters)
     ]
     return np.concatenate(rows).reshape(kernel.shape)

@@ -9,6 +9,7 @@ from dataclasses import replace
 import numpy as np
 import numpy.typing as npt
 
+from axynq.emulator.datasets import evenly_spread
 from axynq.emulator.emulation import Emulator
 from axynq.emulator.errors import ModelError
 from axynq.emulator.keys import layer_key
@@ -54,7 +55,7 @@ class Tuner:
         self.model = model
         self.weights = weights
         self.compensate = compensate
-        self.x = evenly(x, IMAGES)
+        self.x = x[evenly_spread(len(x), IMAGES)]
         tensors = Emulator(model).tensors(self.x)
         self._histograms = {
             layer.name: tap_histograms(model, layer, tensors[layer.inputs[0]])
@@ -101,12 +102,12 @@ class Tuner:
             zero_point = self.model.tensors[layer.inputs[0]].zero_point
             shares = self._histograms[layer.name].sum(axis=(0, 1, 2))
             lines = [linear(m, zero_point, shares) for m in codes.multipliers]
-            found = self._curvatures[layer.name]
-            return second_order_weights(layer.kernel, codes.codes, lines, found)
+            curvature = self._curvatures[layer.name]
+            return second_order_weights(layer.kernel, codes.codes, lines, curvature)
         kernel = layer.kernel.copy()
         for k, multiplier in enumerate(codes.multipliers, start=1):
-            mine = codes.codes == k
-            kernel[mine] = self._mapping(layer, multiplier)[kernel[mine].astype(np.int64) + 128]
+            places = codes.codes == k
+            kernel[places] = self._mapping(layer, multiplier)[kernel[places].astype(np.int64) + 128]
         return kernel
 
     def mean_errors(
@@ -147,13 +148,6 @@ class Tuner:
         if self.weights == "histogram":
             shares = self._histograms[layer.name].sum(axis=(0, 1, 2)).tobytes()
         return tuned_weights(multiplier, zero_point, shares)
-
-
-def evenly(x: Int8Array, count: int) -> Int8Array:
-    """``count`` examples spread over all of them."""
-    if count >= len(x):
-        return x
-    return x[np.linspace(0, len(x) - 1, count).round().astype(np.int64)]
 
 
 def fitting(layer: WeightedLayer, bias: npt.NDArray[np.int64]) -> npt.NDArray[np.int32]:

@@ -42,12 +42,12 @@ def tuned_weights(
     a = (np.arange(-128, 128) - zero_point)[seen].astype(np.float32)
     products = multiplier.table[activation_rows(zero_point)[seen]].astype(np.float32)
     share = weight[seen].astype(np.float32)
-    chosen = np.zeros(256, np.int8)
+    replacement = np.zeros(256, np.int8)
     for w in range(-128, 128):
         candidates = np.arange(min(w, LOWEST), 128)
         difference = np.abs(products[:, candidates[0] - WEIGHT_MIN :] - (a * w)[:, None])
         cost = (share @ difference).astype(np.float64)
         # A cost that is equal but for the rounding of its sum is a tie.
         best = candidates[cost <= cost.min() * (1 + 1e-5) + 1e-9]
-        chosen[w - WEIGHT_MIN] = best[np.argmin(np.abs(best - w))]
-    return chosen
+        replacement[w - WEIGHT_MIN] = best[np.argmin(np.abs(best - w))]
+    return replacement

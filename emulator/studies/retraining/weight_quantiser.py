@@ -29,7 +29,7 @@ LIMIT = 160
 """Wanted values, in integer steps: further from 0 than this, all have the same integer."""
 
 
-class Levels(nn.Module):
+class WeightQuantiser(nn.Module):
     """The weights that a layer's multipliers offer.
 
     Weights are tensors [filters, rows, columns, channels].
@@ -105,14 +105,14 @@ class Levels(nn.Module):
         return (products - self.means * wanted).sum(dim=(1, 2, 3))
 
 
-def layer_levels(
+def weight_quantisers(
     model: graph.Model, plan: Plan, x: graph.Int8Array, fitted: bool = False
-) -> Mapping[str, Levels]:
+) -> Mapping[str, WeightQuantiser]:
     """By layer name, for activations as the exact network has them for the inputs ``x``, or, where
     the network is fitted to the plan, the approximate one."""
     codes = plan.expand(model)
     tensors = Emulator(model, plan if fitted else "exact").tensors(x)
     return {
-        layer.name: Levels(model, layer, codes[layer.name], tensors[layer.inputs[0]])
+        layer.name: WeightQuantiser(model, layer, codes[layer.name], tensors[layer.inputs[0]])
         for layer in model.layers
     }

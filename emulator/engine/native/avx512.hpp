@@ -1,0 +1,219 @@
+// AVX-512 with VNNI and VBMI. instructions.hpp says what each part does.
+#pragma once
+
+#include <immintrin.h>
+
+#include "scalar.hpp"
+
+namespace axynq::avx512 {
+
+constexpr bool WIDE_WEIGHTS = false;
+
+struct Sums {
+  __m512i part[4];
+
+  void add(int32_t value) {
+    for (auto &p : part) p = _mm512_add_epi32(p, _mm512_set1_epi32(value));
+  }
+  void add(const int32_t *values) {
+    for (int j = 0; j < 4; ++j)
+      part[j] = _mm512_add_epi32(part[j], _mm512_loadu_si512(values + 16 * j));
+  }
+  void shift_left(int bits) {
+    for (auto &p : part) p = _mm512_slli_epi32(p, unsigned(bits));
+  }
+  // In the images' order: four by four, 128 bits change places.
+  void store_in_order(int32_t *to) const {
+    const __m512i a = _mm512_shuffle_i32x4(part[0], part[1], 0x44);
+    const __m512i b = _mm512_shuffle_i32x4(part[2], part[3], 0x44);
+    const __m512i c = _mm512_shuffle_i32x4(part[0], part[1], 0xEE);
+    const __m512i d = _mm512_shuffle_i32x4(part[2], part[3], 0xEE);
+    const __m512i ordered[4] = {
+        _mm512_shuffle_i32x4(a, b, 0x88), _mm512_shuffle_i32x4(a, b, 0xDD),
+        _mm512_shuffle_i32x4(c, d, 0x88), _mm512_shuffle_i32x4(c, d, 0xDD)};
+    // Large arrays that are not read again soon: past the caches where the place allows it.
+    const bool aligned = reinterpret_cast<std::uintptr_t>(to) % 64 == 0;
+    for (int j = 0; j < 4; ++j) {
+      if (aligned)
+        _mm512_stream_si512(reinterpret_cast<__m512i *>(to + 16 * j), ordered[j]);
+      else
+        _mm512_storeu_si512(to + 16 * j, ordered[j]);
+    }
+  }
+};
+
+// A table of 256 bytes held in registers.
+struct Table {
+  __m512i part[4];
+  explicit Table(const uint8_t *bytes) {
+    for (int k = 0; k < 4; ++k) part[k] = _mm512_loadu_si512(bytes + 64 * k);
+  }
+  __m512i operator()(__m512i index) const {
+    const __m512i low = _mm512_permutex2var_epi8(part[0], index, part[1]);
+    const __m512i high = _mm512_permutex2var_epi8(part[2], index, part[3]);
+    return _mm512_mask_mov_epi8(low, _mm512_movepi8_mask(index), high);
+  }
+};
+
+inline void map_and_interleave(const Table &table, const uint8_t *const from[4],
+                               const uint8_t *padding, uint8_t *to) {
+  __m512i mapped[4];
+  for (int k = 0; k < 4; ++k) {
+    const __m512i bytes = _mm512_loadu_si512(from[k]);
+    mapped[k] = from[k] == padding ? bytes : table(bytes);
+  }
+  const __m512i a = mapped[0], b = mapped[1], c = mapped[2], d = mapped[3];
+  const __m512i ab_low = _mm512_unpacklo_epi8(a, b), ab_high = _mm512_unpackhi_epi8(a, b);
+  const __m512i cd_low = _mm512_unpacklo_epi8(c, d), cd_high = _mm512_unpackhi_epi8(c, d);
+  _mm512_storeu_si512(to, _mm512_unpacklo_epi16(ab_low, cd_low));
+  _mm512_storeu_si512(to + 64, _mm512_unpackhi_epi16(ab_low, cd_low));
+  _mm512_storeu_si512(to + 128, _mm512_unpacklo_epi16(ab_high, cd_high));
+  _mm512_storeu_si512(to + 192, _mm512_unpackhi_epi16(ab_high, cd_high));
+}
+
+// `rescale` for sixteen sums and without a left shift. The division is a shift by all bits but one,
+// and by that one once a half is added: nothing leaves 32 bits.
+inline __m512i rescale16(__m512i v, __m512i multiplier, __m512i exponent) {
+  const __m512i nudge = _mm512_set1_epi64(int64_t(1) << 30);
+  const __m512i even = _mm512_add_epi64(_mm512_mul_epi32(v, multiplier), nudge);
+  const __m512i odd =
+      _mm512_add_epi64(_mm512_mul_epi32(_mm512_srli_epi64(v, 32), multiplier), nudge);
+  const __m512i high =
+      _mm512_mask_mov_epi32(_mm512_srli_epi64(even, 31), 0xAAAA, _mm512_slli_epi64(odd, 1));
+  const __m512i one = _mm512_set1_epi32(1);
+  const __m512i nudged = _mm512_add_epi32(high, _mm512_srai_epi32(high, 31));
+  const __m512i doubled = _mm512_srav_epi32(nudged, _mm512_sub_epi32(exponent, one));
+  // With an exponent of zero nothing is to be rounded.
+  return _mm512_mask_srai_epi32(high, _mm512_test_epi32_mask(exponent, exponent),
+                                _mm512_add_epi32(doubled, one), 1);
+}
+
+template <int FILTERS>
+inline void dot_products(const FilterBlock &block, const uint8_t *const *rows, Sums sums[FILTERS]) {
+  const int8_t *weights = block.weights;
+  __m512i acc[FILTERS][4];
+  for (int f = 0; f < FILTERS; ++f)
+    for (int j = 0; j < 4; ++j) acc[f][j] = _mm512_setzero_si512();
+  for (int s = 0; s < block.segments; ++s) {
+    const Segment &segment = block.segment[s];
+    if (segment.shift)
+      for (int f = 0; f < FILTERS; ++f)
+        for (int j = 0; j < 4; ++j)
+          acc[f][j] = _mm512_slli_epi32(acc[f][j], unsigned(segment.shift));
+    const uint8_t *x = rows[s];
+    for (int g = 0; g < segment.groups; ++g, x += 4 * BLOCK, weights += 4 * FILTERS) {
+      __m512i a[4];
+      for (int j = 0; j < 4; ++j) a[j] = _mm512_load_si512(x + 64 * j);
+      for (int f = 0; f < FILTERS; ++f) {
+        int32_t four;
+        std::memcpy(&four, weights + 4 * f, 4);
+        const __m512i w = _mm512_set1_epi32(four);
+        for (int j = 0; j < 4; ++j) acc[f][j] = _mm512_dpbusd_epi32(acc[f][j], a[j], w);
+      }
+    }
+  }
+  for (int f = 0; f < FILTERS; ++f)
+    for (int j = 0; j < 4; ++j) sums[f].part[j] = acc[f][j];
+}
+
+template <int POSITIONS>
+inline void look_up(const Convolution &c, const LookupFilter &filter,
+                    const uint8_t *const *tap_rows, int64_t step, int32_t *sums) {
+  const __m512i low_byte = _mm512_set1_epi16(0x00FF);
+  __m512i bytes[POSITIONS], even[POSITIONS], odd[POSITIONS];
+  for (int p = 0; p < POSITIONS; ++p)
+    bytes[p] = even[p] = odd[p] = _mm512_setzero_si512();
+
+  const auto widen_bytes = [&] {
+    for (int p = 0; p < POSITIONS; ++p) {
+      even[p] = _mm512_add_epi16(even[p], _mm512_and_si512(bytes[p], low_byte));
+      odd[p] = _mm512_add_epi16(odd[p], _mm512_srli_epi16(bytes[p], 8));
+      bytes[p] = _mm512_setzero_si512();
+    }
+  };
+  const auto widen_words = [&] {
+    const __m512i zero = _mm512_setzero_si512();
+    for (int p = 0; p < POSITIONS; ++p) {
+      const __m512i low = _mm512_unpacklo_epi16(even[p], odd[p]);
+      const __m512i high = _mm512_unpackhi_epi16(even[p], odd[p]);
+      const __m512i z[4] = {_mm512_unpacklo_epi16(low, zero), _mm512_unpackhi_epi16(low, zero),
+                            _mm512_unpacklo_epi16(high, zero), _mm512_unpackhi_epi16(high, zero)};
+      for (int j = 0; j < 4; ++j) {
+        int32_t *place = sums + p * BLOCK + 16 * j;
+        _mm512_storeu_si512(place, _mm512_add_epi32(_mm512_loadu_si512(place),
+                                                    _mm512_slli_epi32(z[j], filter.shift)));
+      }
+      even[p] = odd[p] = zero;
+    }
+  };
+  for (int t = 0; t < filter.taps; ++t) {
+    const LookupTap &tap = filter.tap[t];
+    if (tap.flush) {
+      widen_bytes();
+      if (tap.flush == 2) widen_words();
+    }
+    const Table table(c.lookup_tables + 256 * tap.table);
+    const uint8_t *x = tap_rows[t];
+    for (int p = 0; p < POSITIONS; ++p)
+      bytes[p] = _mm512_add_epi8(bytes[p], table(_mm512_load_si512(x + p * step)));
+  }
+  widen_bytes();
+  widen_words();
+}
+
+inline void requantise(const Sums &sums, const Requantisation &r, int8_t *to) {
+  if (r.shift <= 0) {
+    const __m512i m = _mm512_set1_epi32(r.multiplier), e = _mm512_set1_epi32(-r.shift);
+    const __m512i zero = _mm512_set1_epi16(int16_t(r.zero_point));
+    __m512i z[4];
+    for (int j = 0; j < 4; ++j) z[j] = rescale16(sums.part[j], m, e);
+    // The zero point is added to 16 bits, saturating.
+    const __m512i words[2] = {_mm512_adds_epi16(_mm512_packs_epi32(z[0], z[1]), zero),
+                              _mm512_adds_epi16(_mm512_packs_epi32(z[2], z[3]), zero)};
+    const __m512i bytes = _mm512_packs_epi16(words[0], words[1]);
+    const __m512i bounded = _mm512_min_epi8(_mm512_max_epi8(bytes, _mm512_set1_epi8(int8_t(r.low))),
+                                            _mm512_set1_epi8(int8_t(r.high)));
+    _mm512_storeu_si512(to, bounded);
+    return;
+  }
+  int32_t values[BLOCK];
+  sums.store_in_order(values);
+  scalar::requantise(values, r, to);
+}
+
+inline void add(const Operator &op, int64_t count, const int8_t *a, const int8_t *b, int8_t *to) {
+  if (op.shift[0] <= 0 && op.shift[1] <= 0 && op.shift[2] <= 0) {
+    __m512i m[3], e[3];
+    for (int k = 0; k < 3; ++k) {
+      m[k] = _mm512_set1_epi32(op.multiplier[k]);
+      e[k] = _mm512_set1_epi32(-op.shift[k]);
+    }
+    const __m512i zero_a = _mm512_set1_epi32(op.input_zero_point);
+    const __m512i zero_b = _mm512_set1_epi32(op.residual_zero_point);
+    const __m512i zero = _mm512_set1_epi32(op.output_zero_point);
+    const __m128i low = _mm_set1_epi8(int8_t(op.clamp_low));
+    const __m128i high = _mm_set1_epi8(int8_t(op.clamp_high));
+    for (int64_t i = 0; i < count; i += 16) {
+      const auto load = [&](const int8_t *from, __m512i zero_point) {
+        const __m128i bytes = _mm_loadu_si128(reinterpret_cast<const __m128i *>(from + i));
+        return _mm512_slli_epi32(_mm512_sub_epi32(_mm512_cvtepi8_epi32(bytes), zero_point),
+                                 ADD_LEFT_SHIFT);
+      };
+      // The operand of the larger scale is halved, which widening has made exact.
+      const auto scaled = [&](int k, __m512i v) {
+        return op.multiplier[k] == 1 << 30 && op.shift[k] == 0
+                   ? _mm512_srai_epi32(v, 1)
+                   : rescale16(v, m[k], e[k]);
+      };
+      const __m512i sum = _mm512_add_epi32(scaled(0, load(a, zero_a)), scaled(1, load(b, zero_b)));
+      const __m512i y = _mm512_add_epi32(rescale16(sum, m[2], e[2]), zero);
+      const __m128i bytes = _mm512_cvtsepi32_epi8(y);
+      _mm_storeu_si128(reinterpret_cast<__m128i *>(to + i),
+                       _mm_min_epi8(_mm_max_epi8(bytes, low), high));
+    }
+    return;
+  }
+  scalar::add(op, count, a, b, to);
+}
+
+}  // namespace axynq::avx512

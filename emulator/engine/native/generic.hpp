@@ -1,0 +1,85 @@
+// Plain C++ that any compiler vectorises as it can. instructions.hpp says what each part does.
+#pragma once
+
+#include "scalar.hpp"
+
+namespace axynq::generic {
+
+constexpr bool WIDE_WEIGHTS = false;
+
+struct Sums {
+  int32_t part[BLOCK];
+
+  void add(int32_t value) {
+    for (int k = 0; k < BLOCK; ++k) part[k] += value;
+  }
+  void add(const int32_t *values) {
+    for (int k = 0; k < BLOCK; ++k) part[k] += values[k];
+  }
+  void shift_left(int bits) {
+    for (int k = 0; k < BLOCK; ++k) part[k] = int32_t(uint32_t(part[k]) << bits);
+  }
+  void store_in_order(int32_t *to) const {
+    for (int k = 0; k < BLOCK; ++k) to[quad_image(k)] = part[k];
+  }
+};
+
+struct Table {
+  const uint8_t *bytes;
+  explicit Table(const uint8_t *table) : bytes(table) {}
+};
+
+inline void map_and_interleave(const Table &table, const uint8_t *const from[4],
+                               const uint8_t *padding, uint8_t *to) {
+  for (int k = 0; k < BLOCK; ++k) {
+    const int n = quad_image(k);
+    for (int j = 0; j < 4; ++j)
+      to[4 * k + j] = from[j] == padding ? from[j][n] : table.bytes[from[j][n]];
+  }
+}
+
+template <int FILTERS>
+inline void dot_products(const FilterBlock &block, const uint8_t *const *rows, Sums sums[FILTERS]) {
+  const int8_t *weights = block.weights;
+  std::memset(sums, 0, FILTERS * sizeof(Sums));
+  for (int s = 0; s < block.segments; ++s) {
+    const Segment &segment = block.segment[s];
+    if (segment.shift)
+      for (int f = 0; f < FILTERS; ++f) sums[f].shift_left(segment.shift);
+    const uint8_t *x = rows[s];
+    for (int g = 0; g < segment.groups; ++g, x += 4 * BLOCK, weights += 4 * FILTERS)
+      for (int f = 0; f < FILTERS; ++f) {
+        const int8_t *w = weights + 4 * f;
+        int32_t *sum = sums[f].part;
+        for (int k = 0; k < BLOCK; ++k)
+          sum[k] += x[4 * k] * w[0] + x[4 * k + 1] * w[1] + x[4 * k + 2] * w[2] + x[4 * k + 3] * w[3];
+      }
+  }
+}
+
+template <int POSITIONS>
+inline void look_up(const Convolution &c, const LookupFilter &filter,
+                    const uint8_t *const *tap_rows, int64_t step, int32_t *sums) {
+  int32_t totals[POSITIONS * BLOCK] = {};
+  for (int t = 0; t < filter.taps; ++t) {
+    const uint8_t *table = c.lookup_tables + 256 * filter.tap[t].table;
+    for (int p = 0; p < POSITIONS; ++p) {
+      const uint8_t *x = tap_rows[t] + p * step;
+      int32_t *total = totals + p * BLOCK;
+      for (int n = 0; n < BLOCK; ++n) total[n] += table[x[n]];
+    }
+  }
+  for (int p = 0; p < POSITIONS; ++p)
+    for (int k = 0; k < BLOCK; ++k)
+      sums[p * BLOCK + k] += totals[p * BLOCK + quad_image(k)] << filter.shift;
+}
+
+inline void requantise(const Sums &sums, const Requantisation &r, int8_t *to) {
+  int32_t values[BLOCK];
+  sums.store_in_order(values);
+  scalar::requantise(values, r, to);
+}
+
+using scalar::add;
+
+}  // namespace axynq::generic

@@ -1,0 +1,69 @@
+// The part of the kernel that is written for each instruction set: one header per set, named like the
+// set, with everything below in a namespace of that name. AXYNQ_INSTRUCTIONS names the set to compile
+// for; kernel.py passes it. All sets compute the same integers.
+//
+// A set is written for blocks of 64 images. Sums of a block are in "quad order" (scalar.hpp).
+// `rows` and other pointers to activations are aligned to 64 bytes, pointers to tensors and to
+// accumulators need not be.
+//
+//   constexpr bool WIDE_WEIGHTS
+//     How `dot_products` reads weights: as four bytes, or as four 16-bit words in the order
+//     0, 2, 1, 3 (FilterBlock).
+//
+//   struct Sums
+//     64 sums of 32 bits, modulo 2^32, in quad order. Default construction leaves them undefined.
+//       void add(int32_t value)                   to each sum
+//       void add(const int32_t *values)           64 values in quad order
+//       void shift_left(int bits)                 bits in 0..31
+//       void store_in_order(int32_t *to) const    64 sums in the images' order
+//
+//   struct Table
+//     A map of bytes. `Table(const uint8_t *bytes)` takes 256 of them, which outlive it.
+//
+//   void map_and_interleave(const Table &table, const uint8_t *const from[4],
+//                           const uint8_t *padding, uint8_t *to)
+//     Four vectors of 64 bytes, each through the table, to 64 groups of four bytes in quad order. A
+//     vector at `padding` is not looked up: it is constant already.
+//
+//   template <int FILTERS>  // 1 to 6
+//   void dot_products(const FilterBlock &block, const uint8_t *const *rows, Sums sums[FILTERS])
+//     sums[f] = sum over the block's groups of four taps, before the block's final shift.
+//     `rows[segment]` points to the first group of the segment at this output position.
+//
+//   template <int POSITIONS>  // 1 to MAX_POSITIONS
+//   void look_up(const Convolution &c, const LookupFilter &filter,
+//                const uint8_t *const *tap_rows, int64_t step, int32_t *sums)
+//     Adds to the sums of POSITIONS neighbouring output positions what the filter's taps look up,
+//     shifted left by the filter's shift. Activations of tap t at position p are at
+//     `tap_rows[t] + p * step`; sums of position p at `sums + p * BLOCK`, in quad order.
+//
+//   void requantise(const Sums &sums, const Requantisation &r, int8_t *to)
+//     64 sums to 64 bytes in the images' order.
+//
+//   void add(const Operator &op, int64_t count, const int8_t *a, const int8_t *b, int8_t *to)
+//     The addition of two tensors of `count` bytes each, a multiple of BLOCK.
+//
+// A new set is a new header and an entry in kernel.py. It may take over what it does no better from
+// generic.hpp and scalar.hpp, as avx2.hpp does.
+#pragma once
+
+#ifndef AXYNQ_INSTRUCTIONS
+#define AXYNQ_INSTRUCTIONS generic
+#endif
+
+#define AXYNQ_AS_TEXT(text) #text
+#define AXYNQ_HEADER(name) AXYNQ_AS_TEXT(name.hpp)
+#include AXYNQ_HEADER(AXYNQ_INSTRUCTIONS)
+
+namespace axynq::instructions {
+
+using AXYNQ_INSTRUCTIONS::add;
+using AXYNQ_INSTRUCTIONS::dot_products;
+using AXYNQ_INSTRUCTIONS::look_up;
+using AXYNQ_INSTRUCTIONS::map_and_interleave;
+using AXYNQ_INSTRUCTIONS::requantise;
+using AXYNQ_INSTRUCTIONS::Sums;
+using AXYNQ_INSTRUCTIONS::Table;
+using AXYNQ_INSTRUCTIONS::WIDE_WEIGHTS;
+
+}  // namespace axynq::instructions

@@ -1,0 +1,70 @@
+// What every instruction set may fall back upon, a value at a time.
+#pragma once
+
+#include <cstdint>
+#include <cstring>
+
+#include "abi.hpp"
+
+namespace axynq {
+
+// Sums of the 64 images. In memory their order is "quad order": the order in which interleaving
+// four bytes leaves them and packing restores. Element 16 j + 4 L + e belongs to image
+// 16 L + 4 j + e.
+constexpr int quad_image(int element) {
+  return 16 * (element / 4 % 4) + 4 * (element / 16) + element % 4;
+}
+
+// The high half of a doubled product, rounded halves up, then a division by a power of two that
+// rounds halves away from zero: TFLite's requantisation. A left shift comes first and saturates.
+inline int32_t rescale(int32_t value, int32_t multiplier, int32_t shift) {
+  int64_t widened = int64_t(value) * (int64_t(1) << (shift > 0 ? shift : 0));
+  if (widened > INT32_MAX) widened = INT32_MAX;
+  if (widened < INT32_MIN) widened = INT32_MIN;
+  const int64_t high = (widened * multiplier + (int64_t(1) << 30)) >> 31;
+  if (shift >= 0) return int32_t(high);
+  const int64_t half = int64_t(1) << (-shift - 1);
+  return int32_t((high + half - (high < 0 ? 1 : 0)) >> -shift);
+}
+
+// A rescaled value as int8; adding the zero point must not leave 32 bits.
+inline int8_t quantised(int32_t value, int32_t zero_point, int32_t low, int32_t high) {
+  const int64_t y = int64_t(value) + zero_point;
+  return int8_t(y < low ? low : y > high ? high : y);
+}
+
+// How sums become bytes.
+struct Requantisation {
+  int32_t multiplier, shift, zero_point, low, high;
+};
+
+constexpr int ADD_LEFT_SHIFT = 20;  // operands of an addition are widened by so many bits
+
+namespace scalar {
+
+// 64 sums, in the images' order, to bytes.
+inline void requantise(const int32_t *values, const Requantisation &r, int8_t *to) {
+  for (int n = 0; n < BLOCK; ++n)
+    to[n] = quantised(rescale(values[n], r.multiplier, r.shift), r.zero_point, r.low, r.high);
+}
+
+// The addition of any two tensors.
+inline void add(const Operator &op, int64_t count, const int8_t *a, const int8_t *b, int8_t *to) {
+  // Each operand has 256 values: rescale those once.
+  int32_t table_a[256], table_b[256];
+  for (int x = -128; x < 128; ++x) {
+    table_a[x + 128] =
+        rescale((x - op.input_zero_point) * (1 << ADD_LEFT_SHIFT), op.multiplier[0], op.shift[0]);
+    table_b[x + 128] =
+        rescale((x - op.residual_zero_point) * (1 << ADD_LEFT_SHIFT), op.multiplier[1], op.shift[1]);
+  }
+  for (int64_t i = 0; i < count; ++i) {
+    const int32_t sum = table_a[a[i] + 128] + table_b[b[i] + 128];
+    to[i] = quantised(rescale(sum, op.multiplier[2], op.shift[2]), op.output_zero_point,
+                      op.clamp_low, op.clamp_high);
+  }
+}
+
+}  // namespace scalar
+
+}  // namespace axynq

@@ -1,0 +1,45 @@
+"""Real factors in fixed point, as TFLite's QuantizeMultiplier forms them."""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+
+class FixedPoint(NamedTuple):
+    """The real factor ``multiplier / 2**31 * 2**shift``."""
+
+    multiplier: int
+    """Significand, 0 or 2**30 .. 2**31 - 1; of a mean any from 0 on."""
+    shift: int
+    """Exponent, -31 .. 30: left shift when positive, rounding right shift when negative."""
+
+
+LARGEST = FixedPoint(2**31 - 1, 30)
+"""What larger factors are lowered to. The results are the same: all integers but 0 leave int8."""
+
+
+def fixed_point(real: float) -> FixedPoint:
+    """Nearest fixed-point form of a non-negative factor (TFLite's QuantizeMultiplier).
+
+    Factors below 2**-32 become 0, and those above become :data:`LARGEST`, infinity too.
+    """
+    return limited(significand_and_shift(real))
+
+
+def significand_and_shift(real: float) -> FixedPoint:
+    """A factor whose shift may be larger than 30."""
+    if not math.isfinite(real):
+        return LARGEST
+    significand, shift = math.frexp(real)
+    multiplier = math.floor(significand * 2**31 + 0.5)
+    if multiplier == 2**31:
+        multiplier, shift = 2**30, shift + 1
+    if multiplier == 0 or shift < -31:
+        return FixedPoint(0, 0)
+    return FixedPoint(multiplier, shift)
+
+
+def limited(factor: FixedPoint) -> FixedPoint:
+    """The factor, or :data:`LARGEST` where it is larger."""
+    return LARGEST if factor.shift > LARGEST.shift else factor
