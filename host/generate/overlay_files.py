@@ -1,7 +1,6 @@
 """Everything that follows from an overlay description, as text.
 
-``python -m axynq.host.generate.overlay_files`` rewrites the generated files of the source tree; a
-test compares them.
+``make generate`` writes it to the source tree.
 """
 
 from __future__ import annotations
@@ -9,13 +8,10 @@ from __future__ import annotations
 import json
 from dataclasses import asdict, dataclass
 from importlib import resources
-from pathlib import Path
 
-from axynq.emulator import files
 from axynq.emulator.errors import ToolError
 from axynq.emulator.multipliers import Exact, Multiplier, Roup, SMApprox, multiplier
-from axynq.host import isa
-from axynq.host.overlay import Overlay, overlay_names
+from axynq.host.overlay import Overlay
 from axynq.host.overlay.naming import BLACKBOX_PREFIX, module_name
 from axynq.host.overlay.processing_system import SOFTWARE_MEMORY_BYTES
 from axynq.host.overlay.registers import ARGUMENTS, VLNV, register_map
@@ -144,20 +140,3 @@ def _render(template: str, **values: object) -> str:
         keep_trailing_newline=True,
     )
     return environment.from_string(text).render(**values)
-
-
-def write_all(hls: Path) -> list[Path]:
-    """Write the generated files below the source tree's ``hls`` folder; the paths written."""
-    written = {hls / "include" / "axynq" / "isa.hpp": isa.isa_header()}
-    for name in overlay_names():
-        for file, content in overlay_files(Overlay.load(name)).items():
-            written[hls / "generated" / name / file] = content
-    for path, content in written.items():
-        path.parent.mkdir(parents=True, exist_ok=True)
-        files.write_text(path, content)
-    return list(written)
-
-
-if __name__ == "__main__":
-    for path in write_all(Path("hls")):
-        print(path)

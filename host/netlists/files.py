@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from pathlib import Path
-
-from axynq.emulator import files
 from axynq.emulator.errors import MultiplierError
 from axynq.emulator.multipliers import SMAPPROX_TABLE_2
 from axynq.host.netlists.blackbox import Blackbox, blackbox, configurable_blackbox
@@ -57,14 +53,3 @@ def rtl_files(name: str, include: str = "../include") -> tuple[Netlist, dict[str
     else:
         made = blackbox(name, include)
     return made.netlist, made.files
-
-
-def write_rtl(names: Iterable[str], folder: Path, include: str = "../include") -> list[Path]:
-    """Write the files of each name; their paths."""
-    contents: dict[str, str] = {}
-    for name in names:
-        contents |= rtl_files(name, include)[1]
-    folder.mkdir(parents=True, exist_ok=True)
-    for file, content in contents.items():
-        files.write_text(folder / file, content)
-    return [folder / file for file in contents]
