@@ -9,7 +9,7 @@ PINS   := --constraint constraints.txt
 # where it is not there.
 export AXYNQ_DATA ?= $(wildcard $(CURDIR)/../shared/data)
 
-.PHONY: demo test test-fast test-slow test-matrix coverage lint generate check-generated \
+.PHONY: demo test test-fast test-slow test-matrix coverage lint format types generate check-generated \
         characterise figures check-arm clean
 
 demo: $(VENV)/.demo
@@ -44,9 +44,20 @@ test-matrix: $(VENV)/.dev
 coverage: $(VENV)/.dev
 	$(BIN)/python -m pytest -n auto -q -m "not slow" --cov --cov-report=term:skip-covered
 
-lint: $(VENV)/.dev
+# C++ that is written by hand.
+CPP = $(filter-out %/isa.hpp,$(wildcard emulator/engine/native/*.?pp hls/include/axynq/*.hpp \
+        hls/include/axynq/multipliers/*.hpp hls/src/*.?pp hls/simulation/*.cpp tests/arm/*.cpp \
+        benchmarks/emulation/*.cpp))
+
+lint: $(VENV)/.dev types
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+
+format: $(VENV)/.dev
+	$(BIN)/ruff format .
+	$(BIN)/clang-format -i $(CPP)
+
+types: $(VENV)/.dev
 	mkdir -p build/typing/axynq
 	ln -sfn $(CURDIR)/emulator build/typing/axynq/emulator
 	ln -sfn $(CURDIR)/host build/typing/axynq/host
