@@ -12,8 +12,10 @@ import io
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from axynq.emulator import files
 from axynq.emulator.arrays import open_arrays
@@ -109,7 +111,7 @@ def _holds(path: Path, content: bytes) -> bool:
         return False
 
 
-def _same(old: np.ndarray, new: np.ndarray) -> bool:
+def _same(old: npt.NDArray[Any], new: npt.NDArray[Any]) -> bool:
     return old.dtype == new.dtype and np.array_equal(old, new)
 
 

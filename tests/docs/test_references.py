@@ -117,6 +117,16 @@ def test_make_targets_exist(document: Document) -> None:
     assert set(mentions) <= targets, document.name
 
 
+def test_the_citation_names_this_version() -> None:
+    def version(file: str, name: str) -> str:
+        text = (ROOT / file).read_text(encoding="utf-8")
+        found = re.search(rf'^{name}[ =:]+"?([\d.]+)"?$', text, re.MULTILINE)
+        assert found is not None, file
+        return found[1]
+
+    assert version("CITATION.cff", "version") == version("pyproject.toml", "version")
+
+
 def test_figures_are_used() -> None:
     used = {
         (document.path.parent / link).resolve()

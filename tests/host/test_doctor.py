@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from axynq.emulator.errors import ToolError
-from axynq.host import Accelerator
+from axynq.host import Accelerator, runtime
 from axynq.host.cli import doctor
 
 PRESENT = {"numpy": (1, 26), "pynq": (4, 0), "pynqmetadata": (0, 2), "tflite-runtime": (2, 14),
@@ -108,5 +108,6 @@ def test_advice_about_pynq_fits_the_python(
     """pynq cannot be installed on Python 3.13: the extra leaves it out, and the message says so."""
     monkeypatch.setattr(sys, "version_info", version)
     monkeypatch.setitem(sys.modules, "axynq.host.runtime.driver", None)
+    monkeypatch.delattr(runtime, "driver", raising=False)
     with pytest.raises(ToolError, match=rf"needs pynq .*{advice}"):
         Accelerator("tiny4", device="software")
