@@ -9,7 +9,8 @@ PINS   := --constraint constraints.txt
 # where it is not there.
 export AXYNQ_DATA ?= $(wildcard $(CURDIR)/../shared/data)
 
-.PHONY: demo test test-fast test-slow test-matrix lint generate check-arm clean
+.PHONY: demo test test-fast test-slow test-matrix coverage lint format types generate check-generated \
+        characterise figures check-arm clean
 
 demo: $(VENV)/.demo
 	$(BIN)/axynq demo
@@ -39,9 +40,24 @@ test-matrix: $(VENV)/.dev
 	  done; \
 	done
 
-lint: $(VENV)/.dev
+# Branches that the fast tests reach. Not part of `make test`: it takes half as long again.
+coverage: $(VENV)/.dev
+	$(BIN)/python -m pytest -n auto -q -m "not slow" --cov --cov-report=term:skip-covered
+
+# C++ that is written by hand.
+CPP = $(filter-out %/isa.hpp,$(wildcard emulator/engine/native/*.?pp hls/include/axynq/*.hpp \
+        hls/include/axynq/multipliers/*.hpp hls/src/*.?pp hls/simulation/*.cpp tests/arm/*.cpp \
+        benchmarks/emulation/*.cpp))
+
+lint: $(VENV)/.dev types
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+
+format: $(VENV)/.dev
+	$(BIN)/ruff format .
+	$(BIN)/clang-format -i $(CPP)
+
+types: $(VENV)/.dev
 	mkdir -p build/typing/axynq
 	ln -sfn $(CURDIR)/emulator build/typing/axynq/emulator
 	ln -sfn $(CURDIR)/host build/typing/axynq/host
@@ -51,9 +67,23 @@ lint: $(VENV)/.dev
 check-arm: $(VENV)/.dev
 	$(BIN)/python -m tests.arm
 
-# Files that follow from hls/overlays/*.toml and host/isa.py.
+# All generated files: the descriptors' C++ header, what follows from overlays and boards, the
+# multipliers' netlists, golden vectors.
 generate: $(VENV)/.dev
-	$(BIN)/python -m axynq.host.generate.overlay_files
+	$(BIN)/python -m axynq.host.generate
+
+check-generated: $(VENV)/.dev
+	$(BIN)/python -m axynq.host.generate --check
+
+# What is measured on the netlists and recorded with a date: energy figures and resources of the
+# overlays. Takes minutes; AXYNQ_DATA adds the figures on CIFAR-10 images.
+characterise: $(VENV)/.dev
+	$(BIN)/python -m axynq.host.netlists.characterise
+	$(BIN)/python -m axynq.host.netlists.estimate
+
+# The drawings of docs/architecture.md.
+figures: $(VENV)/.dev
+	$(BIN)/python docs/figures/draw.py
 
 $(VENV)/.demo: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)

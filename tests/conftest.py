@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
+import re
 import signal
 from pathlib import Path
 
@@ -11,6 +13,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 from axynq.emulator import load_model
+from axynq.emulator.errors import ToolError
 from axynq.emulator.model.graph import Model
 
 settings.register_profile(
@@ -23,6 +26,50 @@ settings.load_profile("default")
 
 if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:  # as in a shell's background jobs
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+NEEDS_PYNQ = "running programs needs pynq"
+WITHOUT_PYNQ = importlib.util.find_spec("pynq") is None
+LOADS_PYNQ = r"^(import pynq|from axynq\.host\.(runtime\.driver|software_board\.device) import)"
+
+collect_ignore = [
+    str(path)
+    for path in Path(__file__).parent.rglob("test_*.py")
+    if WITHOUT_PYNQ and re.search(LOADS_PYNQ, path.read_text(encoding="utf-8"), re.MULTILINE)
+]
+
+
+def pytest_report_header() -> str | None:
+    if not WITHOUT_PYNQ:
+        return None
+    names = ", ".join(sorted(Path(path).name for path in collect_ignore))
+    return f"pynq is not installed: {names} are left out, tests that run programs are skipped"
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call(item: pytest.Item):
+    """Where pynq cannot be installed (Python 3.13), tests that run programs are skipped, by
+    themselves or through a command whose output they show."""
+    try:
+        return (yield)
+    except (ToolError, AssertionError, ModuleNotFoundError) as error:
+        _skip_without_pynq(str(error))
+        raise
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_setup(item: pytest.Item):
+    """The same for fixtures."""
+    try:
+        return (yield)
+    except (ToolError, AssertionError, ModuleNotFoundError) as error:
+        _skip_without_pynq(str(error))
+        raise
+
+
+def _skip_without_pynq(message: str) -> None:
+    if WITHOUT_PYNQ and (NEEDS_PYNQ in message or message == "No module named 'pynq'"):
+        pytest.skip(f"{NEEDS_PYNQ}, which is not installed")
 
 
 def data_file(*parts: str) -> Path:

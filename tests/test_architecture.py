@@ -76,6 +76,9 @@ MAY_IMPORT: dict[str, set[str]] = {
     "host.netlists": VOCABULARY
     | {"emulator", "emulator.datasets"}
     | {"host.isa", "host.overlay", "host.generate"},
+    # The door to all generated files stands above those that generate.
+    "host.generate.__main__": BASICS
+    | {"host.generate", "host.isa", "host.netlists", "host.overlay", "host.selftest"},
     "host.bitstream": PROGRAMS | {"host.generate", "host.netlists"},
     # What measures and serves.
     "host.energy": VOCABULARY | {"emulator.energy", "host.netlists"},
@@ -114,8 +117,10 @@ MODULES = {module_of(path): path for path in sources()}
 
 
 def place_of(path: Path) -> str:
-    """The innermost folder; for modules beside the folders, the module."""
+    """The innermost folder; for modules beside the folders, and for those that run, the module."""
     module, folder = module_of(path), ".".join(path.parent.relative_to(ROOT).parts)
+    if path.name == "__main__.py" and module in MAY_IMPORT:
+        return module
     beside = folder in ("emulator", "host", "emulator.studies")
     return module if beside and path.name != "__init__.py" else folder
 

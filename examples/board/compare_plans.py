@@ -8,10 +8,11 @@ software board, whose power is that of the PC.
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
+from typing import Annotated
 
 import numpy as np
+import typer
 
 from axynq.emulator import load_model
 from axynq.host import Accelerator, compile_program
@@ -25,7 +26,12 @@ from axynq.host.runtime.hardware import board_present
 PLANS = ("exact", "roup:1,4")
 
 
-def main(path: str, overlay: str, sensor: str = "hwmon") -> None:
+def main(
+    path: Annotated[str, typer.Argument(metavar="MODEL")],
+    overlay: str,
+    sensor: Annotated[str, typer.Argument(help="as `axynq power --sensor`")] = "hwmon",
+) -> None:
+    """Energy of two plans on one overlay."""
     model = load_model(path)
     x = np.random.default_rng(0).integers(-128, 128, (64, *model.input.shape)).astype(np.int8)
     sampler = Sampler(open_sensors(sensor), rate=50)
@@ -48,4 +54,4 @@ def main(path: str, overlay: str, sensor: str = "hwmon") -> None:
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    typer.run(main)

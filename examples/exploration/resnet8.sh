@@ -1,5 +1,5 @@
 #!/bin/sh
-# Every figure about the ResNet-8 in docs/exploration.md. Stopped and started again, it goes on.
+# Every figure about the ResNet-8 in docs/exploration.md. Rerun it to resume after an interruption.
 #
 #     examples/exploration/resnet8.sh DATA EVOAPPROX [FOLDER]
 #

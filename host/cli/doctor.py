@@ -25,7 +25,7 @@ from axynq.host.overlay import Overlay, overlay_names
 from axynq.host.overlay.board import board_names, load_board
 from axynq.host.power.hwmon import open_hwmon
 from axynq.host.runtime.bitstream_store import find_bitstream, folders
-from axynq.host.runtime.hardware import board_name, board_present
+from axynq.host.runtime.hardware import board_name, board_present, how_to_install_pynq
 from axynq.host.software_board.simulation import ap_types_folder
 
 
@@ -41,7 +41,7 @@ class Finding(NamedTuple):
 
 PACKAGES = {
     "numpy": "",
-    "pynq": "for boards and the software board: pip install axynq[software]",
+    "pynq": f"for boards and the software board: {how_to_install_pynq()}",
     "hls4ml": "carries the headers of the software board: pip install axynq[software]",
     "tflite-runtime": "the reference kernels, for tests: pip install axynq[tflite]",
     "ai-edge-litert": "the reference kernels, for tests: pip install axynq[tflite]",

@@ -1,20 +1,16 @@
 """Everything that follows from an overlay description, as text.
 
-``python -m axynq.host.generate.overlay_files`` rewrites the generated files of the source tree; a
-test compares them.
+``make generate`` writes it to the source tree.
 """
 
 from __future__ import annotations
 
 import json
 from dataclasses import asdict, dataclass
-from pathlib import Path
 
-from axynq.emulator import files
 from axynq.emulator.multipliers import Exact, Multiplier, Roup, SMApprox, multiplier
-from axynq.host.generate.isa_files import isa_files
 from axynq.host.generate.template import render
-from axynq.host.overlay import Overlay, overlay_names
+from axynq.host.overlay import Overlay
 from axynq.host.overlay.naming import BLACKBOX_PREFIX, module_name
 from axynq.host.overlay.processing_system import SOFTWARE_MEMORY_BYTES
 from axynq.host.overlay.registers import ARGUMENTS, TOP_FUNCTION, VLNV, register_map
@@ -126,21 +122,3 @@ def cpp_type(m: Multiplier) -> str:
         return f"smapprox<{', '.join(m.digits)}>"
     assert isinstance(m, Exact)
     return "exact"
-
-
-def write_all(hls: Path) -> list[Path]:
-    """Write the generated files of the source tree whose ``hls`` folder this is; the paths
-    written."""
-    written = {hls.parent / path: content for path, content in isa_files().items()}
-    for name in overlay_names():
-        for file, content in overlay_files(Overlay.load(name)).items():
-            written[hls / "generated" / name / file] = content
-    for path, content in written.items():
-        path.parent.mkdir(parents=True, exist_ok=True)
-        files.write_text(path, content)
-    return list(written)
-
-
-if __name__ == "__main__":
-    for path in write_all(Path("hls")):
-        print(path)

@@ -15,7 +15,12 @@ import numpy.typing as npt
 from axynq.emulator.errors import DeviceError, OverlayError, ToolError
 from axynq.host.overlay import Overlay
 from axynq.host.runtime import sharing
-from axynq.host.runtime.hardware import LoadGuard, board_present, open_board
+from axynq.host.runtime.hardware import (
+    LoadGuard,
+    board_present,
+    how_to_install_pynq,
+    open_board,
+)
 from axynq.host.runtime.program import Program
 
 ARENA_BYTES = 16 << 20
@@ -85,8 +90,7 @@ class Accelerator:
             from axynq.host.runtime import driver  # noqa: F401 - registers the driver with pynq
         except ImportError as error:
             raise ToolError(
-                f"running programs needs pynq ({error}): pip install axynq[software], on a board "
-                "axynq[board]"
+                f"running programs needs pynq ({error}): {how_to_install_pynq()}"
             ) from error
         if software:
             from axynq.host.software_board.device import open_software_board

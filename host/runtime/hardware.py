@@ -9,6 +9,7 @@ import hashlib
 import importlib
 import json
 import os
+import sys
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,16 @@ BOARD_FILE = Path("/proc/device-tree/chosen/pynq_board")
 
 LOCK_FILE = Path(tempfile.gettempdir()) / "axynq-board.lock"
 """What processes lock whose turn it is to use the board."""
+
+
+def how_to_install_pynq() -> str:
+    """What to do where pynq is missing."""
+    if sys.version_info >= (3, 13):
+        return (
+            "pynq 4.0 needs numpy 1, which Python 3.13 and newer do not have; use Python 3.10 to "
+            "3.12 for the software board"
+        )
+    return "pip install axynq[software], on a board axynq[board]"
 
 
 def board_present() -> bool:

@@ -1,22 +1,21 @@
 """Golden vectors: what the emulator says the networks of the self-test give on an overlay.
 
-``python -m axynq.host.selftest.golden`` writes ``bitstreams/golden/NAME.npz`` for every overlay; a
-test compares them.
+``make generate`` writes them to ``bitstreams/golden/NAME.npz`` for every overlay.
 """
 
 from __future__ import annotations
 
+import io
 from importlib import resources
-from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
-from axynq.emulator import Emulator, files
+from axynq.emulator import Emulator
 from axynq.emulator.arrays import open_arrays
 from axynq.emulator.errors import OverlayError
 from axynq.emulator.model import graph
-from axynq.host.overlay import Overlay, overlay_names
+from axynq.host.overlay import Overlay
 from axynq.host.selftest.networks import Random, networks, random_inputs
 
 IMAGES = 3
@@ -78,19 +77,9 @@ def read(overlay: Overlay) -> dict[str, graph.Int8Array]:
         ) from error
 
 
-def write_all(bitstreams: Path) -> list[Path]:
-    """Write the vectors of all overlays below the source tree's ``bitstreams`` folder."""
-    written = []
-    for name in overlay_names():
-        path = bitstreams / "golden" / f"{name}.npz"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        values = {case: y.astype(np.int8) for case, y in compute(Overlay.load(name)).items()}
-        with files.replacing(path) as temporary:
-            np.savez_compressed(temporary, **values)
-        written.append(path)
-    return written
-
-
-if __name__ == "__main__":
-    for path in write_all(Path("bitstreams")):
-        print(path)
+def archive(overlay: Overlay) -> bytes:
+    """The content of the ``.npz`` that ships with axynq."""
+    values = {case: y.astype(np.int8) for case, y in compute(overlay).items()}
+    content = io.BytesIO()
+    np.savez_compressed(content, **values)
+    return content.getvalue()

@@ -25,7 +25,7 @@ from axynq.host.netlists.designs import (
     unsigned_netlist,
 )
 from axynq.host.netlists.evaluate import net_values
-from axynq.host.netlists.files import SHIPPED, rtl_files
+from axynq.host.netlists.files import rtl_files
 from axynq.host.netlists.verilog import verilog
 from axynq.host.netlists.yosys import cells_of, synthesise
 from axynq.host.software_board.simulation import ap_types_folder
@@ -168,14 +168,6 @@ def test_sizes_after_synthesis(tmp_path) -> None:
 
 
 # --- files ---------------------------------------------------------------------------------------
-
-
-def test_the_shipped_files_are_what_is_generated() -> None:
-    expected: dict[str, str] = {}
-    for name in SHIPPED:
-        expected |= rtl_files(name)[1]
-    present = {path.name: path.read_text(encoding="utf-8") for path in (HLS / "rtl").iterdir()}
-    assert present == expected
 
 
 @pytest.mark.parametrize("name", ["table:x.npz#y", "exact|smapprox:1100", "unsigned:roup:1,4"])

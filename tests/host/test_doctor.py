@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 
 import pytest
 
+from axynq.emulator.errors import ToolError
+from axynq.host import Accelerator, runtime
 from axynq.host.cli import doctor
 
 PRESENT = {"numpy": (1, 26), "pynq": (4, 0), "pynqmetadata": (0, 2), "tflite-runtime": (2, 14),
@@ -94,3 +97,17 @@ def test_a_cache_that_cannot_be_written(monkeypatch) -> None:
     assert found["cache folder"]["state"] == "problem"
     assert "'/proc' cannot be written" in found["cache folder"]["detail"]
     assert found["C++ compiler"]["state"] == "problem"
+
+
+@pytest.mark.parametrize(
+    ("version", "advice"), [((3, 12), "pip install"), ((3, 13), "Python 3.10")]
+)
+def test_advice_about_pynq_fits_the_python(
+    version: tuple[int, int], advice: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """pynq cannot be installed on Python 3.13: the extra leaves it out, and the message says so."""
+    monkeypatch.setattr(sys, "version_info", version)
+    monkeypatch.setitem(sys.modules, "axynq.host.runtime.driver", None)
+    monkeypatch.delattr(runtime, "driver", raising=False)
+    with pytest.raises(ToolError, match=rf"needs pynq .*{advice}"):
+        Accelerator("tiny4", device="software")

@@ -10,8 +10,7 @@ import pytest
 from axynq.emulator import multiplier
 from axynq.emulator.errors import OverlayError
 from axynq.host import Overlay, isa
-from axynq.host.generate.isa_files import isa_files
-from axynq.host.generate.overlay_files import cpp_type, overlay_files
+from axynq.host.generate.overlay_files import cpp_type
 from axynq.host.overlay import overlay_names
 from axynq.host.overlay.registers import ARGUMENTS, TOP_FUNCTION, register_map
 from tests.overlays import description, write_overlay
@@ -19,19 +18,6 @@ from tests.overlays import description, write_overlay
 HLS = Path(__file__).parents[2] / "hls"
 
 VALID = description(inputs=8)
-
-
-@pytest.mark.parametrize("name", overlay_names())
-def test_generated_files_are_up_to_date(name: str) -> None:
-    for file, content in overlay_files(Overlay.load(name)).items():
-        path = HLS / "generated" / name / file
-        assert path.read_text(encoding="utf-8") == content, f"{path}: run `make generate`"
-
-
-def test_what_follows_from_the_instruction_set_is_up_to_date() -> None:
-    for path, content in isa_files().items():
-        found = (HLS.parent / path).read_text(encoding="utf-8")
-        assert found == content, f"{path}: run `make generate`"
 
 
 def test_registers_are_the_top_functions_arguments() -> None:
@@ -48,11 +34,6 @@ def test_registers_are_the_top_functions_arguments() -> None:
     found = [re.fullmatch(r"(.*?)(\w+)", part.strip()) for part in declared[1].split(",")]
     in_cpp = [(part[2], kinds[part[1].strip()]) for part in found if part is not None]
     assert in_cpp == [(argument.name, argument.kind) for argument in ARGUMENTS]
-
-
-def test_no_generated_folder_is_left_over() -> None:
-    folders = {path.name for path in (HLS / "generated").iterdir()}
-    assert folders == set(overlay_names())
 
 
 def test_hashes_tell_overlays_apart() -> None:

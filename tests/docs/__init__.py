@@ -1,0 +1,1 @@
+"""What the documents say is so: links, paths, names, commands, snippets, tables, examples."""

@@ -1,0 +1,60 @@
+"""Python in the documents runs, on the digits network in place of a user's."""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from axynq.emulator import Emulator, Plan
+from tests.docs.documents import DOCUMENTS, Document, document
+
+every_document = pytest.mark.parametrize("document", DOCUMENTS, ids=lambda d: d.name)
+
+
+@every_document
+def test_snippets_compile(document: Document) -> None:
+    for block in document.blocks("python", "py"):
+        compile(block, document.name, "exec", flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
+
+
+@pytest.fixture
+def images() -> np.ndarray:
+    return np.random.default_rng(0).integers(-128, 128, (3, 8, 8, 1)).astype(np.int8)
+
+
+def run(name: str, number: int, replaced: dict[str, str], names: dict[str, object]) -> None:
+    block = document(name).blocks("python")[number]
+    for old, new in replaced.items():
+        assert old in block, f"{name} says nothing of {old}"
+        block = block.replace(old, new)
+    exec(compile(block, name, "exec"), names)
+
+
+def test_the_readme(digits_path: Path, images: np.ndarray) -> None:
+    names: dict[str, object] = {"images": images}
+    run("README.md", 0, {"model.tflite": str(digits_path), "z2-mixed16": "tiny4"}, names)
+    assert len(names["expected"]) == len(images)  # type: ignore[arg-type]
+
+
+def test_the_emulator(digits, images: np.ndarray) -> None:
+    names: dict[str, object] = {
+        "Emulator": Emulator,
+        "model": digits,
+        "plan": Plan.parse(digits, "roup:1,4"),
+        "x": images,
+    }
+    run("docs/emulator.md", 0, {}, names)
+
+
+def test_the_error_model(digits, images: np.ndarray, tmp_path: Path) -> None:
+    from axynq.emulator.studies.errors import extract, save_statistics
+
+    path = tmp_path / "errors.npz"
+    save_statistics(extract(digits, "smapprox:2222", images), path)
+    layer, (output, _) = next(iter(Emulator(digits, "exact").accumulators(images).items()))
+    names: dict[str, object] = {"output": output, "numpy": np}
+    run("docs/retraining.md", 0, {"errors.npz": str(path), "conv_1": layer}, names)
+    assert names["approximate"].shape == output.shape  # type: ignore[attr-defined]

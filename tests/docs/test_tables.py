@@ -1,0 +1,166 @@
+"""Tables in the documents say what the committed results say."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Any
+
+import pytest
+
+from tests.docs.documents import ROOT, document
+
+
+def results(path: str) -> Any:
+    return json.loads((ROOT / path).read_text(encoding="utf-8"))
+
+
+def number(cell: str) -> float:
+    """The number of a cell; thousands are set apart by spaces."""
+    return float(re.sub(r"(?<=\d) (?=\d{3})|[^\d.−-]", "", cell).replace("−", "-"))
+
+
+def plain(cell: str) -> str:
+    return cell.strip("`")
+
+
+def test_resources_of_overlays() -> None:
+    (table,) = document("docs/multipliers-rtl.md").tables("Estimate of an overlay")
+    overlays = results("benchmarks/resources/results.json")["overlays"]
+    assert [plain(row[0]) for row in table[1:]] == [
+        *sorted(overlays, key=[plain(row[0]) for row in table[1:]].index)
+    ]
+    for name, board, *cells in table[1:]:
+        overlay = overlays[plain(name)]
+        kinds = ("lut", "flip_flop", "block_ram_36k", "dsp")
+        for cell, kind in zip(cells, kinds, strict=True):
+            assert number(cell) == sum(part[kind] for part in overlay["parts"]), (name, kind)
+        if board:
+            available = board.partition(":")[2].split(",")
+            assert [number(a) for a in available] == [overlay["available"][kind] for kind in kinds]
+
+
+def test_energy_of_multipliers() -> None:
+    (table,) = document("docs/multipliers-rtl.md").tables("Energy")
+    measured = results("emulator/data/energy-characterised.json")["characterisation"]["multipliers"]
+    stimuli = ("network", "network-stationary", "uniform", "resnet8")
+    for name, luts, levels, *cells in table[1:]:
+        row = measured[name]
+        assert (int(luts), int(levels)) == (row["luts"], row["levels"]), name
+        for cell, stimulus in zip(cells, stimuli, strict=True):
+            activity = row[stimulus]
+            said = f"{activity['zero_delay']:.2f} / {activity['unit_delay']:.2f}"
+            assert cell == said, (name, stimulus)
+
+
+RECIPES = {
+    "as it is": "before",
+    "plain": "plain",
+    "weight noise": "weight-noise",
+    "Gaussian": "gaussian",
+    "error model": "error-model",
+    "behavioural": "behavioural",
+}
+
+
+def recovery(network: str) -> dict[tuple[str, str], float]:
+    runs = results(f"examples/retraining/results/recovery_{network}.json")["runs"]
+    return {(run["multiplier"], run["recipe"]): run["accuracy"] for run in runs}
+
+
+def full_name(multiplier: str) -> str:
+    return f"smapprox:{multiplier}" if multiplier.isdigit() else plain(multiplier)
+
+
+def assert_accuracy(cell: str, accuracy: float, *where: str) -> None:
+    assert cell == f"{100 * accuracy:.2f}", where
+
+
+@pytest.mark.parametrize(("place", "network"), [(0, "resnet8"), (1, "resnet14")])
+def test_retraining_methods(place: int, network: str) -> None:
+    table = document("docs/retraining.md").tables("The methods, from the network as it is")[place]
+    found = recovery(network)
+    for multiplier, *cells in table[1:]:
+        for title, cell in zip(table[0][1:], cells, strict=True):
+            accuracy = found[full_name(multiplier), RECIPES[title]]
+            assert_accuracy(cell, accuracy, network, multiplier, title)
+
+
+def test_retraining_of_tuned_networks() -> None:
+    (table,) = document("docs/retraining.md").tables("From a tuned network")
+    recipes = ("tuned", "error-model, tuned", "multiplier-aware, tuned")
+    for multiplier, *cells in table[1:]:
+        for network, three in (("resnet8", cells[:3]), ("resnet14", cells[3:])):
+            found = recovery(network)
+            for cell, recipe in zip(three, recipes, strict=True):
+                if cell:
+                    accuracy = found[full_name(multiplier), recipe]
+                    assert_accuracy(cell, accuracy, network, multiplier, recipe)
+
+
+def test_cross_evaluation() -> None:
+    (table,) = document("docs/retraining.md").tables("Cross-evaluation")
+    runs = results("examples/retraining/results/cross_resnet8.json")["runs"]
+    found = {(run["retrained_for"], run["used_with"]): run["accuracy"] for run in runs}
+    for name, *cells in table[1:]:
+        trained = "" if name == "nothing" else full_name(name)
+        for title, cell in zip(table[0][1:], cells, strict=True):
+            used = full_name(title.removeprefix("with "))
+            assert_accuracy(cell, found[trained, used], trained, used)
+
+
+def test_speed_of_retraining() -> None:
+    (table,) = document("docs/retraining.md").tables("Speed")
+    networks = results("benchmarks/retraining/results.json")["networks"]
+    methods = ("behavioural", "multiplier-aware", "error-model", "weight-noise", "gaussian")
+    for row, measured in zip(table[1:], networks, strict=True):
+        plain_seconds = measured["epoch_seconds"]["plain"]
+        hours = "h" in row[1]
+        assert number(row[1]) == round(plain_seconds / (3600 if hours else 1)), row
+        for cell, method in zip(row[2:-1], methods, strict=True):
+            assert number(cell) == measured["relative_to_plain"][method], (row[0], method)
+        share = 100 * measured["extraction_of_plain_epoch"]
+        assert number(row[-1].split("%")[0]) == round(share, 1), row[0]
+
+
+def test_seconds_until_a_network_is_ready() -> None:
+    (table,) = document("docs/emulator.md").tables("Benchmarks")
+    seconds = results("benchmarks/setup/results.json")["seconds"]
+    names = {
+        "MobileNetV2, 224 × 224": "mobilenetv2",
+        "100 small layers": "hundred",
+        "ResNet-8": "resnet8",
+    }
+    for name, *cells in table[1:]:
+        rows = [row for row in seconds if row["network"] == names[name]]
+        again = []
+        for cell, what in zip(cells, ("compile", "emulator"), strict=False):
+            slowest = max(row["first"] for row in rows if row["what"] == what)
+            assert number(cell) == round(slowest, 2), (name, what)
+            again.append(max(row["again"] for row in rows if row["what"] == what))
+        assert [number(cell) for cell in cells[2].split(",")] == [round(a, 2) for a in again]
+
+
+def test_against_evoapprox() -> None:
+    (table,) = document("docs/exploration.md").tables("Against EvoApprox")
+    found = results("examples/exploration/results/resnet8/table1.json")
+    recosted = results("examples/exploration/results/resnet8/tuned-glitches.json")["points"]
+    points = {point["name"]: point for point in recosted}
+    for name, gain, loss, tuned_loss, settled, times, glitches, glitch_times in table[1:]:
+        rows = {row["tuning"]: row for row in found["rows"] if row["configuration"] == name}
+        assert gain == f"{100 * rows['none']['energy_gain']:.1f} %"
+        for cell, tuning in ((loss, "none"), (tuned_loss, "second-order")):
+            assert round(number(cell) - 100 * rows[tuning]["accuracy_loss"], 6) == 0, name
+        (best,) = (
+            row
+            for row in found["summary"]
+            if (row["against"], row["its_tuning"], row["front"]) == (name, "none", "tuned")
+        )
+        point = points[best["best"]]
+        for cell, ratio, found_gain in (
+            (settled.split(" at ")[0], times, best["gain"]),
+            (glitches, glitch_times, point["energy_gain_recosted"]),
+        ):
+            assert cell == f"{100 * found_gain:.1f} %", name
+            assert number(ratio) == round(found_gain / best["its_gain"], 1), name
+        assert settled.split(" at ")[1] == f"{100 * point['accuracy_loss']:.2f}", name
