@@ -174,7 +174,8 @@ class Assignment:
             if low < m.activation_range[0] or high > m.activation_range[1]:
                 raise PlanError(
                     f"layer '{layer.name}': activations span {low}..{high}, but the signed table "
-                    f"'{m.spec}' covers {m.activation_range[0]}..{m.activation_range[1]} only"
+                    f"'{m.spec}' covers {m.activation_range[0]}..{m.activation_range[1]} only: "
+                    "give this layer another multiplier, such as exact, in a plan file"
                 )
         return expanded
 
