@@ -14,6 +14,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from axynq.emulator import files
+
 _DAMAGE = (
     ValueError,
     EOFError,
@@ -39,6 +41,7 @@ def open_arrays(path: str | Path) -> Iterator[Mapping[str, npt.NDArray[Any]]]:
         OSError: the file cannot be read.
         ValueError: it is damaged or something else, or an array asked for is missing.
     """
+    files.check_readable(path)
     try:
         loaded = np.load(Path(path), allow_pickle=False)
         if isinstance(loaded, np.ndarray):

@@ -30,6 +30,7 @@ from typing import Any, Literal, TypeVar
 import numpy as np
 import numpy.typing as npt
 
+from axynq.emulator import files
 from axynq.emulator.arrays import open_arrays
 from axynq.emulator.errors import DataError, ToolError
 from axynq.emulator.model.graph import Int8Array, Tensor
@@ -95,8 +96,7 @@ def load_dataset(path: str | Path, split: Split = "test") -> Dataset:
     try:
         if path.is_dir():
             return _from_files(path, _folder_files(path), split)
-        with path.open("rb") as file:
-            _refuse_pointer(file.read(len(LFS_POINTER)), f"'{path}'")
+        files.check_readable(path)
         if path.suffix == ".npz":
             return _from_npz(path)
         if zipfile.is_zipfile(path):
@@ -104,7 +104,7 @@ def load_dataset(path: str | Path, split: Split = "test") -> Dataset:
         if tarfile.is_tarfile(path):
             return _from_files(path, _tar_files(path), split)
     except _DAMAGE as error:
-        raise DataError(f"data '{path}' cannot be read: {error or type(error).__name__}") from error
+        raise DataError(f"data '{path}' cannot be read: {_reason(error)}") from error
     raise DataError(
         f"data '{path}' is of no known form: give a .npz with x and y, a folder or archive of "
         "class-named image folders, or the original CIFAR-10"
@@ -149,17 +149,11 @@ _DAMAGE = (
 """What reading archives raises where they are damaged."""
 
 
+def _reason(error: Exception) -> str:
+    return str(getattr(error, "strerror", None) or error or type(error).__name__)
+
+
 # --- sources -------------------------------------------------------------------------------------
-
-LFS_POINTER = b"version https://git-lfs"
-"""How a file begins that Git LFS has not fetched."""
-
-
-def _refuse_pointer(content: bytes, what: str) -> None:
-    if content.startswith(LFS_POINTER):
-        raise DataError(
-            f"data {what} is a Git LFS pointer, not the data itself: fetch it with `git lfs pull`"
-        )
 
 
 Files = Iterator[tuple[PurePosixPath, Callable[[], bytes]]]
@@ -270,7 +264,11 @@ def _decode(content: bytes, path: Path, name: PurePosixPath) -> npt.NDArray[np.u
         from PIL import Image
     except ImportError as error:
         raise ToolError("reading images needs Pillow: pip install axynq[images]") from error
-    _refuse_pointer(content, f"'{path}': image '{name}'")
+    if content.startswith(files.LFS_POINTER):
+        raise DataError(
+            f"data '{path}': image '{name}' is a Git LFS pointer, not the image itself: fetch it "
+            "with `git lfs pull`"
+        )
     try:
         with Image.open(io.BytesIO(content)) as image:
             if image.mode == "I" or image.mode.startswith("I;16"):

@@ -15,6 +15,7 @@ from typing import Annotated, Any, Literal
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from axynq.emulator import files
 from axynq.emulator.errors import DataError
 from axynq.emulator.model.graph import Model
 from axynq.emulator.multipliers import Exact, Multiplier, Roup, Table
@@ -112,7 +113,7 @@ def _read(source: str | Path) -> dict[str, Energy]:
             entry = resources.files("axynq.emulator") / "data" / f"energy-{name}.json"
             text = entry.read_text(encoding="utf-8")
         else:
-            text = Path(source).read_text(encoding="utf-8")
+            text = files.read_text(source)
         file = _EnergyFile.model_validate_json(text)
     except OSError as error:
         raise DataError(

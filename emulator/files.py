@@ -1,13 +1,64 @@
-"""Files are replaced whole: a full disk or a crash never costs what was there before."""
+"""Files are replaced whole: a full disk or a crash never costs what was there before. What is read
+whole is a file, and not of any size: devices and pipes have no end."""
 
 from __future__ import annotations
 
+import errno
 import os
 import secrets
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+LARGEST = 2**31 - 1
+"""Bytes of the largest file that is read whole: what a TFLite file can have."""
+
+
+LFS_POINTER = b"version https://git-lfs"
+"""How a file begins that Git LFS has not fetched."""
+
+
+def check_readable(path: str | Path) -> None:
+    """Raises:
+    OSError: there is no such file, Git LFS has not fetched it, or it is something that may have no
+        end, such as ``/dev/zero`` or a pipe.
+    """
+    mode = os.stat(path).st_mode
+    if stat.S_ISDIR(mode):
+        raise IsADirectoryError(errno.EISDIR, "it is a folder", str(path))
+    if not stat.S_ISREG(mode):
+        raise OSError(errno.EINVAL, "it is a device or a pipe, not a file", str(path))
+    with Path(path).open("rb") as file:
+        if file.read(len(LFS_POINTER)) == LFS_POINTER:
+            reason = (
+                "it is a Git LFS pointer, not the file itself: fetch it with `git lfs pull`, or "
+                "download it from its repository's page"
+            )
+            raise OSError(errno.EINVAL, reason, str(path))
+
+
+def read_bytes(path: str | Path) -> bytes:
+    """The content of a file.
+
+    Raises:
+        OSError: as :func:`check_readable`, or it is larger than :data:`LARGEST`.
+    """
+    check_readable(path)
+    size = os.stat(path).st_size
+    if size > LARGEST:
+        raise OSError(errno.EFBIG, f"it has {size} bytes, too many for such a file", str(path))
+    return Path(path).read_bytes()
+
+
+def read_text(path: str | Path) -> str:
+    """The content of a file in UTF-8.
+
+    Raises:
+        OSError: as :func:`read_bytes`.
+        UnicodeDecodeError: it is not UTF-8.
+    """
+    return read_bytes(path).decode("utf-8")
 
 
 @contextmanager

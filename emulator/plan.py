@@ -178,7 +178,8 @@ class Assignment:
             if low < m.activation_range[0] or high > m.activation_range[1]:
                 raise PlanError(
                     f"layer '{layer.name}': activations span {low}..{high}, but the signed table "
-                    f"'{m.spec}' covers {m.activation_range[0]}..{m.activation_range[1]} only"
+                    f"'{m.spec}' covers {m.activation_range[0]}..{m.activation_range[1]} only: "
+                    "give this layer another multiplier, such as exact, in a plan file"
                 )
         return expanded
 
@@ -303,9 +304,11 @@ class Plan:
             PlanError: the file cannot be read or is not a valid plan; the message names the place.
         """
         try:
-            text = Path(path).read_text(encoding="utf-8")
-        except (OSError, UnicodeDecodeError) as error:
-            raise PlanError(f"plan '{path}' cannot be read: {error}") from error
+            text = files.read_text(path)
+        except OSError as error:
+            raise PlanError(f"plan '{path}' cannot be read: {error.strerror}") from error
+        except UnicodeDecodeError as error:
+            raise PlanError(f"plan '{path}' is not text in UTF-8: {error}") from error
         try:
             file = _PlanFile.model_validate_json(text)
         except ValidationError as error:

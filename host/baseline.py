@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from axynq.emulator import files
 from axynq.emulator.errors import DataError, ModelError, ToolError
 from axynq.emulator.model.graph import Interface, Tensor
 from axynq.emulator.model.interface import as_file_takes
@@ -34,6 +35,10 @@ class ProcessorBaseline:
     def __init__(self, path: Path, source: Tensor, threads: int = 1) -> None:
         self.package, module = _interpreter()
         self.threads = threads
+        try:
+            files.check_readable(path)
+        except OSError as error:
+            raise ModelError(f"model '{path}' cannot be read: {error.strerror}") from error
         try:
             self._interpreter = module.Interpreter(model_path=str(path), num_threads=threads)
             self._interpreter.allocate_tensors()

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import tflite
 
+from axynq.emulator import files
 from axynq.emulator.errors import ModelError
 from axynq.emulator.formats.foreign import foreign_file, foreign_folder
 from axynq.emulator.formats.tflite_file import (
@@ -59,7 +60,7 @@ def load_model(path: str | Path) -> graph.Model:
     if path.is_dir():
         raise ModelError(f"model '{path}' is {foreign_folder(path)}")
     try:
-        data = path.read_bytes()
+        data = files.read_bytes(path)
     except OSError as error:
         raise ModelError(f"model '{path}' cannot be read: {error.strerror}") from error
     return parse_model(data, path.name)

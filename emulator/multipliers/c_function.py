@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from axynq.emulator import files
 from axynq.emulator.errors import MultiplierError
 from axynq.emulator.multipliers.specification import Argument
 
@@ -57,7 +58,7 @@ def tabulate(path: Path, name: str) -> CFunction:
         MultiplierError: there is no such function, no compiler, or the file does not compile.
     """
     try:
-        content = path.read_bytes()
+        content = files.read_bytes(path)
     except OSError as error:
         raise MultiplierError(f"'{path}' cannot be read: {error.strerror}") from error
     text = re.sub(r"/\*.*?\*/|//[^\n]*", " ", content.decode(errors="replace"), flags=re.DOTALL)

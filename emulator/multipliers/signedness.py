@@ -88,7 +88,7 @@ def interpret(
                 if stated not in (None, signed):
                     raise MultiplierError(
                         f"'{what}' is {_word(not signed)} by {witness}, but its products are "
-                        f"{_word(signed)}. {_HOW}"
+                        f"{_word(signed)}: {_HOW}"
                     )
                 return outcome(signed, "by its products" + (stated is not None) * f" and {witness}")
         if named is None and not declared:
@@ -96,12 +96,12 @@ def interpret(
     if stated is None:
         raise MultiplierError(
             f"'{what}': its products are not near enough to those of magnitudes or of two's "
-            f"complement bytes to tell which it multiplies. If it multiplies 8 by 8 bits: {_HOW}"
+            f"complement bytes to tell which it multiplies. If it multiplies 8 by 8 bits, {_HOW}"
         )
     return outcome(stated, f"by {witness}")
 
 
-_HOW = "Say which it is: write ',signed' or ',unsigned' behind the specification"
+_HOW = "say which it is: write ',signed' or ',unsigned' behind the specification"
 
 
 def _word(signed: bool) -> str:

@@ -107,19 +107,21 @@ def _load_array(path: Path, reference: TableReference) -> _Loaded:
             if len(names) == 1 and (not name or names == [""]):
                 name = names[0]
             if name not in names:
-                raise MultiplierError(f"'{path}' has no table '{name}'; it has: {', '.join(names)}")
+                lacks = f"has no table '{name}'" if name else "holds several: write #NAME behind it"
+                raise MultiplierError(f"'{path}' {lacks}; it has: {', '.join(names)}")
             values = np.asarray(arrays[name])
     except (OSError, ValueError) as error:
         raise MultiplierError(f"'{path}' cannot be read as a numpy file: {error}") from error
+    what = f"{path}#{name}" if name else str(path)
     if values.shape != (256, 256) or values.dtype.kind not in "iu":
         raise MultiplierError(
-            f"'{path}#{name}' must hold 256x256 integers, not {values.dtype} of {values.shape}"
+            f"'{what}' must hold 256x256 integers, not {values.dtype} of {values.shape}"
         )
     table = values.astype(np.int64)
     entries = interpret(
         table,
         table,
-        f"{path}#{name}" if name else str(path),
+        what,
         given=reference.signed,
         named=named_signedness(name or path.stem),
     )

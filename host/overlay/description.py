@@ -17,6 +17,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, PositiveInt, ValidationError, model_validator
 
+from axynq.emulator import files
 from axynq.emulator.errors import MultiplierError, OverlayError
 from axynq.emulator.multipliers import Exact, Multiplier, Roup, Table, multiplier
 from axynq.emulator.validation import complaint
@@ -118,7 +119,7 @@ class Overlay(_Strict):
         if text.endswith(".toml"):
             path = Path(text)
             try:
-                content = path.read_text(encoding="utf-8")
+                content = files.read_text(path)
             except OSError as error:
                 raise OverlayError(f"overlay '{text}' cannot be read: {error.strerror}") from error
             except UnicodeDecodeError as error:

@@ -19,6 +19,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from axynq.emulator import files
 from axynq.emulator.errors import DataError
 from axynq.host.power.log import Record
 from axynq.host.power.quantities import (
@@ -194,7 +195,7 @@ def _check(layout: Layout) -> None:
 
 def _decoded(path: Path, encoding: str | None) -> str:
     try:
-        content = path.read_bytes()
+        content = files.read_bytes(path)
     except OSError as error:
         raise DataError(f"the meter's record '{path}' cannot be read: {error.strerror}") from error
     found = "utf-8"

@@ -83,7 +83,7 @@ class Accelerator:
             raise DeviceError(f"unknown device '{device}': choose auto or software")
         if wait not in ("polling", "interrupt"):
             raise DeviceError(f"unknown way to wait '{wait}': choose polling or interrupt")
-        software = device == "software"
+        self._software = software = device == "software"
         if not software and not board_present():
             open_board(self.overlay)  # raises, with the reason
         try:
@@ -392,6 +392,8 @@ class Accelerator:
             self._free(name)
         self._program = None
         self._closed = True
+        if self._software:  # a board of this accelerator's own
+            self._device.close()
 
     def __enter__(self) -> Accelerator:
         self._check_usable()

@@ -103,7 +103,7 @@ class Program:
             ProgramError: the file cannot be read, is no program, has another format, or is damaged.
         """
         try:
-            content = Path(path).read_bytes()
+            content = files.read_bytes(path)
         except OSError as error:
             raise ProgramError(f"program '{path}' cannot be read: {error.strerror}") from error
         if len(content) < _PREFIX.size or content[:6] != _MAGIC:

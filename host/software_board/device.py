@@ -80,6 +80,10 @@ class BoardMemory:
         self._lock = threading.Lock()
 
     def allocate(self, size: int) -> Allocation:
+        """Raises:
+        DeviceError: the memory is exhausted, or the board closed.
+        """
+        self._check_open()
         with self._lock:
             return self._allocate(size)
 
@@ -103,7 +107,20 @@ class BoardMemory:
         self.allocations.pop(address, None)
 
     def host_pointer(self, address: int) -> int:
+        """Raises:
+        DeviceError: the board is closed.
+        """
+        self._check_open()
         return self.pointer + (address - self.base)
+
+    def _check_open(self) -> None:
+        if self._mapping.closed:
+            raise DeviceError("the software board is closed, and its memory with it: open another")
+
+    def close(self) -> None:
+        """Give the memory back to the system, while nothing works there."""
+        self._mapping.close()
+        self.allocations.clear()
 
     def behind_port(self, port: str, address: int) -> Memory:
         """The rest of the buffer that a port's address points into.
@@ -362,6 +379,13 @@ class SoftwareBoard(pynq.Device):  # type: ignore[misc]  # pynq has no type hint
         self._blocks = list(self._fixed)
         self._simulation = simulation
         self._interrupt_lines: list[int] = []
+
+    def close(self) -> None:
+        """Stop the core and free the board's memory: pynq, and who holds a buffer or an accelerator
+        that is closed, keep the device itself for longer."""
+        if self.core is not None:
+            self.core.reset()
+        self.memory.close()
 
     # --- what pynq asks of a device --------------------------------------------------------------
 

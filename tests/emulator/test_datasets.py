@@ -284,7 +284,9 @@ def test_a_folder_without_images(tmp_path: Path) -> None:
 def test_files_that_git_lfs_has_not_fetched(image_folder: Path, tmp_path: Path) -> None:
     pointer = b"version https://git-lfs.github.com/spec/v1\noid sha256:1\nsize 9\n"
     (tmp_path / "d.npz").write_bytes(pointer)
-    with pytest.raises(DataError, match=r"d.npz' is a Git LFS pointer.*git lfs pull"):
+    with pytest.raises(
+        DataError, match=r"d.npz' cannot be read: it is a Git LFS pointer.*git lfs pull"
+    ):
         load_dataset(tmp_path / "d.npz")
     (image_folder / "test" / "cat" / "1.png").write_bytes(pointer)
     with pytest.raises(DataError, match=r"image 'test/cat/1.png' is a Git LFS pointer"):

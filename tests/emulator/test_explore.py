@@ -504,6 +504,12 @@ def test_scheduler_that_does_not_answer() -> None:
         connect("tcp://127.0.0.1:9", timeout=1)
 
 
+def test_more_workers_than_a_machine_has_processors_for() -> None:
+    pytest.importorskip("distributed")
+    with pytest.raises(ToolError, match=r"100000 worker processes are too many .* at most"):
+        connect(workers=100_000)
+
+
 @pytest.mark.slow
 def test_worker_processes_one_of_which_is_killed(digits: graph.Model, examples: Examples) -> None:
     from distributed import Client, LocalCluster

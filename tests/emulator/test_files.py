@@ -59,6 +59,30 @@ def test_devices_are_written_directly() -> None:
         files.write_bytes("/dev/full", b"content")
 
 
+@pytest.mark.parametrize("kind", ["folder", "pipe", "device", "pointer", "large", "gone"])
+def test_what_cannot_be_read_whole(tmp_path: Path, monkeypatch, kind: str) -> None:
+    path = tmp_path / "a"
+    if kind == "folder":
+        path.mkdir()
+    elif kind == "pipe":
+        os.mkfifo(path)
+    elif kind == "device":
+        path.symlink_to("/dev/zero")
+    elif kind == "pointer":
+        path.write_text("version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 3\n")
+    elif kind == "large":
+        monkeypatch.setattr(files, "LARGEST", 8)
+        path.write_bytes(bytes(9))
+    reasons = {"pointer": "Git LFS", "large": "too many", "gone": "No such file"}
+    with pytest.raises(OSError, match=reasons.get(kind, "it is a ")):
+        files.read_text(path)
+
+
+def test_files_are_read(tmp_path: Path) -> None:
+    (tmp_path / "a").write_bytes("ü\r\n".encode())
+    assert files.read_text(tmp_path / "a") == "ü\r\n"
+
+
 def test_a_folder_that_does_not_exist_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(OSError, match="No such file"):
         files.write_bytes(tmp_path / "nowhere" / "a", b"")

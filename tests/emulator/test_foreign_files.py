@@ -14,6 +14,7 @@ import pytest
 
 from axynq.emulator import load_model
 from axynq.emulator.errors import ModelError
+from axynq.emulator.model.tflite_reader import parse_model
 
 LFS = b"version https://git-lfs.github.com/spec/v1\noid sha256:4d7a2146\nsize 300568\n"
 
@@ -45,7 +46,6 @@ SAVED_MODEL = b"\x08\x01" + message(2, b"a meta graph with its nodes")
 @pytest.mark.parametrize(
     ("content", "kind", "cure"),
     [
-        (LFS, "a Git LFS pointer", "git lfs pull"),
         (ONNX, "an ONNX network", "onnx2tf"),
         (SAVED_MODEL, "saved_model.pb", "full integer quantisation"),
         (zip_of("metadata.json", "config.json", "model.weights.h5"), "a Keras network", "convert"),
@@ -101,3 +101,11 @@ def test_folders(tmp_path: Path) -> None:
     (tmp_path / "saved_model.pb").touch()
     with pytest.raises(ModelError, match="is a TensorFlow SavedModel folder: .*convert it"):
         load_model(tmp_path)
+
+
+def test_what_git_lfs_has_not_fetched(tmp_path: Path) -> None:
+    path = tmp_path / "model.tflite"
+    path.write_bytes(LFS)
+    for read in (lambda: load_model(path), lambda: parse_model(LFS)):
+        with pytest.raises(ModelError, match=r"a Git LFS pointer, .*git lfs pull"):
+            read()

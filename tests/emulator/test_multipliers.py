@@ -447,7 +447,12 @@ def test_bad_specifications_say_why(spec: str, reason: str) -> None:
 
 def test_bad_tables_say_why(tmp_path: Path) -> None:
     np.savez(tmp_path / "t.npz", a=np.zeros((3, 3), int), b=np.zeros((256, 256)))
-    for name, reason in [("c", "has no table 'c'"), ("a", "256x256"), ("b", "float64")]:
+    for name, reason in [
+        ("", "several: write #NAME"),
+        ("c", "has no table 'c'"),
+        ("a", "256x256"),
+        ("b", "float64"),
+    ]:
         with pytest.raises(MultiplierError, match=reason):
             multiplier(f"table:{tmp_path}/t.npz#{name}")
     (tmp_path / "broken.npy").write_bytes(b"not numpy")

@@ -214,6 +214,7 @@ BAD = (
     "deep.json",
     "latin.toml",
     "[/]:x:",
+    "endless.json",
 )
 
 
@@ -223,6 +224,7 @@ def odd_files(tmp_path: Path, monkeypatch, digits: graph.Model, digits_data: Pat
     (tmp_path / "folder").mkdir()
     (tmp_path / "binary").write_bytes(bytes(range(256)) * 8)
     (tmp_path / "text").write_text("hello\n")
+    (tmp_path / "endless.json").symlink_to("/dev/zero")
     (tmp_path / "deep.json").write_text("[" * 100_000)
     compile_program(digits, "exact", "tiny4").save(tmp_path / "program.axp")
     monkeypatch.chdir(tmp_path)

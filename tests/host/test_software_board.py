@@ -18,6 +18,8 @@ from axynq.host.runtime.driver import AcceleratorDriver
 from axynq.host.software_board.device import PAGE
 from tests.networks import random_input
 
+ON_LINUX = Path("/proc/self/maps").is_file()
+
 
 @pytest.fixture
 def accelerator():
@@ -160,6 +162,33 @@ def test_memory_runs_out(accelerator: Accelerator) -> None:
         pynq.allocate((SOFTWARE_MEMORY_BYTES // 2 + PAGE,), np.int8, target=accelerator.device)
     half.freebuffer()
     pynq.allocate((SOFTWARE_MEMORY_BYTES // 2 + PAGE,), np.int8, target=accelerator.device)
+
+
+@pytest.mark.parametrize("wait", ["polling", "interrupt"])
+def test_closing_frees_the_boards_memory(digits: graph.Model, program: Program, wait) -> None:
+    """Also where the accelerator and buffers on its board are held on to."""
+    before = _board_mappings()
+    opened = Accelerator("tiny4", device="software", wait=wait)
+    buffer = pynq.allocate((8,), np.int8, target=opened.device, cacheable=1)
+    opened.run(program, random_input(digits, 2, 0))
+    assert _board_mappings() == before + ON_LINUX
+    opened.close()
+    assert _board_mappings() == before
+    for use in (buffer.flush, buffer.invalidate):
+        with pytest.raises(DeviceError, match="board is closed"):
+            use()
+    with pytest.raises(DeviceError, match="board is closed"):
+        pynq.allocate((8,), np.int8, target=opened.device, cacheable=1)
+    buffer.freebuffer()
+
+
+def _board_mappings() -> int:
+    """How many boards' memories this process has mapped, where Linux says it."""
+    if not ON_LINUX:
+        return 0
+    lines = (line.split() for line in Path("/proc/self/maps").read_text().splitlines())
+    ranges = [line[0].split("-") for line in lines if line[-1] == "(deleted)"]
+    return sum(int(end, 16) - int(start, 16) == SOFTWARE_MEMORY_BYTES for start, end in ranges)
 
 
 def test_nothing_is_left_allocated(digits: graph.Model, program: Program) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
+import os
 import signal
 import threading
 from collections.abc import Callable, Iterator, Sequence
@@ -22,6 +23,10 @@ from axynq.emulator.studies.tuning.tuner import Tuner
 
 Done = Callable[[int, int], None]
 """Called with a plan's place in the batch and its right classifications."""
+
+
+MOST_WORKERS = 4 * (os.cpu_count() or 1)
+"""Processes that are started here at most. Each takes a few hundred MiB."""
 
 
 class Workers(Protocol):
@@ -96,13 +101,19 @@ def connect(
         timeout: seconds to wait for the scheduler.
 
     Raises:
-        ToolError: Dask is not installed, or nothing answers at the address.
+        ToolError: Dask is not installed, so many processes are more than :data:`MOST_WORKERS` or
+            cannot be started, or nothing answers at the address.
     """
     try:
         from distributed import Client, LocalCluster
     except ImportError as error:
         raise ToolError("several workers need Dask: pip install axynq[explore]") from error
     if scheduler is None:
+        if workers > MOST_WORKERS:
+            raise ToolError(
+                f"{workers} worker processes are too many for {os.cpu_count()} processors: at most "
+                f"{MOST_WORKERS} here, or those of a Dask scheduler on several machines"
+            )
         cluster = None
         try:
             with _interrupts_held():
