@@ -38,6 +38,9 @@ from axynq.emulator.softmax import MOST_CLASSES, SMALLEST_STEP
 MOST_POSITIONS = 2**23
 """Of a window that is summed, each -255 .. 255."""
 
+MOST_PADDED = 2**28
+"""Values of an image's feature map with its padding, which engines may hold in memory."""
+
 _ACTIVATIONS: dict[int, Activation] = {
     tflite.ActivationFunctionType.NONE: "none",
     tflite.ActivationFunctionType.RELU: "relu",
@@ -342,6 +345,7 @@ def _convolution_geometry(
     dilation = (options.DilationHFactor(), options.DilationWFactor())
     same = options.Padding() == tflite.Padding.SAME
     size, padding = window_geometry((rows, columns), window, stride, dilation, same)
+    _require_moderate_padding(reader, source, padding)
     return size, {
         "stride": stride,
         "dilation": dilation,
@@ -423,6 +427,7 @@ def _read_pool(reader: _Reader, node: Node) -> Operator:
     stride = (options.StrideH(), options.StrideW())
     same = options.Padding() == tflite.Padding.SAME
     size, padding = window_geometry((rows, columns), window, stride, (1, 1), same)
+    _require_moderate_padding(reader, source, padding)
     target = reader.output(node, (*size, channels))
     _require_same_quantisation(reader, source, target)
     average = node.code == tflite.BuiltinOperator.AVERAGE_POOL_2D
@@ -490,6 +495,17 @@ def _read_pad(reader: _Reader, node: Node) -> Operator:
     target = reader.output(node, (rows + top + bottom, columns + left + right, channels))
     _require_same_quantisation(reader, source, target)
     return graph.Pad(f"pad_{node.number}", (source,), target, Padding(top, bottom, left, right))
+
+
+def _require_moderate_padding(reader: _Reader, source: int, padding: Padding) -> None:
+    rows, columns, channels = reader.feature_map(source)
+    rows += padding.top + padding.bottom
+    columns += padding.left + padding.right
+    if rows * columns * channels > MOST_PADDED:
+        raise ModelError(
+            f"with its padding the input has {rows} x {columns} x {channels} values; {MOST_PADDED} "
+            "at most are supported: is its window or dilation meant to be so large?"
+        )
 
 
 def _require_sum_in_32_bits(positions: int) -> None:

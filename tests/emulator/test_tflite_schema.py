@@ -317,6 +317,21 @@ def test_networks_compiled_for_another_chip(custom: bytes, chip: str) -> None:
         parse_model(changed(small(), set_codes((CODES.CUSTOM, custom))))
 
 
+def test_padding_that_no_memory_holds() -> None:
+    def dilated(file: Any) -> None:
+        options = file.subgraphs[0].operators[0].builtinOptions
+        options.padding, options.dilationHFactor = schema.Padding.SAME, 2**28
+
+    def pooled(file: Any) -> None:
+        options = file.subgraphs[0].operators[0].builtinOptions
+        options.padding = schema.Padding.SAME
+        options.filterHeight = options.filterWidth = 2**20
+
+    for content, change in ((small(), dilated), (serialise_model(several()), pooled)):
+        with pytest.raises(ModelError, match=r"with its padding the input has .* values"):
+            parse_model(changed(content, change))
+
+
 def test_grouped_convolutions() -> None:
     def change(file: Any) -> None:
         weights = file.subgraphs[0].tensors[2]
