@@ -14,12 +14,12 @@ from axynq.emulator.plan import Plan
 from axynq.emulator.version import installed_version
 
 try:
-    from axynq.emulator.formats.tflite_reader import load_model
-    from axynq.emulator.formats.tflite_writer import save_model
+    from axynq.emulator.file_formats.tflite_reader import load_model
+    from axynq.emulator.file_formats.tflite_writer import save_model
 except ModuleNotFoundError as error:  # boards run compiled programs without the format's schema
     if error.name not in ("tflite", "flatbuffers"):
         raise
-    from axynq.emulator.formats.no_tflite import load_model, save_model
+    from axynq.emulator.file_formats.no_tflite import load_model, save_model
 
 __all__ = [
     "Accumulators",

@@ -24,7 +24,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "emulator.errors": set(),
     "emulator.moved": set(),
     "emulator.files": set(),
-    "emulator.arrays": {"emulator.errors"},
+    "emulator.arrays": {"emulator.errors", "emulator.files"},
     "emulator.pictures": {"emulator.errors", "emulator.files"},
     "emulator.toolchain": {"emulator.errors"},
     "emulator.softmax": set(),
@@ -34,7 +34,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "emulator.model": BASICS,
     "emulator.multipliers": BASICS,
     "emulator.plan": BASICS | {"emulator.model", "emulator.multipliers"},
-    "emulator.formats": BASICS | {"emulator.model", "emulator.softmax"},
+    "emulator.file_formats": BASICS | {"emulator.model", "emulator.softmax"},
     "emulator.keys": VOCABULARY,
     "emulator.energy": VOCABULARY,
     "emulator.datasets": VOCABULARY,
@@ -43,7 +43,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "emulator.engine": VOCABULARY | {"emulator.softmax", "emulator.toolchain"},
     "emulator.emulation": VOCABULARY | {"emulator.engine"},
     "emulator": VOCABULARY
-    | {"emulator.emulation", "emulator.formats", "emulator.moved", "emulator.version"},
+    | {"emulator.emulation", "emulator.file_formats", "emulator.moved", "emulator.version"},
     # What uses it.
     "emulator.studies.evaluator": VOCABULARY
     | {"emulator.datasets", "emulator.engine", "emulator.keys", "emulator.studies.tuning"},

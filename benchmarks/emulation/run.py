@@ -26,7 +26,7 @@ from common import machine, save, side_by_side
 from axynq.emulator import Emulator, Plan, files
 from axynq.emulator.engine.kernel import load_kernel
 from axynq.emulator.engine.recipe import layer_recipe
-from axynq.emulator.formats.tflite_writer import serialise_model
+from axynq.emulator.file_formats.tflite_writer import serialise_model
 from axynq.emulator.model import graph
 from axynq.emulator.multipliers import SMAPPROX_TABLE_2, multiplier
 from axynq.emulator.toolchain import shared_library

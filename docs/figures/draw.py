@@ -122,7 +122,7 @@ def data_flow() -> Figure:
     start, end = x[5] - middle_box[0] / 2, x[5] + middle_box[0] / 2
 
     box(axes, (x[0], middle), size, ".tflite", "an int8 network")
-    box(axes, (x[1], middle), size, "formats/", "reads and writes", EMULATOR)
+    box(axes, (x[1], middle), size, "file_formats/", "reads and writes", EMULATOR)
     box(axes, (x[2], middle), size, "model/", "the typed graph", EMULATOR)
     box(axes, (x[3], middle), size, "plan.py", "a multiplier\nper weight", EMULATOR)
     box(axes, (x[3], low), size, "multipliers/", "product tables", EMULATOR)

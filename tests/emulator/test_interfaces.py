@@ -16,8 +16,8 @@ from hypothesis import strategies as st
 from axynq.emulator import Emulator, Plan, load_model
 from axynq.emulator.datasets import quantise_examples
 from axynq.emulator.errors import DataError, ModelError
-from axynq.emulator.formats.tflite_reader import parse_model
-from axynq.emulator.formats.tflite_writer import serialise_model
+from axynq.emulator.file_formats.tflite_reader import parse_model
+from axynq.emulator.file_formats.tflite_writer import serialise_model
 from axynq.emulator.model import graph
 from axynq.emulator.model.graph import Interface, Tensor
 from axynq.emulator.model.interface import as_file_takes

@@ -7,7 +7,7 @@ import pytest
 
 from axynq.emulator import Emulator, reference
 from axynq.emulator.engine.kernel import supported_variants
-from axynq.emulator.formats.tflite_writer import serialise_model
+from axynq.emulator.file_formats.tflite_writer import serialise_model
 from axynq.emulator.model import graph
 from tests import limits
 from tests.emulator import runtime

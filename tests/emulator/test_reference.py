@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from axynq.emulator import load_model, reference
-from axynq.emulator.formats.tflite_writer import serialise_model
+from axynq.emulator.file_formats.tflite_writer import serialise_model
 from axynq.emulator.model import graph
 from axynq.emulator.model.fixed_point import fixed_point
 from axynq.emulator.softmax import MOST_CLASSES

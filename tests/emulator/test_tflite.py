@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 
 from axynq.emulator import load_model, save_model
 from axynq.emulator.errors import ModelError
-from axynq.emulator.formats.tflite_reader import parse_model
-from axynq.emulator.formats.tflite_writer import serialise_model
+from axynq.emulator.file_formats.tflite_reader import parse_model
+from axynq.emulator.file_formats.tflite_writer import serialise_model
 from axynq.emulator.model import graph
 from tests.networks import other_models, tensor, weighted_models
 

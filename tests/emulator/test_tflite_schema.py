@@ -17,9 +17,9 @@ from hypothesis import strategies as st
 
 from axynq.emulator import Emulator
 from axynq.emulator.errors import ModelError
-from axynq.emulator.formats.tflite_file import operator_code
-from axynq.emulator.formats.tflite_reader import parse_model
-from axynq.emulator.formats.tflite_writer import serialise_model
+from axynq.emulator.file_formats.tflite_file import operator_code
+from axynq.emulator.file_formats.tflite_reader import parse_model
+from axynq.emulator.file_formats.tflite_writer import serialise_model
 from axynq.emulator.model import graph
 from tests.conftest import data_file
 from tests.emulator.runtime import run

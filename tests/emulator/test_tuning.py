@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from axynq.emulator import Emulator, Plan, load_model, multiplier, save_model
 from axynq.emulator.datasets import handwritten_digits, quantise_examples
 from axynq.emulator.errors import ModelError
-from axynq.emulator.formats.tflite_writer import serialise_model
+from axynq.emulator.file_formats.tflite_writer import serialise_model
 from axynq.emulator.model import graph
 from axynq.emulator.model.segments import fingerprint, replace_layers
 from axynq.emulator.studies.tuning.compensation import Method, frozen, tune

@@ -192,7 +192,7 @@ def test_a_full_disk(axynq, programs, sensor, tmp_path: Path) -> None:
         (("--sensor", "hwmon:/proc"), "has no power sensor"),
         (("--sensor", "estimate", "--sensor", "none"), "an estimate is no measurement"),
         (("--meter-csv", "gone.csv"), "no such file"),
-        (("--baseline", "gone.tflite"), "TFLite cannot run 'gone.tflite'"),
+        (("--baseline", "gone.tflite"), "model 'gone.tflite' cannot be read"),
         (("--device", "auto"), "not a PYNQ board"),
         (("--output", "/proc/nowhere"), "cannot be written"),
     ],

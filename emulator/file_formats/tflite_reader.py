@@ -14,15 +14,15 @@ import tflite
 
 from axynq.emulator import files
 from axynq.emulator.errors import ModelError
-from axynq.emulator.formats.foreign import foreign_file, foreign_folder
-from axynq.emulator.formats.tflite_file import (
+from axynq.emulator.file_formats.foreign import foreign_file, foreign_folder
+from axynq.emulator.file_formats.tflite_file import (
     DamagedError,
     Node,
     RawTensor,
     TFLiteFile,
     type_name,
 )
-from axynq.emulator.formats.tflite_problems import (
+from axynq.emulator.file_formats.tflite_problems import (
     all_together,
     by_operator,
     not_int8,

@@ -8,7 +8,13 @@ from collections.abc import Collection, Mapping, Sequence
 import tflite
 
 from axynq.emulator.errors import ModelError
-from axynq.emulator.formats.tflite_file import Node, RawTensor, TFLiteFile, operator_name, type_name
+from axynq.emulator.file_formats.tflite_file import (
+    Node,
+    RawTensor,
+    TFLiteFile,
+    operator_name,
+    type_name,
+)
 
 SHOWN = 8
 """Problems, and operators that have one, which a message lists."""
