@@ -38,4 +38,5 @@ def save_figure(figure: Figure, path: str | Path) -> None:
             kind = temporary.suffix[1:] or "png"  # savefig would append what it misses
             figure.savefig(temporary, dpi=DOTS_PER_INCH, format=kind)
     except (OSError, ValueError) as error:
-        raise DataError(f"the picture '{path}' cannot be written: {error}") from error
+        reason = getattr(error, "strerror", None) or error
+        raise DataError(f"the picture '{path}' cannot be written: {reason}") from error

@@ -418,7 +418,7 @@ def test_bad_input(digits: graph.Model, examples, tmp_path: Path) -> None:
     x, y = examples
     with pytest.raises(DataError, match="too few"):
         retrain(digits, "exact", x[:100], y[:100])
-    path = tmp_path / "state.pt"
+    path = tmp_path / "state"  # a name without a suffix is a name
     retrain(digits, "exact", x, y, options(epochs=1), checkpoint=path)
     with pytest.raises(DataError, match="another network, plan, recipe"):
         retrain(digits, ROUGH, x, y, options(epochs=1), checkpoint=path)

@@ -327,8 +327,9 @@ def _save(state: _State, path: Path, identity: str) -> None:
     }
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with files.replacing(path) as temporary:
-            torch.save(content, temporary)
+        # Of a path torch takes the stem, which may be empty.
+        with files.replacing(path) as temporary, temporary.open("wb") as file:
+            torch.save(content, file)
     except (OSError, RuntimeError) as error:
         raise DataError(f"checkpoint '{path}' cannot be written: {error}") from error
 
