@@ -24,8 +24,7 @@ void lut_convolution(const uint8_t *x, const uint8_t *weights, const int32_t *ta
             const uint8_t *a =
                 x + ((int64_t(n) * in_rows + row * stride + i) * in_columns + column * stride) *
                         channels;
-            const uint8_t *w =
-                weights + (int64_t(f) * kernel_rows + i) * kernel_columns * channels;
+            const uint8_t *w = weights + (int64_t(f) * kernel_rows + i) * kernel_columns * channels;
             for (int k = 0; k < kernel_columns * channels; ++k) sum += table[a[k] << 8 | w[k]];
           }
           out[((int64_t(n) * out_rows + row) * out_columns + column) * filters + f] = sum;
@@ -44,9 +43,18 @@ int64_t peak_products(int64_t rounds) {
     const __m512i a = _mm512_set1_epi8(3), b = _mm512_set1_epi8(5);
 #define AXYNQ_DOT(s) asm volatile("vpdpbusd %1, %2, %0" : "+v"(s) : "v"(b), "v"(a))
     for (int64_t r = 0; r < rounds; ++r) {
-      AXYNQ_DOT(s0); AXYNQ_DOT(s1); AXYNQ_DOT(s2); AXYNQ_DOT(s3);
-      AXYNQ_DOT(s4); AXYNQ_DOT(s5); AXYNQ_DOT(s6); AXYNQ_DOT(s7);
-      AXYNQ_DOT(s8); AXYNQ_DOT(s9); AXYNQ_DOT(s10); AXYNQ_DOT(s11);
+      AXYNQ_DOT(s0);
+      AXYNQ_DOT(s1);
+      AXYNQ_DOT(s2);
+      AXYNQ_DOT(s3);
+      AXYNQ_DOT(s4);
+      AXYNQ_DOT(s5);
+      AXYNQ_DOT(s6);
+      AXYNQ_DOT(s7);
+      AXYNQ_DOT(s8);
+      AXYNQ_DOT(s9);
+      AXYNQ_DOT(s10);
+      AXYNQ_DOT(s11);
     }
     total += rounds * 12 * 64;
   }

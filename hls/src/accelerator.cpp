@@ -49,9 +49,9 @@ PASSES:
 
 // Load, compute and store overlap: while one tile is computed, the next is loaded and the one
 // before is stored.
-static void run_tiles(const layer_t &layer, const fold_t &fold, int block, int images,
-                      int tiles, read_port_t program, read_port_t source,
-                      write_port_t destination, weight_buffer_t weights, code_buffer_t codes,
+static void run_tiles(const layer_t &layer, const fold_t &fold, int block, int images, int tiles,
+                      read_port_t program, read_port_t source, write_port_t destination,
+                      weight_buffer_t weights, code_buffer_t codes,
                       const constant_buffer_t constants) {
   AXYNQ_NO_INLINE
 TILES:
@@ -102,10 +102,10 @@ BLOCKS:
       load_weights(program, layer.weights_offset + std::int64_t(block) * vectors * VECTOR_WORDS,
                    vectors, weights, codes);
     if (uses_lanes(layer)) {
-      const bool inside = load_constants(
-          program, layer.constants_offset + std::int64_t(block) * constant_words,
-          layer.block_groups, block * layer.block_pixel_words * INPUTS,
-          layer.block_pixel_words * INPUTS, constants);
+      const bool inside =
+          load_constants(program, layer.constants_offset + std::int64_t(block) * constant_words,
+                         layer.block_groups, block * layer.block_pixel_words * INPUTS,
+                         layer.block_pixel_words * INPUTS, constants);
       if (!inside) return STATUS_DOES_NOT_FIT;
     }
     run_tiles(layer, fold, block, images, tiles, program, source, destination, weights, codes,

@@ -23,11 +23,9 @@ int main(int, char **arguments) {
   volatile std::uint32_t status = ~0u, progress = 0;
   std::vector<std::uint64_t> counts(axynq::COUNTERS);
   char message[256] = "";
-  const int failed =
-      axynq_run(&code, &maps, &maps, std::uint32_t(std::atoi(arguments[3])), &status, &progress,
-                counts.data(), message, int(sizeof(message)));
-  std::ofstream(arguments[4], std::ios::binary)
-      .write(arena.data(), std::streamsize(arena.size()));
+  const int failed = axynq_run(&code, &maps, &maps, std::uint32_t(std::atoi(arguments[3])), &status,
+                               &progress, counts.data(), message, int(sizeof(message)));
+  std::ofstream(arguments[4], std::ios::binary).write(arena.data(), std::streamsize(arena.size()));
   std::fprintf(stderr, "%s", message);
   return failed || status ? 1 : 0;
 }

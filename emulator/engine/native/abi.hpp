@@ -67,12 +67,12 @@ struct Convolution {
   int32_t kernel_rows, kernel_columns;
   int32_t stride_rows, stride_columns, dilation_rows, dilation_columns;
   int32_t padding_top, padding_left;
-  int32_t pad_value;      // the zero point
-  int32_t flattened;      // groups run over columns and channels of a kernel row, not channels
-  int32_t row_groups;     // groups of one output position (flattened) or one pixel in a row
+  int32_t pad_value;   // the zero point
+  int32_t flattened;   // groups run over columns and channels of a kernel row, not channels
+  int32_t row_groups;  // groups of one output position (flattened) or one pixel in a row
   int32_t planes;
   int32_t blocks, lookups;
-  const uint8_t *plane_tables;   // [planes][256] by the activation's byte
+  const uint8_t *plane_tables;  // [planes][256] by the activation's byte
   const FilterBlock *block;
   const LookupFilter *lookup;
   const uint8_t *lookup_tables;  // [tables][256] by the activation's byte, or half
@@ -102,9 +102,9 @@ struct Operator {
   int32_t input_zero_point, residual_zero_point, output_zero_point;
   int32_t multiplier[3], shift[3];  // input, residual, output
   const Convolution *convolution;
-  const Convolution *exact;         // the same layer with exact multipliers, for its accumulators
-  int32_t *accumulators;            // [channels, rows, columns, images], or null
-  int32_t *exact_accumulators;      // likewise
+  const Convolution *exact;     // the same layer with exact multipliers, for its accumulators
+  int32_t *accumulators;        // [channels, rows, columns, images], or null
+  int32_t *exact_accumulators;  // likewise
 };
 
 struct Network {

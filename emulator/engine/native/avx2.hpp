@@ -12,8 +12,8 @@ constexpr bool WIDE_WEIGHTS = true;
 
 using generic::Sums;
 
-// A table of 256 bytes. The bytes it maps most often are those of exact multipliers, where the table
-// only flips bits.
+// A table of 256 bytes. The bytes it maps most often are those of exact multipliers, where the
+// table only flips bits.
 struct Table {
   const uint8_t *bytes;
   bool flips = true;
@@ -57,8 +57,8 @@ inline void map_and_interleave(const Table &table, const uint8_t *const from[4],
   }
 }
 
-// `rescale` for eight sums and without a left shift. The division is a shift by all bits but one, and
-// by that one once a half is added: nothing leaves 32 bits.
+// `rescale` for eight sums and without a left shift. The division is a shift by all bits but one,
+// and by that one once a half is added: nothing leaves 32 bits.
 inline __m256i rescale8(__m256i v, __m256i multiplier, int exponent) {
   const __m256i nudge = _mm256_set1_epi64x(int64_t(1) << 30);
   const __m256i even = _mm256_add_epi64(_mm256_mul_epi32(v, multiplier), nudge);
@@ -181,8 +181,8 @@ inline void requantise(const Sums &sums, const Requantisation &r, int8_t *to) {
     for (int half = 0; half < 2; ++half) {
       __m256i z[4];
       for (int j = 0; j < 4; ++j) {
-        const __m256i v = _mm256_loadu_si256(
-            reinterpret_cast<const __m256i *>(sums.part + 16 * j + 8 * half));
+        const __m256i v =
+            _mm256_loadu_si256(reinterpret_cast<const __m256i *>(sums.part + 16 * j + 8 * half));
         z[j] = rescale8(v, m, -r.shift);
       }
       const __m256i words[2] = {_mm256_adds_epi16(_mm256_packs_epi32(z[0], z[1]), zero),
@@ -209,13 +209,12 @@ inline void add(const Operator &op, int64_t count, const int8_t *a, const int8_t
     const __m128i high = _mm_set1_epi8(int8_t(op.clamp_high));
     const auto scaled = [&](const int8_t *from, __m256i zero_point, int k) {
       const __m128i bytes = _mm_loadl_epi64(reinterpret_cast<const __m128i *>(from));
-      const __m256i v = _mm256_slli_epi32(
-          _mm256_sub_epi32(_mm256_cvtepi8_epi32(bytes), zero_point), ADD_LEFT_SHIFT);
+      const __m256i v = _mm256_slli_epi32(_mm256_sub_epi32(_mm256_cvtepi8_epi32(bytes), zero_point),
+                                          ADD_LEFT_SHIFT);
       return rescale8(v, m[k], -op.shift[k]);
     };
     const auto eight = [&](int64_t i) {
-      const __m256i sum =
-          _mm256_add_epi32(scaled(a + i, zero_a, 0), scaled(b + i, zero_b, 1));
+      const __m256i sum = _mm256_add_epi32(scaled(a + i, zero_a, 0), scaled(b + i, zero_b, 1));
       const __m256i y = _mm256_add_epi32(rescale8(sum, m[2], -op.shift[2]), zero);
       return _mm_packs_epi32(_mm256_castsi256_si128(y), _mm256_extracti128_si256(y, 1));
     };

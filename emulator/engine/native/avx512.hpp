@@ -28,9 +28,8 @@ struct Sums {
     const __m512i b = _mm512_shuffle_i32x4(part[2], part[3], 0x44);
     const __m512i c = _mm512_shuffle_i32x4(part[0], part[1], 0xEE);
     const __m512i d = _mm512_shuffle_i32x4(part[2], part[3], 0xEE);
-    const __m512i ordered[4] = {
-        _mm512_shuffle_i32x4(a, b, 0x88), _mm512_shuffle_i32x4(a, b, 0xDD),
-        _mm512_shuffle_i32x4(c, d, 0x88), _mm512_shuffle_i32x4(c, d, 0xDD)};
+    const __m512i ordered[4] = {_mm512_shuffle_i32x4(a, b, 0x88), _mm512_shuffle_i32x4(a, b, 0xDD),
+                                _mm512_shuffle_i32x4(c, d, 0x88), _mm512_shuffle_i32x4(c, d, 0xDD)};
     // Large arrays that are not read again soon: past the caches where the place allows it.
     const bool aligned = reinterpret_cast<std::uintptr_t>(to) % 64 == 0;
     for (int j = 0; j < 4; ++j) {
@@ -121,8 +120,7 @@ inline void look_up(const Convolution &c, const LookupFilter &filter,
                     const uint8_t *const *tap_rows, int64_t step, int32_t *sums) {
   const __m512i low_byte = _mm512_set1_epi16(0x00FF);
   __m512i bytes[POSITIONS], even[POSITIONS], odd[POSITIONS];
-  for (int p = 0; p < POSITIONS; ++p)
-    bytes[p] = even[p] = odd[p] = _mm512_setzero_si512();
+  for (int p = 0; p < POSITIONS; ++p) bytes[p] = even[p] = odd[p] = _mm512_setzero_si512();
 
   const auto widen_bytes = [&] {
     for (int p = 0; p < POSITIONS; ++p) {
@@ -201,9 +199,8 @@ inline void add(const Operator &op, int64_t count, const int8_t *a, const int8_t
       };
       // The operand of the larger scale is halved, which widening has made exact.
       const auto scaled = [&](int k, __m512i v) {
-        return op.multiplier[k] == 1 << 30 && op.shift[k] == 0
-                   ? _mm512_srai_epi32(v, 1)
-                   : rescale16(v, m[k], e[k]);
+        return op.multiplier[k] == 1 << 30 && op.shift[k] == 0 ? _mm512_srai_epi32(v, 1)
+                                                               : rescale16(v, m[k], e[k]);
       };
       const __m512i sum = _mm512_add_epi32(scaled(0, load(a, zero_a)), scaled(1, load(b, zero_b)));
       const __m512i y = _mm512_add_epi32(rescale16(sum, m[2], e[2]), zero);

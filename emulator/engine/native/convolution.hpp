@@ -59,8 +59,7 @@ inline void dot_row(const Convolution &c, const FilterBlock &block,
     for (int f = 0; f < FILTERS; ++f) {
       const int filter = block.filter[f];
       sums[f].add(c.bias[filter]);
-      if (looked_up)
-        sums[f].add(looked_up + (int64_t(filter) * c.output_columns + x) * BLOCK);
+      if (looked_up) sums[f].add(looked_up + (int64_t(filter) * c.output_columns + x) * BLOCK);
       finish(c, sums[f], filter, row, x, target);
     }
     for (auto &pointer : rows) pointer += step;
@@ -123,23 +122,34 @@ inline void convolve(const Convolution &c, const int8_t *input, const Target &ta
       }
     }
 
-    const int64_t step =
-        int64_t(c.flattened ? 1 : c.stride_columns) * c.row_groups * 4 * BLOCK;
+    const int64_t step = int64_t(c.flattened ? 1 : c.stride_columns) * c.row_groups * 4 * BLOCK;
     for (int b = 0; b < c.blocks; ++b) {
       const FilterBlock &block = c.block[b];
       pointers.resize(size_t(block.segments));
       for (int s = 0; s < block.segments; ++s) {
         const Segment &segment = block.segment[s];
         pointers[size_t(s)] = plane_rows[size_t(segment.kernel_row)] + segment.plane * plane_bytes +
-                            int64_t(segment.offset) * 4 * BLOCK;
+                              int64_t(segment.offset) * 4 * BLOCK;
       }
       switch (block.filters) {
-        case 1: detail::dot_row<1>(c, block, pointers, step, looked_up, row, target); break;
-        case 2: detail::dot_row<2>(c, block, pointers, step, looked_up, row, target); break;
-        case 3: detail::dot_row<3>(c, block, pointers, step, looked_up, row, target); break;
-        case 4: detail::dot_row<4>(c, block, pointers, step, looked_up, row, target); break;
-        case 5: detail::dot_row<5>(c, block, pointers, step, looked_up, row, target); break;
-        default: detail::dot_row<6>(c, block, pointers, step, looked_up, row, target); break;
+        case 1:
+          detail::dot_row<1>(c, block, pointers, step, looked_up, row, target);
+          break;
+        case 2:
+          detail::dot_row<2>(c, block, pointers, step, looked_up, row, target);
+          break;
+        case 3:
+          detail::dot_row<3>(c, block, pointers, step, looked_up, row, target);
+          break;
+        case 4:
+          detail::dot_row<4>(c, block, pointers, step, looked_up, row, target);
+          break;
+        case 5:
+          detail::dot_row<5>(c, block, pointers, step, looked_up, row, target);
+          break;
+        default:
+          detail::dot_row<6>(c, block, pointers, step, looked_up, row, target);
+          break;
       }
     }
   }

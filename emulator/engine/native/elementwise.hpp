@@ -50,7 +50,8 @@ inline void pad(const Operator &op, const Tensor &in, const Tensor &out, const i
       for (int column = 0; column < out.columns; ++column, to += BLOCK) {
         const int y = row - op.padding_top, x = column - op.padding_left;
         if (y >= 0 && y < in.rows && x >= 0 && x < in.columns)
-          std::memcpy(to, from + ((int64_t(channel) * in.rows + y) * in.columns + x) * BLOCK, BLOCK);
+          std::memcpy(to, from + ((int64_t(channel) * in.rows + y) * in.columns + x) * BLOCK,
+                      BLOCK);
         else
           std::memset(to, op.output_zero_point, BLOCK);
       }
@@ -98,8 +99,8 @@ inline void transpose16(const int8_t *from, int64_t from_row, int8_t *to, int64_
     const Sixteen *in = rows[round % 2];
     Sixteen *out = rows[1 - round % 2];
     for (int i = 0; i < 8; ++i) {
-      out[2 * i] = AXYNQ_SHUFFLE(in[i], in[i + 8], 0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22,
-                                 7, 23);
+      out[2 * i] =
+          AXYNQ_SHUFFLE(in[i], in[i + 8], 0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23);
       out[2 * i + 1] = AXYNQ_SHUFFLE(in[i], in[i + 8], 8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29,
                                      14, 30, 15, 31);
     }

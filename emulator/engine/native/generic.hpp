@@ -52,7 +52,8 @@ inline void dot_products(const FilterBlock &block, const uint8_t *const *rows, S
         const int8_t *w = weights + 4 * f;
         int32_t *sum = sums[f].part;
         for (int k = 0; k < BLOCK; ++k)
-          sum[k] += x[4 * k] * w[0] + x[4 * k + 1] * w[1] + x[4 * k + 2] * w[2] + x[4 * k + 3] * w[3];
+          sum[k] +=
+              x[4 * k] * w[0] + x[4 * k + 1] * w[1] + x[4 * k + 2] * w[2] + x[4 * k + 3] * w[3];
       }
   }
 }

@@ -1,6 +1,6 @@
-// The part of the kernel that is written for each instruction set: one header per set, named like the
-// set, with everything below in a namespace of that name. AXYNQ_INSTRUCTIONS names the set to compile
-// for; kernel.py passes it. All sets compute the same integers.
+// The part of the kernel that is written for each instruction set: one header per set, named like
+// the set, with everything below in a namespace of that name. AXYNQ_INSTRUCTIONS names the set to
+// compile for; kernel.py passes it. All sets compute the same integers.
 //
 // A set is written for blocks of 64 images. Sums of a block are in "quad order" (scalar.hpp).
 // `rows` and other pointers to activations are aligned to 64 bytes, pointers to tensors and to

@@ -10,8 +10,8 @@ namespace axynq {
 
 constexpr int MAX_POSITIONS = 8;  // output positions looked up together at most
 
-// Looked-up bytes are summed in bytes, those in 16-bit words, those in 32 bits. Before which taps of
-// a filter byte sums (1), and word sums too (2), are widened, lest they overflow.
+// Looked-up bytes are summed in bytes, those in 16-bit words, those in 32 bits. Before which taps
+// of a filter byte sums (1), and word sums too (2), are widened, lest they overflow.
 inline void flushes(const int32_t *ranges, int64_t taps, int32_t *flush) {
   constexpr int BYTE_LIMIT = 255, WORD_LIMIT = 65535;
   int in_bytes = 0, in_words = 0;
@@ -38,14 +38,30 @@ inline void flushes(const int32_t *ranges, int64_t taps, int32_t *flush) {
   for (int left = c.output_columns; left > 0;) {
     const int positions = std::min(left, MAX_POSITIONS);
     switch (positions) {
-      case 1: instructions::look_up<1>(c, filter, tap_rows.data(), step, sums); break;
-      case 2: instructions::look_up<2>(c, filter, tap_rows.data(), step, sums); break;
-      case 3: instructions::look_up<3>(c, filter, tap_rows.data(), step, sums); break;
-      case 4: instructions::look_up<4>(c, filter, tap_rows.data(), step, sums); break;
-      case 5: instructions::look_up<5>(c, filter, tap_rows.data(), step, sums); break;
-      case 6: instructions::look_up<6>(c, filter, tap_rows.data(), step, sums); break;
-      case 7: instructions::look_up<7>(c, filter, tap_rows.data(), step, sums); break;
-      default: instructions::look_up<8>(c, filter, tap_rows.data(), step, sums); break;
+      case 1:
+        instructions::look_up<1>(c, filter, tap_rows.data(), step, sums);
+        break;
+      case 2:
+        instructions::look_up<2>(c, filter, tap_rows.data(), step, sums);
+        break;
+      case 3:
+        instructions::look_up<3>(c, filter, tap_rows.data(), step, sums);
+        break;
+      case 4:
+        instructions::look_up<4>(c, filter, tap_rows.data(), step, sums);
+        break;
+      case 5:
+        instructions::look_up<5>(c, filter, tap_rows.data(), step, sums);
+        break;
+      case 6:
+        instructions::look_up<6>(c, filter, tap_rows.data(), step, sums);
+        break;
+      case 7:
+        instructions::look_up<7>(c, filter, tap_rows.data(), step, sums);
+        break;
+      default:
+        instructions::look_up<8>(c, filter, tap_rows.data(), step, sums);
+        break;
     }
     for (auto &pointer : tap_rows) pointer += positions * step;
     sums += int64_t(positions) * BLOCK;

@@ -33,7 +33,8 @@ void run_operator(const Network &network, const Operator &op, int8_t *arena, uin
   switch (op.kind) {
     case CONVOLUTION:
       for (int k = 0; k < op.convolutions; ++k) {
-        convolve(op.convolution[k], from, Target{to, op.accumulators, images, first, count}, scratch);
+        convolve(op.convolution[k], from, Target{to, op.accumulators, images, first, count},
+                 scratch);
         if (op.exact_accumulators)
           convolve(op.exact[k], from, Target{nullptr, op.exact_accumulators, images, first, count},
                    scratch);

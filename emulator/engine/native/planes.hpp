@@ -41,8 +41,8 @@ inline int spanned_rows(const Convolution &c) { return (c.kernel_rows - 1) * c.d
 
 // Columns of a row with all padding that any output position sees.
 inline int padded_columns(const Convolution &c) {
-  const int last = (c.output_columns - 1) * c.stride_columns +
-                   (c.kernel_columns - 1) * c.dilation_columns + 1;
+  const int last =
+      (c.output_columns - 1) * c.stride_columns + (c.kernel_columns - 1) * c.dilation_columns + 1;
   return std::max(last, c.padding_left + c.input_columns);
 }
 
@@ -66,8 +66,8 @@ inline void fill_plane_row(const Convolution &c, const int8_t *tensor, int plane
       for (int group = 0; group < c.row_groups; ++group, to += 4 * BLOCK) {
         for (int k = 0; k < 4; ++k) {
           const int tap = std::min(4 * group + k, taps - 1);
-          const int column = x * c.stride_columns - c.padding_left +
-                             tap / c.channels * c.dilation_columns;
+          const int column =
+              x * c.stride_columns - c.padding_left + tap / c.channels * c.dilation_columns;
           const bool here = inside && column >= 0 && column < c.input_columns;
           sources[k] = here ? pixel(tensor, c, tap % c.channels, row, column) : padding;
         }

@@ -55,8 +55,8 @@ inline void add(const Operator &op, int64_t count, const int8_t *a, const int8_t
   for (int x = -128; x < 128; ++x) {
     table_a[x + 128] =
         rescale((x - op.input_zero_point) * (1 << ADD_LEFT_SHIFT), op.multiplier[0], op.shift[0]);
-    table_b[x + 128] =
-        rescale((x - op.residual_zero_point) * (1 << ADD_LEFT_SHIFT), op.multiplier[1], op.shift[1]);
+    table_b[x + 128] = rescale((x - op.residual_zero_point) * (1 << ADD_LEFT_SHIFT),
+                               op.multiplier[1], op.shift[1]);
   }
   for (int64_t i = 0; i < count; ++i) {
     const int32_t sum = table_a[a[i] + 128] + table_b[b[i] + 128];

@@ -38,10 +38,10 @@ class checked_port {
   reference operator[](std::int64_t index) const {
     const std::int64_t offset = index * BYTES;
     if (offset < 0 || std::uint64_t(offset) + BYTES > *bytes_)
-      throw std::out_of_range(
-          "port '" + std::string(name_) + "' accessed byte " + std::to_string(offset) +
-          " of a buffer of " + std::to_string(*bytes_) + " bytes at address " +
-          std::to_string(address_));
+      throw std::out_of_range("port '" + std::string(name_) + "' accessed byte " +
+                              std::to_string(offset) + " of a buffer of " +
+                              std::to_string(*bytes_) + " bytes at address " +
+                              std::to_string(address_));
     return reference(memory_ + offset);
   }
 

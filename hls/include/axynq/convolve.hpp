@@ -23,9 +23,10 @@ template <int LANE>
 struct lanes {
   typedef typename lane_bank<LANE>::type bank_t;
 
-  static void multiply(const activation_t shared[INPUTS], const activation_t window[FILTERS][INPUTS],
-                       bool windowed, const weight_buffer_t weights, const code_buffer_t codes,
-                       int vector, accumulator_t sums[FILTERS]) {
+  static void multiply(const activation_t shared[INPUTS],
+                       const activation_t window[FILTERS][INPUTS], bool windowed,
+                       const weight_buffer_t weights, const code_buffer_t codes, int vector,
+                       accumulator_t sums[FILTERS]) {
     AXYNQ_INLINE
     accumulator_t sum = 0;
     for (int i = 0; i < INPUTS; ++i) {
@@ -52,9 +53,9 @@ struct lanes<-1> {
 
 // The taps of a pass.
 struct taps_t {
-  int first, count;                   // in the order kernel rows, kernel columns, channel words
+  int first, count;                     // in the order kernel rows, kernel columns, channel words
   int kernel_row, kernel_column, word;  // of the first
-  int words;                          // channel words of a kernel position
+  int words;                            // channel words of a kernel position
   bool first_pass, last_pass;
 };
 
@@ -183,8 +184,7 @@ inline std::int8_t residual_sum(const layer_t &layer, std::int8_t computed, std:
   const std::int32_t y = (residual - layer.residual_zero_point) * (1 << ADD_LEFT_SHIFT);
   const std::int32_t sum = rescale(x, layer.pre_add_multiplier, layer.pre_add_shift) +
                            rescale(y, layer.residual_multiplier, layer.residual_shift);
-  const std::int32_t scaled =
-      rescale(sum, layer.destination_multiplier, layer.destination_shift);
+  const std::int32_t scaled = rescale(sum, layer.destination_multiplier, layer.destination_shift);
   return quantised(scaled, layer.destination_zero_point, layer.clamp_low, layer.clamp_high);
 }
 
@@ -219,10 +219,9 @@ inline void requantise_step(const layer_t &layer, int first_word, pending_t &pen
                 constants[lane][CONSTANT_SHIFT][pending.group]);
     const std::int8_t computed =
         quantised(scaled, layer.pre_add_zero_point, layer.pre_add_low, layer.pre_add_high);
-    const std::int8_t operand =
-        used && layer.has_residual
-            ? residual[channel[r] % INPUTS][pending.residual_address + word]
-            : std::int8_t(0);
+    const std::int8_t operand = used && layer.has_residual
+                                    ? residual[channel[r] % INPUTS][pending.residual_address + word]
+                                    : std::int8_t(0);
     value[r] = layer.has_residual ? residual_sum(layer, computed, operand) : computed;
   }
   for (int b = 0; b < INPUTS; ++b) {
@@ -313,8 +312,8 @@ inline void accumulate(const layer_t &layer, const taps_t &taps, const position_
   const int partial = layer.passes > 1 ? pixel * layer.block_groups + at.group : 0;
   for (int lane = 0; lane < FILTERS; ++lane) {
     AXYNQ_UNROLL
-    const accumulator_t start = taps.first_pass ? constants[lane][CONSTANT_BIAS][at.group]
-                                                : partials[lane][partial];
+    const accumulator_t start =
+        taps.first_pass ? constants[lane][CONSTANT_BIAS][at.group] : partials[lane][partial];
     const accumulator_t before = at.first_vector ? start : accumulators[lane];
     const accumulator_t total = accumulator_t(std::uint32_t(before) + std::uint32_t(sums[lane]));
     accumulators[lane] = total;

@@ -24,18 +24,18 @@ inline int divide_steps(const layer_t &layer) {
 // Sums of an output word that the divider has yet to finish.
 struct undivided_t {
   std::int32_t totals[INPUTS];
-  int count;  // positions inside the map
+  int count;    // positions inside the map
   int address;  // of the output word
-  int lane;   // the next to divide; INPUTS: none
+  int lane;     // the next to divide; INPUTS: none
 };
 
 inline std::int8_t divided(const layer_t &layer, std::int32_t total, int count) {
   AXYNQ_INLINE
   const bool average = layer.opcode == OPCODE_AVERAGE_POOL;
-  const std::int32_t value =
-      average ? rounded_quotient(total, maximum(count, 1))
-              : rescale(total - count * layer.source_zero_point,
-                        layer.destination_multiplier, layer.destination_shift);
+  const std::int32_t value = average
+                                 ? rounded_quotient(total, maximum(count, 1))
+                                 : rescale(total - count * layer.source_zero_point,
+                                           layer.destination_multiplier, layer.destination_shift);
   return quantised(value, average ? 0 : layer.destination_zero_point, layer.clamp_low,
                    layer.clamp_high);
 }

@@ -58,10 +58,9 @@ inline std::uint32_t status_of(const layer_t &layer) {
   if (layer.opcode < OPCODE_CONVOLUTION || layer.opcode > OPCODE_PAD) return STATUS_BAD_OPCODE;
   if (!has_size(layer) || !blocks_fit(layer) || !tile_fits(layer) || !bytes_fit(layer))
     return STATUS_DOES_NOT_FIT;
-  const bool room = uses_lanes(layer)
-                        ? filters_fit(layer)
-                        : !layer.has_residual && layer.blocks == 1 &&
-                              layer.block_pixel_words == layer.output_pixel_words;
+  const bool room = uses_lanes(layer) ? filters_fit(layer)
+                                      : !layer.has_residual && layer.blocks == 1 &&
+                                            layer.block_pixel_words == layer.output_pixel_words;
   return room ? STATUS_OK : STATUS_DOES_NOT_FIT;
 }
 

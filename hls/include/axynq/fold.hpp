@@ -31,8 +31,9 @@ FOLD:
     fold.source[b] = std::uint8_t(folded ? channel : b);
     fold.rows[b] = std::int16_t(row * layer.dilation_rows);
     fold.columns[b] = std::int16_t(column * layer.dilation_columns);
-    fold.offsets[b] = (row * layer.dilation_rows * layer.input_columns +
-                      column * layer.dilation_columns) * layer.input_pixel_words;
+    fold.offsets[b] =
+        (row * layer.dilation_rows * layer.input_columns + column * layer.dilation_columns) *
+        layer.input_pixel_words;
     if (folded && ++channel == layer.fold_channels) {
       channel = 0;
       if (++column == layer.fold_columns) {

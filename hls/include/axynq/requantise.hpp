@@ -9,8 +9,8 @@
 namespace axynq {
 
 // The largest value, and the longest left shift, that need to be told apart. A factor that shifts
-// left is at least a half (a mean's; at least one otherwise), so that it takes all larger values out
-// of int8 whatever the zero point: 511 / 2 rounds to 256, and -511 / 2 to -255.
+// left is at least a half (a mean's; at least one otherwise), so that it takes all larger values
+// out of int8 whatever the zero point: 511 / 2 rounds to 256, and -511 / 2 to -255.
 const int WIDEST = 511, LONGEST_SHIFT = 22;
 
 // value * multiplier / 2^31 * 2^shift, rounded twice: the high half of a doubled product rounds

@@ -8,9 +8,9 @@
 
 namespace axynq {
 
-typedef ap_int<9> activation_t;   // x - zero point: -255 .. 255
-typedef ap_int<8> weight_t;       // -128 .. 127
-typedef ap_int<17> product_t;     // rounding can reach +-32768
+typedef ap_int<9> activation_t;  // x - zero point: -255 .. 255
+typedef ap_int<8> weight_t;      // -128 .. 127
+typedef ap_int<17> product_t;    // rounding can reach +-32768
 typedef std::int32_t accumulator_t;
 
 }  // namespace axynq

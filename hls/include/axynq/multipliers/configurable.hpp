@@ -22,7 +22,7 @@ struct roup_settings<exact> {
 };
 
 template <int P, int R0, int R1, int R2, int R3>
-struct roup_settings<roup<P, R0, R1, R2, R3> > {
+struct roup_settings<roup<P, R0, R1, R2, R3>> {
   static int rounding(int j) {
     AXYNQ_INLINE
     return j < P ? -1 : j == 0 ? R0 : j == 1 ? R1 : j == 2 ? R2 : R3;
@@ -65,7 +65,8 @@ struct configurable_roup {
       for (int bit = 1; bit <= 8; ++bit) {
         AXYNQ_UNROLL
         if (r == bit)
-          rounded = ap_int<10>((a >> bit) << bit) + (a[bit - 1] ? ap_int<10>(1 << bit) : ap_int<10>(0));
+          rounded =
+              ap_int<10>((a >> bit) << bit) + (a[bit - 1] ? ap_int<10>(1 << bit) : ap_int<10>(0));
       }
       ap_int<12> selected = 0;
       if (one) selected = rounded;

@@ -17,8 +17,8 @@ struct roup_partial_product {
     const bool sign = w[2 * J + 1];
     const bool high = w[2 * J];
     const bool low = J == 0 ? false : bool(w[J == 0 ? 0 : 2 * J - 1]);
-    const bool one = high != low;                          // |digit| == 1
-    const bool two = (sign != high) && (high == low);      // |digit| == 2
+    const bool one = high != low;                      // |digit| == 1
+    const bool two = (sign != high) && (high == low);  // |digit| == 2
     const bool carry = R == 0 ? false : bool(a[R == 0 ? 0 : R - 1]);
     const ap_int<10> rounded = ap_int<10>(a >> R) + ap_int<10>(carry ? 1 : 0);
     const ap_int<11> doubled = ap_int<11>(rounded) << 1;
@@ -54,8 +54,10 @@ struct roup {
 
   static product_t product(activation_t a, weight_t w) {
     AXYNQ_INLINE
-    const product_t low = roup_term<0, R0, (P > 0)>::value(a, w) + roup_term<1, R1, (P > 1)>::value(a, w);
-    const product_t high = roup_term<2, R2, (P > 2)>::value(a, w) + roup_term<3, R3, false>::value(a, w);
+    const product_t low =
+        roup_term<0, R0, (P > 0)>::value(a, w) + roup_term<1, R1, (P > 1)>::value(a, w);
+    const product_t high =
+        roup_term<2, R2, (P > 2)>::value(a, w) + roup_term<3, R3, false>::value(a, w);
     return low + high;
   }
 };
