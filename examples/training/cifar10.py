@@ -5,7 +5,7 @@
 
 `--data` is CIFAR-10 as `axynq evaluate` takes it: class-named image folders, an archive of them, or
 the original batches. A GPU is used where one is present. Every epoch ends with a checkpoint, and
-the same command goes on from the last one. At the end the network is quantised, written by axynq's
+rerun the command to resume from the last one. At the end the network is quantised, written by axynq's
 own TFLite writer, and its accuracy on all test images is measured bit-exactly.
 """
 

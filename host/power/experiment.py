@@ -63,7 +63,7 @@ def run_experiment(
                 reasons = "; ".join(sampler.reasons.values()) or "no reading in time"
                 raise SensorError(
                     f"no power reading during a whole slot ({record.end - record.start:.3g} s): "
-                    f"{reasons}. The slots before are kept; the same command goes on from there"
+                    f"{reasons}. The slots before are kept; rerun the command to resume"
                 )
             advance(1)
     finally:

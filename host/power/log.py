@@ -109,7 +109,7 @@ class Log:
     def _unwritable(self, error: OSError) -> DataError:
         return DataError(
             f"the experiment's folder '{self.folder}' cannot be written: {error.strerror}. What "
-            "was written before is whole; with room again the same command goes on from there"
+            "was written before is whole; make room and rerun the command to resume"
         )
 
 
