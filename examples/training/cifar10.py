@@ -4,9 +4,9 @@
     python examples/training/cifar10.py resnet8 --data cifar10-jpeg.tar.xz
 
 `--data` is CIFAR-10 as `axynq evaluate` takes it: class-named image folders, an archive of them, or
-the original batches. A GPU is used where one is present. Every epoch ends with a checkpoint, and
-rerun the command to resume from the last one. At the end the network is quantised, written by axynq's
-own TFLite writer, and its accuracy on all test images is measured bit-exactly.
+the original batches. A GPU is used where one is present. Every epoch ends with a checkpoint:
+rerun the command to resume from the last one. At the end the network is quantised, written by
+axynq's own TFLite writer, and its accuracy on all test images is measured bit-exactly.
 """
 
 from __future__ import annotations
