@@ -6,7 +6,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from axynq.host import Overlay
+from axynq.host.overlay import overlay_names
 
 BUFFERS = {
     "input_words": 512,
@@ -15,6 +18,18 @@ BUFFERS = {
     "groups": 16,
     "partial_sums": 64,
 }
+
+FAST = ("tiny4", "z2-mixed16", "z2-roup16")
+
+
+def every_overlay() -> list[Any]:
+    """The overlays that ship, as parameters: the C++ of each takes seconds to compile, so that most
+    run with the slow tests."""
+    return [
+        name if name in FAST else pytest.param(name, marks=pytest.mark.slow)
+        for name in overlay_names()
+    ]
+
 
 Lanes = Sequence[tuple[int, Sequence[str], str]]
 """For each group of lanes: how many, their bank, and the kind of cell."""

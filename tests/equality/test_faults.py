@@ -134,6 +134,7 @@ def test_a_bit_of_one_product_in_the_accelerator(
         assert_functors_equal_tables(Overlay.load("tiny4"))
 
 
+@pytest.mark.slow
 def test_a_bit_of_the_datapath_in_the_accelerator(
     digits: graph.Model, x: graph.Int8Array, tmp_path: Path, monkeypatch
 ) -> None:

@@ -9,9 +9,8 @@ import pytest
 
 from axynq.emulator.multipliers import SMAPPROX_TABLE_2
 from axynq.host import Overlay
-from axynq.host.overlay import overlay_names
 from axynq.host.software_board.simulation import Simulation
-from tests.overlays import write_overlay
+from tests.overlays import every_overlay, write_overlay
 
 
 def designs() -> list[str]:
@@ -55,6 +54,6 @@ def test_settings_of_a_configurable_cell(tmp_path) -> None:
     assert assert_functors_equal_tables(overlay) == len(specs)
 
 
-@pytest.mark.parametrize("name", overlay_names())
+@pytest.mark.parametrize("name", every_overlay())
 def test_every_bank_of_the_overlays(name: str) -> None:
     assert_functors_equal_tables(Overlay.load(name))

@@ -12,7 +12,6 @@ from hypothesis import strategies as st
 from axynq.emulator import Emulator, Plan
 from axynq.emulator.model import graph
 from axynq.host import Accelerator, Overlay, compile_program
-from axynq.host.overlay import overlay_names
 from tests.equality.whole_way import assert_equal
 from tests.networks import (
     branched_models,
@@ -22,9 +21,10 @@ from tests.networks import (
     random_input,
     weighted_models,
 )
+from tests.overlays import every_overlay
 
 
-@pytest.fixture(scope="module", params=overlay_names())
+@pytest.fixture(scope="module", params=every_overlay())
 def accelerator(request) -> Iterator[Accelerator]:
     with Accelerator(request.param, device="software") as opened:
         yield opened

@@ -81,7 +81,7 @@ def slow(*values: object):
         # As a compiler that must not see pragmas.
         slow("tiny4", ("-DAXYNQ_HLS_PRAGMAS", "-D__BAMBU__"), ["exact"]),
         slow("z2-mixed16", (), ["flam=exact|roup:1,4|smapprox:3330"]),
-        ("z2-roup16", (), ["flam=exact|roup:1,4|roup:2,6+klms=2"]),
+        slow("z2-roup16", (), ["flam=exact|roup:1,4|roup:2,6+klms=2"]),
         # With the netlists in place of the functors: their C models.
         ("tiny4", (NETLISTS,), ["flam=exact|roup:1,4|smapprox:3330"]),
         slow("z2-roup16", (NETLISTS,), ["flam=exact|roup:0,4|roup:1,4|roup:2,6+klms=2"]),

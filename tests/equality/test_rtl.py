@@ -89,6 +89,7 @@ def test_banks_under_every_code(make, bank) -> None:
         assert np.array_equal(products[code * PAIRS : (code + 1) * PAIRS], expected), spec
 
 
+@pytest.mark.slow
 def test_a_large_configurable_bank() -> None:
     bank = tuple(f"roup:{p},{r}" for p in (0, 1, 2) for r in (0, 4, 6))
     products = evaluated(configurable_netlist(bank), bank_domain(len(bank)))

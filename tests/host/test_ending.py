@@ -54,6 +54,7 @@ def test_output_that_cannot_be_written(line: str, reason: str) -> None:
     assert ran.stderr == f"error: standard output cannot be written: {reason}\n"
 
 
+@pytest.mark.slow
 def test_a_closed_standard_error() -> None:
     assert shell("axynq multipliers roup:9 2>&-").returncode == 1
     ran = shell("axynq multipliers exact 2>&-")
@@ -116,6 +117,7 @@ def test_warnings_are_one_line(axynq, monkeypatch) -> None:
     assert err == "warning: slow [/]; but right\nerror: enough\n"
 
 
+@pytest.mark.slow
 def test_plain_characters_where_others_cannot_be_written(digits_path: Path) -> None:
     ran = shell(f"axynq inspect {digits_path}; axynq evaluate /nowhere/µ -h",
                 PYTHONIOENCODING="ascii", COLUMNS="200")  # fmt: skip
@@ -270,6 +272,7 @@ def test_files_of_the_wrong_kind(axynq, odd_files: Path, digits_path: Path, bad:
         assert "fault in axynq" not in err, shown
 
 
+@pytest.mark.slow
 def test_places_that_cannot_be_written(axynq, odd_files: Path, digits_path: Path) -> None:
     data, place = ("--data", odd_files), "text/x"
     for arguments in (

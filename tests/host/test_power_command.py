@@ -137,6 +137,7 @@ def test_a_rail_without_a_reading(axynq, programs, sensor: str, tmp_path: Path) 
     assert "gives no number, but 'N/A'" in " ".join(err.split())
 
 
+@pytest.mark.slow
 def test_interrupted(axynq, programs, sensor, tmp_path: Path, monkeypatch) -> None:
     """Ctrl-C in the middle: what was measured is shown, the board's memory is free, and the same
     command goes on."""
