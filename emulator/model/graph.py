@@ -65,7 +65,7 @@ class Tensor:
         """Whether the file takes or gives uint8 in place of it."""
         return self.interface is not None and self.interface.type == "uint8"
 
-    @property
+    @cached_property
     def int8_of_uint8(self) -> Int8Array:
         """For each uint8 value that the file takes the int8 one, [256], as TFLite's QUANTIZE
         rescales them. With equal scales that is the difference of the zero points."""

@@ -8,14 +8,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Optional, cast
 
-import numpy as np
 import typer
 from rich.console import Group
 from rich.live import Live
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from axynq.emulator import load_model
-from axynq.emulator.datasets import Split
+from axynq.emulator.datasets import Split, evenly_spread
 from axynq.emulator.engine.choice import thread_count
 from axynq.emulator.errors import PlanError
 from axynq.emulator.model.graph import Model
@@ -331,7 +330,7 @@ class _Display:
     def __call__(self, what: str, done: int, of: int, front: Sequence[Candidate]) -> None:
         self.bar.update(self.task, description=what, completed=done, total=of)
         shown = table("level", "energy", "accuracy", title="front so far, on the search examples")
-        for candidate in _spread(front):
+        for candidate in (front[k] for k in evenly_spread(len(front), SHOWN)):
             shown.add_row(
                 candidate.level, percent(candidate.energy, 1), percent(candidate.accuracy)
             )
@@ -342,11 +341,6 @@ class _Display:
 def _display() -> Iterator[_Display]:
     with Live(console=console, transient=True, refresh_per_second=4) as live:
         yield _Display(live)
-
-
-def _spread(front: Sequence[Candidate]) -> list[Candidate]:
-    places = np.linspace(0, len(front) - 1, min(len(front), SHOWN)).round().astype(int)
-    return [front[k] for k in places]
 
 
 def _show(outcome: Outcome, path: Path, json: bool) -> None:

@@ -161,7 +161,7 @@ def read_examples(network: Model, path: Path, split: Split, limit: int | None) -
 def read_data(path: Path, split: Split, limit: int | None) -> Dataset:
     """Labelled examples, all of them or ``limit`` of them, evenly spread."""
     with console.status(Text(f"reading {path}")):
-        return load_dataset(path, split).first(limit)
+        return load_dataset(path, split).evenly(limit)
 
 
 def read_energy(model: Model, plan: Plan, source: str) -> EnergyFigures:
