@@ -1,1 +1,1 @@
-"""What Vitis HLS will make of the sources, without Vitis HLS: how large, how fast."""
+"""What a synthesis tool would make of the accelerator's sources: schedule and operators."""
