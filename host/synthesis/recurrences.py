@@ -1,0 +1,244 @@
+"""Cycles among the dependences of a loop, and how far apart iterations must start for them."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from axynq.host.synthesis.dependences import Edge, LoopGraph, Node
+
+LONGEST = 256
+"""Initiation intervals that are tried."""
+
+Time = tuple[int, float]
+"""A clock cycle of the iteration, and ns in it."""
+
+
+@dataclass(frozen=True)
+class Recurrence:
+    """Values that depend on themselves in an earlier iteration.
+
+    Attributes:
+        nodes: those of the longest way around.
+        delay: ns of that way for each iteration that it spans, with clock edges of memories
+            counted as whole periods.
+        ii: the initiation interval that all ways around need.
+    """
+
+    nodes: tuple[Node, ...]
+    delay: float
+    ii: int
+
+
+def recurrences(graph: LoopGraph, budget: float) -> list[Recurrence]:
+    """All recurrences of a loop, the slowest first.
+
+    Args:
+        graph: the loop's dependences.
+        budget: ns of a clock cycle that operators may fill.
+    """
+    found = []
+    components = _components(graph)
+    number = {node: k for k, nodes in enumerate(components) for node in nodes}
+    inside: dict[int, list[Edge]] = defaultdict(list)
+    for edge in graph.edges:
+        if edge.source in number and number[edge.source] == number.get(edge.target):
+            inside[number[edge.source]].append(edge)
+    for nodes in components:
+        edges = inside[number[nodes[0]]]
+        ordered = sorted(nodes, key=lambda node: node.number)
+        ii = next(
+            (ii for ii in range(1, LONGEST) if times(ordered, edges, budget, ii) is not None),
+            LONGEST,
+        )
+        delay, way = _longest(ordered, edges, budget)
+        found.append(Recurrence(tuple(way), delay, ii))
+    return sorted(found, key=lambda r: (-r.ii, -r.delay))
+
+
+def times(
+    ordered: list[Node], edges: Iterable[Edge], budget: float, ii: int
+) -> dict[Node, Time] | None:
+    """When each node has its result, as early as possible; None: not at this interval.
+
+    Args:
+        ordered: nodes in the order of an iteration.
+        edges: among them.
+        budget: ns of a clock cycle that operators may fill.
+        ii: clock cycles between iterations.
+    """
+    incoming: dict[Node, list[Edge]] = defaultdict(list)
+    for edge in edges:
+        incoming[edge.target].append(edge)
+    starts: dict[Node, Time] = {}
+    ends: dict[Node, Time] = dict.fromkeys(ordered, (0, 0.0))
+    loops = sum(edge.distance > 0 for edge in edges if True)
+    for _ in range(loops + 2):
+        changed = False
+        for node in ordered:
+            start: Time = (0, 0.0)
+            for edge in incoming[node]:
+                start = max(start, _earliest(edge, starts, ends, ii))
+            start = _fitted(node, start, budget)
+            if start != starts.get(node):
+                starts[node] = start
+                end = _end(node, start, budget)
+                changed = True
+                ends[node] = end
+        if not changed:
+            return ends
+    return None
+
+
+def _earliest(
+    edge: Edge, starts: dict[Node, Time], ends: dict[Node, Time], ii: int
+) -> Time:
+    cycle, ns = ends[edge.source]
+    if edge.cycles is not None:
+        begun = starts.get(edge.source, (0, 0.0))[0]
+        return begun + edge.cycles - edge.distance * ii, 0.0
+    if edge.distance:
+        return cycle + 1 - edge.distance * ii, 0.0
+    return cycle, ns
+
+
+def _fitted(node: Node, start: Time, budget: float) -> Time:
+    """The start of a node that does not begin in one cycle and end in the next."""
+    cycle, ns = start
+    if ns > 0 and ns + node.timing.before > budget + 1e-9:
+        return cycle + 1, 0.0
+    return start
+
+
+def _end(node: Node, start: Time, budget: float) -> Time:
+    cycle, ns = start
+    if node.timing.latency:
+        return cycle + node.timing.latency, min(node.timing.after, budget)
+    return cycle, min(ns + node.timing.before, budget)
+
+
+def depth(graph: LoopGraph, budget: float, ii: int) -> int:
+    """Clock cycles from the start of an iteration to its end."""
+    found = times(graph.nodes, graph.edges, budget, ii)
+    return 1 + max((cycle for cycle, _ in found.values()), default=0) if found is not None else 0
+
+
+def _components(graph: LoopGraph) -> list[list[Node]]:
+    """Nodes that can reach each other (Tarjan's algorithm, without recursion)."""
+    outgoing: dict[Node, list[Node]] = defaultdict(list)
+    for edge in graph.edges:
+        outgoing[edge.source].append(edge.target)
+    index: dict[Node, int] = {}
+    low: dict[Node, int] = {}
+    stack: list[Node] = []
+    on_stack: set[Node] = set()
+    found: list[list[Node]] = []
+    for root in graph.nodes:
+        if root in index:
+            continue
+        index[root] = low[root] = len(index)
+        stack.append(root)
+        on_stack.add(root)
+        work = [(root, iter(outgoing[root]))]
+        while work:
+            node, targets = work[-1]
+            for target in targets:
+                if target not in index:
+                    index[target] = low[target] = len(index)
+                    stack.append(target)
+                    on_stack.add(target)
+                    work.append((target, iter(outgoing[target])))
+                    break
+                if target in on_stack:
+                    low[node] = min(low[node], index[target])
+            else:
+                work.pop()
+                if work:
+                    low[work[-1][0]] = min(low[work[-1][0]], low[node])
+                if low[node] == index[node]:
+                    component = []
+                    while True:
+                        other = stack.pop()
+                        on_stack.discard(other)
+                        component.append(other)
+                        if other is node:
+                            break
+                    if len(component) > 1 or node in outgoing[node]:
+                        found.append(component)
+    return found
+
+
+def _longest(ordered: list[Node], edges: list[Edge], budget: float) -> tuple[float, list[Node]]:
+    """The way around that takes longest for each iteration it spans, and its ns for each."""
+    period = budget
+    cost = {}
+    for edge in edges:
+        timing = edge.source.timing
+        if edge.cycles is not None:
+            cost[edge] = edge.cycles * period
+        elif timing.latency:
+            cost[edge] = timing.latency * period + timing.after
+        else:
+            cost[edge] = timing.before
+    low, high = 0.0, sum(cost.values()) + 1.0
+    way: list[Node] = []
+    while high - low > 0.01:
+        middle = (low + high) / 2
+        cycle = _positive(ordered, edges, cost, middle)
+        if cycle is None:
+            high = middle
+        else:
+            low = max(middle, _ratio(cycle, cost))
+            way = [edge.source for edge in cycle]
+            high = max(high, low)
+    return round(low, 2), way
+
+
+def _ratio(cycle: list[Edge], cost: dict[Edge, float]) -> float:
+    return sum(cost[e] for e in cycle) / max(sum(e.distance for e in cycle), 1)
+
+
+def _positive(
+    ordered: list[Node], edges: list[Edge], cost: dict[Edge, float], ns: float
+) -> list[Edge] | None:
+    """A way around that takes longer than ``ns`` for each iteration; None: there is none."""
+    length = dict.fromkeys(ordered, 0.0)
+    came: dict[Node, Edge] = {}
+    by_target: dict[Node, list[Edge]] = defaultdict(list)
+    for edge in edges:
+        by_target[edge.target].append(edge)
+    loops = sum(edge.distance > 0 for edge in edges)
+    for _ in range(loops + 2):
+        changed = False
+        for node in ordered:
+            for edge in by_target[node]:
+                longer = length[edge.source] + cost[edge] - edge.distance * ns
+                if longer > length[node] + 1e-9:
+                    length[node] = longer
+                    came[node] = edge
+                    changed = True
+        if not changed:
+            return None
+        cycle = _closed(ordered, came)
+        if cycle is not None and _ratio(cycle, cost) > ns:
+            return cycle
+    return None
+
+
+def _closed(ordered: list[Node], came: dict[Node, Edge]) -> list[Edge] | None:
+    """A way around among the last edges of the longest ways."""
+    done: set[Node] = set()
+    for root in ordered:
+        way: list[Node] = []
+        node: Node | None = root
+        place: dict[Node, int] = {}
+        while node is not None and node not in done and node not in place:
+            place[node] = len(way)
+            way.append(node)
+            edge = came.get(node)
+            node = edge.source if edge is not None else None
+        if node is not None and node in place:
+            return [came[n] for n in reversed(way[place[node] :])]
+        done.update(way)
+    return None
