@@ -146,9 +146,7 @@ class _Builder:
             return
         if i.opcode == "phi" and i.block == self.loop.header:
             node = self.node_of[i.name] = self._add(Node(Timing(0.0), i, kind="register"))
-            node.operator = operator(
-                self.memories, self.function, self.widths, i, self.loop.header
-            )
+            node.operator = operator(self.memories, self.function, self.widths, i, self.loop.header)
             self._edge(start, node)
             return
         made = operator(self.memories, self.function, self.widths, i, self.loop.header)
@@ -281,7 +279,8 @@ class _Builder:
 
     def _apart(self, a: Node, b: Node) -> bool:
         """Whether two accesses are never both made in an iteration."""
-        assert a.instruction is not None and b.instruction is not None
+        assert a.instruction is not None
+        assert b.instruction is not None
         first, second = a.instruction.block, b.instruction.block
         return second not in self.reached[first] and first not in self.reached[second]
 
@@ -306,12 +305,11 @@ class _Builder:
         distance = gap / step
         return gap == 0, [int(distance)] if distance > 0 and distance == int(distance) else []
 
-    def _line(
-        self, address: tuple[object, ...]
-    ) -> tuple[int, tuple[tuple[str, int], ...]] | None:
+    def _line(self, address: tuple[object, ...]) -> tuple[int, tuple[tuple[str, int], ...]] | None:
         """The one index of an address as a constant and multiples of values."""
         parts = [part for part in address if isinstance(part, tuple)]
-        constant, terms = 0, defaultdict(int)
+        constant = 0
+        terms: dict[str, int] = defaultdict(int)
         used = 0
         for part in parts:
             index, variables = part
@@ -335,13 +333,12 @@ class _Builder:
             return 0, {value: 1}
         if i.opcode in ("zext", "sext") and isinstance(i.operands[0], str):
             return self._affine(i.operands[0])
-        a, b = (i.operands + [None, None])[:2]
-        if i.opcode in ("add", "or") and isinstance(a, str) and isinstance(b, int):
+        a, b = i.operands[0], i.operands[-1]
+        if i.opcode in ("add", "or", "shl") and isinstance(a, str) and isinstance(b, int):
             base, found = self._affine(a)
+            if i.opcode == "shl":
+                return base << b, {name: n << b for name, n in found.items()}
             return base + b, found
-        if i.opcode == "shl" and isinstance(a, str) and isinstance(b, int):
-            base, found = self._affine(a)
-            return base << b, {name: n << b for name, n in found.items()}
         return 0, {value: 1}
 
     def _step(self, value: str) -> int:
@@ -405,8 +402,7 @@ def _invariants(
         if i.opcode == "load":
             places = memories.places(function, i)
             steady = all(
-                p.memory.kind in ("scalar", "registers") and p.memory not in written
-                for p in places
+                p.memory.kind in ("scalar", "registers") and p.memory not in written for p in places
             )
             if calls or not steady:
                 continue
@@ -424,9 +420,7 @@ def _always(function: Function, loop: Loop, i: Instruction) -> bool:
     return everywhere or (isinstance(divisor, int) and divisor != 0)
 
 
-def _postdominators(
-    function: Function, order: list[str], loop: Loop
-) -> dict[str, set[str]]:
+def _postdominators(function: Function, order: list[str], loop: Loop) -> dict[str, set[str]]:
     """For each block those that every way from it to the iteration's end leads through."""
     found: dict[str, set[str]] = {}
     for name in reversed(order):

@@ -88,7 +88,7 @@ class Place:
     Attributes:
         memory: which.
         bank: an index for each dimension that is partitioned; None where a variable chooses it.
-        address: what else tells one word from another.
+        address: what else tells one word from another, variables that choose the bank among it.
     """
 
     memory: Memory
@@ -293,7 +293,7 @@ def _located(memory: Memory, address: Address) -> Place:
     left = [
         k
         for k in range(len(dimensions) + 1)
-        if k not in memory.partitioned and k not in memory.reshaped
+        if (k not in memory.partitioned or k in variables) and k not in memory.reshaped
     ]
     if not dimensions and memory.kind == "port":
         return Place(memory, (), (address.offset, tuple(sorted(address.terms))))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from axynq.host.synthesis.dependences import Edge, LoopGraph, Node
@@ -58,7 +58,7 @@ def recurrences(graph: LoopGraph, budget: float) -> list[Recurrence]:
 
 
 def times(
-    ordered: list[Node], edges: Iterable[Edge], budget: float, ii: int
+    ordered: list[Node], edges: Sequence[Edge], budget: float, ii: int
 ) -> dict[Node, Time] | None:
     """When each node has its result, as early as possible; None: not at this interval.
 
@@ -73,7 +73,7 @@ def times(
         incoming[edge.target].append(edge)
     starts: dict[Node, Time] = {}
     ends: dict[Node, Time] = dict.fromkeys(ordered, (0, 0.0))
-    loops = sum(edge.distance > 0 for edge in edges if True)
+    loops = sum(edge.distance > 0 for edge in edges)
     for _ in range(loops + 2):
         changed = False
         for node in ordered:
@@ -91,9 +91,7 @@ def times(
     return None
 
 
-def _earliest(
-    edge: Edge, starts: dict[Node, Time], ends: dict[Node, Time], ii: int
-) -> Time:
+def _earliest(edge: Edge, starts: dict[Node, Time], ends: dict[Node, Time], ii: int) -> Time:
     cycle, ns = ends[edge.source]
     if edge.cycles is not None:
         begun = starts.get(edge.source, (0, 0.0))[0]
@@ -125,47 +123,37 @@ def depth(graph: LoopGraph, budget: float, ii: int) -> int:
 
 
 def _components(graph: LoopGraph) -> list[list[Node]]:
-    """Nodes that can reach each other (Tarjan's algorithm, without recursion)."""
+    """Nodes that can reach each other (Kosaraju's algorithm, without recursion)."""
     outgoing: dict[Node, list[Node]] = defaultdict(list)
+    incoming: dict[Node, list[Node]] = defaultdict(list)
     for edge in graph.edges:
         outgoing[edge.source].append(edge.target)
-    index: dict[Node, int] = {}
-    low: dict[Node, int] = {}
-    stack: list[Node] = []
-    on_stack: set[Node] = set()
-    found: list[list[Node]] = []
+        incoming[edge.target].append(edge.source)
+    seen: set[Node] = set()
+    finished: list[Node] = []
     for root in graph.nodes:
-        if root in index:
-            continue
-        index[root] = low[root] = len(index)
-        stack.append(root)
-        on_stack.add(root)
-        work = [(root, iter(outgoing[root]))]
-        while work:
-            node, targets = work[-1]
-            for target in targets:
-                if target not in index:
-                    index[target] = low[target] = len(index)
-                    stack.append(target)
-                    on_stack.add(target)
-                    work.append((target, iter(outgoing[target])))
-                    break
-                if target in on_stack:
-                    low[node] = min(low[node], index[target])
-            else:
-                work.pop()
-                if work:
-                    low[work[-1][0]] = min(low[work[-1][0]], low[node])
-                if low[node] == index[node]:
-                    component = []
-                    while True:
-                        other = stack.pop()
-                        on_stack.discard(other)
-                        component.append(other)
-                        if other is node:
-                            break
-                    if len(component) > 1 or node in outgoing[node]:
-                        found.append(component)
+        finished += _finished(root, outgoing, seen)
+    seen = set()
+    parts = (_finished(root, incoming, seen) for root in reversed(finished))
+    return [part for part in parts if len(part) > 1 or (part and part[0] in outgoing[part[0]])]
+
+
+def _finished(root: Node, edges: dict[Node, list[Node]], seen: set[Node]) -> list[Node]:
+    """Nodes reached from ``root`` and not seen before, each after those reached from it."""
+    if root in seen:
+        return []
+    seen.add(root)
+    found = []
+    work = [(root, iter(edges[root]))]
+    while work:
+        node, targets = work[-1]
+        target = next((t for t in targets if t not in seen), None)
+        if target is None:
+            work.pop()
+            found.append(node)
+        else:
+            seen.add(target)
+            work.append((target, iter(edges[target])))
     return found
 
 

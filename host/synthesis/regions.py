@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 
-from axynq.host.synthesis.addresses import addresses, arrays
+from axynq.host.synthesis.addresses import addresses, arrays, is_channel
 from axynq.host.synthesis.compilation import Compiled
-from axynq.host.synthesis.ir import Function, Instruction, array_of, width_of
+from axynq.host.synthesis.ir import Function, Instruction, Operand, array_of, width_of
 from axynq.host.synthesis.memories import ACCESSES, Memories, plain_name
 from axynq.host.synthesis.pragmas import loop_number
 
@@ -52,8 +53,7 @@ class DataflowRegion:
         loop: the label of the loop that it is the body of; empty: it is a function's body.
         processes: in the order of their calls.
         channels: between them.
-        unstable: arguments that are not stable, as processes join for them at the start.
-        problems: what keeps runs of it from overlapping, told.
+        unstable: arguments that are not stable, for which processes wait for each other.
     """
 
     function: str
@@ -61,7 +61,6 @@ class DataflowRegion:
     processes: tuple[Process, ...]
     channels: tuple[Channel, ...]
     unstable: tuple[str, ...]
-    problems: tuple[str, ...]
 
 
 def dataflow_regions(compiled: Compiled, memories: Memories) -> list[DataflowRegion]:
@@ -69,208 +68,158 @@ def dataflow_regions(compiled: Compiled, memories: Memories) -> list[DataflowReg
     found = []
     for function in compiled.module.functions.values():
         source = compiled.sources.functions.get(function.name)
+        stable = source.variables("STABLE") if source is not None else set()
         if source is not None and source.region:
             every = set(function.blocks)
-            found.append(_region(compiled, memories, function, every, "", source.variables("STABLE")))
+            found.append(_Region(compiled, memories, function, every, stable).read(""))
         for loop in function.loops:
             inner = compiled.sources.loops.get(loop_number(compiled.module, loop.metadata))
             if inner is not None and inner.has("DATAFLOW"):
-                stable = source.variables("STABLE") if source is not None else set()
-                stable |= {p.settings.get("variable", "") for p in inner.pragmas if p.kind == "STABLE"}
-                found.append(
-                    _region(compiled, memories, function, loop.blocks, inner.label, stable)
-                )
+                region = _Region(compiled, memories, function, loop.blocks, stable)
+                found.append(region.read(inner.label))
     return found
 
 
-def _region(
-    compiled: Compiled,
-    memories: Memories,
-    function: Function,
-    blocks: set[str],
-    loop: str,
-    stable: set[str],
-) -> DataflowRegion:
-    calls = [
-        i
-        for name in function.order
-        if name in blocks
-        for i in function.blocks[name].instructions
-        if i.opcode == "call" and i.detail in compiled.module.functions
-    ]
-    outside = {name for name in function.arguments if plain(name) not in stable}
-    if loop:
-        own = _own_variables(function, blocks)
-        outside |= {i.name for i in function.values.values() if i.block not in blocks} - own
-        outside |= {i.name for i in function.values.values() if i.opcode == "phi"}
-    processes, used = [], []
-    for call in calls:
-        scalars: list[tuple[str, int]] = []
-        for argument, operand in zip(
-            compiled.module.functions[call.detail].arguments.items(), call.operands
-        ):
-            scalars += _scalars(compiled, memories, function, call, argument, operand, outside, stable, used)
-        processes.append(Process(plain_name(call.detail), tuple(dict.fromkeys(scalars))))
-    channels = _channels(compiled, memories, function, calls, blocks)
-    unstable = tuple(dict.fromkeys(used))
-    problems = []
-    if unstable:
-        problems.append(
-            f"{len(unstable)} arguments of the region are not stable: {', '.join(unstable)}"
+class _Region:
+    def __init__(
+        self,
+        compiled: Compiled,
+        memories: Memories,
+        function: Function,
+        blocks: set[str],
+        stable: set[str],
+    ) -> None:
+        self.compiled = compiled
+        self.memories = memories
+        self.function = function
+        self.blocks = blocks
+        self.calls = [
+            i
+            for i in function.instructions()
+            if i.block in blocks and i.opcode == "call" and i.detail in compiled.module.functions
+        ]
+        self.outside = {name for name in self._outside() if source_name(name) not in stable}
+
+    def read(self, loop: str) -> DataflowRegion:
+        used: dict[str, None] = {}
+        processes = []
+        for call in self.calls:
+            scalars: dict[tuple[str, int], None] = {}
+            for name, operand in self._arguments(call):
+                for argument in self._from_outside(operand):
+                    used[source_name(argument)] = None
+                scalars |= dict.fromkeys(self._scalars(call, name, operand))
+            processes.append(Process(plain_name(call.detail), tuple(scalars)))
+        return DataflowRegion(
+            plain_name(self.function.name),
+            loop,
+            tuple(processes),
+            tuple(self._channels()),
+            tuple(used),
         )
-    problems += [
-        f"{c.name} has {len(c.writers)} writers and {len(c.readers)} readers"
-        for c in channels
-        if len(c.writers) != 1 or len(c.readers) != 1
-    ]
-    fifos = sum(len(p.scalars) for p in processes)
-    if fifos:
-        problems.append(f"{fifos} scalars cross to processes through FIFOs")
-    return DataflowRegion(
-        plain_name(function.name), loop, tuple(processes), tuple(channels), unstable, tuple(problems)
-    )
+
+    def _outside(self) -> Iterator[str]:
+        """What is given to the region: the function's arguments, and for a loop what comes from
+        outside it or changes with it."""
+        yield from self.function.arguments
+        if self.blocks == set(self.function.blocks):
+            return
+        own = {i.name for i in self.function.values.values() if i.opcode == "alloca"}
+        for i in self.function.instructions():
+            if i.block not in self.blocks:
+                own -= {operand for operand in i.operands if isinstance(operand, str)}
+        for i in self.function.values.values():
+            if (i.block not in self.blocks or i.opcode == "phi") and i.name not in own:
+                yield i.name
+
+    def _arguments(self, call: Instruction) -> list[tuple[str, Operand]]:
+        """Arguments of a call, with the names that the callee has for them."""
+        return list(zip(self._callee(call).arguments, call.operands))
+
+    def _callee(self, call: Instruction) -> Function:
+        return self.compiled.module.functions[call.detail]
+
+    def _from_outside(self, operand: Operand) -> list[str]:
+        """The region's arguments that an argument of a process comes from."""
+        if not isinstance(operand, str) or not operand.startswith("%"):
+            return []
+        i = self.function.values.get(operand)
+        while i is not None and i.opcode in ("zext", "sext", "trunc", "freeze"):
+            operand = str(i.operands[0])
+            i = self.function.values.get(operand)
+        if operand in self.outside:
+            return [operand]
+        bases = (a.base for a in addresses(self.compiled.module, self.function, operand))
+        return [base for base in bases if base in self.outside]
+
+    def _scalars(self, call: Instruction, name: str, operand: Operand) -> Iterator[tuple[str, int]]:
+        """Values that cross to a process through FIFOs by one of its arguments."""
+        type_ = self._callee(call).arguments[name]
+        for argument in self._from_outside(operand):
+            told = source_name(argument)
+            if type_ != "ptr":
+                yield told, width_of(type_)
+                continue
+            memory = self.memories.memory(self.function, argument)
+            if memory is None or memory.kind != "scalar":
+                continue
+            for member, bits in self._members(self._callee(call), name, set()).items():
+                yield f"{told}.{member}" if member else told, bits
+
+    def _members(
+        self, function: Function, parameter: str, seen: set[tuple[str, str]]
+    ) -> dict[str, int]:
+        """Scalars that a function, and those it calls, read of a structure: names and bits."""
+        found: dict[str, int] = {}
+        for user, i in _users(self.compiled, function, parameter, seen):
+            for place in self.memories.places(user, i):
+                if place.memory.kind == "scalar" and i.opcode == "load":
+                    found[".".join(place.memory.array.path)] = i.width
+        return found
+
+    def _channels(self) -> Iterator[Channel]:
+        """Channels and memories of the region, with the processes that write and read them."""
+        for i in self.function.values.values():
+            if i.opcode != "alloca":
+                continue
+            sides: dict[str, dict[str, None]] = {"store": {}, "load": {}}
+            for call in self.calls:
+                for name, operand in self._arguments(call):
+                    to = addresses(self.compiled.module, self.function, operand)
+                    if any(address.base == i.name for address in to):
+                        for _, use in _users(self.compiled, self._callee(call), name, set()):
+                            sides[use.opcode][plain_name(call.detail)] = None
+            if not sides["store"] and not sides["load"]:
+                continue
+            inside = arrays(self.compiled.module, self.compiled.sources.members, i.detail)
+            channel = all(is_channel(array.element) for array in inside)
+            if channel or any(a.dimensions for a in inside) or array_of(i.detail) is not None:
+                kind = "channel" if channel else "memory"
+                yield Channel(
+                    source_name(i.name), kind, tuple(sides["store"]), tuple(sides["load"])
+                )
 
 
-def _own_variables(function: Function, blocks: set[str]) -> set[str]:
-    """Variables that nothing outside of blocks uses."""
-    found = {i.name for i in function.values.values() if i.opcode == "alloca"}
-    for i in function.instructions():
-        if i.block not in blocks:
-            found -= {o for o in i.operands if isinstance(o, str)}
-    return found
-
-
-def plain(name: str) -> str:
+def source_name(name: str) -> str:
     """A value's name as the sources have it."""
     return re.sub(r"!\d+.*", "", name.lstrip("%").strip('"'))
 
 
-def _scalars(
-    compiled: Compiled,
-    memories: Memories,
-    function: Function,
-    call: Instruction,
-    argument: tuple[str, str],
-    operand: object,
-    outside: set[str],
-    stable: set[str],
-    used: list[str],
-) -> list[tuple[str, int]]:
-    """What of the region's arguments a process takes through one of its own: values that cross
-    through FIFOs. What it uses is added to ``used``."""
-    name, type_ = argument
-    if not isinstance(operand, str) or not operand.startswith("%"):
-        return []
-    callee = compiled.module.functions[call.detail]
-    if type_ != "ptr":
-        source = _origin(function, operand)
-        if source not in outside:
-            return []
-        used.append(plain(source))
-        return [(plain(source), width_of(type_))]
-    found: list[tuple[str, int]] = []
-    for address in addresses(compiled.module, function, operand):
-        if address.base not in outside:
-            continue
-        used.append(plain(address.base))
-        memory = memories.memory(function, address.base, address.offset)
-        if memory is None or memory.kind in ("port", "memory", "channel") and memory.array.dimensions:
-            continue
-        for member, bits in _read_members(compiled, memories, callee, name, set()):
-            found.append((f"{plain(address.base)}.{member}" if member else plain(address.base), bits))
-    return found
-
-
-def _origin(function: Function, operand: str) -> str:
-    """The argument that a value is, or is cast from."""
-    i = function.values.get(operand)
-    while i is not None and i.opcode in ("zext", "sext", "trunc", "freeze"):
-        operand = str(i.operands[0])
-        i = function.values.get(operand)
-    return operand
-
-
-def _read_members(
-    compiled: Compiled,
-    memories: Memories,
-    function: Function,
-    parameter: str,
-    seen: set[tuple[str, str]],
-) -> list[tuple[str, int]]:
-    """Scalars that a function, and those it calls, read of a structure it is given: their names
-    and bits."""
-    if (function.name, parameter) in seen:
-        return []
-    seen.add((function.name, parameter))
-    found: dict[str, int] = {}
-    for i in function.instructions():
-        if i.opcode in ACCESSES:
-            if all(a.base != parameter for a in addresses(compiled.module, function, i.operands[-1])):
-                continue
-            for place in memories.places(function, i):
-                if place.memory.kind == "scalar":
-                    found[".".join(place.memory.array.path)] = i.width
-        elif i.opcode == "call" and i.detail in compiled.module.functions:
-            callee = compiled.module.functions[i.detail]
-            for name, operand in zip(callee.arguments, i.operands):
-                if any(
-                    a.base == parameter for a in addresses(compiled.module, function, operand)
-                ):
-                    found |= dict(_read_members(compiled, memories, callee, name, seen))
-    return list(found.items())
-
-
-def _channels(
-    compiled: Compiled,
-    memories: Memories,
-    function: Function,
-    calls: list[Instruction],
-    blocks: set[str],
-) -> list[Channel]:
-    """Channels and memories of the region, with the processes that write and read them."""
-    found = []
-    for i in function.values.values():
-        if i.opcode != "alloca":
-            continue
-        sides: dict[str, list[str]] = {"store": [], "load": []}
-        for call in calls:
-            callee = compiled.module.functions[call.detail]
-            for name, operand in zip(callee.arguments, call.operands):
-                if any(a.base == i.name for a in addresses(compiled.module, function, operand)):
-                    for opcode in _uses(compiled, callee, name, set()):
-                        sides[opcode].append(plain_name(call.detail))
-        if not any(sides.values()):
-            continue
-        inside = arrays(compiled.module, compiled.sources.members, i.detail)
-        kind = "channel" if "hls::stream" in i.detail else "memory"
-        if kind == "memory" and not any(a.dimensions for a in inside) and array_of(i.detail) is None:
-            continue
-        found.append(
-            Channel(
-                plain(i.name),
-                kind,
-                tuple(dict.fromkeys(sides["store"])),
-                tuple(dict.fromkeys(sides["load"])),
-            )
-        )
-    return found
-
-
-def _uses(
+def _users(
     compiled: Compiled, function: Function, parameter: str, seen: set[tuple[str, str]]
-) -> set[str]:
-    """Whether a function, or one it calls, loads and stores through a pointer it is given."""
+) -> Iterator[tuple[Function, Instruction]]:
+    """Accesses through a pointer that a function is given, in it and in those it calls."""
     if (function.name, parameter) in seen:
-        return set()
+        return
     seen.add((function.name, parameter))
-    found: set[str] = set()
     for i in function.instructions():
         if i.opcode in ACCESSES:
-            if any(a.base == parameter for a in addresses(compiled.module, function, i.operands[-1])):
-                found.add(i.opcode)
+            to = addresses(compiled.module, function, i.operands[-1])
+            if any(address.base == parameter for address in to):
+                yield function, i
         elif i.opcode == "call" and i.detail in compiled.module.functions:
             callee = compiled.module.functions[i.detail]
             for name, operand in zip(callee.arguments, i.operands):
-                if any(a.base == parameter for a in addresses(compiled.module, function, operand)):
-                    found |= _uses(compiled, callee, name, seen)
-    return found
+                to = addresses(compiled.module, function, operand)
+                if any(address.base == parameter for address in to):
+                    yield from _users(compiled, callee, name, seen)
