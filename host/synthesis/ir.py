@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cache, cached_property
 
 Operand = int | str
 """A constant, ``%name`` of an instruction or argument, ``@name`` of a global, or another constant
@@ -34,6 +34,7 @@ class Instruction:
         volatile: whether it is an access that must stay as it is.
         place: number of the metadata that says where in the sources it comes from; 0: unknown.
         loop: number of the metadata of the loop that a branch closes; 0: none.
+        width: bits of an integer type; 0 for others.
     """
 
     name: str
@@ -48,13 +49,10 @@ class Instruction:
     volatile: bool = False
     place: int = 0
     loop: int = 0
-
-    @property
-    def width(self) -> int:
-        """Bits of an integer type; 0 for others."""
-        return width_of(self.type)
+    width: int = 0
 
 
+@cache
 def width_of(type_: str) -> int:
     """Bits of an integer type; 0 for others."""
     return int(type_[1:]) if type_[:1] == "i" and type_[1:].isdigit() else 0
@@ -123,7 +121,7 @@ class Function:
         for block in self.blocks.values():
             yield from block.instructions
 
-    @property
+    @cached_property
     def entry(self) -> str:
         return next(iter(self.blocks))
 
@@ -223,10 +221,13 @@ class Module:
     types: dict[str, list[str]]
     metadata: dict[int, str]
     strings: dict[str, str]
+    _layouts: dict[str, tuple[int, int]] = field(default_factory=dict)
 
     def size(self, type_: str) -> int:
         """Bytes that a type takes in an array, with what aligns it."""
-        return self._layout(type_)[0]
+        if type_ not in self._layouts:
+            self._layouts[type_] = self._layout(type_)
+        return self._layouts[type_][0]
 
     def members(self, type_: str) -> list[tuple[int, str]]:
         """Offset in bytes and type of each member of a structure."""
@@ -413,6 +414,7 @@ def read_instruction(text: str, block: str) -> Instruction:
     made = Instruction(name, opcode, "", [], block, volatile=volatile, place=place, loop=loop)
     reader = _READERS.get(opcode, _read_cast if opcode in _CASTS else _read_binary)
     reader(made, rest)
+    made.width = width_of(made.type)
     return made
 
 

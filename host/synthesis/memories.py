@@ -88,7 +88,7 @@ class Place:
     Attributes:
         memory: which.
         bank: an index for each dimension that is partitioned; None where a variable chooses it.
-        address: what else tells one word from another.
+        address: what else tells one word from another, variables that choose the bank among it.
     """
 
     memory: Memory
@@ -112,7 +112,9 @@ class Memories:
         self._compiled = compiled
         self._module = compiled.module
         self._memories: dict[tuple[Root, int], Memory] = {}
-        self._places: dict[tuple[str, str | int], list[Place]] = {}
+        self._places: dict[Instruction, list[Place]] = {}
+        self._rooted: dict[tuple[str, str], list[tuple[Root, int]]] = {}
+        self._laid_out: dict[Root, list[Array]] = {}
         self.widths = {name: Widths(f) for name, f in self._module.functions.items()}
         for function in self._module.functions.values():
             for i in function.instructions():
@@ -126,10 +128,16 @@ class Memories:
 
     def places(self, function: Function, i: Instruction) -> list[Place]:
         """Where a ``load`` or ``store`` may go."""
+        if i not in self._places:
+            self._places[i] = self._found(function, i)
+        return self._places[i]
+
+    def _found(self, function: Function, i: Instruction) -> list[Place]:
         found: list[Place] = []
         for address in addresses(self._module, function, i.operands[-1]):
             for (owner, base), offset in self.roots(function, address.base):
-                at = Address(base, address.offset + offset, address.terms)
+                terms = self._bare(function, address).terms
+                at = Address(base, address.offset + offset, terms)
                 place = self._place(owner, at)
                 if place not in found:
                     found.append(place)
@@ -137,7 +145,10 @@ class Memories:
 
     def roots(self, function: Function, base: str) -> list[tuple[Root, int]]:
         """What a base is where it was declared, and the offset from there."""
-        return self._roots(function.name, base, frozenset())
+        key = (function.name, base)
+        if key not in self._rooted:
+            self._rooted[key] = self._roots(function.name, base, frozenset())
+        return self._rooted[key]
 
     def memory(self, function: Function, base: str, offset: int = 0) -> Memory | None:
         """The memory at an offset from a base, the first if functions are given different ones."""
@@ -173,13 +184,27 @@ class Memories:
     def _place(self, owner: str, address: Address) -> Place:
         function = self._module.functions[owner]
         variable = variable_of(function, self._compiled.sources, address.base)
-        inside = self._arrays(function, address.base, variable)
+        root = (owner, address.base)
+        if root not in self._laid_out:
+            self._laid_out[root] = self._arrays(function, address.base, variable)
+        inside = self._laid_out[root]
         array = array_at(inside, address.offset) or inside[0]
         key = ((owner, address.base), array.start)
         if key not in self._memories:
             self._memories[key] = self._described(function, address.base, variable, array)
         memory = self._memories[key]
         return _located(memory, address)
+
+    def _bare(self, function: Function, address: Address) -> Address:
+        """The address with values before they were widened, so that equal ones look equal."""
+        terms = []
+        for value, factor in address.terms:
+            i = function.values.get(value)
+            while i is not None and i.opcode in ("zext", "sext") and isinstance(i.operands[0], str):
+                value = i.operands[0]
+                i = function.values.get(value)
+            terms.append((value, factor))
+        return Address(address.base, address.offset, tuple(terms))
 
     def _arrays(self, function: Function, base: str, variable: Variable | None) -> list[Array]:
         i = function.values.get(base)
@@ -268,7 +293,7 @@ def _located(memory: Memory, address: Address) -> Place:
     left = [
         k
         for k in range(len(dimensions) + 1)
-        if k not in memory.partitioned and k not in memory.reshaped
+        if (k not in memory.partitioned or k in variables) and k not in memory.reshaped
     ]
     if not dimensions and memory.kind == "port":
         return Place(memory, (), (address.offset, tuple(sorted(address.terms))))

@@ -131,8 +131,12 @@ def _written(
             result = f"{name}.sum{k}" if k + 1 < len(address.terms) else index
             yield f"{result} = add i64 {name}.term{k}, {before}"
         numbers = [offset - address.offset for offset in offsets]
+    # In the order of the values that choose them; a constant beside the variable turns the order
+    # around and costs nothing.
+    length = (numbers[-1] - numbers[0]) // max(len(numbers) - 1, 1) * len(numbers) or 1
+    ordered = sorted(zip(numbers, offsets), key=lambda pair: pair[0] % length)
     elements = []
-    for k, (offset, number) in enumerate(zip(offsets, numbers)):
+    for k, (offset, number) in enumerate((o, n) for n, o in ordered):
         yield f"{name}.place{k} = getelementptr i8, ptr {address.base}, i64 {offset}"
         yield f"{name}.old{k} = load {i.type}, ptr {name}.place{k}"
         elements.append(f"{i.type} {name}.old{k}")

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from dataclasses import dataclass
 
 from axynq.host.synthesis.ir import Function, Instruction, Operand, width_of
 
 KEEPS = frozenset(["add", "sub", "mul", "or", "xor", "select", "phi", "freeze", "and"])
 """Operators whose lowest bits depend on the lowest bits of their operands alone."""
+PATIENCE = 4
+"""Times that a value may turn out wider before it counts as having its type's width."""
 
 
 @dataclass(frozen=True)
@@ -66,17 +69,28 @@ class Widths:
 
     def _forward(self, values: list[Instruction]) -> None:
         self._needs = {i.name: Need(1, True) for i in values}
-        changed = True
-        while changed:
-            changed = False
-            for i in values:
+        users: dict[str, list[Instruction]] = defaultdict(list)
+        for i in values:
+            for operand in i.operands:
+                if isinstance(operand, str):
+                    users[operand].append(i)
+        grown: dict[str, int] = defaultdict(int)
+        waiting = values
+        while waiting:
+            next_: dict[Instruction, None] = {}
+            for i in waiting:
                 made = self._of(i)
                 before = self._needs[i.name]
-                # Only ever wider, so that loops come to an end.
+                # Only ever wider, and soon as wide as can be, so that loops come to an end.
                 after = Need(max(made.bits, before.bits), made.natural and before.natural)
-                if after != before:
-                    self._needs[i.name] = after
-                    changed = True
+                if after == before:
+                    continue
+                grown[i.name] += 1
+                if grown[i.name] > PATIENCE:
+                    after = Need(i.width, False) if i.width > 1 else Need(2, True)
+                self._needs[i.name] = after
+                next_ |= dict.fromkeys(users[i.name])
+            waiting = list(next_)
 
     def _of(self, i: Instruction) -> Need:
         made = self._rule(i)

@@ -1,0 +1,224 @@
+"""The schedule of an accelerator: for each pipelined loop its interval and what forces it."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from axynq.host.netlists.blackbox import LATENCY
+from axynq.host.overlay import Overlay
+from axynq.host.synthesis import delays
+from axynq.host.synthesis.compilation import Compiled, compile_overlay
+from axynq.host.synthesis.dependences import Node, loop_graph
+from axynq.host.synthesis.ir import Function, Loop
+from axynq.host.synthesis.memories import Memories, plain_name
+from axynq.host.synthesis.places import Places
+from axynq.host.synthesis.ports import Access, accesses_of, where_of
+from axynq.host.synthesis.pragmas import SourceLoop, loop_number
+from axynq.host.synthesis.recurrences import Recurrence, depth, recurrences
+from axynq.host.synthesis.regions import DataflowRegion, dataflow_regions
+
+
+@dataclass(frozen=True)
+class Way:
+    """A recurrence, told.
+
+    Attributes:
+        delay_ns: of the longest way around, for each iteration.
+        ii: the interval that it needs.
+        operators: those on the way, in order.
+        places: where they are in the sources.
+    """
+
+    delay_ns: float
+    ii: int
+    operators: tuple[str, ...]
+    places: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Count:
+    """Operators of a kind.
+
+    Attributes:
+        operands: bits of each operand, or of each choice.
+        width: bits of the result.
+        count: how many.
+        dsps: of each of them.
+        places: where in the sources.
+    """
+
+    operands: tuple[int, ...]
+    width: int
+    count: int
+    dsps: int
+    places: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class LoopSchedule:
+    """A pipelined loop.
+
+    Attributes:
+        name: its label.
+        function: where it stands.
+        ii: clock cycles from the start of one iteration to that of the next.
+        depth: clock cycles that an iteration takes.
+        accesses: of arrays, channels and ports.
+        recurrences: the slowest first.
+        dividers: divisions with a variable divisor.
+        multiplications: by widths.
+        multiplexers: choices among elements of an array by a variable, by widths.
+        slow: operators that no clock cycle has room for.
+        obstacles: what keeps it from being pipelined at all.
+    """
+
+    name: str
+    function: str
+    ii: int
+    depth: int
+    accesses: tuple[Access, ...]
+    recurrences: tuple[Way, ...]
+    dividers: int
+    divider_places: tuple[str, ...]
+    multiplications: tuple[Count, ...]
+    multiplexers: tuple[Count, ...]
+    slow: tuple[str, ...]
+    obstacles: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """What a scheduler makes of an overlay's accelerator.
+
+    Attributes:
+        overlay: its name.
+        clock_ns: the clock's period.
+        budget_ns: what operators may fill of it.
+        loops: those that are pipelined.
+        regions: those whose processes run at the same time.
+    """
+
+    overlay: str
+    clock_ns: float
+    budget_ns: float
+    loops: tuple[LoopSchedule, ...]
+    regions: tuple[DataflowRegion, ...]
+
+
+def schedule_overlay(overlay: Overlay) -> Schedule:
+    """The schedule of an overlay's accelerator.
+
+    Raises:
+        ToolError: the packages for it are not installed, or the sources do not compile.
+    """
+    return schedule(compile_overlay(overlay), overlay.name, 1000 / overlay.clock_mhz)
+
+
+def schedule(compiled: Compiled, name: str, clock_ns: float) -> Schedule:
+    """The schedule of compiled sources at a clock period in ns."""
+    memories = Memories(compiled)
+    places = Places(compiled.module)
+    budget = delays.budget(clock_ns)
+    loops = []
+    for function in compiled.module.functions.values():
+        for loop in function.loops:
+            number = loop_number(compiled.module, loop.metadata)
+            source = compiled.sources.loops.get(number)
+            if source is not None and source.has("PIPELINE"):
+                loops.append(_loop(compiled, memories, places, function, loop, source, budget))
+    return Schedule(
+        name,
+        clock_ns,
+        round(budget, 3),
+        tuple(loops),
+        tuple(dataflow_regions(compiled, memories)),
+    )
+
+
+def _loop(
+    compiled: Compiled,
+    memories: Memories,
+    places: Places,
+    function: Function,
+    loop: Loop,
+    source: SourceLoop,
+    budget: float,
+) -> LoopSchedule:
+    inner = [other for other in function.loops if other.parent is loop]
+    obstacles = [f"the loop at {places.of_loop(function, other)} inside it" for other in inner]
+    graph = loop_graph(compiled, memories, function, loop, source, LATENCY)
+    for node in graph.nodes:
+        made = node.operator
+        if made is not None and made.kind == "call" and made.name in compiled.module.functions:
+            obstacles.append(f"a call of {plain_name(made.name)}")
+    accesses = accesses_of(graph, function, loop, places)
+    ways = recurrences(graph, budget)
+    ii = max([1, *(a.ii for a in accesses), *(way.ii for way in ways)])
+    found = [n for n in graph.nodes if n.operator is not None and n.kind != "kept"]
+    divisions = [n for n in found if n.operator is not None and n.operator.kind == "div"]
+    return LoopSchedule(
+        source.label or places.of_loop(function, loop),
+        plain_name(function.name),
+        ii,
+        depth(graph, budget, ii),
+        tuple(accesses),
+        tuple(_told(way, places) for way in ways),
+        len(divisions),
+        where_of(divisions, places),
+        tuple(_counted(found, places, "mul")),
+        tuple(_counted(found, places, "mux")),
+        tuple(_slow(found, places, budget)),
+        tuple(dict.fromkeys(obstacles)),
+    )
+
+
+def _told(way: Recurrence, places: Places) -> Way:
+    told = [_word(node) for node in way.nodes]
+    where = where_of([node for node in way.nodes if node.timing.before > 0], places)
+    return Way(way.delay, way.ii, tuple(filter(None, told)), where)
+
+
+def _word(node: Node) -> str:
+    """What a node on a way around is; empty for what takes no time."""
+    if node.kind == "condition":
+        return "condition"
+    if node.kind == "kept" and node.instruction is not None:
+        return f"register {node.instruction.width}"
+    made = node.operator
+    if made is None or made.kind == "register":
+        return ""
+    name = f" {made.name}" if made.kind in ("load", "store", "call") else ""
+    return f"{made.kind} {made.width}{name}"
+
+
+def _counted(nodes: Sequence[Node], places: Places, kind: str) -> list[Count]:
+    groups: dict[tuple[tuple[int, ...], int], list[Node]] = defaultdict(list)
+    for node in nodes:
+        made = node.operator
+        if made is None or made.kind != kind or node.timing.before == 0:
+            continue
+        if kind == "mux" and node.instruction is not None and node.instruction.opcode == "phi":
+            continue
+        operands = tuple(sorted(made.operands, reverse=True))
+        groups[operands, made.width].append(node)
+    found = []
+    for (operands, width), members in groups.items():
+        first = members[0].operator
+        assert first is not None
+        dsps = delays.dsps(first) if kind == "mul" else 0
+        found.append(Count(operands, width, len(members), dsps, where_of(members, places)))
+    return sorted(found, key=lambda count: (-count.dsps, -count.width, -count.count))
+
+
+def _slow(nodes: Sequence[Node], places: Places, budget: float) -> list[str]:
+    found = []
+    for node in nodes:
+        if node.timing.before > budget and node.operator is not None:
+            assert node.instruction is not None
+            found.append(
+                f"{node.operator.kind} {node.operator.width} at {places.of(node.instruction)}: "
+                f"{node.timing.before:.1f} ns"
+            )
+    return list(dict.fromkeys(found))
