@@ -13,9 +13,9 @@ import typer
 from axynq.emulator import files
 from axynq.emulator.errors import DataError, OverlayError
 from axynq.host.cli.output import JsonOption, console, print_json, results, table
-from axynq.host.netlists.estimate import estimate
 from axynq.host.netlists.files import SHIPPED, UNSIGNED, rtl_files
 from axynq.host.overlay import Overlay
+from axynq.host.synthesis.estimate import estimate
 from axynq.host.synthesis.findings import costs, problems
 from axynq.host.synthesis.schedule import LoopSchedule, schedule_overlay
 

@@ -27,8 +27,10 @@ from axynq.host.netlists.yosys import cells_of, synthesise, yosys_version
 WIDTHS = (1, 2, 4, 6, 8, 9, 12, 16, 17, 20, 24, 32, 48, 64)
 """Bits of the operands that are measured; between them costs are interpolated."""
 
-FACTORS = (4, 8, 9, 12, 16, 17, 18, 20, 24, 25, 26, 32, 48)
+FACTORS = (4, 8, 9, 12, 16, 17, 18, 19, 25, 26, 32, 33, 42, 48, 64)
 """Bits of the factors of multiplications in DSP blocks, every pair of them."""
+LOW_FACTORS = (8, 16, 18, 20, 24, 25, 32, 36, 42, 48, 64)
+"""Bits of the factors of multiplications in DSP blocks of which the lower half is kept."""
 SMALL_FACTORS = (2, 4, 6, 8, 9, 10, 12, 16)
 """Bits of the factors of multiplications in LUTs, the wider one."""
 
@@ -171,10 +173,10 @@ DIVISION_WIDTHS = (4, 8, 12, 16, 24, 32, 64)
 PIPELINED_WIDTHS = (4, 8, 12, 16, 24, 32)
 
 
-def _multiply(name: str, a: int, b: int) -> str:
+def _multiply(name: str, a: int, b: int, product: int) -> str:
     return (
         f"module {name} (input signed [{a - 1}:0] a, input signed [{b - 1}:0] b, "
-        f"output signed [{a + b - 1}:0] p);\n  assign p = a * b;\nendmodule\n"
+        f"output signed [{product - 1}:0] p);\n  assign p = a * b;\nendmodule\n"
     )
 
 
@@ -218,12 +220,14 @@ def measure(folder: Path) -> dict[str, dict[str, list[float]]]:
         for width in _widths_of(kind):
             modules[f"{kind}__{width}"] = write(f"{kind}__{width}", width)
     for width in SMALL_FACTORS:
-        modules[f"multiply__{width}"] = _multiply(f"multiply__{width}", width, width)
+        modules[f"multiply__{width}"] = _multiply(f"multiply__{width}", width, width, 2 * width)
     measured = _measure(modules, folder / "logic")
 
     pairs = [(a, b) for a in FACTORS for b in FACTORS if a <= b]
-    wide = {f"multiply_dsp__{a}x{b}": _multiply(f"multiply_dsp__{a}x{b}", a, b) for a, b in pairs}
-    measured |= _measure(wide, folder / "dsp", dsp=True)
+    names = {f"multiply_dsp__{a}x{b}": (a, b, a + b) for a, b in pairs}
+    names |= {f"multiply_low__{a}": (a, a, a) for a in LOW_FACTORS}
+    products = {name: _multiply(name, *sizes) for name, sizes in names.items()}
+    measured |= _measure(products, folder / "dsp", dsp=True)
 
     choices = {f"choose__{n}": _choose(f"choose__{n}", n) for n in INPUTS}
     plain = _measure(choices, folder / "choose")["choose"]
@@ -299,22 +303,22 @@ def choose_cost(inputs: int, width: int) -> Cost:
     return _interpolated(_points("choose"), inputs) * (width / CHOSEN_BITS)
 
 
-def multiply_cost(a: int, b: int, dsp: bool) -> Cost:
-    """Cost of a signed multiplication of ``a`` by ``b`` bits, with its whole product.
+def multiply_cost(a: int, b: int, product: int, dsp: bool) -> Cost:
+    """Cost of a signed multiplication of ``a`` by ``b`` bits.
 
     Args:
-        a: bits of a factor.
+        a: bits of a factor, at most 64.
         b: bits of the other.
+        product: bits that are kept; no more than the wider factor has is a lower half.
         dsp: whether in DSP48E1s; otherwise in LUTs, in proportion to the square that is measured.
     """
+    narrow, wide = sorted((a, b))
     if not dsp:
-        wide, narrow = max(a, b), min(a, b)
         return _interpolated(_points("multiply"), wide) * (narrow / wide)
-    narrow, wide = (min(f for f in (*FACTORS, 64) if f >= min(x, 64)) for x in sorted((a, b)))
-    if wide > FACTORS[-1]:
-        # Two of half the width each, and an adder that joins them.
-        half = -(-wide // 2)
-        return multiply_cost(narrow, half, True) * 2 + operator_cost("add", narrow + half)
+    if product <= narrow:
+        low = min(f for f in LOW_FACTORS if f >= product)
+        return Cost(*_shipped()["multiply_low"][str(low)])
+    narrow, wide = (min(f for f in FACTORS if f >= bits) for bits in (narrow, wide))
     return Cost(*_shipped()["multiply_dsp"][f"{narrow}x{wide}"])
 
 

@@ -5,7 +5,7 @@ memories follow from the buffers' shapes. The control of the loops, address arit
 finished bytes to their memories, and the AXI ports are left out, and nothing is placed: an
 estimate of the datapath.
 
-``python -m axynq.host.netlists.estimate`` in the source tree writes the shipped file anew.
+``python -m axynq.host.synthesis.estimate`` in the source tree writes the shipped file anew.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ from pathlib import Path
 
 from axynq.emulator import files
 from axynq.host.isa import CONSTANT_INTEGERS
-from axynq.host.netlists.datapath import LANE, REQUANTISER, lane_verilog, requantiser_verilog
 from axynq.host.netlists.yosys import cells_of, synthesise, yosys_version
 from axynq.host.overlay.description import LaneGroup, Overlay, overlay_names
+from axynq.host.synthesis.datapath import LANE, REQUANTISER, lane_verilog, requantiser_verilog
 
 BLOCK_SHAPES = ((9, 2048), (18, 1024), (36, 512))
 """Width and depth of a simple dual-port memory in 18 Kbit, half a block RAM."""
@@ -138,7 +138,7 @@ def write_shipped(root: Path) -> None:
     content = {
         "description": "Estimated resources of the overlays' datapaths and memories; control, "
         "address arithmetic and AXI ports are left out, and nothing was placed.",
-        "script": "python -m axynq.host.netlists.estimate",
+        "script": "python -m axynq.host.synthesis.estimate",
         "tool": yosys_version(),
         "date": datetime.date.today().isoformat(),
         "overlays": {name: asdict(estimate(Overlay.load(name))) for name in overlay_names()},

@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 
 from axynq.host import Overlay
-from axynq.host.netlists.datapath import lane_verilog
 from axynq.host.netlists.designs import bank_netlist, configurable_netlist
-from axynq.host.netlists.estimate import LANE, estimate, memories
 from axynq.host.netlists.yosys import cells_of, synthesise
+from axynq.host.synthesis.datapath import lane_verilog
+from axynq.host.synthesis.estimate import LANE, estimate, memories
 
 
 def test_memories_of_a_16_by_16_overlay() -> None:
