@@ -21,9 +21,17 @@ class _Item(NamedTuple):
     high: int
 
     @property
+    def type(self) -> str:
+        """The narrowest C++ type that holds the range."""
+        if self.low < 0:
+            bits = max(self.high.bit_length(), (-self.low - 1).bit_length()) + 1
+            return f"ap_int<{bits}>"
+        return f"ap_uint<{self.high.bit_length()}>"
+
+    @property
     def declaration(self) -> str:
         """Of the C++ structure's member."""
-        return f"std::int32_t {self.name};"
+        return f"{self.type} {self.name};"
 
     @property
     def range(self) -> str:

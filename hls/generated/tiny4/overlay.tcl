@@ -1,6 +1,6 @@
 # Generated from hls/overlays/tiny4.toml. Do not edit: run `make generate`.
 set axynq(overlay) tiny4
-set axynq(hash) 7b17b3d186e37a21fd9cd74cfeffa7e9a3cfcc545d486682583ae032cf9547d9
+set axynq(hash) f0171f70d80fec483b9876a842530c96b26124b541a5fffd14e2f91354d3d0a5
 set axynq(board) pynq-z2
 set axynq(part) xc7z020clg400-1
 set axynq(board_part) tul.com.tw:pynq-z2:part0:1.0
@@ -9,7 +9,7 @@ set axynq(clock_mhz) 100.0
 set axynq(memory_port_bits) 64
 set axynq(word_bits) 32
 set axynq(blackboxes) {axynq_exact.json axynq_roup_1_4.json axynq_smapprox_3330.json axynq_roup_2_6.json}
-set axynq(identifier) 0x7b17b3d1
+set axynq(identifier) 0xf0171f70
 set axynq(vlnv) axynq:hls:accelerator:1.0
 set axynq(pointers) {program source destination}
 set axynq(ps_instance) processing_system7_0
