@@ -48,6 +48,8 @@ class Sizes(NamedTuple):
 class Call(NamedTuple):
     """A phase that runs, once or several times alike."""
 
+    number: int
+    """Of the phase, from 0."""
     phase: Descriptor
     images: int
     """Of the batch."""
@@ -80,23 +82,22 @@ def calls(phases: Sequence[Descriptor], images: int) -> Iterator[Call]:
         end = segment_end.get(first, first) + 1
         after = phases[end] if end < len(phases) else None
         if phases[first].whole_batch or end == first + 1:
-            yield Call(phases[first], images, 0, after, 1)
+            yield Call(first, phases[first], images, 0, after, 1)
         else:
-            yield from _segment(phases[first:end], images, after)
+            yield from _segment(phases[first:end], first, images, after)
         first = end
 
 
-def _segment(phases: Sequence[Descriptor], images: int, after: Descriptor | None) -> Iterator[Call]:
-    """Phases that run image by image."""
+def _segment(
+    phases: Sequence[Descriptor], first: int, images: int, after: Descriptor | None
+) -> Iterator[Call]:
+    """Phases that run image by image, of which the first has this number."""
     alike = [(0, 1), (1, images - 2), (images - 1, 1)] if images > 1 else [(0, 1)]
     for image, times in alike:
         if times > 0:
-            for place, phase in enumerate(phases):
-                following = phases[place + 1] if place + 1 < len(phases) else phases[0]
-                if phase is phases[-1] and image + 1 == images:
-                    yield Call(phase, images, image, after, times)
-                else:
-                    yield Call(phase, images, image, following, times)
+            following = [*phases[1:], phases[0] if image + 1 < images else after]
+            for place, (phase, then) in enumerate(zip(phases, following)):
+                yield Call(first + place, phase, images, image, then, times)
 
 
 # --- tiles ----------------------------------------------------------------------------------------
@@ -153,6 +154,9 @@ class Run(NamedTuple):
     store_bursts: int
     weight_words: int
     """Weights of the next pass, all of which come in."""
+    weight_bursts: int
+    """Whether they are the first that are read for a tile: those of all its passes are one run of
+    consecutive words."""
     steps: int
     """Iterations."""
     set_words: int
@@ -197,25 +201,28 @@ def _needed_runs(call: Call, sizes: Sizes, computing: _Paces, moving: _Paces) ->
     all_tiles = list(tiles(d))
     loads_source = d.source_loaded and not (d.source_ahead and call.image > 0)
     if loads_source or d.residual_loaded:
-        yield _run(0, all_tiles[0], None, 0, moving, 1)
+        yield _run(0, all_tiles[0], None, 0, 0, moving, 1)
     for tile, incoming, outgoing, times in _neighbours(all_tiles, call.computed_images):
         is_last = incoming is None
         if outgoing is None and d.ahead_words and call.has_next_image:
             incoming = Tile(0, d.ahead_words, 1, 0, 0)
         for number, alike in _passes(d):
             steps = _compute_steps(d, tile.rows, number) + sizes.finish_steps
-            weights = 0
-            if d.passes > 1 and not (is_last and number == d.passes - 1):
+            weights = bursts = 0
+            ends_tile = number == d.passes - 1
+            if d.passes > 1 and not (is_last and ends_tile):
                 weights = _pass_words(d, (number + 1) % d.passes)
+                # The first pass of the first tile came before the phase.
+                bursts = int(ends_tile or (number == 0 and outgoing is None))
             moved = (incoming, outgoing) if number == 0 else (None, None)
-            yield _run(steps, *moved, weights, computing, times * alike)
+            yield _run(steps, *moved, weights, bursts, computing, times * alike)
     if d.destination_stored:
-        yield _run(0, None, all_tiles[-1], 0, moving, 1)
+        yield _run(0, None, all_tiles[-1], 0, 0, moving, 1)
 
 
 def _run(
-    compute_steps: int, incoming: Tile | None, outgoing: Tile | None, weights: int, paces: _Paces,
-    times: int,
+    compute_steps: int, incoming: Tile | None, outgoing: Tile | None, weights: int,
+    weight_bursts: int, paces: _Paces, times: int,
 ) -> Run:  # fmt: skip
     load_words = incoming.load_words if incoming else 0
     store_words = outgoing.store_words if outgoing else 0
@@ -226,6 +233,7 @@ def _run(
         store_words,
         outgoing.store_bursts if outgoing else 0,
         weights,
+        weight_bursts,
         max(
             compute_steps,
             load_words * paces.incoming,
@@ -303,7 +311,7 @@ def call_counts(call: Call, sizes: Sizes, nonzero_weights: int = 0) -> Counts:
         load_bursts=sum(run.times * run.load_bursts for run in found),
         store_bursts=sum(run.times * run.store_bursts for run in found),
         program_bursts=(2 if call.next else 0)
-        + sum(run.times for run in found if run.weight_words),
+        + sum(run.times * run.weight_bursts for run in found),
         phases=1,
         runs=sum(run.times for run in found),
         steps=sum(run.times * run.steps for run in found),
@@ -329,9 +337,9 @@ def program_counts(program: Program, overlay: Overlay, images: int) -> Counts:
     """The simulation's counters after a batch of so many images."""
     sizes, phases = Sizes.of(overlay), program_phases(program)
     total = first_counts(phases[0], sizes)
+    weights = [nonzero_weights(phase, program.memory, overlay) for phase in phases]
     for call in calls(phases, images):
-        weights = nonzero_weights(call.phase, program.memory, overlay)
-        total += call_counts(call, sizes, weights) * call.times
+        total += call_counts(call, sizes, weights[call.number]) * call.times
     return total
 
 
