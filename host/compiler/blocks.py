@@ -87,13 +87,16 @@ def divide(
                 first_word=first_word,
                 words=-(-channels.stop // width) - first_word,
                 placed=placed,
-                pass_vectors=tuple(
-                    min(per_pass, vectors - first) for first in range(0, vectors, per_pass)
-                )
-                or (0,),
+                pass_vectors=_passes(vectors, per_pass),
             )
         )
     return tuple(blocks)
+
+
+def _passes(vectors: int, per_pass: int) -> tuple[int, ...]:
+    if vectors <= per_pass:
+        return (vectors,)
+    return tuple(min(per_pass, vectors - first) for first in range(0, vectors, per_pass))
 
 
 def _numbers(groups: Groups) -> npt.NDArray[np.int64]:

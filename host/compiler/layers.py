@@ -153,15 +153,13 @@ class Layers:
             return Filters.unmultiplied(source.channels, factor), window
         if isinstance(operator, graph.Pad):
             padding = operator.padding
-            return Filters.unmultiplied(source.channels), Window(
-                top=padding.top, left=padding.left
-            )
+            return Filters.unmultiplied(source.channels), Window(top=padding.top, left=padding.left)
         if isinstance(operator, graph.Add):
             return Filters.unmultiplied(source.channels), Window()
         raise ProgramError(f"the accelerator has no operation for '{operator.name}'")
 
     def _kernel(self, layer: graph.WeightedLayer, source: FeatureMap) -> tuple[Kernel, Window]:
-        """The weights as a convolution's, or a depthwise convolution's with a channel per filter."""
+        """As the weights of a convolution, or of a depthwise one with a channel per filter."""
         weights, codes, depthwise = layer.kernel, self.codes[layer.name], False
         if isinstance(layer, graph.FullyConnected):
             # On a feature map this is a convolution as large as the map.
@@ -240,9 +238,7 @@ class Layers:
             )
         return average_table()
 
-    def _sum(
-        self, numbers: Descriptor, add: graph.Add, computed: int
-    ) -> tuple[Descriptor, Table]:
+    def _sum(self, numbers: Descriptor, add: graph.Add, computed: int) -> tuple[Descriptor, Table]:
         """With an addition to what the lanes compute: alone, or behind a layer."""
         factors: tuple[FixedPoint, FixedPoint, FixedPoint] = add_factors(self.model, add)
         own, other, total = factors

@@ -143,9 +143,7 @@ SOURCE, RESIDUAL, DESTINATION = range(3)
 """Map memories of phases whose maps are in the board's memory: each has one, for two tiles."""
 
 
-def streamed(
-    descriptor: Descriptor, block: Block, overlay: Overlay
-) -> Descriptor:
+def streamed(descriptor: Descriptor, block: Block, overlay: Overlay) -> Descriptor:
     """A phase that computes all images: tiles come from memory and go there again."""
     d, half = descriptor, overlay.buffers.map_words // 2
     return replace(

@@ -104,9 +104,7 @@ def _places(block: Block, width: int) -> tuple[Bytes, Bytes]:
     group, lane = np.nonzero(block.placed != NO_FILTER)
     word, byte = np.divmod(block.placed[group, lane], width)
     by_byte = np.zeros((block.groups, width), "<u2")
-    by_byte[group, byte] = (
-        lane | isa.PLACE_USED | (word - block.first_word) << isa.PLACE_WORD_SHIFT
-    )
+    by_byte[group, byte] = lane | isa.PLACE_USED | (word - block.first_word) << isa.PLACE_WORD_SHIFT
     by_lane = np.zeros(block.placed.shape, np.uint8)
     by_lane[group, lane] = byte | isa.LANE_USED
     return by_byte.view(np.uint8), by_lane
