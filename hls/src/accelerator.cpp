@@ -103,7 +103,7 @@ static bool read_record(record_memory_t &memory, std::int32_t record[RECORD_INTE
   AXYNQ_REGISTERS(checksum.sums)
   checksum.start();
   AXYNQ_RUN_BEGINS
-READ_RECORD:
+  AXYNQ_LOOP(READ_RECORD)
   for (int i = 0; i < RECORD_WORDS; ++i) {
     AXYNQ_PIPELINE
     word_t word[1];
@@ -151,7 +151,7 @@ static std::uint32_t read_header(read_port_t commands, std::int32_t record[RECOR
   AXYNQ_REGISTERS(checksum.sums)
   checksum.start();
   word_t word = 0;
-READ_HEADER:
+  AXYNQ_LOOP(READ_HEADER)
   for (int i = 0; i < RECORD_INTEGERS * 32 / PORT_BITS; ++i) {
     AXYNQ_PIPELINE
     const beat_t beat = commands[i];
@@ -224,7 +224,7 @@ static std::uint32_t run_program(read_port_t commands, read_port_t source,
   place_t image = 0;                         // that the phase computes, unless it computes all
   place_t next_index = 0, next_image = 0;    // of the phase that comes next
   bool half = false, weight_half = false;    // of the memories with two halves
-PHASES:
+  AXYNQ_LOOP(PHASES)
   while (true) {
     const bool has_next = next_index < phases;
     bool next_weight_half = false;

@@ -103,7 +103,7 @@ inline void compute(const phase_t &phase, place_t images, place_t image, bool ha
   address_t outgoing_address = 0;
   pass_start start = first_pass(phase);
   ap_uint<12> pass = 0;
-RUNS:
+  AXYNQ_LOOP(RUNS)
   while (true) {
     const bool computes = !before && tile < tiles;
     const bool drains = !before && !computes && outgoing_words == 0;

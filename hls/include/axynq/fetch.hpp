@@ -19,7 +19,7 @@ inline void fetch_record(read_port_t commands, place_t record, channel_t &to, pl
   AXYNQ_NO_INLINE
   const std::size_t start = std::size_t(record_place(record)) * BEATS;
   word_t word = 0;
-FETCH_RECORD:
+  AXYNQ_LOOP(FETCH_RECORD)
   for (int i = 0; i < RECORD_WORDS * BEATS; ++i) {
     AXYNQ_PIPELINE
     const word_t beat = commands[start + std::size_t(i)];
@@ -43,7 +43,7 @@ inline void fetch(const phase_t &phase, place_t images, bool has_next, place_t n
   AXYNQ_NO_INLINE
   const place_t tiles = images_of(phase, images) * phase.tiles;
   if (phase.passes > 1) {
-  PASSES:
+    AXYNQ_LOOP(PASSES)
     for (place_t tile = 0; tile < tiles; ++tile) {
       const place_t there = tile == 0 ? place_t(phase.first_pass_words) : place_t(0);
       const place_t words = phase.weights_words - there;

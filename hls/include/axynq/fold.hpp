@@ -20,7 +20,7 @@ inline void fold_of(const phase_t &phase, fold_t &fold) {
   ap_uint<8> channel = 0, columns = 0;
   ap_uint<12> row = 0, column = 0;
   address_t row_words = 0, words = 0;
-FOLD:
+  AXYNQ_LOOP(FOLD)
   for (int b = 0; b < INPUTS; ++b) {
     AXYNQ_UNROLL
     fold.rows[b] = row;

@@ -24,10 +24,10 @@ struct lanes {
       const activation_t a = windowed ? window[LANE][i] : shared[i];
       const weight_t w = weight_t(weight_row::at(weights[LANE], i));
       const int code = HAS_CODES ? int(code_row::at(codes[LANE], i)) : 0;
-      sum += sum_t(bank_t::product(a, w, code));
+      sum += sum_t(int(bank_t::product(a, w, code)));
       AXYNQ_COUNT(COUNT_MULTIPLICATIONS, counted && w != 0);
     }
-    sums[LANE] = sum;
+    sums[LANE] = int(sum);
     lanes<LANE - 1>::multiply(shared, window, windowed, counted, weights, codes, sums);
   }
 };

@@ -25,12 +25,12 @@ inline void load(const phase_t &phase, place_t images, place_t image, read_port_
     const place_t count = images_of(phase, images);
     place_t input = phase.source_offset * images + phase.source_image_words * image;
     place_t residual = phase.residual_offset * images + phase.residual_image_words * image;
-  IMAGES:
+    AXYNQ_LOOP(IMAGES)
     for (place_t n = 0; n < count; ++n) {
       place_t residual_rows = residual;
       tile_cursor at;
       at.start(phase);
-    TILES:
+      AXYNQ_LOOP(TILES)
       for (rows_t t = 0; t < phase.tiles; ++t) {
         const tile_t tile = at.tile(phase);
         if (moved.source)

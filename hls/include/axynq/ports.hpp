@@ -74,7 +74,7 @@ inline void read_words(read_port_t port, place_t first, place_t words, ap_uint<8
   const std::size_t start = std::size_t(first) * BEATS;
   const place_t beats = words * BEATS;
   word_t word = 0;
-READ:
+  AXYNQ_LOOP(READ)
   for (place_t i = 0; i < beats; ++i) {
     AXYNQ_PIPELINE
     const word_t beat = port[start + std::size_t(i)];
@@ -90,7 +90,7 @@ inline void write_words(write_port_t &port, place_t words, channel_t &from) {
   AXYNQ_INLINE
   const place_t beats = words * BEATS;
   word_t word = 0;
-WRITE:
+  AXYNQ_LOOP(WRITE)
   for (place_t i = 0; i < beats; ++i) {
     AXYNQ_PIPELINE
     word = (i & (BEATS - 1)) == 0 ? from.read() : word_t(word >> (BEATS == 1 ? 0 : PORT_BITS));

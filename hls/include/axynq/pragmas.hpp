@@ -11,6 +11,13 @@
 #define AXYNQ_PRAGMA(text)
 #endif
 
+// Loops have names where a tool reports on them.
+#if defined(__SYNTHESIS__)
+#define AXYNQ_LOOP(name) name:
+#else
+#define AXYNQ_LOOP(name)
+#endif
+
 #if defined(AXYNQ_SIMULATION)
 #include "axynq/simulated_steps.hpp"
 #else

@@ -149,7 +149,7 @@ inline void multiply_run(const phase_t &phase, const run_t &run, const fold_t &f
   set_pace.start();
 
   AXYNQ_RUN_BEGINS
-MULTIPLY:
+  AXYNQ_LOOP(MULTIPLY)
   for (ap_uint<32> step = 0; step < run.steps; ++step) {
     AXYNQ_PIPELINE
     AXYNQ_INDEPENDENT(maps)

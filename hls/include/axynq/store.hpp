@@ -20,17 +20,17 @@ inline void store(const phase_t &phase, place_t images, place_t image, channel_t
   place_t map = phase.destination_offset * images + phase.destination_image_words * image +
                 phase.destination_first;
   ap_uint<4> on_the_way = 0;
-IMAGES:
+  AXYNQ_LOOP(IMAGES)
   for (place_t n = 0; n < count; ++n) {
     place_t first = map;
-  TILES:
+    AXYNQ_LOOP(TILES)
     for (rows_t t = 0; t < phase.tiles; ++t) {
       const rows_t rows = t == phase.tiles - 1 ? phase.last_tile_rows : phase.tile_rows;
       const place_t runs = whole ? place_t(1) : place_t(rows * phase.output_columns);
       const place_t words =
           whole ? place_t(rows * phase.store_row_words) : place_t(phase.store_pixel_words);
       place_t run_place = first;
-    RUNS:
+      AXYNQ_LOOP(RUNS)
       for (place_t run = 0; run < runs; ++run) {
         if (on_the_way == BURSTS_ON_THE_WAY) {
           destination.write_response();
@@ -48,7 +48,7 @@ IMAGES:
     map += phase.destination_image_words;
   }
   // What was written is there when the process ends: the next phase may read it.
-ANSWERS:
+  AXYNQ_LOOP(ANSWERS)
   for (; on_the_way > 0; --on_the_way) destination.write_response();
 }
 
