@@ -39,7 +39,7 @@ proc axynq_design {} {
   axynq_bus control_0/M00_AXI accelerator_0/s_axi_control
   axynq_bus control_0/M01_AXI axi_intc_0/s_axi
 
-  # Memory: a port of its own for each of program, source and destination.
+  # Memory: a port of its own for each of commands, source and destination.
   foreach pointer $axynq(pointers) port $axynq(memory_ports) port_clock $axynq(memory_clocks) {
     axynq_smartconnect $clock memory_$pointer 1 1
     connect_bd_net [get_bd_pins $clock] [get_bd_pins $axynq(ps_instance)/$port_clock]

@@ -25,18 +25,19 @@ int axynq_counters() { return axynq::COUNTERS; }
 std::uint32_t axynq_overlay_id() { return axynq::OVERLAY_ID; }
 
 // Returns 0, or 1 with a message where the accelerator left a buffer.
-int axynq_run(const axynq_buffer *program, const axynq_buffer *source,
+int axynq_run(const axynq_buffer *commands, const axynq_buffer *source,
               const axynq_buffer *destination, std::uint32_t images, volatile std::uint32_t *status,
               volatile std::uint32_t *progress, std::uint64_t *counts, char *message,
               int message_bytes) {
   std::memset(axynq::counts, 0, sizeof(axynq::counts));
   int result = 0;
   try {
-    accelerator(axynq::read_port_t("program", program->memory, &program->bytes, program->address),
-                axynq::read_port_t("source", source->memory, &source->bytes, source->address),
-                axynq::write_port_t("destination", destination->memory, &destination->bytes,
-                                    destination->address),
-                images, status, progress);
+    accelerator(
+        axynq::read_port_t("commands", commands->memory, &commands->bytes, commands->address),
+        axynq::read_port_t("source", source->memory, &source->bytes, source->address),
+        axynq::write_port_t("destination", destination->memory, &destination->bytes,
+                            destination->address),
+        images, status, progress);
   } catch (const std::exception &error) {
     std::snprintf(message, std::size_t(message_bytes), "%s", error.what());
     result = 1;

@@ -137,10 +137,10 @@ LAYERS:
 
 }  // namespace axynq
 
-void accelerator(axynq::read_port_t program, axynq::read_port_t source,
+void accelerator(axynq::read_port_t commands, axynq::read_port_t source,
                  axynq::write_port_t destination, std::uint32_t images,
                  volatile std::uint32_t *status, volatile std::uint32_t *progress) {
-  AXYNQ_MEMORY_PORT(program)
+  AXYNQ_MEMORY_PORT(commands)
   AXYNQ_MEMORY_PORT(source)
   AXYNQ_MEMORY_PORT(destination)
   AXYNQ_REGISTER(images)
@@ -149,5 +149,5 @@ void accelerator(axynq::read_port_t program, axynq::read_port_t source,
   AXYNQ_REGISTER(return)
 
   *progress = 0;
-  *status = axynq::run_program(program, source, destination, int(images), progress);
+  *status = axynq::run_program(commands, source, destination, int(images), progress);
 }

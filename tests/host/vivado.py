@@ -80,7 +80,7 @@ class Cell:
     def buses(self) -> dict[str, str]:
         """Interfaces and whether they are master or slave."""
         if self.kind == "accelerator":
-            return {"s_axi_control": "slave", "m_axi_program": "master", "m_axi_source": "master",
+            return {"s_axi_control": "slave", "m_axi_commands": "master", "m_axi_source": "master",
                     "m_axi_destination": "master"}  # fmt: skip
         if self.kind == "axi_intc":
             return {"s_axi": "slave"}

@@ -11,7 +11,7 @@ set axynq(word_bits) 32
 set axynq(blackboxes) {axynq_exact.json axynq_roup_1_4.json axynq_smapprox_3330.json axynq_roup_2_6.json}
 set axynq(identifier) 0x7b17b3d1
 set axynq(vlnv) axynq:hls:accelerator:1.0
-set axynq(pointers) {program source destination}
+set axynq(pointers) {commands source destination}
 set axynq(ps_instance) processing_system7_0
 set axynq(ps_vlnv) xilinx.com:ip:processing_system7
 set axynq(ps_rule) xilinx.com:bd_rule:processing_system7

@@ -11,7 +11,7 @@ set axynq(word_bits) 128
 set axynq(blackboxes) {axynq_configurable_exact_or_roup_0_4_or_roup_1_4_or_roup_2_6.json}
 set axynq(identifier) 0x1e0bfa10
 set axynq(vlnv) axynq:hls:accelerator:1.0
-set axynq(pointers) {program source destination}
+set axynq(pointers) {commands source destination}
 set axynq(ps_instance) processing_system7_0
 set axynq(ps_vlnv) xilinx.com:ip:processing_system7
 set axynq(ps_rule) xilinx.com:bd_rule:processing_system7

@@ -11,7 +11,7 @@ set axynq(word_bits) 256
 set axynq(blackboxes) {axynq_configurable_exact_or_roup_0_4_or_roup_1_4_or_roup_2_6.json}
 set axynq(identifier) 0x2bb58d9f
 set axynq(vlnv) axynq:hls:accelerator:1.0
-set axynq(pointers) {program source destination}
+set axynq(pointers) {commands source destination}
 set axynq(ps_instance) zynq_ultra_ps_e_0
 set axynq(ps_vlnv) xilinx.com:ip:zynq_ultra_ps_e
 set axynq(ps_rule) xilinx.com:bd_rule:zynq_ultra_ps_e
