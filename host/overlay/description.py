@@ -167,6 +167,12 @@ class Overlay(_Strict):
     def board_description(self) -> Board:
         return load_board(self.board)
 
+    @property
+    def port_bits(self) -> int:
+        """Width of the core's memory ports: a word's, or what the board's ports can take; a wider
+        word crosses in several beats."""
+        return min(8 * self.array.inputs, self.board_description.memory_port_bits)
+
     @cached_property
     def banks(self) -> tuple[tuple[Multiplier, ...], ...]:
         """The multipliers of each lane."""

@@ -169,7 +169,7 @@ def layer_cycles(name: str, loops: LayerLoops, batch: int, timing: Timing) -> La
 
 def word_beats(overlay: Overlay) -> int:
     """Cycles in which a word crosses a memory port."""
-    return max(1, 8 * overlay.array.inputs // overlay.board_description.memory_port_bits)
+    return 8 * overlay.array.inputs // overlay.port_bits
 
 
 def _load_cycles(loops: LayerLoops, tile: Tile, timing: Timing) -> int:

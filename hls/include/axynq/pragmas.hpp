@@ -13,7 +13,7 @@
 
 // Interfaces of the top function.
 #define AXYNQ_MEMORY_PORT(name) \
-  AXYNQ_PRAGMA(HLS INTERFACE mode=m_axi port=name offset=slave bundle=name max_read_burst_length=64 max_write_burst_length=64 latency=32)
+  AXYNQ_PRAGMA(HLS INTERFACE mode=m_axi port=name offset=slave bundle=name max_read_burst_length=16 max_write_burst_length=16 num_read_outstanding=4 num_write_outstanding=4 latency=32)
 #define AXYNQ_REGISTER(name) AXYNQ_PRAGMA(HLS INTERFACE mode=s_axilite port=name)
 
 // Inside loops.

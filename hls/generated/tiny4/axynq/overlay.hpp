@@ -15,6 +15,7 @@ const std::uint32_t OVERLAY_ID = 0x7B17B3D1u;
 const int FILTERS = 4;
 const int INPUTS = 4;
 const int REQUANTISERS = 2;
+const int PORT_BITS = 32;
 const int STORED_CODE_BITS = 2;
 
 const int INPUT_WORDS = 4096;

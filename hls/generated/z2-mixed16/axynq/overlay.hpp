@@ -15,6 +15,7 @@ const std::uint32_t OVERLAY_ID = 0xE49C57B3u;
 const int FILTERS = 16;
 const int INPUTS = 16;
 const int REQUANTISERS = 8;
+const int PORT_BITS = 64;
 const int STORED_CODE_BITS = 1;
 
 const int INPUT_WORDS = 4096;

@@ -15,6 +15,7 @@ const std::uint32_t OVERLAY_ID = 0x2BB58D9Fu;
 const int FILTERS = 32;
 const int INPUTS = 32;
 const int REQUANTISERS = 16;
+const int PORT_BITS = 128;
 const int STORED_CODE_BITS = 2;
 
 const int INPUT_WORDS = 2048;
