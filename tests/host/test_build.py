@@ -353,6 +353,15 @@ def test_builds_that_fail(tools, tmp_path: Path, settings: dict[str, str], reaso
     assert not list((tmp_path / "out").glob("*"))
 
 
+def test_a_key_that_nobody_uses_is_refused(tools, tmp_path: Path, monkeypatch) -> None:
+    def with_another(*arguments) -> str:
+        return hls_config(*arguments) + "syn.interface.m_axi_colour=blue\n"
+
+    monkeypatch.setattr("axynq.host.bitstream.flow.hls_config", with_another)
+    with pytest.raises(ToolError, match=r"no source for the key 'syn.interface.m_axi_colour'"):
+        build(Overlay.load("tiny4"), tmp_path / "work", tmp_path / "out")
+
+
 def test_without_tools(monkeypatch, tmp_path: Path) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(

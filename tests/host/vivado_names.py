@@ -20,7 +20,7 @@ PYNQ_WIDTHS = "Xilinx/PYNQ pynq/pl_server/embedded_device.py"
 FINN = "Xilinx/finn src/finn/transformation/fpgadataflow/templates.py"
 HLS4ML = (
     "fastmachinelearning/hls4ml "
-    "hls4ml/templates/vivado_accelerator/pynq-z2/tcl_scripts/axi_master_design.tcl"
+    "hls4ml/templates/vivado_accelerator/pynq-z2/tcl_scripts/axi_stream_design.tcl"
 )
 VTA = "apache/tvm-vta hardware/xilinx/scripts/vivado.tcl"
 ADI_PROJECT = "analogdevicesinc/hdl projects/scripts/adi_project_xilinx.tcl"
@@ -30,11 +30,11 @@ ADI_CAMERA = "analogdevicesinc/hdl projects/adrd8012_01z/common/adrd8012_01z_bd.
 PULP = "pulp-platform/bigpulp fpga/bigpulp-z-70xx/tcl/ps7_bd.tcl"
 PULP_ULTRASCALE = "pulp-platform/bigpulp fpga/bigpulp-zux/tcl/zusys_bd.tcl"
 PULP_INTERCONNECT = "pulp-platform/bigpulp fpga/bigpulp/tcl/ic_wrapper_bd.tcl"
-HOG = "Hog-CERN/Hog Tcl/launch_implementation.tcl"
+HOG = "Hog-CERN/Hog Tcl/hog.tcl"
+HOG_IDENTITY = "Hog-CERN/Hog Tcl/integrated/post-implementation.tcl"
 UG835 = "UG835, Vivado Tcl commands"
 UG901 = "UG901, Vivado synthesis"
 UG904 = "UG904, Vivado implementation: strategies"
-UG908 = "UG908, Vivado programming: bitstream settings"
 UG1399 = "UG1399, Vitis HLS: configuration file, interfaces, packaging"
 UG1702 = "UG1702, Vitis reference: HLS general options"
 PG059 = "PG059, AXI Interconnect: protocol converter, width converter"
@@ -138,7 +138,7 @@ PIECES = {
         },
     ),
     "accelerator": Piece(
-        (UG1399, HLS4ML),  # what Vitis HLS calls clock, reset, interrupt and bundles
+        (UG1399, VTA),  # what Vitis HLS calls clock, reset, interrupt and bundles
         words("ap_clk ap_rst_n interrupt"),
         words("s_axi_control m_axi_commands m_axi_source m_axi_destination"),
     ),
@@ -161,7 +161,7 @@ COMMANDS: dict[str, tuple[str, frozenset[str], frozenset[str]]] = {
     "get_bd_cells": (HLS4ML, frozenset(), frozenset()),
     "get_bd_pins": (HLS4ML, frozenset(), frozenset()),
     "get_bd_intf_pins": (HLS4ML, frozenset(), frozenset()),
-    "connect_bd_net": (HLS4ML, frozenset(), frozenset()),
+    "connect_bd_net": (VTA, frozenset(), frozenset()),
     "connect_bd_intf_net": (FINN, frozenset(), frozenset()),
     "get_bd_addr_spaces": (PYNQ, frozenset(), frozenset()),
     "get_bd_addr_segs": (PYNQ, frozenset(), frozenset()),
@@ -184,7 +184,7 @@ PROPERTIES: dict[tuple[str, str], tuple[str, frozenset[str]]] = {
     ("project", "board_part"): (HLS4ML, frozenset()),
     ("project", "ip_repo_paths"): (HLS4ML, frozenset()),
     ("sources_1", "top"): (PYNQ_BUILD, frozenset()),
-    ("design", "synth_checkpoint_mode"): (ADI_PROJECT, words("None Hierarchical Singular")),
+    ("design", "synth_checkpoint_mode"): (ADI_PROJECT, words("None Hierarchical")),
     ("synth_1", "strategy"): (
         f"{FINN}; {UG901}",
         frozenset({"Vivado Synthesis Defaults", "Flow_PerfOptimized_high"}),
@@ -202,20 +202,20 @@ READ_PROPERTIES = {
     ("impl_1", "STATS.TNS"): HOG,
     ("impl_1", "STATS.WHS"): HOG,
     ("impl_1", "STATS.THS"): HOG,
-    ("impl_1", "DIRECTORY"): UG835,
-    ("project", "PART"): UG835,
+    ("impl_1", "DIRECTORY"): HOG_IDENTITY,
+    ("project", "PART"): HOG,
 }
 """Properties that are read, by object and name."""
 
 CONSTRAINTS = {
     "BITSTREAM.GENERAL.COMPRESS": ADI_PROJECT,
-    "BITSTREAM.CONFIG.USR_ACCESS": UG908,
+    "BITSTREAM.CONFIG.USR_ACCESS": HOG_IDENTITY,
 }
 """Properties of the design that constraint files set."""
 
 SEGMENTS = {
     "axi_intc_0/S_AXI/Reg": PYNQ_ULTRASCALE,
-    "accelerator_0/s_axi_control/Reg": f"{VTA}; {UG1399}",
+    "accelerator_0/s_axi_control/Reg": UG1399,
 }
 """Address segments."""
 
