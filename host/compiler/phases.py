@@ -85,6 +85,9 @@ def phase_of(layer: Layer, block: Block, overlay: Overlay) -> Descriptor:
         output_row_words=target.columns * target.pixel_words,
         output_pixel_words=target.pixel_words,
         block_word=block.first_word,
+        incoming_pace=overlay.beats,
+        outgoing_pace=overlay.beats,
+        set_pace=overlay.beats,
     )
     if fold.taps > 1:
         descriptor = replace(

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from axynq.host.compiler.estimate import batch_cycles
 from axynq.host.compiler.phases import Phase, cut, largest_tile_rows
 from axynq.host.overlay import Overlay
+from axynq.host.performance.cycles import batch_cycles
 
 MAX_EXTRA_TILES = 8
 """Tiles beyond the fewest possible that are tried: more tiles overlap more, and load rows that
