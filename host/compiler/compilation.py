@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
 
 import numpy as np
@@ -12,12 +13,13 @@ from axynq.emulator.model import graph
 from axynq.emulator.plan import LayerCodes, Plan
 from axynq.host import isa
 from axynq.host.compiler.arena import plan_arena
+from axynq.host.compiler.flow import Flow
 from axynq.host.compiler.layers import Layers
-from axynq.host.compiler.lowering import Step, lower
+from axynq.host.compiler.lowering import lower
 from axynq.host.compiler.pacing import paced
-from axynq.host.compiler.phases import Phase, phase_of, streamed
+from axynq.host.compiler.phases import Phase
+from axynq.host.compiler.segments import Segment, choose_segments
 from axynq.host.compiler.sets import pack_set
-from axynq.host.compiler.tiling import tiled
 from axynq.host.isa import Descriptor
 from axynq.host.overlay import Overlay
 from axynq.host.runtime.program import HostStep, Program, TensorPlace
@@ -61,13 +63,19 @@ class _Compiler:
         self.batch = batch
         self.word_bytes = overlay.array.inputs
         self.lowered = lower(model, self.word_bytes)
-        self.layers = Layers(model, codes, self.lowered, overlay)
-        self.arena = plan_arena(model, self.lowered)
+        self.flow = Flow(self.lowered)
+        for words in self.flow.words.values():
+            self._check_words("a feature map takes", words)
+        layers = Layers(model, codes, self.lowered, overlay)
+        self.segments = choose_segments(self.flow, layers, overlay, batch)
+        self.arena = plan_arena(
+            model, self.lowered, self.flow, [segment.steps for segment in self.segments]
+        )
 
     def compile(self) -> Program:
         steps, overlay = self.lowered.steps, self.overlay
         self._check_words("its feature maps take", self.arena.words)
-        phases = [phase for step in steps for phase in self._phases(step)]
+        phases = [phase for segment in self.segments for phase in self._located(segment)]
         records, data = self._with_sets(phases)
         return Program(
             model=self.model.name,
@@ -113,21 +121,25 @@ class _Compiler:
 
     # --- phases ----------------------------------------------------------------------------------
 
-    def _phases(self, step: Step) -> list[Phase]:
-        """A layer's phases, its maps in memory."""
-        layer, done = self.layers.layer(step, folded=True), self.lowered.steps.index(step)
-        operand = step.residual_operand
-        phases = []
-        for block in layer.blocks:
+    def _located(self, segment: Segment) -> Iterator[Phase]:
+        """A segment's phases with the places of maps in memory, and their place in the network."""
+        offsets = self.arena.offsets
+        first = self.flow.steps[segment.steps.start].source
+        for phase in segment.phases:
+            uses, d = self.flow.steps[phase.step], phase.descriptor
+            is_last = phase.block is phase.layer.blocks[-1]
             descriptor = replace(
-                streamed(phase_of(layer, block, self.overlay), block, self.overlay),
-                layer=done + (block is layer.blocks[-1]),
-                source_offset=self._offset(step.source),
-                residual_offset=0 if operand is None else self._offset(operand),
-                destination_offset=self._offset(step.output),
+                d,
+                layer=phase.step + is_last,
+                source_offset=offsets[uses.source] if d.source_loaded else 0,
+                residual_offset=offsets[uses.operand]
+                if d.residual_loaded and uses.operand is not None
+                else 0,
+                destination_offset=offsets[uses.output] if d.destination_stored else 0,
+                ahead_offset=offsets[first] if d.ahead_words else 0,
+                ahead_image_words=self.flow.words[first] if d.ahead_words else 0,
             )
-            phases.append(tiled(Phase(layer, block, descriptor), self.overlay, self.batch))
-        return phases
+            yield replace(phase, descriptor=descriptor)
 
     # --- the program -----------------------------------------------------------------------------
 

@@ -73,25 +73,25 @@ class Layers:
         self.codes = codes
         self.lowered = lowered
         self.overlay = overlay
-        self._known: dict[tuple[Step, bool], Layer] = {}
+        self._known: dict[tuple[int, bool], Layer] = {}
 
-    def layer(self, step: Step, folded: bool) -> Layer:
+    def layer(self, number: int, folded: bool) -> Layer:
         """A step as a layer.
 
         Args:
-            step: one of the network's.
+            number: of the step.
             folded: whether a word may take several taps: only where the input comes from memory.
 
         Raises:
             PlanError: a filter needs multipliers that no lane has together.
             ProgramError: the accelerator cannot do it.
         """
-        if (step, folded) not in self._known:
-            layer = self._layer(step, folded)
-            self._known[step, folded] = layer
-            if layer.fold.taps == 1:
-                self._known[step, not folded] = layer
-        return self._known[step, folded]
+        if (number, folded) not in self._known:
+            layer = self._layer(self.lowered.steps[number], folded)
+            self._known[number, folded] = layer
+            if folded and layer.fold.taps == 1:
+                self._known[number, False] = layer
+        return self._known[number, folded]
 
     def _layer(self, step: Step, folded: bool) -> Layer:
         maps = self.lowered.maps

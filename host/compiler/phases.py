@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 
 from axynq.emulator.errors import ProgramError
 from axynq.host.compiler.blocks import Block
+from axynq.host.compiler.flow import Traffic
 from axynq.host.compiler.layers import Layer
 from axynq.host.compiler.sets import set_size
 from axynq.host.isa import Descriptor, Opcode
@@ -21,8 +22,10 @@ ADDRESSES = 1 << 16
 
 @dataclass(frozen=True)
 class Phase:
-    """A phase, but for what depends on its neighbours and on where its set is."""
+    """A phase, but for what depends on its neighbours and on where data lie in memory."""
 
+    step: int
+    """Which of the network's steps it belongs to."""
     layer: Layer
     block: Block
     descriptor: Descriptor
@@ -193,4 +196,36 @@ def largest_tile_rows(phase: Phase, overlay: Overlay) -> int:
         f"{input_words} input words, {row_words} output words"
         + (f" and {row_sums} partial sums" if d.passes > 1 else "")
         + f" on chip, there is room for {half}, {half} and {buffers.partial_sums}"
+    )
+
+
+# --- image by image, maps on chip ----------------------------------------------------------------
+
+
+def can_keep(layer: Layer, overlay: Overlay) -> bool:
+    """Whether a layer can compute a whole image at a time with its maps on chip."""
+    buffers = overlay.buffers
+    pixels = layer.target.rows * layer.target.columns
+    return max(layer.source.image_words, layer.target.image_words) <= buffers.map_words and all(
+        len(block.pass_vectors) == 1 or pixels * block.groups <= buffers.partial_sums
+        for block in layer.blocks
+    )
+
+
+def kept(descriptor: Descriptor, layer: Layer, block: Block, traffic: Traffic) -> Descriptor:
+    """A phase that computes an image whose maps are on chip; they have no places yet."""
+    d = descriptor
+    # All blocks of a layer see the maps that the first takes in; the last has the whole output.
+    is_first, is_last = block is layer.blocks[0], block is layer.blocks[-1]
+    return replace(
+        d,
+        source_loaded=int(traffic.source and is_first),
+        source_ahead=int(traffic.source_ahead and is_first),
+        residual_loaded=int(traffic.residual and is_first),
+        destination_stored=int(traffic.stored and is_last),
+        ahead_words=traffic.ahead_words if is_first else 0,
+        pixel_step=d.output_pixel_words,
+        row_step=d.output_row_words,
+        store_pixel_words=d.output_pixel_words,
+        store_row_words=d.output_row_words,
     )

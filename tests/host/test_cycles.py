@@ -111,11 +111,13 @@ def one_by_one(call: Call, sizes: Sizes) -> list[tuple[int, int]]:
     for place, (steps, incoming, outgoing, weights) in enumerate(parts):
         paces = (d.incoming_pace, d.outgoing_pace, d.set_pace) if steps else (sizes.beats,) * 3
         trip = max(steps, incoming * paces[0], outgoing * paces[1], weights * paces[2])
-        if d.passes == 1 or not any(part[3] for part in parts[place:]):
-            if place == len(parts) - 1:
-                trip = max(trip, left * paces[2])
-            left -= min(trip // paces[2], left)
         found.append((steps, trip))
+        if d.passes == 1 or not any(part[3] for part in parts[place:]):
+            left -= sum(1 for step in range(0, trip, paces[2]) if step // paces[2] < left)
+    set_left = min(left, call.next.set_words) if call.next else 0
+    for words in (left - set_left, set_left):  # descriptor and set, in runs of their own
+        if words:
+            found.append((0, words * sizes.beats))
     return found
 
 
@@ -158,11 +160,11 @@ def test_runs(phase: Descriptor, images: int, set_words: int | None) -> None:
 
 
 def test_a_run_by_hand() -> None:
-    """Four tiles of 2 x 32 steps and 4 to finish; 48 words of the next set at 2 steps."""
+    """Four tiles of 2 x 32 steps and 4 to finish; 48 words for the next phase at 2 steps."""
     call = Call(0, POINTWISE, 1, 0, replace(POINTWISE, set_words=20), 1)
     counts = call_counts(call, SIZES, nonzero_weights=7)
-    assert (counts.runs, counts.multiply_steps) == (6, 4 * 68)
-    # The first tile comes at the port's pace, the last goes at it.
+    # Tiles, the first coming and the last going; the set is in before.
+    assert (counts.runs, counts.multiply_steps) == (4 + 2, 4 * 68)
     assert counts.steps == 4 * 68 + 2 * 16 * 2
     assert (counts.load_bursts, counts.store_bursts, counts.program_bursts) == (4, 4, 2)
     assert (counts.record_words, counts.set_words) == (28, 20)
@@ -236,7 +238,7 @@ def test_a_phase_waits_for_the_next_set() -> None:
     )
     waits = large.start_up - small.start_up
     assert waits > 7000
-    assert large.cycles - small.cycles == pytest.approx(waits, abs=2)
+    assert large.cycles - small.cycles == pytest.approx(waits, abs=10)
 
 
 def test_memory_behind_all_ports() -> None:
@@ -270,4 +272,4 @@ def test_choices_are_quick() -> None:
     overlay = Overlay.load("z2-exact16")
     program = compile_program(convolution(24, 24, 16, 16, 3, seed=0), None, overlay)
     for call in calls(program_phases(program), 10**6):
-        assert len(runs(call, Sizes.of(overlay))) <= 2 + call.phase.tiles + 2
+        assert len(runs(call, Sizes.of(overlay))) <= 2 + call.phase.tiles + 2 + 2
