@@ -17,14 +17,14 @@ class counted_memory {
  public:
   // Memory holds anything at first: nothing may depend on it.
   explicit counted_memory(const char *name)
-      : name_(name), elements_(std::size_t(BANKS) * DEPTH), written_(elements_.size()),
+      : name_(name), steps_(&steps()), elements_(std::size_t(BANKS) * DEPTH), written_(elements_.size()),
         reads_(BANKS), writes_(BANKS) {
     std::memset(static_cast<void *>(elements_.data()), 0xA5, elements_.size() * sizeof(ELEMENT));
   }
 
   ELEMENT read(int bank, bool used, int address) {
     take(reads_[std::size_t(bank)], bank, "reads");
-    if (used && written_[place(bank, address)] == steps().run)
+    if (used && written_[place(bank, address)] == steps_->run)
       fail(bank, "reads address " + std::to_string(address) + ", which the same loop wrote");
     return elements_[place(bank, address)];
   }
@@ -32,7 +32,7 @@ class counted_memory {
   void write(int bank, int address, const ELEMENT &value) {
     take(writes_[std::size_t(bank)], bank, "writes");
     elements_[place(bank, address)] = value;
-    written_[place(bank, address)] = steps().run;
+    written_[place(bank, address)] = steps_->run;
   }
 
   // A port that is taken in a step without being used.
@@ -47,16 +47,17 @@ class counted_memory {
 
   // One access a step, whether its condition holds or not: a scheduler counts it either way.
   void take(std::uint64_t &last, int bank, const char *what) const {
-    if (last == steps().step) fail(bank, std::string(what) + " twice");
-    last = steps().step;
+    if (last == steps_->step) fail(bank, std::string(what) + " twice");
+    last = steps_->step;
   }
 
   void fail(int bank, const std::string &what) const {
     throw std::logic_error("memory '" + std::string(name_) + "', bank " + std::to_string(bank) +
-                           ", step " + std::to_string(steps().step) + ": " + what);
+                           ", step " + std::to_string(steps_->step) + ": " + what);
   }
 
   const char *name_;
+  const simulated_steps *steps_;
   std::vector<ELEMENT> elements_;
   std::vector<std::uint32_t> written_;
   std::vector<std::uint64_t> reads_, writes_;

@@ -18,6 +18,13 @@
 #define AXYNQ_LOOP(name)
 #endif
 
+// What logic computes when nobody needs it costs time in simulation only.
+#if defined(AXYNQ_SIMULATION)
+#define AXYNQ_IF_NEEDED(condition) if (condition)
+#else
+#define AXYNQ_IF_NEEDED(condition)
+#endif
+
 #if defined(AXYNQ_SIMULATION)
 #include "axynq/simulated_steps.hpp"
 #else

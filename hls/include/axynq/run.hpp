@@ -226,6 +226,7 @@ inline void multiply_run(const phase_t &phase, const run_t &run, const fold_t &f
         if (phase.residual_map == m) operands[b] = map_bytes[m * INPUTS + b];
         if (phase.destination_map == m) out_byte = map_bytes[m * INPUTS + b];
       }
+      AXYNQ_IF_NEEDED(takes_out)
       out_word = word_t(out_word << 8) | word_t(std::uint8_t(out_byte));
     }
 
@@ -244,6 +245,7 @@ inline void multiply_run(const phase_t &phase, const run_t &run, const fold_t &f
     read_row(constants, finishing, pending.row, constant_row);
     std::int8_t finished[REQUANTISERS];
     AXYNQ_REGISTERS(finished)
+    AXYNQ_IF_NEEDED(finishing)
     finish_step(phase, pending, constant_row, operands, run.constant_half, computed_table,
                 operand_table, finished);
 
@@ -275,6 +277,7 @@ inline void multiply_run(const phase_t &phase, const run_t &run, const fold_t &f
         write_address[m * INPUTS + b] =
             is_destination ? address_t(pending.output + word_of(pending.byte_places[b]))
                            : incoming.address;
+        AXYNQ_IF_NEEDED(writes[m * INPUTS + b])
         write_byte[m * INPUTS + b] = is_destination ? value : byte_of(in_word, b);
       }
     }
@@ -299,6 +302,7 @@ inline void multiply_run(const phase_t &phase, const run_t &run, const fold_t &f
     activations_of(phase, inside, tap_bytes, activations);
     activation_t own[FILTERS];
     AXYNQ_REGISTERS(own)
+    AXYNQ_IF_NEEDED(busy && own_words)
     own_activations(lane_place, activations, own);
     if (busy && windowed) {
       for (int lane = 0; lane < FILTERS; ++lane) {
@@ -323,12 +327,9 @@ inline void multiply_run(const phase_t &phase, const run_t &run, const fold_t &f
              code);
     accumulator_t sums[FILTERS];
     AXYNQ_REGISTERS(sums)
-#if defined(AXYNQ_SIMULATION)
-    // Idle multipliers take time here only.
-    if (issues && multiplies)
-#endif
-      lanes<FILTERS - 1>::multiply(activations, window, windowed, issues && multiplies, weight, code,
-                                   sums);
+    AXYNQ_IF_NEEDED(issues && multiplies)
+    lanes<FILTERS - 1>::multiply(activations, window, windowed, issues && multiplies, weight, code,
+                                 sums);
 
     ap_int<32> partial[FILTERS];
     AXYNQ_REGISTERS(partial)
@@ -372,6 +373,7 @@ inline void multiply_run(const phase_t &phase, const run_t &run, const fold_t &f
     advance(at, phase, shape, issues);
 
     if (takes) set_comes = set.in_record || set.left != 1;
+    AXYNQ_IF_NEEDED(takes)
     take_in(set, takes, set_word, record, computed_table, operand_table, constants, byte_places,
             lane_places, weights, codes);
   }
