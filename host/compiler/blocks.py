@@ -38,6 +38,7 @@ def divide(
     overlay: Overlay,
     *,
     in_passes: bool,
+    most_words: int | None = None,
 ) -> tuple[Block, ...]:
     """Blocks: as few as let the weights of all taps lie on chip, or else the smallest.
 
@@ -47,6 +48,7 @@ def divide(
         vectors: weight vectors that a group of filters takes.
         overlay: the array.
         in_passes: whether its weights may come in one part after the other.
+        most_words: of an output pixel in a block; default: all.
 
     Raises:
         ProgramError: the weights of a block have to lie on chip together, and there is no room.
@@ -69,7 +71,8 @@ def divide(
 
     # Each size once, in falling order: other numbers of blocks have these sizes again.
     sizes = dict.fromkeys(-(-words // count) for count in range(1, words + 1))
-    block_words = next((size for size in sizes if fits(size)), 1)
+    most = words if most_words is None else most_words
+    block_words = next((size for size in sizes if size <= most and fits(size)), 1)
     blocks = []
     for channels in channels_of(block_words):
         placed = _numbers(place_filters(channels, [allowed[c] for c in channels], lanes, width))

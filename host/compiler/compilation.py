@@ -20,6 +20,7 @@ from axynq.host.compiler.pacing import paced
 from axynq.host.compiler.phases import Phase
 from axynq.host.compiler.segments import Segment, choose_segments
 from axynq.host.compiler.sets import pack_set
+from axynq.host.compiler.step_phases import StepPhases
 from axynq.host.isa import Descriptor
 from axynq.host.overlay import Overlay
 from axynq.host.runtime.program import HostStep, Program, TensorPlace
@@ -67,7 +68,8 @@ class _Compiler:
         for words in self.flow.words.values():
             self._check_words("a feature map takes", words)
         layers = Layers(model, codes, self.lowered, overlay)
-        self.segments = choose_segments(self.flow, layers, overlay, batch)
+        phases = StepPhases(self.flow, layers, overlay, batch)
+        self.segments = choose_segments(self.flow, phases, overlay.buffers.map_words)
         self.arena = plan_arena(
             model, self.lowered, self.flow, [segment.steps for segment in self.segments]
         )

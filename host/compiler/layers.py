@@ -75,6 +75,11 @@ class Layers:
         self.overlay = overlay
         self._known: dict[tuple[int, bool], Layer] = {}
 
+    def divided(self, number: int, block_words: int) -> Layer:
+        """A step as a layer whose blocks have at most so many words of each output pixel."""
+        layer = self.layer(number, folded=False)
+        return replace(layer, blocks=self._blocks(self.lowered.steps[number], layer, block_words))
+
     def layer(self, number: int, folded: bool) -> Layer:
         """A step as a layer.
 
@@ -97,33 +102,22 @@ class Layers:
         maps = self.lowered.maps
         source, target = maps[step.source], maps[step.output]
         filters, window = self._filters(step, source, target)
-        fold, vectors = Fold(), 0
-        if filters.kernel is not None:
+        fold = Fold()
+        if folded and filters.kernel is not None and not filters.kernel.depthwise:
             _, rows, columns, channels = filters.kernel.weights.shape
-            width = self.overlay.array.inputs
-            if filters.kernel.depthwise:
-                vectors = -(-rows * columns // width)
-            else:
-                fold = choose_fold(rows, columns, channels, width) if folded else fold
-                steps = -(-rows // fold.rows) * -(-columns // fold.columns)
-                vectors = steps * source.pixel_words
+            fold = choose_fold(rows, columns, channels, self.overlay.array.inputs)
         numbers, tables = self._numbers(step, source, target, window)
-        return Layer(
-            name=step.name,
-            source=source,
-            target=target,
-            window=window,
-            fold=fold,
-            filters=filters,
-            tables=tables,
-            blocks=divide(
-                step.name,
-                allowed_lanes(step.operator.name, filters, self.overlay),
-                vectors,
-                self.overlay,
-                in_passes=numbers.opcode == Opcode.CONVOLUTION,
-            ),
-            numbers=numbers,
+        layer = Layer(step.name, source, target, window, fold, filters, tables, (), numbers)
+        return replace(layer, blocks=self._blocks(step, layer))
+
+    def _blocks(self, step: Step, layer: Layer, most_words: int | None = None) -> tuple[Block, ...]:
+        return divide(
+            layer.name,
+            allowed_lanes(step.operator.name, layer.filters, self.overlay),
+            _group_vectors(layer, self.overlay.array.inputs),
+            self.overlay,
+            in_passes=layer.numbers.opcode == Opcode.CONVOLUTION,
+            most_words=most_words,
         )
 
     # --- filters and windows ---------------------------------------------------------------------
@@ -259,6 +253,17 @@ class Layers:
         )
         own_zero_point = numbers.pre_add_zero_point
         return numbers, addition_tables(own_zero_point, own, self._zero_point(operand), other)
+
+
+def _group_vectors(layer: Layer, width: int) -> int:
+    """Weight vectors that a group of filters takes."""
+    kernel, fold = layer.filters.kernel, layer.fold
+    if kernel is None:
+        return 0
+    _, rows, columns, _ = kernel.weights.shape
+    if kernel.depthwise:
+        return -(-rows * columns // width)
+    return -(-rows // fold.rows) * -(-columns // fold.columns) * layer.source.pixel_words
 
 
 def _widened(

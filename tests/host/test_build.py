@@ -16,6 +16,7 @@ from axynq.emulator.errors import DeviceError, OverlayError, ToolError
 from axynq.host import Overlay
 from axynq.host.bitstream.flow import build, retarget, write_blackboxes, write_constants
 from axynq.host.bitstream.hls_config import hls_config
+from axynq.host.bitstream.instances import check_instances
 from axynq.host.overlay import memory_access, overlay_names
 from axynq.host.overlay.board import board_names
 from axynq.host.overlay.processing_system import PROCESSING_SYSTEMS
@@ -23,7 +24,7 @@ from axynq.host.overlay.registers import ARGUMENTS
 from axynq.host.runtime.bitstream_store import find_bitstream
 from axynq.host.runtime.manifest import Manifest
 from tests.host import vivado_names
-from tests.host.vivado import BOARD_FILES, Vivado, hls_keys, install
+from tests.host.vivado import BOARD_FILES, Vivado, hls_keys, install, instances
 from tests.overlays import write_overlay
 
 ROOT = Path(__file__).parents[2]
@@ -240,9 +241,44 @@ def test_netlists_are_attached_as_blackboxes(tmp_path: Path) -> None:
         description = json.loads(Path(name).read_text())
         assert f"{description['c_function_name']}(axynq::activation_t" in called
         (source,) = description["c_files"]
+        # full paths: the tool may run anywhere
         for file in (*description["rtl_files"], source["c_file"]):
-            assert Path(name).with_name(file).is_file()
-        assert Path(source["cflag"].removeprefix("-I"), "axynq", "types.hpp").is_file()
+            assert Path(file).is_absolute()
+            assert Path(file).is_file()
+        include = Path(source["cflag"].removeprefix("-I"))
+        assert include.is_absolute()
+        assert (include / "axynq" / "types.hpp").is_file()
+    # Vitis HLS refuses a file that two blackboxes list
+    listed = [file for name in named for file in json.loads(Path(name).read_text())["rtl_files"]]
+    assert len(listed) == len({Path(file).name for file in listed})
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "reason"),
+    [
+        (".ap_clk(", ".ap_clk(", None),
+        ("ap_return)", "ap_return),\n    .ap_ready(ready)", "there is no port ap_ready, in grp_"),
+        (".a(tmp_0_reg_1533_pp0_iter12_reg)", ".a(9'd255)", "a is the constant 9'd255"),
+        (".w(tmp_1_reg_1533_pp0_iter12_reg),", "", "nothing is connected to w"),
+        (".w(tmp_1_reg_1533_pp0_iter12_reg)", ".w()", "nothing is connected to w"),
+        (".w(", ".a(net), .w(", "a is connected 2 times"),
+        ("_ap_ce)", "_ap_ce),\n    .code(1'b0)", r"code is connected 2 times|no port code"),
+        ("\naxynq_", "\nother_", "has not used the netlist axynq_"),
+    ],
+)
+def test_instances_of_netlists_are_checked(tmp_path: Path, old, new, reason) -> None:
+    overlay = Overlay.load("z2-mixed16")
+    boxes = write_blackboxes(overlay, ROOT / "hls", tmp_path)
+    text = instances(boxes)
+    assert old in text
+    (tmp_path / "accelerator.v").write_text(text.replace(old, new))
+    # the netlists' own files lie beside them
+    verilog = sorted(tmp_path.rglob("*.v"))
+    if reason is None:
+        check_instances(verilog, boxes)
+    else:
+        with pytest.raises(ToolError, match=rf"{reason}.*--functors"):
+            check_instances(verilog, boxes)
 
 
 def test_hls_configuration() -> None:
@@ -342,6 +378,7 @@ def test_an_overlay_of_ones_own(tools, tmp_path: Path) -> None:
     [
         ({"version": "2022.1"}, r"is version 2022.1: axynq needs 2023.2"),
         ({"fault": "hls"}, r"v\+\+ failed: ERROR: .* undeclared identifier 'roup'.*hls.log"),
+        ({"fault": "blackbox"}, r"netlist axynq_exact as it should: there is no port ap_ready"),
         ({"fault": "boards"}, r"no board files for 'pynq-z2'"),
         ({"slack": "-0.3"}, r"timing is not met at 100 MHz: worst slack -0.3 ns"),
     ],
@@ -360,6 +397,12 @@ def test_a_key_that_nobody_uses_is_refused(tools, tmp_path: Path, monkeypatch) -
     monkeypatch.setattr("axynq.host.bitstream.flow.hls_config", with_another)
     with pytest.raises(ToolError, match=r"no source for the key 'syn.interface.m_axi_colour'"):
         build(Overlay.load("tiny4"), tmp_path / "work", tmp_path / "out")
+
+
+def test_functors_instead_of_netlists(tools, tmp_path: Path) -> None:
+    tools(fault="blackbox")
+    built = build(Overlay.load("tiny4"), tmp_path / "work", tmp_path / "out", netlists=False)
+    assert built.path.is_file()
 
 
 def test_without_tools(monkeypatch, tmp_path: Path) -> None:

@@ -11,9 +11,12 @@ Run as a program it takes the place of ``v++``, ``vitis-run`` and ``vivado``: se
 from __future__ import annotations
 
 import fnmatch
+import json
+import os
 import re
 import sys
 import tkinter
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -496,9 +499,25 @@ def hls_keys(config: str) -> list[str]:
     return [line.split("=", 1)[0] for line in config.splitlines() if "=" in line]
 
 
-def main() -> None:
-    import os
+def instances(descriptions: Sequence[Path], extra: str | None = None) -> str:
+    """Verilog as Vitis HLS 2024.1 writes it, with an instance of each blackbox; ``extra`` is one
+    connection more."""
+    text = "`timescale 1 ns / 1 ps\nmodule accelerator (ap_clk, ap_rst);\n"
+    for path in descriptions:
+        description = json.loads(path.read_text())
+        function = description["c_function_name"]
+        grp = f"grp_{function}_fu_686"
+        lines = [".ap_clk(ap_clk)", ".ap_rst(ap_rst)", f".ap_ce({grp}_ap_ce)"]
+        for number, each in enumerate(description["c_parameters"]):
+            port = each["rtl_ports"]["data_read_in"]
+            lines.append(f".{port}(tmp_{number}_reg_1533_pp0_iter12_reg)")
+        lines.append(f".ap_return({grp}_ap_return)")
+        lines += [extra] if extra else []
+        text += f"\n{function} {grp}(\n    " + ",\n    ".join(lines) + "\n);\n"
+    return text + "endmodule\n"
 
+
+def main() -> None:
     tool, *words = sys.argv[1:]
     if words in (["-version"], ["--version"]):
         release = os.environ.get("FAKE_VERSION", "2023.2")
@@ -513,7 +532,12 @@ def main() -> None:
             if key not in names.HLS_KEYS:
                 print(f"ERROR: no source for the key '{key}'")
                 sys.exit(1)
-        (Path(words[6]) / "hls" / "syn").mkdir(parents=True)
+        verilog = Path(words[6]) / "hls" / "syn" / "verilog"
+        verilog.mkdir(parents=True)
+        lines = Path(words[4]).read_text().splitlines()
+        boxes = [line.split("=", 1)[1] for line in lines if line.startswith("syn.blackbox.file=")]
+        extra = ".ap_ready(ready)" if os.environ.get("FAKE_FAULT") == "blackbox" else None
+        (verilog / "accelerator.v").write_text(instances([Path(box) for box in boxes], extra))
     elif tool == "vitis-run":
         assert words[:4] == ["--package", "--mode", "hls", "--config"], words
         assert (Path(words[6]) / "hls" / "syn").is_dir(), "nothing synthesised"

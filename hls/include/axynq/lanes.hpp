@@ -7,6 +7,13 @@
 
 namespace axynq {
 
+// The sum of a lane's products. In simulation as wide as is fast.
+#if defined(AXYNQ_SIMULATION)
+typedef int sum_t;
+#else
+typedef ap_int<17 + bits_below(INPUTS)> sum_t;
+#endif
+
 // Lane LANE and those below it: the sum of the products of its operands. The recursion gives every
 // lane its own bank. A convolution's lanes share their operands; others have windows.
 template <int LANE>

@@ -6,22 +6,12 @@
 
 #include <cstdint>
 
-#include "axynq/numbers.hpp"
-#include "axynq/overlay.hpp"
-
 namespace axynq {
 
 typedef ap_int<9> activation_t;  // x - zero point: -255 .. 255
 typedef ap_int<8> weight_t;      // -128 .. 127
 typedef ap_int<17> product_t;    // rounding can reach +-32768
 typedef std::int32_t accumulator_t;
-
-// The sum of a lane's products. In simulation as wide as is fast.
-#if defined(AXYNQ_SIMULATION)
-typedef int sum_t;
-#else
-typedef ap_int<17 + bits_below(INPUTS)> sum_t;
-#endif
 
 }  // namespace axynq
 
