@@ -58,6 +58,7 @@ def test_prose(inspect: Inspect, resnet8_path: Path) -> None:
         sum(step["start_up_cycles"] for step in each["steps"]) / each["batch"]
         for each in (alone, batch)
     ]
-    assert f"{spaced(lost[0])} cycles pass in which the lanes compute nothing" in text
+    assert f"{spaced(lost[0])} cycles pass in which the lanes compute nothing at batch 1" in text
     assert f"({spaced(lost[1])} per image at batch 16)" in text
+    assert alone["steps"][0]["start_up_cycles"] == pytest.approx(lost[0] / 2, rel=0.1)  # half
     assert f"fills {100 * batch['steps'][0]['utilisation']:.0f} % of the array" in text
