@@ -63,7 +63,8 @@ class LoopSchedule:
     Attributes:
         name: its label.
         function: where it stands.
-        ii: clock cycles from the start of one iteration to that of the next.
+        ii: clock cycles from the start of one iteration to that of the next; 0 if a loop inside it
+            cannot be unrolled.
         depth: clock cycles that an iteration takes.
         accesses: of arrays, channels and ports.
         recurrences: the slowest first.
@@ -78,14 +79,14 @@ class LoopSchedule:
     function: str
     ii: int
     depth: int
-    accesses: tuple[Access, ...]
-    recurrences: tuple[Way, ...]
-    dividers: int
-    divider_places: tuple[str, ...]
-    multiplications: tuple[Count, ...]
-    multiplexers: tuple[Count, ...]
-    slow: tuple[str, ...]
-    obstacles: tuple[str, ...]
+    accesses: tuple[Access, ...] = ()
+    recurrences: tuple[Way, ...] = ()
+    dividers: int = 0
+    divider_places: tuple[str, ...] = ()
+    multiplications: tuple[Count, ...] = ()
+    multiplexers: tuple[Count, ...] = ()
+    slow: tuple[str, ...] = ()
+    obstacles: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -146,8 +147,13 @@ def _loop(
     source: SourceLoop,
     budget: float,
 ) -> LoopSchedule:
+    name = source.label or places.of_loop(function, loop)
     inner = [other for other in function.loops if other.parent is loop]
-    obstacles = [f"the loop at {places.of_loop(function, other)} inside it" for other in inner]
+    if inner:
+        where = (places.of_loop(function, other) for other in inner)
+        obstacles = [f"the loop at {place} inside it" for place in where]
+        return LoopSchedule(name, plain_name(function.name), 0, 0, obstacles=tuple(obstacles))
+    obstacles = []
     graph = loop_graph(compiled, memories, function, loop, source, LATENCY)
     for node in graph.nodes:
         made = node.operator
@@ -159,7 +165,7 @@ def _loop(
     found = [n for n in graph.nodes if n.operator is not None and n.kind != "kept"]
     divisions = [n for n in found if n.operator is not None and n.operator.kind == "div"]
     return LoopSchedule(
-        source.label or places.of_loop(function, loop),
+        name,
         plain_name(function.name),
         ii,
         depth(graph, budget, ii),
