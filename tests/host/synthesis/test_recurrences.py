@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from typing import get_args
+
 import pytest
 
-from axynq.host.synthesis.delays import Timing, dsps, timing
+from axynq.host.overlay.board import Board
+from axynq.host.synthesis.delays import PACE, Timing, dsps, timing
 from axynq.host.synthesis.dependences import Edge, LoopGraph, Node
 from axynq.host.synthesis.operators import Operator
 from axynq.host.synthesis.recurrences import depth, recurrences
@@ -69,3 +72,8 @@ def test_wider_operators_take_longer() -> None:
         delays = [timing(Operator(kind, w, (w, 6))).before for w in (4, 12, 32, 64)]
         assert delays == sorted(delays)
         assert delays[0] < delays[-1]
+
+
+def test_every_family_of_devices_has_a_pace() -> None:
+    families = get_args(Board.model_fields["family"].annotation)
+    assert set(PACE) == set(families)
