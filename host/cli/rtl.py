@@ -16,6 +16,8 @@ from axynq.host.cli.output import JsonOption, console, print_json, results, tabl
 from axynq.host.netlists.estimate import estimate
 from axynq.host.netlists.files import SHIPPED, UNSIGNED, rtl_files
 from axynq.host.overlay import Overlay
+from axynq.host.synthesis.findings import costs, problems
+from axynq.host.synthesis.schedule import LoopSchedule, schedule_overlay
 
 
 def rtl(
@@ -41,6 +43,15 @@ def rtl(
             "z2-mixed16, or the path of a .toml description.",
         ),
     ] = None,
+    scheduled: Annotated[
+        Optional[str],
+        typer.Option(
+            "--schedule",
+            metavar="OVERLAY",
+            help="Show instead how a scheduler of an HLS tool sees the C++ of this overlay: the "
+            "initiation interval of every pipelined loop and what forces it.",
+        ),
+    ] = None,
     json: JsonOption = False,
 ) -> None:
     """Write LUT-level Verilog of multipliers, for Vitis HLS.
@@ -48,11 +59,15 @@ def rtl(
     Shows how many LUTs and carry chains each multiplier takes. With --output, also writes the
     Verilog and the blackbox descriptions by which Vitis HLS uses it.
     """
-    if overlay is not None:
-        if specs or output is not None:
-            raise OverlayError("--estimate takes no multipliers and writes no files")
-        _estimate(overlay, json)
-        return
+    for option, name, show in (
+        ("--estimate", overlay, _estimate),
+        ("--schedule", scheduled, _schedule),
+    ):
+        if name is not None:
+            if specs or output is not None or (overlay and scheduled):
+                raise OverlayError(f"{option} takes no multipliers and writes no files")
+            show(name, json)
+            return
     contents: dict[str, str] = {}
     rows: list[dict[str, Any]] = []
     include = str(resources.files("axynq.hls") / "include") if output is None else _include(output)
@@ -116,3 +131,48 @@ def _estimate(name: str, json: bool) -> None:
     shown.add_row("share", "", *shares)
     results.print(shown)
     results.print("Left out: control, address arithmetic, AXI ports. Nothing was placed or routed.")
+
+
+def _schedule(name: str, json: bool) -> None:
+    overlay = Overlay.load(name)
+    with console.status(f"compiling the HLS sources of {overlay.name}"):
+        made = schedule_overlay(overlay)
+    told = {"problems": problems(made), "costs": costs(made)}
+    if json:
+        print_json({**asdict(made), **told})
+        return
+    shown = table(
+        "loop",
+        "function",
+        "II",
+        "depth",
+        "of accesses",
+        "of recurrences",
+        "longest recurrence",
+        "dividers",
+        "DSPs",
+        title=f"{made.overlay}: {made.budget_ns:.1f} of {made.clock_ns:.1f} ns for operators",
+    )
+    for loop in made.loops:
+        shown.add_row(*_loop_row(loop))
+    results.print(shown)
+    for title, lines in told.items():
+        results.print(f"{title.capitalize()}: {'none' if not lines else ''}")
+        for line in lines:
+            results.print(f"- {line}")
+    results.print("An analysis of the sources, not the schedule of a vendor's tool.")
+
+
+def _loop_row(loop: LoopSchedule) -> list[str]:
+    longest = max((way.delay_ns for way in loop.recurrences), default=0.0)
+    return [
+        loop.name,
+        loop.function,
+        str(loop.ii),
+        str(loop.depth),
+        str(max((access.ii for access in loop.accesses), default=1)),
+        str(max((way.ii for way in loop.recurrences), default=1)),
+        f"{longest:.1f} ns",
+        str(loop.dividers or ""),
+        str(sum(count.count * count.dsps for count in loop.multiplications) or ""),
+    ]

@@ -10,7 +10,7 @@
 
 #if defined(AXYNQ_SIMULATION)
 #include "axynq/simulated_channel.hpp"
-#elif (defined(__SYNTHESIS__) || defined(AXYNQ_HLS_PRAGMAS)) && !defined(__BAMBU__)
+#elif AXYNQ_DATAFLOW_COMPILER
 #include <hls_stream.h>
 #endif
 
@@ -20,7 +20,7 @@ namespace axynq {
 
 typedef simulated_channel<word_t> channel_t;
 
-#elif (defined(__SYNTHESIS__) || defined(AXYNQ_HLS_PRAGMAS)) && !defined(__BAMBU__)
+#elif AXYNQ_DATAFLOW_COMPILER
 
 typedef hls::stream<word_t> channel_t;
 

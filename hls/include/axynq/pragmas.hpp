@@ -1,18 +1,26 @@
 // Every HLS pragma stands behind a macro here.
 //
 // Vitis HLS sees them all, and any compiler under AXYNQ_HLS_PRAGMAS. g++ and other HLS compilers
-// see none: for them the sources are plain sequential C++14.
+// see none: for them the sources are plain sequential C++14. Under AXYNQ_ANALYSIS a pragma is a call
+// that passes its text, so that it reaches what reads the compiled code (host/synthesis).
 #ifndef AXYNQ_PRAGMAS_HPP
 #define AXYNQ_PRAGMAS_HPP
 
 #if (defined(__SYNTHESIS__) || defined(AXYNQ_HLS_PRAGMAS)) && !defined(__BAMBU__)
 #define AXYNQ_PRAGMA(text) _Pragma(#text)
+#elif defined(AXYNQ_ANALYSIS)
+extern "C" void axynq_pragma(const char *text);
+#define AXYNQ_PRAGMA(text) ::axynq_pragma(#text);
 #else
 #define AXYNQ_PRAGMA(text)
 #endif
 
+// Whether processes may run at the same time, with channels between them.
+#define AXYNQ_DATAFLOW_COMPILER \
+  ((defined(__SYNTHESIS__) || defined(AXYNQ_ANALYSIS)) && !defined(__BAMBU__))
+
 // Loops have names where a tool reports on them.
-#if defined(__SYNTHESIS__)
+#if defined(__SYNTHESIS__) || defined(AXYNQ_ANALYSIS)
 #define AXYNQ_LOOP(name) name:
 #else
 #define AXYNQ_LOOP(name)
