@@ -29,9 +29,12 @@ static void run_phase(const phase_t &phase, place_t images, place_t image, bool 
                       constant_memory_t &constants, byte_place_memory_t &byte_places,
                       lane_place_memory_t &lane_places, table_memory_t &computed_table,
                       table_memory_t &operand_table, partial_memory_t &partials,
-                      record_memory_t &record, bool &next_weight_half) {
+                      record_memory_t &record) {
   AXYNQ_NO_INLINE
   AXYNQ_DATAFLOW
+  AXYNQ_STABLE(commands)
+  AXYNQ_STABLE(source)
+  AXYNQ_STABLE(destination)
   AXYNQ_STABLE(phase)
   AXYNQ_STABLE(images)
   AXYNQ_STABLE(image)
@@ -60,7 +63,7 @@ static void run_phase(const phase_t &phase, place_t images, place_t image, bool 
   load(phase, images, image, source, input_words);
   compute(phase, images, image, has_next, constant_half, weight_half, program_words, input_words,
           output_words, maps, weights, codes, constants, byte_places, lane_places, computed_table,
-          operand_table, partials, record, next_weight_half);
+          operand_table, partials, record);
   store(phase, images, image, output_words, destination);
   AXYNQ_CHECK_EMPTY(program_words)
   AXYNQ_CHECK_EMPTY(input_words)
@@ -227,20 +230,19 @@ static std::uint32_t run_program(read_port_t commands, read_port_t source,
   AXYNQ_LOOP(PHASES)
   while (true) {
     const bool has_next = next_index < phases;
-    bool next_weight_half = false;
     run_phase(phase, images, image, has_next, next_index + 1, half, weight_half, commands, source,
               destination, maps, weights, codes, constants, byte_places, lane_places,
-              computed_table, operand_table, partials, next, next_weight_half);
+              computed_table, operand_table, partials, next);
     if (phase.opcode != 0) *progress = std::uint32_t(phase.layer);
     if (!has_next) break;
 
+    weight_half = weight_half_after(phase, images, weight_half);
     if (!read_record(next, record)) return STATUS_BAD_CHECKSUM;
     phase = phase_from(record);
     const std::uint32_t status = status_of(phase, record);
     if (status != STATUS_OK) return status;
     image = next_image;
     half = !half;
-    weight_half = next_weight_half;
     // Behind the last phase of a segment its first follows, until all images are through.
     const bool again = phase.loop_back != 0 && image + 1 < images;
     next_index = again ? place_t(next_index - phase.loop_back) : place_t(next_index + 1);

@@ -64,8 +64,7 @@ inline void compute(const phase_t &phase, place_t images, place_t image, bool ha
                     weight_memory_t &weights, code_memory_t &codes, constant_memory_t &constants,
                     byte_place_memory_t &byte_places, lane_place_memory_t &lane_places,
                     table_memory_t &computed_table, table_memory_t &operand_table,
-                    partial_memory_t &partials, record_memory_t &record,
-                    bool &next_weight_half) {
+                    partial_memory_t &partials, record_memory_t &record) {
   AXYNQ_NO_INLINE
   const transfers_t moved = transfers_of(phase, images, image);
   const bool none = phase.opcode == 0;  // the phase before the first only takes in
@@ -198,8 +197,15 @@ inline void compute(const phase_t &phase, place_t images, place_t image, bool ha
       }
     }
   }
-  next_weight_half = !weight_half;
   AXYNQ_COUNT(COUNT_PHASES, 1);
+}
+
+// The half of the weight memory that the next phase begins with. Each pass takes the other half than
+// the one before it.
+inline bool weight_half_after(const phase_t &phase, place_t images, bool first_weight_half) {
+  AXYNQ_INLINE
+  const bool odd_tiles = ((images_of(phase, images) & phase.tiles & phase.passes) & 1) != 0;
+  return phase.passes > 1 ? first_weight_half != odd_tiles : !first_weight_half;
 }
 
 }  // namespace axynq

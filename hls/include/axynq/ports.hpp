@@ -2,6 +2,7 @@
 #ifndef AXYNQ_PORTS_HPP
 #define AXYNQ_PORTS_HPP
 
+#include <cstddef>
 #include <cstdint>
 
 #include "axynq/channel.hpp"

@@ -16,11 +16,14 @@ extern "C" void axynq_pragma(const char *text);
 #endif
 
 // Whether processes may run at the same time, with channels between them.
-#define AXYNQ_DATAFLOW_COMPILER \
-  ((defined(__SYNTHESIS__) || defined(AXYNQ_ANALYSIS)) && !defined(__BAMBU__))
+#if (defined(__SYNTHESIS__) || defined(AXYNQ_ANALYSIS)) && !defined(__BAMBU__)
+#define AXYNQ_DATAFLOW_COMPILER 1
+#else
+#define AXYNQ_DATAFLOW_COMPILER 0
+#endif
 
 // Loops have names where a tool reports on them.
-#if defined(__SYNTHESIS__) || defined(AXYNQ_ANALYSIS)
+#if AXYNQ_DATAFLOW_COMPILER
 #define AXYNQ_LOOP(name) name:
 #else
 #define AXYNQ_LOOP(name)
