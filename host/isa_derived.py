@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from axynq.emulator.errors import ProgramError
-from axynq.host.isa import Descriptor, Opcode
+from axynq.host.isa import TABLE_ENTRIES, Descriptor, Opcode
 from axynq.host.isa_model import Array
 
 
@@ -24,7 +24,8 @@ def derived(d: Descriptor, array: Array, requantise_steps: int) -> dict[str, int
         vectors = last_vectors = d.groups * array.words(d.taps)
     first_pass_words = vectors * array.vector_words
     last_pass_words = last_vectors * array.vector_words
-    set_words = d.tables * array.table_words + d.groups * array.group_words + first_pass_words
+    table_words = TABLE_ENTRIES * array.pair_words if d.tables else 0
+    set_words = table_words + d.groups * array.group_words + first_pass_words
 
     # A window of a depthwise layer keeps what it has in common with the one above it.
     keeps = (

@@ -47,9 +47,9 @@ class Array(NamedTuple):
         return self.filters + -(-self.filters * self.code_bits // 8)
 
     @property
-    def table_words(self) -> int:
-        """Words of both tables."""
-        return self.words(2 * TABLE_ENTRIES * 4)
+    def pair_words(self) -> int:
+        """Words of an entry of both tables, of an integer each."""
+        return self.words(2 * 4)
 
     @property
     def constant_words(self) -> int:
@@ -193,14 +193,16 @@ class Filter(NamedTuple):
 
 def table(core: Core, d: Descriptor, which: int, entry: int) -> int:
     """An entry of the first table (0) or the second (1)."""
-    tables = core.program[d.set_offset * core.array.inputs :].view("<i4")
-    return int(tables[which * TABLE_ENTRIES + entry])
+    first = d.set_offset + core.array.pair_words * entry
+    return int(core.program[first * core.array.inputs :].view("<i4")[which])
 
 
 def lane_filter(core: Core, d: Descriptor, group: int, lane: int) -> Filter | None:
     """The lane's part of a group; None where it has none."""
     array = core.array
-    first = d.set_offset + array.table_words * d.tables + array.group_words * group
+    first = d.set_offset + array.group_words * group
+    if d.tables:
+        first += array.pair_words * TABLE_ENTRIES
     constants = core.program[first * array.inputs :].view("<i4")
     places = core.program[(first + array.constant_words) * array.inputs :].view("<u2")
     lanes = core.program[(first + array.constant_words + 2) * array.inputs :].view(np.uint8)

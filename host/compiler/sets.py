@@ -30,7 +30,7 @@ class SetSize(NamedTuple):
 def set_size(tables: bool, block: Block, overlay: Overlay) -> SetSize:
     """How large the set of a block of filters is."""
     width, lanes = overlay.array.inputs, overlay.array.filters
-    front = 2 * isa.TABLE_ENTRIES * 4 // width if tables else 0
+    front = isa.TABLE_ENTRIES * _words(8, width) if tables else 0
     constants = _words(lanes * isa.CONSTANT_INTEGERS * 4, width)
     places = _words(width * 2, width) + _words(lanes, width)
     first, whole = (
@@ -60,7 +60,10 @@ def pack_set(
 
     ``tables`` is int32 [2, TABLE_ENTRIES]: of the computed values, then of the other operand.
     """
-    front = [] if tables is None else [tables.astype("<i4").reshape(-1).view(np.uint8)]
+    front = []
+    if tables is not None:
+        pairs = np.ascontiguousarray(tables.T.astype("<i4")).view(np.uint8)
+        front = [_whole_words(pairs, overlay.array.inputs).reshape(-1)]
     constants, places, lanes = (
         _whole_words(part, overlay.array.inputs)
         for part in (_constants(filters, block), *_places(block, overlay.array.inputs))

@@ -71,8 +71,8 @@ def counters_header() -> str:
 
 
 def descriptor_page() -> str:
-    """The reference of what a layer computes."""
-    model = (resources.files("axynq.host") / "isa_model.py").read_text(encoding="utf-8")
+    """The reference of what a program computes."""
+    sources = resources.files("axynq.host")
     return render(
         "descriptor.md.j2",
         isa=isa,
@@ -83,5 +83,6 @@ def descriptor_page() -> str:
             (isa.Status, "Status that the core ends with", isa.STATUS_TEXT),
         ),
         descriptor=_descriptor(),
-        model=model,
+        model=(sources / "isa_model.py").read_text(encoding="utf-8"),
+        derived=(sources / "isa_derived.py").read_text(encoding="utf-8"),
     )

@@ -177,6 +177,12 @@ class Overlay(_Strict):
     def board_description(self) -> Board:
         return load_board(self.board)
 
+    @property
+    def port_bits(self) -> int:
+        """Width of the core's memory ports: a word's, or what the board's ports can take; a wider
+        word crosses in several beats."""
+        return min(8 * self.array.inputs, self.board_description.memory_port_bits)
+
     @cached_property
     def banks(self) -> tuple[tuple[Multiplier, ...], ...]:
         """The multipliers of each lane."""
@@ -197,11 +203,6 @@ class Overlay(_Strict):
         """Memory words of one weight vector: a word of weights per lane, then all codes."""
         codes = -(-self.array.filters * self.stored_code_bits // 8)
         return self.array.filters + codes
-
-    @property
-    def port_bits(self) -> int:
-        """Width of the core's memory ports: a word, or as much of it as the board's ports move."""
-        return min(8 * self.array.inputs, self.board_description.memory_port_bits)
 
     @property
     def beats(self) -> int:

@@ -27,6 +27,7 @@ from axynq.host.performance.loops import (
     call_counts,
     calls,
     first_counts,
+    first_runs,
     nonzero_weights,
     program_phases,
     runs,
@@ -48,8 +49,9 @@ class Timing:
     """Depth of the multiplication loop: addresses, operands, multipliers, adder tree, requantisers
     and the addition behind them. A pipelined loop takes its iterations and its depth (UG1399,
     Pipelining Loops); the next run starts when the last iteration has left."""
-    run_cycles: int = 6
-    """From a run to the next: leaving the loop, counting tiles and passes, entering it again."""
+    run_cycles: int = 10
+    """From a run to the next: the loop is left, the next tile's first addresses are multiplied, the
+    loop is entered."""
     region_cycles: int = 8
     """Start and end of a dataflow region: all processes get their start at once and the region is
     done when the last is (UG1399, Dataflow), a cycle or two each for start, first state, last state
@@ -144,24 +146,25 @@ def _phase_cycles(call: Call, machine: _Machine) -> PhaseCycles:
     timing, sizes = machine.timing, machine.sizes
     around = sizes.record_words + timing.decode_cycles
     around += timing.region_cycles + timing.prologue_cycles
+    around_run = timing.multiply_fill + timing.run_cycles
     looped = compute = computing = load = store = memory = fetch = 0.0
     for run in runs(call, sizes):
         parts = _run_cycles(run, machine)
-        taken = max(run.steps, *parts) + timing.multiply_fill + timing.run_cycles
+        taken = max(run.steps, *parts) + around_run
         looped += run.times * taken
         load += run.times * parts.load
         store += run.times * parts.store
         memory += run.times * parts.memory
         fetch += run.times * parts.fetch
         if run.compute_steps:
-            busy = run.compute_steps + timing.multiply_fill + timing.run_cycles
-            compute += run.times * busy
-            waits = run.steps - max(
+            compute += run.times * (run.compute_steps + around_run)
+            # What goes on longer than the lanes and the maps need is for the next pass's weights.
+            needed = max(
                 run.compute_steps,
                 run.load_words * call.phase.incoming_pace,
                 run.store_words * call.phase.outgoing_pace,
             )
-            computing += run.times * (taken - max(waits, 0))
+            computing += run.times * (taken - run.steps + needed)
     if call.next:
         fetch += 2 * machine.read
     looped = max(looped, fetch)  # the region ends when the next set is in
@@ -200,11 +203,13 @@ def _run_cycles(run: Run, machine: _Machine) -> _RunCycles:
 def _first_cycles(first: Descriptor, machine: _Machine) -> int:
     """Header, first descriptor and first set, before anything is computed."""
     timing, sizes = machine.timing, machine.sizes
-    words = sizes.record_words + first.set_words
     header = machine.read + sizes.record_words * machine.word + timing.decode_cycles
     around = timing.region_cycles + timing.prologue_cycles
-    loop = timing.multiply_fill + timing.run_cycles
-    return round(header + around + loop + 2 * machine.read + words * machine.word)
+    looped = 0.0
+    for run in first_runs(first, sizes):
+        port = machine.read + run.set_words * machine.word
+        looped += max(run.steps, port) + timing.multiply_fill + timing.run_cycles
+    return round(header + around + looped)
 
 
 def batch_cycles(

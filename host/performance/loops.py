@@ -3,7 +3,8 @@
 A phase is one call of the core's dataflow region. In it the multiplication loop runs once for each
 tile and pass; while it computes a tile, the next tile comes in, the one before goes out, and what
 the next phase needs comes in. A run before the first brings in the first tile, and one after the
-last takes out the last.
+last takes out the last; where the next phase's descriptor or set is not in then, it comes in runs
+of its own.
 
 Nothing here is estimated. The C simulation counts the same while it computes, and the tests hold
 both against each other; :mod:`axynq.host.performance.cycles` turns the counts into time.
@@ -173,31 +174,44 @@ class _Paces(NamedTuple):
 
 
 def runs(call: Call, sizes: Sizes) -> list[Run]:
-    """The runs of a phase; those that are alike together, the last at the end."""
+    """The runs of a phase; those that are alike together."""
     d = call.phase
-    computing = _Paces(d.incoming_pace, d.outgoing_pace, d.set_pace)
-    moving = _Paces(sizes.beats, sizes.beats, sizes.beats)
-    found = list(_needed_runs(call, sizes, computing, moving))
-    # Where a run brings in weights of the next pass, the next phase's set has to wait.
-    left = sizes.record_words + call.next.set_words if call.next else 0
+    found = list(_needed_runs(call, sizes))
+    if call.next is None:
+        return found
+    total = left = sizes.record_words + call.next.set_words
+    # Where runs bring in weights of the next pass, the next phase's words have to wait.
     begin = 0
     if d.passes > 1:
         begin = max(place for place, run in enumerate(found) if run.compute_steps)
-    for place, run in enumerate(found[:-1]):
-        if place >= begin and left:
-            pace = computing.set if run.compute_steps else moving.set
-            taken = min(run.steps // pace * run.times, left)
-            left -= taken
-            found[place] = run._replace(set_words=taken)
-    last = found[-1]
-    pace = computing.set if last.compute_steps else moving.set
-    found[-1] = last._replace(steps=max(last.steps, left * pace), set_words=left)
-    return found
+    for place, run in enumerate(found[begin:], begin):
+        pace = d.set_pace if run.compute_steps else sizes.beats
+        taken = min(-(-run.steps // pace) * run.times, left)  # one at the first step
+        found[place] = run._replace(set_words=taken)
+        left -= taken
+    return [*found, *_drains(total - left, call.next, sizes)]
 
 
-def _needed_runs(call: Call, sizes: Sizes, computing: _Paces, moving: _Paces) -> Iterator[Run]:
-    """The runs without the next phase's set."""
+def first_runs(first: Descriptor, sizes: Sizes) -> list[Run]:
+    """The runs of the phase before the first."""
+    return list(_drains(0, first, sizes))
+
+
+def _drains(there: int, following: Descriptor, sizes: Sizes) -> Iterator[Run]:
+    """What is left of the next descriptor, then of its set, where so many words are there."""
+    for left in (
+        max(sizes.record_words - there, 0),
+        min(sizes.record_words + following.set_words - there, following.set_words),
+    ):
+        if left:
+            yield Run(0, 0, 0, 0, 0, 0, 0, left * sizes.beats, left, 1)
+
+
+def _needed_runs(call: Call, sizes: Sizes) -> Iterator[Run]:
+    """The runs without the next phase's words."""
     d = call.phase
+    computing = _Paces(d.incoming_pace, d.outgoing_pace, d.set_pace)
+    moving = _Paces(sizes.beats, sizes.beats, sizes.beats)
     all_tiles = list(tiles(d))
     loads_source = d.source_loaded and not (d.source_ahead and call.image > 0)
     if loads_source or d.residual_loaded:
@@ -323,13 +337,14 @@ def call_counts(call: Call, sizes: Sizes, nonzero_weights: int = 0) -> Counts:
 def first_counts(first: Descriptor, sizes: Sizes) -> Counts:
     """The counters after the header is read and the first set has come in: a phase that computes
     nothing."""
+    found = first_runs(first, sizes)
     return Counts(
         record_words=2 * sizes.record_words,
         set_words=first.set_words,
         program_bursts=3,
         phases=1,
-        runs=1,
-        steps=(sizes.record_words + first.set_words) * sizes.beats,
+        runs=len(found),
+        steps=sum(run.steps for run in found),
     )
 
 

@@ -62,7 +62,7 @@ class AcceleratorDriver(DefaultIP):  # type: ignore[misc]  # pynq has no type hi
         with self._starting:
             if not self.idle:
                 raise DeviceError(f"the core is still at work: {self.diagnosis()}")
-            self._set_pointer("program", program.physical_address)
+            self._set_pointer("commands", program.physical_address)
             self._set_pointer("source", arena.physical_address)
             self._set_pointer("destination", arena.physical_address)
             self.write(self._offset("images"), int(images))

@@ -59,7 +59,7 @@ def test_the_driver_is_bound_by_pynq(accelerator: Accelerator) -> None:
 def test_register_map_has_the_arguments(accelerator: Accelerator) -> None:
     registers = accelerator._loaded.accelerator_0.register_map
     assert registers.CTRL.AP_IDLE == 1
-    for name in ("program_1", "source_1", "destination_1", "images", "status", "progress"):
+    for name in ("commands_1", "source_1", "destination_1", "images", "status", "progress"):
         assert hasattr(registers, name)
 
 
@@ -144,7 +144,7 @@ def test_access_outside_a_buffer(accelerator: Accelerator, program: Program) -> 
 
 def test_address_where_there_is_no_buffer(accelerator: Accelerator) -> None:
     driver = accelerator._loaded.accelerator_0
-    driver._set_pointer("program", 0x1F00_0000)
+    driver._set_pointer("commands", 0x1F00_0000)
     with pytest.raises(DeviceError, match="no buffer is allocated"):
         driver.write(0, 1)
 
