@@ -54,6 +54,8 @@ class Flow:
             for step in lowered.steps
         )
         self.words = {home[index]: each.image_words for index, each in lowered.maps.items()}
+        self.maker = {uses.output: number for number, uses in enumerate(self.steps)}
+        """The step that makes a tensor."""
         self.last_use: dict[int, int] = {}
         """The last step that takes a tensor."""
         for number, uses in enumerate(self.steps):
@@ -65,10 +67,6 @@ class Flow:
     def leaves(self, tensor: int, steps: range) -> bool:
         """Whether steps behind these take a tensor that one of them makes."""
         return self.last_use.get(tensor, -1) >= steps.stop
-
-    def used_once(self, tensor: int, steps: range) -> bool:
-        """Whether one of these steps takes the tensor, in one place."""
-        return sum(uses.inputs.count(tensor) for uses in self.steps[steps.start : steps.stop]) == 1
 
     def traffic(self, steps: range, folded: bool, ahead: int | None) -> list[Traffic]:
         """What goes between memory and chip in steps that run together.
@@ -97,14 +95,6 @@ class Flow:
             on_chip.update(uses.inputs)
             on_chip.add(uses.output)
         return found
-
-    def last_use_within(self, tensor: int, steps: range) -> int:
-        """The last of these steps that makes or takes a tensor."""
-        return max(
-            number
-            for number in steps
-            if tensor in self.steps[number].inputs or tensor == self.steps[number].output
-        )
 
     def residents(
         self, steps: range, ahead: int | None

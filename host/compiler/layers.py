@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -9,7 +10,6 @@ import numpy.typing as npt
 
 from axynq.emulator.errors import ProgramError
 from axynq.emulator.model import graph
-from axynq.emulator.model.fixed_point import FixedPoint
 from axynq.emulator.model.graph import INT8_MAX, INT8_MIN, activation_bounds
 from axynq.emulator.model.quantisation import add_factors, layer_factors, mean_factor
 from axynq.emulator.plan import SKIP, LayerCodes
@@ -18,7 +18,7 @@ from axynq.host.compiler.blocks import Block, divide
 from axynq.host.compiler.filters import Filters, Fold, Kernel, allowed_lanes, choose_fold
 from axynq.host.compiler.lowering import FeatureMap, Lowered, Step
 from axynq.host.compiler.tables import addition_tables, average_factor, average_table
-from axynq.host.isa import Descriptor, Opcode
+from axynq.host.isa import Opcode
 from axynq.host.overlay import Overlay
 
 Table = npt.NDArray[np.int32]
@@ -55,8 +55,13 @@ class Layer:
     """int32 [2, TABLE_ENTRIES], where it has tables."""
     blocks: tuple[Block, ...]
     """Its filters, a phase each."""
-    numbers: Descriptor
-    """The opcode and the numbers; the other fields are not set."""
+    numbers: Mapping[str, int]
+    """Fields of the descriptor: the opcode and the numbers."""
+
+    @property
+    def has_residual(self) -> bool:
+        """Whether it adds another map to what the lanes compute."""
+        return bool(self.numbers["has_residual"])
 
 
 class Layers:
@@ -116,7 +121,7 @@ class Layers:
             allowed_lanes(step.operator.name, layer.filters, self.overlay),
             _group_vectors(layer, self.overlay.array.inputs),
             self.overlay,
-            in_passes=layer.numbers.opcode == Opcode.CONVOLUTION,
+            in_passes=layer.numbers["opcode"] == Opcode.CONVOLUTION,
             most_words=most_words,
         )
 
@@ -179,41 +184,39 @@ class Layers:
 
     def _numbers(
         self, step: Step, source: FeatureMap, target: FeatureMap, window: Window
-    ) -> tuple[Descriptor, Table | None]:
-        """The numbers of the descriptor, and the tables."""
+    ) -> tuple[dict[str, int], Table | None]:
+        """Opcode and numbers of the descriptor, and the tables."""
         operator = step.operator
-        # Of additions in layers, the tensor in between.
+        # Of a layer with an addition, the tensor in between.
         computed = operator.output if step.residual is not None else step.output
-        numbers = Descriptor(
-            opcode=Opcode.SUM,
-            source_zero_point=self._zero_point(step.source),
-            pre_add_zero_point=self._zero_point(computed),
-            pre_add_low=INT8_MIN,
-            pre_add_high=INT8_MAX,
-        )
+        numbers: dict[str, int] = {
+            "opcode": Opcode.SUM,
+            "has_residual": 0,
+            "source_zero_point": self._zero_point(step.source),
+            "pre_add_zero_point": self._zero_point(computed),
+            "pre_add_low": INT8_MIN,
+            "pre_add_high": INT8_MAX,
+        }
         if isinstance(operator, (graph.WeightedLayer, graph.Pool)):
             low, high = activation_bounds(operator.activation, self.model.tensors[computed])
-            numbers = replace(numbers, pre_add_low=low, pre_add_high=high)
+            numbers |= {"pre_add_low": low, "pre_add_high": high}
         if isinstance(operator, graph.WeightedLayer):
             depthwise = isinstance(operator, graph.DepthwiseConvolution) and (
                 len(operator.kernel) == source.channels
             )
-            opcode = Opcode.DEPTHWISE if depthwise else Opcode.CONVOLUTION
-            numbers = replace(numbers, opcode=opcode)
+            numbers["opcode"] = Opcode.DEPTHWISE if depthwise else Opcode.CONVOLUTION
         elif isinstance(operator, graph.Pool) and operator.kind == "max":
-            numbers = replace(numbers, opcode=Opcode.MAXIMUM)
+            numbers["opcode"] = Opcode.MAXIMUM
         elif isinstance(operator, graph.Pool):
             # The average of the values themselves: halves are rounded away from zero.
-            numbers = replace(
-                numbers, opcode=Opcode.AVERAGE, source_zero_point=0, pre_add_zero_point=0
-            )
+            numbers |= {"opcode": Opcode.AVERAGE, "source_zero_point": 0, "pre_add_zero_point": 0}
             if window.leaves(source, target):
-                return replace(numbers, tables=1), self._average_table(step, window)
+                return numbers, self._average_table(step, window)
         elif isinstance(operator, graph.Pad):
             # Outside the map activations are zero, which is the zero point.
-            numbers = replace(numbers, source_zero_point=numbers.pre_add_zero_point)
+            numbers["source_zero_point"] = numbers["pre_add_zero_point"]
         elif isinstance(operator, graph.Add):
-            numbers = replace(numbers, pre_add_zero_point=numbers.source_zero_point)
+            numbers["pre_add_zero_point"] = numbers["source_zero_point"]
             return self._sum(numbers, operator, step.source)
         if step.residual is not None:
             return self._sum(numbers, step.residual, operator.output)
@@ -232,27 +235,25 @@ class Layers:
             )
         return average_table()
 
-    def _sum(self, numbers: Descriptor, add: graph.Add, computed: int) -> tuple[Descriptor, Table]:
+    def _sum(
+        self, numbers: dict[str, int], add: graph.Add, computed: int
+    ) -> tuple[dict[str, int], Table]:
         """With an addition to what the lanes compute: alone, or behind a layer."""
-        factors: tuple[FixedPoint, FixedPoint, FixedPoint] = add_factors(self.model, add)
-        own, other, total = factors
+        own, other, total = add_factors(self.model, add)
         operand = add.inputs[1]
         if add.inputs[0] != computed:
             own, other = other, own
             operand = add.inputs[0]
         low, high = activation_bounds(add.activation, self.model.tensors[add.output])
-        numbers = replace(
-            numbers,
-            tables=1,
-            has_residual=1,
-            destination_zero_point=self._zero_point(add.output),
-            destination_multiplier=total.multiplier,
-            destination_shift=total.shift,
-            clamp_low=low,
-            clamp_high=high,
-        )
-        own_zero_point = numbers.pre_add_zero_point
-        return numbers, addition_tables(own_zero_point, own, self._zero_point(operand), other)
+        zero_point = numbers["pre_add_zero_point"]
+        return numbers | {
+            "has_residual": 1,
+            "destination_zero_point": self._zero_point(add.output),
+            "destination_multiplier": total.multiplier,
+            "destination_shift": total.shift,
+            "clamp_low": low,
+            "clamp_high": high,
+        }, addition_tables(zero_point, own, self._zero_point(operand), other)
 
 
 def _group_vectors(layer: Layer, width: int) -> int:

@@ -34,105 +34,102 @@ class Phase:
 def phase_of(layer: Layer, block: Block, overlay: Overlay) -> Descriptor:
     """What a block of a layer computes; maps have no places yet, and there is one tile."""
     source, target, window, fold = layer.source, layer.target, layer.window, layer.fold
-    numbers = layer.numbers
-    row_words = source.columns * source.pixel_words
+    opcode = layer.numbers["opcode"]
+    row_words, pixel_words = source.columns * source.pixel_words, source.pixel_words
     kernel = (-(-window.kernel[0] // fold.rows), -(-window.kernel[1] // fold.columns))
-    convolved = numbers.opcode == Opcode.CONVOLUTION
-    tap_words = source.pixel_words if convolved and fold.taps == 1 else 1
+    convolved = opcode == Opcode.CONVOLUTION
+    tap_words = pixel_words if convolved and fold.taps == 1 else 1
     taps = kernel[0] * kernel[1] * tap_words
     size = set_size(layer.tables is not None, block, overlay)
     pass_taps = block.pass_vectors if convolved else (taps,)
     # A window that moves down a row keeps the taps it has in common with the row above.
     keeps = (
-        numbers.opcode == Opcode.DEPTHWISE
+        opcode == Opcode.DEPTHWISE
         and window.dilation[0] == 1
         and window.stride[0] < kernel[0]
         and taps <= overlay.array.inputs
     )
     fresh_rows = window.stride[0] if keeps else kernel[0]
-    descriptor = replace(
-        numbers,
-        tables=int(layer.tables is not None),
-        groups=block.groups,
-        vectors=block.groups * block.pass_vectors[0],
-        set_words=size.set_words,
-        passes=len(block.pass_vectors),
-        last_pass_vectors=block.groups * block.pass_vectors[-1],
-        weights_words=size.weights_words,
-        first_pass_words=size.first_pass_words,
-        source_image_words=source.image_words,
-        residual_image_words=target.image_words if numbers.has_residual else 0,
-        destination_image_words=target.image_words,
-        input_rows=source.rows,
-        input_columns=source.columns,
-        input_row_words=row_words,
-        padding_top=window.top,
-        padding_left=window.left,
-        padding_left_words=window.left * source.pixel_words % ADDRESSES,
-        stride_rows=window.stride[0],
-        stride_columns=window.stride[1],
-        stride_row_words=window.stride[0] * row_words % ADDRESSES,
-        stride_column_words=window.stride[1] * source.pixel_words % ADDRESSES,
-        kernel_rows=kernel[0],
-        kernel_columns=kernel[1],
-        tap_words=tap_words,
-        kernel_row_step=fold.rows * window.dilation[0],
-        kernel_column_step=fold.columns * window.dilation[1],
-        kernel_row_words=fold.rows * window.dilation[0] * row_words % ADDRESSES,
-        kernel_column_words=fold.columns * window.dilation[1] * source.pixel_words % ADDRESSES,
-        pass_taps=pass_taps[0],
-        last_pass_taps=pass_taps[-1],
-        fresh_rows=fresh_rows,
-        fresh_taps=fresh_rows * kernel[1] * tap_words,
-        output_columns=target.columns,
-        output_row_words=target.columns * target.pixel_words,
-        output_pixel_words=target.pixel_words,
-        block_word=block.first_word,
-        incoming_pace=overlay.beats,
-        outgoing_pace=overlay.beats,
-        set_pace=overlay.beats,
-    )
-    if fold.taps > 1:
-        descriptor = replace(
-            descriptor,
-            fold_channels=source.channels,
-            fold_columns=fold.columns,
-            fold_row_step=window.dilation[0],
-            fold_column_step=window.dilation[1],
-            fold_row_words=window.dilation[0] * row_words % ADDRESSES,
-            fold_column_words=window.dilation[1] * source.pixel_words % ADDRESSES,
-        )
-    return cut(_with_steps(descriptor, overlay), layer, layer.target.rows)
-
-
-def _with_steps(descriptor: Descriptor, overlay: Overlay) -> Descriptor:
-    d, finish = descriptor, overlay.requantise_steps
-    outputs = d.groups * d.output_columns
-    row = outputs * max(d.pass_taps, finish)
-    return replace(
-        d,
-        first_row_steps=row,
-        # Down a column a depthwise layer's windows move; other layers' outputs follow each other
-        # along the rows.
-        row_steps=outputs * max(d.fresh_taps, finish) if d.opcode == Opcode.DEPTHWISE else row,
-        last_pass_row_steps=outputs * max(d.last_pass_taps, finish) if d.passes > 1 else row,
-    )
+    fresh_taps = fresh_rows * kernel[1] * tap_words
+    # Steps of an output row: down a column a depthwise layer's windows move; other layers' outputs
+    # follow each other along the rows.
+    outputs, finish = block.groups * target.columns, overlay.requantise_steps
+    row_steps = outputs * max(pass_taps[0], finish)
+    last_pass_row_steps = outputs * max(pass_taps[-1], finish)
+    other_row_steps = row_steps
+    if opcode == Opcode.DEPTHWISE:
+        other_row_steps = outputs * max(fresh_taps, finish)
+    fold_steps = window.dilation if fold.taps > 1 else (0, 0)
+    values = {
+        "tables": int(layer.tables is not None),
+        "groups": block.groups,
+        "vectors": block.groups * block.pass_vectors[0],
+        "set_words": size.set_words,
+        "passes": len(block.pass_vectors),
+        "last_pass_vectors": block.groups * block.pass_vectors[-1],
+        "weights_words": size.weights_words,
+        "first_pass_words": size.first_pass_words,
+        "source_image_words": source.image_words,
+        "residual_image_words": target.image_words if layer.has_residual else 0,
+        "destination_image_words": target.image_words,
+        "input_rows": source.rows,
+        "input_columns": source.columns,
+        "input_row_words": row_words,
+        "padding_top": window.top,
+        "padding_left": window.left,
+        "padding_left_words": window.left * pixel_words % ADDRESSES,
+        "stride_rows": window.stride[0],
+        "stride_columns": window.stride[1],
+        "stride_row_words": window.stride[0] * row_words % ADDRESSES,
+        "stride_column_words": window.stride[1] * pixel_words % ADDRESSES,
+        "kernel_rows": kernel[0],
+        "kernel_columns": kernel[1],
+        "tap_words": tap_words,
+        "kernel_row_step": fold.rows * window.dilation[0],
+        "kernel_column_step": fold.columns * window.dilation[1],
+        "kernel_row_words": fold.rows * window.dilation[0] * row_words % ADDRESSES,
+        "kernel_column_words": fold.columns * window.dilation[1] * pixel_words % ADDRESSES,
+        "pass_taps": pass_taps[0],
+        "last_pass_taps": pass_taps[-1],
+        "fresh_rows": fresh_rows,
+        "fresh_taps": fresh_taps,
+        "fold_channels": source.channels if fold.taps > 1 else 0,
+        "fold_columns": fold.columns if fold.taps > 1 else 0,
+        "fold_row_step": fold_steps[0],
+        "fold_column_step": fold_steps[1],
+        "fold_row_words": fold_steps[0] * row_words % ADDRESSES,
+        "fold_column_words": fold_steps[1] * pixel_words % ADDRESSES,
+        "output_columns": target.columns,
+        "output_row_words": target.columns * target.pixel_words,
+        "output_pixel_words": target.pixel_words,
+        "block_word": block.first_word,
+        "first_row_steps": row_steps,
+        "row_steps": other_row_steps,
+        "last_pass_row_steps": last_pass_row_steps,
+        "incoming_pace": overlay.beats,
+        "outgoing_pace": overlay.beats,
+        "set_pace": overlay.beats,
+    }
+    return Descriptor(**layer.numbers, **values, **_tiles(layer, target.rows))
 
 
 def cut(descriptor: Descriptor, layer: Layer, tile_rows: int) -> Descriptor:
     """With tiles of so many output rows."""
+    return replace(descriptor, **_tiles(layer, tile_rows))
+
+
+def _tiles(layer: Layer, tile_rows: int) -> dict[str, int]:
     rows = layer.target.rows
     tiles = -(-rows // tile_rows)
     last_rows = rows - (tiles - 1) * tile_rows
-    return replace(
-        descriptor,
-        tiles=tiles,
-        tile_rows=tile_rows,
-        last_tile_rows=last_rows,
-        tile_stride=tile_rows * layer.window.stride[0],
-        tile_span=_span(layer, tile_rows),
-        last_tile_span=_span(layer, last_rows),
-    )
+    return {
+        "tiles": tiles,
+        "tile_rows": tile_rows,
+        "last_tile_rows": last_rows,
+        "tile_stride": tile_rows * layer.window.stride[0],
+        "tile_span": _span(layer, tile_rows),
+        "last_tile_span": _span(layer, last_rows),
+    }
 
 
 def _span(layer: Layer, output_rows: int) -> int:

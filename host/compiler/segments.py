@@ -8,6 +8,8 @@ which a layer's first tile comes in and its last one goes out. The cycle model d
 
 from __future__ import annotations
 
+import bisect
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple
@@ -32,21 +34,18 @@ class Segment:
     steps: range
     phases: tuple[Phase, ...]
 
-    @property
-    def is_alone(self) -> bool:
-        """Whether it is one step, which computes the whole batch."""
-        return len(self.steps) == 1
-
 
 class _Choice(NamedTuple):
-    """A way to run steps together."""
+    """A way to run steps."""
 
     cycles: int
     """Of a batch."""
     steps: range
-    folded: bool
+    on_chip: bool
+    """Whether their maps are: they run image by image. Otherwise it is one step alone."""
+    folded: bool = False
     """Whether the first one's input is."""
-    ahead: int | None
+    ahead: int | None = None
     """The step in which the first one's input for the next image is loaded."""
 
     def needs_room_of(self, other: _Choice) -> bool:
@@ -66,19 +65,26 @@ def choose_segments(flow: Flow, phases: StepPhases, map_words: int) -> list[Segm
         flow: what the steps take and make.
         phases: their phases.
         map_words: words of each map memory.
+
+    Raises:
+        ProgramError: a layer is too large.
     """
     count = len(flow.steps)
     alone = [
-        _Choice(phases.alone_cycles(number), range(number, number + 1), False, None)
+        _Choice(phases.alone_cycles(number), range(number, number + 1), on_chip=False)
         for number in range(count)
+        if number not in phases.too_large
     ]
-    ways = _Ways(flow, phases, MAPS * map_words)
-    together = [choice for first in range(count) for choice in ways.from_step(first)]
+    together: list[_Choice] = []
+    for first in range(count):
+        growing = _Growing(flow, phases, first)
+        while growing.grow():
+            together += growing.choices()
     placed: dict[_Choice, dict[int, Place]] = {}
     while True:
-        chosen = _cheapest(alone, together)
+        chosen = _cheapest([*together, *alone], phases)
         for choice in chosen:
-            if len(choice.steps) > 1 and choice not in placed:
+            if choice.on_chip and choice not in placed:
                 places = find_places(*flow.residents(choice.steps, choice.ahead), map_words)
                 if places is None:
                     together = [each for each in together if not each.needs_room_of(choice)]
@@ -87,96 +93,143 @@ def choose_segments(flow: Flow, phases: StepPhases, map_words: int) -> list[Segm
         else:
             return [
                 _segment(choice, flow, phases, placed[choice])
-                if choice in placed
+                if choice.on_chip
                 else Segment(choice.steps, tuple(phases.alone[choice.steps.start]))
                 for choice in chosen
             ]
 
 
-class _Ways:
-    """The ways to run steps of a network together, were there always places for their maps."""
+class _Growing:
+    """The ways to run steps together from one on, were there always places for their maps. The
+    range grows by a step at a time, so that little has to be summed again."""
 
-    def __init__(self, flow: Flow, phases: StepPhases, room: int) -> None:
+    def __init__(self, flow: Flow, phases: StepPhases, first: int) -> None:
         self.flow = flow
         self.phases = phases
-        self.room = room
-        """Words of all map memories."""
+        self.steps = range(first, first)
+        self.source = flow.steps[first].source
+        self.traffic: dict[int, Traffic] = {}
+        self.cycles: dict[int, int] = {}
+        """Of all steps but the last, which is followed by the first."""
+        self.total = 0
+        self.last_use: dict[int, int] = {}
+        """Of the tensors on chip, within the steps."""
+        self.live: dict[int, int] = {}
+        """Words on chip while a step runs."""
+        self.ahead: list[tuple[int, int]] = []
+        """Steps in which the first one's input for the next image may be loaded: how many of their
+        steps are missing for it, and their negated numbers, the best first."""
 
-    def from_step(self, first: int) -> Iterator[_Choice]:
-        """Those that begin with a step."""
-        source = self.flow.steps[first].source
-        folded, plain = self.phases.folded[first], self.phases.plain[first]
-        for steps in self._fitting(first):
-            # Of equally fast ways the first is taken: loading ahead pays with more images.
-            if self.phases.can_keep(plain):
-                yield from (self._choice(steps, False, ahead) for ahead in self._ahead(steps))
-                yield self._choice(steps, False, None)
-            foldable = len(folded.blocks) == 1 and self.flow.used_once(source, steps)
-            if folded.fold.taps > 1 and foldable and self.phases.can_keep(folded):
-                yield self._choice(steps, True, None)
-
-    def _fitting(self, first: int) -> Iterator[range]:
-        """Two steps or more from the first on whose maps are not too large for the chip."""
-        live = [0] * len(self.flow.steps)
-        last: dict[int, int] = {}
-        for number in range(first, min(first + MAX_STEPS, len(live))):
-            uses = self.flow.steps[number]
-            # The two operands of an addition come from different memories.
-            if uses.operand == uses.source:
-                return
-            if number > first and not self.phases.can_keep(self.phases.plain[number]):
-                return
-            for tensor in (*uses.inputs, uses.output):
-                for time in range(last.get(tensor, number - 1) + 1, number + 1):
-                    live[time] += self.flow.words[tensor]
-                    if live[time] > self.room:
-                        return
-                last[tensor] = number
-            if number > first:
-                yield range(first, number + 1)
-
-    def _ahead(self, steps: range) -> list[int]:
-        """Steps in which the first one's input for the next image may be loaded: those that have
-        time for it, the latest first."""
-        source = self.flow.steps[steps.start].source
-        needed = self.flow.words[source] * self.phases.overlay.beats
-        last_use = self.flow.last_use_within(source, steps)
-        candidates = [
-            number
-            for number, each in zip(steps, self.flow.traffic(steps, False, None))
-            if number > last_use and not each.source and not each.residual
-        ]
-
-        def missing(number: int) -> int:
-            return max(needed - compute_steps(self.phases.kept(number, Traffic())[0]), 0)
-
-        return sorted(candidates, key=lambda number: (missing(number), -number))[:MAX_AHEAD]
-
-    def _choice(self, steps: range, folded: bool, ahead: int | None) -> _Choice:
-        traffic = self.flow.traffic(steps, folded, ahead)
-        begins = [self.phases.kept(number, each)[0] for number, each in zip(steps, traffic)]
-        cycles = sum(
-            self.phases.kept_cycles(number, each, then, then)
-            for number, each, then in zip(steps, traffic, begins[1:])
+    def grow(self) -> bool:
+        """Take in the next step; whether that is possible."""
+        number = self.steps.stop
+        if number == self.phases.count or len(self.steps) == MAX_STEPS:
+            return False
+        uses = self.flow.steps[number]
+        # The two operands of an addition come from different memories.
+        if uses.operand == uses.source:
+            return False
+        if self.steps and not self.phases.can_keep(self.phases.plain[number]):
+            return False
+        self.steps = range(self.steps.start, number + 1)
+        self.traffic[number] = Traffic(
+            source=uses.source not in self.last_use,
+            residual=uses.operand is not None and uses.operand not in self.last_use,
+            stored=self.flow.leaves(uses.output, self.steps),
         )
-        last, after = steps[-1], self.phases.after(steps[-1])
-        cycles += self.phases.kept_cycles(last, traffic[-1], begins[0], after)
-        return _Choice(cycles, steps, folded, ahead)
+        if len(self.steps) > 1:
+            self._sum(number - 1)
+        for tensor in uses.inputs:
+            maker = self.flow.maker.get(tensor, -1)
+            if maker in self.steps and not self.flow.leaves(tensor, self.steps):
+                self.traffic[maker] = self.traffic[maker]._replace(stored=False)
+                self._sum(maker)
+        self._note_ahead(number)
+        return self._note_words(number)
+
+    def _sum(self, number: int) -> None:
+        """The cycles of a step that another one follows."""
+        then = self.phases.kept(number + 1, self.traffic[number + 1])[0]
+        cycles = self.phases.kept_cycles(number, self.traffic[number], then, then)
+        self.total += cycles - self.cycles.get(number, 0)
+        self.cycles[number] = cycles
+
+    def _note_words(self, number: int) -> bool:
+        """With the maps of a new step on chip; whether all together are not too large."""
+        uses, room = self.flow.steps[number], MAPS * self.phases.overlay.buffers.map_words
+        for tensor in (*uses.inputs, uses.output):
+            for time in range(self.last_use.get(tensor, number - 1) + 1, number + 1):
+                self.live[time] = self.live.get(time, 0) + self.flow.words[tensor]
+                if self.live[time] > room:
+                    return False
+            self.last_use[tensor] = number
+        return True
+
+    def _note_ahead(self, number: int) -> None:
+        uses, traffic = self.flow.steps[number], self.traffic[number]
+        if self.source in uses.inputs:
+            self.ahead = []  # only when this image's is no longer needed
+        elif not traffic.source and not traffic.residual:
+            steps = compute_steps(self.phases.kept(number, Traffic())[0])
+            needed = self.flow.words[self.source] * self.phases.overlay.beats
+            bisect.insort(self.ahead, (max(needed - steps, 0), -number))
+            del self.ahead[MAX_AHEAD:]
+
+    def choices(self) -> Iterator[_Choice]:
+        """The ways to run the steps. Of equally fast ways the first is taken: loading ahead pays
+        with more images."""
+        first = self.steps.start
+        if len(self.steps) == 1 and len(self.phases.plain[first].blocks) == 1:
+            return  # images follow each other only where there are two phases at least
+        if self.phases.can_keep(self.phases.plain[first]):
+            for _, number in self.ahead:
+                yield self._choice(ahead=-number)
+            yield self._choice()
+        folded = self.phases.folded[first]
+        if (
+            folded.fold.taps > 1
+            and len(folded.blocks) == 1 < len(self.steps)
+            and self.last_use[self.source] == first
+            and self.phases.can_keep(folded)
+        ):
+            yield self._choice(folded=True)
+
+    def _choice(self, folded: bool = False, ahead: int | None = None) -> _Choice:
+        first, last = self.steps.start, self.steps[-1]
+        changed = {
+            first: self.traffic[first]._replace(folded=folded, source_ahead=ahead is not None)
+        }
+        if ahead is not None:
+            words = self.flow.words[self.source]
+            changed[ahead] = self.traffic[ahead]._replace(ahead_words=words)
+        begin = self.phases.kept(first, changed[first])[0]
+        cycles = self.phases.kept_cycles(
+            last, changed.get(last, self.traffic[last]), begin, self.phases.after(last)
+        )
+        cycles += self.total
+        for number, traffic in changed.items():
+            if number != last:
+                then = self.phases.kept(number + 1, self.traffic[number + 1])[0]
+                cycles += self.phases.kept_cycles(number, traffic, then, then)
+                cycles -= self.cycles[number]
+        return _Choice(cycles, self.steps, True, folded, ahead)
 
 
-def _cheapest(alone: Sequence[_Choice], together: Sequence[_Choice]) -> list[_Choice]:
+def _cheapest(choices: Sequence[_Choice], phases: StepPhases) -> list[_Choice]:
     """The way through all steps that takes the fewest cycles, by dynamic programming."""
-    total: list[int | None] = [0] + [None] * len(alone)
-    best = [alone[0]] * len(total)
+    # By the steps that are done: the cycles until then, and the choice that ends there.
+    total = {0: 0}
+    best: dict[int, _Choice] = {}
     # By their last steps, so that what comes before is known.
-    for choice in sorted([*together, *alone], key=lambda choice: choice.steps.stop):
-        before, so_far = total[choice.steps.start], total[choice.steps.stop]
-        assert before is not None
-        if so_far is None or before + choice.cycles < so_far:
-            total[choice.steps.stop] = before + choice.cycles
-            best[choice.steps.stop] = choice
+    for choice in sorted(choices, key=lambda choice: choice.steps.stop):
+        first, end = choice.steps.start, choice.steps.stop
+        if first in total and total[first] + choice.cycles < total.get(end, math.inf):
+            total[end] = total[first] + choice.cycles
+            best[end] = choice
+    end = max(total)
+    if end < phases.count:
+        raise phases.too_large[end]
     chosen: list[_Choice] = []
-    end = len(alone)
     while end:
         chosen.append(best[end])
         end = best[end].steps.start

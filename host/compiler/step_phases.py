@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from axynq.emulator.errors import ProgramError
 from axynq.host.compiler.flow import Flow, Traffic
 from axynq.host.compiler.layers import Layer, Layers
 from axynq.host.compiler.phases import Phase, can_keep, kept, phase_of, streamed
@@ -18,7 +19,7 @@ class StepPhases:
 
     Raises:
         PlanError: a filter needs multipliers that no lane has together.
-        ProgramError: a layer is too large, or the accelerator cannot do it.
+        ProgramError: the accelerator cannot do a layer.
     """
 
     def __init__(self, flow: Flow, layers: Layers, overlay: Overlay, batch: int) -> None:
@@ -29,11 +30,14 @@ class StepPhases:
         """The layers whose input comes from memory."""
         self.plain = [layers.layer(number, folded=False) for number in range(self.count)]
         """Those whose input is on chip."""
+        self.too_large: dict[int, ProgramError] = {}
+        """Steps that cannot compute the whole batch with their maps in memory, and why."""
         self.alone = [self._streamed(number) for number in range(self.count)]
-        """The phases of each step that computes the whole batch."""
+        """The phases of each step that can; of others none."""
+        self._firsts: list[Phase | None] = [*(self._first(n) for n in range(self.count)), None]
         self._kept: dict[tuple[int, Traffic], list[Phase]] = {}
         self._cycles: dict[tuple[int, Traffic, int, int], int] = {}
-        for number in range(1, self.count):
+        for number in range(self.count):
             self.plain[number] = self._divided(number, layers)
 
     def _streamed(self, number: int) -> list[Phase]:
@@ -42,7 +46,16 @@ class StepPhases:
             Phase(number, layer, block, streamed(phase_of(layer, block, overlay), block, overlay))
             for block in layer.blocks
         ]
-        return [tiled(phase, overlay, self.batch) for phase in phases]
+        try:
+            return [tiled(phase, overlay, self.batch) for phase in phases]
+        except ProgramError as error:
+            self.too_large[number] = error
+            return []
+
+    def _first(self, number: int) -> Phase:
+        layer = self.folded[number]
+        block = layer.blocks[0]
+        return Phase(number, layer, block, phase_of(layer, block, self.overlay))
 
     def can_keep(self, layer: Layer) -> bool:
         """Whether a layer can compute a whole image at a time with its maps on chip."""
@@ -51,7 +64,7 @@ class StepPhases:
     def after(self, number: int) -> Phase | None:
         """What comes behind a step that is alone or the last of several: its set comes in
         meanwhile."""
-        return self.alone[number + 1][0] if number + 1 < self.count else None
+        return self._firsts[number + 1]
 
     def kept(self, number: int, traffic: Traffic) -> list[Phase]:
         """The phases of a step that runs with others, image by image; its maps have no places
@@ -75,15 +88,21 @@ class StepPhases:
     def _divided(self, number: int, layers: Layers) -> Layer:
         """A layer with so many blocks that the step before it, where both run with others, need not
         wait for the whole set: for that of the first block only."""
-        whole = self.plain[number]
-        before = self._kept_phases(number - 1, self.plain[number - 1], Traffic())
-        set_words = phase_of(whole, whole.blocks[0], self.overlay).set_words
-        if compute_steps(before[-1]) >= set_words * self.overlay.beats:
+        whole, is_alone = self.plain[number], number not in self.too_large
+        before: list[Phase] = []
+        if number > 0:
+            before = self._kept_phases(number - 1, self.plain[number - 1], Traffic())
+        first_set = phase_of(whole, whole.blocks[0], self.overlay).set_words
+        waits = before and compute_steps(before[-1]) < first_set * self.overlay.beats
+        if is_alone and not waits:
             return whole
         candidates, words = [whole], whole.blocks[0].words
         while words > 1:
             words = -(-words // 2)
             candidates.append(layers.divided(number, words))
+        if not is_alone:
+            # Images follow each other only where there are two phases at least.
+            candidates = [each for each in candidates if len(each.blocks) > 1] or [whole]
 
         def cycles(layer: Layer) -> int:
             phases = self._kept_phases(number, layer, Traffic())
