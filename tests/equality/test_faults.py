@@ -110,7 +110,7 @@ def test_a_bit_in_the_program(digits: graph.Model, x: graph.Int8Array) -> None:
         memory = program.memory.copy()
         phases = memory.view("<i4")[isa.Header.PHASES]
         last = isa.Descriptor.of(memory.view("<i4")[phases * isa.RECORD_INTEGERS :])
-        assert last.opcode == isa.Opcode.CONVOLUTION and not last.tables
+        assert (last.opcode, last.tables) == (isa.Opcode.CONVOLUTION, 0)
         first_bias = last.set_offset * program.word_bytes
         memory[first_bias + 1] ^= 8
         assert not np.array_equal(accelerator.run(replace(program, memory=memory), x), expected)
