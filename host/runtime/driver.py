@@ -79,7 +79,7 @@ class AcceleratorDriver(DefaultIP):  # type: ignore[misc]  # pynq has no type hi
 
         Args:
             timeout: seconds without progress after which the core counts as hung. Progress is a
-                layer finished.
+                layer finished, of the batch or of one image.
             layers: names of the program's layers, for the message.
 
         Raises:
