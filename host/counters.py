@@ -15,30 +15,32 @@ def _counter(note: str) -> Any:
 
 @dataclass(frozen=True)
 class Counts:
-    """What one layer, or a whole program, makes the loops do: the simulation's counters, in its
+    """What a phase, or a whole program, makes the loops do: the simulation's counters, in its
     order."""
 
     record_words: int = _counter("words of header and descriptors read")
-    weight_words: int = _counter("words of weights and codes read")
-    constant_words: int = _counter("words of constants read")
+    set_words: int = _counter("words of sets and of later passes' weights read")
     load_words: int = _counter("words of feature maps read")
     store_words: int = _counter("words of feature maps written")
     load_bursts: int = _counter("runs of consecutive words of feature maps read")
     store_bursts: int = _counter("runs of consecutive words of feature maps written")
     program_bursts: int = _counter("runs of consecutive words of the program read")
-    tiles: int = _counter("tiles computed, once for each block of filters")
-    multiply_steps: int = _counter("iterations of the multiplication loop")
+    phases: int = _counter("phases run; the first only takes in the set of the second")
+    runs: int = _counter("runs of the multiplication loop")
+    steps: int = _counter("iterations of the multiplication loop")
+    multiply_steps: int = _counter("iterations in which the lanes compute")
     multiplications: int = _counter("products computed whose weight is not zero")
-    pool_steps: int = _counter("iterations of the pooling loop")
 
     def __add__(self, other: Counts) -> Counts:
         return Counts(*(getattr(self, name) + getattr(other, name) for name in COUNTERS))
 
+    def __mul__(self, times: int) -> Counts:
+        return Counts(*(times * getattr(self, name) for name in COUNTERS))
+
     @property
     def words(self) -> int:
         """All words that cross the memory ports."""
-        program = self.record_words + self.weight_words + self.constant_words
-        return program + self.load_words + self.store_words
+        return self.record_words + self.set_words + self.load_words + self.store_words
 
 
 COUNTERS = tuple(item.name for item in fields(Counts))

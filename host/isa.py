@@ -1,15 +1,19 @@
-"""The accelerator's instruction set: layer descriptors, program header, status codes.
+"""The accelerator's instruction set: phase descriptors, program header, status codes.
 
 This file is the single source: ``hls/include/axynq/isa.hpp`` and ``docs/descriptor.md`` are
 generated from it.
 
 A program is one block of memory in words of the overlay (``inputs`` bytes each): the header, one
-descriptor per layer, then weights and constants. Header and descriptors are 64 integers of 32 bits,
-little-endian, the last of which is a checksum of the others.
+descriptor per *phase*, then what the phases take in. A phase is a layer, or a block of a layer's
+filters. Header and descriptors are :data:`RECORD_INTEGERS` integers of 32 bits, little-endian, the
+last of which is a checksum of the others.
 
-Sizes and offsets are in words unless stated otherwise. A feature map lies in memory as rows of
-pixels; a pixel is ``ceil(channels / inputs)`` words with the channels in order. Tensors of a batch
-are contiguous, so image ``n`` of a tensor starts at ``images * offset + n * image_words``.
+Sizes and offsets are in words unless stated otherwise. A feature map lies in memory, and on chip,
+as rows of pixels; a pixel is ``ceil(channels / inputs)`` words with the channels in order. Tensors
+of a batch are contiguous, so image ``n`` of a tensor starts at ``images * offset + n *
+image_words``.
+
+The core divides nothing: quotients, products and steps between addresses are in the descriptor.
 """
 
 from __future__ import annotations
@@ -24,18 +28,28 @@ import numpy.typing as npt
 
 from axynq.emulator.errors import ProgramError
 
-VERSION = 2
+VERSION = 3
 """Changes whenever a program of another version would be misread."""
 
 MAGIC = 0x4E595841
 """``AXYN`` in little-endian ASCII: the first integer of a program."""
 
-RECORD_INTEGERS = 64
+RECORD_INTEGERS = 112
 """Integers in the header and in each descriptor."""
 
 CHECKSUM_FIELD = RECORD_INTEGERS - 1
 
+CHECKSUM_COLUMNS = 8
+"""Sums that the checksum is made of; integer ``i`` belongs to sum ``i % CHECKSUM_COLUMNS``."""
+
 MIN_INTEGER, MAX_INTEGER = -(2**31), 2**31 - 1
+
+MAPS = 3
+"""On-chip memories for feature maps: a phase reads its input from one, the other operand of an
+addition from another, and writes its output to a third."""
+
+TABLE_ENTRIES = 256
+"""Integers of each of the two tables of a phase that has them."""
 
 
 class Header(IntEnum):
@@ -44,20 +58,19 @@ class Header(IntEnum):
     MAGIC = 0
     VERSION = 1
     OVERLAY = 2
-    LAYERS = 3
+    PHASES = 3
     PROGRAM_WORDS = 4
 
 
 class Opcode(IntEnum):
-    """What a layer does. 0 is left out, so that cleared memory is no program."""
+    """What a phase does with the activations that enter the lanes. 0 is left out, so that cleared
+    memory is no program."""
 
     CONVOLUTION = 1
     DEPTHWISE = 2
-    ADD = 3
-    MAX_POOL = 4
-    AVERAGE_POOL = 5
-    MEAN = 6
-    PAD = 7
+    SUM = 3
+    MAXIMUM = 4
+    AVERAGE = 5
 
 
 def _integer(note: str, unit: str = "", low: int = 0, high: int = MAX_INTEGER) -> Any:
@@ -65,86 +78,171 @@ def _integer(note: str, unit: str = "", low: int = 0, high: int = MAX_INTEGER) -
     return field(default=0, metadata={"note": note, "unit": unit, "low": low, "high": high})
 
 
-def _count(note: str, unit: str = "") -> Any:
-    return _integer(note, unit, low=1)
+def _field(bits: int, note: str, unit: str = "", low: int = 0) -> Any:
+    """An unsigned field of so many bits."""
+    return _integer(note, unit, low, 2**bits - 1)
+
+
+def _flag(note: str) -> Any:
+    return _integer(note, "0 or 1", 0, 1)
 
 
 def _int8(note: str) -> Any:
     return _integer(note, "int8", -128, 127)
 
 
-def _shift(note: str) -> Any:
-    return _integer(note, "bits", -31, 30)
+def _map(note: str) -> Any:
+    return _integer(note, "map memory", 0, MAPS - 1)
+
+
+def _address(note: str) -> Any:
+    """An on-chip address, or a step between two: modulo 2**16, so that steps may go back."""
+    return _field(16, note, "words, modulo 2¹⁶")
+
+
+def _offset(note: str) -> Any:
+    return _integer(note, "words per image of the batch")
 
 
 @dataclass(frozen=True)
 class Descriptor:
-    """What a layer computes. ``docs/descriptor.md`` says how, as a program.
+    """A phase. ``docs/descriptor.md`` says what it computes, as a program.
 
     The fields are the integers of a descriptor in their order. This is the only place that lists
     them: :data:`Field`, the C++ and the page are made from it.
     """
 
-    opcode: int = _integer("what the layer does", "Opcode", min(Opcode), max(Opcode))
+    opcode: int = _integer("what the phase does", "Opcode", min(Opcode), max(Opcode))
 
-    source_offset: int = _integer("where the input is", "words per image of the batch")
-    source_image_words: int = _integer("size of the input", "words per image")
-    residual_offset: int = _integer("where the residual operand is", "words per image of the batch")
-    residual_image_words: int = _integer("size of the residual operand", "words per image")
-    destination_offset: int = _integer("where the output goes", "words per image of the batch")
-    destination_image_words: int = _integer("size of the output", "words per image")
-
-    input_rows: int = _count("height of the input", "rows")
-    input_columns: int = _count("width of the input", "columns")
-    input_pixel_words: int = _count("all channels of a pixel of the input", "words")
-    output_rows: int = _count("height of the output", "rows")
-    output_columns: int = _count("width of the output", "columns")
-    output_pixel_words: int = _count("all channels of a pixel of the output", "words")
-
-    kernel_rows: int = _count("height of the kernel", "steps of fold_rows rows")
-    kernel_columns: int = _count("width of the kernel", "steps of fold_columns columns")
-    stride_rows: int = _count("from an output row to the next", "input rows")
-    stride_columns: int = _count("from an output column to the next", "input columns")
-    dilation_rows: int = _count("from a kernel row to the next", "input rows")
-    dilation_columns: int = _count("from a kernel column to the next", "input columns")
-    padding_top: int = _integer("padding above the input", "input rows")
-    padding_left: int = _integer("padding left of the input", "input columns")
-
-    fold_channels: int = _integer(
-        "channels of each tap, where a word takes several taps", "channels"
+    # What the phase takes in before it begins: while the phase before it runs.
+    tables: int = _flag("whether its set begins with tables")
+    groups: int = _field(8, "groups of filters; a group fills the lanes", "groups", low=1)
+    vectors: int = _field(16, "weight vectors of its first pass", "vectors")
+    set_offset: int = _integer("where its set is", "words of the program")
+    set_words: int = _field(
+        24, "tables, constants and places of all groups, weights of the first pass"
     )
-    fold_rows: int = _count("kernel rows that lie side by side in a word", "rows")
-    fold_columns: int = _count("kernel columns that lie side by side in a word", "columns")
+    passes: int = _field(
+        12, "parts of the taps whose weights are on chip at a time", "passes", low=1
+    )
+    last_pass_vectors: int = _field(16, "weight vectors of the last pass", "vectors")
+    weights_offset: int = _integer("where the weights of all passes are", "words of the program")
+    weights_words: int = _field(24, "weights of all passes", "words")
+    first_pass_words: int = _field(24, "weights of the first pass", "words")
 
-    tile_rows: int = _count("computed at a time", "output rows")
-    passes: int = _count("parts of the taps whose weights are on chip at a time", "passes")
-    pass_taps: int = _count("taps of a pass; the last may have fewer", "taps")
-    blocks: int = _count("parts of the filters whose weights are on chip at a time", "blocks")
-    block_groups: int = _integer("groups of filters in a block; a group fills the lanes", "groups")
-    block_pixel_words: int = _count("what a block computes of each output pixel", "words")
-    weights_offset: int = _integer("where weights and codes are", "words of the program")
-    constants_offset: int = _integer("where the constants are", "words of the program")
+    # The order of phases.
+    layer: int = _field(16, "layers that are finished when the phase is", "layers")
+    whole_batch: int = _flag("whether the phase computes all images; otherwise one")
+    loop_back: int = _field(12, "phases to go back while there are images left; 0: go on", "phases")
 
-    has_residual: int = _integer("whether the residual operand is added", "0 or 1", 0, 1)
+    # Feature maps in memory.
+    source_loaded: int = _flag("whether the input comes from memory; otherwise it is on chip")
+    source_ahead: int = _flag(
+        "whether it does so for the first image only: later ones are loaded ahead"
+    )
+    source_offset: int = _offset("where the input is")
+    source_image_words: int = _integer("size of the input", "words per image")
+    residual_loaded: int = _flag("whether the residual operand comes from memory")
+    residual_offset: int = _offset("where the residual operand is")
+    residual_image_words: int = _integer("size of the residual operand", "words per image")
+    destination_stored: int = _flag("whether the output goes to memory")
+    destination_offset: int = _offset("where the output goes")
+    destination_image_words: int = _integer("size of the output", "words per image")
+    destination_first: int = _field(12, "first word of each pixel that is stored", "words")
+    ahead_words: int = _field(16, "words of the next image that are loaded meanwhile", "words")
+    ahead_offset: int = _offset("where they are")
+    ahead_image_words: int = _integer("size of the map they are of", "words per image")
+
+    # Feature maps on chip.
+    source_map: int = _map("memory of the input")
+    source_base: int = _address("its first word")
+    source_half: int = _address("from a tile to the next, of two")
+    residual_map: int = _map("memory of the residual operand")
+    residual_base: int = _address("its first word")
+    residual_half: int = _address("from a tile to the next, of two")
+    destination_map: int = _map("memory of the output")
+    destination_base: int = _address("its first word")
+    destination_half: int = _address("from a tile to the next, of two")
+    outgoing_base: int = _address("first word that is stored")
+    ahead_map: int = _map("memory of what is loaded ahead")
+    ahead_base: int = _address("its first word")
+
+    # Tiles: output rows that are computed at a time.
+    tiles: int = _field(16, "tiles of an image", "tiles", low=1)
+    tile_rows: int = _field(16, "output rows of a tile", "rows", low=1)
+    last_tile_rows: int = _field(16, "output rows of the last tile", "rows", low=1)
+    tile_stride: int = _field(16, "from a tile's first input row to the next tile's", "rows")
+    tile_span: int = _field(16, "input rows that a tile sees, less one", "rows")
+    last_tile_span: int = _field(16, "input rows that the last tile sees, less one", "rows")
+
+    # The input.
+    input_rows: int = _field(16, "height of the input", "rows", low=1)
+    input_columns: int = _field(12, "width of the input", "columns", low=1)
+    input_row_words: int = _field(16, "a row of the input", "words", low=1)
+    padding_top: int = _field(12, "padding above the input", "input rows")
+    padding_left: int = _field(12, "padding left of the input", "input columns")
+    padding_left_words: int = _address("padding left of the input")
+    stride_rows: int = _field(12, "from an output row to the next", "input rows", low=1)
+    stride_columns: int = _field(12, "from an output column to the next", "input columns", low=1)
+    stride_row_words: int = _address("from an output row's windows to the next row's")
+    stride_column_words: int = _address("from an output column's window to the next")
+
+    # The kernel.
+    kernel_rows: int = _field(16, "height of the kernel", "steps", low=1)
+    kernel_columns: int = _field(12, "width of the kernel", "steps", low=1)
+    tap_words: int = _field(
+        12, "words of a kernel position that are taps of their own", "words", low=1
+    )
+    kernel_row_step: int = _field(12, "from a kernel row to the next", "input rows", low=1)
+    kernel_column_step: int = _field(12, "from a kernel column to the next", "input columns", low=1)
+    kernel_row_words: int = _address("from a kernel row to the next")
+    kernel_column_words: int = _address("from a kernel column to the next")
+    pass_taps: int = _field(16, "taps of a pass", "taps", low=1)
+    last_pass_taps: int = _field(16, "taps of the last pass", "taps", low=1)
+    fresh_rows: int = _field(16, "kernel rows that a window moving down a row reads", "kernel rows")
+    fresh_taps: int = _field(16, "taps that a window moving down a row reads", "taps")
+    fold_channels: int = _field(
+        8, "channels of each tap, where a word takes several taps; 0: it does not"
+    )
+    fold_columns: int = _field(8, "kernel columns that lie side by side in a word", "columns")
+    fold_row_step: int = _field(12, "from a kernel row in a word to the next", "input rows")
+    fold_column_step: int = _field(
+        12, "from a kernel column in a word to the next", "input columns"
+    )
+    fold_row_words: int = _address("from a kernel row in a word to the next")
+    fold_column_words: int = _address("from a kernel column in a word to the next")
+
+    # The output.
+    output_columns: int = _field(12, "width of the output", "columns", low=1)
+    output_row_words: int = _field(16, "a row of the output, all channels", "words", low=1)
+    output_pixel_words: int = _field(12, "a pixel of the output, all channels", "words", low=1)
+    block_word: int = _field(12, "first word of each pixel that the phase computes", "words")
+    pixel_step: int = _address("from an output pixel on chip to the next")
+    row_step: int = _address("from an output row on chip to the next")
+    store_pixel_words: int = _field(12, "words of each pixel that are stored", "words", low=1)
+    store_row_words: int = _field(16, "words of each row that are stored", "words", low=1)
+
+    # Steps of the loop.
+    first_row_steps: int = _field(24, "steps that a tile's first row takes in a pass", "steps")
+    row_steps: int = _field(24, "steps that each other row takes", "steps")
+    last_pass_row_steps: int = _field(24, "steps that a row takes in the last pass", "steps")
+    incoming_pace: int = _field(12, "steps from a loaded word to the next", "steps", low=1)
+    outgoing_pace: int = _field(12, "steps from a stored word to the next", "steps", low=1)
+    set_pace: int = _field(
+        12, "steps from a word of the next set to the one after it", "steps", low=1
+    )
+
+    # Numbers.
+    has_residual: int = _flag("whether the residual operand is added")
     source_zero_point: int = _int8("zero point of the input")
     pre_add_zero_point: int = _int8("zero point of what the lanes compute")
     pre_add_low: int = _int8("smallest value that leaves the lanes")
     pre_add_high: int = _int8("largest value that leaves the lanes")
-    residual_zero_point: int = _int8("zero point of the residual operand")
-    destination_zero_point: int = _int8("zero point of a sum, a mean or a pad")
-    clamp_low: int = _int8("smallest output of a sum or a pool")
-    clamp_high: int = _int8("largest output of a sum or a pool")
-    pre_add_multiplier: int = _integer("factor of what the lanes compute, in an addition", "2^-31")
-    pre_add_shift: int = _shift("that factor's shift: left where positive")
-    residual_multiplier: int = _integer("factor of the residual operand, in an addition", "2^-31")
-    residual_shift: int = _shift("that factor's shift: left where positive")
-    destination_multiplier: int = _integer("factor of an addition's sum, or of a mean's", "2^-31")
-    destination_shift: int = _shift("that factor's shift: left where positive")
-
-    @property
-    def uses_lanes(self) -> bool:
-        """Whether outputs leave the lanes: multiplied, or added."""
-        return self.opcode in (Opcode.CONVOLUTION, Opcode.DEPTHWISE, Opcode.ADD)
+    destination_zero_point: int = _int8("zero point of a sum of two maps")
+    clamp_low: int = _int8("smallest sum of two maps")
+    clamp_high: int = _int8("largest sum of two maps")
+    destination_multiplier: int = _integer("factor of a sum of two maps", "2^-31")
+    destination_shift: int = _integer("that factor's shift: left where positive", "bits", -31, 30)
 
     @property
     def has_weights(self) -> bool:
@@ -152,15 +250,14 @@ class Descriptor:
         return self.opcode in (Opcode.CONVOLUTION, Opcode.DEPTHWISE)
 
     @property
-    def tap_words(self) -> int:
-        """Words of a kernel position that are taps of their own. A depthwise filter sees one
-        byte of one of them."""
-        return self.input_pixel_words if self.opcode == Opcode.CONVOLUTION else 1
-
-    @property
     def taps(self) -> int:
         """Operand words that one output takes."""
         return self.kernel_rows * self.kernel_columns * self.tap_words
+
+    @property
+    def output_rows(self) -> int:
+        """Height of the output."""
+        return (self.tiles - 1) * self.tile_rows + self.last_tile_rows
 
     @property
     def output_pixels(self) -> int:
@@ -198,18 +295,22 @@ Field = _places(Descriptor)
 
 
 class Constant(IntEnum):
-    """Integers per lane and group in a layer's constants."""
+    """Integers per lane and group in a phase's constants."""
 
     BIAS = 0
     MULTIPLIER = 1
     SHIFT = 2
-    CHANNEL = 3
+    SPARE = 3
 
 
 CONSTANT_INTEGERS = len(Constant)
 
-NO_CHANNEL = -1
-"""Constant CHANNEL of a lane that a group leaves idle."""
+PLACE_LANE_BITS = 6
+"""Of a byte's place: which lane's filter has its channel there."""
+PLACE_USED = 1 << PLACE_LANE_BITS
+PLACE_WORD_SHIFT = PLACE_LANE_BITS + 1
+LANE_USED = 1 << 7
+"""Of a lane's place: it has a filter; the bits below are the byte of its channel."""
 
 
 class Status(IntEnum):
@@ -235,12 +336,12 @@ STATUS_TEXT = {
 }
 
 
-def header(overlay: int, layers: int, program_words: int) -> npt.NDArray[np.uint32]:
+def header(overlay: int, phases: int, program_words: int) -> npt.NDArray[np.uint32]:
     """The header of a program, with its checksum: uint32 [RECORD_INTEGERS].
 
     Args:
         overlay: the overlay's identifier, an unsigned integer of 32 bits.
-        layers: descriptors that follow.
+        phases: descriptors that follow.
         program_words: words of the whole program.
 
     Raises:
@@ -252,7 +353,7 @@ def header(overlay: int, layers: int, program_words: int) -> npt.NDArray[np.uint
             Header.MAGIC: MAGIC,
             Header.VERSION: VERSION,
             Header.OVERLAY: signed,
-            Header.LAYERS: layers,
+            Header.PHASES: phases,
             Header.PROGRAM_WORDS: program_words,
         }
     )
@@ -271,8 +372,16 @@ def _record(values: Mapping[Any, int]) -> npt.NDArray[np.uint32]:
 
 
 def checksum(words: Sequence[int] | npt.NDArray[np.uint32]) -> int:
-    """Sum with rotation: ``s = rotate_left(s, 1) + word``, from a seed, modulo 2**32."""
-    total = MAGIC
-    for word in words:
-        total = (((total << 1) | (total >> 31)) + int(word)) & 0xFFFFFFFF
-    return total
+    """Sums with rotation in columns, so that a word of several integers is summed in one step:
+    ``s = rotate_left(s, 1) + integer`` for each column, from a seed; the columns, each rotated by
+    4 bits more than the one before it, are added. All modulo 2**32."""
+    sums = [MAGIC] * CHECKSUM_COLUMNS
+    for place, word in enumerate(words):
+        column = place % CHECKSUM_COLUMNS
+        sums[column] = (_rotated(sums[column], 1) + int(word)) & 0xFFFFFFFF
+    return sum(_rotated(s, 4 * column) for column, s in enumerate(sums)) & 0xFFFFFFFF
+
+
+def _rotated(value: int, bits: int) -> int:
+    """An unsigned integer of 32 bits, rotated left."""
+    return ((value << bits) | (value >> (32 - bits))) & 0xFFFFFFFF

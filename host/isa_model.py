@@ -1,14 +1,26 @@
-"""What a layer computes from its descriptor, in plain loops. ``docs/descriptor.md`` shows it."""
+"""What a program computes from its descriptors, in plain loops. ``docs/descriptor.md`` shows it."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-from axynq.host.isa import NO_CHANNEL, RECORD_INTEGERS, Constant, Descriptor, Header, Opcode
+from axynq.host.isa import (
+    CONSTANT_INTEGERS,
+    LANE_USED,
+    MAPS,
+    PLACE_WORD_SHIFT,
+    RECORD_INTEGERS,
+    TABLE_ENTRIES,
+    Constant,
+    Descriptor,
+    Header,
+    Opcode,
+)
 
 Int8 = npt.NDArray[np.int8]
 
@@ -25,235 +37,328 @@ class Array(NamedTuple):
     product: Callable[[int, int, int, int], int]
     """Of a lane's multiplier with a code: (lane, code, activation - zero point, weight)."""
 
+    def words(self, size: int) -> int:
+        """Words that so many bytes take."""
+        return -(-size // self.inputs)
+
     @property
     def vector_words(self) -> int:
-        """Words of a vector: a word of weights per lane, then the codes of all lanes."""
+        """Words of a weight vector: a word of weights per lane, then the codes of all lanes."""
         return self.filters + -(-self.filters * self.code_bits // 8)
+
+    @property
+    def pair_words(self) -> int:
+        """Words of an entry of both tables, of an integer each."""
+        return self.words(2 * 4)
+
+    @property
+    def constant_words(self) -> int:
+        """Words of a group's constants, before its places."""
+        return self.words(self.filters * CONSTANT_INTEGERS * 4)
+
+    @property
+    def group_words(self) -> int:
+        """Words of a group's constants and places: two bytes for each byte of a word, one for each
+        lane."""
+        return self.constant_words + 2 + self.words(self.filters)
+
+
+@dataclass(frozen=True)
+class Core:
+    """The accelerator with a batch."""
+
+    array: Array
+    program: Int8
+    memory: Int8
+    """Feature maps of all images."""
+    images: int
+    maps: tuple[dict[int, int], ...]
+    """The memories on chip: bytes by address. What was not written cannot be read."""
 
 
 def run_program(array: Array, program: Int8, memory: Int8, images: int) -> None:
-    """All layers, one after the other, on the feature maps of a batch in ``memory``."""
+    """All phases in their order, on the feature maps of a batch in ``memory``."""
+    core = Core(array, program, memory, images, tuple({} for _ in range(MAPS)))
+    for d, image in phases(program, images):
+        if not d.whole_batch:
+            run_phase(core, d, image)
+            continue
+        for each in range(images):
+            for feature_map in core.maps:
+                feature_map.clear()  # such phases find and leave nothing on chip
+            run_phase(core, d, each)
+
+
+def phases(program: Int8, images: int) -> Iterator[tuple[Descriptor, int]]:
+    """Descriptors in the order in which they run, each with the image that it is for. Neighbouring
+    phases may run image by image: the last of them says how many phases there are before it."""
     integers = program.view("<i4")
-    for layer in range(1, 1 + integers[Header.LAYERS]):
-        d = Descriptor.of(integers[layer * RECORD_INTEGERS :])
-        for image in range(images):
-            if d.uses_lanes:
-                multiply_and_add(array, d, program, memory, images, image)
-            else:
-                pool(array, d, memory, images, image)
+    phase = image = 0
+    while phase < integers[Header.PHASES]:
+        d = Descriptor.of(integers[(1 + phase) * RECORD_INTEGERS :])
+        yield d, image
+        if d.loop_back and image + 1 < images:
+            phase, image = phase - d.loop_back, image + 1
+        elif d.loop_back:
+            phase, image = phase + 1, 0
+        else:
+            phase += 1
 
 
-class FeatureMap(NamedTuple):
-    """One image of a tensor in memory."""
+def run_phase(core: Core, d: Descriptor, image: int) -> None:
+    """One image of a phase. A lane computes one channel in each group."""
+    load(core, d, image)
+    for group in range(d.groups):
+        for lane in range(core.array.filters):
+            own = lane_filter(core, d, group, lane)
+            if own is None:
+                continue
+            taps = list(lane_taps(core, d, group, lane, own))
+            for row in range(d.output_rows):
+                for column in range(d.output_columns):
+                    value = computed(core, d, own, window(core, d, taps, row, column), lane)
+                    if d.has_residual:
+                        pixel = row * d.output_columns + column
+                        word = pixel * d.output_pixel_words + d.block_word + own.word
+                        address = (d.residual_base + word) * core.array.inputs + own.byte
+                        value = add(core, d, value, core.maps[d.residual_map][address])
+                    word = d.destination_base + row * d.row_step + column * d.pixel_step + own.word
+                    address = word * core.array.inputs + own.byte
+                    core.maps[d.destination_map][address] = value
+    store(core, d, image)
 
-    memory: Int8
-    first: int
-    """Byte of its first channel."""
-    columns: int
-    pixel_bytes: int
 
-    def address(self, row: int, column: int, channel: int) -> int:
-        return self.first + (row * self.columns + column) * self.pixel_bytes + channel
-
-    def load(self, row: int, column: int, channel: int) -> int:
-        return int(self.memory[self.address(row, column, channel)])
-
-    def store(self, row: int, column: int, channel: int, value: int) -> None:
-        self.memory[self.address(row, column, channel)] = value
+# --- maps between memory and chip -----------------------------------------------------------------
 
 
-def feature_maps(
-    array: Array, d: Descriptor, memory: Int8, images: int, image: int
-) -> tuple[FeatureMap, FeatureMap, FeatureMap]:
-    """Input, residual operand and output of a layer."""
+def load(core: Core, d: Descriptor, image: int) -> None:
+    """Input, residual operand, and the input of the next image. (The core loads a tile at a time,
+    and puts tiles alternately at two places.)"""
+    if d.source_loaded and not (d.source_ahead and image > 0):
+        first = d.source_offset * core.images + image * d.source_image_words
+        words = d.input_rows * d.input_row_words
+        copy_in(core, d, first, words, d.source_map, d.source_base, d.fold_channels)
+    if d.residual_loaded:
+        first = d.residual_offset * core.images + image * d.residual_image_words
+        words = d.output_rows * d.output_row_words
+        copy_in(core, d, first, words, d.residual_map, d.residual_base)
+    if d.ahead_words and image + 1 < core.images:
+        first = d.ahead_offset * core.images + (image + 1) * d.ahead_image_words
+        copy_in(core, d, first, d.ahead_words, d.ahead_map, d.ahead_base)
 
-    def at(offset: int, image_words: int, columns: int, pixel_words: int) -> FeatureMap:
-        first = (offset * images + image * image_words) * array.inputs
-        return FeatureMap(memory, first, columns, pixel_words * array.inputs)
 
-    return (
-        at(d.source_offset, d.source_image_words, d.input_columns, d.input_pixel_words),
-        at(d.residual_offset, d.residual_image_words, d.output_columns, d.output_pixel_words),
-        at(d.destination_offset, d.destination_image_words, d.output_columns, d.output_pixel_words),
+def copy_in(
+    core: Core, d: Descriptor, first: int, words: int, feature_map: int, base: int, fold: int = 0
+) -> None:
+    """Words of memory, to a map memory. Where a word takes several taps of ``fold`` channels, these
+    channels are repeated in its bytes."""
+    inputs = core.array.inputs
+    for word in range(words):
+        for byte in range(inputs):
+            value = core.memory[(first + word) * inputs + (byte % fold if fold else byte)]
+            core.maps[feature_map][(base + word) * inputs + byte] = int(value)
+
+
+def store(core: Core, d: Descriptor, image: int) -> None:
+    """The output. Bytes that are no channels may become anything."""
+    if not d.destination_stored:
+        return
+    inputs, outgoing = core.array.inputs, core.maps[d.destination_map]
+    target = d.destination_offset * core.images + image * d.destination_image_words
+    for row in range(d.output_rows):
+        for column in range(d.output_columns):
+            for word in range(d.store_pixel_words):
+                here = d.outgoing_base + row * d.store_row_words
+                here += column * d.store_pixel_words + word
+                there = target + row * d.output_row_words
+                there += column * d.output_pixel_words + d.destination_first + word
+                for byte in range(inputs):
+                    value = outgoing.get(here * inputs + byte, 0)
+                    core.memory[there * inputs + byte] = value
+
+
+# --- what a phase takes in before it begins: its set ----------------------------------------------
+
+
+class Filter(NamedTuple):
+    """What a lane computes in a group: constants, and the place of its channel."""
+
+    bias: int
+    multiplier: int
+    shift: int
+    word: int
+    """Of the pixel, from the first word of the phase."""
+    byte: int
+
+
+def table(core: Core, d: Descriptor, which: int, entry: int) -> int:
+    """An entry of the first table (0) or the second (1)."""
+    first = d.set_offset + core.array.pair_words * entry
+    return int(core.program[first * core.array.inputs :].view("<i4")[which])
+
+
+def lane_filter(core: Core, d: Descriptor, group: int, lane: int) -> Filter | None:
+    """The lane's part of a group; None where it has none."""
+    array = core.array
+    first = d.set_offset + array.group_words * group
+    if d.tables:
+        first += array.pair_words * TABLE_ENTRIES
+    constants = core.program[first * array.inputs :].view("<i4")
+    places = core.program[(first + array.constant_words) * array.inputs :].view("<u2")
+    lanes = core.program[(first + array.constant_words + 2) * array.inputs :].view(np.uint8)
+    if not lanes[lane] & LANE_USED:
+        return None
+    byte = int(lanes[lane]) % LANE_USED
+    constant = [int(c) for c in constants[lane * CONSTANT_INTEGERS :][:CONSTANT_INTEGERS]]
+    return Filter(
+        constant[Constant.BIAS],
+        constant[Constant.MULTIPLIER],
+        constant[Constant.SHIFT],
+        int(places[byte]) >> PLACE_WORD_SHIFT,
+        byte,
     )
 
 
-# --- layers whose outputs leave the lanes ---------------------------------------------------------
+def weight_and_code(
+    core: Core, d: Descriptor, vector: int, lane: int, byte: int
+) -> tuple[int, int]:
+    """A lane's weight in a vector, and the code that selects its multiplier."""
+    array = core.array
+    first = (d.weights_offset + vector * array.vector_words) * array.inputs
+    index = lane * array.inputs + byte
+    weight = int(core.program[first + index])
+    if not array.code_bits:
+        return weight, 0
+    place, shift = divmod(index * array.code_bits, 8)
+    codes = int(core.program[first + array.filters * array.inputs + place])
+    return weight, codes >> shift & ((1 << array.code_bits) - 1)
 
 
-def multiply_and_add(
-    array: Array, d: Descriptor, program: Int8, memory: Int8, images: int, image: int
-) -> None:
-    """CONVOLUTION, DEPTHWISE and ADD. A lane computes one channel in each group of a block."""
-    source, residual, destination = feature_maps(array, d, memory, images, image)
-    constants = program[d.constants_offset * array.inputs :].view("<i4")
-    for block in range(d.blocks):
-        for group in range(d.block_groups):
-            for lane in range(array.filters):
-                place = (block * d.block_groups + group) * array.filters + lane
-                constant = [int(c) for c in constants[place * len(Constant) :][: len(Constant)]]
-                channel = constant[Constant.CHANNEL]
-                if channel == NO_CHANNEL:
-                    continue
-                taps = lane_taps(array, d, program, block, group, lane, channel)
-                for row in range(d.output_rows):
-                    for column in range(d.output_columns):
-                        total = constant[Constant.BIAS]
-                        total += lane_sum(array, d, source, taps, lane, row, column)
-                        value = rescale(
-                            wrap(total), constant[Constant.MULTIPLIER], constant[Constant.SHIFT]
-                        )
-                        value += d.pre_add_zero_point
-                        value = clamp(value, d.pre_add_low, d.pre_add_high)
-                        if d.has_residual:
-                            value = add(d, value, residual.load(row, column, channel))
-                        destination.store(row, column, channel, value)
+# --- operands -------------------------------------------------------------------------------------
 
 
 class Tap(NamedTuple):
-    """A product of a lane: where its activation is, and what that is multiplied by."""
+    """An operand of a lane: where it is, and what it is multiplied by."""
 
     row: int
     """From the window's first, in input rows."""
     column: int
-    channel: int
+    word: int
+    """Of the pixel."""
+    byte: int
     weight: int
     code: int
 
 
-def lane_taps(
-    array: Array, d: Descriptor, program: Int8, block: int, group: int, lane: int, channel: int
-) -> list[Tap]:
-    """The products that make up an output of a lane, without those of weights of zero: these are
+def lane_taps(core: Core, d: Descriptor, group: int, lane: int, own: Filter) -> Iterator[Tap]:
+    """What makes up an output of a lane, without operands whose weight is zero: their products are
     zero, whatever the multiplier."""
-    if d.opcode == Opcode.ADD:
-        return [Tap(0, 0, channel, 1, 0)]  # goes through the lane unmultiplied
-    taps = []
     for tap in range(d.taps):
         position, word = divmod(tap, d.tap_words)
         kernel_row, kernel_column = divmod(position, d.kernel_columns)
-        if d.opcode == Opcode.DEPTHWISE:
-            vector, byte = depthwise_place(array, d, block, group, tap)
-            weight, code = weight_and_code(array, d, program, vector, lane, byte)
-            row, column = kernel_row * d.dilation_rows, kernel_column * d.dilation_columns
-            taps.append(Tap(row, column, channel, weight, code))
-            continue
-        vector = convolution_vector(d, block, group, tap)
-        for byte in range(array.inputs):
-            weight, code = weight_and_code(array, d, program, vector, lane, byte)
-            # Where a word takes several taps: kernel columns of channels, then kernel rows.
-            folded = d.fold_rows * d.fold_columns > 1
-            neighbour, source_channel = divmod(byte, d.fold_channels) if folded else (0, byte)
-            fold_row, fold_column = divmod(neighbour, d.fold_columns)
-            row = (kernel_row * d.fold_rows + fold_row) * d.dilation_rows
-            column = (kernel_column * d.fold_columns + fold_column) * d.dilation_columns
-            taps.append(Tap(row, column, word * array.inputs + source_channel, weight, code))
-    return [tap for tap in taps if tap.weight != 0]
-
-
-def convolution_vector(d: Descriptor, block: int, group: int, tap: int) -> int:
-    """Vectors lie in the order block, pass, group, tap."""
-    first = tap // d.pass_taps * d.pass_taps
-    pass_taps = min(d.pass_taps, d.taps - first)
-    return (block * d.taps + first) * d.block_groups + group * pass_taps + tap - first
-
-
-def depthwise_place(
-    array: Array, d: Descriptor, block: int, group: int, tap: int
-) -> tuple[int, int]:
-    """Vector and byte of a tap. The last vector is filled from its end."""
-    vectors = -(-d.taps // array.inputs)
-    vector, byte = divmod(tap, array.inputs)
-    if vector == vectors - 1:
-        byte += vectors * array.inputs - d.taps
-    return (block * d.block_groups + group) * vectors + vector, byte
-
-
-def weight_and_code(
-    array: Array, d: Descriptor, program: Int8, vector: int, lane: int, byte: int
-) -> tuple[int, int]:
-    """A lane's weight in a vector, and the code that selects its multiplier."""
-    first = (d.weights_offset + vector * array.vector_words) * array.inputs
-    index = lane * array.inputs + byte
-    weight = int(program[first + index])
-    if not array.code_bits:
-        return weight, 0
-    place, shift = divmod(index * array.code_bits, 8)
-    codes = int(program[first + array.filters * array.inputs + place])
-    return weight, codes >> shift & ((1 << array.code_bits) - 1)
-
-
-def lane_sum(
-    array: Array, d: Descriptor, source: FeatureMap, taps: list[Tap],
-    lane: int, output_row: int, output_column: int,
-) -> int:  # fmt: skip
-    """The sum of a lane's products. Outside the input, activations are at the zero point."""
-    total = 0
-    for tap in taps:
-        row = output_row * d.stride_rows - d.padding_top + tap.row
-        column = output_column * d.stride_columns - d.padding_left + tap.column
-        activation = 0
-        if 0 <= row < d.input_rows and 0 <= column < d.input_columns:
-            activation = source.load(row, column, tap.channel) - d.source_zero_point
-        if d.opcode == Opcode.ADD:
-            total += activation
+        row, column = kernel_row * d.kernel_row_step, kernel_column * d.kernel_column_step
+        if not d.has_weights:
+            yield Tap(row, column, d.block_word + own.word, own.byte, 1, 0)
+        elif d.opcode == Opcode.DEPTHWISE:
+            vector, byte = depthwise_place(core, d, group, tap)
+            weight, code = weight_and_code(core, d, vector, lane, byte)
+            if weight:
+                yield Tap(row, column, d.block_word + own.word, own.byte, weight, code)
         else:
-            total += array.product(lane, tap.code, activation, tap.weight)
-    return total
+            vector = convolution_vector(d, group, tap)
+            for byte in range(core.array.inputs):
+                weight, code = weight_and_code(core, d, vector, lane, byte)
+                if weight:
+                    # Where a word takes several taps: kernel columns of channels, then rows.
+                    neighbour = byte // d.fold_channels if d.fold_channels else 0
+                    fold_row, fold_column = divmod(neighbour, max(d.fold_columns, 1))
+                    yield Tap(
+                        row + fold_row * d.fold_row_step,
+                        column + fold_column * d.fold_column_step,
+                        word, byte, weight, code,
+                    )  # fmt: skip
 
 
-def add(d: Descriptor, computed: int, residual: int) -> int:
-    """What a lane computed and the residual operand, brought to one scale and added."""
-    # 20 bits more, so that little is lost to rounding.
-    widened = (computed - d.pre_add_zero_point) << 20
-    operand = (residual - d.residual_zero_point) << 20
-    total = rescale(widened, d.pre_add_multiplier, d.pre_add_shift)
-    total += rescale(operand, d.residual_multiplier, d.residual_shift)
-    total = rescale(total, d.destination_multiplier, d.destination_shift)
-    return clamp(total + d.destination_zero_point, d.clamp_low, d.clamp_high)
+def convolution_vector(d: Descriptor, group: int, tap: int) -> int:
+    """Vectors lie in the order pass, group, tap of the pass."""
+    number, within = divmod(tap, d.pass_taps)
+    pass_taps = d.last_pass_taps if number == d.passes - 1 else d.pass_taps
+    return number * d.groups * d.pass_taps + group * pass_taps + within
 
 
-# --- layers that do not use the lanes -------------------------------------------------------------
+def depthwise_place(core: Core, d: Descriptor, group: int, tap: int) -> tuple[int, int]:
+    """Vector and byte of a tap. The last vector of a group is filled from its end."""
+    inputs = core.array.inputs
+    vectors = -(-d.taps // inputs)
+    vector, byte = divmod(tap, inputs)
+    if vector == vectors - 1:
+        byte += vectors * inputs - d.taps
+    return group * vectors + vector, byte
 
 
-def pool(array: Array, d: Descriptor, memory: Int8, images: int, image: int) -> None:
-    """MAX_POOL, AVERAGE_POOL, MEAN and PAD: each byte for itself."""
-    source, _, destination = feature_maps(array, d, memory, images, image)
-    for row in range(d.output_rows):
-        for column in range(d.output_columns):
-            for channel in range(d.output_pixel_words * array.inputs):
-                values = window(d, source, row, column, channel)
-                destination.store(row, column, channel, pooled(d, values))
+class Operand(NamedTuple):
+    """An operand inside the input."""
+
+    activation: int
+    """Less the zero point."""
+    weight: int
+    code: int
 
 
 def window(
-    d: Descriptor, source: FeatureMap, output_row: int, output_column: int, channel: int
-) -> list[int]:
-    """The values under a window that are inside the input."""
-    top = output_row * d.stride_rows - d.padding_top
-    left = output_column * d.stride_columns - d.padding_left
-    return [
-        source.load(row, column, channel)
-        for row in range(max(top, 0), min(top + d.kernel_rows, d.input_rows))
-        for column in range(max(left, 0), min(left + d.kernel_columns, d.input_columns))
-    ]
+    core: Core, d: Descriptor, taps: list[Tap], output_row: int, output_column: int
+) -> list[Operand]:
+    """A lane's operands for an output. Those outside the input are at the zero point: left out."""
+    operands = []
+    for tap in taps:
+        row = output_row * d.stride_rows - d.padding_top + tap.row
+        column = output_column * d.stride_columns - d.padding_left + tap.column
+        if 0 <= row < d.input_rows and 0 <= column < d.input_columns:
+            pixel_words = d.input_row_words // d.input_columns
+            word = d.source_base + row * d.input_row_words + column * pixel_words + tap.word
+            value = core.maps[d.source_map][word * core.array.inputs + tap.byte]
+            operands.append(Operand(value - d.source_zero_point, tap.weight, tap.code))
+    return operands
 
 
-def pooled(d: Descriptor, values: list[int]) -> int:
-    """The output for the values under a window."""
-    if d.opcode == Opcode.PAD:  # a window of one position
-        return values[0] if values else d.destination_zero_point
-    if d.opcode == Opcode.MAX_POOL:
-        return clamp(max(values), d.clamp_low, d.clamp_high)
+# --- what lanes make of them ----------------------------------------------------------------------
+
+
+def computed(core: Core, d: Descriptor, own: Filter, operands: list[Operand], lane: int) -> int:
+    """What a lane computes, before the residual operand is added: int8."""
+    if d.opcode == Opcode.AVERAGE:
+        value = average(core, d, own, [operand.activation for operand in operands])
+    else:
+        if d.opcode == Opcode.MAXIMUM:
+            total = max((operand.activation for operand in operands), default=-256)
+        elif d.opcode == Opcode.SUM:
+            total = sum(operand.activation for operand in operands)
+        else:
+            total = sum(
+                core.array.product(lane, operand.code, operand.activation, operand.weight)
+                for operand in operands
+            )
+        value = rescale(wrap(total + own.bias), own.multiplier, own.shift)
+    return clamp(value + d.pre_add_zero_point, d.pre_add_low, d.pre_add_high)
+
+
+def average(core: Core, d: Descriptor, own: Filter, values: list[int]) -> int:
+    """The mean of the values, halves away from zero: ``floor((2 * |total| + count) / (2 * count))``
+    with a sign. Instead of a division there is a multiplication by a reciprocal, rounded up: one of
+    each count in a table, or one for all windows."""
     total, count = sum(values), len(values)
-    if d.opcode == Opcode.AVERAGE_POOL:
-        # Halves away from zero.
-        average = (abs(total) + count // 2) // count * (1 if total > 0 else -1)
-        return clamp(average, d.clamp_low, d.clamp_high)
-    mean = rescale(
-        total - count * d.source_zero_point, d.destination_multiplier, d.destination_shift
-    )
-    return clamp(mean + d.destination_zero_point, d.clamp_low, d.clamp_high)
+    multiplier, right = own.multiplier, -own.shift
+    if d.tables:
+        multiplier, right = table(core, d, 1, count), 0
+    magnitude = (2 * abs(total) + count) * multiplier >> 31 >> right
+    return magnitude if total >= 0 else -magnitude
+
+
+def add(core: Core, d: Descriptor, value: int, residual: int) -> int:
+    """What a lane computed and the residual operand, brought to one scale by tables, and added."""
+    total = wrap(table(core, d, 0, value % 256) + table(core, d, 1, residual % 256))
+    total = rescale(total, d.destination_multiplier, d.destination_shift)
+    return clamp(total + d.destination_zero_point, d.clamp_low, d.clamp_high)
 
 
 # --- numbers --------------------------------------------------------------------------------------

@@ -12,9 +12,8 @@ from axynq.host import Overlay
 from axynq.host.overlay import overlay_names
 
 BUFFERS = {
-    "input_words": 512,
-    "output_words": 256,
-    "weight_vectors": 64,
+    "map_words": 512,
+    "weight_vectors": 128,
     "groups": 16,
     "partial_sums": 64,
 }

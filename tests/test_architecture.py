@@ -62,6 +62,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "host": {"emulator", "host.compiler", "host.overlay", "host.runtime"},
     "host.isa": {"emulator.errors"},
     "host.isa_model": {"host.isa"},
+    "host.isa_derived": {"emulator.errors", "host.isa", "host.isa_model"},
     "host.counters": set(),
     "host.overlay": BASICS | {"emulator.multipliers", "host.isa"},
     "host.compiler": PROGRAMS | {"host.performance"},

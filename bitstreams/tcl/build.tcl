@@ -7,6 +7,7 @@
 lassign $argv constants ip_folder project_folder results jobs
 set scripts [file dirname [file normalize [info script]]]
 source $constants
+source [file join $scripts strategy.tcl]
 source [file join $scripts design.tcl]
 
 # The board's files hold the settings of its memory and pins. Any version of them will do, and any
@@ -37,7 +38,8 @@ update_ip_catalog
 
 axynq_design
 set design [get_files $name.bd]
-make_wrapper -files $design -top -import
+set_property synth_checkpoint_mode $axynq(synthesis_checkpoints) $design
+make_wrapper -files $design -import -fileset sources_1 -top
 set_property top ${name}_wrapper [current_fileset]
 
 # The design has no pins of its own, and the processing system constrains its clock. The start of
@@ -47,6 +49,8 @@ axynq_write $identity "set_property BITSTREAM.CONFIG.USR_ACCESS $axynq(identifie
 add_files -fileset constrs_1 [list [file join $scripts constraints.xdc] $identity]
 
 generate_target all $design
+set_property strategy $axynq(synthesis_strategy) [get_runs synth_1]
+set_property strategy $axynq(implementation_strategy) [get_runs impl_1]
 launch_runs impl_1 -to_step write_bitstream -jobs $jobs
 wait_on_run impl_1
 set progress [get_property PROGRESS [get_runs impl_1]]

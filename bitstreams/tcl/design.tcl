@@ -1,6 +1,8 @@
-# The block design: processing system, accelerator, interrupt controller, one SmartConnect each for
-# registers and for every memory port. Names are those of host/generate/templates/overlay.hwh.j2, which the
-# software board reads: pynq and the driver find the same design on both.
+# The block design: processing system, accelerator, interrupt controller, an interconnect for
+# registers, and what each memory port of the core needs on its way to the processing system. Names
+# are those of host/generate/templates/overlay.hwh.j2, which the software board reads: pynq and the
+# driver find the same design on both. Where the vendor's names come from is in
+# tests/host/vivado_names.py.
 #
 # Reads the array `axynq` that overlay.tcl sets.
 
@@ -32,19 +34,26 @@ proc axynq_design {} {
   connect_bd_net [get_bd_pins axi_intc_0/irq] \
     [get_bd_pins $axynq(ps_instance)/$axynq(ps_interrupt)]
 
-  # Registers.
-  axynq_smartconnect $clock control_0 1 2
+  # Registers. An AXI Interconnect and no SmartConnect: for one master and two AXI4-Lite slaves it
+  # comes down to a protocol converter and a crossbar whose data path is shared (STRATEGY 1, the
+  # smallest), where a SmartConnect packs every transfer into packets.
+  axynq_interconnect $clock control_0 2
   connect_bd_net [get_bd_pins $clock] [get_bd_pins $axynq(ps_instance)/$axynq(control_clock)]
   axynq_bus $axynq(ps_instance)/$axynq(control_port) control_0/S00_AXI
   axynq_bus control_0/M00_AXI accelerator_0/s_axi_control
   axynq_bus control_0/M01_AXI axi_intc_0/s_axi
 
-  # Memory: a port of its own for each of program, source and destination.
+  # Memory: a port of its own for each of commands, source and destination.
   foreach pointer $axynq(pointers) port $axynq(memory_ports) port_clock $axynq(memory_clocks) {
-    axynq_smartconnect $clock memory_$pointer 1 1
     connect_bd_net [get_bd_pins $clock] [get_bd_pins $axynq(ps_instance)/$port_clock]
-    axynq_bus accelerator_0/m_axi_$pointer memory_$pointer/S00_AXI
-    axynq_bus memory_$pointer/M00_AXI $axynq(ps_instance)/$port
+    set end accelerator_0/m_axi_$pointer
+    if {$axynq(port_bits) != $axynq(memory_port_bits)} {
+      set end [axynq_widened $clock width_$pointer $end]
+    }
+    if {$axynq(memory_protocol) eq "AXI3"} {
+      set end [axynq_as_axi3 $clock protocol_$pointer $end]
+    }
+    axynq_bus $end $axynq(ps_instance)/$port
   }
 
   axynq_addresses
@@ -57,10 +66,41 @@ proc axynq_clock {clock clock_pin reset_pin} {
   connect_bd_net [get_bd_pins reset_0/peripheral_aresetn] [get_bd_pins $reset_pin]
 }
 
-proc axynq_smartconnect {clock name masters slaves} {
-  create_bd_cell -type ip -vlnv xilinx.com:ip:smartconnect $name
-  set_property -dict [list CONFIG.NUM_SI $masters CONFIG.NUM_MI $slaves] [get_bd_cells $name]
+# One master; the version is given because the catalogue has two pieces of IP of that name.
+proc axynq_interconnect {clock name slaves} {
+  create_bd_cell -type ip -vlnv xilinx.com:ip:axi_interconnect:2.1 $name
+  set_property -dict [list CONFIG.NUM_SI 1 CONFIG.NUM_MI $slaves CONFIG.STRATEGY 1] \
+    [get_bd_cells $name]
+  axynq_clock $clock $name/ACLK $name/ARESETN
+  axynq_clock $clock $name/S00_ACLK $name/S00_ARESETN
+  for {set slave 0} {$slave < $slaves} {incr slave} {
+    set port [format M%02d $slave]
+    axynq_clock $clock $name/${port}_ACLK $name/${port}_ARESETN
+  }
+}
+
+# A master as wide as the processing system's port. It packs beats (PG059), so that bursts become
+# shorter, never longer.
+proc axynq_widened {clock name master} {
+  global axynq
+  create_bd_cell -type ip -vlnv xilinx.com:ip:axi_dwidth_converter $name
+  set_property -dict [list CONFIG.SI_DATA_WIDTH $axynq(port_bits) \
+    CONFIG.MI_DATA_WIDTH $axynq(memory_port_bits)] [get_bd_cells $name]
+  axynq_clock $clock $name/s_axi_aclk $name/s_axi_aresetn
+  axynq_bus $master $name/S_AXI
+  return $name/M_AXI
+}
+
+# A master in AXI3. TRANSLATION_MODE 0 splits no bursts and costs next to nothing; it is for masters
+# whose bursts have 16 beats at most (PG059), to which host/overlay/memory_access.py holds the core.
+proc axynq_as_axi3 {clock name master} {
+  create_bd_cell -type ip -vlnv xilinx.com:ip:axi_protocol_converter $name
+  set_property -dict {
+    CONFIG.SI_PROTOCOL AXI4 CONFIG.MI_PROTOCOL AXI3 CONFIG.TRANSLATION_MODE 0
+  } [get_bd_cells $name]
   axynq_clock $clock $name/aclk $name/aresetn
+  axynq_bus $master $name/S_AXI
+  return $name/M_AXI
 }
 
 proc axynq_bus {master slave} {

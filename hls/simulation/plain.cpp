@@ -4,8 +4,8 @@
 
 extern "C" std::uint32_t axynq_run_plain(const void *program, void *arena, std::uint32_t images) {
   volatile std::uint32_t status = ~0u, progress = 0;
-  accelerator(static_cast<const axynq::word_t *>(program),
-              static_cast<const axynq::word_t *>(arena), static_cast<axynq::word_t *>(arena),
+  accelerator(static_cast<const axynq::beat_t *>(program),
+              static_cast<const axynq::beat_t *>(arena), static_cast<axynq::beat_t *>(arena),
               images, &status, &progress);
   return status;
 }

@@ -9,6 +9,9 @@
 namespace axynq {
 static thread_local std::uint64_t counts[COUNTERS];
 std::uint64_t *counters() { return counts; }
+
+static thread_local simulated_steps where;
+simulated_steps &steps() { return where; }
 }  // namespace axynq
 
 extern "C" {
@@ -30,11 +33,13 @@ int axynq_run(const axynq_buffer *program, const axynq_buffer *source,
               volatile std::uint32_t *progress, std::uint64_t *counts, char *message,
               int message_bytes) {
   std::memset(axynq::counts, 0, sizeof(axynq::counts));
+  axynq::where.step = 0;
+  axynq::where.run = 0;
   int result = 0;
   try {
-    accelerator(axynq::read_port_t("program", program->memory, &program->bytes, program->address),
+    accelerator(axynq::read_port_t("commands", program->memory, &program->bytes, program->address),
                 axynq::read_port_t("source", source->memory, &source->bytes, source->address),
-                axynq::write_port_t("destination", destination->memory, &destination->bytes,
+                axynq::write_argument_t("destination", destination->memory, &destination->bytes,
                                     destination->address),
                 images, status, progress);
   } catch (const std::exception &error) {

@@ -1,11 +1,9 @@
 #include "accelerator.hpp"
 
-#include "axynq/convolve.hpp"
-#include "axynq/elementwise.hpp"
-#include "axynq/fits.hpp"
-#include "axynq/layer.hpp"
-#include "axynq/tile.hpp"
-#include "axynq/weights.hpp"
+#include "axynq/compute.hpp"
+#include "axynq/fetch.hpp"
+#include "axynq/load.hpp"
+#include "axynq/store.hpp"
 
 namespace axynq {
 
@@ -18,129 +16,248 @@ static_assert(STORED_CODE_BITS == 0 || STORED_CODE_BITS == 1 || STORED_CODE_BITS
                   STORED_CODE_BITS == 4,
               "codes take 1, 2 or 4 bits, or none where every bank holds one multiplier");
 static_assert(FILTERS % REQUANTISERS == 0, "the requantisers finish the lanes in equal parts");
-static_assert(WEIGHT_VECTORS >= 1 && GROUPS >= 1 && PARTIAL_SUMS >= 1, "no buffer may be empty");
+static_assert(REQUANTISERS % WORD_LANES == 0, "a word's constants go to requantisers of one step");
+static_assert(8 * INPUTS % PORT_BITS == 0, "a word crosses a memory port in whole beats");
 
-static void compute_tile(const layer_t &layer, const fold_t &fold, int index, int block,
-                         read_port_t program, const input_buffer_t input,
-                         const output_buffer_t residual, weight_buffer_t weights,
-                         code_buffer_t codes, const constant_buffer_t constants,
-                         output_buffer_t output) {
+// One phase: while it computes, its next tile is loaded, the one before is stored, and what the
+// next phase needs is fetched. The caller waits for all four to end, so that the next phase finds in
+// memory what this one wrote.
+static void run_phase(const phase_t &phase, place_t images, place_t image, bool has_next,
+                      place_t next_record, bool constant_half, bool weight_half,
+                      read_port_t commands, read_port_t source, write_port_t destination,
+                      map_memory_t &maps, weight_memory_t &weights, code_memory_t &codes,
+                      constant_memory_t &constants, byte_place_memory_t &byte_places,
+                      lane_place_memory_t &lane_places, table_memory_t &computed_table,
+                      table_memory_t &operand_table, partial_memory_t &partials,
+                      record_memory_t &record) {
   AXYNQ_NO_INLINE
-  if (!uses_lanes(layer)) {
-    pool_tile(layer, index, input, output);
-    return;
-  }
-  partial_buffer_t partials;
-  AXYNQ_BANKS(partials)
-PASSES:
-  for (int pass = 0; pass < layer.passes; ++pass) {
-    if (layer.passes > 1) {
-      // The weights of all taps do not fit at once: they come in for every tile, pass by pass.
-      const std::int64_t before =
-          std::int64_t(block) * tap_count(layer) + std::int64_t(pass) * layer.pass_taps;
-      const int taps = minimum(layer.pass_taps, tap_count(layer) - pass * layer.pass_taps);
-      load_weights(program, layer.weights_offset + before * layer.block_groups * VECTOR_WORDS,
-                   layer.block_groups * taps, weights, codes);
-    }
-    convolve_tile(layer, fold, index, block, pass, input, residual, weights, codes, constants,
-                  partials, output);
-  }
+  AXYNQ_DATAFLOW
+  AXYNQ_STABLE(commands)
+  AXYNQ_STABLE(source)
+  AXYNQ_STABLE(destination)
+  AXYNQ_STABLE(phase)
+  AXYNQ_STABLE(images)
+  AXYNQ_STABLE(image)
+  AXYNQ_STABLE(has_next)
+  AXYNQ_STABLE(next_record)
+  AXYNQ_STABLE(constant_half)
+  AXYNQ_STABLE(weight_half)
+  AXYNQ_STABLE(maps)
+  AXYNQ_STABLE(weights)
+  AXYNQ_STABLE(codes)
+  AXYNQ_STABLE(constants)
+  AXYNQ_STABLE(byte_places)
+  AXYNQ_STABLE(lane_places)
+  AXYNQ_STABLE(computed_table)
+  AXYNQ_STABLE(operand_table)
+  AXYNQ_STABLE(partials)
+  AXYNQ_STABLE(record)
+  channel_t program_words("program_words");
+  AXYNQ_CHANNEL_DEPTH(program_words, 32)
+  channel_t input_words("input_words");
+  AXYNQ_CHANNEL_DEPTH(input_words, 32)
+  channel_t output_words("output_words");
+  AXYNQ_CHANNEL_DEPTH(output_words, 32)
+
+  fetch(phase, images, has_next, next_record, commands, program_words);
+  load(phase, images, image, source, input_words);
+  compute(phase, images, image, has_next, constant_half, weight_half, program_words, input_words,
+          output_words, maps, weights, codes, constants, byte_places, lane_places, computed_table,
+          operand_table, partials, record);
+  store(phase, images, image, output_words, destination);
+  AXYNQ_CHECK_EMPTY(program_words)
+  AXYNQ_CHECK_EMPTY(input_words)
+  AXYNQ_CHECK_EMPTY(output_words)
 }
 
-// Load, compute and store overlap: while one tile is computed, the next is loaded and the one
-// before is stored.
-static void run_tiles(const layer_t &layer, const fold_t &fold, int block, int images, int tiles,
-                      read_port_t program, read_port_t source, write_port_t destination,
-                      weight_buffer_t weights, code_buffer_t codes,
-                      const constant_buffer_t constants) {
-  AXYNQ_NO_INLINE
-TILES:
-  for (int index = 0; index < tiles; ++index) {
-    AXYNQ_DATAFLOW
-    input_buffer_t input;
-    AXYNQ_BANKS(input)
-    output_buffer_t residual;
-    AXYNQ_BANKS(residual)
-    output_buffer_t output;
-    AXYNQ_BANKS(output)
-#if defined(AXYNQ_SIMULATION)
-    // On-chip memory holds anything: nothing may depend on it.
-    std::memset(input, 0xA5, sizeof(input));
-    std::memset(residual, 0xA5, sizeof(residual));
-    std::memset(output, 0xA5, sizeof(output));
-#endif
-    load_tile(layer, fold, index, images, source, input, residual);
-    compute_tile(layer, fold, index, block, program, input, residual, weights, codes, constants,
-                 output);
-    store_tile(layer, index, block, images, output, destination);
-    AXYNQ_COUNT(COUNT_TILES, 1);
+// A checksum in the making: a sum for each of so many columns of integers.
+struct checksum_t {
+  std::uint32_t sums[CHECKSUM_COLUMNS];
+
+  void start() {
+    AXYNQ_INLINE
+    for (int column = 0; column < CHECKSUM_COLUMNS; ++column) {
+      AXYNQ_UNROLL
+      sums[column] = PROGRAM_MAGIC;
+    }
   }
+
+  void add(int column, std::uint32_t value) {
+    AXYNQ_INLINE
+    sums[column] = ((sums[column] << 1) | (sums[column] >> 31)) + value;
+  }
+
+  std::uint32_t total() const {
+    AXYNQ_INLINE
+    std::uint32_t sum = sums[0];
+    for (int column = 1; column < CHECKSUM_COLUMNS; ++column) {
+      AXYNQ_UNROLL
+      const int turn = 4 * column % 32;
+      sum += (sums[column] << turn) | (sums[column] >> ((32 - turn) % 32));
+    }
+    return sum;
+  }
+};
+
+// The integers of a descriptor that has come in. Returns whether its checksum is right.
+static bool read_record(record_memory_t &memory, std::int32_t record[RECORD_INTEGERS]) {
+  AXYNQ_NO_INLINE
+  checksum_t checksum;
+  AXYNQ_REGISTERS(checksum.sums)
+  checksum.start();
+  AXYNQ_RUN_BEGINS
+  AXYNQ_LOOP(READ_RECORD)
+  for (int i = 0; i < RECORD_WORDS; ++i) {
+    AXYNQ_PIPELINE
+    word_t word[1];
+    AXYNQ_REGISTERS(word)
+    read_row(memory, true, record_address_t(i), word);
+    for (int k = 0; k < WORD_INTEGERS; ++k) {
+      AXYNQ_UNROLL
+      const std::int32_t value = integer_of(word[0], k);
+      record[i * WORD_INTEGERS + k] = value;
+      // Integers of a word are of different columns; which, goes round.
+      for (int column = k; column < CHECKSUM_COLUMNS; column += WORD_INTEGERS) {
+        AXYNQ_UNROLL
+        const bool last = i * WORD_INTEGERS + k == CHECKSUM_FIELD;
+        if (!last && (i * WORD_INTEGERS + k) % CHECKSUM_COLUMNS == column)
+          checksum.add(column, std::uint32_t(value));
+      }
+    }
+  }
+  return std::uint32_t(record[CHECKSUM_FIELD]) == checksum.total();
 }
 
-static std::uint32_t run_layer(const layer_t &layer, int images, read_port_t program,
-                               read_port_t source, write_port_t destination) {
+// STATUS_OK where the core knows a phase and has room for it. Addresses need no check: those of a
+// memory have as many bits as it takes.
+static std::uint32_t status_of(const phase_t &phase, const std::int32_t record[RECORD_INTEGERS]) {
   AXYNQ_NO_INLINE
-  const std::uint32_t status = status_of(layer);
-  if (status != STATUS_OK) return status;
-  weight_buffer_t weights;
-  AXYNQ_PRAGMA(HLS ARRAY_PARTITION variable=weights type=complete dim=1)
-  AXYNQ_PRAGMA(HLS ARRAY_RESHAPE variable=weights type=complete dim=3)
-  code_buffer_t codes;
-  AXYNQ_PRAGMA(HLS ARRAY_PARTITION variable=codes type=complete dim=1)
-  AXYNQ_PRAGMA(HLS ARRAY_RESHAPE variable=codes type=complete dim=3)
-  constant_buffer_t constants;
-  AXYNQ_PRAGMA(HLS ARRAY_PARTITION variable=constants type=complete dim=1)
-  AXYNQ_PRAGMA(HLS ARRAY_PARTITION variable=constants type=complete dim=2)
-  const fold_t fold = fold_of(layer);
+  if (record[FIELD_OPCODE] < OPCODE_CONVOLUTION || record[FIELD_OPCODE] > OPCODE_AVERAGE)
+    return STATUS_BAD_OPCODE;
+  const bool maps_apart =
+      phase.source_map < MAPS && phase.destination_map < MAPS && phase.residual_map < MAPS &&
+      phase.source_map != phase.destination_map &&
+      (!phase.has_residual || (phase.residual_map != phase.source_map &&
+                               phase.residual_map != phase.destination_map)) &&
+      (phase.ahead_words == 0 ||
+       (phase.ahead_map < MAPS && phase.ahead_map != phase.destination_map));
+  const bool room = phase.groups <= GROUPS && phase.vectors <= HALF_VECTORS &&
+                    phase.last_pass_vectors <= HALF_VECTORS && phase.ahead_words <= MAP_WORDS &&
+                    phase.input_row_words <= MAP_WORDS && phase.store_row_words <= MAP_WORDS &&
+                    (!phase.has_residual || phase.output_row_words <= MAP_WORDS);
+  return in_range(phase, record) && maps_apart && room ? STATUS_OK : STATUS_DOES_NOT_FIT;
+}
 
-  const int tiles = tiles_per_image(layer) * images;
-  const int vectors = layer.block_groups * group_vectors(layer);
-  const int constant_words = layer.block_groups * FILTERS * CONSTANT_INTEGERS / WORD_INTEGERS;
-BLOCKS:
-  for (int block = 0; block < layer.blocks; ++block) {
-    if (has_weights(layer) && layer.passes == 1)
-      load_weights(program, layer.weights_offset + std::int64_t(block) * vectors * VECTOR_WORDS,
-                   vectors, weights, codes);
-    if (uses_lanes(layer)) {
-      const bool inside =
-          load_constants(program, layer.constants_offset + std::int64_t(block) * constant_words,
-                         layer.block_groups, block * layer.block_pixel_words * INPUTS,
-                         layer.block_pixel_words * INPUTS, constants);
-      if (!inside) return STATUS_DOES_NOT_FIT;
+// The header of the program, in the place of a descriptor.
+static std::uint32_t read_header(read_port_t commands, std::int32_t record[RECORD_INTEGERS]) {
+  AXYNQ_NO_INLINE
+  checksum_t checksum;
+  AXYNQ_REGISTERS(checksum.sums)
+  checksum.start();
+  word_t word = 0;
+  AXYNQ_LOOP(READ_HEADER)
+  for (int i = 0; i < RECORD_INTEGERS * 32 / PORT_BITS; ++i) {
+    AXYNQ_PIPELINE
+    const beat_t beat = commands[i];
+    for (int k = 0; k < PORT_BITS / 32; ++k) {
+      AXYNQ_UNROLL
+      const int place = i * (PORT_BITS / 32) + k;
+      const std::int32_t value = std::int32_t(std::uint32_t(ap_uint<32>(beat >> (32 * k))));
+      record[place] = value;
+      for (int column = k; column < CHECKSUM_COLUMNS; column += PORT_BITS / 32) {
+        AXYNQ_UNROLL
+        if (place != CHECKSUM_FIELD && place % CHECKSUM_COLUMNS == column)
+          checksum.add(column, std::uint32_t(value));
+      }
     }
-    run_tiles(layer, fold, block, images, tiles, program, source, destination, weights, codes,
-              constants);
   }
+  AXYNQ_COUNT(COUNT_RECORD_WORDS, RECORD_WORDS);
+  AXYNQ_COUNT(COUNT_PROGRAM_BURSTS, 1);
+  if (std::uint32_t(record[HEADER_MAGIC]) != PROGRAM_MAGIC) return STATUS_BAD_MAGIC;
+  if (std::uint32_t(record[CHECKSUM_FIELD]) != checksum.total()) return STATUS_BAD_CHECKSUM;
+  if (std::uint32_t(record[HEADER_VERSION]) != ISA_VERSION) return STATUS_BAD_VERSION;
+  if (std::uint32_t(record[HEADER_OVERLAY]) != OVERLAY_ID) return STATUS_WRONG_OVERLAY;
   return STATUS_OK;
 }
 
-static std::uint32_t run_program(read_port_t program, read_port_t source, write_port_t destination,
-                                 int images, volatile std::uint32_t *progress) {
+// The phase before the first: it computes nothing, but takes in what the first needs.
+static phase_t no_phase() {
+  AXYNQ_NO_INLINE
+  std::int32_t nothing[RECORD_INTEGERS];
+  AXYNQ_REGISTERS(nothing)
+  for (int i = 0; i < RECORD_INTEGERS; ++i) {
+    AXYNQ_UNROLL
+    nothing[i] = 0;
+  }
+  return phase_from(nothing);
+}
+
+static std::uint32_t run_program(read_port_t commands, read_port_t source,
+                                 write_port_t destination, place_t images,
+                                 volatile std::uint32_t *progress) {
+  AXYNQ_MEMORY(map_memory_t, maps)
+  AXYNQ_BLOCK_RAM(maps)
+  AXYNQ_MEMORY(weight_memory_t, weights)
+  AXYNQ_BLOCK_RAM(weights)
+  AXYNQ_MEMORY(code_memory_t, codes)
+  AXYNQ_BLOCK_RAM(codes)
+  AXYNQ_MEMORY(constant_memory_t, constants)
+  AXYNQ_BLOCK_RAM(constants)
+  AXYNQ_MEMORY(byte_place_memory_t, byte_places)
+  AXYNQ_LUT_RAM(byte_places)
+  AXYNQ_MEMORY(lane_place_memory_t, lane_places)
+  AXYNQ_LUT_RAM(lane_places)
+  AXYNQ_MEMORY(table_memory_t, computed_table)
+  AXYNQ_BLOCK_RAM(computed_table)
+  AXYNQ_MEMORY(table_memory_t, operand_table)
+  AXYNQ_BLOCK_RAM(operand_table)
+  AXYNQ_MEMORY(partial_memory_t, partials)
+  AXYNQ_BLOCK_RAM(partials)
+  AXYNQ_MEMORY(record_memory_t, next)
+  AXYNQ_LUT_RAM(next)
   std::int32_t record[RECORD_INTEGERS];
   AXYNQ_REGISTERS(record)
-  const bool header_intact = fetch_record(program, 0, record);
-  if (std::uint32_t(record[HEADER_MAGIC]) != PROGRAM_MAGIC) return STATUS_BAD_MAGIC;
-  if (!header_intact) return STATUS_BAD_CHECKSUM;
-  if (std::uint32_t(record[HEADER_VERSION]) != ISA_VERSION) return STATUS_BAD_VERSION;
-  if (std::uint32_t(record[HEADER_OVERLAY]) != OVERLAY_ID) return STATUS_WRONG_OVERLAY;
-  const int layers = record[HEADER_LAYERS];
-LAYERS:
-  for (int index = 0; index < layers; ++index) {
-    if (!fetch_record(program, (index + 1) * RECORD_WORDS, record)) return STATUS_BAD_CHECKSUM;
-    const std::uint32_t status =
-        run_layer(layer_from(record), images, program, source, destination);
+
+  const std::uint32_t header_status = read_header(commands, record);
+  if (header_status != STATUS_OK) return header_status;
+  const place_t phases = record[HEADER_PHASES];
+
+  if (images == 0) return STATUS_OK;
+
+  phase_t phase = no_phase();
+  place_t image = 0;                         // that the phase computes, unless it computes all
+  place_t next_index = 0, next_image = 0;    // of the phase that comes next
+  bool half = false, weight_half = false;    // of the memories with two halves
+  AXYNQ_LOOP(PHASES)
+  while (true) {
+    const bool has_next = next_index < phases;
+    run_phase(phase, images, image, has_next, next_index + 1, half, weight_half, commands, source,
+              destination, maps, weights, codes, constants, byte_places, lane_places,
+              computed_table, operand_table, partials, next);
+    if (phase.opcode != 0) *progress = std::uint32_t(phase.layer);
+    if (!has_next) break;
+
+    weight_half = weight_half_after(phase, images, weight_half);
+    if (!read_record(next, record)) return STATUS_BAD_CHECKSUM;
+    phase = phase_from(record);
+    const std::uint32_t status = status_of(phase, record);
     if (status != STATUS_OK) return status;
-    *progress = std::uint32_t(index + 1);
+    image = next_image;
+    half = !half;
+    // Behind the last phase of a segment its first follows, until all images are through.
+    const bool again = phase.loop_back != 0 && image + 1 < images;
+    next_index = again ? place_t(next_index - phase.loop_back) : place_t(next_index + 1);
+    if (phase.loop_back != 0) next_image = again ? place_t(image + 1) : place_t(0);
   }
   return STATUS_OK;
 }
 
 }  // namespace axynq
 
-void accelerator(axynq::read_port_t program, axynq::read_port_t source,
-                 axynq::write_port_t destination, std::uint32_t images,
+void accelerator(axynq::read_port_t commands, axynq::read_port_t source,
+                 axynq::write_argument_t destination, std::uint32_t images,
                  volatile std::uint32_t *status, volatile std::uint32_t *progress) {
-  AXYNQ_MEMORY_PORT(program)
+  AXYNQ_MEMORY_PORT(commands)
   AXYNQ_MEMORY_PORT(source)
   AXYNQ_MEMORY_PORT(destination)
   AXYNQ_REGISTER(images)
@@ -149,5 +266,5 @@ void accelerator(axynq::read_port_t program, axynq::read_port_t source,
   AXYNQ_REGISTER(return)
 
   *progress = 0;
-  *status = axynq::run_program(program, source, destination, int(images), progress);
+  *status = axynq::run_program(commands, source, destination, images, progress);
 }

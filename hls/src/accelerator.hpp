@@ -2,17 +2,17 @@
 #ifndef AXYNQ_ACCELERATOR_HPP
 #define AXYNQ_ACCELERATOR_HPP
 
-#include "axynq/memory.hpp"
+#include "axynq/ports.hpp"
 
 // Runs a program on a batch of `images`.
 //
-// program      header, descriptors, weights and constants (host/isa.py)
+// commands     the program: header, descriptors, and what they refer to (host/isa.py)
 // source       feature maps, read
 // destination  the same memory, written
 // status       why it ended, when it has ended
 // progress     layers finished so far
-void accelerator(axynq::read_port_t program, axynq::read_port_t source,
-                 axynq::write_port_t destination, std::uint32_t images,
+void accelerator(axynq::read_port_t commands, axynq::read_port_t source,
+                 axynq::write_argument_t destination, std::uint32_t images,
                  volatile std::uint32_t *status, volatile std::uint32_t *progress);
 
 #endif

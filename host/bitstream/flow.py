@@ -19,6 +19,7 @@ from axynq.emulator import files
 from axynq.emulator.errors import OverlayError, ToolError
 from axynq.emulator.version import installed_version
 from axynq.host.bitstream.hls_config import hls_config
+from axynq.host.bitstream.instances import check_instances
 from axynq.host.bitstream.reports import read_run, read_utilisation
 from axynq.host.bitstream.tools import find_tools, run_tool
 from axynq.host.generate.overlay_files import overlay_blackboxes, overlay_files
@@ -120,13 +121,14 @@ def write_constants(overlay: Overlay, work: Path) -> Path:
 def write_blackboxes(overlay: Overlay, hls: Path, work: Path) -> list[Path]:
     """The netlists that the overlay's lanes consist of, in the work folder: their descriptions.
 
-    They name the headers by an absolute path, so that it does not matter where the tool runs.
+    They name all files by absolute paths, so that it does not matter where the tool runs.
     """
-    folder = work / "rtl"
+    folder = (work / "rtl").resolve()
     folder.mkdir(exist_ok=True)
     descriptions = []
     for box in overlay_blackboxes(overlay):
-        _, contents = rtl_files(SEPARATOR.join(box.specs), str(hls / "include"))
+        include = str((hls / "include").resolve())
+        _, contents = rtl_files(SEPARATOR.join(box.specs), include, folder)
         for name, content in contents.items():
             files.write_text(folder / name, content)
         descriptions.append(folder / f"{box.function}.json")
@@ -150,6 +152,7 @@ def _synthesise(
         common = ["--mode", "hls", "--config", str(config), "--work_dir", str(folder)]
         run_tool(["v++", "-c", *common], work, work / "hls.log", say)
         run_tool(["vitis-run", "--package", *common], work, work / "package.log", say)
+        check_instances(sorted(folder.rglob("*.v")), boxes)
         files.write_text(work / "hls.done", state)
     entries = sorted(folder.rglob("component.xml"))
     if not entries:

@@ -5,8 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from axynq.host.overlay import Overlay
+from axynq.host.overlay import Overlay, memory_access
 from axynq.host.overlay.registers import CORE_VERSION, LIBRARY, TOP_FUNCTION, VENDOR
+
+CLOCK_UNCERTAINTY = "27%"
+"""Of the clock's period that Vitis HLS leaves to routing. It is the default; written down because a
+part that is nearly full needs all of it."""
 
 
 def hls_config(overlay: Overlay, hls: Path, include: Path, blackboxes: Sequence[Path] = ()) -> str:
@@ -27,12 +31,18 @@ def hls_config(overlay: Overlay, hls: Path, include: Path, blackboxes: Sequence[
         "[hls]",
         "flow_target=vivado",
         f"clock={1000 / overlay.clock_mhz:.4f}ns",
+        f"clock_uncertainty={CLOCK_UNCERTAINTY}",
         f"syn.file={hls / 'src' / 'accelerator.cpp'}",
         f"syn.cflags={flags}",
         *(f"syn.blackbox.file={path}" for path in blackboxes),
         f"syn.top={TOP_FUNCTION}",
         # 64-bit addresses on every family: one register map, one driver.
         "syn.interface.m_axi_addr64=1",
+        f"syn.interface.m_axi_max_read_burst_length={memory_access.BURST_BEATS}",
+        f"syn.interface.m_axi_max_write_burst_length={memory_access.BURST_BEATS}",
+        f"syn.interface.m_axi_num_read_outstanding={memory_access.OUTSTANDING_BURSTS}",
+        f"syn.interface.m_axi_num_write_outstanding={memory_access.OUTSTANDING_BURSTS}",
+        f"syn.interface.m_axi_latency={memory_access.LATENCY_CYCLES}",
         "package.output.format=ip_catalog",
         "package.output.syn=false",  # a step of its own: vitis-run --package
         f"package.ip.vendor={VENDOR}",

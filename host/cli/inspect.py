@@ -167,7 +167,7 @@ def _cycles_json(cycles: ProgramCycles) -> dict[str, Any]:
                 "load_cycles": layer.load,
                 "store_cycles": layer.store,
                 "start_up_cycles": layer.start_up,
-                "tiles": layer.counts.tiles,
+                "runs": layer.counts.runs,
             }
             for layer in cycles.layers
         ],

@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Iterator
+from dataclasses import replace
 
 import numpy as np
 import numpy.typing as npt
 
 from axynq.emulator.errors import ProgramError
 from axynq.emulator.model import graph
-from axynq.emulator.model.graph import INT8_MAX, INT8_MIN, activation_bounds
-from axynq.emulator.model.quantisation import add_factors, layer_factors, mean_factor
-from axynq.emulator.plan import SKIP, LayerCodes, Plan
+from axynq.emulator.plan import LayerCodes, Plan
 from axynq.host import isa
 from axynq.host.compiler.arena import plan_arena
-from axynq.host.compiler.lowering import FeatureMap, Step, lower
-from axynq.host.compiler.packing import FilterBank, pack_filters, pass_through
-from axynq.host.compiler.tiling import choose_tile_rows
-from axynq.host.isa import Descriptor, Opcode
+from axynq.host.compiler.flow import Flow
+from axynq.host.compiler.layers import Layers
+from axynq.host.compiler.lowering import lower
+from axynq.host.compiler.pacing import paced
+from axynq.host.compiler.phases import Phase
+from axynq.host.compiler.segments import Segment, choose_segments
+from axynq.host.compiler.sets import pack_set
+from axynq.host.compiler.step_phases import StepPhases
+from axynq.host.isa import Descriptor
 from axynq.host.overlay import Overlay
 from axynq.host.runtime.program import HostStep, Program, TensorPlace
 
@@ -50,22 +54,6 @@ def compile_program(
     return _Compiler(model, plan.expand(model), overlay, batch).compile()
 
 
-@dataclass(frozen=True)
-class _Window:
-    """Geometry of a sliding window; the default sees one position."""
-
-    kernel: tuple[int, int] = (1, 1)
-    stride: tuple[int, int] = (1, 1)
-    dilation: tuple[int, int] = (1, 1)
-    top: int = 0
-    left: int = 0
-
-    def input_rows(self, output_rows: int, fold_rows: int = 1) -> int:
-        """Input rows that so many output rows see, those included that fill up the last fold."""
-        rows = -(-self.kernel[0] // fold_rows) * fold_rows
-        return (output_rows - 1) * self.stride[0] + (rows - 1) * self.dilation[0] + 1
-
-
 class _Compiler:
     def __init__(
         self, model: graph.Model, codes: dict[str, LayerCodes], overlay: Overlay, batch: int
@@ -76,19 +64,21 @@ class _Compiler:
         self.batch = batch
         self.word_bytes = overlay.array.inputs
         self.lowered = lower(model, self.word_bytes)
-        self.arena = plan_arena(model, self.lowered)
-        self.data: list[npt.NDArray[np.uint8]] = []  # weights and constants, whole words each
-        records = 1 + len(self.lowered.steps)
-        self.words = records * isa.RECORD_INTEGERS * 4 // self.word_bytes
+        self.flow = Flow(self.lowered)
+        for words in self.flow.words.values():
+            self._check_words("a feature map takes", words)
+        layers = Layers(model, codes, self.lowered, overlay)
+        phases = StepPhases(self.flow, layers, overlay, batch)
+        self.segments = choose_segments(self.flow, phases, overlay.buffers.map_words)
+        self.arena = plan_arena(
+            model, self.lowered, self.flow, [segment.steps for segment in self.segments]
+        )
 
     def compile(self) -> Program:
         steps, overlay = self.lowered.steps, self.overlay
         self._check_words("its feature maps take", self.arena.words)
-        descriptors = [self._describe(step) for step in steps]
-        self._check_words("its program takes", self.words)
-        header = isa.header(overlay.identifier, len(descriptors), self.words)
-        records = [descriptor.record() for descriptor in descriptors]
-        front = np.concatenate([header, *records]).astype("<u4").view(np.uint8)
+        phases = [phase for segment in self.segments for phase in self._located(segment)]
+        records, data = self._with_sets(phases)
         return Program(
             model=self.model.name,
             overlay=overlay.name,
@@ -103,7 +93,7 @@ class _Compiler:
             ),
             layers=tuple(step.name for step in steps),
             plan={name: codes.counts() for name, codes in self.codes.items()},
-            memory=np.concatenate([front, *self.data]),
+            memory=np.concatenate([records, *data]),
         )
 
     def _check_words(self, what: str, words: int) -> None:
@@ -131,231 +121,56 @@ class _Compiler:
     def _offset(self, index: int) -> int:
         return self.arena.offsets[self.lowered.home[index]]
 
-    def _append(self, data: npt.NDArray[np.uint8]) -> int:
-        """Append to the program, filled up to whole words; the offset in words."""
-        offset = self.words
-        padded = np.zeros(-(-len(data) // self.word_bytes) * self.word_bytes, np.uint8)
-        padded[: len(data)] = data
-        self.data.append(padded)
-        self.words += len(padded) // self.word_bytes
-        return offset
+    # --- phases ----------------------------------------------------------------------------------
 
-    # --- descriptors -----------------------------------------------------------------------------
-
-    def _describe(self, step: Step) -> Descriptor:
-        """One layer; its weights and constants are appended to the program."""
-        source, target = self.lowered.maps[step.source], self.lowered.maps[step.output]
-        common = Descriptor(
-            source_offset=self._offset(step.source),
-            source_image_words=source.image_words,
-            destination_offset=self._offset(step.output),
-            destination_image_words=target.image_words,
-            input_rows=source.rows,
-            input_columns=source.columns,
-            input_pixel_words=source.pixel_words,
-            output_rows=target.rows,
-            output_columns=target.columns,
-            output_pixel_words=target.pixel_words,
-            fold_channels=source.channels,
-            fold_rows=1,
-            fold_columns=1,
-            passes=1,
-            pass_taps=1,
-            blocks=1,
-            block_pixel_words=target.pixel_words,
-            source_zero_point=self._zero_point(step.source),
-            destination_zero_point=self._zero_point(step.output),
-            clamp_low=INT8_MIN,
-            clamp_high=INT8_MAX,
-        )
-        descriptor, window = self._describe_operator(step, source, common)
-        descriptor = replace(
-            descriptor,
-            kernel_rows=-(-window.kernel[0] // descriptor.fold_rows),
-            kernel_columns=-(-window.kernel[1] // descriptor.fold_columns),
-            stride_rows=window.stride[0],
-            stride_columns=window.stride[1],
-            dilation_rows=window.dilation[0],
-            dilation_columns=window.dilation[1],
-            padding_top=window.top,
-            padding_left=window.left,
-        )
-        largest = self._largest_tile_rows(step, window, descriptor)
-        return replace(
-            descriptor,
-            tile_rows=choose_tile_rows(descriptor, self.overlay, largest, self.batch),
-        )
-
-    def _describe_operator(
-        self, step: Step, source: FeatureMap, descriptor: Descriptor
-    ) -> tuple[Descriptor, _Window]:
-        """With what depends on the operator; the operator's window."""
-        operator = step.operator
-        if isinstance(operator, graph.WeightedLayer):
-            return self._describe_weighted(step, operator, source, descriptor)
-        if isinstance(operator, graph.Add):
-            return self._describe_add(step, operator, descriptor), _Window()
-        if isinstance(operator, graph.Pool):
-            low, high = activation_bounds(operator.activation, self.model.tensors[step.output])
-            opcode = Opcode.MAX_POOL if operator.kind == "max" else Opcode.AVERAGE_POOL
-            padding = operator.padding
-            return (
-                replace(descriptor, opcode=opcode, clamp_low=low, clamp_high=high),
-                _Window(operator.window, operator.stride, top=padding.top, left=padding.left),
+    def _located(self, segment: Segment) -> Iterator[Phase]:
+        """A segment's phases with the places of maps in memory, and their place in the network."""
+        offsets = self.arena.offsets
+        first = self.flow.steps[segment.steps.start].source
+        for phase in segment.phases:
+            uses, d = self.flow.steps[phase.step], phase.descriptor
+            is_last = phase.block is phase.layer.blocks[-1]
+            descriptor = replace(
+                d,
+                layer=phase.step + is_last,
+                source_offset=offsets[uses.source] if d.source_loaded else 0,
+                residual_offset=offsets[uses.operand]
+                if d.residual_loaded and uses.operand is not None
+                else 0,
+                destination_offset=offsets[uses.output] if d.destination_stored else 0,
+                ahead_offset=offsets[first] if d.ahead_words else 0,
+                ahead_image_words=self.flow.words[first] if d.ahead_words else 0,
             )
-        if isinstance(operator, graph.Mean):
-            factor = mean_factor(self.model, operator)
-            return (
-                replace(
-                    descriptor,
-                    opcode=Opcode.MEAN,
-                    destination_multiplier=factor.multiplier,
-                    destination_shift=factor.shift,
-                ),
-                _Window((source.rows, source.columns)),
+            yield replace(phase, descriptor=descriptor)
+
+    # --- the program -----------------------------------------------------------------------------
+
+    def _with_sets(
+        self, phases: list[Phase]
+    ) -> tuple[npt.NDArray[np.uint8], list[npt.NDArray[np.uint8]]]:
+        """Header and records, and what follows them: the phases' sets and weights."""
+        words = (1 + len(phases)) * isa.RECORD_INTEGERS * 4 // self.word_bytes
+        data: list[npt.NDArray[np.uint8]] = []
+        descriptors = paced([phase.descriptor for phase in phases], self.overlay)
+        records = []
+        for phase, descriptor in zip(phases, descriptors):
+            layer = phase.layer
+            packed = pack_set(layer.tables, layer.filters, phase.block, layer.fold, self.overlay)
+            data += packed
+            descriptor = replace(
+                descriptor,
+                set_offset=words,
+                weights_offset=words + len(packed.front) // self.word_bytes,
             )
-        if isinstance(operator, graph.Pad):
-            padding = operator.padding
-            return replace(descriptor, opcode=Opcode.PAD), _Window(
-                top=padding.top, left=padding.left
-            )
-        raise ProgramError(f"the accelerator has no operation for '{operator.name}'")
-
-    def _zero_point(self, index: int) -> int:
-        return self.model.tensors[index].zero_point
-
-    def _largest_tile_rows(self, step: Step, window: _Window, descriptor: Descriptor) -> int:
-        """As many output rows as the buffers hold."""
-        source, target = self.lowered.maps[step.source], self.lowered.maps[step.output]
-        buffers = self.overlay.buffers
-        block_words = descriptor.block_pixel_words
-        # The other operand of an addition takes as much room as the output of all blocks.
-        row_words = target.columns * (
-            block_words if step.residual_operand is None else target.pixel_words
-        )
-        row_sums = target.columns * descriptor.block_groups
-        for rows in range(target.rows, 0, -1):
-            input_rows = min(window.input_rows(rows, descriptor.fold_rows), source.rows)
-            input_words = input_rows * source.columns * source.pixel_words
-            if (
-                input_words <= buffers.input_words
-                and rows * row_words <= buffers.output_words
-                and (descriptor.passes == 1 or rows * row_sums <= buffers.partial_sums)
-            ):
-                return rows
-        raise ProgramError(
-            f"layer '{step.name}' does not fit overlay '{self.overlay.name}': one output row takes "
-            f"{input_words} input words, {row_words} output words"
-            + (f" and {row_sums} partial sums" if descriptor.passes > 1 else "")
-            + f" on chip, there are {buffers.input_words}, {buffers.output_words} and "
-            f"{buffers.partial_sums}"
-        )
-
-    def _describe_add(self, step: Step, add: graph.Add, descriptor: Descriptor) -> Descriptor:
-        packed = pass_through(self.lowered.maps[step.output].channels, self.overlay)
-        alone = replace(
-            descriptor,
-            opcode=Opcode.ADD,
-            pre_add_zero_point=self._zero_point(step.source),
-            pre_add_low=INT8_MIN,
-            pre_add_high=INT8_MAX,
-            blocks=packed.blocks,
-            block_groups=packed.block_groups,
-            block_pixel_words=packed.block_pixel_words,
-            constants_offset=self._append(packed.constants),
-        )
-        return self._describe_sum(step, add, step.source, alone)
-
-    def _describe_sum(
-        self, step: Step, add: graph.Add, computed: int, descriptor: Descriptor
-    ) -> Descriptor:
-        """With an addition to what the lanes compute: alone, or behind a layer."""
-        pre_add, residual, total = add_factors(self.model, add)
-        if add.inputs[0] != computed:
-            pre_add, residual = residual, pre_add
-        assert step.residual_operand is not None
-        low, high = activation_bounds(add.activation, self.model.tensors[add.output])
-        return replace(
-            descriptor,
-            has_residual=1,
-            residual_offset=self._offset(step.residual_operand),
-            residual_image_words=self.lowered.maps[step.residual_operand].image_words,
-            residual_zero_point=self._zero_point(step.residual_operand),
-            pre_add_multiplier=pre_add.multiplier,
-            pre_add_shift=pre_add.shift,
-            residual_multiplier=residual.multiplier,
-            residual_shift=residual.shift,
-            destination_multiplier=total.multiplier,
-            destination_shift=total.shift,
-            clamp_low=low,
-            clamp_high=high,
-        )
-
-    def _describe_weighted(
-        self, step: Step, layer: graph.WeightedLayer, source: FeatureMap, descriptor: Descriptor
-    ) -> tuple[Descriptor, _Window]:
-        bank, window = self._filter_bank(layer, source)
-        if step.pad is not None:
-            padding = step.pad.padding
-            window = replace(window, top=window.top + padding.top, left=window.left + padding.left)
-        packed = pack_filters(bank, self.overlay)
-        low, high = activation_bounds(layer.activation, self.model.tensors[layer.output])
-        descriptor = replace(
-            descriptor,
-            opcode=Opcode.DEPTHWISE if bank.depthwise else Opcode.CONVOLUTION,
-            fold_rows=packed.fold.rows,
-            fold_columns=packed.fold.columns,
-            passes=packed.passes,
-            pass_taps=packed.pass_taps,
-            blocks=packed.blocks,
-            block_groups=packed.block_groups,
-            block_pixel_words=packed.block_pixel_words,
-            weights_offset=self._append(packed.weights),
-            constants_offset=self._append(packed.constants),
-            pre_add_zero_point=self._zero_point(layer.output),
-            pre_add_low=low,
-            pre_add_high=high,
-        )
-        if step.residual is not None:
-            descriptor = self._describe_sum(step, step.residual, layer.output, descriptor)
-        return descriptor, window
-
-    def _filter_bank(
-        self, layer: graph.WeightedLayer, source: FeatureMap
-    ) -> tuple[FilterBank, _Window]:
-        """The layer as a convolution or a depthwise convolution with a channel per filter."""
-        kernel, codes, depthwise = layer.kernel, self.codes[layer.name], False
-        if isinstance(layer, graph.FullyConnected):
-            # On a feature map this is a convolution as large as the map.
-            shape = (len(kernel), source.rows, source.columns, source.channels)
-            kernel = kernel.reshape(shape)
-            codes = LayerCodes(codes.multipliers, codes.codes.reshape(shape))
-            window = _Window((source.rows, source.columns))
-        else:
-            assert isinstance(layer, (graph.Convolution, graph.DepthwiseConvolution))
-            window = _Window(
-                (kernel.shape[1], kernel.shape[2]),
-                layer.stride,
-                layer.dilation,
-                layer.padding.top,
-                layer.padding.left,
-            )
-            if isinstance(layer, graph.DepthwiseConvolution):
-                depthwise = len(kernel) == source.channels
-                if not depthwise:
-                    kernel, codes = _widened(kernel, codes, source.channels)
-        factors = layer_factors(self.model, layer)
-        return FilterBank(layer.name, kernel, codes, depthwise, layer.bias, factors), window
+            words += sum(len(part) for part in packed) // self.word_bytes
+            self._check_words("its program takes", words)
+            records.append(_record(layer.name, descriptor))
+        header = isa.header(self.overlay.identifier, len(phases), words)
+        return np.concatenate([header, *records]).astype("<u4").view(np.uint8), data
 
 
-def _widened(
-    kernel: graph.Int8Array, codes: LayerCodes, channels: int
-) -> tuple[graph.Int8Array, LayerCodes]:
-    """A depthwise kernel with several filters a channel, as a convolution that skips the rest."""
-    filters = np.arange(len(kernel), dtype=np.int64)
-    channel = filters // (len(kernel) // channels)
-    wide = np.zeros((*kernel.shape[:3], channels), np.int8)
-    wide_codes = np.full(wide.shape, SKIP, np.uint8)
-    wide[filters, :, :, channel] = kernel[..., 0]
-    wide_codes[filters, :, :, channel] = codes.codes[..., 0]
-    return wide, LayerCodes(codes.multipliers, wide_codes)
+def _record(layer: str, descriptor: Descriptor) -> npt.NDArray[np.uint32]:
+    try:
+        return descriptor.record()
+    except ProgramError as error:
+        raise ProgramError(f"layer '{layer}' is too large: {error}") from error

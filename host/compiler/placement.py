@@ -75,6 +75,8 @@ def smallest_load(allowed: Sequence[frozenset[int]], lanes: int) -> int:
         ProgramError: a filter may go nowhere.
     """
     load = -(-len(allowed) // lanes)
+    if all(len(kind) == lanes for kind in set(allowed)):
+        return load
     held: list[Counter[frozenset[int]]] = [Counter() for _ in range(lanes)]
     for kind, left in Counter(allowed).items():
         if not kind:

@@ -21,9 +21,17 @@ class _Item(NamedTuple):
     high: int
 
     @property
+    def type(self) -> str:
+        """The narrowest C++ type that holds the range."""
+        if self.low < 0:
+            bits = max(self.high.bit_length(), (-self.low - 1).bit_length()) + 1
+            return f"ap_int<{bits}>"
+        return f"ap_uint<{self.high.bit_length()}>"
+
+    @property
     def declaration(self) -> str:
         """Of the C++ structure's member."""
-        return f"std::int32_t {self.name};"
+        return f"{self.type} {self.name};"
 
     @property
     def range(self) -> str:
@@ -63,8 +71,8 @@ def counters_header() -> str:
 
 
 def descriptor_page() -> str:
-    """The reference of what a layer computes."""
-    model = (resources.files("axynq.host") / "isa_model.py").read_text(encoding="utf-8")
+    """The reference of what a program computes."""
+    sources = resources.files("axynq.host")
     return render(
         "descriptor.md.j2",
         isa=isa,
@@ -75,5 +83,6 @@ def descriptor_page() -> str:
             (isa.Status, "Status that the core ends with", isa.STATUS_TEXT),
         ),
         descriptor=_descriptor(),
-        model=model,
+        model=(sources / "isa_model.py").read_text(encoding="utf-8"),
+        derived=(sources / "isa_derived.py").read_text(encoding="utf-8"),
     )

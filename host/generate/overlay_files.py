@@ -85,7 +85,8 @@ def overlay_tcl(overlay: Overlay) -> str:
         ps=ps,
         vlnv=VLNV,
         pointers=_POINTERS,
-        configuration=ps.configuration(overlay.clock_mhz, board.memory_port_bits),
+        ports=[ps.memory_ports[pointer] for pointer in _POINTERS],
+        configuration=ps.configuration(overlay.clock_mhz, overlay.port_bits),
         address="0x{:08X}".format,
         blackboxes=overlay_blackboxes(overlay),
     )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from axynq.emulator.errors import MultiplierError
 from axynq.emulator.multipliers import SMAPPROX_TABLE_2
 from axynq.host.netlists.blackbox import BlackboxFiles, blackbox, configurable_blackbox
@@ -28,13 +30,16 @@ SHIPPED = (
 """What is generated when nothing is named."""
 
 
-def rtl_files(name: str, include: str = "../include") -> tuple[Netlist, dict[str, str]]:
+def rtl_files(
+    name: str, include: str = "../include", folder: Path | None = None
+) -> tuple[Netlist, dict[str, str]]:
     """The netlist that ``name`` stands for, and its files by file name.
 
     Args:
         name: a multiplier; several with ``|`` between them for one configurable cell; or
             ``unsigned:smapprox:WXYZ`` for the multiplier of magnitudes, Verilog only.
         include: where the C models find the HLS headers.
+        folder: where the files will be, if blackbox descriptions shall name them by full paths.
 
     Raises:
         MultiplierError: the name is malformed, or something named has no netlist.
@@ -49,7 +54,7 @@ def rtl_files(name: str, include: str = "../include") -> tuple[Netlist, dict[str
         return circuit, {f"{circuit.name}.v": verilog(circuit)}
     made: BlackboxFiles
     if SEPARATOR in name:
-        made = configurable_blackbox(name.split(SEPARATOR), include)
+        made = configurable_blackbox(name.split(SEPARATOR), include, folder)
     else:
-        made = blackbox(name, include)
+        made = blackbox(name, include, folder)
     return made.netlist, made.files

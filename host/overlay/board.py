@@ -5,7 +5,7 @@ from __future__ import annotations
 from importlib import resources
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, PositiveInt, ValidationError
+from pydantic import BaseModel, ConfigDict, PositiveInt, ValidationError, model_validator
 
 from axynq.emulator.errors import OverlayError
 from axynq.emulator.validation import complaint
@@ -37,10 +37,18 @@ class Board(BaseModel):
     """Vivado's name of the board preset."""
     family: Literal["zynq-7000", "zynq-ultrascale+"]
     memory_port_bits: PositiveInt
-    """Width of the high-performance port between logic and memory."""
+    """Width of the high-performance ports between logic and memory."""
     memory_megabytes_per_second: PositiveInt
     """What the memory sustains for long bursts, over all ports together, for the cycle model."""
     resources: Resources
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Board:
+        widths = self.processing_system.memory_widths
+        if self.memory_port_bits not in widths:
+            known = ", ".join(map(str, widths))
+            raise ValueError(f"memory_port_bits of {self.family} must be one of {known}")
+        return self
 
     @property
     def processing_system(self) -> ProcessingSystem:

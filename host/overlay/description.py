@@ -29,6 +29,10 @@ MAX_BANK = 16
 """Codes are stored in at most four bits."""
 
 
+MAX_GROUPS = 128
+"""Descriptors count groups in eight bits."""
+
+
 class _Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -59,14 +63,14 @@ class LaneGroup(_Strict):
 class Buffers(_Strict):
     """On-chip memory, in words of ``inputs`` bytes unless stated otherwise."""
 
-    input_words: PositiveInt
-    """Rows of an input feature map."""
-    output_words: PositiveInt
-    """Rows of an output feature map."""
+    map_words: Annotated[PositiveInt, Field(le=65536)]
+    """Feature maps: words of each of the three memories that hold them. A power of two."""
     weight_vectors: PositiveInt
-    """Weights of all lanes for one step: a vector is ``filters x inputs`` weights with codes."""
+    """Weights of all lanes for one step: a vector is ``filters x inputs`` weights with codes. A
+    phase takes half of them at most, so that the next phase's come in meanwhile."""
     groups: PositiveInt
-    """Filter groups whose biases and factors are held."""
+    """Filter groups of a phase. Their constants are held twice, so that the next phase's come in
+    meanwhile."""
     partial_sums: PositiveInt
     """Sums of each lane that wait while the weights of further taps come in."""
 
@@ -95,11 +99,17 @@ class Overlay(_Strict):
                 f"{self.array.requantisers} requantisers cannot finish {self.array.filters} "
                 "filters in equal parts: requantisers must divide filters"
             )
-        if min(self.buffers.groups, self.buffers.weight_vectors) < self.array.inputs:
+        if min(self.buffers.groups, self.buffers.weight_vectors // 2) < self.array.inputs:
             raise ValueError(
-                "groups and weight_vectors must be at least inputs: all filters of a word may need "
-                "the same lane"
+                "groups and half of weight_vectors must be at least inputs: all filters of a word "
+                "may need the same lane"
             )
+        for name in ("map_words", "weight_vectors", "groups", "partial_sums"):
+            size = getattr(self.buffers, name)
+            if size & (size - 1):
+                raise ValueError(f"{name} must be a power of two, not {size}")
+        if self.buffers.groups > MAX_GROUPS:
+            raise ValueError(f"groups must be at most {MAX_GROUPS}")
         for group in self.lanes:
             _check_bank(group)
         try:
@@ -167,6 +177,12 @@ class Overlay(_Strict):
     def board_description(self) -> Board:
         return load_board(self.board)
 
+    @property
+    def port_bits(self) -> int:
+        """Width of the core's memory ports: a word's, or what the board's ports can take; a wider
+        word crosses in several beats."""
+        return min(8 * self.array.inputs, self.board_description.memory_port_bits)
+
     @cached_property
     def banks(self) -> tuple[tuple[Multiplier, ...], ...]:
         """The multipliers of each lane."""
@@ -187,6 +203,16 @@ class Overlay(_Strict):
         """Memory words of one weight vector: a word of weights per lane, then all codes."""
         codes = -(-self.array.filters * self.stored_code_bits // 8)
         return self.array.filters + codes
+
+    @property
+    def beats(self) -> int:
+        """Transfers of a memory port that make up a word."""
+        return 8 * self.array.inputs // self.port_bits
+
+    @property
+    def requantise_steps(self) -> int:
+        """Steps in which the requantisers finish the outputs of all lanes."""
+        return self.array.filters // self.array.requantisers
 
     @cached_property
     def hash(self) -> str:

@@ -2,11 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Literal
 
 SOFTWARE_MEMORY_BYTES = 256 << 20
 """Contiguous memory of the software board."""
+
+
+@dataclass(frozen=True)
+class MemoryPort:
+    """A port through which the logic reaches memory."""
+
+    number: int
+    """Of the high-performance port (HP)."""
+    bus: str
+    clock: str
 
 
 @dataclass(frozen=True)
@@ -24,8 +35,12 @@ class ProcessingSystem:
     interrupt: str
     control_port: str
     """Through which the processor reaches registers."""
-    memory_ports: tuple[str, ...]
-    """Through which the logic reaches memory."""
+    memory_ports: Mapping[str, MemoryPort]
+    """A port for each pointer of the core, spread over the ports of the memory controller."""
+    memory_protocol: Literal["AXI3", "AXI4"]
+    """What the memory ports speak; the core speaks AXI4."""
+    memory_widths: tuple[int, ...]
+    """Bits that a memory port can be set to, ascending."""
     memory_block: str
     accelerator_address: int
     interrupt_controller_address: int
@@ -36,12 +51,30 @@ class ProcessingSystem:
     reset: str
     """Reset of the logic, released by the processor."""
     control_clock: str
-    memory_clocks: tuple[str, ...]
-    """Clock inputs of the ports."""
     preset_options: str
     """Options of Vivado's block automation beside the board preset, as a Tcl list."""
-    configuration: Callable[[float, int], dict[str, str]]
-    """What Vivado is told about the processing system: clock in MHz, width of the memory ports."""
+    clock_setting: str
+    """The parameter with the rate of the logic's clock, in MHz."""
+    settings: Mapping[str, str]
+    """Other parameters of the processing system that do not depend on the overlay."""
+    memory_settings: Callable[[int, int], dict[str, str]]
+    """Parameters of a memory port: its number and its width in bits."""
+
+    def memory_width(self, port_bits: int) -> int:
+        """Bits of the memory port that a port of the core with ``port_bits`` is connected to."""
+        return min(width for width in self.memory_widths if width >= port_bits)
+
+    def configuration(self, clock_mhz: float, port_bits: int) -> dict[str, str]:
+        """What Vivado is told about the processing system.
+
+        Args:
+            clock_mhz: rate of the logic's clock.
+            port_bits: width of the core's memory ports.
+        """
+        configuration = {self.clock_setting: str(clock_mhz), **self.settings}
+        for port in self.memory_ports.values():
+            configuration |= self.memory_settings(port.number, self.memory_width(port_bits))
+        return configuration
 
 
 def _zynq_clock(number: int, mhz: float) -> dict[str, str]:
@@ -64,34 +97,27 @@ def _ultrascale_clock(number: int, mhz: float) -> dict[str, str]:
     }
 
 
-def _zynq_configuration(mhz: float, port_bits: int) -> dict[str, str]:
-    settings = {
-        "PCW_FPGA0_PERIPHERAL_FREQMHZ": str(mhz),
-        "PCW_USE_M_AXI_GP0": "1",
-        "PCW_USE_M_AXI_GP1": "0",
-        "PCW_USE_FABRIC_INTERRUPT": "1",
-        "PCW_IRQ_F2P_INTR": "1",
+def _zynq_memory(number: int, bits: int) -> dict[str, str]:
+    return {
+        f"PCW_USE_S_AXI_HP{number}": "1",
+        f"PCW_S_AXI_HP{number}_DATA_WIDTH": str(bits),
     }
-    for port in range(3):
-        settings[f"PCW_USE_S_AXI_HP{port}"] = "1"
-        settings[f"PCW_S_AXI_HP{port}_DATA_WIDTH"] = str(port_bits)
-    return settings
 
 
-def _ultrascale_configuration(mhz: float, port_bits: int) -> dict[str, str]:
-    settings = {
-        "PSU__CRL_APB__PL0_REF_CTRL__FREQMHZ": str(mhz),
-        "PSU__FPGA_PL0_ENABLE": "1",
-        "PSU__USE__M_AXI_GP0": "1",  # M_AXI_HPM0_FPD
-        "PSU__MAXIGP0__DATA_WIDTH": "32",
-        "PSU__USE__M_AXI_GP1": "0",  # M_AXI_HPM1_FPD and
-        "PSU__USE__M_AXI_GP2": "0",  # M_AXI_HPM0_LPD, which presets enable: they would lack a clock
-        "PSU__USE__IRQ0": "1",
+def _ultrascale_memory(number: int, bits: int) -> dict[str, str]:
+    general = number + 2  # by which Vivado's parameters count S_AXI_HPn_FPD
+    return {
+        f"PSU__USE__S_AXI_GP{general}": "1",
+        f"PSU__SAXIGP{general}__DATA_WIDTH": str(bits),
     }
-    for port in range(3):  # S_AXI_HPn_FPD is number n + 2 here
-        settings[f"PSU__USE__S_AXI_GP{port + 2}"] = "1"
-        settings[f"PSU__SAXIGP{port + 2}__DATA_WIDTH"] = str(port_bits)
-    return settings
+
+
+def _zynq_port(number: int) -> MemoryPort:
+    return MemoryPort(number, f"S_AXI_HP{number}", f"S_AXI_HP{number}_ACLK")
+
+
+def _ultrascale_port(number: int) -> MemoryPort:
+    return MemoryPort(number, f"S_AXI_HP{number}_FPD", f"saxihp{number}_fpd_aclk")
 
 
 PROCESSING_SYSTEMS = {
@@ -104,7 +130,17 @@ PROCESSING_SYSTEMS = {
         clock="FCLK_CLK0",
         interrupt="IRQ_F2P",
         control_port="M_AXI_GP0",
-        memory_ports=("S_AXI_HP0", "S_AXI_HP1", "S_AXI_HP2"),
+        # HP0 and HP1 share one port of the memory controller, HP2 and HP3 another (UG585, table
+        # 5-11). Source and destination are apart; commands are read beside what is written.
+        memory_ports={
+            "commands": _zynq_port(3),
+            "source": _zynq_port(0),
+            "destination": _zynq_port(2),
+        },
+        memory_protocol="AXI3",
+        # A port has a mode of 32 bits too, but the boot loader sets it (AFI registers, UG585), and
+        # the one of PYNQ's images does not; pynq sets widths on UltraScale+ only.
+        memory_widths=(64,),
         memory_block="DDR_LOWOCM",
         accelerator_address=0x4000_0000,
         interrupt_controller_address=0x4180_0000,
@@ -112,9 +148,15 @@ PROCESSING_SYSTEMS = {
         clock_parameters=_zynq_clock,
         reset="FCLK_RESET0_N",
         control_clock="M_AXI_GP0_ACLK",
-        memory_clocks=("S_AXI_HP0_ACLK", "S_AXI_HP1_ACLK", "S_AXI_HP2_ACLK"),
         preset_options='make_external "FIXED_IO, DDR"',
-        configuration=_zynq_configuration,
+        clock_setting="PCW_FPGA0_PERIPHERAL_FREQMHZ",
+        settings={
+            "PCW_USE_M_AXI_GP0": "1",
+            "PCW_USE_M_AXI_GP1": "0",
+            "PCW_USE_FABRIC_INTERRUPT": "1",
+            "PCW_IRQ_F2P_INTR": "1",
+        },
+        memory_settings=_zynq_memory,
     ),
     "zynq-ultrascale+": ProcessingSystem(
         architecture="zynquplus",
@@ -125,7 +167,15 @@ PROCESSING_SYSTEMS = {
         clock="pl_clk0",
         interrupt="pl_ps_irq0",
         control_port="M_AXI_HPM0_FPD",
-        memory_ports=("S_AXI_HP0_FPD", "S_AXI_HP1_FPD", "S_AXI_HP2_FPD"),
+        # HP1 and HP2 share one port of the memory controller; HP0 shares one with the DisplayPort,
+        # HP3 with the processor's DMA (UG1085, "PL-PS Interface Specifics"). So all are apart.
+        memory_ports={
+            "commands": _ultrascale_port(1),
+            "source": _ultrascale_port(0),
+            "destination": _ultrascale_port(3),
+        },
+        memory_protocol="AXI4",
+        memory_widths=(32, 64, 128),  # pynq sets what the hand-off says when it loads the overlay
         memory_block="DDR_HIGH",
         accelerator_address=0xA000_0000,
         interrupt_controller_address=0xA001_0000,
@@ -133,9 +183,17 @@ PROCESSING_SYSTEMS = {
         clock_parameters=_ultrascale_clock,
         reset="pl_resetn0",
         control_clock="maxihpm0_fpd_aclk",
-        memory_clocks=("saxihp0_fpd_aclk", "saxihp1_fpd_aclk", "saxihp2_fpd_aclk"),
         preset_options="",
-        configuration=_ultrascale_configuration,
+        clock_setting="PSU__CRL_APB__PL0_REF_CTRL__FREQMHZ",
+        settings={
+            "PSU__FPGA_PL0_ENABLE": "1",
+            "PSU__USE__M_AXI_GP0": "1",  # M_AXI_HPM0_FPD
+            "PSU__MAXIGP0__DATA_WIDTH": "32",
+            "PSU__USE__M_AXI_GP1": "0",  # M_AXI_HPM1_FPD and M_AXI_HPM0_LPD, which presets
+            "PSU__USE__M_AXI_GP2": "0",  # enable: they would lack a clock
+            "PSU__USE__IRQ0": "1",
+        },
+        memory_settings=_ultrascale_memory,
     ),
 }
 """By the family that a board's description names."""

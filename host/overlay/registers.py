@@ -20,7 +20,7 @@ class Argument:
 
 
 ARGUMENTS = (
-    Argument("program", "pointer"),
+    Argument("commands", "pointer"),
     Argument("source", "pointer"),
     Argument("destination", "pointer"),
     Argument("images", "input"),

@@ -1,4 +1,10 @@
-"""What the accelerator's loops do for a program: how often they run and what they move.
+"""What the core's loops do for a program: how often they run and what they move.
+
+A phase is one call of the core's dataflow region. In it the multiplication loop runs once for each
+tile and pass; while it computes a tile, the next tile comes in, the one before goes out, and what
+the next phase needs comes in. A run before the first brings in the first tile, and one after the
+last takes out the last; where the next phase's descriptor or set is not in then, it comes in runs
+of its own.
 
 Nothing here is estimated. The C simulation counts the same while it computes, and the tests hold
 both against each other; :mod:`axynq.host.performance.cycles` turns the counts into time.
@@ -6,197 +12,364 @@ both against each other; :mod:`axynq.host.performance.cycles` turns the counts i
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
-from functools import cached_property
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from axynq.host import isa
 from axynq.host.counters import Counts
-from axynq.host.isa import Descriptor, Opcode
+from axynq.host.isa import Descriptor
 from axynq.host.overlay import Overlay
 from axynq.host.runtime.program import Program
 
 
-@dataclass(frozen=True)
-class Tile:
-    """Output rows that are computed at a time."""
+class Sizes(NamedTuple):
+    """What the loops depend on of an overlay."""
+
+    beats: int
+    """Transfers of a memory port that make up a word; the least number of steps for a word."""
+    record_words: int
+    """Words of the header and of each descriptor."""
+    finish_steps: int
+    """Steps after a run's last operand in which its last outputs are finished."""
+
+    @classmethod
+    def of(cls, overlay: Overlay) -> Sizes:
+        """Those of an overlay."""
+        record_words = isa.RECORD_INTEGERS * 4 // overlay.array.inputs
+        return cls(overlay.beats, record_words, overlay.requantise_steps)
+
+
+# --- which phases run -----------------------------------------------------------------------------
+
+
+class Call(NamedTuple):
+    """A phase that runs, once or several times alike."""
+
+    number: int
+    """Of the phase, from 0."""
+    phase: Descriptor
+    images: int
+    """Of the batch."""
+    image: int
+    """The image that is computed, where it is one. Those that are neither first nor last are alike:
+    1 stands for them."""
+    next: Descriptor | None
+    """The phase that runs next, whose descriptor and set come in meanwhile."""
+    times: int
+
+    @property
+    def computed_images(self) -> int:
+        return self.images if self.phase.whole_batch else 1
+
+    @property
+    def has_next_image(self) -> bool:
+        return self.image + 1 < self.images
+
+
+def calls(phases: Sequence[Descriptor], images: int) -> Iterator[Call]:
+    """The calls of a program, in order but for images that are alike."""
+    segment_end = {
+        place: last
+        for last, phase in enumerate(phases)
+        if phase.loop_back
+        for place in range(last - phase.loop_back, last + 1)
+    }
+    first = 0
+    while first < len(phases):
+        end = segment_end.get(first, first) + 1
+        after = phases[end] if end < len(phases) else None
+        if phases[first].whole_batch or end == first + 1:
+            yield Call(first, phases[first], images, 0, after, 1)
+        else:
+            yield from _segment(phases[first:end], first, images, after)
+        first = end
+
+
+def _segment(
+    phases: Sequence[Descriptor], first: int, images: int, after: Descriptor | None
+) -> Iterator[Call]:
+    """Phases that run image by image, of which the first has this number."""
+    alike = [(0, 1), (1, images - 2), (images - 1, 1)] if images > 1 else [(0, 1)]
+    for image, times in alike:
+        if times > 0:
+            following = [*phases[1:], phases[0] if image + 1 < images else after]
+            for place, (phase, then) in enumerate(zip(phases, following)):
+                yield Call(first + place, phase, images, image, then, times)
+
+
+# --- tiles ----------------------------------------------------------------------------------------
+
+
+class Tile(NamedTuple):
+    """Output rows that are computed at a time, and what is moved for them."""
 
     rows: int
-    input_rows: int
+    load_words: int
+    """Of the input, then of the residual operand, where they come from memory."""
+    load_bursts: int
+    store_words: int
+    store_bursts: int
 
 
-class LayerLoops:
-    """The loops of one layer on an overlay."""
-
-    def __init__(
-        self, descriptor: Descriptor, overlay: Overlay, memory: npt.NDArray[np.uint8] | None = None
-    ) -> None:
-        self.descriptor = descriptor
-        self.overlay = overlay
-        self._memory = memory
-
-    # --- one tile --------------------------------------------------------------------------------
-
-    def tiles(self) -> Iterator[Tile]:
-        """The tiles of one image."""
-        d = self.descriptor
-        extent = (d.kernel_rows * d.fold_rows - 1) * d.dilation_rows + 1
-        for first in range(0, d.output_rows, d.tile_rows):
-            rows = min(d.tile_rows, d.output_rows - first)
-            top = first * d.stride_rows - d.padding_top
-            bottom = top + (rows - 1) * d.stride_rows + extent - 1
-            first_input = min(max(top, 0), d.input_rows)
-            yield Tile(rows, max(min(bottom, d.input_rows - 1) - first_input + 1, 0))
-
-    def input_words(self, tile: Tile) -> int:
-        d = self.descriptor
-        return tile.input_rows * d.input_columns * d.input_pixel_words
-
-    def residual_words(self, tile: Tile) -> int:
-        """Words of the residual operand."""
-        d = self.descriptor
-        return tile.rows * d.output_columns * d.output_pixel_words if d.has_residual else 0
-
-    def store_words(self, tile: Tile, block: int) -> int:
-        d = self.descriptor
-        return tile.rows * d.output_columns * self._block_words(block)
-
-    def store_bursts(self, tile: Tile, block: int) -> int:
-        d = self.descriptor
-        whole = self._block_words(block) == d.output_pixel_words
-        return 1 if whole else tile.rows * d.output_columns
-
-    def multiply_steps(self, tile: Tile) -> list[int]:
-        """Iterations of the multiplication loop for each pass over the taps."""
-        d = self.descriptor
-        if not d.uses_lanes:
-            return []
-        finish = self.overlay.array.filters // self.overlay.array.requantisers
-        columns = d.block_groups * d.output_columns
-        if d.opcode == Opcode.CONVOLUTION:
-            outputs = columns * tile.rows
-            return [outputs * max(taps, finish) + finish for taps in self.pass_taps]
-        first, others = max(d.taps, finish), max(self._fresh_taps, finish)
-        return [columns * (first + (tile.rows - 1) * others) + finish]
-
-    def pool_steps(self, tile: Tile) -> int:
-        """Iterations of the loop of the layers that do not use the lanes."""
-        d = self.descriptor
-        if d.uses_lanes:
-            return 0
-        divided = d.opcode in (Opcode.AVERAGE_POOL, Opcode.MEAN)
-        divide = self.overlay.array.inputs if divided else 0
-        words = tile.rows * d.output_columns * d.output_pixel_words
-        return words * max(d.kernel_rows * d.kernel_columns, divide) + divide
-
-    @property
-    def pass_taps(self) -> list[int]:
-        """Taps of each pass: those whose weights are on chip at a time."""
-        d = self.descriptor
-        return [min(d.pass_taps, d.taps - first) for first in range(0, d.taps, d.pass_taps)]
-
-    @property
-    def pass_weight_words(self) -> list[int]:
-        """Words of weights that come in for each tile and pass; none where they stay on chip."""
-        d = self.descriptor
-        if d.passes == 1:
-            return [0]
-        return [d.block_groups * taps * self.overlay.vector_words for taps in self.pass_taps]
-
-    @property
-    def _fresh_taps(self) -> int:
-        """Taps that are new where a window moves down a row."""
-        d = self.descriptor
-        kept = (
-            d.dilation_rows == 1
-            and d.stride_rows < d.kernel_rows
-            and d.taps <= self.overlay.array.inputs
+def tiles(d: Descriptor) -> Iterator[Tile]:
+    """The tiles of one image."""
+    for number in range(d.tiles):
+        is_last = number == d.tiles - 1
+        rows = d.last_tile_rows if is_last else d.tile_rows
+        input_words = residual_words = store_words = store_bursts = 0
+        if d.source_loaded:
+            top = number * d.tile_stride - d.padding_top
+            bottom = top + (d.last_tile_span if is_last else d.tile_span)
+            first = min(max(top, 0), d.input_rows)
+            input_words = max(min(bottom, d.input_rows - 1) - first + 1, 0) * d.input_row_words
+        if d.residual_loaded:
+            residual_words = rows * d.output_row_words
+        if d.destination_stored:
+            store_words = rows * d.store_row_words
+            whole = d.store_pixel_words == d.output_pixel_words
+            store_bursts = 1 if whole else rows * d.output_columns
+        yield Tile(
+            rows,
+            input_words + residual_words,
+            (input_words > 0) + (residual_words > 0),
+            store_words,
+            store_bursts,
         )
-        return d.stride_rows * d.kernel_columns if kept else d.taps
-
-    def _block_words(self, block: int) -> int:
-        d = self.descriptor
-        return min(d.block_pixel_words, d.output_pixel_words - block * d.block_pixel_words)
-
-    # --- the layer -------------------------------------------------------------------------------
-
-    @property
-    def record_words(self) -> int:
-        return _record_words(self.overlay)
-
-    @cached_property
-    def block_weight_words(self) -> int:
-        """Words of a block's weights: those of all passes."""
-        d = self.descriptor
-        if not d.has_weights:
-            return 0
-        vectors = d.taps
-        if d.opcode == Opcode.DEPTHWISE:
-            vectors = -(-d.taps // self.overlay.array.inputs)
-        return d.block_groups * vectors * self.overlay.vector_words
-
-    @property
-    def block_constant_words(self) -> int:
-        d, array = self.descriptor, self.overlay.array
-        if not d.uses_lanes:
-            return 0
-        return -(-d.block_groups * array.filters * isa.CONSTANT_INTEGERS * 4 // array.inputs)
-
-    def counts(self, images: int) -> Counts:
-        """The counters after a batch."""
-        d = self.descriptor
-        total = Counts(record_words=self.record_words, program_bursts=1)
-        passed = d.passes > 1
-        for block in range(d.blocks):
-            if d.uses_lanes:
-                total += Counts(constant_words=self.block_constant_words, program_bursts=1)
-            if d.has_weights and not passed:
-                total += Counts(weight_words=self.block_weight_words, program_bursts=1)
-            for tile in self.tiles():
-                total += Counts(
-                    tiles=images,
-                    load_words=images * (self.input_words(tile) + self.residual_words(tile)),
-                    load_bursts=images
-                    * ((self.input_words(tile) > 0) + (self.residual_words(tile) > 0)),
-                    store_words=images * self.store_words(tile, block),
-                    store_bursts=images * self.store_bursts(tile, block),
-                    weight_words=images * sum(self.pass_weight_words),
-                    program_bursts=images * d.passes if passed else 0,
-                    multiply_steps=images * sum(self.multiply_steps(tile)),
-                    pool_steps=images * self.pool_steps(tile),
-                )
-        return total + Counts(multiplications=images * self.multiplications)
-
-    @cached_property
-    def multiplications(self) -> int:
-        """Products of weights other than zero, per image; padded taps are multiplied too."""
-        d = self.descriptor
-        if not d.has_weights or self._memory is None:
-            return 0
-        array = self.overlay.array
-        vector_bytes = self.overlay.vector_words * array.inputs
-        first = d.weights_offset * array.inputs
-        size = d.blocks * self.block_weight_words * array.inputs
-        vectors = self._memory[first : first + size].reshape(-1, vector_bytes)
-        weights = vectors[:, : array.filters * array.inputs]
-        return int(np.count_nonzero(weights)) * d.output_pixels
 
 
-def layer_loops(program: Program, overlay: Overlay) -> list[LayerLoops]:
-    """The loops of each of the program's layers, in order."""
-    records = program.memory[: (1 + len(program.layers)) * isa.RECORD_INTEGERS * 4]
-    integers = records.view("<i4").reshape(-1, isa.RECORD_INTEGERS)[1:]
-    return [LayerLoops(Descriptor.of(values), overlay, program.memory) for values in integers]
+# --- runs of the loop -----------------------------------------------------------------------------
+
+
+class Run(NamedTuple):
+    """A run of the multiplication loop, or several alike."""
+
+    compute_steps: int
+    """Steps in which the lanes compute. 0: it only moves words."""
+    load_words: int
+    load_bursts: int
+    store_words: int
+    store_bursts: int
+    weight_words: int
+    """Weights of the next pass, all of which come in."""
+    weight_bursts: int
+    """Whether they are the first that are read for a tile: those of all its passes are one run of
+    consecutive words."""
+    steps: int
+    """Iterations."""
+    set_words: int
+    """Words of the next descriptor and set that come in, in all of these runs together."""
+    times: int
+
+
+class _Paces(NamedTuple):
+    """Steps from a word to the next."""
+
+    incoming: int
+    outgoing: int
+    set: int
+
+
+def runs(call: Call, sizes: Sizes) -> list[Run]:
+    """The runs of a phase; those that are alike together."""
+    d = call.phase
+    found = list(_needed_runs(call, sizes))
+    if call.next is None:
+        return found
+    total = left = sizes.record_words + call.next.set_words
+    # Where runs bring in weights of the next pass, the next phase's words have to wait.
+    begin = 0
+    if d.passes > 1:
+        begin = max(place for place, run in enumerate(found) if run.compute_steps)
+    for place, run in enumerate(found[begin:], begin):
+        pace = d.set_pace if run.compute_steps else sizes.beats
+        taken = min(-(-run.steps // pace) * run.times, left)  # one at the first step
+        found[place] = run._replace(set_words=taken)
+        left -= taken
+    return [*found, *_drains(total - left, call.next, sizes)]
+
+
+def first_runs(first: Descriptor, sizes: Sizes) -> list[Run]:
+    """The runs of the phase before the first."""
+    return list(_drains(0, first, sizes))
+
+
+def _drains(there: int, following: Descriptor, sizes: Sizes) -> Iterator[Run]:
+    """What is left of the next descriptor, then of its set, where so many words are there."""
+    for left in (
+        max(sizes.record_words - there, 0),
+        min(sizes.record_words + following.set_words - there, following.set_words),
+    ):
+        if left:
+            yield Run(0, 0, 0, 0, 0, 0, 0, left * sizes.beats, left, 1)
+
+
+def _needed_runs(call: Call, sizes: Sizes) -> Iterator[Run]:
+    """The runs without the next phase's words."""
+    d = call.phase
+    computing = _Paces(d.incoming_pace, d.outgoing_pace, d.set_pace)
+    moving = _Paces(sizes.beats, sizes.beats, sizes.beats)
+    all_tiles = list(tiles(d))
+    loads_source = d.source_loaded and not (d.source_ahead and call.image > 0)
+    if loads_source or d.residual_loaded:
+        yield _run(0, all_tiles[0], None, 0, 0, moving, 1)
+    for tile, incoming, outgoing, times in _neighbours(all_tiles, call.computed_images):
+        is_last = incoming is None
+        if outgoing is None and d.ahead_words and call.has_next_image:
+            incoming = Tile(0, d.ahead_words, 1, 0, 0)
+        for number, alike in _passes(d):
+            steps = _compute_steps(d, tile.rows, number) + sizes.finish_steps
+            weights = bursts = 0
+            ends_tile = number == d.passes - 1
+            if d.passes > 1 and not (is_last and ends_tile):
+                weights = _pass_words(d, (number + 1) % d.passes)
+                # The first pass of the first tile came before the phase.
+                bursts = int(ends_tile or (number == 0 and outgoing is None))
+            moved = (incoming, outgoing) if number == 0 else (None, None)
+            yield _run(steps, *moved, weights, bursts, computing, times * alike)
+    if d.destination_stored:
+        yield _run(0, None, all_tiles[-1], 0, 0, moving, 1)
+
+
+def _run(
+    compute_steps: int, incoming: Tile | None, outgoing: Tile | None, weights: int,
+    weight_bursts: int, paces: _Paces, times: int,
+) -> Run:  # fmt: skip
+    load_words = incoming.load_words if incoming else 0
+    store_words = outgoing.store_words if outgoing else 0
+    return Run(
+        compute_steps,
+        load_words,
+        incoming.load_bursts if incoming else 0,
+        store_words,
+        outgoing.store_bursts if outgoing else 0,
+        weights,
+        weight_bursts,
+        max(
+            compute_steps,
+            load_words * paces.incoming,
+            store_words * paces.outgoing,
+            weights * paces.set,
+        ),
+        0,
+        times,
+    )
+
+
+def _neighbours(
+    all_tiles: list[Tile], images: int
+) -> Iterator[tuple[Tile, Tile | None, Tile | None, int]]:
+    """Tiles of all images: the tile computed, the next, the one before, and how often that comes.
+    First comes the first, last the last."""
+    count = len(all_tiles)
+    total = count * images
+    if total == 1:
+        yield all_tiles[0], None, None, 1
+        return
+    yield all_tiles[0], all_tiles[1 % count], None, 1
+    between: Counter[tuple[Tile, Tile, Tile]] = Counter()
+    for number, tile in enumerate(all_tiles):
+        ends = (number == 0) + (number == count - 1)
+        between[tile, all_tiles[(number + 1) % count], all_tiles[number - 1]] += images - ends
+    for (tile, following, before), times in between.items():
+        if times:
+            yield tile, following, before, times
+    yield all_tiles[-1], None, all_tiles[-2 % count], 1
+
+
+def _passes(d: Descriptor) -> Iterator[tuple[int, int]]:
+    """Numbers of the passes that differ, each with how many are like it."""
+    yield 0, 1
+    if d.passes > 3:
+        yield 1, d.passes - 3
+    if d.passes > 2:
+        yield d.passes - 2, 1
+    if d.passes > 1:
+        yield d.passes - 1, 1
+
+
+def _compute_steps(d: Descriptor, rows: int, number: int) -> int:
+    """Steps in which a pass takes in the operands of so many output rows."""
+    if d.passes > 1 and number == d.passes - 1:
+        return rows * d.last_pass_row_steps
+    return d.first_row_steps + (rows - 1) * d.row_steps
+
+
+def _pass_words(d: Descriptor, number: int) -> int:
+    """Words of a pass's weights."""
+    if number == d.passes - 1:
+        return d.weights_words - (d.passes - 1) * d.first_pass_words
+    return d.first_pass_words
+
+
+# --- counters -------------------------------------------------------------------------------------
+
+
+def call_counts(call: Call, sizes: Sizes, nonzero_weights: int = 0) -> Counts:
+    """The counters after one call.
+
+    Args:
+        nonzero_weights: of the phase, for ``multiplications``: each is multiplied by an activation
+            for each output position, padding included.
+    """
+    d, found = call.phase, runs(call, sizes)
+    return Counts(
+        record_words=sizes.record_words if call.next else 0,
+        set_words=(call.next.set_words if call.next else 0)
+        + sum(run.times * run.weight_words for run in found),
+        load_words=sum(run.times * run.load_words for run in found),
+        store_words=sum(run.times * run.store_words for run in found),
+        load_bursts=sum(run.times * run.load_bursts for run in found),
+        store_bursts=sum(run.times * run.store_bursts for run in found),
+        program_bursts=(2 if call.next else 0)
+        + sum(run.times * run.weight_bursts for run in found),
+        phases=1,
+        runs=sum(run.times for run in found),
+        steps=sum(run.times * run.steps for run in found),
+        multiply_steps=sum(run.times * run.compute_steps for run in found),
+        multiplications=nonzero_weights * d.output_pixels * call.computed_images,
+    )
+
+
+def first_counts(first: Descriptor, sizes: Sizes) -> Counts:
+    """The counters after the header is read and the first set has come in: a phase that computes
+    nothing."""
+    found = first_runs(first, sizes)
+    return Counts(
+        record_words=2 * sizes.record_words,
+        set_words=first.set_words,
+        program_bursts=3,
+        phases=1,
+        runs=len(found),
+        steps=sum(run.steps for run in found),
+    )
 
 
 def program_counts(program: Program, overlay: Overlay, images: int) -> Counts:
     """The simulation's counters after a batch of so many images."""
-    header = Counts(record_words=_record_words(overlay), program_bursts=1)
-    return sum((loops.counts(images) for loops in layer_loops(program, overlay)), header)
+    sizes, phases = Sizes.of(overlay), program_phases(program)
+    total = first_counts(phases[0], sizes)
+    weights = [nonzero_weights(phase, program.memory, overlay) for phase in phases]
+    for call in calls(phases, images):
+        total += call_counts(call, sizes, weights[call.number]) * call.times
+    return total
 
 
-def _record_words(overlay: Overlay) -> int:
-    return isa.RECORD_INTEGERS * 4 // overlay.array.inputs
+def program_phases(program: Program) -> list[Descriptor]:
+    """The descriptors of a program."""
+    integers = program.memory.view("<i4")
+    count = int(integers[isa.Header.PHASES])
+    records = integers[isa.RECORD_INTEGERS : (1 + count) * isa.RECORD_INTEGERS]
+    return [Descriptor.of(record) for record in records.reshape(-1, isa.RECORD_INTEGERS)]
+
+
+def nonzero_weights(d: Descriptor, memory: npt.NDArray[np.uint8], overlay: Overlay) -> int:
+    """Weights other than zero of a phase, in a program's memory."""
+    array = overlay.array
+    first = d.weights_offset * array.inputs
+    vectors = memory[first : first + d.weights_words * array.inputs]
+    vectors = vectors.reshape(-1, overlay.vector_words * array.inputs)
+    return int(np.count_nonzero(vectors[:, : array.filters * array.inputs]))

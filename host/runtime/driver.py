@@ -62,7 +62,7 @@ class AcceleratorDriver(DefaultIP):  # type: ignore[misc]  # pynq has no type hi
         with self._starting:
             if not self.idle:
                 raise DeviceError(f"the core is still at work: {self.diagnosis()}")
-            self._set_pointer("program", program.physical_address)
+            self._set_pointer("commands", program.physical_address)
             self._set_pointer("source", arena.physical_address)
             self._set_pointer("destination", arena.physical_address)
             self.write(self._offset("images"), int(images))
@@ -79,7 +79,7 @@ class AcceleratorDriver(DefaultIP):  # type: ignore[misc]  # pynq has no type hi
 
         Args:
             timeout: seconds without progress after which the core counts as hung. Progress is a
-                layer finished.
+                layer finished, of the batch or of one image.
             layers: names of the program's layers, for the message.
 
         Raises:

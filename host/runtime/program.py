@@ -22,7 +22,7 @@ from axynq.emulator.model.graph import Interface, Tensor
 from axynq.emulator.softmax import softmax
 
 _MAGIC = b"AXYNQ\0"
-_FORMAT = 1
+_FORMAT = 2
 _PREFIX = struct.Struct("<6sH32sI")
 
 

@@ -337,8 +337,8 @@ class Core(RegisterBlock):
         error: Exception | None = None
         try:
             if not self._reset.wait(self.delay):
-                program, source, destination = work.ports
-                self.simulation.run(program, source, destination, work.images)
+                commands, source, destination = work.ports
+                self.simulation.run(commands, source, destination, work.images)
         except Exception as raised:
             error = raised
         if not self._reset.is_set():

@@ -64,7 +64,7 @@ class Simulation:
         if self._library.axynq_counters() != len(COUNTERS):
             raise DeviceError("the compiled accelerator counts other things than axynq expects")
 
-    def run(self, program: Memory, source: Memory, destination: Memory, images: int) -> None:
+    def run(self, commands: Memory, source: Memory, destination: Memory, images: int) -> None:
         """One start of the accelerator; leaves ``status``, ``progress`` and ``counts``.
 
         Raises:
@@ -73,7 +73,7 @@ class Simulation:
         message = ctypes.create_string_buffer(256)
         buffers = [
             _Buffer(memory.pointer, memory.size, memory.address)
-            for memory in (program, source, destination)
+            for memory in (commands, source, destination)
         ]
         self._buffers = buffers
         failed = self._library.axynq_run(

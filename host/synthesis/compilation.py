@@ -96,6 +96,22 @@ def compile_source(
     Raises:
         ToolError: the packages for it are not installed, or the source does not compile.
     """
+    annotated, said = read_pragmas(front_end(source, folders, generated, defines), top)
+    module = read_module(optimised(annotated, said))
+    return Compiled(module, said, _top(module, top))
+
+
+def front_end(
+    source: Path,
+    folders: Sequence[Path] = (),
+    generated: Mapping[str, str] | None = None,
+    defines: Sequence[str] = (),
+) -> str:
+    """LLVM's text of a source before any pass; arguments as for :func:`compile_source`.
+
+    Raises:
+        ToolError: the packages for it are not installed, or the source does not compile.
+    """
     require_packages()
     with tempfile.TemporaryDirectory() as work:
         for path, text in (generated or {}).items():
@@ -107,11 +123,8 @@ def compile_source(
             arguments += ["-isystem", str(own), f"-I{Path(work, 'include')}"]
             arguments += [f"-I{folder}" for folder in folders]
             output = Path(work, "module.ll")
-            _front_end([*arguments, str(source), "-o", str(output)])
-        annotated, said = read_pragmas(output.read_text(encoding="utf-8"), top)
-    text = optimised(annotated, said)
-    module = read_module(text)
-    return Compiled(module, said, _top(module, top))
+            _clang([*arguments, str(source), "-o", str(output)])
+        return output.read_text(encoding="utf-8")
 
 
 def _top(module: Module, name: str) -> str:
@@ -129,7 +142,7 @@ def require_packages() -> None:
         raise ToolError("reading a schedule needs clang and LLVM: pip install axynq[rtl]")
 
 
-def _front_end(arguments: Sequence[str]) -> None:
+def _clang(arguments: Sequence[str]) -> None:
     command = [sys.executable, "-m", "ziglang", "c++", "-target", TARGET, *FLAGS, *arguments]
     ran = subprocess.run(command, capture_output=True, text=True, check=False)
     if ran.returncode:

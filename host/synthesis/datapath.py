@@ -24,7 +24,8 @@ REQUANTISER = "requantiser"
 
 def lane_verilog(bank: Sequence[str], configurable: bool, inputs: int) -> str:
     """A lane: its window of activations, a bank for each input, the adder tree, the accumulator
-    and the register in which a sum waits for the requantisers.
+    and the register in which a sum waits for the requantisers. Registers are before and behind each
+    bank, as in the blackboxes.
 
     Args:
         bank: the multipliers of one bank.
@@ -54,12 +55,19 @@ def lane_verilog(bank: Sequence[str], configurable: bool, inputs: int) -> str:
         f"  wire [{a * inputs - 1}:0] operands = windowed ? window : shared;",
     ]
     level, width = [], PRODUCT_BITS
+    operands = {"a": ("operands", a), "w": ("weights", w)}
+    if code_bits:
+        operands["code"] = ("codes", code_bits)
     for i in range(inputs):
-        code = f", .code(codes[{i * code_bits} +: {code_bits}])" if code_bits else ""
+        for port, (source, bits) in operands.items():
+            lines += [
+                f"  reg [{bits - 1}:0] {port}{i};",
+                f"  always @(posedge clk) if (ce) {port}{i} <= {source}[{i * bits} +: {bits}];",
+            ]
+        connections = ", ".join(f".{port}({port}{i})" for port in operands)
         lines += [
             f"  wire [{width - 1}:0] p{i};",
-            f"  {core.name} m{i} (.a(operands[{i * a} +: {a}]), "
-            f".w(weights[{i * w} +: {w}]){code}, .p(p{i}));",
+            f"  {core.name} m{i} ({connections}, .p(p{i}));",
             f"  reg signed [{width - 1}:0] r{i};",
             f"  always @(posedge clk) if (ce) r{i} <= p{i};",
         ]

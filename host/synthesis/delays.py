@@ -18,6 +18,10 @@ from axynq.host.synthesis.operators import Operator
 UNCERTAINTY = 0.27
 """The part of the clock period that Vitis HLS keeps for routing unless told otherwise (UG1399)."""
 
+PACE = {"zynq-7000": 1.0, "zynq-ultrascale+": 0.45}
+"""How long operators take on each family of devices, against the 7 series: an addition of 32 bits
+is about 1.1 ns on an UltraScale+ of grade -2."""
+
 LOGIC = 0.5
 """An AND, OR or XOR: two or three of them share a LUT of about 1 ns."""
 CHOICE = 0.7

@@ -337,8 +337,8 @@ def set_unrolling(text: str, sources: Sources) -> str:
     """
     module = read_module(text)
     last = max(module.metadata, default=0)
-    full, none = last + 1, last + 2
-    chosen: dict[int, int] = {}
+    full, none, rolled = last + 1, last + 2, last + 3
+    chosen: dict[int, str] = {}
     for function in module.functions.values():
         unrolled: dict[str, bool] = {}
         for loop in function.loops:
@@ -347,13 +347,15 @@ def set_unrolling(text: str, sources: Sources) -> str:
             inside = loop.parent is not None and unrolled[loop.parent.header]
             asked = source is not None and source.has("UNROLL")
             unrolled[loop.header] = inside or pipelined
-            chosen[loop.metadata] = full if asked or inside else none
+            # One whose length is not known stays whole, instead of being unrolled in part.
+            chosen[loop.metadata] = f"!{full}, !{rolled}" if asked or inside else f"!{none}"
     lines = []
     for line in text.splitlines():
         number = line[1:].partition(" ")[0]
         if line.startswith("!") and number.isdigit() and int(number) in chosen:
-            line = line.removesuffix("}") + f", !{chosen[int(number)]}}}"
+            line = line.removesuffix("}") + f", {chosen[int(number)]}}}"
         lines.append(line)
     lines += [f'!{full} = !{{!"llvm.loop.unroll.full"}}']
-    lines += [f'!{none} = !{{!"llvm.loop.unroll.disable"}}', ""]
+    lines += [f'!{none} = !{{!"llvm.loop.unroll.disable"}}']
+    lines += [f'!{rolled} = !{{!"llvm.loop.unroll.runtime.disable"}}', ""]
     return "\n".join(lines)

@@ -63,7 +63,8 @@ class LoopSchedule:
     Attributes:
         name: its label.
         function: where it stands.
-        ii: clock cycles from the start of one iteration to that of the next.
+        ii: clock cycles from the start of one iteration to that of the next; 0 if a loop inside it
+            cannot be unrolled.
         depth: clock cycles that an iteration takes.
         accesses: of arrays, channels and ports.
         recurrences: the slowest first.
@@ -78,14 +79,14 @@ class LoopSchedule:
     function: str
     ii: int
     depth: int
-    accesses: tuple[Access, ...]
-    recurrences: tuple[Way, ...]
-    dividers: int
-    divider_places: tuple[str, ...]
-    multiplications: tuple[Count, ...]
-    multiplexers: tuple[Count, ...]
-    slow: tuple[str, ...]
-    obstacles: tuple[str, ...]
+    accesses: tuple[Access, ...] = ()
+    recurrences: tuple[Way, ...] = ()
+    dividers: int = 0
+    divider_places: tuple[str, ...] = ()
+    multiplications: tuple[Count, ...] = ()
+    multiplexers: tuple[Count, ...] = ()
+    slow: tuple[str, ...] = ()
+    obstacles: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -113,11 +114,19 @@ def schedule_overlay(overlay: Overlay) -> Schedule:
     Raises:
         ToolError: the packages for it are not installed, or the sources do not compile.
     """
-    return schedule(compile_overlay(overlay), overlay.name, 1000 / overlay.clock_mhz)
+    pace = delays.PACE[overlay.board_description.family]
+    return schedule(compile_overlay(overlay), overlay.name, 1000 / overlay.clock_mhz, pace)
 
 
-def schedule(compiled: Compiled, name: str, clock_ns: float) -> Schedule:
-    """The schedule of compiled sources at a clock period in ns."""
+def schedule(compiled: Compiled, name: str, clock_ns: float, pace: float = 1.0) -> Schedule:
+    """The schedule of compiled sources.
+
+    Args:
+        compiled: the sources.
+        name: what they are called in the schedule.
+        clock_ns: the clock's period.
+        pace: how long operators take on the device, against one of the 7 series.
+    """
     memories = Memories(compiled)
     places = Places(compiled.module)
     budget = delays.budget(clock_ns)
@@ -127,7 +136,8 @@ def schedule(compiled: Compiled, name: str, clock_ns: float) -> Schedule:
             number = loop_number(compiled.module, loop.metadata)
             source = compiled.sources.loops.get(number)
             if source is not None and source.has("PIPELINE"):
-                loops.append(_loop(compiled, memories, places, function, loop, source, budget))
+                unit = _Unit(compiled, memories, places, function, pace, budget / pace)
+                loops.append(unit.scheduled(loop, source))
     return Schedule(
         name,
         clock_ns,
@@ -137,47 +147,66 @@ def schedule(compiled: Compiled, name: str, clock_ns: float) -> Schedule:
     )
 
 
-def _loop(
-    compiled: Compiled,
-    memories: Memories,
-    places: Places,
-    function: Function,
-    loop: Loop,
-    source: SourceLoop,
-    budget: float,
-) -> LoopSchedule:
-    inner = [other for other in function.loops if other.parent is loop]
-    obstacles = [f"the loop at {places.of_loop(function, other)} inside it" for other in inner]
-    graph = loop_graph(compiled, memories, function, loop, source, LATENCY)
-    for node in graph.nodes:
-        made = node.operator
-        if made is not None and made.kind == "call" and made.name in compiled.module.functions:
-            obstacles.append(f"a call of {plain_name(made.name)}")
-    accesses = accesses_of(graph, function, loop, places)
-    ways = recurrences(graph, budget)
-    ii = max([1, *(a.ii for a in accesses), *(way.ii for way in ways)])
-    found = [n for n in graph.nodes if n.operator is not None and n.kind != "kept"]
-    divisions = [n for n in found if n.operator is not None and n.operator.kind == "div"]
-    return LoopSchedule(
-        source.label or places.of_loop(function, loop),
-        plain_name(function.name),
-        ii,
-        depth(graph, budget, ii),
-        tuple(accesses),
-        tuple(_told(way, places) for way in ways),
-        len(divisions),
-        where_of(divisions, places),
-        tuple(_counted(found, places, "mul")),
-        tuple(_counted(found, places, "mux")),
-        tuple(_slow(found, places, budget)),
-        tuple(dict.fromkeys(obstacles)),
-    )
+@dataclass(frozen=True)
+class _Unit:
+    """A function whose loops are scheduled, in the time of a device of the 7 series."""
+
+    compiled: Compiled
+    memories: Memories
+    places: Places
+    function: Function
+    pace: float
+    budget: float
+
+    def scheduled(self, loop: Loop, source: SourceLoop) -> LoopSchedule:
+        places, function = self.places, self.function
+        name, inside = source.label or places.of_loop(function, loop), plain_name(function.name)
+        inner = [other for other in function.loops if other.parent is loop]
+        if inner:
+            where = (places.of_loop(function, other) for other in inner)
+            obstacles = [f"the loop at {place} inside it" for place in where]
+            return LoopSchedule(name, inside, 0, 0, obstacles=tuple(obstacles))
+        graph = loop_graph(self.compiled, self.memories, function, loop, source, LATENCY)
+        found = [n for n in graph.nodes if n.operator is not None and n.kind != "kept"]
+        accesses = accesses_of(graph, function, loop, places)
+        ways = recurrences(graph, self.budget)
+        ii = max([1, *(a.ii for a in accesses), *(way.ii for way in ways)])
+        divisions = [n for n in found if n.operator is not None and n.operator.kind == "div"]
+        return LoopSchedule(
+            name,
+            inside,
+            ii,
+            depth(graph, self.budget, ii),
+            tuple(accesses),
+            tuple(_told(way, places, self.pace) for way in ways),
+            len(divisions),
+            where_of(divisions, places),
+            tuple(_counted(found, places, "mul")),
+            tuple(_counted(found, places, "mux")),
+            tuple(self._slow(found)),
+            tuple(self._called(found)),
+        )
+
+    def _slow(self, nodes: Sequence[Node]) -> list[str]:
+        found = []
+        for node in nodes:
+            if node.timing.before > self.budget and node.operator is not None:
+                assert node.instruction is not None
+                place, ns = self.places.of(node.instruction), node.timing.before * self.pace
+                found.append(f"{node.operator.kind} {node.operator.width} at {place}: {ns:.1f} ns")
+        return list(dict.fromkeys(found))
+
+    def _called(self, nodes: Sequence[Node]) -> list[str]:
+        """Calls of functions that are none of the multipliers' netlists."""
+        called = [n.operator.name for n in nodes if n.operator and n.operator.kind == "call"]
+        own = (name for name in called if name in self.compiled.module.functions)
+        return [f"a call of {name}" for name in dict.fromkeys(map(plain_name, own))]
 
 
-def _told(way: Recurrence, places: Places) -> Way:
+def _told(way: Recurrence, places: Places, pace: float) -> Way:
     told = [_word(node) for node in way.nodes]
     where = where_of([node for node in way.nodes if node.timing.before > 0], places)
-    return Way(way.delay, way.ii, tuple(filter(None, told)), where)
+    return Way(round(way.delay * pace, 2), way.ii, tuple(filter(None, told)), where)
 
 
 def _word(node: Node) -> str:
@@ -210,15 +239,3 @@ def _counted(nodes: Sequence[Node], places: Places, kind: str) -> list[Count]:
         dsps = delays.dsps(first) if kind == "mul" else 0
         found.append(Count(operands, width, len(members), dsps, where_of(members, places)))
     return sorted(found, key=lambda count: (-count.dsps, -count.width, -count.count))
-
-
-def _slow(nodes: Sequence[Node], places: Places, budget: float) -> list[str]:
-    found = []
-    for node in nodes:
-        if node.timing.before > budget and node.operator is not None:
-            assert node.instruction is not None
-            found.append(
-                f"{node.operator.kind} {node.operator.width} at {places.of(node.instruction)}: "
-                f"{node.timing.before:.1f} ns"
-            )
-    return list(dict.fromkeys(found))

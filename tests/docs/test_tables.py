@@ -8,6 +8,13 @@ from typing import Any
 
 import pytest
 
+from axynq.host.netlists.designs import (
+    bank_netlist,
+    configurable_netlist,
+    netlist,
+    unsigned_netlist,
+)
+from axynq.host.netlists.netlist import Netlist
 from tests.docs.documents import ROOT, document
 
 
@@ -38,6 +45,38 @@ def test_resources_of_overlays() -> None:
         if board:
             available = board.partition(":")[2].split(",")
             assert [number(a) for a in available] == [overlay["available"][kind] for kind in kinds]
+
+
+def netlist_of(name: str) -> Netlist:
+    """``spec``, or ``spec, spec`` for a configurable cell: a comma before a family's name."""
+    bank = re.split(r", (?=[a-z])", name)
+    return configurable_netlist(bank) if len(bank) > 1 else netlist(name)
+
+
+def test_sizes_of_multipliers() -> None:
+    document_sizes, banks = document("docs/multipliers-rtl.md").tables("Sizes")
+    counted = 0
+    for unsigned, *three, _, signed, luts, chains, _ in document_sizes[1:]:
+        circuits = [(unsigned_netlist(unsigned.partition(":")[2]), three[:2])]
+        if not signed.startswith("`"):
+            circuits.append((netlist(signed), [luts, chains]))
+        for circuit, cells in circuits:
+            found = circuit.resources()
+            assert [int(cell) for cell in cells] == [found["LUT"], found["CARRY4"]], circuit.name
+            counted += 1
+    assert counted == 8 + 7
+    for name, separate, configurable in banks[1:]:
+        bank = re.split(r", (?=[a-z])", name)
+        assert number(separate) == bank_netlist(bank).resources()["LUT"], name
+        assert number(configurable) == configurable_netlist(bank).resources()["LUT"], name
+
+
+def test_sizes_of_blackboxes() -> None:
+    (table,) = document("docs/multipliers-rtl.md").tables("Blackboxes")
+    for name, luts, registers in table[1:]:
+        description = results(f"hls/rtl/axynq_{netlist_of(name).name}.json")
+        usage = description["rtl_resource_usage"]
+        assert (luts, registers) == (usage["LUT"], usage["FF"]), name
 
 
 def test_energy_of_multipliers() -> None:

@@ -61,20 +61,88 @@ def _evaluated(
     module: Mapping[str, Any], operands: Mapping[str, npt.NDArray[np.int64]]
 ) -> npt.NDArray[np.int32]:
     """The port ``p`` for all operands; 17 bits have a sign."""
-    # A bit is the number of its net, or a constant by its name.
+    nets = _constants() | _inputs(module, operands)
+    output = module["ports"]["p"]["bits"]
+    _settle(module, nets, output)
+    return _number(nets, output)
+
+
+class Clocked:
+    """A module with one clock, simulated for all operand pairs side by side: each pair has its own
+    copy of the registers, which begin with arbitrary values."""
+
+    def __init__(self, module: Mapping[str, Any]) -> None:
+        self._module = module
+        self._registers = [
+            cell["connections"] for cell in module["cells"].values() if "DFF" in cell["type"]
+        ]
+        kinds = {cell["type"] for cell in module["cells"].values()}
+        unknown = kinds - {"$_AND_", "$_NOT_", "$_DFF_P_", "$scopeinfo"}
+        assert not unknown, unknown
+        rng = np.random.default_rng(3)
+        size = -(-PAIRS // 8)
+        self._state = {
+            pins["Q"][0]: rng.integers(0, 256, size).astype(np.uint8) for pins in self._registers
+        }
+
+    def read(self, port: str) -> npt.NDArray[np.int32]:
+        """A port that registers drive, int32 [511 * 256]."""
+        return _number(_constants() | self._state, self._module["ports"][port]["bits"])
+
+    def edge(self, **inputs: npt.ArrayLike) -> None:
+        """A rising edge of the clock; every input but the clock has a value, or one per pair."""
+        values = {
+            name: np.broadcast_to(np.asarray(value, np.int64), PAIRS)
+            for name, value in inputs.items()
+        }
+        nets = _constants() | self._state | _inputs(self._module, values)
+        _settle(self._module, nets, [pins["D"][0] for pins in self._registers])
+        self._state = {pins["Q"][0]: nets[pins["D"][0]] for pins in self._registers}
+
+
+def clocked(modules: Mapping[str, str], folder: Path) -> dict[str, Clocked]:
+    """Simulations of modules; their texts by their names, each with all that is inside."""
+    (folder / "cells.v").write_text("\n".join(modules.values()), encoding="utf-8")
+    run_yosys(
+        [
+            f"read_verilog {CELL_MODELS}",
+            "read_verilog -overwrite cells.v",
+            *("hierarchy -check", "proc", "flatten", f"select {' '.join(modules)}"),
+            *("simplemap", "dfflegalize -cell $_DFF_P_ x", "opt_clean", "aigmap", "opt_clean"),
+            "write_json -selected clocked.json",
+        ],
+        folder,
+    )
+    found = json.loads((folder / "clocked.json").read_text(encoding="utf-8"))["modules"]
+    return {name: Clocked(found[name]) for name in modules}
+
+
+Nets = dict[Any, Bits]
+"""By number; constants by their names."""
+
+
+def _constants() -> Nets:
     size = -(-PAIRS // 8)
-    nets: dict[int | str, Bits] = {"0": np.zeros(size, np.uint8), "1": np.full(size, 255, np.uint8)}
+    return {"0": np.zeros(size, np.uint8), "1": np.full(size, 255, np.uint8)}
+
+
+def _inputs(module: Mapping[str, Any], values: Mapping[str, npt.NDArray[np.int64]]) -> Nets:
+    nets: Nets = {}
     for name, port in module["ports"].items():
-        if port["direction"] == "input":
+        if port["direction"] == "input" and name in values:
             for place, net in enumerate(port["bits"]):
-                nets[net] = np.packbits((operands[name] >> place & 1).astype(np.uint8))
+                nets[net] = np.packbits((values[name] >> place & 1).astype(np.uint8))
+    return nets
+
+
+def _settle(module: Mapping[str, Any], nets: Nets, needed: Sequence[Any]) -> None:
+    """Adds to ``nets`` those that are needed, and what they depend on."""
     gates = {
         cell["connections"]["Y"][0]: cell
         for cell in module["cells"].values()
-        if cell["type"] != "$scopeinfo"
+        if "Y" in cell["connections"]
     }
-    output = module["ports"]["p"]["bits"]
-    stack = list(output)
+    stack = list(needed)
     while stack:
         net = stack[-1]
         if net in nets:
@@ -90,7 +158,11 @@ def _evaluated(
         else:
             assert gates[net]["type"] == "$_AND_"
             nets[net] = nets[sources[0]] & nets[sources[1]]
+
+
+def _number(nets: Nets, bits: Sequence[Any]) -> npt.NDArray[np.int32]:
+    """Bits, lowest first, for every pair; 17 of them have a sign."""
     value = np.zeros(PAIRS, np.int32)
-    for place, net in enumerate(output):
+    for place, net in enumerate(bits):
         value |= np.unpackbits(nets[net], count=PAIRS).astype(np.int32) << place
-    return value << 15 >> 15 if len(output) == 17 else value
+    return value << 15 >> 15 if len(bits) == 17 else value

@@ -105,7 +105,8 @@ def test_layers_as_large_as_imagenets(accelerator: Accelerator, name: str) -> No
     model = LARGE[name]
     plan = next(p for p in fitting_plans(accelerator.overlay) if p.startswith("flam="))
     assert_equal(accelerator, model, plan, random_input(model, 1, 0))
-    assert accelerator.device.core.simulation.counters()["tiles"] > 1
+    # More runs than a single tile takes: two to take in the phase, one each in and out.
+    assert accelerator.device.core.simulation.counters()["runs"] > 5
 
 
 @pytest.mark.slow

@@ -6,7 +6,9 @@ import ctypes
 import json
 import re
 import subprocess
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,7 +16,7 @@ import pytest
 from axynq.emulator.errors import MultiplierError
 from axynq.emulator.multipliers import SMAPPROX_TABLE_2, multiplier
 from axynq.emulator.toolchain import compiler
-from axynq.host.netlists.blackbox import blackbox, configurable_blackbox
+from axynq.host.netlists.blackbox import LATENCY, blackbox, configurable_blackbox
 from axynq.host.netlists.designs import (
     bank_domain,
     bank_netlist,
@@ -29,7 +31,7 @@ from axynq.host.netlists.files import rtl_files
 from axynq.host.netlists.verilog import verilog
 from axynq.host.netlists.yosys import cells_of, synthesise
 from axynq.host.software_board.simulation import ap_types_folder
-from tests.equality.rtl_simulation import PAIRS, simulated_products
+from tests.equality.rtl_simulation import PAIRS, clocked, simulated_products
 
 HLS = Path(__file__).parents[2] / "hls"
 
@@ -207,7 +209,9 @@ def test_descriptions_name_what_the_other_files_have(box) -> None:
     assert arguments is not None
     names = [argument.split()[-1] for argument in arguments[1].split(", ")]
     assert names == [port["c_name"] for port in description["c_parameters"]]
-    assert description["rtl_performance"] == {"latency": "1", "II": "1"}
+    assert description["rtl_performance"] == {"latency": "2", "II": "1"}
+    for name in description["rtl_files"]:
+        assert box.files[name].count("`timescale") == 1, name
     usage = description["rtl_resource_usage"]
     assert set(usage) == {"FF", "LUT", "BRAM", "URAM", "DSP"}
     assert int(usage["LUT"]) == box.netlist.resources()["LUT"]
@@ -243,12 +247,102 @@ def test_c_models_on_all_operands(tmp_path) -> None:
 
 
 @pytest.mark.slow
-def test_wrappers_register_the_product(tmp_path) -> None:
-    """The wrapper is the core and 17 flip-flops with enable and reset."""
-    box = blackbox("roup:2,6")
-    text = box.files[f"{box.netlist.name}.v"] + box.files[f"{box.function}.v"]
-    cells = cells_of(synthesise({box.function: text}, tmp_path)[box.function])
-    assert cells.luts == box.netlist.resources()["LUT"]
-    # the product of roup:2,6 has constant bits, which need none
-    assert 0 < cells.flip_flops <= 17
-    assert set(cells.counts) <= {"CARRY4", "FDRE"} | {k for k in cells.counts if "LUT" in k}
+def test_sizes_of_wrappers(tmp_path) -> None:
+    """The description says what synthesis finds: the core, and flip-flops that an enable, and
+    nothing else, controls."""
+    made = boxes()
+    modules = {box.function: wrapped(box) for box in made}
+    for function, module in synthesise(modules, tmp_path).items():
+        (box,) = (box for box in made if box.function == function)
+        usage = json.loads(box.files[f"{function}.json"])["rtl_resource_usage"]
+        cells = cells_of(module)
+        assert (cells.luts, cells.flip_flops) == (int(usage["LUT"]), int(usage["FF"])), function
+        assert {kind for kind in cells.counts if kind.startswith("FD")} == {"FDRE"}
+        pins = [c["connections"] for c in module["cells"].values() if c["type"] == "FDRE"]
+        assert {pin["R"][0] for pin in pins} == {"0"}
+        assert {pin["CE"][0] for pin in pins} == {module["ports"]["ap_ce"]["bits"][0]}
+
+
+def wrapped(box) -> str:
+    """The Verilog of a blackbox with that of the circuit in it."""
+    return box.files[f"{box.netlist.name}.v"] + box.files[f"{box.function}.v"]
+
+
+def faults_of(wrapper, expected: Sequence[Sequence[int]], codes: int = 1) -> list[str]:
+    """What is wrong with a blackbox's timing on all operand pairs. ``expected`` holds the products
+    of each code.
+
+    Its inputs change at every edge: pairs of operands in three orders, so that every pair follows
+    another one.
+    """
+    domain = signed_domain()
+    orders = [slice(None), slice(None, None, -1), np.random.default_rng(5).permutation(PAIRS)]
+    found = []
+
+    def operands(step: int) -> dict[str, Any]:
+        given = {"a": domain["a"][orders[step % 3]], "w": domain["w"][orders[step % 3]]}
+        return given | ({"code": step % codes} if codes > 1 else {})
+
+    def check(step: int, what: str) -> None:
+        product = np.asarray(expected[step % codes])[orders[step % 3]]
+        if not np.array_equal(wrapper.read("ap_return"), product):
+            found.append(what)
+
+    steps = max(4, codes + 1)
+    for step in range(steps):
+        wrapper.edge(ap_ce=1, ap_rst=0, **operands(step))
+        if step >= LATENCY - 1:
+            check(step - LATENCY + 1, f"a product {LATENCY} edges after its operands")
+    for step in range(steps, steps + 2):
+        wrapper.edge(ap_ce=0, ap_rst=0, **operands(step))
+        check(steps - LATENCY, "held without enable")
+    wrapper.edge(ap_ce=1, ap_rst=1, **operands(1))
+    check(steps - LATENCY + 1, "what had come in goes on, whatever the reset")
+    return list(dict.fromkeys(found))
+
+
+@pytest.mark.slow
+def test_wrappers_on_all_operands(tmp_path) -> None:
+    made = boxes()
+    simulations = clocked({box.function: wrapped(box) for box in made}, tmp_path)
+    for box, spec in zip(made, (*BANK, "smapprox:3330")):
+        expected = [multiplier(spec).table.reshape(-1)]
+        assert not faults_of(simulations[box.function], expected), spec
+    expected = [multiplier(spec).table.reshape(-1) for spec in BANK]
+    assert not faults_of(simulations[made[-1].function], expected, len(BANK))
+
+
+TIMING, HELD, RESET = (
+    "a product 2 edges after its operands",
+    "held without enable",
+    "what had come in goes on, whatever the reset",
+)
+
+MISTAKES = {
+    "one register less": (".w(w_register)", ".w(w)", TIMING),
+    "no enable": ("if (ap_ce)", "if (1)", HELD),
+    "operands without enable": (
+        "      a_register <= a;\n",
+        "    end\n  always @(posedge ap_clk) a_register <= a;\n"
+        "  always @(posedge ap_clk)\n    if (ap_ce) begin\n",
+        RESET,
+    ),
+    "a reset": ("if (ap_ce) begin", "if (ap_rst) ap_return <= 0; else if (ap_ce) begin", RESET),
+    "operands mixed up": (".a(a_register)", ".a({a_register[7:0], a_register[8]})", TIMING),
+}
+
+
+@pytest.mark.slow
+def test_mistakes_in_wrappers_are_found(tmp_path) -> None:
+    box = blackbox("roup:1,4")
+    core, wrapper = box.files[f"{box.netlist.name}.v"], box.files[f"{box.function}.v"]
+    modules = {}
+    for number, (old, new, _) in enumerate(MISTAKES.values()):
+        assert wrapper.count(old) == 1
+        changed = wrapper.replace(old, new)
+        changed = changed.replace(f"module {box.function} ", f"module mistake{number} ")
+        modules[f"mistake{number}"] = changed + (core if number == 0 else "")
+    expected = [multiplier("roup:1,4").table.reshape(-1)]
+    simulations = clocked(modules, tmp_path)
+    for (name, (*_, what)), simulation in zip(MISTAKES.items(), simulations.values()):
+        assert what in faults_of(simulation, expected), name

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+import re
 import xml.etree.ElementTree as ElementTree
 from pathlib import Path
 
@@ -15,11 +16,15 @@ from axynq.emulator.errors import DeviceError, OverlayError, ToolError
 from axynq.host import Overlay
 from axynq.host.bitstream.flow import build, retarget, write_blackboxes, write_constants
 from axynq.host.bitstream.hls_config import hls_config
-from axynq.host.overlay import overlay_names
+from axynq.host.bitstream.instances import check_instances
+from axynq.host.overlay import memory_access, overlay_names
 from axynq.host.overlay.board import board_names
+from axynq.host.overlay.processing_system import PROCESSING_SYSTEMS
+from axynq.host.overlay.registers import ARGUMENTS
 from axynq.host.runtime.bitstream_store import find_bitstream
 from axynq.host.runtime.manifest import Manifest
-from tests.host.vivado import BOARD_FILES, Vivado, install
+from tests.host import vivado_names
+from tests.host.vivado import BOARD_FILES, Vivado, hls_keys, install, instances
 from tests.overlays import write_overlay
 
 ROOT = Path(__file__).parents[2]
@@ -52,6 +57,18 @@ def designed(overlay: Overlay, tmp_path: Path) -> Vivado:
     return vivado
 
 
+def way(vivado: Vivado, master: str) -> list[str]:
+    """The cells from a master of the core to memory, and the port at the end."""
+    passed = []
+    while True:
+        slave = vivado.buses[master]
+        cell = slave.split("/")[0]
+        if not slave.endswith("/S_AXI"):
+            return [*passed, slave]
+        passed.append(cell)
+        master = f"{cell}/M_AXI"
+
+
 # --- the block design ----------------------------------------------------------------------------
 
 
@@ -71,8 +88,7 @@ def test_the_design_is_the_one_the_software_board_has(
     ps = overlay.board_description.processing_system
     # each pointer reaches the memory port the hand-off gives
     for place in modules["accelerator_0"].iter("MEMRANGE"):
-        crossing = vivado.buses[f"accelerator_0/{place.get('MASTERBUSINTERFACE')}"].split("/")[0]
-        port = vivado.buses[f"{crossing}/M00_AXI"]
+        *_, port = way(vivado, f"accelerator_0/{place.get('MASTERBUSINTERFACE')}")
         assert port == f"{place.get('INSTANCE')}/{place.get('SLAVEBUSINTERFACE')}"
     # registers lie where it says
     for place in modules[ps.instance].iter("MEMRANGE"):
@@ -95,15 +111,74 @@ def test_the_design_is_the_one_the_software_board_has(
 
 
 @pytest.mark.parametrize(
+    ("name", "board", "cells"),
+    [
+        # words of four bytes go to ports of 64 bits, which have no other width on a PYNQ board
+        ("tiny4", "pynq-z2", ["axi_dwidth_converter", "axi_protocol_converter"]),
+        ("z2-roup16", "pynq-z2", ["axi_protocol_converter"]),
+        ("z2-roup16", "kv260", []),
+        ("tiny4", "kv260", []),
+        ("zcu104-roup32", "zcu104", []),
+    ],
+)
+def test_nothing_needless_stands_between_core_and_memory(
+    name: str, board: str, cells: list[str], tmp_path: Path
+) -> None:
+    overlay = Overlay.load(name)
+    if board != overlay.board:
+        overlay = retarget(overlay, board)
+    vivado = designed(overlay, tmp_path)
+    for pointer in ("commands", "source", "destination"):
+        *passed, _ = way(vivado, f"accelerator_0/m_axi_{pointer}")
+        assert [vivado.cells[cell].kind for cell in passed] == cells
+
+
+@pytest.mark.parametrize(
+    ("family", "controller"),
+    [
+        ("zynq-7000", {0: 3, 1: 3, 2: 2, 3: 2}),  # UG585, table 5-11
+        ("zynq-ultrascale+", {0: 3, 1: 4, 2: 4, 3: 5}),  # UG1085, PL-PS Interface Specifics
+    ],
+)
+def test_source_and_destination_use_different_ports_of_the_memory_controller(
+    family: str, controller: dict[int, int]
+) -> None:
+    ports = PROCESSING_SYSTEMS[family].memory_ports
+    assert list(ports) == [a.name for a in ARGUMENTS if a.kind == "pointer"]
+    used = {pointer: controller[port.number] for pointer, port in ports.items()}
+    assert used["source"] not in (used["destination"], used["commands"])
+    assert len({port.number for port in ports.values()}) == 3
+
+
+@pytest.mark.parametrize(
     ("old", "new", "reason"),
     [
         ("axynq_clock $clock axi_intc_0/s_axi_aclk", "#", "axi_intc_0/s_axi_aclk"),
         ("PCW_USE_S_AXI_HP2 1", "PCW_USE_S_AXI_HP2 0", "no pin S_AXI_HP2_ACLK"),
         ("PCW_USE_M_AXI_GP1 0", "PCW_USE_M_AXI_GP1 1", "M_AXI_GP1_ACLK is not connected"),
-        ("axi_intc_0/irq", "axi_intc_0/interrupt", "no pin interrupt"),
-        ("control_0 1 2", "control_0 1 1", "no interface M01_AXI"),
+        ("axi_intc_0/irq", "axi_intc_0/interrupt", "no source for pin interrupt"),
+        ("control_0 2", "control_0 1", "no interface M01_AXI"),
         ("  validate_bd_design\n", "", "not validated"),
         ("accelerator:1.0", "accelerator:2.0", "IP definition not found"),
+        ("memory_protocol) AXI3", "memory_protocol) AXI4", "protocol of width_commands/M_AXI"),
+        ("memory_port_bits) 64", "memory_port_bits) 32", r"width of .* \(32\) and .* \(64\)"),
+        ("HP0_DATA_WIDTH 64", "HP0_DATA_WIDTH 128", "no source for PCW_S_AXI_HP0_DATA_WIDTH = 128"),
+        ("SI_DATA_WIDTH", "S_DATA_WIDTH", "no source for parameter S_DATA_WIDTH"),
+        ("MODE 0", "MODE 3", "no source for TRANSLATION_MODE = 3"),
+        ("ip:axi_interconnect:2.1", "ip:axi_interconnect", "no source for IP"),
+        ("ip:axi_dwidth_converter", "ip:axi_width_converter", "no source for IP"),
+        ("$name/aclk $name/aresetn", "$name/clk $name/aresetn", "no source for pin clk"),
+        ("axi_intc_0/S_AXI/Reg", "axi_intc_0/s_axi/Reg", "no source for segment"),
+        (
+            "-fileset sources_1 -top",
+            "-fileset sources_1 -top -force",
+            "no source for option -force",
+        ),
+        ("set_property top", "set_property top_module", "no source for property top_module"),
+        ("{Vivado Synthesis Defaults}", "Fastest", "no source for strategy = Fastest"),
+        ("set_property strategy $axynq(implementation_strategy)", "#", "left to chance"),
+        ("GENERAL.COMPRESS", "GENERAL.SMALL", "no source for constraint BITSTREAM.GENERAL.SMALL"),
+        ("STATS.WNS", "STATS.WORST", "no source for property STATS.WORST"),
     ],
 )
 def test_mistakes_in_the_design_are_found(
@@ -127,6 +202,33 @@ def test_mistakes_in_the_design_are_found(
                       tmp_path / "project", tmp_path / "results", 2)  # fmt: skip
 
 
+def test_all_names_have_sources(tmp_path: Path) -> None:
+    """What names them is a script in a public repository, or a document of the vendor's."""
+    sources = [source for piece in vivado_names.PIECES.values() for source in piece.sources]
+    sources += [source for source, *_ in vivado_names.COMMANDS.values()]
+    sources += [source for source, _ in vivado_names.PROPERTIES.values()]
+    for group in ("READ_PROPERTIES", "CONSTRAINTS", "SEGMENTS", "HLS_KEYS"):
+        sources += getattr(vivado_names, group).values()
+    for source in (part for text in sources for part in text.split("; ")):
+        assert re.fullmatch(r"[\w-]+/[\w-]+ [\w./-]+\.(tcl|py)|(UG|PG)\d+, .+", source)
+    boxes = write_blackboxes(Overlay.load("tiny4"), ROOT / "hls", tmp_path)
+    config = hls_config(Overlay.load("tiny4"), ROOT / "hls", Path("generated"), boxes)
+    assert set(hls_keys(config)) == vivado_names.HLS_KEYS.keys()
+
+
+def test_the_pragma_says_what_the_configuration_says() -> None:
+    """Each of them alone decides for some tool, and the block design relies on the bursts."""
+    pragmas = (ROOT / "hls" / "include" / "axynq" / "pragmas.hpp").read_text()
+    (text,) = re.findall(r"HLS INTERFACE mode=m_axi (.*)\)$", pragmas, re.MULTILINE)
+    said = dict(re.findall(r"(\w+)=(\d+)", text))
+    config = hls_config(Overlay.load("tiny4"), ROOT / "hls", Path("generated"))
+    configured = dict(re.findall(r"^syn\.interface\.m_axi_(\w+)=(\d+)$", config, re.MULTILINE))
+    assert configured.pop("addr64") == "1"
+    assert said == configured
+    assert said["max_read_burst_length"] == said["max_write_burst_length"]
+    assert int(said["max_read_burst_length"]) == memory_access.BURST_BEATS <= 16  # AXI3
+
+
 def test_netlists_are_attached_as_blackboxes(tmp_path: Path) -> None:
     overlay = Overlay.load("z2-mixed16")
     boxes = write_blackboxes(overlay, ROOT / "hls", tmp_path)
@@ -139,9 +241,44 @@ def test_netlists_are_attached_as_blackboxes(tmp_path: Path) -> None:
         description = json.loads(Path(name).read_text())
         assert f"{description['c_function_name']}(axynq::activation_t" in called
         (source,) = description["c_files"]
+        # full paths: the tool may run anywhere
         for file in (*description["rtl_files"], source["c_file"]):
-            assert Path(name).with_name(file).is_file()
-        assert Path(source["cflag"].removeprefix("-I"), "axynq", "types.hpp").is_file()
+            assert Path(file).is_absolute()
+            assert Path(file).is_file()
+        include = Path(source["cflag"].removeprefix("-I"))
+        assert include.is_absolute()
+        assert (include / "axynq" / "types.hpp").is_file()
+    # Vitis HLS refuses a file that two blackboxes list
+    listed = [file for name in named for file in json.loads(Path(name).read_text())["rtl_files"]]
+    assert len(listed) == len({Path(file).name for file in listed})
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "reason"),
+    [
+        (".ap_clk(", ".ap_clk(", None),
+        ("ap_return)", "ap_return),\n    .ap_ready(ready)", "there is no port ap_ready, in grp_"),
+        (".a(tmp_0_reg_1533_pp0_iter12_reg)", ".a(9'd255)", "a is the constant 9'd255"),
+        (".w(tmp_1_reg_1533_pp0_iter12_reg),", "", "nothing is connected to w"),
+        (".w(tmp_1_reg_1533_pp0_iter12_reg)", ".w()", "nothing is connected to w"),
+        (".w(", ".a(net), .w(", "a is connected 2 times"),
+        ("_ap_ce)", "_ap_ce),\n    .code(1'b0)", r"code is connected 2 times|no port code"),
+        ("\naxynq_", "\nother_", "has not used the netlist axynq_"),
+    ],
+)
+def test_instances_of_netlists_are_checked(tmp_path: Path, old, new, reason) -> None:
+    overlay = Overlay.load("z2-mixed16")
+    boxes = write_blackboxes(overlay, ROOT / "hls", tmp_path)
+    text = instances(boxes)
+    assert old in text
+    (tmp_path / "accelerator.v").write_text(text.replace(old, new))
+    # the netlists' own files lie beside them
+    verilog = sorted(tmp_path.rglob("*.v"))
+    if reason is None:
+        check_instances(verilog, boxes)
+    else:
+        with pytest.raises(ToolError, match=rf"{reason}.*--functors"):
+            check_instances(verilog, boxes)
 
 
 def test_hls_configuration() -> None:
@@ -151,6 +288,7 @@ def test_hls_configuration() -> None:
     assert lines[0] == "part=xczu7ev-ffvc1156-2-e"
     values = dict(line.split("=", 1) for line in lines[section + 1 :])
     assert values["clock"] == "5.3333ns"
+    assert values["clock_uncertainty"] == "27%"
     assert values["flow_target"] == "vivado"
     assert values["package.output.format"] == "ip_catalog"
     top = values["syn.top"]
@@ -240,6 +378,7 @@ def test_an_overlay_of_ones_own(tools, tmp_path: Path) -> None:
     [
         ({"version": "2022.1"}, r"is version 2022.1: axynq needs 2023.2"),
         ({"fault": "hls"}, r"v\+\+ failed: ERROR: .* undeclared identifier 'roup'.*hls.log"),
+        ({"fault": "blackbox"}, r"netlist axynq_exact as it should: there is no port ap_ready"),
         ({"fault": "boards"}, r"no board files for 'pynq-z2'"),
         ({"slack": "-0.3"}, r"timing is not met at 100 MHz: worst slack -0.3 ns"),
     ],
@@ -249,6 +388,21 @@ def test_builds_that_fail(tools, tmp_path: Path, settings: dict[str, str], reaso
     with pytest.raises(ToolError, match=reason):
         build(Overlay.load("tiny4"), tmp_path / "work", tmp_path / "out")
     assert not list((tmp_path / "out").glob("*"))
+
+
+def test_a_key_that_nobody_uses_is_refused(tools, tmp_path: Path, monkeypatch) -> None:
+    def with_another(*arguments) -> str:
+        return hls_config(*arguments) + "syn.interface.m_axi_colour=blue\n"
+
+    monkeypatch.setattr("axynq.host.bitstream.flow.hls_config", with_another)
+    with pytest.raises(ToolError, match=r"no source for the key 'syn.interface.m_axi_colour'"):
+        build(Overlay.load("tiny4"), tmp_path / "work", tmp_path / "out")
+
+
+def test_functors_instead_of_netlists(tools, tmp_path: Path) -> None:
+    tools(fault="blackbox")
+    built = build(Overlay.load("tiny4"), tmp_path / "work", tmp_path / "out", netlists=False)
+    assert built.path.is_file()
 
 
 def test_without_tools(monkeypatch, tmp_path: Path) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,8 @@ from axynq.emulator.errors import ProgramError
 from axynq.emulator.model import graph
 from axynq.host import Overlay, Program, compile_program, isa, isa_model
 from axynq.host.isa import Descriptor, Field, Opcode
+from axynq.host.isa_derived import check_derived
+from axynq.host.performance.loops import program_phases
 from axynq.host.selftest.networks import networks
 from tests.networks import convolution, random_input
 from tests.overlays import write_overlay
@@ -45,17 +46,15 @@ def run(program: Program, overlay: Overlay, x: graph.Int8Array) -> graph.Int8Arr
     return program.unpack_output(output.reshape(images, -1))
 
 
-def descriptors(program: Program) -> Iterator[Descriptor]:
-    integers = program.memory.view("<i4")
-    for layer in range(1, 1 + len(program.layers)):
-        yield Descriptor.of(integers[layer * isa.RECORD_INTEGERS :])
-
-
 def assert_equal(model: graph.Model, plan: str, overlay: Overlay, images: int) -> list[Descriptor]:
+    """The emulator's output; and fields that follow from others do."""
     program = compile_program(model, plan, overlay)
     x = random_input(model, images, 0)
     assert np.array_equal(run(program, overlay, x), Emulator(model, plan).run(x))
-    return list(descriptors(program))
+    phases = program_phases(program)
+    for descriptor in phases:
+        check_derived(descriptor, array_of(overlay), overlay.requantise_steps)
+    return phases
 
 
 @pytest.mark.parametrize("name", MODELS)
@@ -79,55 +78,73 @@ HALF_OF_THE_LANES = [(2, ["exact"], "separate"), (2, ["exact", "roup:1,4"], "sep
 
 
 @pytest.mark.parametrize(
-    ("model", "plan", "values", "seen"),
+    ("model", "plan", "values", "phases", "seen"),
     [
         (
             MODELS["pointwise"],
             "flam=exact|roup:1,4",
-            {"weight_vectors": 18},
-            {"blocks": 3, "block_groups": 2},
+            {"weight_vectors": 32},
+            5,
+            {"groups": 1, "passes": 1, "block_word": 4},
         ),
         (
             MODELS["dilated"],
             "roup:1,4",
-            {"weight_vectors": 9, "lanes": HALF_OF_THE_LANES},
-            {"passes": 5, "pass_taps": 4, "blocks": 3, "block_groups": 2},
+            {"weight_vectors": 8, "lanes": HALF_OF_THE_LANES},
+            3,
+            {"passes": 5, "pass_taps": 4, "last_pass_taps": 2},
         ),
         (
             convolution(5, 4, 2, 3, 3, seed=0),
             "flam=exact|roup:1,4",
-            {"inputs": 16, "groups": 16},
-            {"fold_rows": 2, "fold_columns": 3},
+            {"inputs": 16, "groups": 16, "weight_vectors": 32},
+            1,
+            {"fold_channels": 2, "fold_columns": 3, "kernel_row_step": 2},
         ),
         (
             MODELS["depthwise"],
             "flam=exact|roup:1,4",
-            {"weight_vectors": 9},
-            {"blocks": 2, "block_groups": 3},
+            {"weight_vectors": 8},
+            5,
+            {"vectors": 3, "block_word": 4},
         ),
-        (wide_sum(), "exact", {}, {"blocks": 2, "block_groups": 4}),
+        (wide_sum(), "exact", {}, 4, {"groups": 3, "block_word": 3}),
     ],
     ids=["blocks", "passes", "fold", "depthwise-blocks", "sum-blocks"],
 )
 def test_layers_in_parts(
-    tmp_path: Path, model: graph.Model, plan: str, values: dict[str, Any], seen: dict[str, int]
+    tmp_path: Path,
+    model: graph.Model,
+    plan: str,
+    values: dict[str, Any],
+    phases: int,
+    seen: dict[str, int],
 ) -> None:
     """Folds, and filters and taps that come in one part after the other."""
     overlay = write_overlay(tmp_path, **{"partial_sums": 512, "groups": 4, **values})
-    found = assert_equal(model, plan, overlay, 1)[-1]
-    assert {field: getattr(found, field) for field in seen} == seen
+    found = assert_equal(model, plan, overlay, 2)
+    assert len(found) == phases
+    assert {field: getattr(found[-1], field) for field in seen} == seen
+
+
+def test_derived_fields_are_compared() -> None:
+    overlay = Overlay.load("tiny4")
+    fine = program_phases(compile_program(MODELS["residual"], "exact", overlay))[0]
+    wrong = replace(fine, stride_row_words=fine.stride_row_words + 1)
+    with pytest.raises(ProgramError, match=r"stride_row_words = \d+, but the other fields"):
+        check_derived(wrong, array_of(overlay), overlay.requantise_steps)
 
 
 def test_fields_have_places() -> None:
     descriptor = Descriptor(**{field.name.lower(): 1 for field in Field})
     assert {int(value) for value in descriptor.record()[: len(Field)]} == {1}
-    assert [field.name for field in Field][:2] == ["OPCODE", "SOURCE_OFFSET"]
+    assert [field.name for field in Field][:2] == ["OPCODE", "TABLES"]
     assert Descriptor.of(descriptor.record().view(np.int32)) == descriptor
 
 
 def test_all_opcodes_are_explained() -> None:
     compiled = [compile_program(model, "exact", "tiny4") for model in networks()]
-    assert {d.opcode for program in compiled for d in descriptors(program)} == set(Opcode)
+    assert {d.opcode for program in compiled for d in program_phases(program)} == set(Opcode)
 
 
 @pytest.mark.parametrize(
@@ -138,12 +155,12 @@ def test_all_opcodes_are_explained() -> None:
         ("source_offset", -1),
         ("stride_rows", 0),
         ("clamp_high", 128),
-        ("pre_add_shift", 31),
+        ("destination_shift", 31),
         ("opcode", 8),
     ],
 )
 def test_descriptors_refuse_what_does_not_fit(field: str, value: int) -> None:
-    fine = next(descriptors(compile_program(MODELS["residual"], "exact", "tiny4")))
+    fine = program_phases(compile_program(MODELS["residual"], "exact", "tiny4"))[0]
     assert fine.record()[0] == fine.opcode
     with pytest.raises(ProgramError, match=f"{field} = {value} cannot be in a descriptor"):
         replace(fine, **{field: value}).record()
@@ -161,5 +178,5 @@ def test_networks_whose_maps_cannot_be_addressed() -> None:
     tensors = tuple(graph.Tensor(name, shape, 1.0, 0) for name in ("input", "output"))
     pool = graph.Pool("pool", (0,), 1, "max", (1, 1), (1, 1), graph.Padding(), "none")
     model = graph.Model("endless", tensors, (pool,), 0, 1)
-    with pytest.raises(ProgramError, match=r"'endless' is too large: .* 8589934592 words"):
+    with pytest.raises(ProgramError, match=r"'endless' is too large: .* 4294967296 words"):
         compile_program(model, None, "tiny4")

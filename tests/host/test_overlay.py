@@ -108,8 +108,8 @@ def test_registers_do_not_overlap() -> None:
     offsets = [register.offset for register in register_map()]
     assert offsets == sorted(set(offsets))
     named = {register.name: register.offset for register in register_map()}
-    assert named["program_1"] == 0x10
-    assert named["program_2"] == 0x14
+    assert named["commands_1"] == 0x10
+    assert named["commands_2"] == 0x14
     assert named["source_1"] == 0x1C
     assert named["images"] == 0x34
 

@@ -17,7 +17,7 @@ from axynq.host.overlay import board
 from axynq.host.overlay import description as overlay_description
 from axynq.host.overlay.toml import parse_toml
 from axynq.host.performance.cycles import program_cycles
-from tests.networks import random_input, tensor
+from tests.networks import depthwise, random_input, tensor
 from tests.overlays import description, write_overlay
 
 
@@ -120,12 +120,15 @@ def test_unwritable_program(program: Program) -> None:
 
 def test_records_carry_their_checksum(program: Program) -> None:
     integers = program.memory.view("<u4")
-    for start in range(0, (1 + len(program.layers)) * isa.RECORD_INTEGERS, isa.RECORD_INTEGERS):
+    phases = int(integers[isa.Header.PHASES])
+    for start in range(0, (1 + phases) * isa.RECORD_INTEGERS, isa.RECORD_INTEGERS):
         record = integers[start : start + isa.RECORD_INTEGERS]
         assert isa.checksum(record[:-1]) == record[-1]
     assert integers[isa.Header.MAGIC] == isa.MAGIC
     assert integers[isa.Header.OVERLAY] == Overlay.load("tiny4").identifier
-    assert integers[isa.Header.LAYERS] == len(program.layers)
+    # The last phase ends the last layer.
+    last = integers[phases * isa.RECORD_INTEGERS :]
+    assert last[isa.Field.LAYER] == len(program.layers)
     assert integers[isa.Header.PROGRAM_WORDS] * program.word_bytes == len(program.memory)
 
 
@@ -182,18 +185,50 @@ def test_unknown_overlay(digits: graph.Model) -> None:
 @pytest.mark.parametrize(
     ("buffers", "reason"),
     [
-        ({"input_words": 10}, "one output row takes .* input words"),
-        ({"output_words": 10}, "one output row takes .* output words"),
-        ({"partial_sums": 3, "weight_vectors": 8}, "one output row takes .* partial sums"),
+        ({"map_words": 16}, "layer 'conv_0' .* one output row takes 24 input words"),
+        ({"partial_sums": 2, "weight_vectors": 8}, "layer 'conv_.' .* partial sums on chip"),
     ],
 )
 def test_layers_that_do_not_fit(
     digits: graph.Model, tmp_path: Path, buffers: dict[str, int], reason: str
 ) -> None:
-    sizes = {"input_words": 4096, "output_words": 2048, "weight_vectors": 512, **buffers}
+    sizes = {"map_words": 4096, "weight_vectors": 512, "groups": 16, **buffers}
     overlay = write_overlay(tmp_path, "small", lanes=[(4, ["exact"], "separate")], **sizes)
-    with pytest.raises(ProgramError, match=f"does not fit overlay 'small': {reason}"):
+    with pytest.raises(ProgramError, match=f"{reason}") as caught:
         compile_program(digits, "exact", overlay)
+    assert "does not fit overlay 'small'" in str(caught.value)
+
+
+def test_depthwise_windows_that_do_not_fit(tmp_path: Path) -> None:
+    overlay = write_overlay(tmp_path, "small", weight_vectors=8, groups=4)
+    with pytest.raises(
+        ProgramError, match=r"layer 'layer_0' .* take 7 weight vectors on chip, .* room for 4"
+    ):
+        compile_program(depthwise(7, 7, 3, 5, seed=0), "exact", overlay)
+
+
+def test_averages_of_more_positions_than_a_table_has_entries() -> None:
+    tensors = (tensor("x", (20, 20, 4), 0.1, 0), tensor("y", (20, 20, 4), 0.1, 0))
+    padding = graph.Padding(8, 7, 8, 7)
+    pool = graph.Pool("average_pool_0", (0,), 1, "average", (16, 16), (1, 1), padding)
+    with pytest.raises(
+        ProgramError, match="'average_pool_0' is not supported: it averages 256 positions"
+    ):
+        compile_program(graph.Model("m", tensors, (pool,), 0, 1), None, "tiny4")
+
+
+def test_numbers_that_descriptors_do_not_hold() -> None:
+    """Refused by the layer's name."""
+    tensors = (tensor("x", (1, 5000, 4), 0.1, 0), tensor("y", (1, 5000, 4), 0.1, 0))
+    pool = graph.Pool("max_pool_0", (0,), 1, "max", (1, 1), (1, 1))
+    overlay = Overlay.load("tiny4")
+    wide = overlay.model_copy(
+        update={"buffers": overlay.buffers.model_copy(update={"map_words": 1 << 16})}
+    )
+    with pytest.raises(
+        ProgramError, match="layer 'max_pool_0' is too large: input_columns = 5000 cannot be"
+    ):
+        compile_program(graph.Model("m", tensors, (pool,), 0, 1), None, wide)
 
 
 def test_reshape_in_the_middle() -> None:

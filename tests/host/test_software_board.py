@@ -59,7 +59,7 @@ def test_the_driver_is_bound_by_pynq(accelerator: Accelerator) -> None:
 def test_register_map_has_the_arguments(accelerator: Accelerator) -> None:
     registers = accelerator._loaded.accelerator_0.register_map
     assert registers.CTRL.AP_IDLE == 1
-    for name in ("program_1", "source_1", "destination_1", "images", "status", "progress"):
+    for name in ("commands_1", "source_1", "destination_1", "images", "status", "progress"):
         assert hasattr(registers, name)
 
 
@@ -144,7 +144,7 @@ def test_access_outside_a_buffer(accelerator: Accelerator, program: Program) -> 
 
 def test_address_where_there_is_no_buffer(accelerator: Accelerator) -> None:
     driver = accelerator._loaded.accelerator_0
-    driver._set_pointer("program", 0x1F00_0000)
+    driver._set_pointer("commands", 0x1F00_0000)
     with pytest.raises(DeviceError, match="no buffer is allocated"):
         driver.write(0, 1)
 
@@ -266,12 +266,12 @@ def damaged(program: Program, record: int, field: int, value: int, mend: bool = 
         (0, isa.Header.MAGIC, 7, True, "does not hold a program"),
         (0, isa.Header.VERSION, 999, True, "another version of the instruction set"),
         (0, isa.Header.OVERLAY, 999, True, "compiled for another overlay"),
-        (0, isa.Header.LAYERS, 3, False, "a descriptor is damaged"),
+        (0, isa.Header.PHASES, 3, False, "a descriptor is damaged"),
         (2, isa.Field.INPUT_ROWS, 9, False, "a descriptor is damaged"),
         (2, isa.Field.OPCODE, 0, True, "unknown opcode"),
         (2, isa.Field.OPCODE, 99, True, "unknown opcode"),
         (1, isa.Field.INPUT_COLUMNS, 100_000, True, "larger than the on-chip buffers"),
-        (1, isa.Field.BLOCK_GROUPS, 100_000, True, "larger than the on-chip buffers"),
+        (1, isa.Field.GROUPS, 255, True, "larger than the on-chip buffers"),
         (1, isa.Field.TILE_ROWS, 0, True, "larger than the on-chip buffers"),
     ],
 )

@@ -1,8 +1,9 @@
 """Enough of Vivado to run the build scripts: a Tcl interpreter whose vendor commands keep books.
 
-It knows which pins each piece of IP has under its settings, refuses what Vivado refuses (unknown
-pins, properties, missing clocks, connections in the wrong order), and can be asked afterwards what
-was connected to what. It synthesises nothing.
+It knows which pins each piece of IP has under its settings, refuses what Vivado refuses (missing
+clocks, buses that do not fit, steps in the wrong order) and every name without a published source
+(``tests/host/vivado_names.py``), and can be asked afterwards what was connected to what. It
+synthesises nothing.
 
 Run as a program it takes the place of ``v++``, ``vitis-run`` and ``vivado``: see :func:`main`.
 """
@@ -10,10 +11,16 @@ Run as a program it takes the place of ``v++``, ``vitis-run`` and ``vivado``: se
 from __future__ import annotations
 
 import fnmatch
+import json
+import os
+import re
 import sys
 import tkinter
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
+
+from tests.host import vivado_names as names
 
 UTILISATION = """
 1. Slice Logic
@@ -23,8 +30,6 @@ UTILISATION = """
 | DSPs                   |    64 |     0 |          0 |       220 | 29.09 |
 """
 
-PIECES = {"proc_sys_reset", "axi_intc", "smartconnect", "processing_system7", "zynq_ultra_ps_e"}
-
 
 class VivadoError(Exception):
     """What Vivado would stop with."""
@@ -33,10 +38,24 @@ class VivadoError(Exception):
 class Cell:
     """An instance of a piece of IP."""
 
-    def __init__(self, kind: str) -> None:
+    def __init__(self, kind: str, master_bits: int) -> None:
         self.kind = kind
+        self.published = names.PIECES[kind]
+        self.master_bits = master_bits
+        """Width of the core's masters: a real core says so itself."""
+        self.passes = 0
+        """Bits of what is connected to a protocol converter, which are those of its other side."""
         self.settings: dict[str, str] = {}
         self.preset = False
+
+    def set(self, name: str, value: str) -> None:
+        known = self.published.parameters.get(name)
+        if known is None:
+            raise VivadoError(f"no source for parameter {name} of {self.kind}")
+        number = known is names.INTEGER and re.fullmatch(r"\d+(\.\d+)?", value)
+        if not number and value not in known:
+            raise VivadoError(f"no source for {name} = {value} of {self.kind}")
+        self.settings[name] = value
 
     def on(self, name: str, default: str = "0") -> bool:
         return self.settings.get(name, default) == "1"
@@ -48,8 +67,15 @@ class Cell:
         if self.kind == "axi_intc":
             return {"s_axi_aclk": "clock", "s_axi_aresetn": "reset", "intr": "input",
                     "irq": "output"}  # fmt: skip
-        if self.kind == "smartconnect":
+        if self.kind == "axi_interconnect":
+            ends = ["", *(end.removesuffix("AXI") for end in self.buses())]
+            return {f"{end}ACLK": "clock" for end in ends} | {
+                f"{end}ARESETN": "reset" for end in ends
+            }
+        if self.kind == "axi_protocol_converter":
             return {"aclk": "clock", "aresetn": "reset"}
+        if self.kind == "axi_dwidth_converter":
+            return {"s_axi_aclk": "clock", "s_axi_aresetn": "reset"}
         if self.kind == "proc_sys_reset":
             return {"slowest_sync_clk": "clock", "ext_reset_in": "reset",
                     "peripheral_aresetn": "reset source"}  # fmt: skip
@@ -80,11 +106,13 @@ class Cell:
     def buses(self) -> dict[str, str]:
         """Interfaces and whether they are master or slave."""
         if self.kind == "accelerator":
-            return {"s_axi_control": "slave", "m_axi_program": "master", "m_axi_source": "master",
+            return {"s_axi_control": "slave", "m_axi_commands": "master", "m_axi_source": "master",
                     "m_axi_destination": "master"}  # fmt: skip
         if self.kind == "axi_intc":
             return {"s_axi": "slave"}
-        if self.kind == "smartconnect":
+        if self.kind in ("axi_protocol_converter", "axi_dwidth_converter"):
+            return {"S_AXI": "slave", "M_AXI": "master"}
+        if self.kind == "axi_interconnect":
             inputs, outputs = (int(self.settings.get(f"NUM_{end}", "1")) for end in ("SI", "MI"))
             return {f"S{n:02}_AXI": "slave" for n in range(inputs)} | {
                 f"M{n:02}_AXI": "master" for n in range(outputs)
@@ -94,28 +122,56 @@ class Cell:
         if self.kind == "processing_system7":
             clocks = {pin.removesuffix("_ACLK") for pin in self.pins() if pin.endswith("_ACLK")}
             return {bus: "master" if bus.startswith("M") else "slave" for bus in clocks}
-        names = {"maxihpm0_fpd": "M_AXI_HPM0_FPD", "maxihpm1_fpd": "M_AXI_HPM1_FPD",
+        buses = {"maxihpm0_fpd": "M_AXI_HPM0_FPD", "maxihpm1_fpd": "M_AXI_HPM1_FPD",
                  "maxihpm0_lpd": "M_AXI_HPM0_LPD"}  # fmt: skip
-        names |= {f"saxihp{n}_fpd": f"S_AXI_HP{n}_FPD" for n in range(4)}
+        buses |= {f"saxihp{n}_fpd": f"S_AXI_HP{n}_FPD" for n in range(4)}
         clocks = {pin.removesuffix("_aclk") for pin in self.pins() if pin.endswith("_aclk")}
-        return {names[c]: "master" if c.startswith("m") else "slave" for c in clocks}
+        return {buses[c]: "master" if c.startswith("m") else "slave" for c in clocks}
 
+    def protocol(self, bus: str) -> str:
+        """What a bus speaks; empty where it takes what comes."""
+        if self.kind == "accelerator":
+            return "AXI4LITE" if bus == "s_axi_control" else "AXI4"
+        if self.kind == "axi_protocol_converter":
+            return self.settings["SI_PROTOCOL" if bus == "S_AXI" else "MI_PROTOCOL"]
+        if self.kind == "axi_dwidth_converter":
+            return "AXI4"
+        if self.kind == "axi_intc":
+            return "AXI4LITE"
+        if self.kind == "processing_system7":
+            return "AXI3"
+        return "AXI4" if self.kind == "zynq_ultra_ps_e" else ""
 
-COMMANDS = """
-create_project set_property update_ip_catalog create_bd_design create_bd_cell
-apply_bd_automation get_bd_cells get_bd_pins get_bd_intf_pins connect_bd_net
-connect_bd_intf_net get_bd_addr_spaces get_bd_addr_segs assign_bd_address
-validate_bd_design save_bd_design get_board_parts get_files get_property get_runs
-current_project current_fileset make_wrapper add_files generate_target launch_runs
-wait_on_run open_run report_timing_summary report_utilization version
-"""
+    def width(self, bus: str) -> int:
+        """Bits of a bus; 0 where it takes what comes."""
+        if self.kind == "accelerator":
+            return 32 if bus == "s_axi_control" else self.master_bits
+        if self.kind == "axi_dwidth_converter":
+            return int(self.settings["SI_DATA_WIDTH" if bus == "S_AXI" else "MI_DATA_WIDTH"])
+        if self.kind == "axi_protocol_converter":
+            return self.passes
+        if self.kind == "axi_intc":
+            return 32
+        if self.kind == "processing_system7":
+            if not bus.startswith("S_AXI_HP"):
+                return 32
+            return int(self.settings.get(f"PCW_{bus}_DATA_WIDTH", "64"))
+        if self.kind == "zynq_ultra_ps_e":
+            if bus.startswith("S_AXI_HP"):
+                general = int(bus[len("S_AXI_HP")]) + 2
+                return int(self.settings.get(f"PSU__SAXIGP{general}__DATA_WIDTH", "128"))
+            return int(self.settings.get("PSU__MAXIGP0__DATA_WIDTH", "128"))
+        return 0
 
 
 class Vivado:
     """One run of the tool."""
 
-    def __init__(self, board_files: list[str], slack: str = "0.412") -> None:
+    def __init__(
+        self, board_files: list[str], slack: str = "0.412", master_bits: int | None = None
+    ) -> None:
         self.board_files = board_files
+        self.master_bits = master_bits
         self.slack = slack
         self.cells: dict[str, Cell] = {}
         self.nets: dict[str, set[str]] = {}  # by source
@@ -126,7 +182,7 @@ class Vivado:
         self.done: list[str] = []
         self.constraints: list[str] = []
         self.tcl: Any = tkinter.Tcl()
-        for name in COMMANDS.split():
+        for name in names.COMMANDS:
             self.tcl.createcommand(f"python_{name}", self._guarded(name))
             self.tcl.eval(
                 f"proc {name} args {{lassign [python_{name} {{*}}$args] ok result; "
@@ -136,8 +192,13 @@ class Vivado:
     def _guarded(self, name: str) -> Any:
         function = getattr(self, name)
 
+        _, valued, flags = names.COMMANDS[name]
+
         def call(*words: str) -> tuple[int, Any]:
             try:
+                for word in words:
+                    if re.match(r"-[a-z]", word) and word not in valued | flags:
+                        raise VivadoError(f"no source for option {word} of {name}")
                 return 1, function(*words) or ""
             except VivadoError as error:
                 return 0, str(error)
@@ -177,15 +238,18 @@ class Vivado:
                 prefix, _, name = key.partition(".")
                 if prefix != "CONFIG":
                     raise VivadoError(f"unknown property {key}")
-                cell.settings[name] = value
+                cell.set(name, value)
             return
         name, value, target = words
-        if (name, target) not in {("board_part", "project"), ("ip_repo_paths", "project"),
-                                  ("top", "sources_1")}:  # fmt: skip
-            raise VivadoError(f"{target} has no property {name}")
+        kind = "design" if target.endswith(".bd") else target
+        if (kind, name) not in names.PROPERTIES:
+            raise VivadoError(f"no source for property {name} of {kind}")
+        values = names.PROPERTIES[kind, name][1]
+        if values and value not in values:
+            raise VivadoError(f"no source for {name} = {value} of {kind}")
         if name == "board_part" and value not in self.board_files:
             raise VivadoError(f"[Board 49-71] no board part {value}")
-        self.project[name] = value
+        self.project[name if target in ("project", "sources_1") else f"{kind} {name}"] = value
 
     def update_ip_catalog(self) -> None:
         for folder in self.tcl.splitlist(self.project["ip_repo_paths"]):
@@ -197,13 +261,17 @@ class Vivado:
         return name
 
     def make_wrapper(self, *words: str) -> None:
-        self._options(words, {"-files"}, {"-top", "-import"})
+        self._options(words, {"-files", "-fileset"}, {"-top", "-import"})
         self.done.append("wrapper")
 
     def add_files(self, *words: str) -> None:
         assert words[:2] == ("-fileset", "constrs_1")
         for path in self.tcl.splitlist(words[2]):
-            self.constraints.append(Path(path).read_text())
+            text = Path(path).read_text()
+            for name in re.findall(r"^set_property (\S+)", text, re.MULTILINE):
+                if name not in names.CONSTRAINTS:
+                    raise VivadoError(f"no source for constraint {name}")
+            self.constraints.append(text)
 
     # --- block design ----------------------------------------------------------------------------
 
@@ -214,16 +282,17 @@ class Vivado:
     def create_bd_cell(self, *words: str) -> str:
         vlnv = self._options(words[:-1], {"-type", "-vlnv"}, set())["-vlnv"]
         if vlnv.startswith("xilinx.com:ip:"):
-            kind = vlnv.split(":")[2]
-            if kind not in PIECES:
-                raise VivadoError(f"no IP {vlnv}")
+            kind, *version = vlnv.split(":")[2:]
+            if kind not in names.PIECES or set(version) != names.PIECES[kind].versions:
+                raise VivadoError(f"no source for IP {vlnv}")
         else:
             if vlnv not in self.catalogue:
                 raise VivadoError(f"[BD 5-390] IP definition not found for VLNV: {vlnv}")
             kind = "accelerator"
         if words[-1] in self.cells:
             raise VivadoError(f"{words[-1]} exists")
-        self.cells[words[-1]] = Cell(kind)
+        bits = self.master_bits or int(self.tcl.eval("set ::axynq(port_bits)"))
+        self.cells[words[-1]] = Cell(kind, bits)
         return "/" + words[-1]
 
     def apply_bd_automation(self, *words: str) -> None:
@@ -248,12 +317,16 @@ class Vivado:
 
     def get_bd_pins(self, name: str) -> str:
         cell, pin = name.split("/")
+        if pin not in self.cells[cell].published.pins:
+            raise VivadoError(f"no source for pin {pin} of {cell}")
         if pin not in self.cells[cell].pins():
             raise VivadoError(f"{cell} has no pin {pin}")
         return name
 
     def get_bd_intf_pins(self, name: str) -> str:
         cell, bus = name.split("/")
+        if bus not in self.cells[cell].published.buses:
+            raise VivadoError(f"no source for interface {bus} of {cell}")
         if bus not in self.cells[cell].buses():
             raise VivadoError(f"{cell} has no interface {bus}")
         return name
@@ -270,6 +343,13 @@ class Vivado:
             raise VivadoError(f"{master} ({roles[0]}) and {slave} ({roles[1]}) do not match")
         if master in self.buses or slave in self.buses.values():
             raise VivadoError(f"{master} or {slave} is connected already")
+        for what in (Cell.protocol, Cell.width):
+            here, there = what(self.cells[one], bus), what(self.cells[other], port)
+            if here and there and here != there:
+                raise VivadoError(
+                    f"[BD 41-237] {what.__name__} of {master} ({here}) and {slave} ({there}) differ"
+                )
+        self.cells[other].passes = self.cells[one].width(bus)
         self.buses[master] = slave
 
     def get_bd_addr_spaces(self, name: str) -> str:
@@ -279,8 +359,8 @@ class Vivado:
         return name
 
     def get_bd_addr_segs(self, name: str) -> str:
-        if name not in ("accelerator_0/s_axi_control/Reg", "axi_intc_0/S_AXI/Reg"):
-            raise VivadoError(f"no segment {name}")
+        if name not in names.SEGMENTS:
+            raise VivadoError(f"no source for segment {name}")
         return name
 
     def assign_bd_address(self, *words: str) -> None:
@@ -327,6 +407,8 @@ class Vivado:
         assert int(words[words.index("-jobs") + 1]) > 0
         if "top" not in self.project or "wrapper" not in self.done:
             raise VivadoError("no top module")
+        if {"synth_1 strategy", "impl_1 strategy"} - self.project.keys():
+            raise VivadoError("the strategy of a run is left to chance")
         name, folder = self.project["name"], Path(self.project["folder"])
         impl = folder / f"{name}.runs" / "impl_1"
         impl.mkdir(parents=True, exist_ok=True)
@@ -347,17 +429,17 @@ class Vivado:
 
     def get_property(self, name: str, target: str) -> str:
         values = {
-            ("PROGRESS", "impl_1"): "100%",
-            ("DIRECTORY", "impl_1"): self.project.get("impl", ""),
-            ("STATS.WNS", "impl_1"): self.slack,
-            ("STATS.TNS", "impl_1"): "0.000",
-            ("STATS.WHS", "impl_1"): "0.021",
-            ("STATS.THS", "impl_1"): "0.000",
-            ("PART", "project"): self.project["part"],
+            "PROGRESS": "100%",
+            "DIRECTORY": self.project.get("impl", ""),
+            "STATS.WNS": self.slack,
+            "STATS.TNS": "0.000",
+            "STATS.WHS": "0.021",
+            "STATS.THS": "0.000",
+            "PART": self.project["part"],
         }
-        if (name, target) not in values:
-            raise VivadoError(f"{target} has no property {name}")
-        return values[name, target]
+        if (target, name) not in names.READ_PROPERTIES:
+            raise VivadoError(f"no source for property {name} of {target}")
+        return values[name]
 
     def report_timing_summary(self, *words: str) -> None:
         Path(self._options(words, {"-file"}, set())["-file"]).write_text("no paths\n")
@@ -406,14 +488,36 @@ def install(folder: Path, **settings: str) -> None:
     for name in ("v++", "vitis-run", "vivado"):
         path = folder / name
         lines = [f"export FAKE_{key.upper()}='{value}'" for key, value in settings.items()]
-        lines.append(f'exec "{sys.executable}" "{Path(__file__).resolve()}" {name} "$@"')
+        lines.append(f'export PYTHONPATH="{Path(__file__).resolve().parents[2]}"')
+        lines.append(f'exec "{sys.executable}" -m tests.host.vivado {name} "$@"')
         path.write_text("#!/bin/sh\n" + "\n".join(lines) + "\n")
         path.chmod(0o755)
 
 
-def main() -> None:
-    import os
+def hls_keys(config: str) -> list[str]:
+    """The keys of a configuration file of Vitis HLS."""
+    return [line.split("=", 1)[0] for line in config.splitlines() if "=" in line]
 
+
+def instances(descriptions: Sequence[Path], extra: str | None = None) -> str:
+    """Verilog as Vitis HLS 2024.1 writes it, with an instance of each blackbox; ``extra`` is one
+    connection more."""
+    text = "`timescale 1 ns / 1 ps\nmodule accelerator (ap_clk, ap_rst);\n"
+    for path in descriptions:
+        description = json.loads(path.read_text())
+        function = description["c_function_name"]
+        grp = f"grp_{function}_fu_686"
+        lines = [".ap_clk(ap_clk)", ".ap_rst(ap_rst)", f".ap_ce({grp}_ap_ce)"]
+        for number, each in enumerate(description["c_parameters"]):
+            port = each["rtl_ports"]["data_read_in"]
+            lines.append(f".{port}(tmp_{number}_reg_1533_pp0_iter12_reg)")
+        lines.append(f".ap_return({grp}_ap_return)")
+        lines += [extra] if extra else []
+        text += f"\n{function} {grp}(\n    " + ",\n    ".join(lines) + "\n);\n"
+    return text + "endmodule\n"
+
+
+def main() -> None:
     tool, *words = sys.argv[1:]
     if words in (["-version"], ["--version"]):
         release = os.environ.get("FAKE_VERSION", "2023.2")
@@ -424,7 +528,16 @@ def main() -> None:
             sys.exit(1)
         assert words[:4] == ["-c", "--mode", "hls", "--config"], words
         assert words[5] == "--work_dir"
-        (Path(words[6]) / "hls" / "syn").mkdir(parents=True)
+        for key in hls_keys(Path(words[4]).read_text()):
+            if key not in names.HLS_KEYS:
+                print(f"ERROR: no source for the key '{key}'")
+                sys.exit(1)
+        verilog = Path(words[6]) / "hls" / "syn" / "verilog"
+        verilog.mkdir(parents=True)
+        lines = Path(words[4]).read_text().splitlines()
+        boxes = [line.split("=", 1)[1] for line in lines if line.startswith("syn.blackbox.file=")]
+        extra = ".ap_ready(ready)" if os.environ.get("FAKE_FAULT") == "blackbox" else None
+        (verilog / "accelerator.v").write_text(instances([Path(box) for box in boxes], extra))
     elif tool == "vitis-run":
         assert words[:4] == ["--package", "--mode", "hls", "--config"], words
         assert (Path(words[6]) / "hls" / "syn").is_dir(), "nothing synthesised"

@@ -9,17 +9,17 @@ namespace axynq {
 
 enum counter_t {
   COUNT_RECORD_WORDS,  // words of header and descriptors read
-  COUNT_WEIGHT_WORDS,  // words of weights and codes read
-  COUNT_CONSTANT_WORDS,  // words of constants read
+  COUNT_SET_WORDS,  // words of sets and of later passes' weights read
   COUNT_LOAD_WORDS,  // words of feature maps read
   COUNT_STORE_WORDS,  // words of feature maps written
   COUNT_LOAD_BURSTS,  // runs of consecutive words of feature maps read
   COUNT_STORE_BURSTS,  // runs of consecutive words of feature maps written
   COUNT_PROGRAM_BURSTS,  // runs of consecutive words of the program read
-  COUNT_TILES,  // tiles computed, once for each block of filters
-  COUNT_MULTIPLY_STEPS,  // iterations of the multiplication loop
+  COUNT_PHASES,  // phases run; the first only takes in the set of the second
+  COUNT_RUNS,  // runs of the multiplication loop
+  COUNT_STEPS,  // iterations of the multiplication loop
+  COUNT_MULTIPLY_STEPS,  // iterations in which the lanes compute
   COUNT_MULTIPLICATIONS,  // products computed whose weight is not zero
-  COUNT_POOL_STEPS,  // iterations of the pooling loop
   COUNTERS
 };
 

@@ -3,46 +3,44 @@
 #ifndef AXYNQ_FOLD_HPP
 #define AXYNQ_FOLD_HPP
 
-#include <cstdint>
-
-#include "axynq/layer.hpp"
-#include "axynq/overlay.hpp"
-#include "axynq/pragmas.hpp"
+#include "axynq/memories.hpp"
 
 namespace axynq {
 
-// What byte lane b holds: byte `source` of each word, seen `rows` and `columns` further on.
-// Without folding that is byte b where it lies.
+// How much further on each byte lane looks. Without folding, nowhere else.
 struct fold_t {
-  std::uint8_t source[INPUTS];
-  std::int16_t rows[INPUTS];
-  std::int16_t columns[INPUTS];
-  int offsets[INPUTS];  // how far on that is in the input buffer, in words
+  ap_uint<12> rows[INPUTS];
+  ap_uint<12> columns[INPUTS];
+  address_t words[INPUTS];
 };
 
-inline fold_t fold_of(const layer_t &layer) {
+inline void fold_of(const phase_t &phase, fold_t &fold) {
   AXYNQ_NO_INLINE
-  const bool folded = layer.fold_rows * layer.fold_columns > 1;
-  fold_t fold;
-  int channel = 0, row = 0, column = 0;
-FOLD:
+  const bool folded = phase.fold_channels != 0;
+  ap_uint<8> channel = 0, columns = 0;
+  ap_uint<12> row = 0, column = 0;
+  address_t row_words = 0, words = 0;
+  AXYNQ_LOOP(FOLD)
   for (int b = 0; b < INPUTS; ++b) {
-    AXYNQ_PIPELINE
-    fold.source[b] = std::uint8_t(folded ? channel : b);
-    fold.rows[b] = std::int16_t(row * layer.dilation_rows);
-    fold.columns[b] = std::int16_t(column * layer.dilation_columns);
-    fold.offsets[b] =
-        (row * layer.dilation_rows * layer.input_columns + column * layer.dilation_columns) *
-        layer.input_pixel_words;
-    if (folded && ++channel == layer.fold_channels) {
+    AXYNQ_UNROLL
+    fold.rows[b] = row;
+    fold.columns[b] = column;
+    fold.words[b] = words;
+    ++channel;
+    if (folded && channel == phase.fold_channels) {
       channel = 0;
-      if (++column == layer.fold_columns) {
+      ++columns;
+      column += phase.fold_column_step;
+      words += address_t(phase.fold_column_words);
+      if (columns == phase.fold_columns) {
+        columns = 0;
         column = 0;
-        if (++row == layer.fold_rows) row = 0;  // what is left over has weights of zero
+        row += phase.fold_row_step;
+        row_words += address_t(phase.fold_row_words);
+        words = row_words;
       }
     }
   }
-  return fold;
 }
 
 }  // namespace axynq

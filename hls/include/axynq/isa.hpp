@@ -2,44 +2,48 @@
 #ifndef AXYNQ_ISA_HPP
 #define AXYNQ_ISA_HPP
 
+#include <ap_int.h>
+
 #include <cstdint>
 
 #include "axynq/pragmas.hpp"
 
 namespace axynq {
 
-const std::uint32_t ISA_VERSION = 2;
+const std::uint32_t ISA_VERSION = 3;
 const std::uint32_t PROGRAM_MAGIC = 0x4E595841u;
-const int RECORD_INTEGERS = 64;
-const int CHECKSUM_FIELD = 63;
+const int RECORD_INTEGERS = 112;
+const int CHECKSUM_FIELD = 111;
+const int CHECKSUM_COLUMNS = 8;
 const int CONSTANT_INTEGERS = 4;
+const int MAPS = 3;
+const int TABLE_ENTRIES = 256;
+const int PLACE_LANE_BITS = 6;
 
 // Integers of the program header.
 enum {
   HEADER_MAGIC = 0,
   HEADER_VERSION = 1,
   HEADER_OVERLAY = 2,
-  HEADER_LAYERS = 3,
+  HEADER_PHASES = 3,
   HEADER_PROGRAM_WORDS = 4,
 };
 
-// What a layer does. 0 is left out, so that cleared memory is no program.
+// What a phase does with the activations that enter the lanes. 0 is left out, so that cleared
 enum {
   OPCODE_CONVOLUTION = 1,
   OPCODE_DEPTHWISE = 2,
-  OPCODE_ADD = 3,
-  OPCODE_MAX_POOL = 4,
-  OPCODE_AVERAGE_POOL = 5,
-  OPCODE_MEAN = 6,
-  OPCODE_PAD = 7,
+  OPCODE_SUM = 3,
+  OPCODE_MAXIMUM = 4,
+  OPCODE_AVERAGE = 5,
 };
 
-// Integers per lane and group in a layer's constants.
+// Integers per lane and group in a phase's constants.
 enum {
   CONSTANT_BIAS = 0,
   CONSTANT_MULTIPLIER = 1,
   CONSTANT_SHIFT = 2,
-  CONSTANT_CHANNEL = 3,
+  CONSTANT_SPARE = 3,
 };
 
 // What the core reports when it is done.
@@ -53,133 +57,440 @@ enum {
   STATUS_DOES_NOT_FIT = 6,
 };
 
-// A layer descriptor. docs/descriptor.md has units and ranges, and what a layer computes.
-struct layer_t {
-  std::int32_t opcode;                   // what the layer does
-  std::int32_t source_offset;            // where the input is
-  std::int32_t source_image_words;       // size of the input
-  std::int32_t residual_offset;          // where the residual operand is
-  std::int32_t residual_image_words;     // size of the residual operand
-  std::int32_t destination_offset;       // where the output goes
-  std::int32_t destination_image_words;  // size of the output
-  std::int32_t input_rows;               // height of the input
-  std::int32_t input_columns;            // width of the input
-  std::int32_t input_pixel_words;        // all channels of a pixel of the input
-  std::int32_t output_rows;              // height of the output
-  std::int32_t output_columns;           // width of the output
-  std::int32_t output_pixel_words;       // all channels of a pixel of the output
-  std::int32_t kernel_rows;              // height of the kernel
-  std::int32_t kernel_columns;           // width of the kernel
-  std::int32_t stride_rows;              // from an output row to the next
-  std::int32_t stride_columns;           // from an output column to the next
-  std::int32_t dilation_rows;            // from a kernel row to the next
-  std::int32_t dilation_columns;         // from a kernel column to the next
-  std::int32_t padding_top;              // padding above the input
-  std::int32_t padding_left;             // padding left of the input
-  std::int32_t fold_channels;            // channels of each tap, where a word takes several taps
-  std::int32_t fold_rows;                // kernel rows that lie side by side in a word
-  std::int32_t fold_columns;             // kernel columns that lie side by side in a word
-  std::int32_t tile_rows;                // computed at a time
-  std::int32_t passes;                   // parts of the taps whose weights are on chip at a time
-  std::int32_t pass_taps;                // taps of a pass; the last may have fewer
-  std::int32_t blocks;                   // parts of the filters whose weights are on chip at a time
-  std::int32_t block_groups;             // groups of filters in a block; a group fills the lanes
-  std::int32_t block_pixel_words;        // what a block computes of each output pixel
-  std::int32_t weights_offset;           // where weights and codes are
-  std::int32_t constants_offset;         // where the constants are
-  std::int32_t has_residual;             // whether the residual operand is added
-  std::int32_t source_zero_point;        // zero point of the input
-  std::int32_t pre_add_zero_point;       // zero point of what the lanes compute
-  std::int32_t pre_add_low;              // smallest value that leaves the lanes
-  std::int32_t pre_add_high;             // largest value that leaves the lanes
-  std::int32_t residual_zero_point;      // zero point of the residual operand
-  std::int32_t destination_zero_point;   // zero point of a sum, a mean or a pad
-  std::int32_t clamp_low;                // smallest output of a sum or a pool
-  std::int32_t clamp_high;               // largest output of a sum or a pool
-  std::int32_t pre_add_multiplier;       // factor of what the lanes compute, in an addition
-  std::int32_t pre_add_shift;            // that factor's shift: left where positive
-  std::int32_t residual_multiplier;      // factor of the residual operand, in an addition
-  std::int32_t residual_shift;           // that factor's shift: left where positive
-  std::int32_t destination_multiplier;   // factor of an addition's sum, or of a mean's
-  std::int32_t destination_shift;        // that factor's shift: left where positive
+// A phase. docs/descriptor.md has units and ranges, and what a phase computes.
+struct phase_t {
+  ap_uint<3> opcode;                    // what the phase does
+  ap_uint<1> tables;                    // whether its set begins with tables
+  ap_uint<8> groups;                    // groups of filters; a group fills the lanes
+  ap_uint<16> vectors;                  // weight vectors of its first pass
+  ap_uint<31> set_offset;               // where its set is
+  ap_uint<24> set_words;                // tables, constants and places of all groups, weights of the first pass
+  ap_uint<12> passes;                   // parts of the taps whose weights are on chip at a time
+  ap_uint<16> last_pass_vectors;        // weight vectors of the last pass
+  ap_uint<31> weights_offset;           // where the weights of all passes are
+  ap_uint<24> weights_words;            // weights of all passes
+  ap_uint<24> first_pass_words;         // weights of the first pass
+  ap_uint<16> layer;                    // layers that are finished when the phase is
+  ap_uint<1> whole_batch;               // whether the phase computes all images; otherwise one
+  ap_uint<12> loop_back;                // phases to go back while there are images left; 0: go on
+  ap_uint<1> source_loaded;             // whether the input comes from memory; otherwise it is on chip
+  ap_uint<1> source_ahead;              // whether it does so for the first image only: later ones are loaded ahead
+  ap_uint<31> source_offset;            // where the input is
+  ap_uint<31> source_image_words;       // size of the input
+  ap_uint<1> residual_loaded;           // whether the residual operand comes from memory
+  ap_uint<31> residual_offset;          // where the residual operand is
+  ap_uint<31> residual_image_words;     // size of the residual operand
+  ap_uint<1> destination_stored;        // whether the output goes to memory
+  ap_uint<31> destination_offset;       // where the output goes
+  ap_uint<31> destination_image_words;  // size of the output
+  ap_uint<12> destination_first;        // first word of each pixel that is stored
+  ap_uint<16> ahead_words;              // words of the next image that are loaded meanwhile
+  ap_uint<31> ahead_offset;             // where they are
+  ap_uint<31> ahead_image_words;        // size of the map they are of
+  ap_uint<2> source_map;                // memory of the input
+  ap_uint<16> source_base;              // its first word
+  ap_uint<16> source_half;              // from a tile to the next, of two
+  ap_uint<2> residual_map;              // memory of the residual operand
+  ap_uint<16> residual_base;            // its first word
+  ap_uint<16> residual_half;            // from a tile to the next, of two
+  ap_uint<2> destination_map;           // memory of the output
+  ap_uint<16> destination_base;         // its first word
+  ap_uint<16> destination_half;         // from a tile to the next, of two
+  ap_uint<16> outgoing_base;            // first word that is stored
+  ap_uint<2> ahead_map;                 // memory of what is loaded ahead
+  ap_uint<16> ahead_base;               // its first word
+  ap_uint<16> tiles;                    // tiles of an image
+  ap_uint<16> tile_rows;                // output rows of a tile
+  ap_uint<16> last_tile_rows;           // output rows of the last tile
+  ap_uint<16> tile_stride;              // from a tile's first input row to the next tile's
+  ap_uint<16> tile_span;                // input rows that a tile sees, less one
+  ap_uint<16> last_tile_span;           // input rows that the last tile sees, less one
+  ap_uint<16> input_rows;               // height of the input
+  ap_uint<12> input_columns;            // width of the input
+  ap_uint<16> input_row_words;          // a row of the input
+  ap_uint<12> padding_top;              // padding above the input
+  ap_uint<12> padding_left;             // padding left of the input
+  ap_uint<16> padding_left_words;       // padding left of the input
+  ap_uint<12> stride_rows;              // from an output row to the next
+  ap_uint<12> stride_columns;           // from an output column to the next
+  ap_uint<16> stride_row_words;         // from an output row's windows to the next row's
+  ap_uint<16> stride_column_words;      // from an output column's window to the next
+  ap_uint<16> kernel_rows;              // height of the kernel
+  ap_uint<12> kernel_columns;           // width of the kernel
+  ap_uint<12> tap_words;                // words of a kernel position that are taps of their own
+  ap_uint<12> kernel_row_step;          // from a kernel row to the next
+  ap_uint<12> kernel_column_step;       // from a kernel column to the next
+  ap_uint<16> kernel_row_words;         // from a kernel row to the next
+  ap_uint<16> kernel_column_words;      // from a kernel column to the next
+  ap_uint<16> pass_taps;                // taps of a pass
+  ap_uint<16> last_pass_taps;           // taps of the last pass
+  ap_uint<16> fresh_rows;               // kernel rows that a window moving down a row reads
+  ap_uint<16> fresh_taps;               // taps that a window moving down a row reads
+  ap_uint<8> fold_channels;             // channels of each tap, where a word takes several taps; 0: it does not
+  ap_uint<8> fold_columns;              // kernel columns that lie side by side in a word
+  ap_uint<12> fold_row_step;            // from a kernel row in a word to the next
+  ap_uint<12> fold_column_step;         // from a kernel column in a word to the next
+  ap_uint<16> fold_row_words;           // from a kernel row in a word to the next
+  ap_uint<16> fold_column_words;        // from a kernel column in a word to the next
+  ap_uint<12> output_columns;           // width of the output
+  ap_uint<16> output_row_words;         // a row of the output, all channels
+  ap_uint<12> output_pixel_words;       // a pixel of the output, all channels
+  ap_uint<12> block_word;               // first word of each pixel that the phase computes
+  ap_uint<16> pixel_step;               // from an output pixel on chip to the next
+  ap_uint<16> row_step;                 // from an output row on chip to the next
+  ap_uint<12> store_pixel_words;        // words of each pixel that are stored
+  ap_uint<16> store_row_words;          // words of each row that are stored
+  ap_uint<24> first_row_steps;          // steps that a tile's first row takes in a pass
+  ap_uint<24> row_steps;                // steps that each other row takes
+  ap_uint<24> last_pass_row_steps;      // steps that a row takes in the last pass
+  ap_uint<12> incoming_pace;            // steps from a loaded word to the next
+  ap_uint<12> outgoing_pace;            // steps from a stored word to the next
+  ap_uint<12> set_pace;                 // steps from a word of the next set to the one after it
+  ap_uint<1> has_residual;              // whether the residual operand is added
+  ap_int<8> source_zero_point;          // zero point of the input
+  ap_int<8> pre_add_zero_point;         // zero point of what the lanes compute
+  ap_int<8> pre_add_low;                // smallest value that leaves the lanes
+  ap_int<8> pre_add_high;               // largest value that leaves the lanes
+  ap_int<8> destination_zero_point;     // zero point of a sum of two maps
+  ap_int<8> clamp_low;                  // smallest sum of two maps
+  ap_int<8> clamp_high;                 // largest sum of two maps
+  ap_uint<31> destination_multiplier;   // factor of a sum of two maps
+  ap_int<6> destination_shift;          // that factor's shift: left where positive
 };
 
-// The descriptor that a program's integers are.
-inline layer_t layer_from(const std::int32_t *record) {
+// Places of the fields among a descriptor's integers.
+enum {
+  FIELD_OPCODE = 0,
+  FIELD_TABLES = 1,
+  FIELD_GROUPS = 2,
+  FIELD_VECTORS = 3,
+  FIELD_SET_OFFSET = 4,
+  FIELD_SET_WORDS = 5,
+  FIELD_PASSES = 6,
+  FIELD_LAST_PASS_VECTORS = 7,
+  FIELD_WEIGHTS_OFFSET = 8,
+  FIELD_WEIGHTS_WORDS = 9,
+  FIELD_FIRST_PASS_WORDS = 10,
+  FIELD_LAYER = 11,
+  FIELD_WHOLE_BATCH = 12,
+  FIELD_LOOP_BACK = 13,
+  FIELD_SOURCE_LOADED = 14,
+  FIELD_SOURCE_AHEAD = 15,
+  FIELD_SOURCE_OFFSET = 16,
+  FIELD_SOURCE_IMAGE_WORDS = 17,
+  FIELD_RESIDUAL_LOADED = 18,
+  FIELD_RESIDUAL_OFFSET = 19,
+  FIELD_RESIDUAL_IMAGE_WORDS = 20,
+  FIELD_DESTINATION_STORED = 21,
+  FIELD_DESTINATION_OFFSET = 22,
+  FIELD_DESTINATION_IMAGE_WORDS = 23,
+  FIELD_DESTINATION_FIRST = 24,
+  FIELD_AHEAD_WORDS = 25,
+  FIELD_AHEAD_OFFSET = 26,
+  FIELD_AHEAD_IMAGE_WORDS = 27,
+  FIELD_SOURCE_MAP = 28,
+  FIELD_SOURCE_BASE = 29,
+  FIELD_SOURCE_HALF = 30,
+  FIELD_RESIDUAL_MAP = 31,
+  FIELD_RESIDUAL_BASE = 32,
+  FIELD_RESIDUAL_HALF = 33,
+  FIELD_DESTINATION_MAP = 34,
+  FIELD_DESTINATION_BASE = 35,
+  FIELD_DESTINATION_HALF = 36,
+  FIELD_OUTGOING_BASE = 37,
+  FIELD_AHEAD_MAP = 38,
+  FIELD_AHEAD_BASE = 39,
+  FIELD_TILES = 40,
+  FIELD_TILE_ROWS = 41,
+  FIELD_LAST_TILE_ROWS = 42,
+  FIELD_TILE_STRIDE = 43,
+  FIELD_TILE_SPAN = 44,
+  FIELD_LAST_TILE_SPAN = 45,
+  FIELD_INPUT_ROWS = 46,
+  FIELD_INPUT_COLUMNS = 47,
+  FIELD_INPUT_ROW_WORDS = 48,
+  FIELD_PADDING_TOP = 49,
+  FIELD_PADDING_LEFT = 50,
+  FIELD_PADDING_LEFT_WORDS = 51,
+  FIELD_STRIDE_ROWS = 52,
+  FIELD_STRIDE_COLUMNS = 53,
+  FIELD_STRIDE_ROW_WORDS = 54,
+  FIELD_STRIDE_COLUMN_WORDS = 55,
+  FIELD_KERNEL_ROWS = 56,
+  FIELD_KERNEL_COLUMNS = 57,
+  FIELD_TAP_WORDS = 58,
+  FIELD_KERNEL_ROW_STEP = 59,
+  FIELD_KERNEL_COLUMN_STEP = 60,
+  FIELD_KERNEL_ROW_WORDS = 61,
+  FIELD_KERNEL_COLUMN_WORDS = 62,
+  FIELD_PASS_TAPS = 63,
+  FIELD_LAST_PASS_TAPS = 64,
+  FIELD_FRESH_ROWS = 65,
+  FIELD_FRESH_TAPS = 66,
+  FIELD_FOLD_CHANNELS = 67,
+  FIELD_FOLD_COLUMNS = 68,
+  FIELD_FOLD_ROW_STEP = 69,
+  FIELD_FOLD_COLUMN_STEP = 70,
+  FIELD_FOLD_ROW_WORDS = 71,
+  FIELD_FOLD_COLUMN_WORDS = 72,
+  FIELD_OUTPUT_COLUMNS = 73,
+  FIELD_OUTPUT_ROW_WORDS = 74,
+  FIELD_OUTPUT_PIXEL_WORDS = 75,
+  FIELD_BLOCK_WORD = 76,
+  FIELD_PIXEL_STEP = 77,
+  FIELD_ROW_STEP = 78,
+  FIELD_STORE_PIXEL_WORDS = 79,
+  FIELD_STORE_ROW_WORDS = 80,
+  FIELD_FIRST_ROW_STEPS = 81,
+  FIELD_ROW_STEPS = 82,
+  FIELD_LAST_PASS_ROW_STEPS = 83,
+  FIELD_INCOMING_PACE = 84,
+  FIELD_OUTGOING_PACE = 85,
+  FIELD_SET_PACE = 86,
+  FIELD_HAS_RESIDUAL = 87,
+  FIELD_SOURCE_ZERO_POINT = 88,
+  FIELD_PRE_ADD_ZERO_POINT = 89,
+  FIELD_PRE_ADD_LOW = 90,
+  FIELD_PRE_ADD_HIGH = 91,
+  FIELD_DESTINATION_ZERO_POINT = 92,
+  FIELD_CLAMP_LOW = 93,
+  FIELD_CLAMP_HIGH = 94,
+  FIELD_DESTINATION_MULTIPLIER = 95,
+  FIELD_DESTINATION_SHIFT = 96,
+};
+
+// The phase that a program's integers describe.
+inline phase_t phase_from(const std::int32_t record[RECORD_INTEGERS]) {
   AXYNQ_INLINE
-  layer_t layer;
-  layer.opcode = record[0];
-  layer.source_offset = record[1];
-  layer.source_image_words = record[2];
-  layer.residual_offset = record[3];
-  layer.residual_image_words = record[4];
-  layer.destination_offset = record[5];
-  layer.destination_image_words = record[6];
-  layer.input_rows = record[7];
-  layer.input_columns = record[8];
-  layer.input_pixel_words = record[9];
-  layer.output_rows = record[10];
-  layer.output_columns = record[11];
-  layer.output_pixel_words = record[12];
-  layer.kernel_rows = record[13];
-  layer.kernel_columns = record[14];
-  layer.stride_rows = record[15];
-  layer.stride_columns = record[16];
-  layer.dilation_rows = record[17];
-  layer.dilation_columns = record[18];
-  layer.padding_top = record[19];
-  layer.padding_left = record[20];
-  layer.fold_channels = record[21];
-  layer.fold_rows = record[22];
-  layer.fold_columns = record[23];
-  layer.tile_rows = record[24];
-  layer.passes = record[25];
-  layer.pass_taps = record[26];
-  layer.blocks = record[27];
-  layer.block_groups = record[28];
-  layer.block_pixel_words = record[29];
-  layer.weights_offset = record[30];
-  layer.constants_offset = record[31];
-  layer.has_residual = record[32];
-  layer.source_zero_point = record[33];
-  layer.pre_add_zero_point = record[34];
-  layer.pre_add_low = record[35];
-  layer.pre_add_high = record[36];
-  layer.residual_zero_point = record[37];
-  layer.destination_zero_point = record[38];
-  layer.clamp_low = record[39];
-  layer.clamp_high = record[40];
-  layer.pre_add_multiplier = record[41];
-  layer.pre_add_shift = record[42];
-  layer.residual_multiplier = record[43];
-  layer.residual_shift = record[44];
-  layer.destination_multiplier = record[45];
-  layer.destination_shift = record[46];
-  return layer;
+  phase_t phase;
+  phase.opcode = record[0];
+  phase.tables = record[1];
+  phase.groups = record[2];
+  phase.vectors = record[3];
+  phase.set_offset = record[4];
+  phase.set_words = record[5];
+  phase.passes = record[6];
+  phase.last_pass_vectors = record[7];
+  phase.weights_offset = record[8];
+  phase.weights_words = record[9];
+  phase.first_pass_words = record[10];
+  phase.layer = record[11];
+  phase.whole_batch = record[12];
+  phase.loop_back = record[13];
+  phase.source_loaded = record[14];
+  phase.source_ahead = record[15];
+  phase.source_offset = record[16];
+  phase.source_image_words = record[17];
+  phase.residual_loaded = record[18];
+  phase.residual_offset = record[19];
+  phase.residual_image_words = record[20];
+  phase.destination_stored = record[21];
+  phase.destination_offset = record[22];
+  phase.destination_image_words = record[23];
+  phase.destination_first = record[24];
+  phase.ahead_words = record[25];
+  phase.ahead_offset = record[26];
+  phase.ahead_image_words = record[27];
+  phase.source_map = record[28];
+  phase.source_base = record[29];
+  phase.source_half = record[30];
+  phase.residual_map = record[31];
+  phase.residual_base = record[32];
+  phase.residual_half = record[33];
+  phase.destination_map = record[34];
+  phase.destination_base = record[35];
+  phase.destination_half = record[36];
+  phase.outgoing_base = record[37];
+  phase.ahead_map = record[38];
+  phase.ahead_base = record[39];
+  phase.tiles = record[40];
+  phase.tile_rows = record[41];
+  phase.last_tile_rows = record[42];
+  phase.tile_stride = record[43];
+  phase.tile_span = record[44];
+  phase.last_tile_span = record[45];
+  phase.input_rows = record[46];
+  phase.input_columns = record[47];
+  phase.input_row_words = record[48];
+  phase.padding_top = record[49];
+  phase.padding_left = record[50];
+  phase.padding_left_words = record[51];
+  phase.stride_rows = record[52];
+  phase.stride_columns = record[53];
+  phase.stride_row_words = record[54];
+  phase.stride_column_words = record[55];
+  phase.kernel_rows = record[56];
+  phase.kernel_columns = record[57];
+  phase.tap_words = record[58];
+  phase.kernel_row_step = record[59];
+  phase.kernel_column_step = record[60];
+  phase.kernel_row_words = record[61];
+  phase.kernel_column_words = record[62];
+  phase.pass_taps = record[63];
+  phase.last_pass_taps = record[64];
+  phase.fresh_rows = record[65];
+  phase.fresh_taps = record[66];
+  phase.fold_channels = record[67];
+  phase.fold_columns = record[68];
+  phase.fold_row_step = record[69];
+  phase.fold_column_step = record[70];
+  phase.fold_row_words = record[71];
+  phase.fold_column_words = record[72];
+  phase.output_columns = record[73];
+  phase.output_row_words = record[74];
+  phase.output_pixel_words = record[75];
+  phase.block_word = record[76];
+  phase.pixel_step = record[77];
+  phase.row_step = record[78];
+  phase.store_pixel_words = record[79];
+  phase.store_row_words = record[80];
+  phase.first_row_steps = record[81];
+  phase.row_steps = record[82];
+  phase.last_pass_row_steps = record[83];
+  phase.incoming_pace = record[84];
+  phase.outgoing_pace = record[85];
+  phase.set_pace = record[86];
+  phase.has_residual = record[87];
+  phase.source_zero_point = record[88];
+  phase.pre_add_zero_point = record[89];
+  phase.pre_add_low = record[90];
+  phase.pre_add_high = record[91];
+  phase.destination_zero_point = record[92];
+  phase.clamp_low = record[93];
+  phase.clamp_high = record[94];
+  phase.destination_multiplier = record[95];
+  phase.destination_shift = record[96];
+  return phase;
 }
 
-// Whether everything that is counted is there at least once.
-inline bool has_size(const layer_t &layer) {
+// Whether the narrow fields hold all of the program's integers, and what is counted is there.
+inline bool in_range(const phase_t &phase, const std::int32_t record[RECORD_INTEGERS]) {
   AXYNQ_INLINE
-  return layer.input_rows >= 1 &&
-         layer.input_columns >= 1 &&
-         layer.input_pixel_words >= 1 &&
-         layer.output_rows >= 1 &&
-         layer.output_columns >= 1 &&
-         layer.output_pixel_words >= 1 &&
-         layer.kernel_rows >= 1 &&
-         layer.kernel_columns >= 1 &&
-         layer.stride_rows >= 1 &&
-         layer.stride_columns >= 1 &&
-         layer.dilation_rows >= 1 &&
-         layer.dilation_columns >= 1 &&
-         layer.fold_rows >= 1 &&
-         layer.fold_columns >= 1 &&
-         layer.tile_rows >= 1 &&
-         layer.passes >= 1 &&
-         layer.pass_taps >= 1 &&
-         layer.blocks >= 1 &&
-         layer.block_pixel_words >= 1;
+  bool fits = true;
+  fits = fits && std::int32_t(phase.opcode) == record[0];
+  fits = fits && phase.opcode != 0;
+  fits = fits && std::int32_t(phase.tables) == record[1];
+  fits = fits && std::int32_t(phase.groups) == record[2];
+  fits = fits && phase.groups != 0;
+  fits = fits && std::int32_t(phase.vectors) == record[3];
+  fits = fits && std::int32_t(phase.set_offset) == record[4];
+  fits = fits && std::int32_t(phase.set_words) == record[5];
+  fits = fits && std::int32_t(phase.passes) == record[6];
+  fits = fits && phase.passes != 0;
+  fits = fits && std::int32_t(phase.last_pass_vectors) == record[7];
+  fits = fits && std::int32_t(phase.weights_offset) == record[8];
+  fits = fits && std::int32_t(phase.weights_words) == record[9];
+  fits = fits && std::int32_t(phase.first_pass_words) == record[10];
+  fits = fits && std::int32_t(phase.layer) == record[11];
+  fits = fits && std::int32_t(phase.whole_batch) == record[12];
+  fits = fits && std::int32_t(phase.loop_back) == record[13];
+  fits = fits && std::int32_t(phase.source_loaded) == record[14];
+  fits = fits && std::int32_t(phase.source_ahead) == record[15];
+  fits = fits && std::int32_t(phase.source_offset) == record[16];
+  fits = fits && std::int32_t(phase.source_image_words) == record[17];
+  fits = fits && std::int32_t(phase.residual_loaded) == record[18];
+  fits = fits && std::int32_t(phase.residual_offset) == record[19];
+  fits = fits && std::int32_t(phase.residual_image_words) == record[20];
+  fits = fits && std::int32_t(phase.destination_stored) == record[21];
+  fits = fits && std::int32_t(phase.destination_offset) == record[22];
+  fits = fits && std::int32_t(phase.destination_image_words) == record[23];
+  fits = fits && std::int32_t(phase.destination_first) == record[24];
+  fits = fits && std::int32_t(phase.ahead_words) == record[25];
+  fits = fits && std::int32_t(phase.ahead_offset) == record[26];
+  fits = fits && std::int32_t(phase.ahead_image_words) == record[27];
+  fits = fits && std::int32_t(phase.source_map) == record[28];
+  fits = fits && std::int32_t(phase.source_base) == record[29];
+  fits = fits && std::int32_t(phase.source_half) == record[30];
+  fits = fits && std::int32_t(phase.residual_map) == record[31];
+  fits = fits && std::int32_t(phase.residual_base) == record[32];
+  fits = fits && std::int32_t(phase.residual_half) == record[33];
+  fits = fits && std::int32_t(phase.destination_map) == record[34];
+  fits = fits && std::int32_t(phase.destination_base) == record[35];
+  fits = fits && std::int32_t(phase.destination_half) == record[36];
+  fits = fits && std::int32_t(phase.outgoing_base) == record[37];
+  fits = fits && std::int32_t(phase.ahead_map) == record[38];
+  fits = fits && std::int32_t(phase.ahead_base) == record[39];
+  fits = fits && std::int32_t(phase.tiles) == record[40];
+  fits = fits && phase.tiles != 0;
+  fits = fits && std::int32_t(phase.tile_rows) == record[41];
+  fits = fits && phase.tile_rows != 0;
+  fits = fits && std::int32_t(phase.last_tile_rows) == record[42];
+  fits = fits && phase.last_tile_rows != 0;
+  fits = fits && std::int32_t(phase.tile_stride) == record[43];
+  fits = fits && std::int32_t(phase.tile_span) == record[44];
+  fits = fits && std::int32_t(phase.last_tile_span) == record[45];
+  fits = fits && std::int32_t(phase.input_rows) == record[46];
+  fits = fits && phase.input_rows != 0;
+  fits = fits && std::int32_t(phase.input_columns) == record[47];
+  fits = fits && phase.input_columns != 0;
+  fits = fits && std::int32_t(phase.input_row_words) == record[48];
+  fits = fits && phase.input_row_words != 0;
+  fits = fits && std::int32_t(phase.padding_top) == record[49];
+  fits = fits && std::int32_t(phase.padding_left) == record[50];
+  fits = fits && std::int32_t(phase.padding_left_words) == record[51];
+  fits = fits && std::int32_t(phase.stride_rows) == record[52];
+  fits = fits && phase.stride_rows != 0;
+  fits = fits && std::int32_t(phase.stride_columns) == record[53];
+  fits = fits && phase.stride_columns != 0;
+  fits = fits && std::int32_t(phase.stride_row_words) == record[54];
+  fits = fits && std::int32_t(phase.stride_column_words) == record[55];
+  fits = fits && std::int32_t(phase.kernel_rows) == record[56];
+  fits = fits && phase.kernel_rows != 0;
+  fits = fits && std::int32_t(phase.kernel_columns) == record[57];
+  fits = fits && phase.kernel_columns != 0;
+  fits = fits && std::int32_t(phase.tap_words) == record[58];
+  fits = fits && phase.tap_words != 0;
+  fits = fits && std::int32_t(phase.kernel_row_step) == record[59];
+  fits = fits && phase.kernel_row_step != 0;
+  fits = fits && std::int32_t(phase.kernel_column_step) == record[60];
+  fits = fits && phase.kernel_column_step != 0;
+  fits = fits && std::int32_t(phase.kernel_row_words) == record[61];
+  fits = fits && std::int32_t(phase.kernel_column_words) == record[62];
+  fits = fits && std::int32_t(phase.pass_taps) == record[63];
+  fits = fits && phase.pass_taps != 0;
+  fits = fits && std::int32_t(phase.last_pass_taps) == record[64];
+  fits = fits && phase.last_pass_taps != 0;
+  fits = fits && std::int32_t(phase.fresh_rows) == record[65];
+  fits = fits && std::int32_t(phase.fresh_taps) == record[66];
+  fits = fits && std::int32_t(phase.fold_channels) == record[67];
+  fits = fits && std::int32_t(phase.fold_columns) == record[68];
+  fits = fits && std::int32_t(phase.fold_row_step) == record[69];
+  fits = fits && std::int32_t(phase.fold_column_step) == record[70];
+  fits = fits && std::int32_t(phase.fold_row_words) == record[71];
+  fits = fits && std::int32_t(phase.fold_column_words) == record[72];
+  fits = fits && std::int32_t(phase.output_columns) == record[73];
+  fits = fits && phase.output_columns != 0;
+  fits = fits && std::int32_t(phase.output_row_words) == record[74];
+  fits = fits && phase.output_row_words != 0;
+  fits = fits && std::int32_t(phase.output_pixel_words) == record[75];
+  fits = fits && phase.output_pixel_words != 0;
+  fits = fits && std::int32_t(phase.block_word) == record[76];
+  fits = fits && std::int32_t(phase.pixel_step) == record[77];
+  fits = fits && std::int32_t(phase.row_step) == record[78];
+  fits = fits && std::int32_t(phase.store_pixel_words) == record[79];
+  fits = fits && phase.store_pixel_words != 0;
+  fits = fits && std::int32_t(phase.store_row_words) == record[80];
+  fits = fits && phase.store_row_words != 0;
+  fits = fits && std::int32_t(phase.first_row_steps) == record[81];
+  fits = fits && std::int32_t(phase.row_steps) == record[82];
+  fits = fits && std::int32_t(phase.last_pass_row_steps) == record[83];
+  fits = fits && std::int32_t(phase.incoming_pace) == record[84];
+  fits = fits && phase.incoming_pace != 0;
+  fits = fits && std::int32_t(phase.outgoing_pace) == record[85];
+  fits = fits && phase.outgoing_pace != 0;
+  fits = fits && std::int32_t(phase.set_pace) == record[86];
+  fits = fits && phase.set_pace != 0;
+  fits = fits && std::int32_t(phase.has_residual) == record[87];
+  fits = fits && std::int32_t(phase.source_zero_point) == record[88];
+  fits = fits && std::int32_t(phase.pre_add_zero_point) == record[89];
+  fits = fits && std::int32_t(phase.pre_add_low) == record[90];
+  fits = fits && std::int32_t(phase.pre_add_high) == record[91];
+  fits = fits && std::int32_t(phase.destination_zero_point) == record[92];
+  fits = fits && std::int32_t(phase.clamp_low) == record[93];
+  fits = fits && std::int32_t(phase.clamp_high) == record[94];
+  fits = fits && std::int32_t(phase.destination_multiplier) == record[95];
+  fits = fits && std::int32_t(phase.destination_shift) == record[96];
+  return fits;
 }
 
 }  // namespace axynq

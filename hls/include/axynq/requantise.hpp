@@ -2,11 +2,16 @@
 #ifndef AXYNQ_REQUANTISE_HPP
 #define AXYNQ_REQUANTISE_HPP
 
+#include <ap_int.h>
+
 #include <cstdint>
 
 #include "axynq/pragmas.hpp"
 
 namespace axynq {
+
+typedef ap_uint<31> multiplier_t;  // in 2^-31
+typedef ap_int<6> shift_t;         // left where positive
 
 // The largest value, and the longest left shift, that need to be told apart. A factor that shifts
 // left is at least a half (a mean's; at least one otherwise), so that it takes all larger values
@@ -14,27 +19,36 @@ namespace axynq {
 const int WIDEST = 511, LONGEST_SHIFT = 22;
 
 // value * multiplier / 2^31 * 2^shift, rounded twice: the high half of a doubled product rounds
-// halves up, then a division by a power of two rounds them away from zero. Exact, shifted left or
-// not, once it is an int8; operands of the multiplication have 32 bits whatever the shift.
-inline std::int32_t rescale(std::int32_t value, std::int32_t multiplier, int shift) {
+// halves up, then a division by a power of two rounds them away from zero. Or cut off twice.
+// Exact, shifted left or not, once it is an int8; operands of the multiplication have 32 bits
+// whatever the shift.
+inline ap_int<32> rescale(ap_int<32> value, multiplier_t multiplier, shift_t shift,
+                          bool cut = false) {
   AXYNQ_INLINE
-  const int left = shift > LONGEST_SHIFT ? LONGEST_SHIFT : shift > 0 ? shift : 0;
-  const int right = shift > 0 ? 0 : -shift;
-  const std::int32_t narrowed = value < -WIDEST ? -WIDEST : value > WIDEST ? WIDEST : value;
-  const std::int32_t shifted = shift > 0 ? narrowed * (1 << left) : value;
-  const std::int64_t product = std::int64_t(shifted) * multiplier;
-  const std::int32_t high = std::int32_t((product + (std::int64_t(1) << 30)) >> 31);
-  const std::int32_t mask = std::int32_t((std::uint32_t(1) << right) - 1);
-  const std::int32_t threshold = (mask >> 1) + (high < 0 ? 1 : 0);
-  return (high >> right) + ((high & mask) > threshold ? 1 : 0);
+  const bool leftwards = shift > 0;
+  const ap_uint<5> left = !leftwards ? 0 : shift > LONGEST_SHIFT ? LONGEST_SHIFT : int(shift);
+  const ap_uint<5> right = leftwards ? 0 : -int(shift);
+  const ap_int<10> narrowed = value < -WIDEST ? -WIDEST : value > WIDEST ? WIDEST : int(value);
+  const ap_int<32> shifted = leftwards ? ap_int<32>(ap_int<32>(narrowed) << left) : value;
+  const ap_int<63> product = shifted * multiplier;
+  const ap_int<34> nudged = ap_int<33>(product >> 30) + ap_int<33>(cut ? 0 : 1);
+  const ap_int<33> high = nudged >> 1;
+  // Halves away from zero: half is added, less one below zero.
+  const bool rounds = !cut && right != 0;
+  const ap_uint<31> half = rounds ? ap_uint<31>(ap_uint<31>(1) << ap_uint<5>(right - 1))
+                                  : ap_uint<31>(0);
+  const ap_int<34> biased = high + half - ap_uint<1>(rounds && high < 0);
+  return ap_int<32>(biased >> right);
 }
 
 // A rescaled value as int8. It is clamped before the zero point is added, which might take it out
 // of 32 bits.
-inline std::int8_t quantised(std::int32_t value, int zero_point, int low, int high) {
+inline std::int8_t quantised(ap_int<32> value, ap_int<8> zero_point, ap_int<8> low,
+                             ap_int<8> high) {
   AXYNQ_INLINE
-  const int lowest = low - zero_point, highest = high - zero_point;
-  return std::int8_t((value < lowest ? lowest : value > highest ? highest : value) + zero_point);
+  const ap_int<9> lowest = low - zero_point, highest = high - zero_point;
+  const ap_int<9> limited = value < lowest ? lowest : value > highest ? highest : ap_int<9>(value);
+  return std::int8_t(int(limited + zero_point));
 }
 
 }  // namespace axynq

@@ -10,15 +10,17 @@
 
 namespace axynq {
 
-const std::uint32_t OVERLAY_ID = 0x7B17B3D1u;
+const std::uint32_t OVERLAY_ID = 0xF0171F70u;
 
 const int FILTERS = 4;
 const int INPUTS = 4;
 const int REQUANTISERS = 2;
 const int STORED_CODE_BITS = 2;
 
-const int INPUT_WORDS = 4096;
-const int OUTPUT_WORDS = 2048;
+// Of a memory port; a word crosses it in beats.
+const int PORT_BITS = 32;
+
+const int MAP_WORDS = 4096;
 const int WEIGHT_VECTORS = 1024;
 const int GROUPS = 64;
 const int PARTIAL_SUMS = 256;

@@ -10,17 +10,19 @@
 
 namespace axynq {
 
-const std::uint32_t OVERLAY_ID = 0x9B259D21u;
+const std::uint32_t OVERLAY_ID = 0x9EFF6759u;
 
 const int FILTERS = 16;
 const int INPUTS = 16;
 const int REQUANTISERS = 8;
 const int STORED_CODE_BITS = 0;
 
-const int INPUT_WORDS = 4096;
-const int OUTPUT_WORDS = 2048;
+// Of a memory port; a word crosses it in beats.
+const int PORT_BITS = 64;
+
+const int MAP_WORDS = 4096;
 const int WEIGHT_VECTORS = 512;
-const int GROUPS = 64;
+const int GROUPS = 32;
 const int PARTIAL_SUMS = 256;
 
 template <class... DESIGNS>

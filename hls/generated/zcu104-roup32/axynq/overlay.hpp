@@ -10,17 +10,19 @@
 
 namespace axynq {
 
-const std::uint32_t OVERLAY_ID = 0x2BB58D9Fu;
+const std::uint32_t OVERLAY_ID = 0xF593CE32u;
 
 const int FILTERS = 32;
 const int INPUTS = 32;
 const int REQUANTISERS = 16;
 const int STORED_CODE_BITS = 2;
 
-const int INPUT_WORDS = 2048;
-const int OUTPUT_WORDS = 2048;
+// Of a memory port; a word crosses it in beats.
+const int PORT_BITS = 128;
+
+const int MAP_WORDS = 2048;
 const int WEIGHT_VECTORS = 512;
-const int GROUPS = 64;
+const int GROUPS = 32;
 const int PARTIAL_SUMS = 256;
 
 template <class... DESIGNS>

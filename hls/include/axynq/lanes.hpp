@@ -1,0 +1,52 @@
+// The lanes: each multiplies the activations of a step by its filter's weights and sums.
+#ifndef AXYNQ_LANES_HPP
+#define AXYNQ_LANES_HPP
+
+#include "axynq/bank.hpp"
+#include "axynq/memories.hpp"
+
+namespace axynq {
+
+// The sum of a lane's products. In simulation as wide as is fast.
+#if defined(AXYNQ_SIMULATION)
+typedef int sum_t;
+#else
+typedef ap_int<17 + bits_below(INPUTS)> sum_t;
+#endif
+
+// Lane LANE and those below it: the sum of the products of its operands. The recursion gives every
+// lane its own bank. A convolution's lanes share their operands; others have windows.
+template <int LANE>
+struct lanes {
+  typedef typename lane_bank<LANE>::type bank_t;
+
+  static void multiply(const activation_t shared[INPUTS],
+                       const activation_t window[FILTERS][INPUTS], bool windowed, bool counted,
+                       const weight_row::type weights[FILTERS],
+                       const code_row::type codes[FILTERS], accumulator_t sums[FILTERS]) {
+    AXYNQ_INLINE
+    sum_t sum = 0;
+    for (int i = 0; i < INPUTS; ++i) {
+      AXYNQ_UNROLL
+      const activation_t a = windowed ? window[LANE][i] : shared[i];
+      const weight_t w = weight_t(weight_row::at(weights[LANE], i));
+      const int code = HAS_CODES ? int(code_row::at(codes[LANE], i)) : 0;
+      sum += sum_t(int(bank_t::product(a, w, code)));
+      AXYNQ_COUNT(COUNT_MULTIPLICATIONS, counted && w != 0);
+    }
+    sums[LANE] = int(sum);
+    lanes<LANE - 1>::multiply(shared, window, windowed, counted, weights, codes, sums);
+  }
+};
+
+template <>
+struct lanes<-1> {
+  static void multiply(const activation_t *, const activation_t (*)[INPUTS], bool, bool,
+                       const weight_row::type *, const code_row::type *, accumulator_t *) {
+    AXYNQ_INLINE
+  }
+};
+
+}  // namespace axynq
+
+#endif

@@ -1,0 +1,70 @@
+// The on-chip memories of a core.
+#ifndef AXYNQ_MEMORIES_HPP
+#define AXYNQ_MEMORIES_HPP
+
+#include "axynq/banked.hpp"
+#include "axynq/memory.hpp"
+#include "axynq/numbers.hpp"
+#include "axynq/packed.hpp"
+#include "axynq/requantise.hpp"
+#include "axynq/types.hpp"
+
+namespace axynq {
+
+// Feature maps: byte b of each word of map memory m lies in bank m * INPUTS + b.
+const int MAP_BANKS = MAPS * INPUTS;
+typedef ap_uint<bits_below(MAP_WORDS)> address_t;
+typedef banked<std::int8_t, MAP_BANKS, MAP_WORDS>::type map_memory_t;
+
+// Weights and codes: a bank per lane. Of two halves one is used while the other is filled.
+const bool HAS_CODES = STORED_CODE_BITS > 0;
+const int CODE_BITS = HAS_CODES ? STORED_CODE_BITS : 1;
+typedef packed<8, INPUTS> weight_row;
+typedef packed<CODE_BITS, INPUTS> code_row;
+const int HALF_VECTORS = WEIGHT_VECTORS / 2;
+const int CODE_VECTORS = HAS_CODES ? WEIGHT_VECTORS : 2;
+typedef ap_uint<bits_below(HALF_VECTORS)> vector_t;
+typedef banked<weight_row::type, FILTERS, WEIGHT_VECTORS>::type weight_memory_t;
+typedef banked<code_row::type, FILTERS, CODE_VECTORS>::type code_memory_t;
+
+// Steps in which the requantisers finish the outputs of all lanes.
+const int REQUANTISE_STEPS = FILTERS / REQUANTISERS;
+
+// Constants: a bank per requantiser, a row for each group and step. Two halves.
+struct constant_t {
+  ap_int<32> bias;
+  multiplier_t multiplier;
+  shift_t shift;
+};
+const int CONSTANT_BITS = 32 + 31 + 6;
+typedef ap_uint<CONSTANT_BITS> constant_row_t;
+const int CONSTANT_ROWS = power_above(GROUPS * REQUANTISE_STEPS);
+typedef ap_uint<bits_below(2 * CONSTANT_ROWS)> constant_address_t;
+typedef banked<constant_row_t, REQUANTISERS, 2 * CONSTANT_ROWS>::type constant_memory_t;
+
+// Places: which lane's channel lies on a byte, and in which word; which byte a lane's lies on.
+const int LANE_BITS = bits_below(FILTERS), BYTE_BITS = bits_below(INPUTS);
+const int WORD_BITS = bits_below(GROUPS);
+typedef ap_uint<1 + LANE_BITS + WORD_BITS> byte_place_t;  // used, lane, word
+typedef ap_uint<1 + BYTE_BITS> lane_place_t;              // used, byte
+typedef ap_uint<bits_below(GROUPS)> group_t;
+typedef ap_uint<bits_below(2 * GROUPS)> place_address_t;
+typedef banked<byte_place_t, INPUTS, 2 * GROUPS>::type byte_place_memory_t;
+typedef banked<lane_place_t, FILTERS, 2 * GROUPS>::type lane_place_memory_t;
+
+// Tables of the two operands of an addition, a copy per requantiser. Two halves.
+typedef ap_uint<bits_below(2 * TABLE_ENTRIES)> table_address_t;
+typedef banked<ap_int<32>, REQUANTISERS, 2 * TABLE_ENTRIES>::type table_memory_t;
+
+// Sums that wait for the next pass.
+typedef ap_uint<bits_below(PARTIAL_SUMS)> partial_address_t;
+typedef banked<ap_int<32>, FILTERS, PARTIAL_SUMS>::type partial_memory_t;
+
+// The next descriptor.
+const int RECORD_DEPTH = power_above(RECORD_WORDS);
+typedef ap_uint<bits_below(RECORD_DEPTH)> record_address_t;
+typedef banked<word_t, 1, RECORD_DEPTH>::type record_memory_t;
+
+}  // namespace axynq
+
+#endif

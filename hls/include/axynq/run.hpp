@@ -1,0 +1,388 @@
+// A run of the multiplication loop: a pass over the taps of a tile, or nothing but words that come
+// in and go out.
+//
+// Each step the lanes take in one tap; once an output's last tap is accumulated, a few of its lanes
+// are finished per step while the next output is computed. Meanwhile a word a step may come in for
+// the next tile and for the next phase, and one go out of the tile before.
+#ifndef AXYNQ_RUN_HPP
+#define AXYNQ_RUN_HPP
+
+#include "axynq/channel.hpp"
+#include "axynq/finish.hpp"
+#include "axynq/fold.hpp"
+#include "axynq/incoming_set.hpp"
+#include "axynq/lanes.hpp"
+#include "axynq/position.hpp"
+
+namespace axynq {
+
+typedef ap_uint<2> map_t;
+typedef ap_uint<17> words_t;  // of a map
+
+// Words that come in for the next tile: its input, then its residual operand.
+struct incoming_t {
+  words_t words;        // left
+  words_t first_words;  // of them that belong to the first of two maps
+  map_t map, second_map;
+  address_t address, second_address;
+};
+
+// Words that go out of the tile before.
+struct outgoing_t {
+  words_t words;  // left
+  address_t address;
+};
+
+// A step in every `pace`, from the first.
+struct pace_t {
+  ap_uint<12> left;
+  bool due;
+
+  void start() {
+    AXYNQ_INLINE
+    left = 1;
+    due = true;
+  }
+
+  void next(ap_uint<12> pace) {
+    AXYNQ_INLINE
+    const bool second = left == 2;
+    due = left == 1 ? pace == 1 : second;
+    left = left == 1 ? pace : ap_uint<12>(left - 1);
+  }
+};
+
+// What a run is to do.
+struct run_t {
+  ap_uint<32> steps;         // of the loop
+  ap_uint<32> compute_steps;
+  bool first_pass, last_pass;
+  bool computes;
+  bool constant_half, weight_half;  // which half of the memories this phase and pass use
+  incoming_t incoming;
+  outgoing_t outgoing;
+  bool takes_set;
+  ap_uint<12> incoming_pace, outgoing_pace, set_pace;
+};
+
+// Activations of the byte lanes of a tap, less their zero point; 0 outside the map.
+inline void activations_of(const phase_t &phase, const bool inside[INPUTS],
+                           const std::int8_t bytes[INPUTS], activation_t activations[INPUTS]) {
+  AXYNQ_INLINE
+  for (int b = 0; b < INPUTS; ++b) {
+    AXYNQ_UNROLL
+    activations[b] =
+        inside[b] ? activation_t(ap_int<8>(bytes[b]) - phase.source_zero_point) : activation_t(0);
+  }
+}
+
+// The newest activation of each lane's own channel.
+inline void own_activations(const lane_place_t places[FILTERS],
+                            const activation_t activations[INPUTS], activation_t own[FILTERS]) {
+  AXYNQ_INLINE
+  for (int lane = 0; lane < FILTERS; ++lane) {
+    AXYNQ_UNROLL
+    activation_t value = activations[0];
+    for (int b = 1; b < INPUTS; ++b) {
+      AXYNQ_UNROLL
+      if (byte_of_lane(places[lane]) == b) value = activations[b];
+    }
+    own[lane] = (places[lane] & 1) != 0 ? value : activation_t(0);
+  }
+}
+
+inline void multiply_run(const phase_t &phase, const run_t &run, const fold_t &fold,
+                         const run_shape &shape, const position_t &first, channel_t &program_words,
+                         channel_t &input_words, channel_t &output_words, incoming_set_t &set,
+                         map_memory_t &maps, weight_memory_t &weights, code_memory_t &codes,
+                         constant_memory_t &constants, byte_place_memory_t &byte_places,
+                         lane_place_memory_t &lane_places, table_memory_t &computed_table,
+                         table_memory_t &operand_table, partial_memory_t &partials,
+                         record_memory_t &record, pass_start &behind) {
+  AXYNQ_NO_INLINE
+  const bool windowed = phase.opcode == OPCODE_DEPTHWISE;
+  const bool multiplies = windowed || phase.opcode == OPCODE_CONVOLUTION;
+  const bool is_maximum = phase.opcode == OPCODE_MAXIMUM;
+  const bool own_words = phase.opcode != OPCODE_CONVOLUTION;
+
+  accumulator_t accumulators[FILTERS];
+  AXYNQ_REGISTERS(accumulators)
+  activation_t window[FILTERS][INPUTS];
+  AXYNQ_REGISTERS(window)
+  for (int lane = 0; lane < FILTERS; ++lane) {
+    AXYNQ_UNROLL
+    accumulators[lane] = 0;
+    for (int i = 0; i < INPUTS; ++i) {
+      AXYNQ_UNROLL
+      window[lane][i] = 0;
+    }
+  }
+  pending_t pending;
+  AXYNQ_REGISTERS(pending.sums)
+  AXYNQ_REGISTERS(pending.byte_places)
+  AXYNQ_REGISTERS(pending.lane_places)
+  for (int lane = 0; lane < FILTERS; ++lane) {
+    AXYNQ_UNROLL
+    pending.sums[lane] = 0;
+    pending.lane_places[lane] = 0;
+  }
+  for (int b = 0; b < INPUTS; ++b) {
+    AXYNQ_UNROLL
+    pending.byte_places[b] = 0;
+  }
+  pending.step = REQUANTISE_STEPS;
+  pending.row = 0;
+  pending.count = 0;
+  pending.output = pending.residual = 0;
+  ap_uint<16> count = 0;
+
+  position_t at = first;
+  at.active = run.computes;
+  incoming_t incoming = run.incoming;
+  bool comes = incoming.words != 0;
+  outgoing_t outgoing = run.outgoing;
+  bool goes = outgoing.words != 0;
+  bool set_comes = run.takes_set && set.left != 0;
+  pace_t incoming_pace, outgoing_pace, set_pace;
+  incoming_pace.start();
+  outgoing_pace.start();
+  set_pace.start();
+
+  AXYNQ_RUN_BEGINS
+  AXYNQ_LOOP(MULTIPLY)
+  for (ap_uint<32> step = 0; step < run.steps; ++step) {
+    AXYNQ_PIPELINE
+    AXYNQ_INDEPENDENT(maps)
+    AXYNQ_INDEPENDENT(weights)
+    AXYNQ_INDEPENDENT(codes)
+    AXYNQ_INDEPENDENT(constants)
+    AXYNQ_INDEPENDENT(byte_places)
+    AXYNQ_INDEPENDENT(lane_places)
+    AXYNQ_INDEPENDENT(computed_table)
+    AXYNQ_INDEPENDENT(operand_table)
+    AXYNQ_INDEPENDENT(partials)
+
+    // The next phase's words.
+    const bool takes = set_comes && set_pace.due;
+    word_t set_word = 0;
+    if (takes) set_word = program_words.read();
+    set_pace.next(run.set_pace);
+
+    // Where this step's tap lies.
+    const bool busy = at.active && at.idle == 0;
+    const place_address_t place_address = (run.constant_half ? GROUPS : 0) + int(at.group);
+    byte_place_t byte_place[INPUTS];
+    AXYNQ_REGISTERS(byte_place)
+    lane_place_t lane_place[FILTERS];
+    AXYNQ_REGISTERS(lane_place)
+    read_row(byte_places, busy, place_address, byte_place);
+    read_row(lane_places, busy, place_address, lane_place);
+
+    // Each map memory plays one part: it is read for the taps, for the residual operand, or for
+    // what goes out.
+    const bool finishing = pending.waits();
+    const bool takes_out = goes && outgoing_pace.due;
+    bool inside[INPUTS];
+    AXYNQ_REGISTERS(inside)
+    bool reads[MAP_BANKS];
+    AXYNQ_REGISTERS(reads)
+    address_t read_address[MAP_BANKS];
+    AXYNQ_REGISTERS(read_address)
+    for (int b = 0; b < INPUTS; ++b) {
+      AXYNQ_UNROLL
+      const coordinate_t x = at.tap.x + fold.columns[b], y = at.tap.y + fold.rows[b];
+      inside[b] = x >= 0 && x < phase.input_columns && y >= 0 && y < phase.input_rows;
+      const address_t own = address_t(phase.block_word) + word_of(byte_place[b]);
+      const address_t tap_address = at.tap.address + (own_words ? own : fold.words[b]);
+      const address_t residual_address =
+          pending.residual + address_t(phase.block_word) + word_of(pending.byte_places[b]);
+      for (int m = 0; m < MAPS; ++m) {
+        AXYNQ_UNROLL
+        const bool is_source = phase.source_map == m;
+        const bool is_destination = phase.destination_map == m;
+        read_address[m * INPUTS + b] = is_source        ? tap_address
+                                       : is_destination ? outgoing.address
+                                                        : residual_address;
+        reads[m * INPUTS + b] = is_source ? busy && inside[b] && (!own_words || used(byte_place[b]))
+                                : is_destination ? takes_out
+                                                 : finishing && phase.has_residual &&
+                                                       used(pending.byte_places[b]);
+      }
+    }
+    std::int8_t map_bytes[MAP_BANKS];
+    AXYNQ_REGISTERS(map_bytes)
+    read_banks(maps, reads, read_address, map_bytes);
+    std::int8_t tap_bytes[INPUTS], operands[INPUTS];
+    AXYNQ_REGISTERS(tap_bytes)
+    AXYNQ_REGISTERS(operands)
+    word_t out_word = 0;
+    for (int b = INPUTS - 1; b >= 0; --b) {
+      AXYNQ_UNROLL
+      tap_bytes[b] = operands[b] = map_bytes[b];
+      std::int8_t out_byte = map_bytes[b];
+      for (int m = 1; m < MAPS; ++m) {
+        AXYNQ_UNROLL
+        if (phase.source_map == m) tap_bytes[b] = map_bytes[m * INPUTS + b];
+        if (phase.residual_map == m) operands[b] = map_bytes[m * INPUTS + b];
+        if (phase.destination_map == m) out_byte = map_bytes[m * INPUTS + b];
+      }
+      AXYNQ_IF_NEEDED(takes_out)
+      out_word = word_t(out_word << 8) | word_t(std::uint8_t(out_byte));
+    }
+
+    // What goes out.
+    if (takes_out) {
+      output_words.write(out_word);
+      ++outgoing.address;
+      goes = outgoing.words != 1;
+      --outgoing.words;
+    }
+    outgoing_pace.next(run.outgoing_pace);
+
+    // The outputs that are being finished.
+    constant_row_t constant_row[REQUANTISERS];
+    AXYNQ_REGISTERS(constant_row)
+    read_row(constants, finishing, pending.row, constant_row);
+    std::int8_t finished[REQUANTISERS];
+    AXYNQ_REGISTERS(finished)
+    AXYNQ_IF_NEEDED(finishing)
+    finish_step(phase, pending, constant_row, operands, run.constant_half, computed_table,
+                operand_table, finished);
+
+    // What comes in, and what is finished.
+    const bool takes_in = comes && incoming_pace.due;
+    word_t in_word = 0;
+    if (takes_in) in_word = input_words.read();
+    bool writes[MAP_BANKS];
+    AXYNQ_REGISTERS(writes)
+    address_t write_address[MAP_BANKS];
+    AXYNQ_REGISTERS(write_address)
+    std::int8_t write_byte[MAP_BANKS];
+    AXYNQ_REGISTERS(write_byte)
+    for (int b = 0; b < INPUTS; ++b) {
+      AXYNQ_UNROLL
+      bool written = false;
+      std::int8_t value = 0;
+      for (int r = 0; r < REQUANTISERS; ++r) {
+        AXYNQ_UNROLL
+        if (int(lane_of(pending.byte_places[b])) == int(pending.step) * REQUANTISERS + r) {
+          written = finishing && used(pending.byte_places[b]);
+          value = finished[r];
+        }
+      }
+      for (int m = 0; m < MAPS; ++m) {
+        AXYNQ_UNROLL
+        const bool is_destination = phase.destination_map == m;
+        writes[m * INPUTS + b] = is_destination ? written : takes_in && incoming.map == m;
+        write_address[m * INPUTS + b] =
+            is_destination ? address_t(pending.output + word_of(pending.byte_places[b]))
+                           : incoming.address;
+        AXYNQ_IF_NEEDED(writes[m * INPUTS + b])
+        write_byte[m * INPUTS + b] = is_destination ? value : byte_of(in_word, b);
+      }
+    }
+    write_banks(maps, writes, write_address, write_byte);
+    if (takes_in) {
+      const bool first_ends = incoming.first_words == 1;
+      incoming.address = first_ends ? incoming.second_address : address_t(incoming.address + 1);
+      if (first_ends) incoming.map = incoming.second_map;
+      --incoming.first_words;
+      comes = incoming.words != 1;
+      --incoming.words;
+    }
+    incoming_pace.next(run.incoming_pace);
+    if (finishing) {
+      ++pending.step;
+      ++pending.row;
+    }
+
+    // Multiplication.
+    activation_t activations[INPUTS];
+    AXYNQ_REGISTERS(activations)
+    activations_of(phase, inside, tap_bytes, activations);
+    activation_t own[FILTERS];
+    AXYNQ_REGISTERS(own)
+    AXYNQ_IF_NEEDED(busy && own_words)
+    own_activations(lane_place, activations, own);
+    if (busy && windowed) {
+      for (int lane = 0; lane < FILTERS; ++lane) {
+        AXYNQ_UNROLL
+        for (int i = 0; i + 1 < INPUTS; ++i) {
+          AXYNQ_UNROLL
+          window[lane][i] = window[lane][i + 1];
+        }
+        window[lane][INPUTS - 1] = own[lane];
+      }
+    }
+    const bool last_tap = at.taps.last;
+    const bool issues = busy && (!windowed || last_tap || at.window_tap == INPUTS - 1);
+    const ap_uint<bits_below(WEIGHT_VECTORS)> vector =
+        (run.weight_half ? HALF_VECTORS : 0) + int(at.vector);
+    weight_row::type weight[FILTERS];
+    AXYNQ_REGISTERS(weight)
+    code_row::type code[FILTERS];
+    AXYNQ_REGISTERS(code)
+    read_row(weights, issues && multiplies, vector, weight);
+    read_row(codes, issues && multiplies && HAS_CODES, ap_uint<bits_below(CODE_VECTORS)>(vector),
+             code);
+    accumulator_t sums[FILTERS];
+    AXYNQ_REGISTERS(sums)
+    AXYNQ_IF_NEEDED(issues && multiplies)
+    lanes<FILTERS - 1>::multiply(activations, window, windowed, issues && multiplies, weight, code,
+                                 sums);
+
+    ap_int<32> partial[FILTERS];
+    AXYNQ_REGISTERS(partial)
+    read_row(partials, issues && !run.first_pass && at.first_vector, at.partial, partial);
+    bool keeps[FILTERS];
+    AXYNQ_REGISTERS(keeps)
+    ap_int<32> kept[FILTERS];
+    AXYNQ_REGISTERS(kept)
+    const bool tap_inside = inside[0];
+    count = ap_uint<16>((at.first_tap ? ap_uint<16>(0) : count) + (tap_inside ? 1 : 0));
+    for (int lane = 0; lane < FILTERS; ++lane) {
+      AXYNQ_UNROLL
+      const accumulator_t nothing = is_maximum ? -256 : 0;
+      const accumulator_t start = run.first_pass ? nothing : accumulator_t(int(partial[lane]));
+      const accumulator_t before = at.first_vector ? start : accumulators[lane];
+      const accumulator_t sum = multiplies ? sums[lane] : accumulator_t(int(own[lane]));
+      const accumulator_t added = accumulator_t(std::uint32_t(before) + std::uint32_t(sum));
+      const bool larger = tap_inside && own[lane] > ap_int<10>(before);
+      const accumulator_t total =
+          is_maximum ? (larger ? accumulator_t(int(own[lane])) : before) : added;
+      if (issues) accumulators[lane] = total;
+      if (issues && last_tap && run.last_pass) {
+        pending.sums[lane] = total;
+        pending.lane_places[lane] = lane_place[lane];
+      }
+      keeps[lane] = issues && last_tap && !run.last_pass;
+      kept[lane] = total;
+    }
+    write_row(partials, keeps, at.partial, kept);
+    if (issues && last_tap && run.last_pass) {
+      for (int b = 0; b < INPUTS; ++b) {
+        AXYNQ_UNROLL
+        pending.byte_places[b] = byte_place[b];
+      }
+      pending.step = 0;
+      pending.row = (run.constant_half ? CONSTANT_ROWS : 0) + int(at.group) * REQUANTISE_STEPS;
+      pending.count = count;
+      pending.output = at.output;
+      pending.residual = at.residual;
+    }
+    advance(at, phase, shape, issues);
+
+    if (takes) set_comes = set.in_record || set.left != 1;
+    AXYNQ_IF_NEEDED(takes)
+    take_in(set, takes, set_word, record, computed_table, operand_table, constants, byte_places,
+            lane_places, weights, codes);
+  }
+  behind = at.behind;
+  AXYNQ_COUNT(COUNT_RUNS, 1);
+  AXYNQ_COUNT(COUNT_STEPS, run.steps);
+  AXYNQ_COUNT(COUNT_MULTIPLY_STEPS, run.compute_steps);
+}
+
+}  // namespace axynq
+
+#endif

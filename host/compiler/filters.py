@@ -1,0 +1,135 @@
+"""What the lanes compute for a layer, and which lanes can."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import product
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from axynq.emulator.errors import PlanError
+from axynq.emulator.model.fixed_point import FixedPoint
+from axynq.emulator.multipliers import Multiplier
+from axynq.emulator.plan import LayerCodes
+from axynq.host.overlay import Overlay
+
+PASS_THROUGH = FixedPoint(1 << 30, 1)
+"""The factor that changes nothing."""
+
+
+class Fold(NamedTuple):
+    """Kernel rows and columns that lie side by side in the bytes of a word, where a layer has so
+    few channels that a word would be mostly empty."""
+
+    rows: int = 1
+    columns: int = 1
+
+    @property
+    def taps(self) -> int:
+        """Kernel positions in a word."""
+        return self.rows * self.columns
+
+
+@dataclass(frozen=True)
+class Kernel:
+    """Weights, as the accelerator sees them."""
+
+    weights: npt.NDArray[np.int8]
+    """[filters, rows, columns, channels]; one channel where depthwise."""
+    codes: LayerCodes
+    """Of the weights' shape."""
+    depthwise: bool
+    """Whether filter ``f`` sees input channel ``f`` only."""
+
+
+@dataclass(frozen=True)
+class Filters:
+    """A filter for each output channel of a layer."""
+
+    bias: npt.NDArray[np.int32]
+    factors: Sequence[FixedPoint]
+    kernel: Kernel | None = None
+    """None where values go through the lanes unmultiplied."""
+
+    @property
+    def count(self) -> int:
+        return len(self.bias)
+
+    @classmethod
+    def unmultiplied(cls, channels: int, factor: FixedPoint = PASS_THROUGH) -> Filters:
+        """For a layer that has no weights: each channel for itself, by the same factor."""
+        return cls(np.zeros(channels, np.int32), (factor,) * channels)
+
+
+def choose_fold(rows: int, columns: int, channels: int, inputs: int) -> Fold:
+    """The fold with which a kernel takes fewest steps; of those the one that pads least."""
+    taps = inputs // channels
+    return min(
+        (
+            Fold(r, c)
+            for r, c in product(range(1, rows + 1), range(1, columns + 1))
+            if r * c <= max(taps, 1)
+        ),
+        key=lambda fold: (
+            -(-rows // fold.rows) * -(-columns // fold.columns),
+            -rows % fold.rows + -columns % fold.columns,
+            fold.rows,
+        ),
+    )
+
+
+LaneCodes = list[list[int | None]]
+"""For each lane the lane's code of each of a layer's multipliers, None where it lacks it."""
+
+
+def codes_by_lane(kernel: Kernel, overlay: Overlay) -> LaneCodes:
+    """The codes that select a layer's multipliers on each lane."""
+    known: dict[tuple[Multiplier, ...], list[int | None]] = {}
+    for designs in set(overlay.banks):
+        known[designs] = [
+            designs.index(m) if m in designs else None for m in kernel.codes.multipliers
+        ]
+    return [known[designs] for designs in overlay.banks]
+
+
+def allowed_lanes(layer: str, filters: Filters, overlay: Overlay) -> list[frozenset[int]]:
+    """For each filter the lanes that have every multiplier it uses.
+
+    Raises:
+        PlanError: a filter needs multipliers that no lane has together; ``layer`` names its layer.
+    """
+    kernel = filters.kernel
+    if kernel is None:
+        return [frozenset(range(overlay.array.filters))] * filters.count
+    lane_codes = codes_by_lane(kernel, overlay)
+    codes = kernel.codes.codes.reshape(len(kernel.weights), -1)
+    count = len(kernel.codes.multipliers)
+    used = np.stack([(codes == code).any(axis=1) for code in range(1, count + 1)], axis=1)
+    held = np.array([[code is not None for code in own] for own in lane_codes])
+    by_need: dict[bytes, frozenset[int]] = {}
+    allowed = []
+    for need in used:
+        key = need.tobytes()
+        if key not in by_need:
+            by_need[key] = frozenset(np.flatnonzero((held | ~need).all(axis=1)).tolist())
+            if not by_need[key]:
+                needed = tuple((np.flatnonzero(need) + 1).tolist())
+                specs = [kernel.codes.multipliers[code - 1].spec for code in needed]
+                raise PlanError(_lacking(layer, specs, needed, lane_codes))
+        allowed.append(by_need[key])
+    return allowed
+
+
+def _lacking(layer: str, specs: list[str], need: tuple[int, ...], lane_codes: LaneCodes) -> str:
+    absent = [
+        spec for spec, code in zip(specs, need) if all(own[code - 1] is None for own in lane_codes)
+    ]
+    if absent:
+        return f"layer '{layer}' needs multiplier '{absent[0]}', which the overlay does not have"
+    return (
+        f"layer '{layer}' has a filter that needs {' and '.join(specs)} together, but no lane of "
+        "the overlay has all of them"
+    )

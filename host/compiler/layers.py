@@ -1,0 +1,280 @@
+"""What the array computes for a step of the network, wherever its feature maps are."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+import numpy.typing as npt
+
+from axynq.emulator.errors import ProgramError
+from axynq.emulator.model import graph
+from axynq.emulator.model.graph import INT8_MAX, INT8_MIN, activation_bounds
+from axynq.emulator.model.quantisation import add_factors, layer_factors, mean_factor
+from axynq.emulator.plan import SKIP, LayerCodes
+from axynq.host import isa
+from axynq.host.compiler.blocks import Block, divide
+from axynq.host.compiler.filters import Filters, Fold, Kernel, allowed_lanes, choose_fold
+from axynq.host.compiler.lowering import FeatureMap, Lowered, Step
+from axynq.host.compiler.tables import addition_tables, average_factor, average_table
+from axynq.host.isa import Opcode
+from axynq.host.overlay import Overlay
+
+Table = npt.NDArray[np.int32]
+
+
+@dataclass(frozen=True)
+class Window:
+    """Geometry of a sliding window; the default sees one position."""
+
+    kernel: tuple[int, int] = (1, 1)
+    stride: tuple[int, int] = (1, 1)
+    dilation: tuple[int, int] = (1, 1)
+    top: int = 0
+    left: int = 0
+
+    def leaves(self, source: FeatureMap, target: FeatureMap) -> bool:
+        """Whether a window reaches beyond the map."""
+        bottom = (target.rows - 1) * self.stride[0] - self.top + self.kernel[0]
+        right = (target.columns - 1) * self.stride[1] - self.left + self.kernel[1]
+        return min(self.top, self.left) > 0 or bottom > source.rows or right > source.columns
+
+
+@dataclass(frozen=True)
+class Layer:
+    """A step as the array sees it."""
+
+    name: str
+    source: FeatureMap
+    target: FeatureMap
+    window: Window
+    fold: Fold
+    filters: Filters = field(repr=False)
+    tables: Table | None = field(repr=False)
+    """int32 [2, TABLE_ENTRIES], where it has tables."""
+    blocks: tuple[Block, ...]
+    """Its filters, a phase each."""
+    numbers: Mapping[str, int]
+    """Fields of the descriptor: the opcode and the numbers."""
+
+    @property
+    def has_residual(self) -> bool:
+        """Whether it adds another map to what the lanes compute."""
+        return bool(self.numbers["has_residual"])
+
+
+class Layers:
+    """The layers of a network under a plan."""
+
+    def __init__(
+        self,
+        model: graph.Model,
+        codes: dict[str, LayerCodes],
+        lowered: Lowered,
+        overlay: Overlay,
+    ) -> None:
+        self.model = model
+        self.codes = codes
+        self.lowered = lowered
+        self.overlay = overlay
+        self._known: dict[tuple[int, bool], Layer] = {}
+
+    def divided(self, number: int, block_words: int) -> Layer:
+        """A step as a layer whose blocks have at most so many words of each output pixel."""
+        layer = self.layer(number, folded=False)
+        return replace(layer, blocks=self._blocks(self.lowered.steps[number], layer, block_words))
+
+    def layer(self, number: int, folded: bool) -> Layer:
+        """A step as a layer.
+
+        Args:
+            number: of the step.
+            folded: whether a word may take several taps: only where the input comes from memory.
+
+        Raises:
+            PlanError: a filter needs multipliers that no lane has together.
+            ProgramError: the accelerator cannot do it.
+        """
+        if (number, folded) not in self._known:
+            layer = self._layer(self.lowered.steps[number], folded)
+            self._known[number, folded] = layer
+            if folded and layer.fold.taps == 1:
+                self._known[number, False] = layer
+        return self._known[number, folded]
+
+    def _layer(self, step: Step, folded: bool) -> Layer:
+        maps = self.lowered.maps
+        source, target = maps[step.source], maps[step.output]
+        filters, window = self._filters(step, source, target)
+        fold = Fold()
+        if folded and filters.kernel is not None and not filters.kernel.depthwise:
+            _, rows, columns, channels = filters.kernel.weights.shape
+            fold = choose_fold(rows, columns, channels, self.overlay.array.inputs)
+        numbers, tables = self._numbers(step, source, target, window)
+        layer = Layer(step.name, source, target, window, fold, filters, tables, (), numbers)
+        return replace(layer, blocks=self._blocks(step, layer))
+
+    def _blocks(self, step: Step, layer: Layer, most_words: int | None = None) -> tuple[Block, ...]:
+        return divide(
+            layer.name,
+            allowed_lanes(step.operator.name, layer.filters, self.overlay),
+            _group_vectors(layer, self.overlay.array.inputs),
+            self.overlay,
+            in_passes=layer.numbers["opcode"] == Opcode.CONVOLUTION,
+            most_words=most_words,
+        )
+
+    # --- filters and windows ---------------------------------------------------------------------
+
+    def _filters(
+        self, step: Step, source: FeatureMap, target: FeatureMap
+    ) -> tuple[Filters, Window]:
+        operator = step.operator
+        if isinstance(operator, graph.WeightedLayer):
+            kernel, window = self._kernel(operator, source)
+            if step.pad is not None:
+                padding = step.pad.padding
+                window = replace(
+                    window, top=window.top + padding.top, left=window.left + padding.left
+                )
+            return Filters(operator.bias, layer_factors(self.model, operator), kernel), window
+        if isinstance(operator, graph.Pool):
+            padding = operator.padding
+            window = Window(operator.window, operator.stride, top=padding.top, left=padding.left)
+            if operator.kind == "average" and not window.leaves(source, target):
+                factor = average_factor(operator.window[0] * operator.window[1])
+                return Filters.unmultiplied(source.channels, factor), window
+            return Filters.unmultiplied(source.channels), window
+        if isinstance(operator, graph.Mean):
+            factor = mean_factor(self.model, operator)
+            window = Window((source.rows, source.columns))
+            return Filters.unmultiplied(source.channels, factor), window
+        if isinstance(operator, graph.Pad):
+            padding = operator.padding
+            return Filters.unmultiplied(source.channels), Window(top=padding.top, left=padding.left)
+        if isinstance(operator, graph.Add):
+            return Filters.unmultiplied(source.channels), Window()
+        raise ProgramError(f"the accelerator has no operation for '{operator.name}'")
+
+    def _kernel(self, layer: graph.WeightedLayer, source: FeatureMap) -> tuple[Kernel, Window]:
+        """As the weights of a convolution, or of a depthwise one with a channel per filter."""
+        weights, codes, depthwise = layer.kernel, self.codes[layer.name], False
+        if isinstance(layer, graph.FullyConnected):
+            # On a feature map this is a convolution as large as the map.
+            shape = (len(weights), source.rows, source.columns, source.channels)
+            weights = weights.reshape(shape)
+            codes = LayerCodes(codes.multipliers, codes.codes.reshape(shape))
+            return Kernel(weights, codes, False), Window((source.rows, source.columns))
+        assert isinstance(layer, (graph.Convolution, graph.DepthwiseConvolution))
+        if isinstance(layer, graph.DepthwiseConvolution):
+            depthwise = len(weights) == source.channels
+            if not depthwise:
+                weights, codes = _widened(weights, codes, source.channels)
+        window = Window(
+            (weights.shape[1], weights.shape[2]),
+            layer.stride,
+            layer.dilation,
+            layer.padding.top,
+            layer.padding.left,
+        )
+        return Kernel(weights, codes, depthwise), window
+
+    # --- numbers ---------------------------------------------------------------------------------
+
+    def _numbers(
+        self, step: Step, source: FeatureMap, target: FeatureMap, window: Window
+    ) -> tuple[dict[str, int], Table | None]:
+        """Opcode and numbers of the descriptor, and the tables."""
+        operator = step.operator
+        # Of a layer with an addition, the tensor in between.
+        computed = operator.output if step.residual is not None else step.output
+        numbers: dict[str, int] = {
+            "opcode": Opcode.SUM,
+            "has_residual": 0,
+            "source_zero_point": self._zero_point(step.source),
+            "pre_add_zero_point": self._zero_point(computed),
+            "pre_add_low": INT8_MIN,
+            "pre_add_high": INT8_MAX,
+        }
+        if isinstance(operator, (graph.WeightedLayer, graph.Pool)):
+            low, high = activation_bounds(operator.activation, self.model.tensors[computed])
+            numbers |= {"pre_add_low": low, "pre_add_high": high}
+        if isinstance(operator, graph.WeightedLayer):
+            depthwise = isinstance(operator, graph.DepthwiseConvolution) and (
+                len(operator.kernel) == source.channels
+            )
+            numbers["opcode"] = Opcode.DEPTHWISE if depthwise else Opcode.CONVOLUTION
+        elif isinstance(operator, graph.Pool) and operator.kind == "max":
+            numbers["opcode"] = Opcode.MAXIMUM
+        elif isinstance(operator, graph.Pool):
+            # The average of the values themselves: halves are rounded away from zero.
+            numbers |= {"opcode": Opcode.AVERAGE, "source_zero_point": 0, "pre_add_zero_point": 0}
+            if window.leaves(source, target):
+                return numbers, self._average_table(step, window)
+        elif isinstance(operator, graph.Pad):
+            # Outside the map activations are zero, which is the zero point.
+            numbers["source_zero_point"] = numbers["pre_add_zero_point"]
+        elif isinstance(operator, graph.Add):
+            numbers["pre_add_zero_point"] = numbers["source_zero_point"]
+            return self._sum(numbers, operator, step.source)
+        if step.residual is not None:
+            return self._sum(numbers, step.residual, operator.output)
+        return numbers, None
+
+    def _zero_point(self, index: int) -> int:
+        return self.model.tensors[index].zero_point
+
+    def _average_table(self, step: Step, window: Window) -> Table:
+        positions = window.kernel[0] * window.kernel[1]
+        if positions >= isa.TABLE_ENTRIES:
+            raise ProgramError(
+                f"layer '{step.name}' is not supported: it averages {positions} positions in "
+                f"windows that reach beyond the map, and there they may have "
+                f"{isa.TABLE_ENTRIES - 1} at most"
+            )
+        return average_table()
+
+    def _sum(
+        self, numbers: dict[str, int], add: graph.Add, computed: int
+    ) -> tuple[dict[str, int], Table]:
+        """With an addition to what the lanes compute: alone, or behind a layer."""
+        own, other, total = add_factors(self.model, add)
+        operand = add.inputs[1]
+        if add.inputs[0] != computed:
+            own, other = other, own
+            operand = add.inputs[0]
+        low, high = activation_bounds(add.activation, self.model.tensors[add.output])
+        zero_point = numbers["pre_add_zero_point"]
+        return numbers | {
+            "has_residual": 1,
+            "destination_zero_point": self._zero_point(add.output),
+            "destination_multiplier": total.multiplier,
+            "destination_shift": total.shift,
+            "clamp_low": low,
+            "clamp_high": high,
+        }, addition_tables(zero_point, own, self._zero_point(operand), other)
+
+
+def _group_vectors(layer: Layer, width: int) -> int:
+    """Weight vectors that a group of filters takes."""
+    kernel, fold = layer.filters.kernel, layer.fold
+    if kernel is None:
+        return 0
+    _, rows, columns, _ = kernel.weights.shape
+    if kernel.depthwise:
+        return -(-rows * columns // width)
+    return -(-rows // fold.rows) * -(-columns // fold.columns) * layer.source.pixel_words
+
+
+def _widened(
+    kernel: graph.Int8Array, codes: LayerCodes, channels: int
+) -> tuple[graph.Int8Array, LayerCodes]:
+    """A depthwise kernel with several filters a channel, as a convolution that skips the rest."""
+    filters = np.arange(len(kernel), dtype=np.int64)
+    channel = filters // (len(kernel) // channels)
+    wide = np.zeros((*kernel.shape[:3], channels), np.int8)
+    wide_codes = np.full(wide.shape, SKIP, np.uint8)
+    wide[filters, :, :, channel] = kernel[..., 0]
+    wide_codes[filters, :, :, channel] = codes.codes[..., 0]
+    return wide, LayerCodes(codes.multipliers, wide_codes)

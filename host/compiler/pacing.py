@@ -1,0 +1,70 @@
+"""How often words come and go while the lanes are at work.
+
+Words are spread over the steps of a run, so that the memory has time to bring them and the lanes
+need not wait; a run that has more of them than steps takes them as fast as the ports move them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+
+from axynq.host import isa
+from axynq.host.isa import Descriptor
+from axynq.host.overlay import Overlay
+from axynq.host.performance.loops import tiles
+
+MAX_PACE = (1 << 12) - 1
+"""The largest that a descriptor holds."""
+
+
+def paced(descriptors: Sequence[Descriptor], overlay: Overlay) -> list[Descriptor]:
+    """Phases of a program with their paces."""
+    following: list[Descriptor | None] = [*descriptors[1:], None]
+    for place, descriptor in enumerate(descriptors):
+        if descriptor.loop_back:
+            # Image by image: the segment's first phase comes next, except once.
+            following[place] = descriptors[place - descriptor.loop_back]
+    return [_paced(d, after, overlay) for d, after in zip(descriptors, following)]
+
+
+def _paced(d: Descriptor, after: Descriptor | None, overlay: Overlay) -> Descriptor:
+    """The words of a phase spread over its steps: for each run in which words are moved, its steps
+    and the words."""
+    all_tiles = list(tiles(d))
+    last_row = d.last_pass_row_steps if d.passes > 1 else d.row_steps
+    finish = overlay.requantise_steps
+    first_pass = [d.first_row_steps + (tile.rows - 1) * d.row_steps + finish for tile in all_tiles]
+    last_pass = [tile.rows * last_row + finish for tile in all_tiles]
+
+    # Tiles of an image follow on those of the image before.
+    incoming = [
+        (steps, tile.load_words) for steps, tile in zip([first_pass[-1], *first_pass], all_tiles)
+    ]
+    outgoing = [
+        (steps, tile.store_words)
+        for steps, tile in zip([*first_pass[1:], first_pass[0]], all_tiles)
+    ]
+    if not d.whole_batch and d.tiles == 1:
+        incoming, outgoing = [(first_pass[0], d.ahead_words)], []
+
+    sets = []
+    if after is not None:
+        record_words = isa.RECORD_INTEGERS * 4 // overlay.array.inputs
+        room = sum(first_pass) if d.passes == 1 else last_pass[-1]
+        sets.append((room, record_words + after.set_words))
+    if d.passes > 1:
+        # Each run takes in the weights of the pass that follows it.
+        sets += [(min(first_pass), d.first_pass_words), (min(last_pass), d.first_pass_words)]
+    return replace(
+        d,
+        incoming_pace=_pace(incoming, overlay),
+        outgoing_pace=_pace(outgoing, overlay),
+        set_pace=_pace(sets, overlay),
+    )
+
+
+def _pace(runs: Iterable[tuple[int, int]], overlay: Overlay) -> int:
+    """Steps from a word to the next, so that all words of each run come in its steps."""
+    fitting = min((steps // words for steps, words in runs if words), default=0)
+    return min(max(fitting, overlay.beats), MAX_PACE)
