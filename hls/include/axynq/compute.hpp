@@ -118,7 +118,7 @@ inline void compute(const phase_t &phase, place_t images, place_t image, bool ha
     run_shape shape = shape_of(phase, there, start, taps);
     const address_t offset = odd ? address_t(1) : address_t(0);
     const position_t begin = first_position(
-        phase, there, shape,
+        phase, there, shape, computes,
         address_t(phase.source_base) + address_t(offset * phase.source_half),
         address_t(phase.destination_base) + address_t(offset * phase.destination_half),
         address_t(phase.residual_base) + address_t(offset * phase.residual_half));

@@ -137,7 +137,6 @@ inline void multiply_run(const phase_t &phase, const run_t &run, const fold_t &f
   ap_uint<16> count = 0;
 
   position_t at = first;
-  at.active = run.computes;
   incoming_t incoming = run.incoming;
   bool comes = incoming.words != 0;
   outgoing_t outgoing = run.outgoing;
@@ -169,7 +168,7 @@ inline void multiply_run(const phase_t &phase, const run_t &run, const fold_t &f
     set_pace.next(run.set_pace);
 
     // Where this step's tap lies.
-    const bool busy = at.active && at.idle == 0;
+    const bool busy = at.busy;
     const place_address_t place_address = (run.constant_half ? GROUPS : 0) + int(at.group);
     byte_place_t byte_place[INPUTS];
     AXYNQ_REGISTERS(byte_place)
@@ -377,7 +376,7 @@ inline void multiply_run(const phase_t &phase, const run_t &run, const fold_t &f
     take_in(set, takes, set_word, record, computed_table, operand_table, constants, byte_places,
             lane_places, weights, codes);
   }
-  behind = at.behind;
+  behind = start_behind(at, shape.start);
   AXYNQ_COUNT(COUNT_RUNS, 1);
   AXYNQ_COUNT(COUNT_STEPS, run.steps);
   AXYNQ_COUNT(COUNT_MULTIPLY_STEPS, run.compute_steps);
