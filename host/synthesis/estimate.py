@@ -1,9 +1,7 @@
-"""About how much of a part an overlay needs.
+"""How much of a device an overlay needs: the whole block design, part by part.
 
-Lanes and requantisers are synthesised once each and counted as often as the overlay has them;
-memories follow from the buffers' shapes. The control of the loops, address arithmetic, the way of
-finished bytes to their memories, and the AXI ports are left out, and nothing is placed: an
-estimate of the datapath.
+Each part says on what its figures rest. None was placed: what is likely aims at Vivado's figures
+after implementation.
 
 ``python -m axynq.host.synthesis.estimate`` in the source tree writes the shipped file anew.
 """
@@ -12,134 +10,158 @@ from __future__ import annotations
 
 import datetime
 import json
-import tempfile
-from collections import Counter
+from collections import Counter, defaultdict
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from axynq.emulator import files
-from axynq.host.isa import CONSTANT_INTEGERS
-from axynq.host.netlists.yosys import cells_of, synthesise, yosys_version
-from axynq.host.overlay.description import LaneGroup, Overlay, overlay_names
-from axynq.host.synthesis.datapath import LANE, REQUANTISER, lane_verilog, requantiser_verilog
+from axynq.host.generate.overlay_files import Blackbox, overlay_blackboxes
+from axynq.host.netlists.blackbox import flip_flops
+from axynq.host.netlists.designs import configurable_netlist, netlist
+from axynq.host.overlay import Overlay
+from axynq.host.overlay.description import overlay_names
+from axynq.host.synthesis import delays
+from axynq.host.synthesis.block_design import block_design
+from axynq.host.synthesis.compilation import Compiled, compile_overlay
+from axynq.host.synthesis.costs import Cost
+from axynq.host.synthesis.interfaces import memory_port, registers
+from axynq.host.synthesis.logic import CONTROL, Logic, logic_of
+from axynq.host.synthesis.memories import Memories, Memory, plain_name
+from axynq.host.synthesis.parts import COUNTED, MEASURED, RULE, Part
+from axynq.host.synthesis.places import Places
+from axynq.host.synthesis.state import state_of
+from axynq.host.synthesis.storage import Storage, block_memory, channel, lut_memory
 
-BLOCK_SHAPES = ((9, 2048), (18, 1024), (36, 512))
-"""Width and depth of a simple dual-port memory in 18 Kbit, half a block RAM."""
-
-DISTRIBUTED_DEPTH = 64
-"""Memories this deep at most are made of LUTs: three bits in four of them (RAM64M)."""
-BITS_OF_FOUR_LUTS = 3
-
-
-@dataclass(frozen=True)
-class Part:
-    """Resources of one kind of part, all instances together."""
-
-    name: str
-    instances: int
-    lut: int = 0
-    flip_flop: int = 0
-    block_ram_36k: float = 0
-    dsp: int = 0
+PORT_WAYS = ("read", "read", "write")
+"""What ``commands``, ``source`` and ``destination`` do."""
+OUTSTANDING = 4
+CHANNEL_WORDS = 32
+ARGUMENT_BITS = 3 * 64 + 3 * 32
+"""Of the registers: three addresses, three numbers."""
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """What an overlay needs, and what its board has."""
+    """Resources of an overlay and what its board's device has."""
 
     overlay: str
     board: str
     parts: tuple[Part, ...]
     available: dict[str, int]
 
-    def total(self, resource: str) -> float:
-        """``lut``, ``flip_flop``, ``block_ram_36k`` or ``dsp`` of all parts."""
-        return sum(getattr(part, resource) for part in self.parts)
+    def total(self, resource: str, bound: str = "likely") -> float:
+        """``lut``, ``flip_flop``, ``block_ram_36k`` or ``dsp`` of all parts; ``low``, ``likely`` or
+        ``high``."""
+        return sum(part.amount(resource, bound) for part in self.parts)
 
 
-def estimate(overlay: Overlay, folder: Path | None = None) -> Estimate:
-    """Synthesise the overlay's lanes and a requantiser, and count its memories.
-
-    Args:
-        overlay: the overlay.
-        folder: for the synthesis' files; default: a temporary one.
+def estimate(overlay: Overlay) -> Estimate:
+    """The resources of an overlay.
 
     Raises:
-        ToolError: Yosys is not installed.
+        ToolError: clang or LLVM is not installed.
     """
-    if folder is None:
-        with tempfile.TemporaryDirectory() as made:
-            return estimate(overlay, Path(made))
-    parts = _lanes(overlay, folder)
-    parts.append(_requantisers(overlay, folder))
-    parts += memories(overlay)
+    compiled = compile_overlay(overlay)
+    memories = Memories(compiled)
+    pace = delays.PACE[overlay.board_description.family]
+    budget = delays.budget(1000 / overlay.clock_mhz) / pace
+    parts = [*_functions(overlay, compiled, memories, budget), *_storage(memories)]
+    parts += [*_interfaces(overlay), *block_design(overlay)]
     board = overlay.board_description
     return Estimate(overlay.name, board.name, tuple(parts), board.resources.model_dump())
 
 
-def _lanes(overlay: Overlay, folder: Path) -> list[Part]:
-    counts: Counter[LaneGroup] = Counter()
-    for group in overlay.lanes:
-        counts[group.model_copy(update={"count": 1})] += group.count
-    parts = []
-    for number, (group, count) in enumerate(counts.items()):
-        text = lane_verilog(group.bank, group.cell == "configurable", overlay.array.inputs)
-        cells = cells_of(synthesise({LANE: text}, folder / f"lane{number}")[LANE])
-        name = f"lanes of {', '.join(group.bank)}"
-        if len(group.bank) > 1:
-            name += f" ({group.cell})"
-        parts.append(
-            Part(name, count, count * (cells.luts + cells.shift_luts), count * cells.flip_flops)
-        )
-    return parts
+def instances(compiled: Compiled) -> Counter[str]:
+    """How often each function is built. Calls in one function share an instance, as they never run
+    at the same time; those in several functions have one each."""
+    callers: dict[str, set[str]] = defaultdict(set)
+    for function in compiled.module.functions.values():
+        for i in function.instructions():
+            if i.opcode == "call" and i.detail in compiled.module.functions:
+                callers[i.detail].add(function.name)
+    found: Counter[str] = Counter({compiled.top: 1})
+    waiting = set(compiled.module.functions) - {compiled.top}
+    while waiting:
+        ready = {name for name in waiting if callers[name] <= set(found)}
+        for name in ready:
+            found[name] = sum(found[caller] for caller in callers[name])
+        waiting -= ready
+    return found
 
 
-def _requantisers(overlay: Overlay, folder: Path) -> Part:
-    number = overlay.array.requantisers
-    text = requantiser_verilog(overlay.array.filters // number)
-    cells = cells_of(synthesise({REQUANTISER: text}, folder / REQUANTISER, dsp=True)[REQUANTISER])
-    return Part(
-        "requantisers",
-        number,
-        number * (cells.luts + cells.shift_luts),
-        number * cells.flip_flops,
-        dsp=number * cells.dsps,
-    )
+def _functions(
+    overlay: Overlay, compiled: Compiled, memories: Memories, budget: float
+) -> Iterator[Part]:
+    places = Places(compiled.module)
+    counts = instances(compiled)
+    state = state_of(compiled, memories)
+    netlists: Counter[str] = Counter()
+    for function in compiled.module.functions.values():
+        count = counts[function.name]
+        logic = logic_of(compiled, memories, places, function, budget)
+        for name, calls in logic.netlists.items():
+            netlists[name] += calls * count
+        yield from _logic(plain_name(function.name), count, logic)
+        if function.name in state:
+            name = f"{plain_name(function.name)}: variables"
+            yield Part.of(name, COUNTED, count, state[function.name] * count)
+    for blackbox in overlay_blackboxes(overlay):
+        calls = sum(n for name, n in netlists.items() if blackbox.function + "6ap_int" in name)
+        yield Part.of(blackbox.function, MEASURED, calls, _netlist(blackbox) * calls)
 
 
-def memories(overlay: Overlay) -> list[Part]:
-    """The overlay's buffers. Those of tiles are there twice, so that loading, computing and storing
-    overlap."""
-    array, buffers = overlay.array, overlay.buffers
-    parts = [
-        _memory("input tiles", 2 * array.inputs, 8, buffers.input_words),
-        _memory("tiles that are added", 2 * array.inputs, 8, buffers.output_words),
-        _memory("output tiles", 2 * array.inputs, 8, buffers.output_words),
-        _memory("weights", array.filters, 8 * array.inputs, buffers.weight_vectors),
-        _memory("partial sums", array.filters, 32, buffers.partial_sums),
-        _memory("constants", array.filters * CONSTANT_INTEGERS, 32, buffers.groups),
-    ]
-    if overlay.stored_code_bits:
-        bits = overlay.stored_code_bits * array.inputs
-        parts.append(_memory("codes", array.filters, bits, buffers.weight_vectors))
-    return parts
+def _netlist(blackbox: Blackbox) -> Cost:
+    specs = blackbox.specs
+    made = configurable_netlist(specs) if len(specs) > 1 else netlist(specs[0])
+    return Cost(made.resources()["LUT"], flip_flops(made))
 
 
-def _memory(name: str, instances: int, width: int, depth: int) -> Part:
-    if depth <= DISTRIBUTED_DEPTH:
-        luts = 4 * -(-width // BITS_OF_FOUR_LUTS)
-        return Part(name, instances, lut=instances * luts)
-    halves = min(-(-width // w) * -(-depth // d) for w, d in BLOCK_SHAPES)
-    return Part(name, instances, block_ram_36k=instances * halves / 2)
+def _logic(function: str, count: int, logic: Logic) -> Iterator[Part]:
+    by_file: dict[str, Cost] = defaultdict(Cost)
+    for (file, _), cost in logic.operators.items():
+        by_file[file or "conditions"] += cost
+    for file, cost in sorted(by_file.items(), key=lambda item: -item[1].lut):
+        yield Part.of(f"{function}: {file}", COUNTED, count, cost * count)
+    registers_ = Cost()
+    for kind, cost in logic.registers.items():
+        if kind == "stages":
+            yield Part.of(f"{function}: {kind}", COUNTED, count, cost * count)
+        else:
+            registers_ += cost
+    if registers_ != Cost():
+        yield Part.of(f"{function}: control and registers", COUNTED, count, registers_ * count)
+
+
+def _storage(memories: Memories) -> Iterator[Part]:
+    for memory in memories:
+        if memory.kind == "memory":
+            made = _bank(memory)
+            yield Part.stored(memory.name, RULE, memory.banks, made)
+        elif memory.kind == "channel":
+            made = channel(memory.word, CHANNEL_WORDS, memory.storage.split(" ")[-1])
+            yield Part.stored(memory.name, MEASURED, memory.banks, made)
+
+
+def _bank(memory: Memory) -> Storage:
+    if "lutram" in memory.storage:
+        return lut_memory(memory.word, memory.depth)
+    return block_memory(memory.word, memory.depth)
+
+
+def _interfaces(overlay: Overlay) -> Iterator[Part]:
+    for way in ("read", "write"):
+        made = memory_port(way, overlay.port_bits, OUTSTANDING)
+        yield Part.stored(f"memory ports, {way}", MEASURED, PORT_WAYS.count(way), made)
+    yield Part.stored("registers", MEASURED, 1, registers(ARGUMENT_BITS))
+    yield Part.of("start and end of processes", RULE, 4, CONTROL * 4)
 
 
 def write_shipped(root: Path) -> None:
     """Write the estimates of all overlays of the source tree."""
     content = {
-        "description": "Estimated resources of the overlays' datapaths and memories; control, "
-        "address arithmetic and AXI ports are left out, and nothing was placed.",
+        "description": "Estimated resources of the overlays, whole block designs; nothing was placed.",
         "script": "python -m axynq.host.synthesis.estimate",
-        "tool": yosys_version(),
         "date": datetime.date.today().isoformat(),
         "overlays": {name: asdict(estimate(Overlay.load(name))) for name in overlay_names()},
     }
