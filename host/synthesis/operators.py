@@ -18,6 +18,8 @@ from axynq.host.synthesis.widths import Widths
 
 DIVISIONS = frozenset(["sdiv", "udiv", "srem", "urem"])
 EXTREMES = ("llvm.smax", "llvm.smin", "llvm.umax", "llvm.umin")
+SIGNS = (("slt", 0), ("sgt", -1))
+"""Comparisons that a sign bit answers."""
 FREE = frozenset(
     [
         *("zext", "sext", "trunc", "freeze", "bitcast", "br", "ret", "unreachable"),
@@ -127,6 +129,8 @@ def operator(
     if i.opcode in DIVISIONS:
         return Operator("div", width, inputs, constant, i.opcode)
     if i.opcode == "icmp":
+        if (i.detail, i.operands[1]) in SIGNS:
+            return None
         kind = "equal" if i.detail in ("eq", "ne") else "icmp"
         return Operator(kind, max(inputs, default=0), inputs, constant)
     if i.opcode == "select":

@@ -198,8 +198,11 @@ inline void take_in(incoming_set_t &set, bool taken, const word_t &word, record_
       const ap_uint<LANE_BITS> lane = ap_uint<LANE_BITS>(place);
       const ap_uint<1> used = ap_uint<1>(place >> PLACE_LANE_BITS);
       const ap_uint<WORD_BITS> at = ap_uint<WORD_BITS>(place >> (PLACE_LANE_BITS + 1));
-      byte_value[b] = byte_place_t(byte_place_t(at) << (1 + LANE_BITS)) |
-                      byte_place_t(byte_place_t(lane) << 1) | byte_place_t(used);
+      const ap_uint<REQUANTISER_BITS> requantiser = lane % REQUANTISERS;
+      const ap_uint<STEP_BITS> step = lane / REQUANTISERS;
+      byte_value[b] = byte_place_t(byte_place_t(at) << (1 + REQUANTISER_BITS + STEP_BITS)) |
+                      byte_place_t(byte_place_t(step) << (1 + REQUANTISER_BITS)) |
+                      byte_place_t(byte_place_t(requantiser) << 1) | byte_place_t(used);
     }
     write_row(byte_places, byte_enable, address, byte_value);
     bool lane_enable[FILTERS];

@@ -82,11 +82,7 @@ inline void own_activations(const lane_place_t places[FILTERS],
   AXYNQ_INLINE
   for (int lane = 0; lane < FILTERS; ++lane) {
     AXYNQ_UNROLL
-    activation_t value = activations[0];
-    for (int b = 1; b < INPUTS; ++b) {
-      AXYNQ_UNROLL
-      if (byte_of_lane(places[lane]) == b) value = activations[b];
-    }
+    const activation_t value = activations[byte_of_lane(places[lane])];
     own[lane] = (places[lane] & 1) != 0 ? value : activation_t(0);
   }
 }
@@ -264,22 +260,15 @@ inline void multiply_run(const phase_t &phase, const run_t &run, const fold_t &f
     AXYNQ_REGISTERS(write_byte)
     for (int b = 0; b < INPUTS; ++b) {
       AXYNQ_UNROLL
-      bool written = false;
-      std::int8_t value = 0;
-      for (int r = 0; r < REQUANTISERS; ++r) {
-        AXYNQ_UNROLL
-        if (int(lane_of(pending.byte_places[b])) == int(pending.step) * REQUANTISERS + r) {
-          written = finishing && used(pending.byte_places[b]);
-          value = finished[r];
-        }
-      }
+      const byte_place_t place = pending.byte_places[b];
+      const bool written = finishing && used(place) && step_of(place) == pending.step;
+      const std::int8_t value = finished[requantiser_of(place)];
       for (int m = 0; m < MAPS; ++m) {
         AXYNQ_UNROLL
         const bool is_destination = phase.destination_map == m;
         writes[m * INPUTS + b] = is_destination ? written : takes_in && incoming_map == m;
         write_address[m * INPUTS + b] =
-            is_destination ? address_t(pending.output + word_of(pending.byte_places[b]))
-                           : incoming_address;
+            is_destination ? address_t(pending.output + word_of(place)) : incoming_address;
         AXYNQ_IF_NEEDED(writes[m * INPUTS + b])
         write_byte[m * INPUTS + b] = is_destination ? value : byte_of(in_word, b);
       }
