@@ -60,9 +60,9 @@ struct position_t {
   countdown<16> taps;              // of this output, in the pass
   countdown<16> inner_left, outer_left;
   countdown<12> middle_left;
-  bool first_tap;     // of this output
-  bool first_vector;  // of this output
-  bool top_row;       // of a column
+  bool first_tap;                          // of this output
+  bool first_vector;                       // of this output
+  bool top_row;                            // of a column
   ap_uint<bits_below(INPUTS)> window_tap;  // taps of a window so far, modulo a lane's inputs
 
   group_t group;
@@ -79,7 +79,7 @@ struct run_shape {
   ap_uint<16> taps, fresh_taps;
   bool single_tap, single_fresh;
   idle_t idle, fresh_idle;
-  bool waits, fresh_waits;  // whether there are such steps
+  bool waits, fresh_waits;     // whether there are such steps
   ap_uint<12> columns, words;  // of the kernel
   bool single_column, single_word;
   bool starts_at_last_column, starts_at_last_word;  // the pass, in its kernel row and position
@@ -184,7 +184,7 @@ inline void advance(position_t &at, const phase_t &phase, const run_shape &shape
   const bool output_ends = at.taps.last;
   const bool inner_ends = output_ends && at.inner_left.last;
   const bool middle_ends = inner_ends && at.middle_left.last;
-  const bool all_ends = middle_ends && at.outer_left.last;
+  const bool goes_on = output_ends && !(middle_ends && at.outer_left.last);
 
   // The next tap of this output, or of the next pass.
   const bool column_ends = at.word.last, row_ends = at.word.last && at.column.last;
@@ -219,53 +219,54 @@ inline void advance(position_t &at, const phase_t &phase, const run_shape &shape
   at.window_tap = !output_ends ? ap_uint<bits_below(INPUTS)>(at.window_tap + 1)
                   : fresh      ? shape.fresh_window_tap
                                : ap_uint<bits_below(INPUTS)>(0);
-  if (!output_ends || all_ends) {
-    at.busy = !all_ends;
+  if (!goes_on) {
+    at.busy = !output_ends;
     at.tap = next_tap;
     at.word = next_words;
     at.column = next_columns;
     at.taps.next(0, false);
-    return;
+  } else {
+    const tap_place next_inner =
+        moved(at.inner, at.top_row ? shape.second_inner_words : shape.inner_words, 0,
+              at.top_row ? shape.second_inner_rows : shape.inner_rows);
+    const tap_place next_middle =
+        moved(at.middle, phase.stride_column_words, phase.stride_columns, 0);
+    const tap_place next_outer =
+        moved(at.outer, shape.depthwise ? address_t(0) : address_t(phase.stride_row_words), 0,
+              shape.depthwise ? coordinate_t(0) : coordinate_t(phase.stride_rows));
+    const tap_place next_window = middle_ends ? next_outer : next_middle;
+    const tap_place next = inner_ends ? next_window : next_inner;
+    at.tap = next;
+    at.inner = next;
+    if (inner_ends) at.middle = next_window;
+    if (middle_ends) at.outer = next_outer;
+
+    const address_t output_inner = at.output + shape.output_inner;
+    const address_t output_middle = at.output_middle + address_t(phase.pixel_step);
+    const address_t output_outer = at.output_outer + shape.output_outer;
+    at.output = middle_ends ? output_outer : inner_ends ? output_middle : output_inner;
+    if (inner_ends) at.output_middle = middle_ends ? output_outer : output_middle;
+    if (middle_ends) at.output_outer = output_outer;
+    const address_t residual_inner = at.residual + shape.residual_inner;
+    const address_t residual_middle = at.residual_middle + address_t(phase.output_pixel_words);
+    const address_t residual_outer = at.residual_outer + shape.residual_outer;
+    at.residual = middle_ends ? residual_outer : inner_ends ? residual_middle : residual_inner;
+    if (inner_ends) at.residual_middle = middle_ends ? residual_outer : residual_middle;
+    if (middle_ends) at.residual_outer = residual_outer;
+
+    at.top_row = !fresh;
+    at.busy = fresh ? !shape.fresh_waits : !shape.waits;
+    at.idle = fresh ? shape.fresh_idle : shape.idle;
+    at.taps.left = fresh ? shape.fresh_taps : shape.taps;
+    at.taps.last = fresh ? shape.single_fresh : shape.single_tap;
+    at.word.left = shape.start.words_left;
+    at.word.last = shape.starts_at_last_word;
+    at.column.left = shape.start.columns_left;
+    at.column.last = shape.starts_at_last_column;
+    if (middle_ends) at.outer_left.next(0, false);
+    if (inner_ends) at.middle_left.next(shape.middle, shape.single_middle);
+    at.inner_left.next(shape.inner, shape.single_inner);
   }
-
-  const tap_place next_inner =
-      moved(at.inner, at.top_row ? shape.second_inner_words : shape.inner_words, 0,
-            at.top_row ? shape.second_inner_rows : shape.inner_rows);
-  const tap_place next_middle = moved(at.middle, phase.stride_column_words, phase.stride_columns, 0);
-  const tap_place next_outer =
-      moved(at.outer, shape.depthwise ? address_t(0) : address_t(phase.stride_row_words), 0,
-            shape.depthwise ? coordinate_t(0) : coordinate_t(phase.stride_rows));
-  const tap_place next = middle_ends ? next_outer : inner_ends ? next_middle : next_inner;
-  at.tap = next;
-  at.inner = next;
-  if (inner_ends) at.middle = next;
-  if (middle_ends) at.outer = next;
-
-  const address_t output_inner = at.output + shape.output_inner;
-  const address_t output_middle = at.output_middle + address_t(phase.pixel_step);
-  const address_t output_outer = at.output_outer + shape.output_outer;
-  at.output = middle_ends ? output_outer : inner_ends ? output_middle : output_inner;
-  if (inner_ends) at.output_middle = middle_ends ? output_outer : output_middle;
-  if (middle_ends) at.output_outer = output_outer;
-  const address_t residual_inner = at.residual + shape.residual_inner;
-  const address_t residual_middle = at.residual_middle + address_t(phase.output_pixel_words);
-  const address_t residual_outer = at.residual_outer + shape.residual_outer;
-  at.residual = middle_ends ? residual_outer : inner_ends ? residual_middle : residual_inner;
-  if (inner_ends) at.residual_middle = middle_ends ? residual_outer : residual_middle;
-  if (middle_ends) at.residual_outer = residual_outer;
-
-  at.top_row = !fresh;
-  at.busy = fresh ? !shape.fresh_waits : !shape.waits;
-  at.idle = fresh ? shape.fresh_idle : shape.idle;
-  at.taps.left = fresh ? shape.fresh_taps : shape.taps;
-  at.taps.last = fresh ? shape.single_fresh : shape.single_tap;
-  at.word.left = shape.start.words_left;
-  at.word.last = shape.starts_at_last_word;
-  at.column.left = shape.start.columns_left;
-  at.column.last = shape.starts_at_last_column;
-  if (middle_ends) at.outer_left.next(0, false);
-  if (inner_ends) at.middle_left.next(shape.middle, shape.single_middle);
-  at.inner_left.next(shape.inner, shape.single_inner);
 }
 
 // Where the next pass begins, once a pass is through.
