@@ -9,7 +9,8 @@ namespace axynq {
 
 static_assert(FILTERS <= INPUTS, "a group of filters writes each byte lane of a word at most once");
 static_assert((INPUTS & (INPUTS - 1)) == 0 && INPUTS >= 4, "a memory word has 4, 8, 16, ... bytes");
-static_assert(RECORD_INTEGERS % WORD_INTEGERS == 0, "a descriptor is a whole number of words");
+static_assert(RECORD_INTEGERS % (RECORD_BANKS * WORD_INTEGERS) == 0,
+              "a descriptor is a whole number of rows");
 static_assert(FILTERS * CONSTANT_INTEGERS % WORD_INTEGERS == 0,
               "the constants of a group are a whole number of words");
 static_assert(STORED_CODE_BITS == 0 || STORED_CODE_BITS == 1 || STORED_CODE_BITS == 2 ||
@@ -107,22 +108,17 @@ static bool read_record(record_memory_t &memory, std::int32_t record[RECORD_INTE
   checksum.start();
   AXYNQ_RUN_BEGINS
   AXYNQ_LOOP(READ_RECORD)
-  for (int i = 0; i < RECORD_WORDS; ++i) {
+  for (int row = 0; row < RECORD_ROWS; ++row) {
     AXYNQ_PIPELINE
-    word_t word[1];
-    AXYNQ_REGISTERS(word)
-    read_row(memory, true, record_address_t(i), word);
-    for (int k = 0; k < WORD_INTEGERS; ++k) {
+    word_t words[RECORD_BANKS];
+    AXYNQ_REGISTERS(words)
+    read_row(memory, true, record_address_t(row), words);
+    for (int k = 0; k < RECORD_BANKS * WORD_INTEGERS; ++k) {
       AXYNQ_UNROLL
-      const std::int32_t value = integer_of(word[0], k);
-      record[i * WORD_INTEGERS + k] = value;
-      // Integers of a word are of different columns; which, goes round.
-      for (int column = k; column < CHECKSUM_COLUMNS; column += WORD_INTEGERS) {
-        AXYNQ_UNROLL
-        const bool last = i * WORD_INTEGERS + k == CHECKSUM_FIELD;
-        if (!last && (i * WORD_INTEGERS + k) % CHECKSUM_COLUMNS == column)
-          checksum.add(column, std::uint32_t(value));
-      }
+      const std::int32_t value = integer_of(words[k / WORD_INTEGERS], k % WORD_INTEGERS);
+      const int place = row * RECORD_BANKS * WORD_INTEGERS + k;
+      record[place] = value;
+      if (place != CHECKSUM_FIELD) checksum.add(k % CHECKSUM_COLUMNS, std::uint32_t(value));
     }
   }
   return std::uint32_t(record[CHECKSUM_FIELD]) == checksum.total();

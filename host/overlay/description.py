@@ -104,7 +104,7 @@ class Overlay(_Strict):
                 "groups and half of weight_vectors must be at least inputs: all filters of a word "
                 "may need the same lane"
             )
-        for name in ("map_words", "weight_vectors", "groups"):
+        for name in ("map_words", "weight_vectors", "groups", "partial_sums"):
             size = getattr(self.buffers, name)
             if size & (size - 1):
                 raise ValueError(f"{name} must be a power of two, not {size}")

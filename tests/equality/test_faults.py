@@ -11,8 +11,10 @@ import pytest
 from axynq.emulator import Emulator, reference
 from axynq.emulator.engine import packing
 from axynq.emulator.engine.kernel import supported_variants
+from axynq.emulator.errors import DeviceError
 from axynq.emulator.model import graph
 from axynq.host import Accelerator, Overlay, compile_program, isa
+from axynq.host.selftest.networks import networks
 from axynq.host.software_board import simulation
 from tests import limits
 from tests.networks import random_input
@@ -106,9 +108,10 @@ def test_a_bit_in_the_program(digits: graph.Model, x: graph.Int8Array) -> None:
     with Accelerator("tiny4", device="software") as accelerator:
         assert np.array_equal(accelerator.run(program, x), expected)
         memory = program.memory.copy()
-        layer = 1 + program.layers.index("fully_connected_9")
-        descriptor = memory.view("<u4")[layer * isa.RECORD_INTEGERS :]
-        first_bias = descriptor[isa.Field.CONSTANTS_OFFSET] * program.word_bytes
+        phases = memory.view("<i4")[isa.Header.PHASES]
+        last = isa.Descriptor.of(memory.view("<i4")[phases * isa.RECORD_INTEGERS :])
+        assert (last.opcode, last.tables) == (isa.Opcode.CONVOLUTION, 0)
+        first_bias = last.set_offset * program.word_bytes
         memory[first_bias + 1] ^= 8
         assert not np.array_equal(accelerator.run(replace(program, memory=memory), x), expected)
 
@@ -139,12 +142,49 @@ def test_a_bit_of_the_datapath_in_the_accelerator(
     digits: graph.Model, x: graph.Int8Array, tmp_path: Path, monkeypatch
 ) -> None:
     """One wrong rounding bit shows in a network's output."""
-    faulty_sources(
-        tmp_path, monkeypatch, "requantise.hpp", "std::int64_t(1) << 30", "std::int64_t(1) << 29"
-    )
+    faulty_sources(tmp_path, monkeypatch, "requantise.hpp", "cut ? 0 : 1", "cut ? 0 : 2")
     program = compile_program(digits, "exact", "tiny4")
     with Accelerator("tiny4", device="software") as accelerator:
         assert not np.array_equal(accelerator.run(program, x), Emulator(digits).run(x))
+
+
+# What hardware could not do, though the numbers are right.
+HARDWARE_FAULTS = [
+    # Two reads of the same memory in a step.
+    ("run.hpp", "    read_row(codes, issues && multiplies && HAS_CODES,",
+     "    read_row(weights, issues && multiplies, vector, weight);\n"
+     "    read_row(codes, issues && multiplies && HAS_CODES,",
+     r"memory 'weights', bank 0, step \d+: reads twice"),
+    # The next set goes where this phase's constants are.
+    ("compute.hpp", "set.half = !constant_half;", "set.half = constant_half;",
+     r"memory '\w+', bank \d+, step \d+: reads address \d+, which the same loop wrote"),
+    # A word that nobody takes, and one that never comes.
+    ("load.hpp", "tile.input_rows * phase.input_row_words, phase",
+     "tile.input_rows * phase.input_row_words + 1, phase",
+     "channel 'input_words' has words that nobody read"),
+    ("load.hpp", "tile.input_rows * phase.input_row_words, phase",
+     "tile.input_rows * phase.input_row_words - 1, phase",
+     "channel 'input_words' is read where nothing comes"),
+    # A burst that is written beyond what was asked for.
+    ("store.hpp", "std::size_t(words) * BEATS);\n        write_words",
+     "std::size_t(words) * BEATS - 1);\n        write_words",
+     "port 'destination' is written without a request"),
+]  # fmt: skip
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("file", "right", "wrong", "message"), HARDWARE_FAULTS)
+def test_what_hardware_cannot_do(
+    tmp_path: Path, monkeypatch, file: str, right: str, wrong: str, message: str
+) -> None:
+    """The simulation holds the sources to the ports of memories, channels and bursts."""
+    faulty_sources(tmp_path, monkeypatch, file, right, wrong)
+    model = next(model for model in networks() if model.name == "residual")
+    x = random_input(model, 2, 0)
+    with Accelerator("tiny4", device="software") as accelerator:
+        program = compile_program(model, "exact", "tiny4")
+        with pytest.raises(DeviceError, match=message):
+            accelerator.run(program, x)
 
 
 def faulty_sources(tmp_path: Path, monkeypatch, file: str, right: str, wrong: str) -> None:

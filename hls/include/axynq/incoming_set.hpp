@@ -39,7 +39,7 @@ struct incoming_set_t {
   ap_uint<16> vectors;
 
   // Where it is.
-  record_address_t word;
+  ap_uint<bits_below(RECORD_WORDS)> word;  // of the record
   ap_uint<bits_below(2 * TABLE_ENTRIES)> entry;  // of a table, in words
   group_t group;
   constant_address_t row;
@@ -95,9 +95,16 @@ inline void take_in(incoming_set_t &set, bool taken, const word_t &word, record_
 
   // The descriptor: stored, and what the set's layout depends on noted.
   {
-    const bool enable[1] = {is_record};
-    const word_t value[1] = {word};
-    write_row(record, enable, set.word, value);
+    bool enable[RECORD_BANKS];
+    AXYNQ_REGISTERS(enable)
+    word_t value[RECORD_BANKS];
+    AXYNQ_REGISTERS(value)
+    for (int bank = 0; bank < RECORD_BANKS; ++bank) {
+      AXYNQ_UNROLL
+      enable[bank] = is_record && int(set.word) % RECORD_BANKS == bank;
+      value[bank] = word;
+    }
+    write_row(record, enable, record_address_t(int(set.word) / RECORD_BANKS), value);
     for (int k = 0; k < WORD_INTEGERS; ++k) {
       AXYNQ_UNROLL
       const std::int32_t integer = integer_of(word, k);
