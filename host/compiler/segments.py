@@ -10,10 +10,11 @@ from __future__ import annotations
 
 import bisect
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
+from axynq.emulator.errors import ProgramError
 from axynq.host.compiler.flow import Flow, Traffic, Uses
 from axynq.host.compiler.phases import Phase
 from axynq.host.compiler.residency import Place, find_places
@@ -82,7 +83,7 @@ def choose_segments(flow: Flow, phases: StepPhases, map_words: int) -> list[Segm
             together += growing.choices()
     placed: dict[_Choice, dict[int, Place]] = {}
     while True:
-        chosen = _cheapest([*together, *alone], phases)
+        chosen = _cheapest([*together, *alone], phases.too_large, count)
         for choice in chosen:
             if choice.on_chip and choice not in placed:
                 places = find_places(*flow.residents(choice.steps, choice.ahead), map_words)
@@ -215,7 +216,9 @@ class _Growing:
         return _Choice(cycles, self.steps, True, folded, ahead)
 
 
-def _cheapest(choices: Sequence[_Choice], phases: StepPhases) -> list[_Choice]:
+def _cheapest(
+    choices: Sequence[_Choice], too_large: Mapping[int, ProgramError], count: int
+) -> list[_Choice]:
     """The way through all steps that takes the fewest cycles, by dynamic programming."""
     # By the steps that are done: the cycles until then, and the choice that ends there.
     total = {0: 0}
@@ -227,8 +230,8 @@ def _cheapest(choices: Sequence[_Choice], phases: StepPhases) -> list[_Choice]:
             total[end] = total[first] + choice.cycles
             best[end] = choice
     end = max(total)
-    if end < phases.count:
-        raise phases.too_large[end]
+    if end < count:
+        raise too_large[end]
     chosen: list[_Choice] = []
     while end:
         chosen.append(best[end])
