@@ -241,9 +241,9 @@ static std::uint32_t run_program(read_port_t commands, read_port_t source,
     image = next_image;
     half = !half;
     // Behind the last phase of a segment its first follows, until all images are through.
-    const bool again = phase.loop_back != 0 && image + 1 < images;
-    next_index = again ? place_t(next_index - phase.loop_back) : place_t(next_index + 1);
-    if (phase.loop_back != 0) next_image = again ? place_t(image + 1) : place_t(0);
+    const bool again = phase.segment_phases != 0 && image + 1 < images;
+    next_index = again ? place_t(next_index - phase.segment_phases + 1) : place_t(next_index + 1);
+    if (phase.segment_phases != 0) next_image = again ? place_t(image + 1) : place_t(0);
   }
   return STATUS_OK;
 }

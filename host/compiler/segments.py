@@ -180,8 +180,6 @@ class _Growing:
         """The ways to run the steps. Of equally fast ways the first is taken: loading ahead pays
         with more images."""
         first = self.steps.start
-        if len(self.steps) == 1 and len(self.phases.plain[first].blocks) == 1:
-            return  # images follow each other only where there are two phases at least
         if self.phases.can_keep(self.phases.plain[first]):
             for _, number in self.ahead:
                 yield self._choice(ahead=-number)
@@ -250,7 +248,7 @@ def _segment(choice: _Choice, flow: Flow, phases: StepPhases, places: dict[int, 
         for phase in phases.kept(number, each)
     ]
     # The last one goes back to the first while there are images left.
-    last = replace(found[-1].descriptor, loop_back=len(found) - 1)
+    last = replace(found[-1].descriptor, segment_phases=len(found))
     return Segment(steps, (*found[:-1], replace(found[-1], descriptor=last)))
 
 
