@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 
 from axynq.emulator import reference
+from axynq.emulator.errors import ProgramError
 from axynq.emulator.model import graph
 from axynq.host import Accelerator, compile_program
 from tests import limits
@@ -47,7 +48,12 @@ def test_means(tiny4: Accelerator) -> None:
 
 def test_averages(tiny4: Accelerator) -> None:
     for model, x in islice(limits.averages(), None, None, 2):
-        assert_equal(tiny4, model, x)
+        window = model.operators[0].window
+        if window == (20, 20):  # beyond the map's edge only as many as a table has entries
+            with pytest.raises(ProgramError, match="not supported: .* average 400 positions"):
+                assert_equal(tiny4, model, x)
+        else:
+            assert_equal(tiny4, model, x)
 
 
 def test_additions(tiny4: Accelerator) -> None:
