@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
@@ -211,9 +212,10 @@ def _needed_runs(call: Call, sizes: Sizes) -> Iterator[Run]:
     d = call.phase
     computing = _Paces(d.incoming_pace, d.outgoing_pace, d.set_pace)
     moving = _Paces(sizes.beats, sizes.beats, sizes.beats)
+    if d.source_ahead and call.image > 0:
+        d = replace(d, source_loaded=0)  # the input came in meanwhile
     all_tiles = list(tiles(d))
-    loads_source = d.source_loaded and not (d.source_ahead and call.image > 0)
-    if loads_source or d.residual_loaded:
+    if d.source_loaded or d.residual_loaded:
         yield _run(0, all_tiles[0], None, 0, 0, moving, 1)
     for tile, incoming, outgoing, times in _neighbours(all_tiles, call.computed_images):
         is_last = incoming is None
