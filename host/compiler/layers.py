@@ -40,6 +40,15 @@ class Window:
         right = (target.columns - 1) * self.stride[1] - self.left + self.kernel[1]
         return min(self.top, self.left) > 0 or bottom > source.rows or right > source.columns
 
+    def most_positions(self, source: FeatureMap, target: FeatureMap) -> int:
+        """Positions inside the map of the window that has most."""
+        sizes = ((source.rows, target.rows, self.top), (source.columns, target.columns, self.left))
+        most = 1
+        for kernel, stride, (inputs, outputs, padding) in zip(self.kernel, self.stride, sizes):
+            firsts = [output * stride - padding for output in range(outputs)]
+            most *= max(min(first + kernel, inputs) - max(first, 0) for first in firsts)
+        return most
+
 
 @dataclass(frozen=True)
 class Layer:
@@ -211,7 +220,7 @@ class Layers:
             # The average of the values themselves: halves are rounded away from zero.
             numbers |= {"opcode": Opcode.AVERAGE, "source_zero_point": 0, "pre_add_zero_point": 0}
             if window.leaves(source, target):
-                return numbers, self._average_table(step, window)
+                return numbers, _average_table(step, window.most_positions(source, target))
         elif isinstance(operator, graph.Pad):
             # Outside the map activations are zero, which is the zero point.
             numbers["source_zero_point"] = numbers["pre_add_zero_point"]
@@ -224,16 +233,6 @@ class Layers:
 
     def _zero_point(self, index: int) -> int:
         return self.model.tensors[index].zero_point
-
-    def _average_table(self, step: Step, window: Window) -> Table:
-        positions = window.kernel[0] * window.kernel[1]
-        if positions >= isa.TABLE_ENTRIES:
-            raise ProgramError(
-                f"layer '{step.name}' is not supported: it averages {positions} positions in "
-                f"windows that reach beyond the map, and there they may have "
-                f"{isa.TABLE_ENTRIES - 1} at most"
-            )
-        return average_table()
 
     def _sum(
         self, numbers: dict[str, int], add: graph.Add, computed: int
@@ -254,6 +253,15 @@ class Layers:
             "clamp_low": low,
             "clamp_high": high,
         }, addition_tables(zero_point, own, self._zero_point(operand), other)
+
+
+def _average_table(step: Step, positions: int) -> Table:
+    if positions >= isa.TABLE_ENTRIES:
+        raise ProgramError(
+            f"layer '{step.name}' is not supported: its windows reach beyond the map and average "
+            f"{positions} positions, where they may have {isa.TABLE_ENTRIES - 1} at most"
+        )
+    return average_table()
 
 
 def _group_vectors(layer: Layer, width: int) -> int:

@@ -10,10 +10,11 @@ from __future__ import annotations
 
 import bisect
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
+from axynq.emulator.errors import ProgramError
 from axynq.host.compiler.flow import Flow, Traffic, Uses
 from axynq.host.compiler.phases import Phase
 from axynq.host.compiler.residency import Place, find_places
@@ -82,7 +83,7 @@ def choose_segments(flow: Flow, phases: StepPhases, map_words: int) -> list[Segm
             together += growing.choices()
     placed: dict[_Choice, dict[int, Place]] = {}
     while True:
-        chosen = _cheapest([*together, *alone], phases)
+        chosen = _cheapest([*together, *alone], phases.too_large, count)
         for choice in chosen:
             if choice.on_chip and choice not in placed:
                 places = find_places(*flow.residents(choice.steps, choice.ahead), map_words)
@@ -179,8 +180,6 @@ class _Growing:
         """The ways to run the steps. Of equally fast ways the first is taken: loading ahead pays
         with more images."""
         first = self.steps.start
-        if len(self.steps) == 1 and len(self.phases.plain[first].blocks) == 1:
-            return  # images follow each other only where there are two phases at least
         if self.phases.can_keep(self.phases.plain[first]):
             for _, number in self.ahead:
                 yield self._choice(ahead=-number)
@@ -215,7 +214,9 @@ class _Growing:
         return _Choice(cycles, self.steps, True, folded, ahead)
 
 
-def _cheapest(choices: Sequence[_Choice], phases: StepPhases) -> list[_Choice]:
+def _cheapest(
+    choices: Sequence[_Choice], too_large: Mapping[int, ProgramError], count: int
+) -> list[_Choice]:
     """The way through all steps that takes the fewest cycles, by dynamic programming."""
     # By the steps that are done: the cycles until then, and the choice that ends there.
     total = {0: 0}
@@ -227,8 +228,8 @@ def _cheapest(choices: Sequence[_Choice], phases: StepPhases) -> list[_Choice]:
             total[end] = total[first] + choice.cycles
             best[end] = choice
     end = max(total)
-    if end < phases.count:
-        raise phases.too_large[end]
+    if end < count:
+        raise too_large[end]
     chosen: list[_Choice] = []
     while end:
         chosen.append(best[end])
@@ -247,7 +248,7 @@ def _segment(choice: _Choice, flow: Flow, phases: StepPhases, places: dict[int, 
         for phase in phases.kept(number, each)
     ]
     # The last one goes back to the first while there are images left.
-    last = replace(found[-1].descriptor, loop_back=len(found) - 1)
+    last = replace(found[-1].descriptor, segment_phases=len(found))
     return Segment(steps, (*found[:-1], replace(found[-1], descriptor=last)))
 
 

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Literal, NamedTuple
 
+from axynq.host import isa
 from axynq.host.counters import Counts
 from axynq.host.isa import Descriptor
 from axynq.host.overlay import Overlay
@@ -57,8 +58,9 @@ class Timing:
     done when the last is (UG1399, Dataflow), a cycle or two each for start, first state, last state
     and done."""
     decode_cycles: int = 12
-    """From a descriptor's last integer to the call of its phase, besides a cycle for each of its
-    words: checksum, checks, and the fields that are multiplied by the image."""
+    """From a descriptor's last integer to the call of its phase, besides a cycle for each row of
+    the memory that it waits in: checksum, checks, and the fields that are multiplied by the
+    image."""
     prologue_cycles: int = 12
     """What the process that computes sets up from the descriptor before its first run."""
     scheduled_read_cycles: int = 32
@@ -144,7 +146,7 @@ def phase_cycles(call: Call, overlay: Overlay, timing: Timing | None = None) -> 
 
 def _phase_cycles(call: Call, machine: _Machine) -> PhaseCycles:
     timing, sizes = machine.timing, machine.sizes
-    around = sizes.record_words + timing.decode_cycles
+    around = isa.RECORD_INTEGERS // isa.CHECKSUM_COLUMNS + timing.decode_cycles
     around += timing.region_cycles + timing.prologue_cycles
     around_run = timing.multiply_fill + timing.run_cycles
     looped = compute = computing = load = store = memory = fetch = 0.0

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
@@ -75,14 +76,13 @@ def calls(phases: Sequence[Descriptor], images: int) -> Iterator[Call]:
     segment_end = {
         place: last
         for last, phase in enumerate(phases)
-        if phase.loop_back
-        for place in range(last - phase.loop_back, last + 1)
+        for place in range(last - phase.segment_phases + 1, last + 1)
     }
     first = 0
     while first < len(phases):
         end = segment_end.get(first, first) + 1
         after = phases[end] if end < len(phases) else None
-        if phases[first].whole_batch or end == first + 1:
+        if phases[first].whole_batch:
             yield Call(first, phases[first], images, 0, after, 1)
         else:
             yield from _segment(phases[first:end], first, images, after)
@@ -212,9 +212,10 @@ def _needed_runs(call: Call, sizes: Sizes) -> Iterator[Run]:
     d = call.phase
     computing = _Paces(d.incoming_pace, d.outgoing_pace, d.set_pace)
     moving = _Paces(sizes.beats, sizes.beats, sizes.beats)
+    if d.source_ahead and call.image > 0:
+        d = replace(d, source_loaded=0)  # the input came in meanwhile
     all_tiles = list(tiles(d))
-    loads_source = d.source_loaded and not (d.source_ahead and call.image > 0)
-    if loads_source or d.residual_loaded:
+    if d.source_loaded or d.residual_loaded:
         yield _run(0, all_tiles[0], None, 0, 0, moving, 1)
     for tile, incoming, outgoing, times in _neighbours(all_tiles, call.computed_images):
         is_last = incoming is None

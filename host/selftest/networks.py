@@ -35,7 +35,7 @@ SCALE = 0.5
 """Of inputs; that of weights is a tenth of it."""
 
 
-class _Chain:
+class Chain:
     """A network that grows at its end."""
 
     def __init__(self, name: str, shape: tuple[int, ...], random: Random) -> None:
@@ -128,68 +128,68 @@ class _Chain:
 
 
 def _few_channels(random: Random) -> graph.Model:
-    chain = _Chain("few-channels", (9, 7, 3), random)
+    chain = Chain("few-channels", (9, 7, 3), random)
     chain.convolution(6, 3, activation="relu")
     return chain.model()
 
 
 def _many_channels(random: Random) -> graph.Model:
-    chain = _Chain("many-channels", (6, 5, 37), random)
+    chain = Chain("many-channels", (6, 5, 37), random)
     chain.convolution(21, 3, stride=2)
     return chain.model()
 
 
 def _dilated(random: Random) -> graph.Model:
-    chain = _Chain("dilated", (8, 8, 5), random)
+    chain = Chain("dilated", (8, 8, 5), random)
     chain.convolution(9, 3, dilation=2)
     return chain.model()
 
 
 def _pointwise(random: Random) -> graph.Model:
-    chain = _Chain("pointwise", (5, 5, 33), random)
+    chain = Chain("pointwise", (5, 5, 33), random)
     chain.convolution(18, 1)
     return chain.model()
 
 
 def _depthwise(random: Random) -> graph.Model:
-    chain = _Chain("depthwise", (9, 6, 19), random)
+    chain = Chain("depthwise", (9, 6, 19), random)
     chain.depthwise(3, stride=2)
     return chain.model()
 
 
 def _fully_connected(random: Random) -> graph.Model:
-    chain = _Chain("fully-connected", (70,), random)
+    chain = Chain("fully-connected", (70,), random)
     chain.fully_connected(13)
     return chain.model()
 
 
 def _maximum(random: Random) -> graph.Model:
-    chain = _Chain("maximum", (9, 9, 6), random)
+    chain = Chain("maximum", (9, 9, 6), random)
     chain.pool("max", 3, 2)
     return chain.model()
 
 
 def _average(random: Random) -> graph.Model:
-    chain = _Chain("average", (8, 8, 18), random)
+    chain = Chain("average", (8, 8, 18), random)
     chain.pool("average", 2, 2)
     return chain.model()
 
 
 def _mean(random: Random) -> graph.Model:
-    chain = _Chain("mean", (5, 7, 20), random)
+    chain = Chain("mean", (5, 7, 20), random)
     chain.mean()
     return chain.model()
 
 
 def _pad(random: Random) -> graph.Model:
-    chain = _Chain("pad", (4, 5, 6), random)
+    chain = Chain("pad", (4, 5, 6), random)
     chain.pad(1, 2)
     return chain.model()
 
 
 def _sum(random: Random) -> graph.Model:
     """An addition of its own: both operands are pooled, not computed by the lanes."""
-    chain = _Chain("sum", (6, 6, 7), random)
+    chain = Chain("sum", (6, 6, 7), random)
     chain.pool("max", 2, 2)
     chain.add(1, 1)
     return chain.model()
@@ -197,7 +197,7 @@ def _sum(random: Random) -> graph.Model:
 
 def _residual(random: Random) -> graph.Model:
     """A block with a shortcut, then a classifier: several layers in one start."""
-    chain = _Chain("residual", (8, 8, 3), random)
+    chain = Chain("residual", (8, 8, 3), random)
     chain.convolution(8, 3, activation="relu")
     chain.convolution(8, 3)
     chain.add(1, 2)
@@ -230,7 +230,7 @@ def networks(seed: int = 0) -> list[graph.Model]:
 
 def random_network(random: Random) -> graph.Model:
     """A few layers of random kinds and sizes."""
-    chain = _Chain("random", tuple(int(n) for n in random.randint(4, 13, 3)), random)
+    chain = Chain("random", tuple(int(n) for n in random.randint(4, 13, 3)), random)
     for _ in range(random.randint(1, 5)):
         kind = random.randint(6)
         kernel = int(random.choice([1, 3, 5]))

@@ -19,6 +19,7 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
+from axynq.emulator import files
 from axynq.emulator.errors import ToolError
 from axynq.host.generate.overlay_files import blackboxes_header, overlay_header
 from axynq.host.overlay import Overlay
@@ -117,7 +118,7 @@ def front_end(
         for path, text in (generated or {}).items():
             header = Path(work, "include", path)
             header.parent.mkdir(parents=True, exist_ok=True)
-            header.write_text(text, encoding="utf-8")
+            files.write_text(header, text)
         with resources.as_file(resources.files("axynq.host.synthesis") / "include") as own:
             arguments = ["-DAXYNQ_ANALYSIS", *(f"-D{name}" for name in defines)]
             arguments += ["-isystem", str(own), f"-I{Path(work, 'include')}"]

@@ -27,7 +27,7 @@ def test_registers_are_the_top_functions_arguments() -> None:
     assert declared is not None
     kinds = {
         "axynq::read_port_t": "pointer",
-        "axynq::write_port_t": "pointer",
+        "axynq::write_argument_t": "pointer",
         "std::uint32_t": "input",
         "volatile std::uint32_t *": "output",
     }
@@ -68,7 +68,9 @@ def test_codes_grow_with_the_bank(tmp_path: Path, bank: int, bits: int) -> None:
         ('cell = "separate"', 'cell = "round"', "'separate' or 'configurable'"),
         ('board = "pynq-z2"', 'board = "z80"', "unknown board 'z80'; known are: .*pynq-z2"),
         ("groups = 16", "groups = 0", "buffers.groups"),
-        ("groups = 16", "groups = 7", "groups and weight_vectors must be at least inputs"),
+        ("groups = 16", "groups = 2", "groups and half of weight_vectors must be at least inputs"),
+        ("groups = 16", "groups = 12", "groups must be a power of two, not 12"),
+        ("groups = 16", "groups = 256", "groups must be at most 128"),
         ("groups = 16", "", "buffers.groups: Field required"),
         ("clock_mhz", "clock", "clock"),
         ('name = "mine"', "name = ", "not valid TOML"),
@@ -118,4 +120,7 @@ def test_checksum_depends_on_value_and_place() -> None:
     words = [1, 2, 3]
     assert isa.checksum(words) != isa.checksum([1, 2, 4])
     assert isa.checksum(words) != isa.checksum([2, 1, 3])
-    assert isa.checksum([]) == isa.MAGIC
+    # A word that is lost, and integers of the same column that are exchanged.
+    assert isa.checksum(words) != isa.checksum([1, 2])
+    ten = [*range(10)]
+    assert isa.checksum(ten) != isa.checksum([8, *ten[1:8], 0, 9])

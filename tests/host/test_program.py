@@ -212,7 +212,7 @@ def test_averages_of_more_positions_than_a_table_has_entries() -> None:
     padding = graph.Padding(8, 7, 8, 7)
     pool = graph.Pool("average_pool_0", (0,), 1, "average", (16, 16), (1, 1), padding)
     with pytest.raises(
-        ProgramError, match="'average_pool_0' is not supported: it averages 256 positions"
+        ProgramError, match="'average_pool_0' is not supported: .* average 256 positions"
     ):
         compile_program(graph.Model("m", tensors, (pool,), 0, 1), None, "tiny4")
 

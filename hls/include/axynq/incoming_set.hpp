@@ -108,9 +108,16 @@ inline void take_in(incoming_set_t &set, bool taken, const word_t &word, record_
 
   // The descriptor: stored, and what the set's layout depends on noted.
   {
-    const bool enable[1] = {is_record};
-    const word_t value[1] = {word};
-    write_row(record, enable, record_address_t(now.word), value);
+    bool enable[RECORD_BANKS];
+    AXYNQ_REGISTERS(enable)
+    word_t value[RECORD_BANKS];
+    AXYNQ_REGISTERS(value)
+    for (int bank = 0; bank < RECORD_BANKS; ++bank) {
+      AXYNQ_UNROLL
+      enable[bank] = is_record && int(now.word) % RECORD_BANKS == bank;
+      value[bank] = word;
+    }
+    write_row(record, enable, record_address_t(int(now.word) / RECORD_BANKS), value);
     for (int k = 0; k < WORD_INTEGERS; ++k) {
       AXYNQ_UNROLL
       const std::int32_t integer = integer_of(word, k);

@@ -72,7 +72,7 @@ struct phase_t {
   ap_uint<24> first_pass_words;         // weights of the first pass
   ap_uint<16> layer;                    // layers that are finished when the phase is
   ap_uint<1> whole_batch;               // whether the phase computes all images; otherwise one
-  ap_uint<12> loop_back;                // phases to go back while there are images left; 0: go on
+  ap_uint<12> segment_phases;           // phases of the segment that ends here, which runs image by image; 0: none ends
   ap_uint<1> source_loaded;             // whether the input comes from memory; otherwise it is on chip
   ap_uint<1> source_ahead;              // whether it does so for the first image only: later ones are loaded ahead
   ap_uint<31> source_offset;            // where the input is
@@ -173,7 +173,7 @@ enum {
   FIELD_FIRST_PASS_WORDS = 10,
   FIELD_LAYER = 11,
   FIELD_WHOLE_BATCH = 12,
-  FIELD_LOOP_BACK = 13,
+  FIELD_SEGMENT_PHASES = 13,
   FIELD_SOURCE_LOADED = 14,
   FIELD_SOURCE_AHEAD = 15,
   FIELD_SOURCE_OFFSET = 16,
@@ -276,7 +276,7 @@ inline phase_t phase_from(const std::int32_t record[RECORD_INTEGERS]) {
   phase.first_pass_words = record[10];
   phase.layer = record[11];
   phase.whole_batch = record[12];
-  phase.loop_back = record[13];
+  phase.segment_phases = record[13];
   phase.source_loaded = record[14];
   phase.source_ahead = record[15];
   phase.source_offset = record[16];
@@ -361,136 +361,6 @@ inline phase_t phase_from(const std::int32_t record[RECORD_INTEGERS]) {
   phase.destination_multiplier = record[95];
   phase.destination_shift = record[96];
   return phase;
-}
-
-// Whether the narrow fields hold all of the program's integers, and what is counted is there.
-inline bool in_range(const phase_t &phase, const std::int32_t record[RECORD_INTEGERS]) {
-  AXYNQ_INLINE
-  bool fits = true;
-  fits = fits && std::int32_t(phase.opcode) == record[0];
-  fits = fits && phase.opcode != 0;
-  fits = fits && std::int32_t(phase.tables) == record[1];
-  fits = fits && std::int32_t(phase.groups) == record[2];
-  fits = fits && phase.groups != 0;
-  fits = fits && std::int32_t(phase.vectors) == record[3];
-  fits = fits && std::int32_t(phase.set_offset) == record[4];
-  fits = fits && std::int32_t(phase.set_words) == record[5];
-  fits = fits && std::int32_t(phase.passes) == record[6];
-  fits = fits && phase.passes != 0;
-  fits = fits && std::int32_t(phase.last_pass_vectors) == record[7];
-  fits = fits && std::int32_t(phase.weights_offset) == record[8];
-  fits = fits && std::int32_t(phase.weights_words) == record[9];
-  fits = fits && std::int32_t(phase.first_pass_words) == record[10];
-  fits = fits && std::int32_t(phase.layer) == record[11];
-  fits = fits && std::int32_t(phase.whole_batch) == record[12];
-  fits = fits && std::int32_t(phase.loop_back) == record[13];
-  fits = fits && std::int32_t(phase.source_loaded) == record[14];
-  fits = fits && std::int32_t(phase.source_ahead) == record[15];
-  fits = fits && std::int32_t(phase.source_offset) == record[16];
-  fits = fits && std::int32_t(phase.source_image_words) == record[17];
-  fits = fits && std::int32_t(phase.residual_loaded) == record[18];
-  fits = fits && std::int32_t(phase.residual_offset) == record[19];
-  fits = fits && std::int32_t(phase.residual_image_words) == record[20];
-  fits = fits && std::int32_t(phase.destination_stored) == record[21];
-  fits = fits && std::int32_t(phase.destination_offset) == record[22];
-  fits = fits && std::int32_t(phase.destination_image_words) == record[23];
-  fits = fits && std::int32_t(phase.destination_first) == record[24];
-  fits = fits && std::int32_t(phase.ahead_words) == record[25];
-  fits = fits && std::int32_t(phase.ahead_offset) == record[26];
-  fits = fits && std::int32_t(phase.ahead_image_words) == record[27];
-  fits = fits && std::int32_t(phase.source_map) == record[28];
-  fits = fits && std::int32_t(phase.source_base) == record[29];
-  fits = fits && std::int32_t(phase.source_half) == record[30];
-  fits = fits && std::int32_t(phase.residual_map) == record[31];
-  fits = fits && std::int32_t(phase.residual_base) == record[32];
-  fits = fits && std::int32_t(phase.residual_half) == record[33];
-  fits = fits && std::int32_t(phase.destination_map) == record[34];
-  fits = fits && std::int32_t(phase.destination_base) == record[35];
-  fits = fits && std::int32_t(phase.destination_half) == record[36];
-  fits = fits && std::int32_t(phase.outgoing_base) == record[37];
-  fits = fits && std::int32_t(phase.ahead_map) == record[38];
-  fits = fits && std::int32_t(phase.ahead_base) == record[39];
-  fits = fits && std::int32_t(phase.tiles) == record[40];
-  fits = fits && phase.tiles != 0;
-  fits = fits && std::int32_t(phase.tile_rows) == record[41];
-  fits = fits && phase.tile_rows != 0;
-  fits = fits && std::int32_t(phase.last_tile_rows) == record[42];
-  fits = fits && phase.last_tile_rows != 0;
-  fits = fits && std::int32_t(phase.tile_stride) == record[43];
-  fits = fits && std::int32_t(phase.tile_span) == record[44];
-  fits = fits && std::int32_t(phase.last_tile_span) == record[45];
-  fits = fits && std::int32_t(phase.input_rows) == record[46];
-  fits = fits && phase.input_rows != 0;
-  fits = fits && std::int32_t(phase.input_columns) == record[47];
-  fits = fits && phase.input_columns != 0;
-  fits = fits && std::int32_t(phase.input_row_words) == record[48];
-  fits = fits && phase.input_row_words != 0;
-  fits = fits && std::int32_t(phase.padding_top) == record[49];
-  fits = fits && std::int32_t(phase.padding_left) == record[50];
-  fits = fits && std::int32_t(phase.padding_left_words) == record[51];
-  fits = fits && std::int32_t(phase.stride_rows) == record[52];
-  fits = fits && phase.stride_rows != 0;
-  fits = fits && std::int32_t(phase.stride_columns) == record[53];
-  fits = fits && phase.stride_columns != 0;
-  fits = fits && std::int32_t(phase.stride_row_words) == record[54];
-  fits = fits && std::int32_t(phase.stride_column_words) == record[55];
-  fits = fits && std::int32_t(phase.kernel_rows) == record[56];
-  fits = fits && phase.kernel_rows != 0;
-  fits = fits && std::int32_t(phase.kernel_columns) == record[57];
-  fits = fits && phase.kernel_columns != 0;
-  fits = fits && std::int32_t(phase.tap_words) == record[58];
-  fits = fits && phase.tap_words != 0;
-  fits = fits && std::int32_t(phase.kernel_row_step) == record[59];
-  fits = fits && phase.kernel_row_step != 0;
-  fits = fits && std::int32_t(phase.kernel_column_step) == record[60];
-  fits = fits && phase.kernel_column_step != 0;
-  fits = fits && std::int32_t(phase.kernel_row_words) == record[61];
-  fits = fits && std::int32_t(phase.kernel_column_words) == record[62];
-  fits = fits && std::int32_t(phase.pass_taps) == record[63];
-  fits = fits && phase.pass_taps != 0;
-  fits = fits && std::int32_t(phase.last_pass_taps) == record[64];
-  fits = fits && phase.last_pass_taps != 0;
-  fits = fits && std::int32_t(phase.fresh_rows) == record[65];
-  fits = fits && std::int32_t(phase.fresh_taps) == record[66];
-  fits = fits && std::int32_t(phase.fold_channels) == record[67];
-  fits = fits && std::int32_t(phase.fold_columns) == record[68];
-  fits = fits && std::int32_t(phase.fold_row_step) == record[69];
-  fits = fits && std::int32_t(phase.fold_column_step) == record[70];
-  fits = fits && std::int32_t(phase.fold_row_words) == record[71];
-  fits = fits && std::int32_t(phase.fold_column_words) == record[72];
-  fits = fits && std::int32_t(phase.output_columns) == record[73];
-  fits = fits && phase.output_columns != 0;
-  fits = fits && std::int32_t(phase.output_row_words) == record[74];
-  fits = fits && phase.output_row_words != 0;
-  fits = fits && std::int32_t(phase.output_pixel_words) == record[75];
-  fits = fits && phase.output_pixel_words != 0;
-  fits = fits && std::int32_t(phase.block_word) == record[76];
-  fits = fits && std::int32_t(phase.pixel_step) == record[77];
-  fits = fits && std::int32_t(phase.row_step) == record[78];
-  fits = fits && std::int32_t(phase.store_pixel_words) == record[79];
-  fits = fits && phase.store_pixel_words != 0;
-  fits = fits && std::int32_t(phase.store_row_words) == record[80];
-  fits = fits && phase.store_row_words != 0;
-  fits = fits && std::int32_t(phase.first_row_steps) == record[81];
-  fits = fits && std::int32_t(phase.row_steps) == record[82];
-  fits = fits && std::int32_t(phase.last_pass_row_steps) == record[83];
-  fits = fits && std::int32_t(phase.incoming_pace) == record[84];
-  fits = fits && phase.incoming_pace != 0;
-  fits = fits && std::int32_t(phase.outgoing_pace) == record[85];
-  fits = fits && phase.outgoing_pace != 0;
-  fits = fits && std::int32_t(phase.set_pace) == record[86];
-  fits = fits && phase.set_pace != 0;
-  fits = fits && std::int32_t(phase.has_residual) == record[87];
-  fits = fits && std::int32_t(phase.source_zero_point) == record[88];
-  fits = fits && std::int32_t(phase.pre_add_zero_point) == record[89];
-  fits = fits && std::int32_t(phase.pre_add_low) == record[90];
-  fits = fits && std::int32_t(phase.pre_add_high) == record[91];
-  fits = fits && std::int32_t(phase.destination_zero_point) == record[92];
-  fits = fits && std::int32_t(phase.clamp_low) == record[93];
-  fits = fits && std::int32_t(phase.clamp_high) == record[94];
-  fits = fits && std::int32_t(phase.destination_multiplier) == record[95];
-  fits = fits && std::int32_t(phase.destination_shift) == record[96];
-  return fits;
 }
 
 }  // namespace axynq

@@ -63,10 +63,14 @@ typedef banked<ap_int<32>, REQUANTISERS, 2 * TABLE_ENTRIES>::type table_memory_t
 typedef ap_uint<bits_below(PARTIAL_SUMS)> partial_address_t;
 typedef banked<ap_int<32>, FILTERS, PARTIAL_SUMS>::type partial_memory_t;
 
-// The next descriptor.
-const int RECORD_DEPTH = power_above(RECORD_WORDS);
+// The next descriptor: so many words are read in a step that each column of its checksum gets an
+// integer.
+const int RECORD_BANKS =
+    WORD_INTEGERS < CHECKSUM_COLUMNS ? CHECKSUM_COLUMNS / WORD_INTEGERS : 1;
+const int RECORD_ROWS = RECORD_WORDS / RECORD_BANKS;
+const int RECORD_DEPTH = power_above(RECORD_ROWS);
 typedef ap_uint<bits_below(RECORD_DEPTH)> record_address_t;
-typedef banked<word_t, 1, RECORD_DEPTH>::type record_memory_t;
+typedef banked<word_t, RECORD_BANKS, RECORD_DEPTH>::type record_memory_t;
 
 }  // namespace axynq
 

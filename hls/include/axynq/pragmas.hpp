@@ -75,7 +75,10 @@ extern "C" void axynq_pragma(const char *text);
   AXYNQ_PRAGMA(HLS ARRAY_PARTITION variable=memory type=complete dim=1)                \
   AXYNQ_PRAGMA(HLS BIND_STORAGE variable=memory type=ram_s2p impl=lutram)
 
-// Channels (channel.hpp): words that may wait in one.
-#define AXYNQ_CHANNEL_DEPTH(channel, words) AXYNQ_PRAGMA(HLS STREAM variable=channel depth=words)
+// Channels (channel.hpp): words that may wait in one. Shift registers of LUTs: a block RAM, which
+// they would become otherwise, would be nearly empty.
+#define AXYNQ_CHANNEL_DEPTH(channel, words)             \
+  AXYNQ_PRAGMA(HLS STREAM variable=channel depth=words) \
+  AXYNQ_PRAGMA(HLS BIND_STORAGE variable=channel type=fifo impl=srl)
 
 #endif
