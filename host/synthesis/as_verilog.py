@@ -11,7 +11,7 @@ from collections.abc import Iterable
 
 from axynq.host.synthesis.addresses import addresses
 from axynq.host.synthesis.compilation import Compiled
-from axynq.host.synthesis.dependences import LoopGraph, postdominators
+from axynq.host.synthesis.dependences import LoopGraph, _postdominators as postdominators
 from axynq.host.synthesis.ir import Function, Instruction, Loop, Operand, width_of
 from axynq.host.synthesis.memories import ACCESSES
 from axynq.host.synthesis.registers import MULTIPLEXER
@@ -76,12 +76,23 @@ class _Writer:
             for i in self.function.blocks[block].instructions:
                 if i in self.scheduled:
                     self._write(i)
+        self._leave()
         ports = ["input wire clk, ce, start"]
         ports += [f"input wire [{w - 1}:0] {n}" for n, w in self.inputs.items()]
         ports += [f"output wire [{w - 1}:0] {n}" for n, w in self.outputs.items()]
         head = f"module {name} (\n  " + ",\n  ".join(ports) + "\n);"
         body = ["  always @(posedge clk) if (ce) begin", *self.clocked, "  end"]
         return "\n".join([head, *self.lines, *body, "endmodule", ""])
+
+    def _leave(self) -> None:
+        """Values that are used behind the loop leave the module."""
+        for block in self.function.order:
+            if block not in self.loop.blocks:
+                for i in self.function.blocks[block].instructions:
+                    for operand in i.operands:
+                        plain = self.names.get(str(operand))
+                        if plain is not None:
+                            self._output(plain, self.width[plain])
 
     # --- values ---
 

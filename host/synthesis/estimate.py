@@ -28,7 +28,7 @@ from axynq.host.synthesis.costs import Cost
 from axynq.host.synthesis.interfaces import memory_port, registers
 from axynq.host.synthesis.logic import CONTROL, Logic, logic_of
 from axynq.host.synthesis.memories import Memories, Memory, plain_name
-from axynq.host.synthesis.parts import COUNTED, MEASURED, RULE, Part
+from axynq.host.synthesis.parts import COUNTED, MAPPED, MEASURED, RULE, Part
 from axynq.host.synthesis.places import Places
 from axynq.host.synthesis.state import state_of
 from axynq.host.synthesis.storage import Storage, block_memory, channel, lut_memory
@@ -108,7 +108,7 @@ def _functions(
             yield Part.of(name, COUNTED, count, state[function.name] * count)
     for blackbox in overlay_blackboxes(overlay):
         calls = sum(n for name, n in netlists.items() if blackbox.function + "6ap_int" in name)
-        yield Part.of(blackbox.function, MEASURED, calls, _netlist(blackbox) * calls)
+        yield Part.of(blackbox.function, MAPPED, calls, _netlist(blackbox) * calls)
 
 
 def _netlist(blackbox: Blackbox) -> Cost:

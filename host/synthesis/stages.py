@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from axynq.host.synthesis.costs import Cost
 from axynq.host.synthesis.dependences import Edge, LoopGraph, Node
+from axynq.host.synthesis.ir import Instruction
 from axynq.host.synthesis.recurrences import _components as components
 from axynq.host.synthesis.recurrences import times
 from axynq.host.synthesis.widths import Widths
@@ -25,12 +26,18 @@ class Stages:
     Attributes:
         depth: clock cycles that an iteration takes.
         cost: of the registers.
-        cycle: of each instruction, by its name.
+        ii: clock cycles between iterations.
+        starts: the cycle in which each instruction takes its operands.
+        cycle: the cycle in which each has its result, by its name.
+        latency: clock edges inside each that has some, by its name.
     """
 
     depth: int
     cost: Cost
+    ii: int
+    starts: dict[Instruction, int]
     cycle: dict[str, int]
+    latency: dict[str, int]
 
 
 def stages(
@@ -56,12 +63,16 @@ def stages(
         else:
             flip_flops += bits * life
     flip_flops += depth  # which stages hold an iteration
-    cycle = {
-        n.instruction.name: starts[n] + n.timing.latency
-        for n in graph.nodes
-        if n.instruction is not None
-    }
-    return Stages(depth, Cost(luts, flip_flops), cycle)
+    made = [(n, n.instruction) for n in graph.nodes if n.instruction is not None]
+    made = [(n, i) for n, i in made if n.kind != "kept"]
+    return Stages(
+        depth,
+        Cost(luts, flip_flops),
+        ii,
+        {i: starts[n] for n, i in made},
+        {i.name: starts[n] + n.timing.latency for n, i in made},
+        {i.name: n.timing.latency for n, i in made if n.timing.latency},
+    )
 
 
 def _last_uses(graph: LoopGraph, starts: dict[Node, int]) -> dict[Node, int]:
