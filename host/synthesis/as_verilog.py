@@ -7,11 +7,12 @@ inputs, addresses and what is written are outputs.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable
 
 from axynq.host.synthesis.addresses import addresses
 from axynq.host.synthesis.compilation import Compiled
-from axynq.host.synthesis.dependences import LoopGraph, _postdominators as postdominators
+from axynq.host.synthesis.dependences import LoopGraph
+from axynq.host.synthesis.dependences import _postdominators as postdominators
 from axynq.host.synthesis.ir import Function, Instruction, Loop, Operand, width_of
 from axynq.host.synthesis.memories import ACCESSES
 from axynq.host.synthesis.registers import MULTIPLEXER
@@ -274,10 +275,8 @@ class _Writer:
             return f"{a} {COMPARISONS[i.detail]} {b}"
         if i.opcode == "select":
             return f"{self._of(i.operands[0], 1, cycle)} ? {of(1)} : {of(2)}"
-        if i.opcode == "zext" or i.opcode == "freeze":
+        if i.opcode in ("zext", "trunc", "freeze"):
             return of(0, inner or i.width)
-        if i.opcode == "trunc":
-            return of(0, inner)
         if i.opcode == "sext":
             value = of(0, inner)
             if not value[:1].isdigit():
@@ -294,7 +293,9 @@ class _Writer:
                 return self.width[self.names[str(operand)]]
         return width_of(i.type) or i.width
 
-    def _call(self, i: Instruction, cycle: int, of, signed) -> str | None:  # type: ignore[no-untyped-def]
+    def _call(
+        self, i: Instruction, cycle: int, of: Callable[[int], str], signed: Callable[[int], str]
+    ) -> str | None:
         kind = i.detail.split(".")[1] if i.detail.startswith("llvm.") else ""
         if kind in EXTREMES:
             a, b = (signed(0), signed(1)) if kind[0] == "s" else (of(0), of(1))
@@ -314,10 +315,8 @@ class _Writer:
             return expression + of(len(i.operands) - 1)
         if i.detail.startswith("llvm."):
             return None
-        for k, operand in enumerate(i.operands):  # a netlist outside
+        for operand in i.operands:  # of a netlist outside
             if operand in self.names:
                 plain = self.names[str(operand)]
                 self._output(self._at(plain, cycle), self.width[plain])
         return None
-
-

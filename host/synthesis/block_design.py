@@ -1,7 +1,7 @@
 """What stands around the core in the block design (``bitstreams/tcl/design.tcl``).
 
-Others published the sizes (``published.json``), for configurations that are close but not the same;
-optimisation of the whole design usually makes parts smaller.
+Others published the sizes (``published.json``), for configurations that are close but not the
+same; optimisation of the whole design usually makes parts smaller.
 """
 
 from __future__ import annotations
@@ -16,7 +16,8 @@ from axynq.host.overlay import Overlay
 from axynq.host.synthesis.parts import PUBLISHED, RULE, Part
 
 CONVERTER_SHARE = 0.1
-"""Of a protocol converter that splits bursts, what one that does not takes: it passes signals on."""
+"""Of a protocol converter that splits bursts, what one that does not takes: it passes signals
+on."""
 WIDTH_CONVERTER = (350, 500)
 """LUTs and flip-flops of a width converter from 32 to 64 bits that packs, one way: an assumption,
 between a register slice and a protocol converter."""

@@ -28,7 +28,7 @@ from axynq.host.synthesis.costs import Cost
 from axynq.host.synthesis.interfaces import memory_port, registers
 from axynq.host.synthesis.logic import CONTROL, Logic, logic_of
 from axynq.host.synthesis.memories import Memories, Memory, plain_name
-from axynq.host.synthesis.parts import COUNTED, MAPPED, MEASURED, RULE, Part
+from axynq.host.synthesis.parts import COUNTED, FACTORS, MAPPED, MEASURED, RULE, Part
 from axynq.host.synthesis.places import Places
 from axynq.host.synthesis.state import state_of
 from axynq.host.synthesis.storage import Storage, block_memory, channel, lut_memory
@@ -160,7 +160,9 @@ def _interfaces(overlay: Overlay) -> Iterator[Part]:
 def write_shipped(root: Path) -> None:
     """Write the estimates of all overlays of the source tree."""
     content = {
-        "description": "Estimated resources of the overlays, whole block designs; nothing was placed.",
+        "description": "Estimated resources of the overlays, the whole block designs; LUTs as "
+        "counted, measured or published, before the factors of the basis. Nothing was placed.",
+        "factors": FACTORS,
         "script": "python -m axynq.host.synthesis.estimate",
         "date": datetime.date.today().isoformat(),
         "overlays": {name: asdict(estimate(Overlay.load(name))) for name in overlay_names()},

@@ -1,14 +1,16 @@
 """What the operators of a function take, by where in the sources they stand.
 
 Operators are counted in LLVM's representation and weighed by what each takes alone
-(:mod:`axynq.host.synthesis.costs`). Rules say what a synthesis tool then joins: a LUT has six inputs,
-so that it holds two choices in a row, a choice in front of an adder's bit, or an addition of three;
-and two functions of the same five inputs. Values that never have a one in the same place are wires.
+(:mod:`axynq.host.synthesis.costs`). Rules say what a synthesis tool then joins. A LUT has six
+inputs, so that it holds two choices in a row, a choice in front of an adder's bit, or an addition
+of three; it can also hold two functions of the same five inputs. Values that never have a one in
+the same place are wires.
 """
 
 from __future__ import annotations
 
 from collections import Counter, defaultdict
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from axynq.host.netlists.blackbox import LATENCY
@@ -17,13 +19,13 @@ from axynq.host.synthesis import delays
 from axynq.host.synthesis.bits import PossibleOnes
 from axynq.host.synthesis.compilation import Compiled
 from axynq.host.synthesis.costs import Cost, multiply_cost, operator_cost
-from axynq.host.synthesis.dependences import loop_graph
+from axynq.host.synthesis.dependences import LoopGraph, loop_graph
 from axynq.host.synthesis.ir import Function, Instruction, Loop
 from axynq.host.synthesis.memories import Memories
 from axynq.host.synthesis.operators import Operator, operator
 from axynq.host.synthesis.places import Places
 from axynq.host.synthesis.pragmas import loop_number
-from axynq.host.synthesis.stages import stages
+from axynq.host.synthesis.stages import Stages, stages
 
 GATE = 0.4
 """LUTs of a gate with two inputs of one bit: a LUT of six inputs holds up to five."""
@@ -35,6 +37,8 @@ CONTROL = Cost(8, 4)
 """Start, done, idle and ready of a function."""
 DSP_FROM = 10
 """Bits of a product's narrower factor from which it goes to a DSP block."""
+LOGIC_UP_TO = 16
+"""Bits of its wider factor up to which it may not."""
 
 LONGEST_INTERVAL = 64
 
@@ -70,6 +74,26 @@ def logic_of(
         budget: ns of a clock cycle that operators may fill.
     """
     return _Counting(compiled, memories, places, function, budget).counted()
+
+
+def pipelines(
+    compiled: Compiled, memories: Memories, function: Function, budget: float
+) -> Iterator[tuple[Loop, LoopGraph, Stages]]:
+    """The pipelined loops of a function, what waits for what in them, and their stages at the
+    shortest interval."""
+    for loop in function.loops:
+        source = compiled.sources.loops.get(loop_number(compiled.module, loop.metadata))
+        inner = any(other.parent is loop for other in function.loops)
+        if source is None or not source.has("PIPELINE") or inner:
+            continue
+        graph = loop_graph(compiled, memories, function, loop, source, LATENCY)
+        tried = (
+            stages(graph, memories.widths[function.name], budget, ii)
+            for ii in range(1, LONGEST_INTERVAL)
+        )
+        made = next((found for found in tried if found is not None), None)
+        if made is not None:
+            yield loop, graph, made
 
 
 class _Counting:
@@ -120,22 +144,7 @@ class _Counting:
     def _pipelines(self) -> set[str]:
         """Counts the registers of pipelined loops. Returns their blocks."""
         found: set[str] = set()
-        for loop in self.function.loops:
-            number = loop_number(self.compiled.module, loop.metadata)
-            source = self.compiled.sources.loops.get(number)
-            inner = any(other.parent is loop for other in self.function.loops)
-            if source is None or not source.has("PIPELINE") or inner:
-                continue
-            graph = loop_graph(
-                self.compiled, self.memories, self.function, loop, source, LATENCY
-            )
-            made = None
-            for ii in range(1, LONGEST_INTERVAL):
-                made = stages(graph, self.widths, self.budget, ii)
-                if made is not None:
-                    break
-            if made is None:
-                continue
+        for loop, _, made in pipelines(self.compiled, self.memories, self.function, self.budget):
             found |= loop.blocks
             self.made.registers["stages"] += made.cost
             self.stage |= made.cycle
@@ -145,30 +154,23 @@ class _Counting:
         """Values that live from one state to another, and the state machine."""
         states = 1
         for name in self.function.order:
-            if name not in pipelined:
-                states += 1
+            if name in pipelined:
+                continue
+            states += 1
             for i in self.function.blocks[name].instructions:
                 if not i.name or not i.width:
                     continue
                 made = operator(
                     self.memories, self.function, self.widths, i, self.header.get(name, "")
                 )
-                if name in pipelined:
+                kind = made.kind if made is not None else ""
+                states += kind == "mul"
+                if (made is None and i.opcode != "load") or kind == "register":
                     continue
-                if made is not None and made.kind == "mul":
-                    states += 1
-                if made is None and i.opcode != "load":
-                    continue
-                if any(self._lives(user, i, name, pipelined) for user in self.users[i.name]):
+                if any(user.block != name for user in self.users[i.name]):
                     bits = 1 if i.opcode == "icmp" else self.widths.result(i)
-                    if not (made is not None and made.kind == "register"):
-                        self.made.registers["states"] += Cost(0, bits)
+                    self.made.registers["states"] += Cost(0, bits)
         self.made.registers["control"] += CONTROL + STATE * states
-
-    def _lives(
-        self, user: Instruction, i: Instruction, block: str, pipelined: set[str]
-    ) -> bool:
-        return user.block != block
 
     # --- what shares LUTs ---
 
@@ -211,9 +213,8 @@ class _Counting:
         if made is None:
             return
         if made.kind == "call":
-            plain = made.name
-            if plain not in self.compiled.module.functions and BLACKBOX_PREFIX in plain:
-                self.made.netlists[plain] += 1
+            if made.name not in self.compiled.module.functions and BLACKBOX_PREFIX in made.name:
+                self.made.netlists[made.name] += 1
             return
         if made.kind == "register":
             cost = self._kept(i, made)
@@ -228,6 +229,11 @@ class _Counting:
 
     def _kept(self, i: Instruction, made: Operator) -> Cost:
         """What keeps a value for the next iteration, with the choice of its first."""
+        users = self.users[i.name]
+        if all(
+            user.opcode == "phi" and self.header.get(user.block) == user.block for user in users
+        ):
+            return Cost()  # the same register as that of a loop inside, which begins with it
         outside = [
             value
             for value, block in zip(i.operands, i.targets)
@@ -237,7 +243,7 @@ class _Counting:
         return Cost(0 if first else made.width * PAIRED, made.width)
 
     def _in_loop(self, block: str, header: str) -> bool:
-        return any(l.header == header and block in l.blocks for l in self.function.loops)
+        return any(loop.header == header and block in loop.blocks for loop in self.function.loops)
 
     def _cost(self, i: Instruction, made: Operator) -> tuple[str, Cost]:
         width = made.width
@@ -292,7 +298,7 @@ class _Counting:
         if made.width == 1:
             return Cost(GATE)
         values = i.operands[1:] if i.opcode == "select" else i.operands
-        for k, value in enumerate(values):
+        for value in values:
             kept = self.function.values.get(str(value))
             if kept is not None and kept.opcode == "phi" and i.name in kept.operands:
                 return Cost(GATE)  # the register is not clocked
@@ -324,9 +330,7 @@ class _Counting:
         wide, narrow = sorted(made.operands, reverse=True)[:2]
         if made.constant:
             return Cost(made.width * 1.5)  # two or three additions of shifted values
-        dsp = narrow >= DSP_FROM
-        if not dsp and wide > 16:
-            dsp = True
+        dsp = narrow >= DSP_FROM or wide > LOGIC_UP_TO
         cost = multiply_cost(min(wide, 64), min(narrow, 64), made.width, dsp)
         return Cost(cost.lut, cost.flip_flop, delays.dsps(made) if dsp else 0)
 

@@ -17,16 +17,15 @@ BOUNDS = ("low", "likely", "high")
 
 FACTORS: dict[str, dict[str, float]] = {
     MAPPED: {"low": 1.0, "likely": 1.0, "high": 1.0},
-    MEASURED: {"low": 0.7, "likely": 0.85, "high": 1.0},
-    COUNTED: {"low": 0.55, "likely": 0.77, "high": 1.05},
+    MEASURED: {"low": 0.75, "likely": 0.95, "high": 1.1},
+    COUNTED: {"low": 0.6, "likely": 0.85, "high": 1.1},
     PUBLISHED: {"low": 0.7, "likely": 0.9, "high": 1.1},
     RULE: {"low": 1.0, "likely": 1.0, "high": 1.0},
 }
 """LUTs that Vivado makes of what was measured, counted or published as one, by what it rests on.
 
-Vivado lets a LUT compute two functions of five inputs that are the same, which Yosys does not: what
-is measured becomes 10 to 30 % less (benchmarks/resources/comparison.json). What is counted in the
-sources and not joined with anything is 10 % above what Yosys makes of the whole, 20 % more or less.
+From benchmarks/resources/comparison.json: Vivado needs between three quarters of Yosys' LUTs and a
+twentieth more; of what is counted in the sources Yosys makes nine tenths, or less of small designs.
 """
 
 
@@ -51,7 +50,7 @@ class Part:
     source: str = ""
 
     def amount(self, resource: str, bound: str = "likely") -> float:
-        """Of ``lut``, ``flip_flop``, ``block_ram_36k`` or ``dsp``; ``low``, ``likely`` or ``high``."""
+        """Of ``lut``, ``flip_flop``, ``block_ram_36k`` or ``dsp``, by :data:`BOUNDS`."""
         value: float = getattr(self, resource)
         return value * FACTORS[self.basis][bound] if resource == "lut" else value
 

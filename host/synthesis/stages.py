@@ -1,5 +1,4 @@
-"""Registers between the stages of a pipeline: values that live from one clock cycle to later ones.
-"""
+"""Registers between the stages of a pipeline: values that live longer than a clock cycle."""
 
 from __future__ import annotations
 
@@ -88,9 +87,7 @@ def _last_uses(graph: LoopGraph, starts: dict[Node, int]) -> dict[Node, int]:
     return last
 
 
-def _delay(
-    graph: LoopGraph, starts: dict[Node, int], bits_of: dict[Node, int], ii: int
-) -> None:
+def _delay(graph: LoopGraph, starts: dict[Node, int], bits_of: dict[Node, int], ii: int) -> None:
     """Lets operators wait until just before their results are needed, where that keeps fewer bits:
     a memory is read late, a sum is kept in place of what it is of."""
     incoming: dict[Node, list[Edge]] = defaultdict(list)

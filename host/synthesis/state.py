@@ -43,9 +43,7 @@ def state_of(compiled: Compiled, memories: Memories) -> dict[str, Cost]:
     return dict(found)
 
 
-def _elements(
-    memories: Memories, function: Function, i: Instruction, offset: int
-) -> Iterable[int]:
+def _elements(memories: Memories, function: Function, i: Instruction, offset: int) -> Iterable[int]:
     """Where a store may go: one place, or any element of an array that a variable chooses in."""
     for place in memories.places(function, i):
         array = place.memory.array
