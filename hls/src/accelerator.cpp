@@ -22,8 +22,8 @@ static_assert(8 * INPUTS % PORT_BITS == 0, "a word crosses a memory port in whol
 // One phase: while it computes, its next tile is loaded, the one before is stored, and what the
 // next phase needs is fetched. The caller waits for all four to end, so that the next phase finds
 // in memory what this one wrote.
-static void run_phase(const phase_t &phase, place_t images, place_t image, bool has_next,
-                      place_t next_record, bool constant_half, bool weight_half,
+static void run_phase(const phase_t &phase, const places_t &places, place_t images, place_t image,
+                      bool has_next, place_t next_record, bool constant_half, bool weight_half,
                       read_port_t commands, read_port_t source, write_port_t destination,
                       map_memory_t &maps, weight_memory_t &weights, code_memory_t &codes,
                       constant_memory_t &constants, byte_place_memory_t &byte_places,
@@ -36,6 +36,7 @@ static void run_phase(const phase_t &phase, place_t images, place_t image, bool 
   AXYNQ_STABLE(source)
   AXYNQ_STABLE(destination)
   AXYNQ_STABLE(phase)
+  AXYNQ_STABLE(places)
   AXYNQ_STABLE(images)
   AXYNQ_STABLE(image)
   AXYNQ_STABLE(has_next)
@@ -59,12 +60,12 @@ static void run_phase(const phase_t &phase, place_t images, place_t image, bool 
   channel_t output_words("output_words");
   AXYNQ_CHANNEL_DEPTH(output_words, 32)
 
-  fetch(phase, images, has_next, next_record, commands, program_words);
-  load(phase, images, image, source, input_words);
-  compute(phase, images, image, has_next, constant_half, weight_half, program_words, input_words,
-          output_words, maps, weights, codes, constants, byte_places, lane_places, computed_table,
-          operand_table, partials, record);
-  store(phase, images, image, output_words, destination);
+  fetch(phase, places, has_next, next_record, commands, program_words);
+  load(phase, places, images, image, source, input_words);
+  compute(phase, places, images, image, has_next, constant_half, weight_half, program_words,
+          input_words, output_words, maps, weights, codes, constants, byte_places, lane_places,
+          computed_table, operand_table, partials, record);
+  store(phase, places, images, output_words, destination);
   AXYNQ_CHECK_EMPTY(program_words)
   AXYNQ_CHECK_EMPTY(input_words)
   AXYNQ_CHECK_EMPTY(output_words)
@@ -228,8 +229,9 @@ static std::uint32_t run_program(read_port_t commands, read_port_t source, write
   AXYNQ_LOOP(PHASES)
   while (true) {
     const bool has_next = next_index < phases;
-    run_phase(phase, images, image, has_next, next_index + 1, half, weight_half, commands, source,
-              destination, maps, weights, codes, constants, byte_places, lane_places,
+    const places_t places = places_of(phase, images, image);
+    run_phase(phase, places, images, image, has_next, next_index + 1, half, weight_half, commands,
+              source, destination, maps, weights, codes, constants, byte_places, lane_places,
               computed_table, operand_table, partials, next);
     if (phase.opcode != 0) *progress = std::uint32_t(phase.layer);
     if (!has_next) break;
