@@ -143,7 +143,8 @@ static std::uint32_t status_of(const phase_t &phase, const std::int32_t record[R
                            (phase.ahead_map < MAPS && phase.ahead_map != phase.destination_map));
   const bool room = phase.groups <= GROUPS && phase.vectors <= HALF_VECTORS &&
                     phase.last_pass_vectors <= HALF_VECTORS && phase.ahead_words <= MAP_WORDS &&
-                    phase.input_row_words <= MAP_WORDS && phase.output_row_words <= MAP_WORDS;
+                    phase.input_row_words <= MAP_WORDS &&
+                    (!phase.residual_loaded || phase.output_row_words <= MAP_WORDS);
   return in_range(phase, record) && maps_apart && room ? STATUS_OK : STATUS_DOES_NOT_FIT;
 }
 
