@@ -133,7 +133,11 @@ class Descriptor:
     # The order of phases.
     layer: int = _field(16, "layers that are finished when the phase is", "layers")
     whole_batch: int = _flag("whether the phase computes all images; otherwise one")
-    loop_back: int = _field(12, "phases to go back while there are images left; 0: go on", "phases")
+    segment_phases: int = _field(
+        12,
+        "phases of the segment that ends here, which runs image by image; 0: none ends",
+        "phases",
+    )
 
     # Feature maps in memory.
     source_loaded: int = _flag("whether the input comes from memory; otherwise it is on chip")

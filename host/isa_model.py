@@ -97,9 +97,9 @@ def phases(program: Int8, images: int) -> Iterator[tuple[Descriptor, int]]:
     while phase < integers[Header.PHASES]:
         d = Descriptor.of(integers[(1 + phase) * RECORD_INTEGERS :])
         yield d, image
-        if d.loop_back and image + 1 < images:
-            phase, image = phase - d.loop_back, image + 1
-        elif d.loop_back:
+        if d.segment_phases and image + 1 < images:
+            phase, image = phase - d.segment_phases + 1, image + 1
+        elif d.segment_phases:
             phase, image = phase + 1, 0
         else:
             phase += 1

@@ -21,8 +21,8 @@ static_assert(REQUANTISERS % WORD_LANES == 0, "a word's constants go to requanti
 static_assert(8 * INPUTS % PORT_BITS == 0, "a word crosses a memory port in whole beats");
 
 // One phase: while it computes, its next tile is loaded, the one before is stored, and what the
-// next phase needs is fetched. The caller waits for all four to end, so that the next phase finds in
-// memory what this one wrote.
+// next phase needs is fetched. The caller waits for all four to end, so that the next phase finds
+// in memory what this one wrote.
 static void run_phase(const phase_t &phase, place_t images, place_t image, bool has_next,
                       place_t next_record, bool constant_half, bool weight_half,
                       read_port_t commands, read_port_t source, write_port_t destination,
@@ -130,13 +130,12 @@ static std::uint32_t status_of(const phase_t &phase, const std::int32_t record[R
   AXYNQ_NO_INLINE
   if (record[FIELD_OPCODE] < OPCODE_CONVOLUTION || record[FIELD_OPCODE] > OPCODE_AVERAGE)
     return STATUS_BAD_OPCODE;
-  const bool maps_apart =
-      phase.source_map < MAPS && phase.destination_map < MAPS && phase.residual_map < MAPS &&
-      phase.source_map != phase.destination_map &&
-      (!phase.has_residual || (phase.residual_map != phase.source_map &&
-                               phase.residual_map != phase.destination_map)) &&
-      (phase.ahead_words == 0 ||
-       (phase.ahead_map < MAPS && phase.ahead_map != phase.destination_map));
+  const bool maps_apart = phase.source_map < MAPS && phase.destination_map < MAPS &&
+                          phase.residual_map < MAPS && phase.source_map != phase.destination_map &&
+                          (!phase.has_residual || (phase.residual_map != phase.source_map &&
+                                                   phase.residual_map != phase.destination_map)) &&
+                          (phase.ahead_words == 0 ||
+                           (phase.ahead_map < MAPS && phase.ahead_map != phase.destination_map));
   const bool room = phase.groups <= GROUPS && phase.vectors <= HALF_VECTORS &&
                     phase.last_pass_vectors <= HALF_VECTORS && phase.ahead_words <= MAP_WORDS &&
                     phase.input_row_words <= MAP_WORDS && phase.store_row_words <= MAP_WORDS &&
@@ -188,9 +187,8 @@ static phase_t no_phase() {
   return phase_from(nothing);
 }
 
-static std::uint32_t run_program(read_port_t commands, read_port_t source,
-                                 write_port_t destination, place_t images,
-                                 volatile std::uint32_t *progress) {
+static std::uint32_t run_program(read_port_t commands, read_port_t source, write_port_t destination,
+                                 place_t images, volatile std::uint32_t *progress) {
   AXYNQ_MEMORY(map_memory_t, maps)
   AXYNQ_BLOCK_RAM(maps)
   AXYNQ_MEMORY(weight_memory_t, weights)
@@ -221,9 +219,9 @@ static std::uint32_t run_program(read_port_t commands, read_port_t source,
   if (images == 0) return STATUS_OK;
 
   phase_t phase = no_phase();
-  place_t image = 0;                         // that the phase computes, unless it computes all
-  place_t next_index = 0, next_image = 0;    // of the phase that comes next
-  bool half = false, weight_half = false;    // of the memories with two halves
+  place_t image = 0;                       // that the phase computes, unless it computes all
+  place_t next_index = 0, next_image = 0;  // of the phase that comes next
+  bool half = false, weight_half = false;  // of the memories with two halves
   AXYNQ_LOOP(PHASES)
   while (true) {
     const bool has_next = next_index < phases;
@@ -241,9 +239,9 @@ static std::uint32_t run_program(read_port_t commands, read_port_t source,
     image = next_image;
     half = !half;
     // Behind the last phase of a segment its first follows, until all images are through.
-    const bool again = phase.loop_back != 0 && image + 1 < images;
-    next_index = again ? place_t(next_index - phase.loop_back) : place_t(next_index + 1);
-    if (phase.loop_back != 0) next_image = again ? place_t(image + 1) : place_t(0);
+    const bool again = phase.segment_phases != 0 && image + 1 < images;
+    next_index = again ? place_t(next_index - phase.segment_phases + 1) : place_t(next_index + 1);
+    if (phase.segment_phases != 0) next_image = again ? place_t(image + 1) : place_t(0);
   }
   return STATUS_OK;
 }

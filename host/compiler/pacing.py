@@ -22,9 +22,9 @@ def paced(descriptors: Sequence[Descriptor], overlay: Overlay) -> list[Descripto
     """Phases of a program with their paces."""
     following: list[Descriptor | None] = [*descriptors[1:], None]
     for place, descriptor in enumerate(descriptors):
-        if descriptor.loop_back:
+        if descriptor.segment_phases:
             # Image by image: the segment's first phase comes next, except once.
-            following[place] = descriptors[place - descriptor.loop_back]
+            following[place] = descriptors[place - descriptor.segment_phases + 1]
     return [_paced(d, after, overlay) for d, after in zip(descriptors, following)]
 
 

@@ -1,7 +1,8 @@
 """Steps of a network that run image by image, with their maps on chip.
 
 A network is cut into segments. A step alone computes the whole batch, and its maps go through the
-board's memory. Several steps together run image after image, and only what others need goes there.
+board's memory. Several steps together run image after image, and only what others need goes there;
+so does a single step whose map is too large for two tiles, but not for the chip.
 The first takes in weights once for all images; the second needs no traffic for maps, and no time in
 which a layer's first tile comes in and its last one goes out. The cycle model decides.
 """
@@ -180,8 +181,6 @@ class _Growing:
         """The ways to run the steps. Of equally fast ways the first is taken: loading ahead pays
         with more images."""
         first = self.steps.start
-        if len(self.steps) == 1 and len(self.phases.plain[first].blocks) == 1:
-            return  # images follow each other only where there are two phases at least
         if self.phases.can_keep(self.phases.plain[first]):
             for _, number in self.ahead:
                 yield self._choice(ahead=-number)
@@ -189,7 +188,7 @@ class _Growing:
         folded = self.phases.folded[first]
         if (
             folded.fold.taps > 1
-            and len(folded.blocks) == 1 < len(self.steps)
+            and len(folded.blocks) == 1
             and self.last_use[self.source] == first
             and self.phases.can_keep(folded)
         ):
@@ -250,7 +249,7 @@ def _segment(choice: _Choice, flow: Flow, phases: StepPhases, places: dict[int, 
         for phase in phases.kept(number, each)
     ]
     # The last one goes back to the first while there are images left.
-    last = replace(found[-1].descriptor, loop_back=len(found) - 1)
+    last = replace(found[-1].descriptor, segment_phases=len(found))
     return Segment(steps, (*found[:-1], replace(found[-1], descriptor=last)))
 
 

@@ -76,14 +76,13 @@ def calls(phases: Sequence[Descriptor], images: int) -> Iterator[Call]:
     segment_end = {
         place: last
         for last, phase in enumerate(phases)
-        if phase.loop_back
-        for place in range(last - phase.loop_back, last + 1)
+        for place in range(last - phase.segment_phases + 1, last + 1)
     }
     first = 0
     while first < len(phases):
         end = segment_end.get(first, first) + 1
         after = phases[end] if end < len(phases) else None
-        if phases[first].whole_batch or end == first + 1:
+        if phases[first].whole_batch:
             yield Call(first, phases[first], images, 0, after, 1)
         else:
             yield from _segment(phases[first:end], first, images, after)

@@ -155,13 +155,14 @@ def _clang(arguments: Sequence[str]) -> None:
 
 def optimised(text: str, sources: Sources) -> str:
     """LLVM's text after inlining, unrolling and simplification."""
-    text = _run(text, ["always_inliner", "sroa", *SIMPLIFY, *LOOPS])
+    text = _run(text, ["always_inliner", *SIMPLIFY, *CLEAN, *LOOPS])
     text = set_unrolling(text, sources)
     text = with_multiplexers(_run(text, UNROLL), sources)
     return _run(text, FINISH)
 
 
 SIMPLIFY = ("sroa", "instruction_combine", "simplify_cfg", "new_gvn")
+CLEAN = ("instruction_combine", "simplify_cfg")
 LOOPS = ("loop_simplify", "lcssa", "loop_rotate")
 UNROLL = (
     *("loop_simplify", "lcssa", "loop_unroll"),

@@ -119,6 +119,8 @@ def operator(
     if i.opcode in ("add", "sub", "and", "or", "xor"):
         if i.opcode == "xor" and -1 in i.operands:
             return None  # an inverter goes into the LUT behind it
+        if i.opcode in ("and", "or") and constant:
+            return None  # a mask is wires
         return Operator(i.opcode, width, inputs, constant)
     if i.opcode == "mul":
         return Operator("mul", width, inputs, constant)

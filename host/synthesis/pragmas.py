@@ -156,6 +156,12 @@ def _name_members(module: Module, sources: Sources) -> None:
                     sources.members.setdefault((i.detail, i.operands[2]), name)
 
 
+def declared_name(name: str) -> str:
+    """The name that an argument was declared by: clang passes a small structure as an integer that
+    it calls ``NAME.coerce``."""
+    return re.sub(r"\.coerce\d*$", "", name)
+
+
 def _plain(name: str) -> str:
     return name[1:].strip('"')
 
@@ -165,7 +171,8 @@ def _read_function(module: Module, function: Function, sources: Sources) -> None
     declared: dict[str, Variable] = {}
     """Variables so far, by name in the sources."""
     for name, type_ in function.arguments.items():
-        variable = Variable(0, function.name, _plain(name), function.passed.get(name, type_))
+        told = declared_name(_plain(name))
+        variable = Variable(0, function.name, told, function.passed.get(name, type_))
         sources.parameters[function.name, variable.name] = declared[variable.name] = variable
     allocated = {i.name: i for i in function.instructions() if i.opcode == "alloca"}
     numbers: dict[str, Variable] = {}

@@ -10,7 +10,7 @@ from axynq.host.synthesis.addresses import addresses, arrays, is_channel
 from axynq.host.synthesis.compilation import Compiled
 from axynq.host.synthesis.ir import Function, Instruction, Operand, array_of, width_of
 from axynq.host.synthesis.memories import ACCESSES, Memories, plain_name
-from axynq.host.synthesis.pragmas import loop_number
+from axynq.host.synthesis.pragmas import declared_name, loop_number
 
 
 @dataclass(frozen=True)
@@ -202,7 +202,7 @@ class _Region:
 
 def source_name(name: str) -> str:
     """A value's name as the sources have it."""
-    return re.sub(r"!\d+.*", "", name.lstrip("%").strip('"'))
+    return declared_name(re.sub(r"!\d+.*", "", name.lstrip("%").strip('"')))
 
 
 def _users(

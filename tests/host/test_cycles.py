@@ -52,12 +52,13 @@ POINTWISE = Descriptor(
 # --- which phases run -----------------------------------------------------------------------------
 
 
-@given(st.lists(st.integers(1, 4), min_size=1, max_size=4), st.integers(1, 5))
+@given(st.lists(st.integers(0, 4), min_size=1, max_size=4), st.integers(1, 5))
 def test_phases_run_in_the_order_that_the_page_says(segments: list[int], images: int) -> None:
     phases = []
     for size in segments:
-        part = [replace(POINTWISE, whole_batch=int(size == 1)) for _ in range(size)]
-        part[-1] = replace(part[-1], loop_back=size - 1)
+        # A segment of so many phases; without any, a phase that computes the whole batch.
+        part = [replace(POINTWISE, whole_batch=int(size == 0))] * max(size, 1)
+        part[-1] = replace(part[-1], segment_phases=size)
         phases += part
     phases = [replace(phase, layer=number) for number, phase in enumerate(phases)]
     records = [isa.header(0, len(phases), 0), *(phase.record() for phase in phases)]
@@ -178,7 +179,7 @@ def test_maps_that_are_loaded_ahead() -> None:
         POINTWISE, whole_batch=0, source_ahead=1, destination_stored=0, tiles=1, tile_rows=8,
         last_tile_rows=8, tile_span=7, last_tile_span=7,
     )  # fmt: skip
-    last = replace(first, source_loaded=0, source_ahead=0, ahead_words=64, loop_back=1)
+    last = replace(first, source_loaded=0, source_ahead=0, ahead_words=64, segment_phases=2)
     words = [
         (call.number, call.image, sum(run.load_words for run in runs(call, SIZES)))
         for call in calls([first, last], 2)

@@ -40,7 +40,8 @@ inline incoming_t incoming_of(const phase_t &phase, const transfers_t &moved, co
                               bool odd) {
   AXYNQ_INLINE
   incoming_t incoming;
-  const words_t input = moved.source ? words_t(tile.input_rows * phase.input_row_words) : words_t(0);
+  const words_t input =
+      moved.source ? words_t(tile.input_rows * phase.input_row_words) : words_t(0);
   const words_t residual =
       moved.residual ? words_t(tile.rows * phase.output_row_words) : words_t(0);
   const address_t input_address =
@@ -77,9 +78,8 @@ inline void compute(const phase_t &phase, place_t images, place_t image, bool ha
   set.half = !constant_half;
   set.weight_half = !weight_half;
   set.set_words = 0;
-  set.tables = false;
-  set.last_group = 0;
-  set.vectors = 0;
+  set.tables = set.any_words = set.single_word = set.last_group = false;
+  set.groups = 0;
   set.start_record();
   if (!has_next) set.none();
 
@@ -106,7 +106,7 @@ inline void compute(const phase_t &phase, place_t images, place_t image, bool ha
   while (true) {
     const bool computes = !before && tile < tiles;
     const bool drains = !before && !computes && outgoing_words == 0;
-    if (drains && set.left == 0) break;
+    if (drains && !set.comes) break;
     run_t run = idle_run();
     run.constant_half = constant_half;
     run.weight_half = weight_half;
@@ -118,7 +118,7 @@ inline void compute(const phase_t &phase, place_t images, place_t image, bool ha
     run_shape shape = shape_of(phase, there, start, taps);
     const address_t offset = odd ? address_t(1) : address_t(0);
     const position_t begin = first_position(
-        phase, there, shape,
+        phase, there, shape, computes,
         address_t(phase.source_base) + address_t(offset * phase.source_half),
         address_t(phase.destination_base) + address_t(offset * phase.destination_half),
         address_t(phase.residual_base) + address_t(offset * phase.residual_half));
@@ -162,11 +162,11 @@ inline void compute(const phase_t &phase, place_t images, place_t image, bool ha
       taken.start_weights(to_last ? phase.last_pass_vectors : phase.vectors);
     }
     taken.weight_half = !weight_half;
-    run.takes_set = more_passes || (may_take && set.left != 0);
+    run.takes_set = more_passes || may_take;
     ap_uint<32> steps = run.compute_steps;
     steps = larger(steps, run.incoming.words * run.incoming_pace);
     steps = larger(steps, run.outgoing.words * run.outgoing_pace);
-    if (more_passes || drains) steps = larger(steps, taken.left * run.set_pace);
+    if (more_passes || drains) steps = larger(steps, taken.left.left * run.set_pace);
     run.steps = steps;
     multiply_run(phase, run, fold, shape, begin, program_words, input_words, output_words, taken,
                  maps, weights, codes, constants, byte_places, lane_places, computed_table,
@@ -200,8 +200,8 @@ inline void compute(const phase_t &phase, place_t images, place_t image, bool ha
   AXYNQ_COUNT(COUNT_PHASES, 1);
 }
 
-// The half of the weight memory that the next phase begins with. Each pass takes the other half than
-// the one before it.
+// The half of the weight memory that the next phase begins with. Each pass takes the other half
+// than the one before it.
 inline bool weight_half_after(const phase_t &phase, place_t images, bool first_weight_half) {
   AXYNQ_INLINE
   const bool odd_tiles = ((images_of(phase, images) & phase.tiles & phase.passes) & 1) != 0;

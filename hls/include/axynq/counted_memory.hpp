@@ -17,8 +17,12 @@ class counted_memory {
  public:
   // Memory holds anything at first: nothing may depend on it.
   explicit counted_memory(const char *name)
-      : name_(name), steps_(&steps()), elements_(std::size_t(BANKS) * DEPTH), written_(elements_.size()),
-        reads_(BANKS), writes_(BANKS) {
+      : name_(name),
+        steps_(&steps()),
+        elements_(std::size_t(BANKS) * DEPTH),
+        written_(elements_.size()),
+        reads_(BANKS),
+        writes_(BANKS) {
     std::memset(static_cast<void *>(elements_.data()), 0xA5, elements_.size() * sizeof(ELEMENT));
   }
 
@@ -40,8 +44,7 @@ class counted_memory {
 
  private:
   std::size_t place(int bank, int address) const {
-    if (address < 0 || address >= DEPTH)
-      fail(bank, "has no address " + std::to_string(address));
+    if (address < 0 || address >= DEPTH) fail(bank, "has no address " + std::to_string(address));
     return std::size_t(bank) * DEPTH + std::size_t(address);
   }
 
@@ -64,9 +67,8 @@ class counted_memory {
 };
 
 template <class ELEMENT, int BANKS, int DEPTH, class ADDRESS>
-inline void read_banks(counted_memory<ELEMENT, BANKS, DEPTH> &memory,
-                       const bool (&used)[BANKS], const ADDRESS (&address)[BANKS],
-                       ELEMENT (&value)[BANKS]) {
+inline void read_banks(counted_memory<ELEMENT, BANKS, DEPTH> &memory, const bool (&used)[BANKS],
+                       const ADDRESS (&address)[BANKS], ELEMENT (&value)[BANKS]) {
   for (int bank = 0; bank < BANKS; ++bank)
     value[bank] = memory.read(bank, used[bank], int(address[bank]));
 }

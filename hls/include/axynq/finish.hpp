@@ -59,8 +59,8 @@ inline std::int8_t computed_value(const phase_t &phase, accumulator_t sum,
   const ap_int<32> magnitude = negative ? ap_int<32>(-total) : total;
   const ap_int<32> value = average ? ap_int<32>((magnitude << 1) + count) : total;
   const bool by_count = average && phase.tables;
-  const ap_int<32> scaled =
-      rescale(value, by_count ? multiplier_t(entry) : factor, by_count ? shift_t(0) : shift, average);
+  const ap_int<32> scaled = rescale(value, by_count ? multiplier_t(entry) : factor,
+                                    by_count ? shift_t(0) : shift, average);
   const ap_int<32> signed_value = average && negative ? ap_int<32>(-scaled) : scaled;
   return quantised(signed_value, phase.pre_add_zero_point, phase.pre_add_low, phase.pre_add_high);
 }
@@ -105,15 +105,15 @@ inline void finish_step(const phase_t &phase, const pending_t &pending,
       AXYNQ_UNROLL
       if (byte_of_lane(place) == b) operand = operands[b];
     }
-    const ap_uint<8> index = average ? ap_uint<8>(pending.count) : ap_uint<8>(std::uint8_t(operand));
+    const ap_uint<8> index =
+        average ? ap_uint<8>(pending.count) : ap_uint<8>(std::uint8_t(operand));
     operand_address[r] = half + int(index);
     looks_up[r] = pending.waits() && phase.tables;
   }
   read_banks(operand_table, looks_up, operand_address, operand_entry);
   for (int r = 0; r < REQUANTISERS; ++r) {
     AXYNQ_UNROLL
-    computed[r] =
-        computed_value(phase, sum[r], constants[r], int(operand_entry[r]), pending.count);
+    computed[r] = computed_value(phase, sum[r], constants[r], int(operand_entry[r]), pending.count);
     computed_address[r] = half + int(std::uint8_t(computed[r]));
     looks_up_computed[r] = pending.waits() && phase.has_residual;
   }
@@ -121,8 +121,7 @@ inline void finish_step(const phase_t &phase, const pending_t &pending,
   for (int r = 0; r < REQUANTISERS; ++r) {
     AXYNQ_UNROLL
     const ap_int<32> total = computed_entry[r] + operand_entry[r];
-    const ap_int<32> scaled =
-        rescale(total, phase.destination_multiplier, phase.destination_shift);
+    const ap_int<32> scaled = rescale(total, phase.destination_multiplier, phase.destination_shift);
     const std::int8_t added =
         quantised(scaled, phase.destination_zero_point, phase.clamp_low, phase.clamp_high);
     value[r] = phase.has_residual ? added : computed[r];

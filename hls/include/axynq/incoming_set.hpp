@@ -7,14 +7,6 @@
 
 namespace axynq {
 
-enum {
-  PART_RECORD,
-  PART_TABLES,
-  PART_CONSTANTS,
-  PART_PLACES,
-  PART_WEIGHTS,
-};
-
 // Words of a pair of table entries; of the constants of a lane, or lanes of a word; of a group's
 // places; of a vector of weights and codes.
 const int PAIR_WORDS = WORD_INTEGERS == 1 ? 2 : 1;
@@ -25,57 +17,77 @@ const int CODE_LANES = HAS_CODES ? 8 / CODE_BITS : FILTERS;  // lanes whose code
 const int CODE_WORDS = HAS_CODES ? (FILTERS + CODE_LANES - 1) / CODE_LANES : 0;
 const int VECTOR_WORDS = FILTERS + CODE_WORDS;
 
+// Parts come in units: the record and the tables are one, constants and places have one for each
+// group, weights for each vector. Words of each.
+const int TABLE_WORDS = PAIR_WORDS * TABLE_ENTRIES;
+const int CONSTANT_WORDS = FILTERS / WORD_LANES * LANE_WORDS;
+const int ROW_WORDS = REQUANTISERS / WORD_LANES * LANE_WORDS;  // of the constants of a step
+constexpr int larger_of(int a, int b) { return a > b ? a : b; }
+const int LONGEST_UNIT = larger_of(larger_of(RECORD_WORDS, TABLE_WORDS),
+                                   larger_of(CONSTANT_WORDS, larger_of(PLACE_WORDS, VECTOR_WORDS)));
+typedef ap_uint<bits_below(LONGEST_UNIT)> unit_word_t;
+
 struct incoming_set_t {
-  ap_uint<3> part;
-  ap_uint<25> left;  // words of the record, then of the set, then none
-  bool in_record;
-  bool half;         // of the memories with two halves, which it goes to
+  bool in_record, in_tables, in_constants, in_places, in_weights;
+  countdown<25> left;  // words of the record, then of the set
+  bool comes;          // whether there are any
+  bool half;           // of the memories with two halves, which it goes to
   bool weight_half;
 
-  // From the descriptor.
+  // From the descriptor, and what follows from it a word later.
   ap_uint<25> set_words;
+  bool any_words, single_word;
   bool tables;
-  group_t last_group;
-  ap_uint<16> vectors;
+  ap_uint<8> groups;
+  bool last_group;
 
   // Where it is.
-  ap_uint<bits_below(RECORD_WORDS)> word;  // of the record
-  ap_uint<bits_below(2 * TABLE_ENTRIES)> entry;  // of a table, in words
-  group_t group;
+  unit_word_t word, last_but_one;  // of its unit
+  bool last_word;
+  ap_uint<bits_below(ROW_WORDS)> row_word;  // of a row of constants
   constant_address_t row;
-  ap_uint<bits_below(FILTERS * CONSTANT_INTEGERS)> sub;  // word within a group, or a vector
+  group_t group;
   vector_t vector;
   ap_uint<32 * CONSTANT_INTEGERS> held;  // integers of a lane that came before
 
   void none() {
     AXYNQ_INLINE
-    left = 0;
-    in_record = false;
-    part = PART_RECORD;
+    start_record();
+    comes = false;
   }
 
   void start_record() {
     AXYNQ_INLINE
-    part = PART_RECORD;
-    left = RECORD_WORDS;
-    in_record = true;
-    word = 0;
-    entry = 0;
-    group = 0;
+    start(true, RECORD_WORDS, RECORD_WORDS);
+    comes = true;
+    row_word = 0;
     row = 0;
-    sub = 0;
-    vector = 0;
+    group = 0;
     held = 0;
   }
 
   // The weights of the next pass alone.
   void start_weights(ap_uint<16> count) {
     AXYNQ_INLINE
-    part = PART_WEIGHTS;
-    left = ap_uint<25>(count * VECTOR_WORDS);
-    in_record = false;
-    vectors = count;
-    sub = 0;
+    start(false, ap_uint<25>(count * VECTOR_WORDS), VECTOR_WORDS);
+    comes = count != 0;
+  }
+
+  void start_unit(int words) {
+    AXYNQ_INLINE
+    word = 0;
+    last_but_one = words - 2;
+    last_word = words == 1;
+  }
+
+ private:
+  void start(bool record, ap_uint<25> words, int unit_words) {
+    AXYNQ_INLINE
+    in_record = record;
+    in_tables = in_constants = in_places = false;
+    in_weights = !record;
+    left.start(words);
+    start_unit(unit_words);
     vector = 0;
   }
 };
@@ -87,11 +99,12 @@ inline void take_in(incoming_set_t &set, bool taken, const word_t &word, record_
                     lane_place_memory_t &lane_places, weight_memory_t &weights,
                     code_memory_t &codes) {
   AXYNQ_INLINE
-  const bool is_record = taken && set.part == PART_RECORD;
-  const bool is_table = taken && set.part == PART_TABLES;
-  const bool is_constant = taken && set.part == PART_CONSTANTS;
-  const bool is_place = taken && set.part == PART_PLACES;
-  const bool is_weight = taken && set.part == PART_WEIGHTS;
+  const incoming_set_t now = set;
+  const bool is_record = taken && now.in_record;
+  const bool is_table = taken && now.in_tables;
+  const bool is_constant = taken && now.in_constants;
+  const bool is_place = taken && now.in_places;
+  const bool is_weight = taken && now.in_weights;
 
   // The descriptor: stored, and what the set's layout depends on noted.
   {
@@ -101,21 +114,20 @@ inline void take_in(incoming_set_t &set, bool taken, const word_t &word, record_
     AXYNQ_REGISTERS(value)
     for (int bank = 0; bank < RECORD_BANKS; ++bank) {
       AXYNQ_UNROLL
-      enable[bank] = is_record && int(set.word) % RECORD_BANKS == bank;
+      enable[bank] = is_record && int(now.word) % RECORD_BANKS == bank;
       value[bank] = word;
     }
-    write_row(record, enable, record_address_t(int(set.word) / RECORD_BANKS), value);
+    write_row(record, enable, record_address_t(int(now.word) / RECORD_BANKS), value);
     for (int k = 0; k < WORD_INTEGERS; ++k) {
       AXYNQ_UNROLL
       const std::int32_t integer = integer_of(word, k);
-      if (is_record && set.word == FIELD_TABLES / WORD_INTEGERS && k == FIELD_TABLES % WORD_INTEGERS)
-        set.tables = integer != 0;
-      if (is_record && set.word == FIELD_GROUPS / WORD_INTEGERS && k == FIELD_GROUPS % WORD_INTEGERS)
-        set.last_group = group_t(integer - 1);
-      if (is_record && set.word == FIELD_VECTORS / WORD_INTEGERS &&
-          k == FIELD_VECTORS % WORD_INTEGERS)
-        set.vectors = integer;
-      if (is_record && set.word == FIELD_SET_WORDS / WORD_INTEGERS &&
+      if (is_record && now.word == FIELD_TABLES / WORD_INTEGERS &&
+          k == FIELD_TABLES % WORD_INTEGERS)
+        set.tables = (integer & 1) != 0;
+      if (is_record && now.word == FIELD_GROUPS / WORD_INTEGERS &&
+          k == FIELD_GROUPS % WORD_INTEGERS)
+        set.groups = integer;
+      if (is_record && now.word == FIELD_SET_WORDS / WORD_INTEGERS &&
           k == FIELD_SET_WORDS % WORD_INTEGERS)
         set.set_words = integer;
     }
@@ -123,9 +135,9 @@ inline void take_in(incoming_set_t &set, bool taken, const word_t &word, record_
 
   // Tables: a pair of entries in each word, or in two.
   {
-    const bool second = PAIR_WORDS == 2 && (set.entry & 1) == 1;
+    const bool second = PAIR_WORDS == 2 && (now.word & 1) == 1;
     const table_address_t address =
-        table_address_t((set.half ? TABLE_ENTRIES : 0) + int(set.entry) / PAIR_WORDS);
+        table_address_t((now.half ? TABLE_ENTRIES : 0) + int(now.word >> (PAIR_WORDS - 1)));
     bool first_enable[REQUANTISERS], second_enable[REQUANTISERS];
     AXYNQ_REGISTERS(first_enable)
     AXYNQ_REGISTERS(second_enable)
@@ -157,7 +169,8 @@ inline void take_in(incoming_set_t &set, bool taken, const word_t &word, record_
           ap_uint<32 * CONSTANT_INTEGERS>(ap_uint<32 * WORD_INTEGERS>(word))
           << (32 * (CONSTANT_INTEGERS - WORD_INTEGERS) * (LANE_WORDS > 1 ? 1 : 0));
       lane_integers[0] =
-          ap_uint<32 * CONSTANT_INTEGERS>(set.held >> (LANE_WORDS > 1 ? 32 * WORD_INTEGERS : 0)) | top;
+          ap_uint<32 * CONSTANT_INTEGERS>(now.held >> (LANE_WORDS > 1 ? 32 * WORD_INTEGERS : 0)) |
+          top;
       if (is_constant) set.held = lane_integers[0];
     }
     bool enable[REQUANTISERS];
@@ -166,14 +179,7 @@ inline void take_in(incoming_set_t &set, bool taken, const word_t &word, record_
     AXYNQ_REGISTERS(value)
     for (int r = 0; r < REQUANTISERS; ++r) {
       AXYNQ_UNROLL
-      // The word's first lane is sub / LANE_WORDS * WORD_LANES.
-      bool here = false;
-      for (int step = 0; step < REQUANTISE_STEPS; ++step) {
-        AXYNQ_UNROLL
-        const int last_word = ((step * REQUANTISERS + r) / WORD_LANES + 1) * LANE_WORDS - 1;
-        here = here || int(set.sub) == last_word;
-      }
-      enable[r] = is_constant && here;
+      enable[r] = is_constant && now.row_word == (r / WORD_LANES + 1) * LANE_WORDS - 1;
       const ap_uint<32 * CONSTANT_INTEGERS> integers = lane_integers[r % WORD_LANES];
       const ap_uint<32> bias = ap_uint<32>(integers >> (32 * CONSTANT_BIAS));
       const ap_uint<31> multiplier = ap_uint<31>(integers >> (32 * CONSTANT_MULTIPLIER));
@@ -181,21 +187,20 @@ inline void take_in(incoming_set_t &set, bool taken, const word_t &word, record_
       value[r] = constant_row_t(constant_row_t(bias) << (31 + 6)) |
                  constant_row_t(constant_row_t(multiplier) << 6) | constant_row_t(shift);
     }
-    write_row(constants, enable,
-              constant_address_t((set.half ? CONSTANT_ROWS : 0) + int(set.row)), value);
+    write_row(constants, enable, constant_address_t((now.half ? CONSTANT_ROWS : 0) + int(now.row)),
+              value);
   }
 
   // Places: two words by bytes, one by lanes.
   {
-    const place_address_t address =
-        place_address_t((set.half ? GROUPS : 0) + int(set.group));
+    const place_address_t address = place_address_t((now.half ? GROUPS : 0) + int(now.group));
     bool byte_enable[INPUTS];
     AXYNQ_REGISTERS(byte_enable)
     byte_place_t byte_value[INPUTS];
     AXYNQ_REGISTERS(byte_value)
     for (int b = 0; b < INPUTS; ++b) {
       AXYNQ_UNROLL
-      byte_enable[b] = is_place && int(set.sub) == b / (INPUTS / 2);
+      byte_enable[b] = is_place && now.word == b / (INPUTS / 2);
       const ap_uint<16> place = ap_uint<16>(word >> (16 * (b % (INPUTS / 2))));
       const ap_uint<LANE_BITS> lane = ap_uint<LANE_BITS>(place);
       const ap_uint<1> used = ap_uint<1>(place >> PLACE_LANE_BITS);
@@ -210,7 +215,7 @@ inline void take_in(incoming_set_t &set, bool taken, const word_t &word, record_
     AXYNQ_REGISTERS(lane_value)
     for (int lane = 0; lane < FILTERS; ++lane) {
       AXYNQ_UNROLL
-      lane_enable[lane] = is_place && set.sub == PLACE_WORDS - 1;
+      lane_enable[lane] = is_place && now.word == PLACE_WORDS - 1;
       const ap_uint<8> place = ap_uint<8>(word >> (8 * lane));
       lane_value[lane] = lane_place_t(lane_place_t(ap_uint<BYTE_BITS>(place)) << 1) |
                          lane_place_t(ap_uint<1>(place >> 7));
@@ -229,58 +234,48 @@ inline void take_in(incoming_set_t &set, bool taken, const word_t &word, record_
     AXYNQ_REGISTERS(code_value)
     for (int lane = 0; lane < FILTERS; ++lane) {
       AXYNQ_UNROLL
-      enable[lane] = is_weight && int(set.sub) == lane;
+      enable[lane] = is_weight && now.word == lane;
       value[lane] = weight_row::from(word);
-      code_enable[lane] = HAS_CODES && is_weight && int(set.sub) == FILTERS + lane / CODE_LANES;
-      code_value[lane] = code_row::from(word_t(word >> (lane % CODE_LANES * INPUTS * CODE_BITS %
-                                                        (8 * INPUTS))));
+      code_enable[lane] = HAS_CODES && is_weight && now.word == FILTERS + lane / CODE_LANES;
+      code_value[lane] =
+          code_row::from(word_t(word >> (lane % CODE_LANES * INPUTS * CODE_BITS % (8 * INPUTS))));
     }
     const ap_uint<bits_below(WEIGHT_VECTORS)> address =
-        (set.weight_half ? HALF_VECTORS : 0) + int(set.vector);
+        (now.weight_half ? HALF_VECTORS : 0) + int(now.vector);
     write_row(weights, enable, address, value);
     if (HAS_CODES)
       write_row(codes, code_enable, ap_uint<bits_below(CODE_VECTORS)>(address), code_value);
   }
 
-  // To the next word.
+  // To the next word. That a unit ends is known a word ahead.
   if (!taken) return;
-  const bool ends = set.left == 1;
-  if (set.part == PART_RECORD) {
-    ++set.word;
-    if (ends) set.part = set.tables ? PART_TABLES : PART_CONSTANTS;
-    set.left = ends ? set.set_words : ap_uint<25>(set.left - 1);
-    if (ends) set.in_record = false;
-    return;
-  }
-  --set.left;
-  if (set.part == PART_TABLES) {
-    if (set.entry == PAIR_WORDS * TABLE_ENTRIES - 1) set.part = PART_CONSTANTS;
-    ++set.entry;
-  } else if (set.part == PART_CONSTANTS) {
-    bool row_ends = false;
-    for (int step = 0; step < REQUANTISE_STEPS; ++step) {
-      AXYNQ_UNROLL
-      const int last_word =
-          ((step + 1) * REQUANTISERS + WORD_LANES - 1) / WORD_LANES * LANE_WORDS - 1;
-      row_ends = row_ends || int(set.sub) == last_word;
-    }
-    if (row_ends) ++set.row;
-    const bool group_ends =
-        int(set.sub) == (FILTERS + WORD_LANES - 1) / WORD_LANES * LANE_WORDS - 1;
-    set.sub = group_ends ? 0 : int(set.sub) + 1;
-    if (group_ends) set.part = PART_PLACES;
-  } else if (set.part == PART_PLACES) {
-    const bool group_ends = set.sub == PLACE_WORDS - 1;
-    set.sub = group_ends ? 0 : int(set.sub) + 1;
-    if (group_ends) {
-      set.part = set.group == set.last_group ? PART_WEIGHTS : PART_CONSTANTS;
-      ++set.group;
-    }
+  set.any_words = now.set_words != 0;
+  set.single_word = now.set_words == 1;
+  set.last_group = now.group + 1 == now.groups;
+  set.comes = !now.left.last || (now.in_record && now.any_words);
+  set.left.next(now.set_words, now.single_word);
+  if (now.last_word) {
+    set.in_record = false;
+    set.in_tables = now.in_record && now.tables;
+    set.in_constants =
+        (now.in_record && !now.tables) || now.in_tables || (now.in_places && !now.last_group);
+    set.in_places = now.in_constants;
+    set.in_weights = now.in_weights || (now.in_places && now.last_group);
+    set.start_unit(now.in_record && now.tables                           ? TABLE_WORDS
+                   : now.in_constants                                    ? PLACE_WORDS
+                   : now.in_weights || (now.in_places && now.last_group) ? VECTOR_WORDS
+                                                                         : CONSTANT_WORDS);
   } else {
-    const bool vector_ends = int(set.sub) == VECTOR_WORDS - 1;
-    set.sub = vector_ends ? 0 : int(set.sub) + 1;
-    if (vector_ends) ++set.vector;
+    ++set.word;
+    set.last_word = now.word == now.last_but_one;
   }
+  if (now.in_constants) {
+    const bool row_ends = now.row_word == ROW_WORDS - 1;
+    set.row_word = row_ends ? 0 : int(now.row_word) + 1;
+    if (row_ends) ++set.row;
+  }
+  if (now.in_places && now.last_word) ++set.group;
+  if (now.in_weights && now.last_word) ++set.vector;
 }
 
 }  // namespace axynq

@@ -72,7 +72,7 @@ struct phase_t {
   ap_uint<24> first_pass_words;         // weights of the first pass
   ap_uint<16> layer;                    // layers that are finished when the phase is
   ap_uint<1> whole_batch;               // whether the phase computes all images; otherwise one
-  ap_uint<12> loop_back;                // phases to go back while there are images left; 0: go on
+  ap_uint<12> segment_phases;           // phases of the segment that ends here, which runs image by image; 0: none ends
   ap_uint<1> source_loaded;             // whether the input comes from memory; otherwise it is on chip
   ap_uint<1> source_ahead;              // whether it does so for the first image only: later ones are loaded ahead
   ap_uint<31> source_offset;            // where the input is
@@ -173,7 +173,7 @@ enum {
   FIELD_FIRST_PASS_WORDS = 10,
   FIELD_LAYER = 11,
   FIELD_WHOLE_BATCH = 12,
-  FIELD_LOOP_BACK = 13,
+  FIELD_SEGMENT_PHASES = 13,
   FIELD_SOURCE_LOADED = 14,
   FIELD_SOURCE_AHEAD = 15,
   FIELD_SOURCE_OFFSET = 16,
@@ -276,7 +276,7 @@ inline phase_t phase_from(const std::int32_t record[RECORD_INTEGERS]) {
   phase.first_pass_words = record[10];
   phase.layer = record[11];
   phase.whole_batch = record[12];
-  phase.loop_back = record[13];
+  phase.segment_phases = record[13];
   phase.source_loaded = record[14];
   phase.source_ahead = record[15];
   phase.source_offset = record[16];
@@ -383,7 +383,7 @@ inline bool in_range(const phase_t &phase, const std::int32_t record[RECORD_INTE
   fits = fits && std::int32_t(phase.first_pass_words) == record[10];
   fits = fits && std::int32_t(phase.layer) == record[11];
   fits = fits && std::int32_t(phase.whole_batch) == record[12];
-  fits = fits && std::int32_t(phase.loop_back) == record[13];
+  fits = fits && std::int32_t(phase.segment_phases) == record[13];
   fits = fits && std::int32_t(phase.source_loaded) == record[14];
   fits = fits && std::int32_t(phase.source_ahead) == record[15];
   fits = fits && std::int32_t(phase.source_offset) == record[16];

@@ -22,8 +22,8 @@ struct lanes {
 
   static void multiply(const activation_t shared[INPUTS],
                        const activation_t window[FILTERS][INPUTS], bool windowed, bool counted,
-                       const weight_row::type weights[FILTERS],
-                       const code_row::type codes[FILTERS], accumulator_t sums[FILTERS]) {
+                       const weight_row::type weights[FILTERS], const code_row::type codes[FILTERS],
+                       accumulator_t sums[FILTERS]) {
     AXYNQ_INLINE
     sum_t sum = 0;
     for (int i = 0; i < INPUTS; ++i) {

@@ -1,8 +1,8 @@
 // Every HLS pragma stands behind a macro here.
 //
 // Vitis HLS sees them all, and any compiler under AXYNQ_HLS_PRAGMAS. g++ and other HLS compilers
-// see none: for them the sources are plain sequential C++14. Under AXYNQ_ANALYSIS a pragma is a call
-// that passes its text, so that it reaches what reads the compiled code (host/synthesis).
+// see none: for them the sources are plain sequential C++14. Under AXYNQ_ANALYSIS a pragma is a
+// call that passes its text, so that it reaches what reads the compiled code (host/synthesis).
 #ifndef AXYNQ_PRAGMAS_HPP
 #define AXYNQ_PRAGMAS_HPP
 
@@ -24,7 +24,8 @@ extern "C" void axynq_pragma(const char *text);
 
 // Loops have names where a tool reports on them.
 #if AXYNQ_DATAFLOW_COMPILER
-#define AXYNQ_LOOP(name) name:
+#define AXYNQ_LOOP(name) \
+  name:
 #else
 #define AXYNQ_LOOP(name)
 #endif
@@ -67,11 +68,11 @@ extern "C" void axynq_pragma(const char *text);
 #define AXYNQ_REGISTERS(array) AXYNQ_PRAGMA(HLS ARRAY_PARTITION variable=array type=complete dim=0)
 
 // Memories (banked.hpp): each bank a memory of its own with a port to read and a port to write.
-#define AXYNQ_BLOCK_RAM(memory)                                                 \
-  AXYNQ_PRAGMA(HLS ARRAY_PARTITION variable=memory type=complete dim=1)         \
+#define AXYNQ_BLOCK_RAM(memory) \
+  AXYNQ_PRAGMA(HLS ARRAY_PARTITION variable=memory type=complete dim=1)                  \
   AXYNQ_PRAGMA(HLS BIND_STORAGE variable=memory type=ram_s2p impl=bram)
-#define AXYNQ_LUT_RAM(memory)                                                   \
-  AXYNQ_PRAGMA(HLS ARRAY_PARTITION variable=memory type=complete dim=1)         \
+#define AXYNQ_LUT_RAM(memory) \
+  AXYNQ_PRAGMA(HLS ARRAY_PARTITION variable=memory type=complete dim=1)                \
   AXYNQ_PRAGMA(HLS BIND_STORAGE variable=memory type=ram_s2p impl=lutram)
 
 // Channels (channel.hpp): words that may wait in one. Shift registers of LUTs: a block RAM, which

@@ -35,8 +35,8 @@ inline ap_int<32> rescale(ap_int<32> value, multiplier_t multiplier, shift_t shi
   const ap_int<33> high = nudged >> 1;
   // Halves away from zero: half is added, less one below zero.
   const bool rounds = !cut && right != 0;
-  const ap_uint<31> half = rounds ? ap_uint<31>(ap_uint<31>(1) << ap_uint<5>(right - 1))
-                                  : ap_uint<31>(0);
+  const ap_uint<31> half =
+      rounds ? ap_uint<31>(ap_uint<31>(1) << ap_uint<5>(right - 1)) : ap_uint<31>(0);
   const ap_int<34> biased = high + half - ap_uint<1>(rounds && high < 0);
   return ap_int<32>(biased >> right);
 }

@@ -21,7 +21,7 @@ typedef ap_uint<17> words_t;  // of a map
 
 // Words that come in for the next tile: its input, then its residual operand.
 struct incoming_t {
-  words_t words;        // left
+  words_t words;        // of both
   words_t first_words;  // of them that belong to the first of two maps
   map_t map, second_map;
   address_t address, second_address;
@@ -29,32 +29,32 @@ struct incoming_t {
 
 // Words that go out of the tile before.
 struct outgoing_t {
-  words_t words;  // left
+  words_t words;
   address_t address;
 };
 
-// A step in every `pace`, from the first.
+// A step in every so many is due, from the first, while words are left. Whether the next step is
+// known before it begins.
 struct pace_t {
-  ap_uint<12> left;
+  countdown<12> steps;
   bool due;
 
-  void start() {
+  void start(bool any_left) {
     AXYNQ_INLINE
-    left = 1;
-    due = true;
+    steps.start(1);
+    due = any_left;
   }
 
-  void next(ap_uint<12> pace) {
+  void next(ap_uint<12> pace, bool any_left) {
     AXYNQ_INLINE
-    const bool second = left == 2;
-    due = left == 1 ? pace == 1 : second;
-    left = left == 1 ? pace : ap_uint<12>(left - 1);
+    steps.next(pace, pace == 1);
+    due = any_left && steps.last;
   }
 };
 
 // What a run is to do.
 struct run_t {
-  ap_uint<32> steps;         // of the loop
+  ap_uint<32> steps;  // of the loop
   ap_uint<32> compute_steps;
   bool first_pass, last_pass;
   bool computes;
@@ -93,7 +93,7 @@ inline void own_activations(const lane_place_t places[FILTERS],
 
 inline void multiply_run(const phase_t &phase, const run_t &run, const fold_t &fold,
                          const run_shape &shape, const position_t &first, channel_t &program_words,
-                         channel_t &input_words, channel_t &output_words, incoming_set_t &set,
+                         channel_t &input_words, channel_t &output_words, incoming_set_t &next_set,
                          map_memory_t &maps, weight_memory_t &weights, code_memory_t &codes,
                          constant_memory_t &constants, byte_place_memory_t &byte_places,
                          lane_place_memory_t &lane_places, table_memory_t &computed_table,
@@ -137,16 +137,20 @@ inline void multiply_run(const phase_t &phase, const run_t &run, const fold_t &f
   ap_uint<16> count = 0;
 
   position_t at = first;
-  at.active = run.computes;
-  incoming_t incoming = run.incoming;
-  bool comes = incoming.words != 0;
-  outgoing_t outgoing = run.outgoing;
-  bool goes = outgoing.words != 0;
-  bool set_comes = run.takes_set && set.left != 0;
+  incoming_set_t set = next_set;
+  map_t incoming_map = run.incoming.map;
+  address_t incoming_address = run.incoming.address;
+  countdown<17> incoming_first, incoming_left, outgoing_left;
+  incoming_first.start(run.incoming.first_words);
+  incoming_left.start(run.incoming.words);
+  bool comes = run.incoming.words != 0;
+  address_t outgoing_address = run.outgoing.address;
+  outgoing_left.start(run.outgoing.words);
+  bool goes = run.outgoing.words != 0;
   pace_t incoming_pace, outgoing_pace, set_pace;
-  incoming_pace.start();
-  outgoing_pace.start();
-  set_pace.start();
+  incoming_pace.start(comes);
+  outgoing_pace.start(goes);
+  set_pace.start(run.takes_set && set.comes);
 
   AXYNQ_RUN_BEGINS
   AXYNQ_LOOP(MULTIPLY)
@@ -163,13 +167,12 @@ inline void multiply_run(const phase_t &phase, const run_t &run, const fold_t &f
     AXYNQ_INDEPENDENT(partials)
 
     // The next phase's words.
-    const bool takes = set_comes && set_pace.due;
+    const bool takes = set_pace.due;
     word_t set_word = 0;
     if (takes) set_word = program_words.read();
-    set_pace.next(run.set_pace);
 
     // Where this step's tap lies.
-    const bool busy = at.active && at.idle == 0;
+    const bool busy = at.busy;
     const place_address_t place_address = (run.constant_half ? GROUPS : 0) + int(at.group);
     byte_place_t byte_place[INPUTS];
     AXYNQ_REGISTERS(byte_place)
@@ -181,7 +184,7 @@ inline void multiply_run(const phase_t &phase, const run_t &run, const fold_t &f
     // Each map memory plays one part: it is read for the taps, for the residual operand, or for
     // what goes out.
     const bool finishing = pending.waits();
-    const bool takes_out = goes && outgoing_pace.due;
+    const bool takes_out = outgoing_pace.due;
     bool inside[INPUTS];
     AXYNQ_REGISTERS(inside)
     bool reads[MAP_BANKS];
@@ -201,12 +204,12 @@ inline void multiply_run(const phase_t &phase, const run_t &run, const fold_t &f
         const bool is_source = phase.source_map == m;
         const bool is_destination = phase.destination_map == m;
         read_address[m * INPUTS + b] = is_source        ? tap_address
-                                       : is_destination ? outgoing.address
+                                       : is_destination ? outgoing_address
                                                         : residual_address;
-        reads[m * INPUTS + b] = is_source ? busy && inside[b] && (!own_words || used(byte_place[b]))
-                                : is_destination ? takes_out
-                                                 : finishing && phase.has_residual &&
-                                                       used(pending.byte_places[b]);
+        reads[m * INPUTS + b] =
+            is_source        ? busy && inside[b] && (!own_words || used(byte_place[b]))
+            : is_destination ? takes_out
+                             : finishing && phase.has_residual && used(pending.byte_places[b]);
       }
     }
     std::int8_t map_bytes[MAP_BANKS];
@@ -233,11 +236,11 @@ inline void multiply_run(const phase_t &phase, const run_t &run, const fold_t &f
     // What goes out.
     if (takes_out) {
       output_words.write(out_word);
-      ++outgoing.address;
-      goes = outgoing.words != 1;
-      --outgoing.words;
+      ++outgoing_address;
+      goes = !outgoing_left.last;
+      outgoing_left.next(0, false);
     }
-    outgoing_pace.next(run.outgoing_pace);
+    outgoing_pace.next(run.outgoing_pace, goes);
 
     // The outputs that are being finished.
     constant_row_t constant_row[REQUANTISERS];
@@ -250,7 +253,7 @@ inline void multiply_run(const phase_t &phase, const run_t &run, const fold_t &f
                 operand_table, finished);
 
     // What comes in, and what is finished.
-    const bool takes_in = comes && incoming_pace.due;
+    const bool takes_in = incoming_pace.due;
     word_t in_word = 0;
     if (takes_in) in_word = input_words.read();
     bool writes[MAP_BANKS];
@@ -273,24 +276,24 @@ inline void multiply_run(const phase_t &phase, const run_t &run, const fold_t &f
       for (int m = 0; m < MAPS; ++m) {
         AXYNQ_UNROLL
         const bool is_destination = phase.destination_map == m;
-        writes[m * INPUTS + b] = is_destination ? written : takes_in && incoming.map == m;
+        writes[m * INPUTS + b] = is_destination ? written : takes_in && incoming_map == m;
         write_address[m * INPUTS + b] =
             is_destination ? address_t(pending.output + word_of(pending.byte_places[b]))
-                           : incoming.address;
+                           : incoming_address;
         AXYNQ_IF_NEEDED(writes[m * INPUTS + b])
         write_byte[m * INPUTS + b] = is_destination ? value : byte_of(in_word, b);
       }
     }
     write_banks(maps, writes, write_address, write_byte);
     if (takes_in) {
-      const bool first_ends = incoming.first_words == 1;
-      incoming.address = first_ends ? incoming.second_address : address_t(incoming.address + 1);
-      if (first_ends) incoming.map = incoming.second_map;
-      --incoming.first_words;
-      comes = incoming.words != 1;
-      --incoming.words;
+      const bool first_ends = incoming_first.last;
+      incoming_address = first_ends ? run.incoming.second_address : address_t(incoming_address + 1);
+      if (first_ends) incoming_map = run.incoming.second_map;
+      incoming_first.next(0, false);
+      comes = !incoming_left.last;
+      incoming_left.next(0, false);
     }
-    incoming_pace.next(run.incoming_pace);
+    incoming_pace.next(run.incoming_pace, comes);
     if (finishing) {
       ++pending.step;
       ++pending.row;
@@ -372,12 +375,13 @@ inline void multiply_run(const phase_t &phase, const run_t &run, const fold_t &f
     }
     advance(at, phase, shape, issues);
 
-    if (takes) set_comes = set.in_record || set.left != 1;
     AXYNQ_IF_NEEDED(takes)
     take_in(set, takes, set_word, record, computed_table, operand_table, constants, byte_places,
             lane_places, weights, codes);
+    set_pace.next(run.set_pace, run.takes_set && set.comes);
   }
-  behind = at.behind;
+  next_set = set;
+  behind = start_behind(at, shape.start);
   AXYNQ_COUNT(COUNT_RUNS, 1);
   AXYNQ_COUNT(COUNT_STEPS, run.steps);
   AXYNQ_COUNT(COUNT_MULTIPLY_STEPS, run.compute_steps);

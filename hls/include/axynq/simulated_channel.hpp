@@ -17,7 +17,8 @@ class simulated_channel {
   void write(const WORD &word) { words_.push_back(word); }
 
   WORD read() {
-    if (first_ == words_.size()) fail("is read where nothing comes: the hardware would wait forever");
+    if (first_ == words_.size())
+      fail("is read where nothing comes: the hardware would wait forever");
     return words_[first_++];
   }
 
