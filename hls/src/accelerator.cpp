@@ -23,8 +23,8 @@ static_assert(8 * INPUTS % PORT_BITS == 0, "a word crosses a memory port in whol
 // One phase: while it computes, its next tile is loaded, the one before is stored, and what the
 // next phase needs is fetched. The caller waits for all four to end, so that the next phase finds
 // in memory what this one wrote.
-static void run_phase(const phase_t &phase, place_t images, place_t image, bool has_next,
-                      place_t next_record, bool constant_half, bool weight_half,
+static void run_phase(const phase_t &phase, bool begins, place_t images, place_t image,
+                      bool has_next, place_t next_record, bool constant_half, bool weight_half,
                       read_port_t commands, read_port_t source, write_port_t destination,
                       map_memory_t &maps, weight_memory_t &weights, code_memory_t &codes,
                       constant_memory_t &constants, byte_place_memory_t &byte_places,
@@ -37,6 +37,7 @@ static void run_phase(const phase_t &phase, place_t images, place_t image, bool 
   AXYNQ_STABLE(source)
   AXYNQ_STABLE(destination)
   AXYNQ_STABLE(phase)
+  AXYNQ_STABLE(begins)
   AXYNQ_STABLE(images)
   AXYNQ_STABLE(image)
   AXYNQ_STABLE(has_next)
@@ -60,12 +61,12 @@ static void run_phase(const phase_t &phase, place_t images, place_t image, bool 
   channel_t output_words("output_words");
   AXYNQ_CHANNEL_DEPTH(output_words, 32)
 
-  fetch(phase, images, has_next, next_record, commands, program_words);
-  load(phase, images, image, source, input_words);
-  compute(phase, images, image, has_next, constant_half, weight_half, program_words, input_words,
+  fetch(phase, begins, images, has_next, next_record, commands, program_words);
+  load(phase, begins, images, image, source, input_words);
+  compute(phase, begins, images, image, has_next, constant_half, weight_half, program_words, input_words,
           output_words, maps, weights, codes, constants, byte_places, lane_places, computed_table,
           operand_table, partials, record);
-  store(phase, images, image, output_words, destination);
+  store(phase, begins, images, image, output_words, destination);
   AXYNQ_CHECK_EMPTY(program_words)
   AXYNQ_CHECK_EMPTY(input_words)
   AXYNQ_CHECK_EMPTY(output_words)
@@ -126,9 +127,9 @@ static bool read_record(record_memory_t &memory, std::int32_t record[RECORD_INTE
 
 // STATUS_OK where the core knows a phase and has room for it. Addresses need no check: those of a
 // memory have as many bits as it takes.
-static std::uint32_t status_of(const phase_t &phase, const std::int32_t record[RECORD_INTEGERS]) {
+static std::uint32_t status_of(const phase_t &phase) {
   AXYNQ_NO_INLINE
-  if (record[FIELD_OPCODE] < OPCODE_CONVOLUTION || record[FIELD_OPCODE] > OPCODE_AVERAGE)
+  if (phase.opcode < OPCODE_CONVOLUTION || phase.opcode > OPCODE_AVERAGE)
     return STATUS_BAD_OPCODE;
   const bool maps_apart = phase.source_map < MAPS && phase.destination_map < MAPS &&
                           phase.residual_map < MAPS && phase.source_map != phase.destination_map &&
@@ -140,7 +141,7 @@ static std::uint32_t status_of(const phase_t &phase, const std::int32_t record[R
                     phase.last_pass_vectors <= HALF_VECTORS && phase.ahead_words <= MAP_WORDS &&
                     phase.input_row_words <= MAP_WORDS && phase.store_row_words <= MAP_WORDS &&
                     (!phase.has_residual || phase.output_row_words <= MAP_WORDS);
-  return in_range(phase, record) && maps_apart && room ? STATUS_OK : STATUS_DOES_NOT_FIT;
+  return maps_apart && room ? STATUS_OK : STATUS_DOES_NOT_FIT;
 }
 
 // The header of the program, in the place of a descriptor.
@@ -175,18 +176,6 @@ static std::uint32_t read_header(read_port_t commands, std::int32_t record[RECOR
   return STATUS_OK;
 }
 
-// The phase before the first: it computes nothing, but takes in what the first needs.
-static phase_t no_phase() {
-  AXYNQ_NO_INLINE
-  std::int32_t nothing[RECORD_INTEGERS];
-  AXYNQ_REGISTERS(nothing)
-  for (int i = 0; i < RECORD_INTEGERS; ++i) {
-    AXYNQ_UNROLL
-    nothing[i] = 0;
-  }
-  return phase_from(nothing);
-}
-
 static std::uint32_t run_program(read_port_t commands, read_port_t source, write_port_t destination,
                                  place_t images, volatile std::uint32_t *progress) {
   AXYNQ_MEMORY(map_memory_t, maps)
@@ -218,30 +207,32 @@ static std::uint32_t run_program(read_port_t commands, read_port_t source, write
 
   if (images == 0) return STATUS_OK;
 
-  phase_t phase = no_phase();
+  bool begins = true;
   place_t image = 0;                       // that the phase computes, unless it computes all
   place_t next_index = 0, next_image = 0;  // of the phase that comes next
   bool half = false, weight_half = false;  // of the memories with two halves
   AXYNQ_LOOP(PHASES)
   while (true) {
+    const phase_t phase = phase_from(record);
     const bool has_next = next_index < phases;
-    run_phase(phase, images, image, has_next, next_index + 1, half, weight_half, commands, source,
+    run_phase(phase, begins, images, image, has_next, next_index + 1, half, weight_half, commands, source,
               destination, maps, weights, codes, constants, byte_places, lane_places,
               computed_table, operand_table, partials, next);
-    if (phase.opcode != 0) *progress = std::uint32_t(phase.layer);
+    if (!begins) *progress = std::uint32_t(phase.layer);
     if (!has_next) break;
 
-    weight_half = weight_half_after(phase, images, weight_half);
+    weight_half = weight_half_after(phase, begins, images, weight_half);
     if (!read_record(next, record)) return STATUS_BAD_CHECKSUM;
-    phase = phase_from(record);
-    const std::uint32_t status = status_of(phase, record);
+    const phase_t following = phase_from(record);
+    const std::uint32_t status = status_of(following);
     if (status != STATUS_OK) return status;
+    begins = false;
     image = next_image;
     half = !half;
     // Behind the last phase of a segment its first follows, until all images are through.
-    const bool again = phase.segment_phases != 0 && image + 1 < images;
-    next_index = again ? place_t(next_index - phase.segment_phases + 1) : place_t(next_index + 1);
-    if (phase.segment_phases != 0) next_image = again ? place_t(image + 1) : place_t(0);
+    const bool again = following.segment_phases != 0 && image + 1 < images;
+    next_index = again ? place_t(next_index - following.segment_phases + 1) : place_t(next_index + 1);
+    if (following.segment_phases != 0) next_image = again ? place_t(image + 1) : place_t(0);
   }
   return STATUS_OK;
 }

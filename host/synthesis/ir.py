@@ -26,8 +26,9 @@ class Instruction:
         operands: in order. A ``phi``'s are its values; a ``call``'s its arguments; a ``br``'s or
             ``switch``'s what it decides by.
         block: name of the block that it is in.
-        detail: a comparison's predicate, a cast's source type, what a ``getelementptr``'s indices
-            count or an ``alloca`` holds, the function that a ``call`` calls.
+        detail: a comparison's predicate, a cast's source type, ``disjoint`` of an ``or`` that only
+            joins bits, what a ``getelementptr``'s indices count or an ``alloca`` holds, the
+            function that a ``call`` calls.
         types: of the operands, where they differ from ``type``.
         targets: blocks that a ``phi``'s values come from, or that a branch goes to.
         cases: the values of a ``switch``, in the order of ``targets[1:]``.
@@ -405,16 +406,19 @@ def read_instruction(text: str, block: str) -> Instruction:
         assert found is not None, text
         name, text = found[1], text[found.end() :]
     opcode, _, rest = text.partition(" ")
-    volatile = False
+    volatile = disjoint = False
     while opcode in _FLAGS:
         opcode, _, rest = rest.partition(" ")
     while (head := rest.partition(" "))[0] in _FLAGS:
         volatile |= head[0] == "volatile"
+        disjoint |= head[0] == "disjoint"
         rest = head[2]
     made = Instruction(name, opcode, "", [], block, volatile=volatile, place=place, loop=loop)
     reader = _READERS.get(opcode, _read_cast if opcode in _CASTS else _read_binary)
     reader(made, rest)
     made.width = width_of(made.type)
+    if disjoint:
+        made.detail = "disjoint"
     return made
 
 

@@ -18,6 +18,8 @@ from axynq.host.synthesis.widths import Widths
 
 DIVISIONS = frozenset(["sdiv", "udiv", "srem", "urem"])
 EXTREMES = ("llvm.smax", "llvm.smin", "llvm.umax", "llvm.umin")
+SIGNS = (("slt", 0), ("sgt", -1))
+"""Comparisons that a sign bit answers."""
 FREE = frozenset(
     [
         *("zext", "sext", "trunc", "freeze", "bitcast", "br", "ret", "unreachable"),
@@ -119,14 +121,16 @@ def operator(
     if i.opcode in ("add", "sub", "and", "or", "xor"):
         if i.opcode == "xor" and -1 in i.operands:
             return None  # an inverter goes into the LUT behind it
-        if i.opcode in ("and", "or") and constant:
-            return None  # a mask is wires
+        if i.detail == "disjoint" or (i.opcode in ("and", "or") and constant):
+            return None  # masks and concatenations are wires
         return Operator(i.opcode, width, inputs, constant)
     if i.opcode == "mul":
         return Operator("mul", width, inputs, constant)
     if i.opcode in DIVISIONS:
         return Operator("div", width, inputs, constant, i.opcode)
     if i.opcode == "icmp":
+        if (i.detail, i.operands[1]) in SIGNS:
+            return None
         kind = "equal" if i.detail in ("eq", "ne") else "icmp"
         return Operator(kind, max(inputs, default=0), inputs, constant)
     if i.opcode == "select":

@@ -59,7 +59,7 @@ inline incoming_t incoming_of(const phase_t &phase, const transfers_t &moved, co
 
 // Tile by tile: while one is computed, the next comes in and the one before goes out. Meanwhile the
 // next phase's descriptor and set come in.
-inline void compute(const phase_t &phase, place_t images, place_t image, bool has_next,
+inline void compute(const phase_t &phase, bool begins, place_t images, place_t image, bool has_next,
                     bool constant_half, bool first_weight_half, channel_t &program_words,
                     channel_t &input_words, channel_t &output_words, map_memory_t &maps,
                     weight_memory_t &weights, code_memory_t &codes, constant_memory_t &constants,
@@ -67,9 +67,8 @@ inline void compute(const phase_t &phase, place_t images, place_t image, bool ha
                     table_memory_t &computed_table, table_memory_t &operand_table,
                     partial_memory_t &partials, record_memory_t &record) {
   AXYNQ_NO_INLINE
-  const transfers_t moved = transfers_of(phase, images, image);
-  const bool none = phase.opcode == 0;  // the phase before the first only takes in
-  const place_t tiles = none ? place_t(0) : place_t(images_of(phase, images) * phase.tiles);
+  const transfers_t moved = transfers_of(phase, begins, images, image);
+  const place_t tiles = begins ? place_t(0) : place_t(images_of(phase, images) * phase.tiles);
   const bool loads = moved.source || moved.residual;
   bool weight_half = first_weight_half;
 
@@ -97,7 +96,7 @@ inline void compute(const phase_t &phase, place_t images, place_t image, bool ha
   next.start(phase);
   bool odd = false;
   place_t tile = 0;
-  bool before = loads && !none;
+  bool before = loads;
   words_t outgoing_words = 0;
   address_t outgoing_address = 0;
   pass_start start = first_pass(phase);
@@ -202,10 +201,11 @@ inline void compute(const phase_t &phase, place_t images, place_t image, bool ha
 
 // The half of the weight memory that the next phase begins with. Each pass takes the other half
 // than the one before it.
-inline bool weight_half_after(const phase_t &phase, place_t images, bool first_weight_half) {
+inline bool weight_half_after(const phase_t &phase, bool begins, place_t images,
+                              bool first_weight_half) {
   AXYNQ_INLINE
   const bool odd_tiles = ((images_of(phase, images) & phase.tiles & phase.passes) & 1) != 0;
-  return phase.passes > 1 ? first_weight_half != odd_tiles : !first_weight_half;
+  return !begins && phase.passes > 1 ? first_weight_half != odd_tiles : !first_weight_half;
 }
 
 }  // namespace axynq

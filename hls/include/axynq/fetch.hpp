@@ -38,11 +38,11 @@ inline void fetch_record(read_port_t commands, place_t record, channel_t &to, pl
 
 // Weights of all passes for each tile, but those of the first pass only for tiles behind the
 // first: they came before the phase. Then descriptor and set of the next phase.
-inline void fetch(const phase_t &phase, place_t images, bool has_next, place_t next_record,
+inline void fetch(const phase_t &phase, bool begins, place_t images, bool has_next, place_t next_record,
                   read_port_t commands, channel_t &to) {
   AXYNQ_NO_INLINE
   const place_t tiles = images_of(phase, images) * phase.tiles;
-  if (phase.passes > 1) {
+  if (!begins && phase.passes > 1) {
     AXYNQ_LOOP(PASSES)
     for (place_t tile = 0; tile < tiles; ++tile) {
       const place_t there = tile == 0 ? place_t(phase.first_pass_words) : place_t(0);

@@ -27,14 +27,19 @@ inline bool used(byte_place_t place) {
   return (place & 1) != 0;
 }
 
-inline ap_uint<LANE_BITS> lane_of(byte_place_t place) {
+inline ap_uint<REQUANTISER_BITS> requantiser_of(byte_place_t place) {
   AXYNQ_INLINE
-  return ap_uint<LANE_BITS>(place >> 1);
+  return ap_uint<REQUANTISER_BITS>(place >> 1);
+}
+
+inline ap_uint<STEP_BITS> step_of(byte_place_t place) {
+  AXYNQ_INLINE
+  return ap_uint<STEP_BITS>(place >> (1 + REQUANTISER_BITS));
 }
 
 inline ap_uint<WORD_BITS> word_of(byte_place_t place) {
   AXYNQ_INLINE
-  return ap_uint<WORD_BITS>(place >> (1 + LANE_BITS));
+  return ap_uint<WORD_BITS>(place >> (1 + REQUANTISER_BITS + STEP_BITS));
 }
 
 inline ap_uint<BYTE_BITS> byte_of_lane(lane_place_t place) {
@@ -54,10 +59,12 @@ inline std::int8_t computed_value(const phase_t &phase, accumulator_t sum,
   shift_t shift;
   shift = shift_bits;
   const multiplier_t factor = multiplier_t(row >> 6);
-  const ap_int<32> total = ap_int<32>(std::int32_t(std::uint32_t(sum) + std::uint32_t(int(bias))));
-  const bool negative = total < 0;
-  const ap_int<32> magnitude = negative ? ap_int<32>(-total) : total;
-  const ap_int<32> value = average ? ap_int<32>((magnitude << 1) + count) : total;
+  const ap_int<32> biased = ap_int<32>(std::int32_t(std::uint32_t(sum) + std::uint32_t(int(bias))));
+  // An average has no bias.
+  const bool negative = sum < 0;
+  const ap_int<32> twice = ap_int<32>(sum) << 1;
+  const ap_int<32> dividend = negative ? ap_int<32>(count - twice) : ap_int<32>(count + twice);
+  const ap_int<32> value = average ? dividend : biased;
   const bool by_count = average && phase.tables;
   const ap_int<32> scaled = rescale(value, by_count ? multiplier_t(entry) : factor,
                                     by_count ? shift_t(0) : shift, average);
@@ -100,11 +107,7 @@ inline void finish_step(const phase_t &phase, const pending_t &pending,
         place = pending.lane_places[step * REQUANTISERS + r];
       }
     }
-    std::int8_t operand = operands[0];
-    for (int b = 1; b < INPUTS; ++b) {
-      AXYNQ_UNROLL
-      if (byte_of_lane(place) == b) operand = operands[b];
-    }
+    const std::int8_t operand = operands[byte_of_lane(place)];
     const ap_uint<8> index =
         average ? ap_uint<8>(pending.count) : ap_uint<8>(std::uint8_t(operand));
     operand_address[r] = half + int(index);

@@ -17,10 +17,10 @@ inline void load_run(read_port_t source, place_t first, place_t words, ap_uint<8
 
 // For each tile its input rows, then the rows of the residual operand; in the end the next image's
 // input.
-inline void load(const phase_t &phase, place_t images, place_t image, read_port_t source,
+inline void load(const phase_t &phase, bool begins, place_t images, place_t image, read_port_t source,
                  channel_t &to) {
   AXYNQ_NO_INLINE
-  const transfers_t moved = transfers_of(phase, images, image);
+  const transfers_t moved = transfers_of(phase, begins, images, image);
   if (moved.source || moved.residual) {
     const place_t count = images_of(phase, images);
     place_t input = phase.source_offset * images + phase.source_image_words * image;

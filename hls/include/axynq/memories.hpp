@@ -42,11 +42,14 @@ const int CONSTANT_ROWS = power_above(GROUPS * REQUANTISE_STEPS);
 typedef ap_uint<bits_below(2 * CONSTANT_ROWS)> constant_address_t;
 typedef banked<constant_row_t, REQUANTISERS, 2 * CONSTANT_ROWS>::type constant_memory_t;
 
-// Places: which lane's channel lies on a byte, and in which word; which byte a lane's lies on.
+// Places: which lane's channel lies on a byte, told by the requantiser and the step that finish it,
+// and in which word; which byte a lane's lies on.
 const int LANE_BITS = bits_below(FILTERS), BYTE_BITS = bits_below(INPUTS);
+const int REQUANTISER_BITS = bits_below(REQUANTISERS), STEP_BITS = bits_below(REQUANTISE_STEPS);
 const int WORD_BITS = bits_below(GROUPS);
-typedef ap_uint<1 + LANE_BITS + WORD_BITS> byte_place_t;  // used, lane, word
-typedef ap_uint<1 + BYTE_BITS> lane_place_t;              // used, byte
+// Used, requantiser, step, word.
+typedef ap_uint<1 + REQUANTISER_BITS + STEP_BITS + WORD_BITS> byte_place_t;
+typedef ap_uint<1 + BYTE_BITS> lane_place_t;  // used, byte
 typedef ap_uint<bits_below(GROUPS)> group_t;
 typedef ap_uint<bits_below(2 * GROUPS)> place_address_t;
 typedef banked<byte_place_t, INPUTS, 2 * GROUPS>::type byte_place_memory_t;

@@ -13,10 +13,10 @@ namespace axynq {
 typedef ap_uint<31> multiplier_t;  // in 2^-31
 typedef ap_int<6> shift_t;         // left where positive
 
-// The largest value, and the longest left shift, that need to be told apart. A factor that shifts
+// Bits of a value, and the longest left shift, that need to be told apart. A factor that shifts
 // left is at least a half (a mean's; at least one otherwise), so that it takes all larger values
 // out of int8 whatever the zero point: 511 / 2 rounds to 256, and -511 / 2 to -255.
-const int WIDEST = 511, LONGEST_SHIFT = 22;
+const int NARROW = 10, LONGEST_SHIFT = 22;
 
 // value * multiplier / 2^31 * 2^shift, rounded twice: the high half of a doubled product rounds
 // halves up, then a division by a power of two rounds them away from zero. Or cut off twice.
@@ -28,17 +28,23 @@ inline ap_int<32> rescale(ap_int<32> value, multiplier_t multiplier, shift_t shi
   const bool leftwards = shift > 0;
   const ap_uint<5> left = !leftwards ? 0 : shift > LONGEST_SHIFT ? LONGEST_SHIFT : int(shift);
   const ap_uint<5> right = leftwards ? 0 : -int(shift);
-  const ap_int<10> narrowed = value < -WIDEST ? -WIDEST : value > WIDEST ? WIDEST : int(value);
+  const ap_int<32 - NARROW + 1> top = value >> (NARROW - 1);
+  const bool narrow = top == 0 || top == -1;
+  const ap_int<NARROW> most = (1 << (NARROW - 1)) - 1;
+  const ap_int<NARROW> narrowed = narrow      ? ap_int<NARROW>(value)
+                                  : value < 0 ? ap_int<NARROW>(-most)
+                                              : most;
   const ap_int<32> shifted = leftwards ? ap_int<32>(ap_int<32>(narrowed) << left) : value;
   const ap_int<63> product = shifted * multiplier;
-  const ap_int<34> nudged = ap_int<33>(product >> 30) + ap_int<33>(cut ? 0 : 1);
-  const ap_int<33> high = nudged >> 1;
-  // Halves away from zero: half is added, less one below zero.
+  const ap_int<33> doubled = product >> 30;
+  // Both roundings at once, in halves of the first's unit: 1 for the first; for the second, which
+  // takes halves away from zero, half of its unit, less one below zero.
   const bool rounds = !cut && right != 0;
-  const ap_uint<31> half =
-      rounds ? ap_uint<31>(ap_uint<31>(1) << ap_uint<5>(right - 1)) : ap_uint<31>(0);
-  const ap_int<34> biased = high + half - ap_uint<1>(rounds && high < 0);
-  return ap_int<32>(biased >> right);
+  const ap_uint<32> half = rounds ? ap_uint<32>(ap_uint<32>(1) << right) : ap_uint<32>(0);
+  const ap_int<34> once = cut ? 0 : 1;
+  const ap_int<34> above = half + once, below = rounds ? ap_int<34>(half - once) : once;
+  const ap_int<34> nudged = doubled + (doubled < 0 ? below : above);
+  return ap_int<32>(ap_int<33>(nudged >> 1) >> right);
 }
 
 // A rescaled value as int8. It is clamped before the zero point is added, which might take it out

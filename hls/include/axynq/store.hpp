@@ -11,10 +11,10 @@ namespace axynq {
 const int BURSTS_ON_THE_WAY = 4;
 
 // For each tile its words of each pixel: a single run where they are the whole pixel.
-inline void store(const phase_t &phase, place_t images, place_t image, channel_t &from,
+inline void store(const phase_t &phase, bool begins, place_t images, place_t image, channel_t &from,
                   write_port_t destination) {
   AXYNQ_NO_INLINE
-  if (!phase.destination_stored) return;
+  if (begins || !phase.destination_stored) return;
   const place_t count = images_of(phase, images);
   const bool whole = phase.store_pixel_words == phase.output_pixel_words;
   place_t map = phase.destination_offset * images + phase.destination_image_words * image +

@@ -62,13 +62,14 @@ struct transfers_t {
   bool source, residual, ahead, destination;
 };
 
-inline transfers_t transfers_of(const phase_t &phase, place_t images, place_t image) {
+inline transfers_t transfers_of(const phase_t &phase, bool begins, place_t images,
+                                place_t image) {
   AXYNQ_INLINE
   transfers_t moved;
-  moved.source = phase.source_loaded && !(phase.source_ahead && image != 0);
-  moved.residual = phase.residual_loaded;
-  moved.ahead = phase.ahead_words != 0 && image + 1 < images;
-  moved.destination = phase.destination_stored;
+  moved.source = !begins && phase.source_loaded && !(phase.source_ahead && image != 0);
+  moved.residual = !begins && phase.residual_loaded;
+  moved.ahead = !begins && phase.ahead_words != 0 && image + 1 < images;
+  moved.destination = !begins && phase.destination_stored;
   return moved;
 }
 
