@@ -134,7 +134,9 @@ class Descriptor:
     layer: int = _field(16, "layers that are finished when the phase is", "layers")
     whole_batch: int = _flag("whether the phase computes all images; otherwise one")
     segment_phases: int = _field(
-        12, "phases of the segment that ends here, which runs image by image; 0: none ends", "phases"
+        12,
+        "phases of the segment that ends here, which runs image by image; 0: none ends",
+        "phases",
     )
 
     # Feature maps in memory.

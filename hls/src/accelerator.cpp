@@ -23,7 +23,7 @@ static_assert(8 * INPUTS % PORT_BITS == 0, "a word crosses a memory port in whol
 // One phase: while it computes, its next tile is loaded, the one before is stored, and what the
 // next phase needs is fetched. The caller waits for all four to end, so that the next phase finds
 // in memory what this one wrote.
-static void run_phase(const phase_t &phase, bool begins, place_t images, place_t image,
+static void run_phase(const phase_t &phase, const places_t &places, place_t images, place_t image,
                       bool has_next, place_t next_record, bool constant_half, bool weight_half,
                       read_port_t commands, read_port_t source, write_port_t destination,
                       map_memory_t &maps, weight_memory_t &weights, code_memory_t &codes,
@@ -37,7 +37,7 @@ static void run_phase(const phase_t &phase, bool begins, place_t images, place_t
   AXYNQ_STABLE(source)
   AXYNQ_STABLE(destination)
   AXYNQ_STABLE(phase)
-  AXYNQ_STABLE(begins)
+  AXYNQ_STABLE(places)
   AXYNQ_STABLE(images)
   AXYNQ_STABLE(image)
   AXYNQ_STABLE(has_next)
@@ -61,12 +61,12 @@ static void run_phase(const phase_t &phase, bool begins, place_t images, place_t
   channel_t output_words("output_words");
   AXYNQ_CHANNEL_DEPTH(output_words, 32)
 
-  fetch(phase, begins, images, has_next, next_record, commands, program_words);
-  load(phase, begins, images, image, source, input_words);
-  compute(phase, begins, images, image, has_next, constant_half, weight_half, program_words, input_words,
-          output_words, maps, weights, codes, constants, byte_places, lane_places, computed_table,
-          operand_table, partials, record);
-  store(phase, begins, images, image, output_words, destination);
+  fetch(phase, places, has_next, next_record, commands, program_words);
+  load(phase, places, images, image, source, input_words);
+  compute(phase, places, images, image, has_next, constant_half, weight_half, program_words,
+          input_words, output_words, maps, weights, codes, constants, byte_places, lane_places,
+          computed_table, operand_table, partials, record);
+  store(phase, places, images, output_words, destination);
   AXYNQ_CHECK_EMPTY(program_words)
   AXYNQ_CHECK_EMPTY(input_words)
   AXYNQ_CHECK_EMPTY(output_words)
@@ -139,38 +139,40 @@ static std::uint32_t status_of(const phase_t &phase) {
                            (phase.ahead_map < MAPS && phase.ahead_map != phase.destination_map));
   const bool room = phase.groups <= GROUPS && phase.vectors <= HALF_VECTORS &&
                     phase.last_pass_vectors <= HALF_VECTORS && phase.ahead_words <= MAP_WORDS &&
-                    phase.input_row_words <= MAP_WORDS && phase.store_row_words <= MAP_WORDS &&
-                    (!phase.has_residual || phase.output_row_words <= MAP_WORDS);
+                    phase.input_row_words <= MAP_WORDS &&
+                    (!phase.residual_loaded || phase.output_row_words <= MAP_WORDS);
   return maps_apart && room ? STATUS_OK : STATUS_DOES_NOT_FIT;
 }
 
-// The header of the program, in the place of a descriptor.
-static std::uint32_t read_header(read_port_t commands, std::int32_t record[RECORD_INTEGERS]) {
+// The header comes in where descriptors do.
+static void read_header(read_port_t commands, record_memory_t &memory) {
   AXYNQ_NO_INLINE
-  checksum_t checksum;
-  AXYNQ_REGISTERS(checksum.sums)
-  checksum.start();
   word_t word = 0;
+  AXYNQ_RUN_BEGINS
   AXYNQ_LOOP(READ_HEADER)
-  for (int i = 0; i < RECORD_INTEGERS * 32 / PORT_BITS; ++i) {
+  for (int i = 0; i < RECORD_WORDS * BEATS; ++i) {
     AXYNQ_PIPELINE
-    const beat_t beat = commands[i];
-    for (int k = 0; k < PORT_BITS / 32; ++k) {
+    word = with_beat(word, commands[i]);
+    bool enable[RECORD_BANKS];
+    AXYNQ_REGISTERS(enable)
+    word_t value[RECORD_BANKS];
+    AXYNQ_REGISTERS(value)
+    for (int bank = 0; bank < RECORD_BANKS; ++bank) {
       AXYNQ_UNROLL
-      const int place = i * (PORT_BITS / 32) + k;
-      const std::int32_t value = std::int32_t(std::uint32_t(ap_uint<32>(beat >> (32 * k))));
-      record[place] = value;
-      for (int column = k; column < CHECKSUM_COLUMNS; column += PORT_BITS / 32) {
-        AXYNQ_UNROLL
-        if (place != CHECKSUM_FIELD && place % CHECKSUM_COLUMNS == column)
-          checksum.add(column, std::uint32_t(value));
-      }
+      enable[bank] = i % BEATS == BEATS - 1 && i / BEATS % RECORD_BANKS == bank;
+      value[bank] = word;
     }
+    write_row(memory, enable, record_address_t(i / (BEATS * RECORD_BANKS)), value);
   }
   AXYNQ_COUNT(COUNT_RECORD_WORDS, RECORD_WORDS);
   AXYNQ_COUNT(COUNT_PROGRAM_BURSTS, 1);
+}
+
+// STATUS_OK where a header is one of a program for this core.
+static std::uint32_t header_status(const std::int32_t record[RECORD_INTEGERS], bool intact) {
+  AXYNQ_INLINE
   if (std::uint32_t(record[HEADER_MAGIC]) != PROGRAM_MAGIC) return STATUS_BAD_MAGIC;
-  if (std::uint32_t(record[CHECKSUM_FIELD]) != checksum.total()) return STATUS_BAD_CHECKSUM;
+  if (!intact) return STATUS_BAD_CHECKSUM;
   if (std::uint32_t(record[HEADER_VERSION]) != ISA_VERSION) return STATUS_BAD_VERSION;
   if (std::uint32_t(record[HEADER_OVERLAY]) != OVERLAY_ID) return STATUS_WRONG_OVERLAY;
   return STATUS_OK;
@@ -201,13 +203,14 @@ static std::uint32_t run_program(read_port_t commands, read_port_t source, write
   std::int32_t record[RECORD_INTEGERS];
   AXYNQ_REGISTERS(record)
 
-  const std::uint32_t header_status = read_header(commands, record);
-  if (header_status != STATUS_OK) return header_status;
+  read_header(commands, next);
+  const bool intact = read_record(next, record);
+  const std::uint32_t found = header_status(record, intact);
+  if (found != STATUS_OK) return found;
   const place_t phases = record[HEADER_PHASES];
-
   if (images == 0) return STATUS_OK;
 
-  bool begins = true;
+  bool begins = true;  // until there is a phase: what the registers hold is none
   place_t image = 0;                       // that the phase computes, unless it computes all
   place_t next_index = 0, next_image = 0;  // of the phase that comes next
   bool half = false, weight_half = false;  // of the memories with two halves
@@ -215,13 +218,14 @@ static std::uint32_t run_program(read_port_t commands, read_port_t source, write
   while (true) {
     const phase_t phase = phase_from(record);
     const bool has_next = next_index < phases;
-    run_phase(phase, begins, images, image, has_next, next_index + 1, half, weight_half, commands, source,
-              destination, maps, weights, codes, constants, byte_places, lane_places,
+    const places_t places = places_of(phase, begins, images, image);
+    run_phase(phase, places, images, image, has_next, next_index + 1, half, weight_half, commands,
+              source, destination, maps, weights, codes, constants, byte_places, lane_places,
               computed_table, operand_table, partials, next);
     if (!begins) *progress = std::uint32_t(phase.layer);
     if (!has_next) break;
 
-    weight_half = weight_half_after(phase, begins, images, weight_half);
+    weight_half = weight_half_after(phase, places, weight_half);
     if (!read_record(next, record)) return STATUS_BAD_CHECKSUM;
     const phase_t following = phase_from(record);
     const std::uint32_t status = status_of(following);

@@ -1,7 +1,8 @@
 """Steps of a network that run image by image, with their maps on chip.
 
 A network is cut into segments. A step alone computes the whole batch, and its maps go through the
-board's memory. Several steps together run image after image, and only what others need goes there.
+board's memory. Several steps together run image after image, and only what others need goes there;
+so does a single step whose map is too large for two tiles, but not for the chip.
 The first takes in weights once for all images; the second needs no traffic for maps, and no time in
 which a layer's first tile comes in and its last one goes out. The cycle model decides.
 """
@@ -187,7 +188,7 @@ class _Growing:
         folded = self.phases.folded[first]
         if (
             folded.fold.taps > 1
-            and len(folded.blocks) == 1 < len(self.steps)
+            and len(folded.blocks) == 1
             and self.last_use[self.source] == first
             and self.phases.can_keep(folded)
         ):

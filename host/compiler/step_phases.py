@@ -37,7 +37,7 @@ class StepPhases:
         self._firsts: list[Phase | None] = [*(self._first(n) for n in range(self.count)), None]
         self._kept: dict[tuple[int, Traffic], list[Phase]] = {}
         self._cycles: dict[tuple[int, Traffic, int, int], int] = {}
-        for number in range(self.count):
+        for number in range(1, self.count):
             self.plain[number] = self._divided(number, layers)
 
     def _streamed(self, number: int) -> list[Phase]:
@@ -88,21 +88,15 @@ class StepPhases:
     def _divided(self, number: int, layers: Layers) -> Layer:
         """A layer with so many blocks that the step before it, where both run with others, need not
         wait for the whole set: for that of the first block only."""
-        whole, is_alone = self.plain[number], number not in self.too_large
-        before: list[Phase] = []
-        if number > 0:
-            before = self._kept_phases(number - 1, self.plain[number - 1], Traffic())
+        whole = self.plain[number]
+        before = self._kept_phases(number - 1, self.plain[number - 1], Traffic())
         first_set = phase_of(whole, whole.blocks[0], self.overlay).set_words
-        waits = before and compute_steps(before[-1]) < first_set * self.overlay.beats
-        if is_alone and not waits:
+        if compute_steps(before[-1]) >= first_set * self.overlay.beats:
             return whole
         candidates, words = [whole], whole.blocks[0].words
         while words > 1:
             words = -(-words // 2)
             candidates.append(layers.divided(number, words))
-        if not is_alone:
-            # Images follow each other only where there are two phases at least.
-            candidates = [each for each in candidates if len(each.blocks) > 1] or [whole]
 
         def cycles(layer: Layer) -> int:
             phases = self._kept_phases(number, layer, Traffic())

@@ -37,5 +37,5 @@ def test_there_are_all_kinds_among_them(tiny4: Accelerator, monkeypatch) -> None
             ahead += phase.ahead_words > 0
             if not phase.whole_batch:
                 loaded += phase.residual_loaded
-                stored += phase.destination_stored and not phase.loop_back
+                stored += phase.destination_stored and not phase.segment_phases
     assert min(loaded, ahead, stored, alone) > 0

@@ -269,10 +269,10 @@ def damaged(program: Program, record: int, field: int, value: int, mend: bool = 
         (0, isa.Header.PHASES, 3, False, "a descriptor is damaged"),
         (2, isa.Field.INPUT_ROWS, 9, False, "a descriptor is damaged"),
         (2, isa.Field.OPCODE, 0, True, "unknown opcode"),
-        (2, isa.Field.OPCODE, 99, True, "unknown opcode"),
-        (1, isa.Field.INPUT_COLUMNS, 100_000, True, "larger than the on-chip buffers"),
+        (2, isa.Field.OPCODE, 7, True, "unknown opcode"),
+        (1, isa.Field.INPUT_ROW_WORDS, 5000, True, "larger than the on-chip buffers"),
+        (1, isa.Field.VECTORS, 600, True, "larger than the on-chip buffers"),
         (1, isa.Field.GROUPS, 255, True, "larger than the on-chip buffers"),
-        (1, isa.Field.TILE_ROWS, 0, True, "larger than the on-chip buffers"),
     ],
 )
 def test_the_core_reports_bad_programs(
@@ -289,7 +289,7 @@ def test_where_the_core_stopped_is_told(
     accelerator: Accelerator, program: Program, digits: graph.Model
 ) -> None:
     with pytest.raises(DeviceError, match=r"stopped after 1 of \d+ layers, in 'depthwise_1'"):
-        accelerator.run(damaged(program, 2, isa.Field.OPCODE, 99), random_input(digits, 1, 0))
+        accelerator.run(damaged(program, 2, isa.Field.OPCODE, 7), random_input(digits, 1, 0))
 
 
 def test_a_core_that_never_finishes(program: Program, digits: graph.Model) -> None:

@@ -27,16 +27,21 @@ template <int CODE, class DESIGN, class... OTHERS>
 struct bank_from<CODE, DESIGN, OTHERS...> {
   static product_t product(activation_t a, weight_t w, int code) {
     AXYNQ_INLINE
-#if defined(AXYNQ_SIMULATION)
-    // The same function, looked up: the design filled the table.
-    if (code == CODE) return tabulated<DESIGN>::product(int(a), int(w));
-    return bank_from<CODE + 1, OTHERS...>::product(a, w, code);
-#else
     const weight_t gated = code == CODE ? w : weight_t(0);
     return circuit<DESIGN>::product(a, gated) | bank_from<CODE + 1, OTHERS...>::product(a, w, code);
-#endif
   }
 };
+
+#if defined(AXYNQ_SIMULATION)
+
+// The same functions, looked up: the designs filled the tables.
+template <class... DESIGNS>
+struct bank : tabulated_bank<DESIGNS...> {};
+
+template <class... DESIGNS>
+struct configurable_bank : tabulated_bank<DESIGNS...> {};
+
+#else
 
 template <class... DESIGNS>
 struct bank {
@@ -46,7 +51,6 @@ struct bank {
   }
 };
 
-#if !defined(AXYNQ_SIMULATION)
 template <class DESIGN>
 struct bank<DESIGN> {
   static product_t product(activation_t a, weight_t w, int) {
@@ -54,7 +58,6 @@ struct bank<DESIGN> {
     return circuit<DESIGN>::product(a, w);
   }
 };
-#endif
 
 // Exact and ROUP multipliers in one cell whose perforation and rounding the code sets: a Booth
 // array with a few gates more instead of an array for each.
@@ -62,13 +65,11 @@ template <class... DESIGNS>
 struct configurable_bank {
   static product_t product(activation_t a, weight_t w, int code) {
     AXYNQ_INLINE
-#if defined(AXYNQ_SIMULATION)
-    return bank_from<0, DESIGNS...>::product(a, w, code);
-#else
     return configurable_circuit<DESIGNS...>::product(a, w, code);
-#endif
   }
 };
+
+#endif
 
 }  // namespace axynq
 

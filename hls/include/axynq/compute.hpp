@@ -59,17 +59,18 @@ inline incoming_t incoming_of(const phase_t &phase, const transfers_t &moved, co
 
 // Tile by tile: while one is computed, the next comes in and the one before goes out. Meanwhile the
 // next phase's descriptor and set come in.
-inline void compute(const phase_t &phase, bool begins, place_t images, place_t image, bool has_next,
-                    bool constant_half, bool first_weight_half, channel_t &program_words,
-                    channel_t &input_words, channel_t &output_words, map_memory_t &maps,
-                    weight_memory_t &weights, code_memory_t &codes, constant_memory_t &constants,
-                    byte_place_memory_t &byte_places, lane_place_memory_t &lane_places,
-                    table_memory_t &computed_table, table_memory_t &operand_table,
-                    partial_memory_t &partials, record_memory_t &record) {
+inline void compute(const phase_t &phase, const places_t &places, place_t images, place_t image,
+                    bool has_next, bool constant_half, bool first_weight_half,
+                    channel_t &program_words, channel_t &input_words, channel_t &output_words,
+                    map_memory_t &maps, weight_memory_t &weights, code_memory_t &codes,
+                    constant_memory_t &constants, byte_place_memory_t &byte_places,
+                    lane_place_memory_t &lane_places, table_memory_t &computed_table,
+                    table_memory_t &operand_table, partial_memory_t &partials,
+                    record_memory_t &record) {
   AXYNQ_NO_INLINE
-  const transfers_t moved = transfers_of(phase, begins, images, image);
-  const place_t tiles = begins ? place_t(0) : place_t(images_of(phase, images) * phase.tiles);
-  const bool loads = moved.source || moved.residual;
+  const transfers_t moved = transfers_of(phase, images, image);
+  const place_t tiles = places.tiles;
+  const bool loads = tiles != 0 && (moved.source || moved.residual);
   bool weight_half = first_weight_half;
 
   incoming_set_t set;
@@ -122,9 +123,9 @@ inline void compute(const phase_t &phase, bool begins, place_t images, place_t i
         address_t(phase.destination_base) + address_t(offset * phase.destination_half),
         address_t(phase.residual_base) + address_t(offset * phase.residual_half));
 
-    if (before) {
-      run.incoming = incoming_of(phase, moved, coming, false);
-    } else if (computes) {
+    if (before || (computes && first && loads && !last_tile))
+      run.incoming = incoming_of(phase, moved, coming, !before && !odd);
+    if (computes) {
       run.computes = true;
       run.first_pass = first;
       run.last_pass = last;
@@ -137,13 +138,10 @@ inline void compute(const phase_t &phase, bool begins, place_t images, place_t i
       run.incoming_pace = at_least_a_beat(phase.incoming_pace);
       run.outgoing_pace = at_least_a_beat(phase.outgoing_pace);
       run.set_pace = at_least_a_beat(phase.set_pace);
-      if (first) {
-        if (loads && !last_tile) run.incoming = incoming_of(phase, moved, coming, !odd);
-        if (moved.ahead && tile == 0) {
-          run.incoming.words = run.incoming.first_words = phase.ahead_words;
-          run.incoming.map = run.incoming.second_map = phase.ahead_map;
-          run.incoming.address = run.incoming.second_address = phase.ahead_base;
-        }
+      if (first && moved.ahead && tile == 0) {
+        run.incoming.words = run.incoming.first_words = phase.ahead_words;
+        run.incoming.map = run.incoming.second_map = phase.ahead_map;
+        run.incoming.address = run.incoming.second_address = phase.ahead_base;
       }
     }
     if (!before && (computes ? first : true)) {
@@ -199,13 +197,13 @@ inline void compute(const phase_t &phase, bool begins, place_t images, place_t i
   AXYNQ_COUNT(COUNT_PHASES, 1);
 }
 
-// The half of the weight memory that the next phase begins with. Each pass takes the other half
-// than the one before it.
-inline bool weight_half_after(const phase_t &phase, bool begins, place_t images,
+// The half of the weight memory that the next phase begins with. Each pass takes the other half than
+// the one before it.
+inline bool weight_half_after(const phase_t &phase, const places_t &places,
                               bool first_weight_half) {
   AXYNQ_INLINE
-  const bool odd_tiles = ((images_of(phase, images) & phase.tiles & phase.passes) & 1) != 0;
-  return !begins && phase.passes > 1 ? first_weight_half != odd_tiles : !first_weight_half;
+  const bool odd = (places.tiles & phase.passes & 1) != 0;
+  return places.tiles != 0 && phase.passes > 1 ? first_weight_half != odd : !first_weight_half;
 }
 
 }  // namespace axynq

@@ -21,36 +21,46 @@ class counted_memory {
         steps_(&steps()),
         elements_(std::size_t(BANKS) * DEPTH),
         written_(elements_.size()),
-        reads_(BANKS),
-        writes_(BANKS) {
+        reads_(),
+        writes_() {
     std::memset(static_cast<void *>(elements_.data()), 0xA5, elements_.size() * sizeof(ELEMENT));
   }
 
-  ELEMENT read(int bank, bool used, int address) {
-    take(reads_[std::size_t(bank)], bank, "reads");
-    if (used && written_[place(bank, address)] == steps_->run)
-      fail(bank, "reads address " + std::to_string(address) + ", which the same loop wrote");
-    return elements_[place(bank, address)];
+  // A step's reads of all banks, and its writes. A scheduler counts them whether they are used or
+  // not.
+  template <class ADDRESS>
+  void read(const bool (&used)[BANKS], const ADDRESS (&address)[BANKS], ELEMENT (&value)[BANKS]) {
+    take(reads_, "reads");
+    for (int bank = 0; bank < BANKS; ++bank) {
+      const std::size_t there = place(bank, int(address[bank]));
+      value[bank] = elements_[there];
+      if (used[bank] && written_[there] == steps_->run)
+        fail(bank,
+             "reads address " + std::to_string(int(address[bank])) + ", which the same loop wrote");
+    }
   }
 
-  void write(int bank, int address, const ELEMENT &value) {
-    take(writes_[std::size_t(bank)], bank, "writes");
-    elements_[place(bank, address)] = value;
-    written_[place(bank, address)] = steps_->run;
+  template <class ADDRESS>
+  void write(const bool (&enable)[BANKS], const ADDRESS (&address)[BANKS],
+             const ELEMENT (&value)[BANKS]) {
+    take(writes_, "writes");
+    for (int bank = 0; bank < BANKS; ++bank) {
+      if (!enable[bank]) continue;
+      const std::size_t there = place(bank, int(address[bank]));
+      elements_[there] = value[bank];
+      written_[there] = steps_->run;
+    }
   }
-
-  // A port that is taken in a step without being used.
-  void idle_write(int bank) { take(writes_[std::size_t(bank)], bank, "writes"); }
 
  private:
+  // The same address of all banks lies side by side: that is how they are mostly accessed.
   std::size_t place(int bank, int address) const {
     if (address < 0 || address >= DEPTH) fail(bank, "has no address " + std::to_string(address));
-    return std::size_t(bank) * DEPTH + std::size_t(address);
+    return std::size_t(address) * BANKS + std::size_t(bank);
   }
 
-  // One access a step, whether its condition holds or not: a scheduler counts it either way.
-  void take(std::uint64_t &last, int bank, const char *what) const {
-    if (last == steps_->step) fail(bank, std::string(what) + " twice");
+  void take(std::uint64_t &last, const char *what) const {
+    if (last == steps_->step) fail(0, std::string(what) + " twice");
     last = steps_->step;
   }
 
@@ -63,25 +73,19 @@ class counted_memory {
   const simulated_steps *steps_;
   std::vector<ELEMENT> elements_;
   std::vector<std::uint32_t> written_;
-  std::vector<std::uint64_t> reads_, writes_;
+  std::uint64_t reads_, writes_;
 };
 
 template <class ELEMENT, int BANKS, int DEPTH, class ADDRESS>
 inline void read_banks(counted_memory<ELEMENT, BANKS, DEPTH> &memory, const bool (&used)[BANKS],
                        const ADDRESS (&address)[BANKS], ELEMENT (&value)[BANKS]) {
-  for (int bank = 0; bank < BANKS; ++bank)
-    value[bank] = memory.read(bank, used[bank], int(address[bank]));
+  memory.read(used, address, value);
 }
 
 template <class ELEMENT, int BANKS, int DEPTH, class ADDRESS>
 inline void write_banks(counted_memory<ELEMENT, BANKS, DEPTH> &memory, const bool (&enable)[BANKS],
                         const ADDRESS (&address)[BANKS], const ELEMENT (&value)[BANKS]) {
-  for (int bank = 0; bank < BANKS; ++bank) {
-    if (enable[bank])
-      memory.write(bank, int(address[bank]), value[bank]);
-    else
-      memory.idle_write(bank);
-  }
+  memory.write(enable, address, value);
 }
 
 }  // namespace axynq

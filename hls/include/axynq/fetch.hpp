@@ -22,10 +22,7 @@ inline void fetch_record(read_port_t commands, place_t record, channel_t &to, pl
   AXYNQ_LOOP(FETCH_RECORD)
   for (int i = 0; i < RECORD_WORDS * BEATS; ++i) {
     AXYNQ_PIPELINE
-    const word_t beat = commands[start + std::size_t(i)];
-    word = BEATS == 1 ? beat
-                      : word_t(word_t(word >> (BEATS == 1 ? 0 : PORT_BITS)) |
-                               word_t(beat << (8 * INPUTS - PORT_BITS)));
+    word = with_beat(word, commands[start + std::size_t(i)]);
     if (i % BEATS == BEATS - 1) to.write(word);
     if (i == FIELD_SET_OFFSET / WORD_INTEGERS * BEATS + BEATS - 1)
       set_offset = integer_of(word, FIELD_SET_OFFSET % WORD_INTEGERS);
@@ -38,13 +35,12 @@ inline void fetch_record(read_port_t commands, place_t record, channel_t &to, pl
 
 // Weights of all passes for each tile, but those of the first pass only for tiles behind the
 // first: they came before the phase. Then descriptor and set of the next phase.
-inline void fetch(const phase_t &phase, bool begins, place_t images, bool has_next, place_t next_record,
+inline void fetch(const phase_t &phase, const places_t &places, bool has_next, place_t next_record,
                   read_port_t commands, channel_t &to) {
   AXYNQ_NO_INLINE
-  const place_t tiles = images_of(phase, images) * phase.tiles;
-  if (!begins && phase.passes > 1) {
+  if (phase.passes > 1) {
     AXYNQ_LOOP(PASSES)
-    for (place_t tile = 0; tile < tiles; ++tile) {
+    for (place_t tile = 0; tile < places.tiles; ++tile) {
       const place_t there = tile == 0 ? place_t(phase.first_pass_words) : place_t(0);
       const place_t words = phase.weights_words - there;
       read_words(commands, phase.weights_offset + there, words, 0, to);

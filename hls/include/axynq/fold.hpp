@@ -7,10 +7,13 @@
 
 namespace axynq {
 
-// How much further on each byte lane looks. Without folding, nowhere else.
+// How much further on each byte lane looks. Without folding, nowhere else. Bytes that are left over
+// look beyond every map: their weights are zero, and what lies behind a tile may just be coming in.
+const int BEYOND_ALL_COLUMNS = 2 * 4096;
+
 struct fold_t {
   ap_uint<12> rows[INPUTS];
-  ap_uint<12> columns[INPUTS];
+  ap_uint<14> columns[INPUTS];
   address_t words[INPUTS];
 };
 
@@ -37,7 +40,8 @@ inline void fold_of(const phase_t &phase, fold_t &fold) {
       fold.words[b] = fold.words[b + 1];
     }
     fold.rows[INPUTS - 1] = row;
-    fold.columns[INPUTS - 1] = column;
+    const bool left_over = row >= phase.kernel_row_step;
+    fold.columns[INPUTS - 1] = left_over ? ap_uint<14>(BEYOND_ALL_COLUMNS) : ap_uint<14>(column);
     fold.words[INPUTS - 1] = words;
     const ap_uint<8> next_channel = channel + 1, more_columns = columns + 1;
     const bool tap_ends = next_channel == phase.fold_channels;

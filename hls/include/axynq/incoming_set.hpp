@@ -107,7 +107,7 @@ inline void take_in(incoming_set_t &set, bool taken, const word_t &word, record_
   const bool is_weight = taken && now.in_weights;
 
   // The descriptor: stored, and what the set's layout depends on noted.
-  {
+  AXYNQ_IF_NEEDED(is_record) {
     bool enable[RECORD_BANKS];
     AXYNQ_REGISTERS(enable)
     word_t value[RECORD_BANKS];
@@ -134,7 +134,7 @@ inline void take_in(incoming_set_t &set, bool taken, const word_t &word, record_
   }
 
   // Tables: a pair of entries in each word, or in two.
-  {
+  AXYNQ_IF_NEEDED(is_table) {
     const bool second = PAIR_WORDS == 2 && (now.word & 1) == 1;
     const table_address_t address =
         table_address_t((now.half ? TABLE_ENTRIES : 0) + int(now.word >> (PAIR_WORDS - 1)));
@@ -156,7 +156,7 @@ inline void take_in(incoming_set_t &set, bool taken, const word_t &word, record_
   }
 
   // Constants: a lane's integers in a word, or in several, or several lanes in one.
-  {
+  AXYNQ_IF_NEEDED(is_constant) {
     ap_uint<32 * CONSTANT_INTEGERS> lane_integers[WORD_LANES];
     AXYNQ_REGISTERS(lane_integers)
     for (int k = 0; k < WORD_LANES; ++k) {
@@ -192,7 +192,7 @@ inline void take_in(incoming_set_t &set, bool taken, const word_t &word, record_
   }
 
   // Places: two words by bytes, one by lanes.
-  {
+  AXYNQ_IF_NEEDED(is_place) {
     const place_address_t address = place_address_t((now.half ? GROUPS : 0) + int(now.group));
     bool byte_enable[INPUTS];
     AXYNQ_REGISTERS(byte_enable)
@@ -227,7 +227,7 @@ inline void take_in(incoming_set_t &set, bool taken, const word_t &word, record_
   }
 
   // Weights: a word for each lane, then the codes of several lanes in a word.
-  {
+  AXYNQ_IF_NEEDED(is_weight) {
     bool enable[FILTERS], code_enable[FILTERS];
     AXYNQ_REGISTERS(enable)
     AXYNQ_REGISTERS(code_enable)
@@ -235,11 +235,13 @@ inline void take_in(incoming_set_t &set, bool taken, const word_t &word, record_
     AXYNQ_REGISTERS(value)
     code_row::type code_value[FILTERS];
     AXYNQ_REGISTERS(code_value)
+    const weight_row::type row = weight_row::from(word);
     for (int lane = 0; lane < FILTERS; ++lane) {
       AXYNQ_UNROLL
       enable[lane] = is_weight && now.word == lane;
-      value[lane] = weight_row::from(word);
+      value[lane] = row;
       code_enable[lane] = HAS_CODES && is_weight && now.word == FILTERS + lane / CODE_LANES;
+      AXYNQ_IF_NEEDED(code_enable[lane])
       code_value[lane] =
           code_row::from(word_t(word >> (lane % CODE_LANES * INPUTS * CODE_BITS % (8 * INPUTS))));
     }

@@ -39,7 +39,7 @@ struct lanes {
   typedef typename lane_bank<LANE>::type bank_t;
 
   static void multiply(const activation_t shared[INPUTS],
-                       const activation_t window[FILTERS][INPUTS], bool windowed, bool counted,
+                       const activation_t window[FILTERS][INPUTS], bool windowed,
                        const weight_row::type weights[FILTERS], const code_row::type codes[FILTERS],
                        accumulator_t sums[FILTERS]) {
     AXYNQ_INLINE
@@ -51,16 +51,16 @@ struct lanes {
       const weight_t w = weight_t(weight_row::at(weights[LANE], i));
       const int code = HAS_CODES ? int(code_row::at(codes[LANE], i)) : 0;
       products[i] = sum_t(int(bank_t::product(a, w, code)));
-      AXYNQ_COUNT(COUNT_MULTIPLICATIONS, counted && w != 0);
     }
+    AXYNQ_COUNT(COUNT_MULTIPLICATIONS, weight_row::others_than_zero(weights[LANE]));
     sums[LANE] = int(sum_of<0, INPUTS>::of(products));
-    lanes<LANE - 1>::multiply(shared, window, windowed, counted, weights, codes, sums);
+    lanes<LANE - 1>::multiply(shared, window, windowed, weights, codes, sums);
   }
 };
 
 template <>
 struct lanes<-1> {
-  static void multiply(const activation_t *, const activation_t (*)[INPUTS], bool, bool,
+  static void multiply(const activation_t *, const activation_t (*)[INPUTS], bool,
                        const weight_row::type *, const code_row::type *, accumulator_t *) {
     AXYNQ_INLINE
   }

@@ -17,14 +17,15 @@ inline void load_run(read_port_t source, place_t first, place_t words, ap_uint<8
 
 // For each tile its input rows, then the rows of the residual operand; in the end the next image's
 // input.
-inline void load(const phase_t &phase, bool begins, place_t images, place_t image, read_port_t source,
-                 channel_t &to) {
+inline void load(const phase_t &phase, const places_t &places, place_t images, place_t image,
+                 read_port_t source, channel_t &to) {
   AXYNQ_NO_INLINE
-  const transfers_t moved = transfers_of(phase, begins, images, image);
+  if (places.tiles == 0) return;
+  const transfers_t moved = transfers_of(phase, images, image);
   if (moved.source || moved.residual) {
     const place_t count = images_of(phase, images);
-    place_t input = phase.source_offset * images + phase.source_image_words * image;
-    place_t residual = phase.residual_offset * images + phase.residual_image_words * image;
+    place_t input = places.source;
+    place_t residual = places.residual;
     AXYNQ_LOOP(IMAGES)
     for (place_t n = 0; n < count; ++n) {
       place_t residual_rows = residual;
@@ -48,9 +49,7 @@ inline void load(const phase_t &phase, bool begins, place_t images, place_t imag
       residual += phase.residual_image_words;
     }
   }
-  if (moved.ahead)
-    load_run(source, phase.ahead_offset * images + phase.ahead_image_words * (image + 1),
-             phase.ahead_words, 0, to);
+  if (moved.ahead) load_run(source, places.ahead, phase.ahead_words, 0, to);
 }
 
 }  // namespace axynq

@@ -38,6 +38,12 @@ struct packed {
 #endif
   }
 
+  static int others_than_zero(const type &row) {
+    int count = 0;
+    for (int i = 0; i < COUNT; ++i) count += at(row, i) != 0;
+    return count;
+  }
+
   static ap_uint<BITS> at(const type &row, int index) {
     AXYNQ_INLINE
 #if defined(AXYNQ_SIMULATION)

@@ -51,6 +51,14 @@ class write_port_t {
 
 #endif
 
+// A word in the making, with its next beat.
+inline word_t with_beat(const word_t &word, const beat_t &beat) {
+  AXYNQ_INLINE
+  if (BEATS == 1) return word_t(beat);
+  return word_t(word >> (BEATS == 1 ? 0 : PORT_BITS)) |
+         word_t(word_t(beat) << (8 * INPUTS - PORT_BITS));
+}
+
 // Where the bytes of a word come from: with few channels, each tap takes but a part of a word, and
 // the byte lanes take several taps side by side (fold.hpp).
 inline word_t folded(const word_t &word, ap_uint<8> channels) {
@@ -78,10 +86,7 @@ inline void read_words(read_port_t port, place_t first, place_t words, ap_uint<8
   AXYNQ_LOOP(READ)
   for (place_t i = 0; i < beats; ++i) {
     AXYNQ_PIPELINE
-    const word_t beat = port[start + std::size_t(i)];
-    word = BEATS == 1 ? beat
-                      : word_t(word_t(word >> (BEATS == 1 ? 0 : PORT_BITS)) |
-                               word_t(beat << (8 * INPUTS - PORT_BITS)));
+    word = with_beat(word, port[start + std::size_t(i)]);
     if ((i & (BEATS - 1)) == BEATS - 1) to.write(folded(word, fold_channels));
   }
 }

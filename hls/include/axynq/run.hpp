@@ -100,6 +100,16 @@ inline void multiply_run(const phase_t &phase, const run_t &run, const fold_t &f
   const bool multiplies = windowed || phase.opcode == OPCODE_CONVOLUTION;
   const bool is_maximum = phase.opcode == OPCODE_MAXIMUM;
   const bool own_words = phase.opcode != OPCODE_CONVOLUTION;
+  bool is_source[MAPS], is_destination[MAPS], is_residual[MAPS];
+  AXYNQ_REGISTERS(is_source)
+  AXYNQ_REGISTERS(is_destination)
+  AXYNQ_REGISTERS(is_residual)
+  for (int m = 0; m < MAPS; ++m) {
+    AXYNQ_UNROLL
+    is_source[m] = phase.source_map == m;
+    is_destination[m] = phase.destination_map == m;
+    is_residual[m] = phase.residual_map == m;
+  }
 
   accumulator_t accumulators[FILTERS];
   AXYNQ_REGISTERS(accumulators)
@@ -197,15 +207,13 @@ inline void multiply_run(const phase_t &phase, const run_t &run, const fold_t &f
           pending.residual + address_t(phase.block_word) + word_of(pending.byte_places[b]);
       for (int m = 0; m < MAPS; ++m) {
         AXYNQ_UNROLL
-        const bool is_source = phase.source_map == m;
-        const bool is_destination = phase.destination_map == m;
-        read_address[m * INPUTS + b] = is_source        ? tap_address
-                                       : is_destination ? outgoing_address
-                                                        : residual_address;
+        read_address[m * INPUTS + b] = is_source[m]        ? tap_address
+                                       : is_destination[m] ? outgoing_address
+                                                           : residual_address;
         reads[m * INPUTS + b] =
-            is_source        ? busy && inside[b] && (!own_words || used(byte_place[b]))
-            : is_destination ? takes_out
-                             : finishing && phase.has_residual && used(pending.byte_places[b]);
+            is_source[m]        ? busy && inside[b] && (!own_words || used(byte_place[b]))
+            : is_destination[m] ? takes_out
+                                : finishing && phase.has_residual && used(pending.byte_places[b]);
       }
     }
     std::int8_t map_bytes[MAP_BANKS];
@@ -221,9 +229,9 @@ inline void multiply_run(const phase_t &phase, const run_t &run, const fold_t &f
       std::int8_t out_byte = map_bytes[b];
       for (int m = 1; m < MAPS; ++m) {
         AXYNQ_UNROLL
-        if (phase.source_map == m) tap_bytes[b] = map_bytes[m * INPUTS + b];
-        if (phase.residual_map == m) operands[b] = map_bytes[m * INPUTS + b];
-        if (phase.destination_map == m) out_byte = map_bytes[m * INPUTS + b];
+        if (is_source[m]) tap_bytes[b] = map_bytes[m * INPUTS + b];
+        if (is_residual[m]) operands[b] = map_bytes[m * INPUTS + b];
+        if (is_destination[m]) out_byte = map_bytes[m * INPUTS + b];
       }
       AXYNQ_IF_NEEDED(takes_out)
       out_word = word_t(out_word << 8) | word_t(std::uint8_t(out_byte));
@@ -265,12 +273,11 @@ inline void multiply_run(const phase_t &phase, const run_t &run, const fold_t &f
       const std::int8_t value = finished[requantiser_of(place)];
       for (int m = 0; m < MAPS; ++m) {
         AXYNQ_UNROLL
-        const bool is_destination = phase.destination_map == m;
-        writes[m * INPUTS + b] = is_destination ? written : takes_in && incoming_map == m;
+        writes[m * INPUTS + b] = is_destination[m] ? written : takes_in && incoming_map == m;
         write_address[m * INPUTS + b] =
-            is_destination ? address_t(pending.output + word_of(place)) : incoming_address;
+            is_destination[m] ? address_t(pending.output + word_of(place)) : incoming_address;
         AXYNQ_IF_NEEDED(writes[m * INPUTS + b])
-        write_byte[m * INPUTS + b] = is_destination ? value : byte_of(in_word, b);
+        write_byte[m * INPUTS + b] = is_destination[m] ? value : byte_of(in_word, b);
       }
     }
     write_banks(maps, writes, write_address, write_byte);
@@ -320,8 +327,7 @@ inline void multiply_run(const phase_t &phase, const run_t &run, const fold_t &f
     accumulator_t sums[FILTERS];
     AXYNQ_REGISTERS(sums)
     AXYNQ_IF_NEEDED(issues && multiplies)
-    lanes<FILTERS - 1>::multiply(activations, window, windowed, issues && multiplies, weight, code,
-                                 sums);
+    lanes<FILTERS - 1>::multiply(activations, window, windowed, weight, code, sums);
 
     ap_int<32> partial[FILTERS];
     AXYNQ_REGISTERS(partial)

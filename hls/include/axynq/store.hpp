@@ -11,14 +11,13 @@ namespace axynq {
 const int BURSTS_ON_THE_WAY = 4;
 
 // For each tile its words of each pixel: a single run where they are the whole pixel.
-inline void store(const phase_t &phase, bool begins, place_t images, place_t image, channel_t &from,
+inline void store(const phase_t &phase, const places_t &places, place_t images, channel_t &from,
                   write_port_t destination) {
   AXYNQ_NO_INLINE
-  if (begins || !phase.destination_stored) return;
+  if (places.tiles == 0 || !phase.destination_stored) return;
   const place_t count = images_of(phase, images);
   const bool whole = phase.store_pixel_words == phase.output_pixel_words;
-  place_t map = phase.destination_offset * images + phase.destination_image_words * image +
-                phase.destination_first;
+  place_t map = places.destination;
   ap_uint<4> on_the_way = 0;
   AXYNQ_LOOP(IMAGES)
   for (place_t n = 0; n < count; ++n) {

@@ -15,8 +15,6 @@ struct tabulated {
   static const int ACTIVATIONS = 511;
   static const int WEIGHTS = 256;
 
-  static int product(int a, int w) { return table()[std::size_t(a + 255) * WEIGHTS + (w + 128)]; }
-
   static const std::int32_t *table() {
     static const std::vector<std::int32_t> products = fill();
     return products.data();
@@ -32,6 +30,22 @@ struct tabulated {
     return products;
   }
 };
+
+// The products of several designs; 0 for codes of none.
+template <class... DESIGNS>
+struct tabulated_bank {
+  static int product(int a, int w, int code) {
+    if (unsigned(code) >= sizeof...(DESIGNS)) return 0;
+    return tables[code][(a + 255) * 256 + (w + 128)];
+  }
+
+ private:
+  static const std::int32_t *const tables[sizeof...(DESIGNS)];
+};
+
+template <class... DESIGNS>
+const std::int32_t *const tabulated_bank<DESIGNS...>::tables[sizeof...(DESIGNS)] = {
+    tabulated<DESIGNS>::table()...};
 
 }  // namespace axynq
 

@@ -62,14 +62,13 @@ struct transfers_t {
   bool source, residual, ahead, destination;
 };
 
-inline transfers_t transfers_of(const phase_t &phase, bool begins, place_t images,
-                                place_t image) {
+inline transfers_t transfers_of(const phase_t &phase, place_t images, place_t image) {
   AXYNQ_INLINE
   transfers_t moved;
-  moved.source = !begins && phase.source_loaded && !(phase.source_ahead && image != 0);
-  moved.residual = !begins && phase.residual_loaded;
-  moved.ahead = !begins && phase.ahead_words != 0 && image + 1 < images;
-  moved.destination = !begins && phase.destination_stored;
+  moved.source = phase.source_loaded && !(phase.source_ahead && image != 0);
+  moved.residual = phase.residual_loaded;
+  moved.ahead = phase.ahead_words != 0 && image + 1 < images;
+  moved.destination = phase.destination_stored;
   return moved;
 }
 
@@ -77,6 +76,42 @@ inline transfers_t transfers_of(const phase_t &phase, bool begins, place_t image
 inline place_t images_of(const phase_t &phase, place_t images) {
   AXYNQ_INLINE
   return phase.whole_batch ? images : place_t(1);
+}
+
+// Where a phase's maps are in external memory, and how many tiles it has in all.
+struct places_t {
+  place_t source, residual, ahead, destination;
+  place_t tiles;
+};
+
+// Before the first phase there are no tiles. An offset counts words of an image: in a batch the maps of all images lie one behind the other.
+// Products are made one after the other, so that one multiplier of each kind does.
+inline places_t places_of(const phase_t &phase, bool begins, place_t images, place_t image) {
+  AXYNQ_NO_INLINE
+  const int MAPS_IN_MEMORY = 4;
+  const ap_uint<31> offsets[MAPS_IN_MEMORY] = {phase.source_offset, phase.residual_offset,
+                                               phase.ahead_offset, phase.destination_offset};
+  AXYNQ_REGISTERS(offsets)
+  const ap_uint<31> words[MAPS_IN_MEMORY] = {phase.source_image_words, phase.residual_image_words,
+                                             phase.ahead_image_words,
+                                             phase.destination_image_words};
+  AXYNQ_REGISTERS(words)
+  const place_t numbers[MAPS_IN_MEMORY] = {image, image, place_t(image + 1), image};
+  AXYNQ_REGISTERS(numbers)
+  place_t found[MAPS_IN_MEMORY];
+  AXYNQ_REGISTERS(found)
+  AXYNQ_LOOP(PLACES)
+  for (int k = 0; k < MAPS_IN_MEMORY; ++k) {
+    AXYNQ_PIPELINE
+    found[k] = offsets[k] * images + words[k] * numbers[k];
+  }
+  places_t places;
+  places.source = found[0];
+  places.residual = found[1];
+  places.ahead = found[2];
+  places.destination = place_t(found[3] + phase.destination_first);
+  places.tiles = begins ? place_t(0) : place_t(images_of(phase, images) * phase.tiles);
+  return places;
 }
 
 }  // namespace axynq
