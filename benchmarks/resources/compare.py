@@ -97,12 +97,12 @@ class Mapped:
 
 MAPPED = (
     Mapped(
-        *("hsiang0103/piyan-FPGA", "HEAD", ".", "Controller"),
+        *("hsiang0103/piyan-FPGA", "eb28498", ".", "Controller"),
         "project_1/project_1.runs/design_1_Controller_1_0_synth_1/"
         "design_1_Controller_1_0_utilization_synth.rpt",
     ),
     Mapped(
-        *("zakk-h/PartitionAcceleratorHLS", "HEAD"),
+        *("zakk-h/PartitionAcceleratorHLS", "81628e7"),
         *("tanish_v3_vivado/tanish_v3_vivado.srcs/sources_1/imports/hdl/verilog", "MPSQ"),
         "tanish_v3_vivado/tanish_v3_vivado.runs/impl_1/MPSQ_utilization_placed.rpt",
     ),
@@ -139,7 +139,10 @@ def own_loops(overlay: Overlay, folder: Path) -> list[dict[str, Any]]:
             logic = logic_of(compiled, memories, places, function, budget)
             name = re.sub(r"\W.*", "", plain_name(function.name))
             text = loop_verilog(compiled, function, loop, graph, made, name)
-            cells = mapped([text], name, folder / overlay.name / name)
+            work = folder / overlay.name / name
+            work.mkdir(parents=True)
+            (work / "loop.v").write_text(text)
+            cells = mapped([work / "loop.v"], name, work / "yosys")
             row = {"overlay": overlay.name, "function": name}
             rows.append(row | compared(logic.total(), cells))
             print(rows[-1], flush=True)
@@ -164,7 +167,7 @@ def published(design: Design, sources: Path, folder: Path) -> dict[str, Any]:
     """A design, counted, and as Yosys maps what Vitis HLS wrote, both without its interfaces."""
     root = sources / design.repository.split("/")[1]
     counted = counted_source(design, root, folder / f"{design.top}_source")
-    verilog = [f.read_text() for f in sorted((root / "solution1/syn/verilog").glob("*.v"))]
+    verilog = sorted((root / "solution1/syn/verilog").glob("*.v"))
     cells = mapped(verilog, design.top, folder / design.top, without=r"regslice|_s_axi")
     row: dict[str, Any] = {"design": design.top, "repository": design.repository}
     row |= {"commit": design.commit, "csynth": design.csynth} | compared(counted, cells)
@@ -209,8 +212,9 @@ def both(each: Mapped, sources: Path, folder: Path) -> dict[str, Any]:
     """A design mapped by Yosys, and Vivado's report of it."""
     root = sources / each.repository.split("/")[1]
     found = sorted((root / each.folder).glob("*.v")) + sorted((root / each.folder).glob("G*/*.v"))
-    cells = mapped([f.read_text() for f in found], each.top, folder / each.top)
-    row = {"design": each.top, "repository": each.repository, "report": each.report}
+    cells = mapped(found, each.top, folder / each.top)
+    row: dict[str, Any] = {"design": each.top, "repository": each.repository}
+    row |= {"commit": each.commit, "report": each.report}
     row |= {"yosys": of_cells(cells), "vivado": of_report((root / each.report).read_text())}
     print(row, flush=True)
     return row
@@ -236,14 +240,28 @@ def of_report(text: str) -> dict[str, int]:
 # --- Yosys ----------------------------------------------------------------------------------------
 
 
-def mapped(texts: list[str], top: str, folder: Path, without: str = "") -> Cells:
+def mapped(sources: list[Path], top: str, folder: Path, without: str = "") -> Cells:
     """Cells of a design; ``without``: modules that do not count."""
     folder.mkdir(parents=True)
+
+    def contents(read: re.Match[str], beside: Path) -> str:
+        """What a memory contains at first, where the file of it is there."""
+        data = beside / read[1]
+        if not data.is_file():
+            return ""
+        (folder / data.name).write_text(data.read_text())
+        return read[0]
+
     names = []
-    for number, text in enumerate(texts):
+    for number, source in enumerate(sources):
         names.append(f"f{number}.v")
-        contents = re.sub(r"^\s*\$readmem\w*\(.*?\);", "", text, flags=re.M)
-        (folder / names[-1]).write_text(contents)
+        text = re.sub(
+            r'^\s*\$readmem\w*\("(.*?)".*?\);',
+            lambda read, beside=source.parent: contents(read, beside),  # type: ignore[misc]
+            source.read_text(),
+            flags=re.M,
+        )
+        (folder / names[-1]).write_text(text)
     flat = "" if without else " -flatten"
     synthesis = f"synth_xilinx -family xc7 -top {top} -noiopad -noclkbuf{flat}"
     read = f"read_verilog -defer {' '.join(names)}"

@@ -15,7 +15,7 @@ from axynq.emulator.errors import DataError, OverlayError
 from axynq.host.cli.output import JsonOption, console, print_json, results, table
 from axynq.host.netlists.files import SHIPPED, UNSIGNED, rtl_files
 from axynq.host.overlay import Overlay
-from axynq.host.synthesis.estimate import estimate
+from axynq.host.synthesis.estimate import content_of, estimate
 from axynq.host.synthesis.findings import costs, problems
 from axynq.host.synthesis.parts import BOUNDS
 from axynq.host.synthesis.schedule import LoopSchedule, schedule_overlay
@@ -117,10 +117,11 @@ def _estimate(name: str, json: bool) -> None:
     overlay = Overlay.load(name)
     with console.status(f"compiling the HLS sources of {overlay.name}"):
         made = estimate(overlay)
-    totals = {r: {bound: made.total(r, bound) for bound in BOUNDS} for r in RESOURCES}
+    content = content_of(made)
     if json:
-        print_json({**asdict(made), "totals": totals})
+        print_json(content)
         return
+    totals = content["totals"]
     shown = table(
         "", "instances", *RESOURCES.values(), "basis", title=f"{made.overlay}: estimated resources"
     )

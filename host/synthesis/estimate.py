@@ -14,6 +14,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 from axynq.emulator import files
 from axynq.host.generate.overlay_files import Blackbox, overlay_blackboxes
@@ -28,7 +29,7 @@ from axynq.host.synthesis.costs import Cost
 from axynq.host.synthesis.interfaces import memory_port, registers
 from axynq.host.synthesis.logic import CONTROL, Logic, logic_of
 from axynq.host.synthesis.memories import Memories, Memory, plain_name
-from axynq.host.synthesis.parts import COUNTED, FACTORS, MAPPED, MEASURED, RULE, Part
+from axynq.host.synthesis.parts import BOUNDS, COUNTED, FACTORS, MAPPED, MEASURED, RULE, Part
 from axynq.host.synthesis.places import Places
 from axynq.host.synthesis.state import state_of
 from axynq.host.synthesis.storage import Storage, block_memory, channel, lut_memory
@@ -157,15 +158,25 @@ def _interfaces(overlay: Overlay) -> Iterator[Part]:
     yield Part.of("start and end of processes", RULE, 4, CONTROL * 4)
 
 
+def content_of(made: Estimate) -> dict[str, Any]:
+    """An estimate with its totals, as it is written."""
+    totals = {
+        resource: {bound: round(made.total(resource, bound), 1) for bound in BOUNDS}
+        for resource in made.available
+    }
+    return {**asdict(made), "totals": totals}
+
+
 def write_shipped(root: Path) -> None:
     """Write the estimates of all overlays of the source tree."""
     content = {
-        "description": "Estimated resources of the overlays, the whole block designs; LUTs as "
-        "counted, measured or published, before the factors of the basis. Nothing was placed.",
-        "factors": FACTORS,
+        "description": "Estimated resources of the overlays, the whole block designs. LUTs of "
+        "parts are as counted, measured or published; totals contain the factors of their basis. Nothing "
+        "was placed.",
         "script": "python -m axynq.host.synthesis.estimate",
         "date": datetime.date.today().isoformat(),
-        "overlays": {name: asdict(estimate(Overlay.load(name))) for name in overlay_names()},
+        "factors": FACTORS,
+        "overlays": {name: content_of(estimate(Overlay.load(name))) for name in overlay_names()},
     }
     text = json.dumps(content, indent=1) + "\n"
     files.write_text(root / "benchmarks" / "resources" / "results.json", text)

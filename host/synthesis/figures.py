@@ -57,7 +57,9 @@ def figures_text(names: Sequence[str]) -> str:
 
 def main() -> None:
     """Writes the file."""
-    files.write_text(Path(schedules.__file__).parent / schedules.FILE, figures_text(overlay_names()))
+    files.write_text(
+        Path(schedules.__file__).parent / schedules.FILE, figures_text(overlay_names())
+    )
 
 
 if __name__ == "__main__":
