@@ -197,14 +197,15 @@ inline void multiply_run(const phase_t &phase, const run_t &run, const fold_t &f
     AXYNQ_REGISTERS(reads)
     address_t read_address[MAP_BANKS];
     AXYNQ_REGISTERS(read_address)
+    const reach_t columns = reach_of(at.tap.x, phase.input_columns);
+    const reach_t rows = reach_of(at.tap.y, phase.input_rows);
     for (int b = 0; b < INPUTS; ++b) {
       AXYNQ_UNROLL
-      const coordinate_t x = at.tap.x + fold.columns[b], y = at.tap.y + fold.rows[b];
-      inside[b] = x >= 0 && x < phase.input_columns && y >= 0 && y < phase.input_rows;
-      const address_t own = address_t(phase.block_word) + word_of(byte_place[b]);
+      inside[b] =
+          fold.used[b] && reaches(columns, fold.columns[b]) && reaches(rows, fold.rows[b]);
+      const address_t own = word_of(byte_place[b]);
       const address_t tap_address = at.tap.address + (own_words ? own : fold.words[b]);
-      const address_t residual_address =
-          pending.residual + address_t(phase.block_word) + word_of(pending.byte_places[b]);
+      const address_t residual_address = pending.residual + word_of(pending.byte_places[b]);
       for (int m = 0; m < MAPS; ++m) {
         AXYNQ_UNROLL
         read_address[m * INPUTS + b] = is_source[m]        ? tap_address
