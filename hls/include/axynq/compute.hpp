@@ -139,7 +139,7 @@ inline void compute(const phase_t &phase, const places_t &places, place_t images
       const ap_uint<24> first_row_steps =
           phase.opcode == OPCODE_DEPTHWISE ? ap_uint<24>(phase.first_row_steps) : row_steps;
       run.compute_steps =
-          first_row_steps + ap_uint<32>(row_steps * (there.rows - 1)) + REQUANTISE_STEPS;
+          first_row_steps + ap_uint<32>(row_steps * (there.rows - 1)) + finish_steps(phase);
       run.incoming_pace = at_least_a_beat(phase.incoming_pace);
       run.outgoing_pace = at_least_a_beat(phase.outgoing_pace);
       run.set_pace = at_least_a_beat(phase.set_pace);

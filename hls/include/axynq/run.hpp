@@ -137,6 +137,7 @@ inline void multiply_run(const phase_t &phase, const run_t &run, const fold_t &f
     pending.byte_places[b] = 0;
   }
   pending.step = REQUANTISE_STEPS;
+  pending.part = 0;
   pending.row = 0;
   pending.count = 0;
   pending.output = pending.residual = 0;
@@ -270,7 +271,8 @@ inline void multiply_run(const phase_t &phase, const run_t &run, const fold_t &f
     for (int b = 0; b < INPUTS; ++b) {
       AXYNQ_UNROLL
       const byte_place_t place = pending.byte_places[b];
-      const bool written = finishing && used(place) && step_of(place) == pending.step;
+      const bool written = finishing && used(place) && step_of(place) == pending.step &&
+                           (!phase.has_residual || is_of_part(requantiser_of(place), pending.part));
       const std::int8_t value = finished[requantiser_of(place)];
       for (int m = 0; m < MAPS; ++m) {
         AXYNQ_UNROLL
@@ -291,7 +293,10 @@ inline void multiply_run(const phase_t &phase, const run_t &run, const fold_t &f
       incoming_left.next(0, false);
     }
     incoming_pace.next(run.incoming_pace, comes);
-    if (finishing) {
+    if (finishing && phase.has_residual && pending.part != ADD_PARTS - 1) {
+      ++pending.part;
+    } else if (finishing) {
+      pending.part = 0;
       ++pending.step;
       ++pending.row;
     }
@@ -364,6 +369,7 @@ inline void multiply_run(const phase_t &phase, const run_t &run, const fold_t &f
         pending.byte_places[b] = byte_place[b];
       }
       pending.step = 0;
+      pending.part = 0;
       pending.row = (run.constant_half ? CONSTANT_ROWS : 0) + int(at.group) * REQUANTISE_STEPS;
       pending.count = count;
       pending.output = at.output;
