@@ -48,6 +48,9 @@ MAPS = 3
 """On-chip memories for feature maps: a phase reads its input from one, the other operand of an
 addition from another, and writes its output to a third."""
 
+MAX_FOLD_DISTANCE = 63
+"""Rows and columns between taps that a word takes together, at most."""
+
 TABLE_ENTRIES = 256
 """Integers of each of the two tables of a phase that has them."""
 

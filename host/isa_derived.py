@@ -10,11 +10,12 @@ from axynq.host.isa import TABLE_ENTRIES, Descriptor, Opcode
 from axynq.host.isa_model import Array
 
 
-def derived(d: Descriptor, array: Array, requantise_steps: int) -> dict[str, int]:
+def derived(d: Descriptor, array: Array, finish_steps: tuple[int, int]) -> dict[str, int]:
     """The values of these fields, from the others. Steps between addresses are modulo 2**16.
 
     Args:
-        requantise_steps: steps in which an output of all lanes is finished.
+        finish_steps: steps in which an output of all lanes is finished, without and with a residual
+            operand.
     """
     pixel_words = d.input_row_words // d.input_columns
     vectors = last_vectors = 0
@@ -37,10 +38,11 @@ def derived(d: Descriptor, array: Array, requantise_steps: int) -> dict[str, int
     fresh_rows = d.stride_rows if keeps else d.kernel_rows
     fresh_taps = fresh_rows * d.kernel_columns * d.tap_words
     outputs = d.groups * d.output_columns
-    first_row = outputs * max(d.pass_taps, requantise_steps)
+    finish = finish_steps[d.has_residual]
+    first_row = outputs * max(d.pass_taps, finish)
     other_rows = first_row
     if d.opcode == Opcode.DEPTHWISE:
-        other_rows = outputs * max(fresh_taps, requantise_steps)
+        other_rows = outputs * max(fresh_taps, finish)
 
     # Input rows under a window, less one.
     span = (d.kernel_rows - 1) * d.kernel_row_step
@@ -71,7 +73,7 @@ def derived(d: Descriptor, array: Array, requantise_steps: int) -> dict[str, int
         "store_row_words": d.output_columns * d.store_pixel_words,
         "first_row_steps": first_row,
         "row_steps": other_rows,
-        "last_pass_row_steps": outputs * max(d.last_pass_taps, requantise_steps),
+        "last_pass_row_steps": outputs * max(d.last_pass_taps, finish),
     }
     if d.source_loaded:
         values["source_image_words"] = d.input_rows * row
@@ -91,12 +93,12 @@ _ADDRESSES = (
 )
 
 
-def check_derived(d: Descriptor, array: Array, requantise_steps: int) -> None:
+def check_derived(d: Descriptor, array: Array, finish_steps: tuple[int, int]) -> None:
     """Compare a descriptor's fields with what they follow from.
 
     Raises:
         ProgramError: they differ.
     """
-    for name, value in derived(d, array, requantise_steps).items():
+    for name, value in derived(d, array, finish_steps).items():
         if getattr(d, name) != value:
             raise ProgramError(f"{name} = {getattr(d, name)}, but the other fields make it {value}")

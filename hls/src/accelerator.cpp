@@ -17,6 +17,7 @@ static_assert(STORED_CODE_BITS == 0 || STORED_CODE_BITS == 1 || STORED_CODE_BITS
                   STORED_CODE_BITS == 4,
               "codes take 1, 2 or 4 bits, or none where every bank holds one multiplier");
 static_assert(FILTERS % REQUANTISERS == 0, "the requantisers finish the lanes in equal parts");
+static_assert(REQUANTISERS % ADDERS == 0, "the adders take the outputs of a step in equal parts");
 static_assert(REQUANTISERS % WORD_LANES == 0, "a word's constants go to requantisers of one step");
 static_assert(8 * INPUTS % PORT_BITS == 0, "a word crosses a memory port in whole beats");
 

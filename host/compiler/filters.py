@@ -14,6 +14,7 @@ from axynq.emulator.errors import PlanError
 from axynq.emulator.model.fixed_point import FixedPoint
 from axynq.emulator.multipliers import Multiplier
 from axynq.emulator.plan import LayerCodes
+from axynq.host import isa
 from axynq.host.overlay import Overlay
 
 PASS_THROUGH = FixedPoint(1 << 30, 1)
@@ -64,7 +65,9 @@ class Filters:
         return cls(np.zeros(channels, np.int32), (factor,) * channels)
 
 
-def choose_fold(rows: int, columns: int, channels: int, inputs: int) -> Fold:
+def choose_fold(
+    rows: int, columns: int, channels: int, inputs: int, dilation: tuple[int, int] = (1, 1)
+) -> Fold:
     """The fold with which a kernel takes fewest steps; of those the one that pads least."""
     taps = inputs // channels
     return min(
@@ -72,6 +75,7 @@ def choose_fold(rows: int, columns: int, channels: int, inputs: int) -> Fold:
             Fold(r, c)
             for r, c in product(range(1, rows + 1), range(1, columns + 1))
             if r * c <= max(taps, 1)
+            and max((r - 1) * dilation[0], (c - 1) * dilation[1]) <= isa.MAX_FOLD_DISTANCE
         ),
         key=lambda fold: (
             -(-rows // fold.rows) * -(-columns // fold.columns),

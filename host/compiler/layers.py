@@ -119,7 +119,8 @@ class Layers:
         fold = Fold()
         if folded and filters.kernel is not None and not filters.kernel.depthwise:
             _, rows, columns, channels = filters.kernel.weights.shape
-            fold = choose_fold(rows, columns, channels, self.overlay.array.inputs)
+            inputs = self.overlay.array.inputs
+            fold = choose_fold(rows, columns, channels, inputs, window.dilation)
         numbers, tables = self._numbers(step, source, target, window)
         layer = Layer(step.name, source, target, window, fold, filters, tables, (), numbers)
         return replace(layer, blocks=self._blocks(step, layer))

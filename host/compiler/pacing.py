@@ -33,7 +33,7 @@ def _paced(d: Descriptor, after: Descriptor | None, overlay: Overlay) -> Descrip
     and the words."""
     all_tiles = list(tiles(d))
     last_row = d.last_pass_row_steps if d.passes > 1 else d.row_steps
-    finish = overlay.requantise_steps
+    finish = overlay.finish_steps(bool(d.has_residual))
     first_pass = [d.first_row_steps + (tile.rows - 1) * d.row_steps + finish for tile in all_tiles]
     last_pass = [tile.rows * last_row + finish for tile in all_tiles]
 

@@ -53,7 +53,8 @@ def phase_of(layer: Layer, block: Block, overlay: Overlay) -> Descriptor:
     fresh_taps = fresh_rows * kernel[1] * tap_words
     # Steps of an output row: down a column a depthwise layer's windows move; other layers' outputs
     # follow each other along the rows.
-    outputs, finish = block.groups * target.columns, overlay.requantise_steps
+    outputs = block.groups * target.columns
+    finish = overlay.finish_steps(layer.has_residual)
     row_steps = outputs * max(pass_taps[0], finish)
     last_pass_row_steps = outputs * max(pass_taps[-1], finish)
     other_row_steps = row_steps

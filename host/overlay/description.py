@@ -47,6 +47,9 @@ class Array(_Strict):
     requantisers: PositiveInt
     """Lanes whose outputs are finished at a time; an output takes ``filters / requantisers`` steps
     at least."""
+    adders: PositiveInt | None = None
+    """Lanes to whose outputs a second map is added at a time; such an output takes ``filters /
+    adders`` steps at least. Default: as many as requantisers."""
 
 
 class LaneGroup(_Strict):
@@ -98,6 +101,11 @@ class Overlay(_Strict):
             raise ValueError(
                 f"{self.array.requantisers} requantisers cannot finish {self.array.filters} "
                 "filters in equal parts: requantisers must divide filters"
+            )
+        if self.array.requantisers % self.adders:
+            raise ValueError(
+                f"{self.adders} adders cannot take the outputs of {self.array.requantisers} "
+                "requantisers in equal parts: adders must divide requantisers"
             )
         if min(self.buffers.groups, self.buffers.weight_vectors // 2) < self.array.inputs:
             raise ValueError(
@@ -166,7 +174,7 @@ class Overlay(_Strict):
         for table in ("array", "buffers"):
             lines += ["", f"[{table}]"]
             lines += [
-                f"{key} = {value}" for key, value in getattr(self, table).model_dump().items()
+                f"{key} = {value}" for key, value in getattr(self, table).model_dump(exclude_none=True).items()
             ]
         for group in self.lanes:
             lines += ["", "[[lanes]]", f"count = {group.count}"]
@@ -210,9 +218,13 @@ class Overlay(_Strict):
         return 8 * self.array.inputs // self.port_bits
 
     @property
-    def requantise_steps(self) -> int:
-        """Steps in which the requantisers finish the outputs of all lanes."""
-        return self.array.filters // self.array.requantisers
+    def adders(self) -> int:
+        """Lanes to whose outputs a second map is added at a time."""
+        return self.array.adders or self.array.requantisers
+
+    def finish_steps(self, adds: bool) -> int:
+        """Steps in which the outputs of all lanes are finished, a second map added or not."""
+        return self.array.filters // (self.adders if adds else self.array.requantisers)
 
     @cached_property
     def hash(self) -> str:

@@ -34,14 +34,15 @@ class Sizes(NamedTuple):
     """Transfers of a memory port that make up a word; the least number of steps for a word."""
     record_words: int
     """Words of the header and of each descriptor."""
-    finish_steps: int
-    """Steps after a run's last operand in which its last outputs are finished."""
+    finish_steps: tuple[int, int]
+    """Steps after a run's last operand in which its last outputs are finished, without and with a
+    residual operand."""
 
     @classmethod
     def of(cls, overlay: Overlay) -> Sizes:
         """Those of an overlay."""
         record_words = isa.RECORD_INTEGERS * 4 // overlay.array.inputs
-        return cls(overlay.beats, record_words, overlay.requantise_steps)
+        return cls(overlay.beats, record_words, (overlay.finish_steps(False), overlay.finish_steps(True)))
 
 
 # --- which phases run -----------------------------------------------------------------------------
@@ -222,7 +223,7 @@ def _needed_runs(call: Call, sizes: Sizes) -> Iterator[Run]:
         if outgoing is None and d.ahead_words and call.has_next_image:
             incoming = Tile(0, d.ahead_words, 1, 0, 0)
         for number, alike in _passes(d):
-            steps = _compute_steps(d, tile.rows, number) + sizes.finish_steps
+            steps = _compute_steps(d, tile.rows, number) + sizes.finish_steps[d.has_residual]
             weights = bursts = 0
             ends_tile = number == d.passes - 1
             if d.passes > 1 and not (is_last and ends_tile):

@@ -32,7 +32,7 @@ from axynq.host.performance.loops import (
 )
 from tests.networks import convolution, weighted_models
 
-SIZES = Sizes(beats=2, record_words=28, finish_steps=4)
+SIZES = Sizes(beats=2, record_words=28, finish_steps=(4, 8))
 
 POINTWISE = Descriptor(
     opcode=Opcode.CONVOLUTION, groups=1, vectors=1, passes=1, whole_batch=1, set_words=20,
@@ -103,7 +103,7 @@ def one_by_one(call: Call, sizes: Sizes) -> list[tuple[int, int]]:
             if d.passes > 1 and not (last_pass and number == len(shapes) - 1):
                 following = d.last_pass_vectors if turn == d.passes - 2 else d.vectors
                 weights = following * d.first_pass_words // d.vectors
-            steps = first_row + (tile.rows - 1) * row + sizes.finish_steps
+            steps = first_row + (tile.rows - 1) * row + sizes.finish_steps[d.has_residual]
             parts.append((steps, incoming, outgoing, weights))
     if d.destination_stored:
         parts.append((0, 0, shapes[-1].store_words, 0))

@@ -53,7 +53,7 @@ def assert_equal(model: graph.Model, plan: str, overlay: Overlay, images: int) -
     assert np.array_equal(run(program, overlay, x), Emulator(model, plan).run(x))
     phases = program_phases(program)
     for descriptor in phases:
-        check_derived(descriptor, array_of(overlay), overlay.requantise_steps)
+        check_derived(descriptor, array_of(overlay), (overlay.finish_steps(False), overlay.finish_steps(True)))
     return phases
 
 
@@ -132,7 +132,7 @@ def test_derived_fields_are_compared() -> None:
     fine = program_phases(compile_program(MODELS["residual"], "exact", overlay))[0]
     wrong = replace(fine, stride_row_words=fine.stride_row_words + 1)
     with pytest.raises(ProgramError, match=r"stride_row_words = \d+, but the other fields"):
-        check_derived(wrong, array_of(overlay), overlay.requantise_steps)
+        check_derived(wrong, array_of(overlay), (overlay.finish_steps(False), overlay.finish_steps(True)))
 
 
 def test_fields_have_places() -> None:

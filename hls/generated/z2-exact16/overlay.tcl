@@ -1,6 +1,6 @@
 # Generated from hls/overlays/z2-exact16.toml. Do not edit: run `make generate`.
 set axynq(overlay) z2-exact16
-set axynq(hash) 80ffb9208699513984ab0cc97cdc52d4455b4be1498a807073926c8146327e87
+set axynq(hash) 16a6a465dd539ff9a48301505cf60619ee2b767a1b4962558cadde21d3167625
 set axynq(board) pynq-z2
 set axynq(part) xc7z020clg400-1
 set axynq(board_part) tul.com.tw:pynq-z2:part0:1.0
@@ -11,7 +11,7 @@ set axynq(memory_port_bits) 64
 set axynq(memory_protocol) AXI3
 set axynq(word_bits) 128
 set axynq(blackboxes) {axynq_exact.json}
-set axynq(identifier) 0x80ffb920
+set axynq(identifier) 0x16a6a465
 set axynq(vlnv) axynq:hls:accelerator:1.0
 set axynq(pointers) {commands source destination}
 set axynq(ps_instance) processing_system7_0

@@ -1,6 +1,6 @@
 # Generated from hls/overlays/zcu104-roup32.toml. Do not edit: run `make generate`.
 set axynq(overlay) zcu104-roup32
-set axynq(hash) f593ce32eb701b7302ef3d6cc127df3e1f54436507dd4cc4366add333f71105c
+set axynq(hash) 22217a1b48c0ebcad8ada76f1b6b429a564d38563a972e2997e55f5c53da3094
 set axynq(board) zcu104
 set axynq(part) xczu7ev-ffvc1156-2-e
 set axynq(board_part) xilinx.com:zcu104:part0:1.1
@@ -11,7 +11,7 @@ set axynq(memory_port_bits) 128
 set axynq(memory_protocol) AXI4
 set axynq(word_bits) 256
 set axynq(blackboxes) {axynq_configurable_exact_or_roup_0_4_or_roup_1_4_or_roup_2_6.json}
-set axynq(identifier) 0xf593ce32
+set axynq(identifier) 0x22217a1b
 set axynq(vlnv) axynq:hls:accelerator:1.0
 set axynq(pointers) {commands source destination}
 set axynq(ps_instance) zynq_ultra_ps_e_0

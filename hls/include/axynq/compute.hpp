@@ -87,6 +87,7 @@ inline void compute(const phase_t &phase, const places_t &places, place_t images
   AXYNQ_REGISTERS(fold.rows)
   AXYNQ_REGISTERS(fold.columns)
   AXYNQ_REGISTERS(fold.words)
+  AXYNQ_REGISTERS(fold.used)
   fold_of(phase, fold);
 
   // Run n computes tile n, takes in tile n + 1 and sends tile n - 1 out; n begins at -1 where the
@@ -117,11 +118,15 @@ inline void compute(const phase_t &phase, const places_t &places, place_t images
     const ap_uint<16> taps = last ? phase.last_pass_taps : phase.pass_taps;
     run_shape shape = shape_of(phase, there, start, taps);
     const address_t offset = odd ? address_t(1) : address_t(0);
+    // Where each lane has words of its own, they are counted from the block's first.
+    const address_t own_word =
+        phase.opcode == OPCODE_CONVOLUTION ? address_t(0) : address_t(phase.block_word);
     const position_t begin = first_position(
         phase, there, shape, computes,
-        address_t(phase.source_base) + address_t(offset * phase.source_half),
+        address_t(phase.source_base) + address_t(offset * phase.source_half) + own_word,
         address_t(phase.destination_base) + address_t(offset * phase.destination_half),
-        address_t(phase.residual_base) + address_t(offset * phase.residual_half));
+        address_t(phase.residual_base) + address_t(offset * phase.residual_half) +
+            address_t(phase.block_word));
 
     if (before || (computes && first && loads && !last_tile))
       run.incoming = incoming_of(phase, moved, coming, !before && !odd);
@@ -134,7 +139,7 @@ inline void compute(const phase_t &phase, const places_t &places, place_t images
       const ap_uint<24> first_row_steps =
           phase.opcode == OPCODE_DEPTHWISE ? ap_uint<24>(phase.first_row_steps) : row_steps;
       run.compute_steps =
-          first_row_steps + ap_uint<32>(row_steps * (there.rows - 1)) + REQUANTISE_STEPS;
+          first_row_steps + ap_uint<32>(row_steps * (there.rows - 1)) + finish_steps(phase);
       run.incoming_pace = at_least_a_beat(phase.incoming_pace);
       run.outgoing_pace = at_least_a_beat(phase.outgoing_pace);
       run.set_pace = at_least_a_beat(phase.set_pace);

@@ -43,7 +43,7 @@ inline void fetch(const phase_t &phase, const places_t &places, bool has_next, p
     for (place_t tile = 0; tile < places.tiles; ++tile) {
       const place_t there = tile == 0 ? place_t(phase.first_pass_words) : place_t(0);
       const place_t words = phase.weights_words - there;
-      read_words(commands, phase.weights_offset + there, words, 0, to);
+      read_words<false>(commands, phase.weights_offset + there, words, 0, to);
       AXYNQ_COUNT(COUNT_SET_WORDS, words);
       AXYNQ_COUNT(COUNT_PROGRAM_BURSTS, 1);
     }
@@ -51,7 +51,7 @@ inline void fetch(const phase_t &phase, const places_t &places, bool has_next, p
   if (has_next) {
     place_t set_offset = 0, set_words = 0;
     fetch_record(commands, next_record, to, set_offset, set_words);
-    read_words(commands, set_offset, set_words, 0, to);
+    read_words<false>(commands, set_offset, set_words, 0, to);
     AXYNQ_COUNT(COUNT_SET_WORDS, set_words);
     AXYNQ_COUNT(COUNT_PROGRAM_BURSTS, 1);
   }

@@ -12,6 +12,7 @@ struct pending_t {
   byte_place_t byte_places[INPUTS];
   lane_place_t lane_places[FILTERS];
   ap_uint<bits_below(REQUANTISE_STEPS + 1)> step;  // REQUANTISE_STEPS: nothing waits
+  ap_uint<bits_below(ADD_PARTS)> part;             // of the step's outputs, for the adders
   constant_address_t row;                          // of its constants
   ap_uint<16> count;                               // positions of the window inside the map
   address_t output, residual;                      // first words of its pixel
@@ -47,6 +48,12 @@ inline ap_uint<BYTE_BITS> byte_of_lane(lane_place_t place) {
   return ap_uint<BYTE_BITS>(place >> 1);
 }
 
+// Whether the adders take an output in a part of its step.
+inline bool is_of_part(ap_uint<REQUANTISER_BITS> requantiser, ap_uint<bits_below(ADD_PARTS)> part) {
+  AXYNQ_INLINE
+  return int(requantiser) / ADDERS == int(part);
+}
+
 // What comes out of a lane's sum before a residual operand is added. An average divides by a
 // factor of its count: (2 |sum| + count) / (2 count), which is rounded, cut off.
 inline std::int8_t computed_value(const phase_t &phase, accumulator_t sum,
@@ -73,7 +80,8 @@ inline std::int8_t computed_value(const phase_t &phase, accumulator_t sum,
 }
 
 // The next lanes of a group: computed, the residual operand added. `operands` are the bytes of the
-// residual operand that the group's channels lie on.
+// residual operand that the group's channels lie on. Adders are fewer than requantisers: they take
+// the outputs of a step in parts, in a step for each.
 inline void finish_step(const phase_t &phase, const pending_t &pending,
                         const constant_row_t constants[REQUANTISERS],
                         const std::int8_t operands[INPUTS], bool table_half,
@@ -82,52 +90,77 @@ inline void finish_step(const phase_t &phase, const pending_t &pending,
   AXYNQ_INLINE
   accumulator_t sum[REQUANTISERS];
   AXYNQ_REGISTERS(sum)
-  bool looks_up[REQUANTISERS], looks_up_computed[REQUANTISERS];
-  AXYNQ_REGISTERS(looks_up)
-  AXYNQ_REGISTERS(looks_up_computed)
-  table_address_t operand_address[REQUANTISERS], computed_address[REQUANTISERS];
-  AXYNQ_REGISTERS(operand_address)
-  AXYNQ_REGISTERS(computed_address)
-  ap_int<32> operand_entry[REQUANTISERS], computed_entry[REQUANTISERS];
-  AXYNQ_REGISTERS(operand_entry)
-  AXYNQ_REGISTERS(computed_entry)
-  std::int8_t computed[REQUANTISERS];
-  AXYNQ_REGISTERS(computed)
-  const bool average = phase.opcode == OPCODE_AVERAGE;
-  const int half = table_half ? TABLE_ENTRIES : 0;
+  lane_place_t place[REQUANTISERS];
+  AXYNQ_REGISTERS(place)
   for (int r = 0; r < REQUANTISERS; ++r) {
     AXYNQ_UNROLL
     // A requantiser chooses among the lanes that are its own, one for each step.
     sum[r] = pending.sums[r];
-    lane_place_t place = pending.lane_places[r];
+    place[r] = pending.lane_places[r];
     for (int step = 1; step < REQUANTISE_STEPS; ++step) {
       AXYNQ_UNROLL
       if (pending.step == step) {
         sum[r] = pending.sums[step * REQUANTISERS + r];
-        place = pending.lane_places[step * REQUANTISERS + r];
+        place[r] = pending.lane_places[step * REQUANTISERS + r];
       }
     }
-    const std::int8_t operand = operands[byte_of_lane(place)];
+  }
+
+  // The other operand, or for an average what divides by the count.
+  const bool average = phase.opcode == OPCODE_AVERAGE;
+  const int half = table_half ? TABLE_ENTRIES : 0;
+  bool looks_up[ADDERS], looks_up_computed[ADDERS];
+  AXYNQ_REGISTERS(looks_up)
+  AXYNQ_REGISTERS(looks_up_computed)
+  table_address_t operand_address[ADDERS], computed_address[ADDERS];
+  AXYNQ_REGISTERS(operand_address)
+  AXYNQ_REGISTERS(computed_address)
+  ap_int<32> operand_entry[ADDERS], computed_entry[ADDERS];
+  AXYNQ_REGISTERS(operand_entry)
+  AXYNQ_REGISTERS(computed_entry)
+  for (int a = 0; a < ADDERS; ++a) {
+    AXYNQ_UNROLL
+    lane_place_t own = place[a];
+    for (int part = 1; part < ADD_PARTS; ++part) {
+      AXYNQ_UNROLL
+      if (pending.part == part) own = place[part * ADDERS + a];
+    }
+    const std::int8_t operand = operands[byte_of_lane(own)];
     const ap_uint<8> index =
         average ? ap_uint<8>(pending.count) : ap_uint<8>(std::uint8_t(operand));
-    operand_address[r] = half + int(index);
-    looks_up[r] = pending.waits() && phase.tables;
+    operand_address[a] = half + int(index);
+    looks_up[a] = pending.waits() && phase.tables;
   }
   read_banks(operand_table, looks_up, operand_address, operand_entry);
+
+  std::int8_t computed[REQUANTISERS];
+  AXYNQ_REGISTERS(computed)
   for (int r = 0; r < REQUANTISERS; ++r) {
     AXYNQ_UNROLL
-    computed[r] = computed_value(phase, sum[r], constants[r], int(operand_entry[r]), pending.count);
-    computed_address[r] = half + int(std::uint8_t(computed[r]));
-    looks_up_computed[r] = pending.waits() && phase.has_residual;
+    computed[r] = computed_value(phase, sum[r], constants[r], int(operand_entry[0]), pending.count);
+  }
+  for (int a = 0; a < ADDERS; ++a) {
+    AXYNQ_UNROLL
+    std::int8_t own = computed[a];
+    for (int part = 1; part < ADD_PARTS; ++part) {
+      AXYNQ_UNROLL
+      if (pending.part == part) own = computed[part * ADDERS + a];
+    }
+    computed_address[a] = half + int(std::uint8_t(own));
+    looks_up_computed[a] = pending.waits() && phase.has_residual;
   }
   read_banks(computed_table, looks_up_computed, computed_address, computed_entry);
+  std::int8_t added[ADDERS];
+  AXYNQ_REGISTERS(added)
+  for (int a = 0; a < ADDERS; ++a) {
+    AXYNQ_UNROLL
+    const ap_int<32> total = computed_entry[a] + operand_entry[a];
+    const ap_int<32> scaled = rescale(total, phase.destination_multiplier, phase.destination_shift);
+    added[a] = quantised(scaled, phase.destination_zero_point, phase.clamp_low, phase.clamp_high);
+  }
   for (int r = 0; r < REQUANTISERS; ++r) {
     AXYNQ_UNROLL
-    const ap_int<32> total = computed_entry[r] + operand_entry[r];
-    const ap_int<32> scaled = rescale(total, phase.destination_multiplier, phase.destination_shift);
-    const std::int8_t added =
-        quantised(scaled, phase.destination_zero_point, phase.clamp_low, phase.clamp_high);
-    value[r] = phase.has_residual ? added : computed[r];
+    value[r] = phase.has_residual ? added[r % ADDERS] : computed[r];
   }
 }
 

@@ -8,14 +8,35 @@
 namespace axynq {
 
 // How much further on each byte lane looks. Without folding, nowhere else. Bytes that are left over
-// look beyond every map: their weights are zero, and what lies behind a tile may just be coming in.
-const int BEYOND_ALL_COLUMNS = 2 * 4096;
+// look nowhere: their weights are zero, and what lies behind a tile may just be coming in.
+typedef ap_uint<bits_below(MAX_FOLD_DISTANCE + 1)> distance_t;
 
 struct fold_t {
-  ap_uint<12> rows[INPUTS];
-  ap_uint<14> columns[INPUTS];
+  distance_t rows[INPUTS];
+  distance_t columns[INPUTS];
   address_t words[INPUTS];
+  bool used[INPUTS];
 };
+
+// The distances from a place at which the map is: from `first` on, below `end`.
+struct reach_t {
+  ap_uint<bits_below(MAX_FOLD_DISTANCE + 2)> first, end;
+};
+
+template <class COORDINATE, class SIZE>
+inline reach_t reach_of(COORDINATE place, SIZE size) {
+  AXYNQ_INLINE
+  const COORDINATE before = -place, left = COORDINATE(size) - place;
+  reach_t reach;
+  reach.first = place >= 0 ? 0 : before > MAX_FOLD_DISTANCE ? MAX_FOLD_DISTANCE + 1 : int(before);
+  reach.end = left <= 0 ? 0 : left > MAX_FOLD_DISTANCE ? MAX_FOLD_DISTANCE + 1 : int(left);
+  return reach;
+}
+
+inline bool reaches(const reach_t &reach, distance_t distance) {
+  AXYNQ_INLINE
+  return distance >= reach.first && distance < reach.end;
+}
 
 inline void fold_of(const phase_t &phase, fold_t &fold) {
   AXYNQ_NO_INLINE
@@ -24,10 +45,11 @@ inline void fold_of(const phase_t &phase, fold_t &fold) {
     fold.rows[b] = 0;
     fold.columns[b] = 0;
     fold.words[b] = 0;
+    fold.used[b] = true;
   }
   if (phase.fold_channels == 0) return;
   ap_uint<8> channel = 0, columns = 0;
-  ap_uint<12> row = 0, column = 0;
+  distance_t row = 0, column = 0;
   address_t row_words = 0, words = 0;
   AXYNQ_LOOP(FOLD)
   for (int step = 0; step < INPUTS; ++step) {
@@ -38,20 +60,21 @@ inline void fold_of(const phase_t &phase, fold_t &fold) {
       fold.rows[b] = fold.rows[b + 1];
       fold.columns[b] = fold.columns[b + 1];
       fold.words[b] = fold.words[b + 1];
+      fold.used[b] = fold.used[b + 1];
     }
     fold.rows[INPUTS - 1] = row;
-    const bool left_over = row >= phase.kernel_row_step;
-    fold.columns[INPUTS - 1] = left_over ? ap_uint<14>(BEYOND_ALL_COLUMNS) : ap_uint<14>(column);
+    fold.columns[INPUTS - 1] = column;
     fold.words[INPUTS - 1] = words;
+    fold.used[INPUTS - 1] = row < phase.kernel_row_step;
     const ap_uint<8> next_channel = channel + 1, more_columns = columns + 1;
     const bool tap_ends = next_channel == phase.fold_channels;
     const bool row_ends = tap_ends && more_columns == phase.fold_columns;
-    const ap_uint<12> next_column = column + phase.fold_column_step;
+    const distance_t next_column = column + phase.fold_column_step;
     const address_t next_words = words + address_t(phase.fold_column_words);
     const address_t next_row_words = row_words + address_t(phase.fold_row_words);
     channel = tap_ends ? ap_uint<8>(0) : next_channel;
     columns = row_ends ? ap_uint<8>(0) : tap_ends ? more_columns : columns;
-    column = row_ends ? ap_uint<12>(0) : tap_ends ? next_column : column;
+    column = row_ends ? distance_t(0) : tap_ends ? next_column : column;
     words = row_ends ? next_row_words : tap_ends ? next_words : words;
     if (row_ends) {
       row += phase.fold_row_step;

@@ -138,18 +138,18 @@ inline void take_in(incoming_set_t &set, bool taken, const word_t &word, record_
     const bool second = PAIR_WORDS == 2 && (now.word & 1) == 1;
     const table_address_t address =
         table_address_t((now.half ? TABLE_ENTRIES : 0) + int(now.word >> (PAIR_WORDS - 1)));
-    bool first_enable[REQUANTISERS], second_enable[REQUANTISERS];
+    bool first_enable[ADDERS], second_enable[ADDERS];
     AXYNQ_REGISTERS(first_enable)
     AXYNQ_REGISTERS(second_enable)
-    ap_int<32> first[REQUANTISERS], other[REQUANTISERS];
+    ap_int<32> first[ADDERS], other[ADDERS];
     AXYNQ_REGISTERS(first)
     AXYNQ_REGISTERS(other)
-    for (int r = 0; r < REQUANTISERS; ++r) {
+    for (int a = 0; a < ADDERS; ++a) {
       AXYNQ_UNROLL
-      first_enable[r] = is_table && !second;
-      second_enable[r] = is_table && (PAIR_WORDS == 1 || second);
-      first[r] = integer_of(word, 0);
-      other[r] = integer_of(word, PAIR_WORDS == 1 ? 1 % WORD_INTEGERS : 0);
+      first_enable[a] = is_table && !second;
+      second_enable[a] = is_table && (PAIR_WORDS == 1 || second);
+      first[a] = integer_of(word, 0);
+      other[a] = integer_of(word, PAIR_WORDS == 1 ? 1 % WORD_INTEGERS : 0);
     }
     write_row(computed_table, first_enable, address, first);
     write_row(operand_table, second_enable, address, other);

@@ -10,7 +10,7 @@ namespace axynq {
 inline void load_run(read_port_t source, place_t first, place_t words, ap_uint<8> fold_channels,
                      channel_t &to) {
   AXYNQ_INLINE
-  read_words(source, first, words, fold_channels, to);
+  read_words<true>(source, first, words, fold_channels, to);
   AXYNQ_COUNT(COUNT_LOAD_WORDS, words);
   AXYNQ_COUNT(COUNT_LOAD_BURSTS, words > 0 ? 1 : 0);
 }

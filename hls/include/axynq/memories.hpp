@@ -29,6 +29,9 @@ typedef banked<code_row::type, FILTERS, CODE_VECTORS>::type code_memory_t;
 
 // Steps in which the requantisers finish the outputs of all lanes.
 const int REQUANTISE_STEPS = FILTERS / REQUANTISERS;
+// Adders of a residual operand take the outputs of a step in so many parts.
+const int ADD_PARTS = REQUANTISERS / ADDERS;
+const int LONGEST_FINISH = REQUANTISE_STEPS * ADD_PARTS;
 
 // Constants: a bank per requantiser, a row for each group and step. Two halves.
 struct constant_t {
@@ -55,9 +58,9 @@ typedef ap_uint<bits_below(2 * GROUPS)> place_address_t;
 typedef banked<byte_place_t, INPUTS, 2 * GROUPS>::type byte_place_memory_t;
 typedef banked<lane_place_t, FILTERS, 2 * GROUPS>::type lane_place_memory_t;
 
-// Tables of the two operands of an addition, a copy per requantiser. Two halves.
+// Tables of the two operands of an addition, a copy per adder. Two halves.
 typedef ap_uint<bits_below(2 * TABLE_ENTRIES)> table_address_t;
-typedef banked<ap_int<32>, REQUANTISERS, 2 * TABLE_ENTRIES>::type table_memory_t;
+typedef banked<ap_int<32>, ADDERS, 2 * TABLE_ENTRIES>::type table_memory_t;
 
 // Sums that wait for the next pass.
 typedef ap_uint<bits_below(PARTIAL_SUMS)> partial_address_t;

@@ -76,7 +76,9 @@ inline word_t folded(const word_t &word, ap_uint<8> channels) {
   return result;
 }
 
-// Consecutive words from memory to a channel, folded where there are channels to fold by.
+// Consecutive words from memory to a channel, folded where there are channels to fold by. Programs
+// are never folded.
+template <bool FOLDS>
 inline void read_words(read_port_t port, place_t first, place_t words, ap_uint<8> fold_channels,
                        channel_t &to) {
   AXYNQ_NO_INLINE
@@ -87,7 +89,7 @@ inline void read_words(read_port_t port, place_t first, place_t words, ap_uint<8
   for (place_t i = 0; i < beats; ++i) {
     AXYNQ_PIPELINE
     word = with_beat(word, port[start + std::size_t(i)]);
-    if ((i & (BEATS - 1)) == BEATS - 1) to.write(folded(word, fold_channels));
+    if ((i & (BEATS - 1)) == BEATS - 1) to.write(FOLDS ? folded(word, fold_channels) : word);
   }
 }
 

@@ -11,7 +11,7 @@ namespace axynq {
 
 // Coordinates in the input: above and left of it, below zero.
 typedef ap_int<18> coordinate_t;
-typedef ap_uint<bits_below(REQUANTISE_STEPS + 1)> idle_t;
+typedef ap_uint<bits_below(LONGEST_FINISH + 1)> idle_t;
 
 // A tap: where its word is, and where its kernel position and kernel row begin.
 struct tap_place {
@@ -92,9 +92,15 @@ struct run_shape {
   ap_uint<bits_below(INPUTS)> fresh_window_tap;
 };
 
-inline idle_t idle_steps(ap_uint<16> taps) {
+// Steps in which the outputs of a group are finished: a residual operand takes its time.
+inline int finish_steps(const phase_t &phase) {
   AXYNQ_INLINE
-  return taps < REQUANTISE_STEPS ? idle_t(REQUANTISE_STEPS - int(taps)) : idle_t(0);
+  return phase.has_residual ? LONGEST_FINISH : REQUANTISE_STEPS;
+}
+
+inline idle_t idle_steps(ap_uint<16> taps, int finish) {
+  AXYNQ_INLINE
+  return taps < finish ? idle_t(finish - int(taps)) : idle_t(0);
 }
 
 inline run_shape shape_of(const phase_t &phase, const tile_t &tile, const pass_start &start,
@@ -107,8 +113,8 @@ inline run_shape shape_of(const phase_t &phase, const tile_t &tile, const pass_s
   shape.fresh_taps = shape.depthwise ? ap_uint<16>(phase.fresh_taps) : taps;
   shape.single_tap = taps == 1;
   shape.single_fresh = shape.fresh_taps == 1;
-  shape.idle = idle_steps(taps);
-  shape.fresh_idle = idle_steps(shape.fresh_taps);
+  shape.idle = idle_steps(taps, finish_steps(phase));
+  shape.fresh_idle = idle_steps(shape.fresh_taps, finish_steps(phase));
   shape.waits = shape.idle != 0;
   shape.fresh_waits = shape.fresh_idle != 0;
   shape.columns = phase.kernel_columns;

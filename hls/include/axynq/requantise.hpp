@@ -15,8 +15,9 @@ typedef ap_int<6> shift_t;         // left where positive
 
 // Bits of a value, and the longest left shift, that need to be told apart. A factor that shifts
 // left is at least a half (a mean's; at least one otherwise), so that it takes all larger values
-// out of int8 whatever the zero point: 511 / 2 rounds to 256, and -511 / 2 to -255.
-const int NARROW = 10, LONGEST_SHIFT = 22;
+// out of int8 whatever the zero point: 511 / 2 rounds to 256, and -511 / 2 to -255. So does a shift
+// by 9 or more with every value but 0.
+const int NARROW = 10, LONGEST_SHIFT = 9;
 
 // value * multiplier / 2^31 * 2^shift, rounded twice: the high half of a doubled product rounds
 // halves up, then a division by a power of two rounds them away from zero. Or cut off twice.
@@ -26,7 +27,7 @@ inline ap_int<32> rescale(ap_int<32> value, multiplier_t multiplier, shift_t shi
                           bool cut = false) {
   AXYNQ_INLINE
   const bool leftwards = shift > 0;
-  const ap_uint<5> left = !leftwards ? 0 : shift > LONGEST_SHIFT ? LONGEST_SHIFT : int(shift);
+  const ap_uint<4> left = !leftwards ? 0 : shift > LONGEST_SHIFT ? LONGEST_SHIFT : int(shift);
   const ap_uint<5> right = leftwards ? 0 : -int(shift);
   const ap_int<32 - NARROW + 1> top = value >> (NARROW - 1);
   const bool narrow = top == 0 || top == -1;
@@ -34,7 +35,8 @@ inline ap_int<32> rescale(ap_int<32> value, multiplier_t multiplier, shift_t shi
   const ap_int<NARROW> narrowed = narrow      ? ap_int<NARROW>(value)
                                   : value < 0 ? ap_int<NARROW>(-most)
                                               : most;
-  const ap_int<32> shifted = leftwards ? ap_int<32>(ap_int<32>(narrowed) << left) : value;
+  const ap_int<NARROW + LONGEST_SHIFT> widened = ap_int<NARROW + LONGEST_SHIFT>(narrowed) << left;
+  const ap_int<32> shifted = leftwards ? ap_int<32>(widened) : value;
   const ap_int<63> product = shifted * multiplier;
   const ap_int<33> doubled = product >> 30;
   // Both roundings at once, in halves of the first's unit: 1 for the first; for the second, which

@@ -137,6 +137,7 @@ inline void multiply_run(const phase_t &phase, const run_t &run, const fold_t &f
     pending.byte_places[b] = 0;
   }
   pending.step = REQUANTISE_STEPS;
+  pending.part = 0;
   pending.row = 0;
   pending.count = 0;
   pending.output = pending.residual = 0;
@@ -197,14 +198,15 @@ inline void multiply_run(const phase_t &phase, const run_t &run, const fold_t &f
     AXYNQ_REGISTERS(reads)
     address_t read_address[MAP_BANKS];
     AXYNQ_REGISTERS(read_address)
+    const reach_t columns = reach_of(at.tap.x, phase.input_columns);
+    const reach_t rows = reach_of(at.tap.y, phase.input_rows);
     for (int b = 0; b < INPUTS; ++b) {
       AXYNQ_UNROLL
-      const coordinate_t x = at.tap.x + fold.columns[b], y = at.tap.y + fold.rows[b];
-      inside[b] = x >= 0 && x < phase.input_columns && y >= 0 && y < phase.input_rows;
-      const address_t own = address_t(phase.block_word) + word_of(byte_place[b]);
+      inside[b] =
+          fold.used[b] && reaches(columns, fold.columns[b]) && reaches(rows, fold.rows[b]);
+      const address_t own = word_of(byte_place[b]);
       const address_t tap_address = at.tap.address + (own_words ? own : fold.words[b]);
-      const address_t residual_address =
-          pending.residual + address_t(phase.block_word) + word_of(pending.byte_places[b]);
+      const address_t residual_address = pending.residual + word_of(pending.byte_places[b]);
       for (int m = 0; m < MAPS; ++m) {
         AXYNQ_UNROLL
         read_address[m * INPUTS + b] = is_source[m]        ? tap_address
@@ -269,7 +271,8 @@ inline void multiply_run(const phase_t &phase, const run_t &run, const fold_t &f
     for (int b = 0; b < INPUTS; ++b) {
       AXYNQ_UNROLL
       const byte_place_t place = pending.byte_places[b];
-      const bool written = finishing && used(place) && step_of(place) == pending.step;
+      const bool written = finishing && used(place) && step_of(place) == pending.step &&
+                           (!phase.has_residual || is_of_part(requantiser_of(place), pending.part));
       const std::int8_t value = finished[requantiser_of(place)];
       for (int m = 0; m < MAPS; ++m) {
         AXYNQ_UNROLL
@@ -290,7 +293,10 @@ inline void multiply_run(const phase_t &phase, const run_t &run, const fold_t &f
       incoming_left.next(0, false);
     }
     incoming_pace.next(run.incoming_pace, comes);
-    if (finishing) {
+    if (finishing && phase.has_residual && pending.part != ADD_PARTS - 1) {
+      ++pending.part;
+    } else if (finishing) {
+      pending.part = 0;
       ++pending.step;
       ++pending.row;
     }
@@ -363,6 +369,7 @@ inline void multiply_run(const phase_t &phase, const run_t &run, const fold_t &f
         pending.byte_places[b] = byte_place[b];
       }
       pending.step = 0;
+      pending.part = 0;
       pending.row = (run.constant_half ? CONSTANT_ROWS : 0) + int(at.group) * REQUANTISE_STEPS;
       pending.count = count;
       pending.output = at.output;

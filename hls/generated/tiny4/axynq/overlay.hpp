@@ -10,11 +10,12 @@
 
 namespace axynq {
 
-const std::uint32_t OVERLAY_ID = 0xF0171F70u;
+const std::uint32_t OVERLAY_ID = 0x269F57FCu;
 
 const int FILTERS = 4;
 const int INPUTS = 4;
 const int REQUANTISERS = 2;
+const int ADDERS = 1;
 const int STORED_CODE_BITS = 2;
 
 // Of a memory port; a word crosses it in beats.

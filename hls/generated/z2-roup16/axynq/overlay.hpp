@@ -10,11 +10,12 @@
 
 namespace axynq {
 
-const std::uint32_t OVERLAY_ID = 0x57CE5350u;
+const std::uint32_t OVERLAY_ID = 0x4C59F4E5u;
 
 const int FILTERS = 16;
 const int INPUTS = 16;
 const int REQUANTISERS = 8;
+const int ADDERS = 4;
 const int STORED_CODE_BITS = 2;
 
 // Of a memory port; a word crosses it in beats.

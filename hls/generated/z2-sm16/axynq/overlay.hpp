@@ -10,11 +10,12 @@
 
 namespace axynq {
 
-const std::uint32_t OVERLAY_ID = 0x9EFF6759u;
+const std::uint32_t OVERLAY_ID = 0xF92D2501u;
 
 const int FILTERS = 16;
 const int INPUTS = 16;
-const int REQUANTISERS = 8;
+const int REQUANTISERS = 4;
+const int ADDERS = 2;
 const int STORED_CODE_BITS = 0;
 
 // Of a memory port; a word crosses it in beats.

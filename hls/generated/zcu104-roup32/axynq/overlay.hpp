@@ -10,11 +10,12 @@
 
 namespace axynq {
 
-const std::uint32_t OVERLAY_ID = 0xF593CE32u;
+const std::uint32_t OVERLAY_ID = 0x22217A1Bu;
 
 const int FILTERS = 32;
 const int INPUTS = 32;
 const int REQUANTISERS = 16;
+const int ADDERS = 8;
 const int STORED_CODE_BITS = 2;
 
 // Of a memory port; a word crosses it in beats.
