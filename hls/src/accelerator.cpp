@@ -154,7 +154,6 @@ static std::uint32_t read_header(read_port_t commands, std::int32_t record[RECOR
   checksum_t checksum;
   AXYNQ_REGISTERS(checksum.sums)
   checksum.start();
-  word_t word = 0;
   AXYNQ_LOOP(READ_HEADER)
   for (int i = 0; i < RECORD_INTEGERS * 32 / PORT_BITS; ++i) {
     AXYNQ_PIPELINE
