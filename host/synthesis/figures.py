@@ -57,9 +57,8 @@ def figures_text(names: Sequence[str]) -> str:
 
 def main() -> None:
     """Writes the file."""
-    files.write_text(
-        Path(schedules.__file__).parent / schedules.FILE, figures_text(overlay_names())
-    )
+    file = Path(schedules.__file__).with_name(schedules.FILE)
+    files.write_text(file, figures_text(overlay_names()))
 
 
 if __name__ == "__main__":
