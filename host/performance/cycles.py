@@ -59,10 +59,10 @@ class Timing:
     """Start and end of a dataflow region: all processes get their start at once and the region is
     done when the last is (UG1399, Dataflow), a cycle or two each for start, first state, last state
     and done."""
-    decode_cycles: int = 12
+    decode_cycles: int = 20
     """From a descriptor's last integer to the call of its phase, besides a cycle for each row of
-    the memory that it waits in: checksum, checks, and the fields that are multiplied by the
-    image."""
+    the memory that it waits in: checksum, checks, and the places of four maps, which one
+    multiplier computes one after the other."""
     prologue_cycles: int = 12
     """What the process that computes sets up from the descriptor before its first run."""
     scheduled_read_cycles: int = 32

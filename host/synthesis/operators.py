@@ -113,24 +113,18 @@ def operator(
     memories: Memories, function: Function, widths: Widths, i: Instruction, header: str = ""
 ) -> Operator | None:
     """The operator that an instruction is; None: it is wires."""
-    if i.opcode in FREE:
+    if i.opcode in FREE or _wires(i):
         return None
     constant = any(isinstance(operand, int) for operand in i.operands)
     width = widths.result(i) if i.name and i.width else i.width
     inputs = tuple(widths.width(operand, i.width) for operand in i.operands)
     if i.opcode in ("add", "sub", "and", "or", "xor"):
-        if i.opcode == "xor" and -1 in i.operands:
-            return None  # an inverter goes into the LUT behind it
-        if i.detail == "disjoint" or (i.opcode in ("and", "or") and constant):
-            return None  # masks and concatenations are wires
         return Operator(i.opcode, width, inputs, constant)
     if i.opcode == "mul":
         return Operator("mul", width, inputs, constant)
     if i.opcode in DIVISIONS:
         return Operator("div", width, inputs, constant, i.opcode)
     if i.opcode == "icmp":
-        if (i.detail, i.operands[1]) in SIGNS:
-            return None
         kind = "equal" if i.detail in ("eq", "ne") else "icmp"
         return Operator(kind, max(inputs, default=0), inputs, constant)
     if i.opcode == "select":
@@ -141,10 +135,22 @@ def operator(
     if i.opcode == "switch":
         return Operator("equal", i.width, (i.width,), True)
     if i.opcode in ("shl", "lshr", "ashr"):
-        return None if isinstance(i.operands[1], int) else Operator("shift", width, inputs)
+        return Operator("shift", width, inputs)
     if i.opcode in ("load", "store"):
         return _access(memories, function, i, width)
     return _called(widths, i, width, inputs)
+
+
+def _wires(i: Instruction) -> bool:
+    """Whether an operation takes no gates: a mask, bits side by side, an inverter, which goes into
+    the LUT behind it, a shift by a constant, a comparison that the sign answers."""
+    if i.opcode in ("and", "or"):
+        return i.detail == "disjoint" or any(isinstance(operand, int) for operand in i.operands)
+    if i.opcode == "xor":
+        return -1 in i.operands
+    if i.opcode in ("shl", "lshr", "ashr"):
+        return isinstance(i.operands[1], int)
+    return i.opcode == "icmp" and (i.detail, i.operands[1]) in SIGNS
 
 
 def _access(memories: Memories, function: Function, i: Instruction, width: int) -> Operator | None:
