@@ -79,7 +79,8 @@ check-generated: $(VENV)/.dev
 # overlays. Takes minutes; AXYNQ_DATA adds the figures on CIFAR-10 images.
 characterise: $(VENV)/.dev
 	$(BIN)/python -m axynq.host.netlists.characterise
-	$(BIN)/python -m axynq.host.netlists.estimate
+	$(BIN)/python -m axynq.host.synthesis.costs
+	$(BIN)/python -m axynq.host.synthesis.estimate
 
 # The drawings of docs/architecture.md.
 figures: $(VENV)/.dev

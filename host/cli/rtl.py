@@ -13,10 +13,11 @@ import typer
 from axynq.emulator import files
 from axynq.emulator.errors import DataError, OverlayError
 from axynq.host.cli.output import JsonOption, console, print_json, results, table
-from axynq.host.netlists.estimate import estimate
 from axynq.host.netlists.files import SHIPPED, UNSIGNED, rtl_files
 from axynq.host.overlay import Overlay
+from axynq.host.synthesis.estimate import content_of, estimate
 from axynq.host.synthesis.findings import costs, problems
+from axynq.host.synthesis.parts import BOUNDS
 from axynq.host.synthesis.schedule import LoopSchedule, schedule_overlay
 
 
@@ -39,7 +40,8 @@ def rtl(
         typer.Option(
             "--estimate",
             metavar="OVERLAY",
-            help="Estimate the FPGA resources of this overlay instead: a name, such as "
+            help="Estimate instead the FPGA resources of this overlay, the whole design part "
+            "by part: a name, such as "
             "z2-mixed16, or the path of a .toml description.",
         ),
     ] = None,
@@ -113,24 +115,28 @@ RESOURCES = {
 
 def _estimate(name: str, json: bool) -> None:
     overlay = Overlay.load(name)
-    with console.status(f"synthesising lanes and requantisers of {overlay.name}"):
+    with console.status(f"compiling the HLS sources of {overlay.name}"):
         made = estimate(overlay)
-    totals = {resource: made.total(resource) for resource in RESOURCES}
+    content = content_of(made)
     if json:
-        print_json({**asdict(made), "totals": totals})
+        print_json(content)
         return
+    totals = content["totals"]
     shown = table(
-        "", "instances", *RESOURCES.values(), title=f"{made.overlay}: estimate of the datapath"
+        "", "instances", *RESOURCES.values(), "basis", title=f"{made.overlay}: estimated resources"
     )
-    for part in made.parts:
-        values = (getattr(part, resource) for resource in RESOURCES)
-        shown.add_row(part.name, str(part.instances), *(f"{v:g}" if v else "" for v in values))
-    shown.add_row("total", "", *(f"{v:g}" for v in totals.values()))
-    shown.add_row(made.board, "", *(str(made.available[resource]) for resource in RESOURCES))
-    shares = (f"{100 * totals[r] / made.available[r]:.0f} %" for r in RESOURCES)
-    shown.add_row("share", "", *shares)
+    for part in sorted(made.parts, key=lambda part: -part.lut):
+        values = (round(part.amount(r), 1) for r in RESOURCES)
+        cells = (f"{v:g}" if v else "" for v in values)
+        shown.add_row(part.name, str(part.instances), *cells, part.basis)
+    for bound in BOUNDS:
+        cells = (f"{totals[r][bound]:.0f}" for r in RESOURCES)
+        shown.add_row(f"total, {bound}", "", *cells, "")
+    shown.add_row(made.board, "", *(str(made.available[r]) for r in RESOURCES), "")
+    shares = (f"{100 * totals[r]['likely'] / made.available[r]:.0f} %" for r in RESOURCES)
+    shown.add_row("share, likely", "", *shares, "")
     results.print(shown)
-    results.print("Left out: control, address arithmetic, AXI ports. Nothing was placed or routed.")
+    results.print("An estimate of what Vivado would report: no vendor's tool was run.")
 
 
 def _schedule(name: str, json: bool) -> None:

