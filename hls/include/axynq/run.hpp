@@ -119,13 +119,13 @@ inline void multiply_run(const phase_t &phase, const run_t &run, const fold_t &f
   AXYNQ_REGISTERS(accumulators)
   maximum_t maxima[FILTERS];
   AXYNQ_REGISTERS(maxima)
-  activation_t window[FILTERS][INPUTS];
+  activation_t window[FILTERS][WINDOW_TAPS];
   AXYNQ_REGISTERS(window)
   for (int lane = 0; lane < FILTERS; ++lane) {
     AXYNQ_UNROLL
     accumulators[lane] = 0;
     maxima[lane] = 0;
-    for (int i = 0; i < INPUTS; ++i) {
+    for (int i = 0; i < WINDOW_TAPS; ++i) {
       AXYNQ_UNROLL
       window[lane][i] = 0;
     }
@@ -319,15 +319,15 @@ inline void multiply_run(const phase_t &phase, const run_t &run, const fold_t &f
     if (busy && windowed) {
       for (int lane = 0; lane < FILTERS; ++lane) {
         AXYNQ_UNROLL
-        for (int i = 0; i + 1 < INPUTS; ++i) {
+        for (int i = 0; i + 1 < WINDOW_TAPS; ++i) {
           AXYNQ_UNROLL
           window[lane][i] = window[lane][i + 1];
         }
-        window[lane][INPUTS - 1] = own[lane];
+        window[lane][WINDOW_TAPS - 1] = own[lane];
       }
     }
     const bool last_tap = at.taps.last;
-    const bool issues = busy && (!windowed || last_tap || at.window_tap == INPUTS - 1);
+    const bool issues = busy && (!windowed || last_tap || at.window_tap == WINDOW_TAPS - 1);
     const ap_uint<bits_below(WEIGHT_VECTORS)> vector =
         (run.weight_half ? HALF_VECTORS : 0) + int(at.vector);
     weight_row::type weight[FILTERS];
