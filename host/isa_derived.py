@@ -22,7 +22,7 @@ def derived(d: Descriptor, array: Array, finish_steps: tuple[int, int]) -> dict[
     if d.opcode == Opcode.CONVOLUTION:
         vectors, last_vectors = d.groups * d.pass_taps, d.groups * d.last_pass_taps
     elif d.opcode == Opcode.DEPTHWISE:
-        vectors = last_vectors = d.groups * array.words(d.taps)
+        vectors = last_vectors = d.groups * -(-d.taps // array.window_taps)
     first_pass_words = vectors * array.vector_words
     last_pass_words = last_vectors * array.vector_words
     table_words = TABLE_ENTRIES * array.pair_words if d.tables else 0
@@ -33,7 +33,7 @@ def derived(d: Descriptor, array: Array, finish_steps: tuple[int, int]) -> dict[
         d.opcode == Opcode.DEPTHWISE
         and d.kernel_row_step == 1
         and d.stride_rows < d.kernel_rows
-        and d.taps <= array.inputs
+        and d.taps <= array.window_taps
     )
     fresh_rows = d.stride_rows if keeps else d.kernel_rows
     fresh_taps = fresh_rows * d.kernel_columns * d.tap_words

@@ -13,6 +13,7 @@ from axynq.host.isa import (
     CONSTANT_INTEGERS,
     LANE_USED,
     MAPS,
+    MAX_WINDOW_TAPS,
     PLACE_WORD_SHIFT,
     RECORD_INTEGERS,
     TABLE_ENTRIES,
@@ -40,6 +41,11 @@ class Array(NamedTuple):
     def words(self, size: int) -> int:
         """Words that so many bytes take."""
         return -(-size // self.inputs)
+
+    @property
+    def window_taps(self) -> int:
+        """Taps of a depthwise window that a lane multiplies at a time."""
+        return min(self.inputs, MAX_WINDOW_TAPS)
 
     @property
     def vector_words(self) -> int:
@@ -287,13 +293,14 @@ def convolution_vector(d: Descriptor, group: int, tap: int) -> int:
 
 
 def depthwise_place(core: Core, d: Descriptor, group: int, tap: int) -> tuple[int, int]:
-    """Vector and byte of a tap. The last vector of a group is filled from its end."""
-    inputs = core.array.inputs
-    vectors = -(-d.taps // inputs)
-    vector, byte = divmod(tap, inputs)
+    """Vector and byte of a tap. A window lies at the end of its vector; the last of a group is filled
+    from there."""
+    window = core.array.window_taps
+    vectors = -(-d.taps // window)
+    vector, place = divmod(tap, window)
     if vector == vectors - 1:
-        byte += vectors * inputs - d.taps
-    return group * vectors + vector, byte
+        place += vectors * window - d.taps
+    return group * vectors + vector, core.array.inputs - window + place
 
 
 class Operand(NamedTuple):

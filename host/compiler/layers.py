@@ -129,7 +129,7 @@ class Layers:
         return divide(
             layer.name,
             allowed_lanes(step.operator.name, layer.filters, self.overlay),
-            _group_vectors(layer, self.overlay.array.inputs),
+            _group_vectors(layer, self.overlay.window_taps),
             self.overlay,
             in_passes=layer.numbers["opcode"] == Opcode.CONVOLUTION,
             most_words=most_words,
@@ -265,14 +265,14 @@ def _average_table(step: Step, positions: int) -> Table:
     return average_table()
 
 
-def _group_vectors(layer: Layer, width: int) -> int:
+def _group_vectors(layer: Layer, window_taps: int) -> int:
     """Weight vectors that a group of filters takes."""
     kernel, fold = layer.filters.kernel, layer.fold
     if kernel is None:
         return 0
     _, rows, columns, _ = kernel.weights.shape
     if kernel.depthwise:
-        return -(-rows * columns // width)
+        return -(-rows * columns // window_taps)
     return -(-rows // fold.rows) * -(-columns // fold.columns) * layer.source.pixel_words
 
 

@@ -47,7 +47,7 @@ def phase_of(layer: Layer, block: Block, overlay: Overlay) -> Descriptor:
         opcode == Opcode.DEPTHWISE
         and window.dilation[0] == 1
         and window.stride[0] < kernel[0]
-        and taps <= overlay.array.inputs
+        and taps <= overlay.window_taps
     )
     fresh_rows = window.stride[0] if keeps else kernel[0]
     fresh_taps = fresh_rows * kernel[1] * tap_words

@@ -122,8 +122,8 @@ def _weights(kernel: Kernel, block: Block, fold: Fold, overlay: Overlay) -> Byte
     lanes, inputs = overlay.array.filters, overlay.array.inputs
     group, lane = np.nonzero(block.placed != NO_FILTER)
     filters = block.placed[group, lane]
-    vectors = _vectors(kernel.weights[filters], kernel.depthwise, fold, inputs)
-    code_vectors = _vectors(kernel.codes.codes[filters], kernel.depthwise, fold, inputs)
+    vectors = _vectors(kernel.weights[filters], kernel.depthwise, fold, overlay)
+    code_vectors = _vectors(kernel.codes.codes[filters], kernel.depthwise, fold, overlay)
     # A skipped weight is a weight of zero: every design multiplies by zero exactly.
     vectors[code_vectors == SKIP] = 0
     # The code that a lane has for each of the layer's.
@@ -149,24 +149,27 @@ def _weights(kernel: Kernel, block: Block, fold: Fold, overlay: Overlay) -> Byte
 
 
 def _vectors(
-    values: npt.NDArray[Byte], depthwise: bool, fold: Fold, inputs: int
+    values: npt.NDArray[Byte], depthwise: bool, fold: Fold, overlay: Overlay
 ) -> npt.NDArray[Byte]:
     """A kernel or its codes [filters, rows, columns, channels] as a lane takes them in: [filters,
     vectors, inputs], zero (skip) where there is nothing.
 
     A convolution takes a fold of the kernel, or a word of a position's channels, at a time. A
-    depthwise layer's taps move through a window: the last vector is filled from its end.
+    depthwise layer's taps move through a window at a vector's end: the last is filled from there.
     """
+    inputs = overlay.array.inputs
     filters, rows, columns, channels = values.shape
     if depthwise:
         taps = rows * columns
-        whole = taps // inputs * inputs
-        vectors = np.zeros((filters, -(-taps // inputs) * inputs), values.dtype)
+        window = overlay.window_taps
+        whole = taps // window * window
+        windows = np.zeros((filters, -(-taps // window) * window), values.dtype)
         flat = values.reshape(filters, taps)
-        vectors[:, :whole] = flat[:, :whole]
+        windows[:, :whole] = flat[:, :whole]
         if whole < taps:
-            vectors[:, whole - taps :] = flat[:, whole:]
-        return vectors.reshape(filters, -1, inputs)
+            windows[:, whole - taps :] = flat[:, whole:]
+        windows = windows.reshape(filters, -1, window)
+        return np.pad(windows, ((0, 0), (0, 0), (inputs - window, 0)))
     row_steps, column_steps = -(-rows // fold.rows), -(-columns // fold.columns)
     padded = np.zeros(
         (filters, row_steps * fold.rows, column_steps * fold.columns, channels), values.dtype

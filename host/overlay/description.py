@@ -218,6 +218,11 @@ class Overlay(_Strict):
         return 8 * self.array.inputs // self.port_bits
 
     @property
+    def window_taps(self) -> int:
+        """Taps of a depthwise window that a lane multiplies at a time."""
+        return min(self.array.inputs, isa.MAX_WINDOW_TAPS)
+
+    @property
     def adders(self) -> int:
         """Lanes to whose outputs a second map is added at a time."""
         return self.array.adders or self.array.requantisers

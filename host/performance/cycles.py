@@ -33,6 +33,7 @@ from axynq.host.performance.loops import (
     program_phases,
     runs,
 )
+from axynq.host.performance.schedules import loop_figures
 from axynq.host.runtime.program import Program
 
 Bound = Literal["compute", "load", "store", "memory", "start-up"]
@@ -46,10 +47,11 @@ class Timing:
     confirm. UG585 is the reference manual of Zynq-7000, UG1399 the user guide of Vitis HLS.
     """
 
-    multiply_fill: int = 45
+    multiply_fill: int | None = None
     """Depth of the multiplication loop: addresses, operands, multipliers, adder tree, requantisers
     and the addition behind them. A pipelined loop takes its iterations and its depth (UG1399,
-    Pipelining Loops); the next run starts when the last iteration has left."""
+    Pipelining Loops); the next run starts when the last iteration has left. Default: what the
+    analysis of the sources says of the overlay (``schedules.json``), or 45."""
     run_cycles: int = 10
     """From a run to the next: the loop is left, the next tile's first addresses are multiplied, the
     loop is entered."""
@@ -57,10 +59,10 @@ class Timing:
     """Start and end of a dataflow region: all processes get their start at once and the region is
     done when the last is (UG1399, Dataflow), a cycle or two each for start, first state, last state
     and done."""
-    decode_cycles: int = 12
+    decode_cycles: int = 20
     """From a descriptor's last integer to the call of its phase, besides a cycle for each row of
-    the memory that it waits in: checksum, checks, and the fields that are multiplied by the
-    image."""
+    the memory that it waits in: checksum, checks, and the places of four maps, which one
+    multiplier computes one after the other."""
     prologue_cycles: int = 12
     """What the process that computes sets up from the descriptor before its first run."""
     scheduled_read_cycles: int = 32
@@ -101,6 +103,8 @@ class _Machine(NamedTuple):
     """From the request of consecutive words to the first."""
     write: int
     """From the last word to the response."""
+    fill: int
+    """Depth of the multiplication loop."""
 
     @classmethod
     def of(cls, overlay: Overlay, timing: Timing) -> _Machine:
@@ -113,7 +117,19 @@ class _Machine(NamedTuple):
             overlay.array.inputs / bytes_per_cycle(overlay),
             max(read, timing.scheduled_read_cycles) + timing.port_fill,
             _cycles(timing.write_nanoseconds, overlay) + timing.port_fill,
+            _multiply_fill(overlay, timing),
         )
+
+
+UNKNOWN_DEPTH = 45
+"""Of the multiplication loop of an overlay that was not analysed: more than any that was."""
+
+
+def _multiply_fill(overlay: Overlay, timing: Timing) -> int:
+    if timing.multiply_fill is not None:
+        return timing.multiply_fill
+    figures = loop_figures(overlay)
+    return figures["MULTIPLY"].depth if figures else UNKNOWN_DEPTH
 
 
 def _cycles(nanoseconds: float, overlay: Overlay) -> int:
@@ -148,7 +164,7 @@ def _phase_cycles(call: Call, machine: _Machine) -> PhaseCycles:
     timing, sizes = machine.timing, machine.sizes
     around = isa.RECORD_INTEGERS // isa.CHECKSUM_COLUMNS + timing.decode_cycles
     around += timing.region_cycles + timing.prologue_cycles
-    around_run = timing.multiply_fill + timing.run_cycles
+    around_run = machine.fill + timing.run_cycles
     looped = compute = computing = load = store = memory = fetch = 0.0
     for run in runs(call, sizes):
         parts = _run_cycles(run, machine)
@@ -210,7 +226,7 @@ def _first_cycles(first: Descriptor, machine: _Machine) -> int:
     looped = 0.0
     for run in first_runs(first, sizes):
         port = machine.read + run.set_words * machine.word
-        looped += max(run.steps, port) + timing.multiply_fill + timing.run_cycles
+        looped += max(run.steps, port) + machine.fill + timing.run_cycles
     return round(header + around + looped)
 
 

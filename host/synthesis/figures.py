@@ -24,16 +24,20 @@ NOTE = (
 
 
 def figures_of(overlay: Overlay, found: Schedule) -> dict[str, Any]:
-    """What is kept of a schedule.
+    """What is kept of a schedule. Of loops with the same label, instances of a template, the slowest.
 
     Raises:
-        OverlayError: a loop cannot be pipelined, or two have the same label.
+        OverlayError: a loop cannot be pipelined.
     """
     loops: dict[str, dict[str, int]] = {}
     for loop in found.loops:
-        if loop.obstacles or loop.name in loops:
+        if loop.obstacles:
             raise OverlayError(f"loop {loop.name} of overlay '{overlay.name}' has no schedule")
-        loops[loop.name] = {"ii": loop.ii, "depth": loop.depth}
+        other = loops.get(loop.name, {"ii": 0, "depth": 0})
+        loops[loop.name] = {
+            "ii": max(loop.ii, other["ii"]),
+            "depth": max(loop.depth, other["depth"]),
+        }
     return {
         "identifier": f"{overlay.identifier:08x}",
         "clock_ns": found.clock_ns,
@@ -57,8 +61,8 @@ def figures_text(names: Sequence[str]) -> str:
 
 def main() -> None:
     """Writes the file."""
-    file = Path(schedules.__file__).with_name(schedules.FILE)
-    files.write_text(file, figures_text(overlay_names()))
+    path = Path(schedules.__file__).parent / schedules.FILE
+    files.write_text(path, figures_text(overlay_names()))
 
 
 if __name__ == "__main__":

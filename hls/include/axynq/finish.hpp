@@ -70,12 +70,15 @@ inline std::int8_t computed_value(const phase_t &phase, accumulator_t sum,
   // An average has no bias.
   const bool negative = sum < 0;
   const ap_int<32> twice = ap_int<32>(sum) << 1;
-  const ap_int<32> dividend = negative ? ap_int<32>(count - twice) : ap_int<32>(count + twice);
+  const ap_uint<17> rounding = count + ap_uint<1>(negative);
+  const ap_int<32> dividend = (negative ? ap_int<32>(~twice) : twice) + rounding;
   const ap_int<32> value = average ? dividend : biased;
   const bool by_count = average && phase.tables;
   const ap_int<32> scaled = rescale(value, by_count ? multiplier_t(entry) : factor,
                                     by_count ? shift_t(0) : shift, average);
-  const ap_int<32> signed_value = average && negative ? ap_int<32>(-scaled) : scaled;
+  // An average is an int8.
+  const ap_int<10> opposite = -ap_int<10>(scaled);
+  const ap_int<32> signed_value = average && negative ? ap_int<32>(opposite) : scaled;
   return quantised(signed_value, phase.pre_add_zero_point, phase.pre_add_low, phase.pre_add_high);
 }
 

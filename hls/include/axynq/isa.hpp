@@ -18,6 +18,7 @@ const int CHECKSUM_COLUMNS = 8;
 const int CONSTANT_INTEGERS = 4;
 const int MAPS = 3;
 const int MAX_FOLD_DISTANCE = 63;
+const int MAX_WINDOW_TAPS = 9;
 const int TABLE_ENTRIES = 256;
 const int PLACE_LANE_BITS = 6;
 

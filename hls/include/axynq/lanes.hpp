@@ -39,7 +39,7 @@ struct lanes {
   typedef typename lane_bank<LANE>::type bank_t;
 
   static void multiply(const activation_t shared[INPUTS],
-                       const activation_t window[FILTERS][INPUTS], bool windowed,
+                       const activation_t window[FILTERS][WINDOW_TAPS], bool windowed,
                        const weight_row::type weights[FILTERS], const code_row::type codes[FILTERS],
                        accumulator_t sums[FILTERS]) {
     AXYNQ_INLINE
@@ -47,7 +47,9 @@ struct lanes {
     AXYNQ_REGISTERS(products)
     for (int i = 0; i < INPUTS; ++i) {
       AXYNQ_UNROLL
-      const activation_t a = windowed ? window[LANE][i] : shared[i];
+      // Multipliers before the window have weights of zero where there is one.
+      const int tap = i - (INPUTS - WINDOW_TAPS);
+      const activation_t a = windowed && tap >= 0 ? window[LANE][tap < 0 ? 0 : tap] : shared[i];
       const weight_t w = weight_t(weight_row::at(weights[LANE], i));
       const int code = HAS_CODES ? int(code_row::at(codes[LANE], i)) : 0;
       products[i] = sum_t(int(bank_t::product(a, w, code)));
@@ -60,7 +62,7 @@ struct lanes {
 
 template <>
 struct lanes<-1> {
-  static void multiply(const activation_t *, const activation_t (*)[INPUTS], bool,
+  static void multiply(const activation_t *, const activation_t (*)[WINDOW_TAPS], bool,
                        const weight_row::type *, const code_row::type *, accumulator_t *) {
     AXYNQ_INLINE
   }

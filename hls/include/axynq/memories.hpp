@@ -21,6 +21,8 @@ const bool HAS_CODES = STORED_CODE_BITS > 0;
 const int CODE_BITS = HAS_CODES ? STORED_CODE_BITS : 1;
 typedef packed<8, INPUTS> weight_row;
 typedef packed<CODE_BITS, INPUTS> code_row;
+// Taps of a depthwise window that a lane multiplies at a time: by its last multipliers.
+const int WINDOW_TAPS = INPUTS < MAX_WINDOW_TAPS ? INPUTS : MAX_WINDOW_TAPS;
 const int HALF_VECTORS = WEIGHT_VECTORS / 2;
 const int CODE_VECTORS = HAS_CODES ? WEIGHT_VECTORS : 2;
 typedef ap_uint<bits_below(HALF_VECTORS)> vector_t;

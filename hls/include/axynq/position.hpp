@@ -12,6 +12,7 @@ namespace axynq {
 // Coordinates in the input: above and left of it, below zero.
 typedef ap_int<18> coordinate_t;
 typedef ap_uint<bits_below(LONGEST_FINISH + 1)> idle_t;
+typedef ap_uint<bits_below(WINDOW_TAPS)> window_tap_t;
 
 // A tap: where its word is, and where its kernel position and kernel row begin.
 struct tap_place {
@@ -63,7 +64,7 @@ struct position_t {
   bool first_tap;                          // of this output
   bool first_vector;                       // of this output
   bool top_row;                            // of a column
-  ap_uint<bits_below(INPUTS)> window_tap;  // taps of a window so far, modulo a lane's inputs
+  window_tap_t window_tap;  // taps of a window so far, modulo its size
 
   group_t group;
   vector_t vector, group_vector;  // of weights, and the group's first
@@ -89,7 +90,7 @@ struct run_shape {
   address_t inner_words, second_inner_words;  // from an output of the inner loop to the next
   coordinate_t inner_rows, second_inner_rows;
   address_t output_inner, output_outer, residual_inner, residual_outer;
-  ap_uint<bits_below(INPUTS)> fresh_window_tap;
+  window_tap_t fresh_window_tap;
 };
 
 // Steps in which the outputs of a group are finished: a residual operand takes its time.
@@ -222,9 +223,10 @@ inline void advance(position_t &at, const phase_t &phase, const run_shape &shape
   if (issued) at.first_vector = output_ends;
   if (output_ends) ++at.partial;
   const bool fresh = shape.depthwise && !inner_ends;
-  at.window_tap = !output_ends ? ap_uint<bits_below(INPUTS)>(at.window_tap + 1)
+  const bool window_ends = at.window_tap == WINDOW_TAPS - 1;
+  at.window_tap = !output_ends ? (window_ends ? window_tap_t(0) : window_tap_t(at.window_tap + 1))
                   : fresh      ? shape.fresh_window_tap
-                               : ap_uint<bits_below(INPUTS)>(0);
+                               : window_tap_t(0);
   if (!goes_on) {
     at.busy = !output_ends;
     at.tap = next_tap;

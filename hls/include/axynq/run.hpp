@@ -52,6 +52,10 @@ struct pace_t {
   }
 };
 
+// The largest activation of a window, and what is below all.
+typedef ap_int<10> maximum_t;
+const int NO_MAXIMUM = -256;
+
 // What a run is to do.
 struct run_t {
   ap_uint<32> steps;  // of the loop
@@ -113,12 +117,15 @@ inline void multiply_run(const phase_t &phase, const run_t &run, const fold_t &f
 
   accumulator_t accumulators[FILTERS];
   AXYNQ_REGISTERS(accumulators)
-  activation_t window[FILTERS][INPUTS];
+  maximum_t maxima[FILTERS];
+  AXYNQ_REGISTERS(maxima)
+  activation_t window[FILTERS][WINDOW_TAPS];
   AXYNQ_REGISTERS(window)
   for (int lane = 0; lane < FILTERS; ++lane) {
     AXYNQ_UNROLL
     accumulators[lane] = 0;
-    for (int i = 0; i < INPUTS; ++i) {
+    maxima[lane] = 0;
+    for (int i = 0; i < WINDOW_TAPS; ++i) {
       AXYNQ_UNROLL
       window[lane][i] = 0;
     }
@@ -312,15 +319,15 @@ inline void multiply_run(const phase_t &phase, const run_t &run, const fold_t &f
     if (busy && windowed) {
       for (int lane = 0; lane < FILTERS; ++lane) {
         AXYNQ_UNROLL
-        for (int i = 0; i + 1 < INPUTS; ++i) {
+        for (int i = 0; i + 1 < WINDOW_TAPS; ++i) {
           AXYNQ_UNROLL
           window[lane][i] = window[lane][i + 1];
         }
-        window[lane][INPUTS - 1] = own[lane];
+        window[lane][WINDOW_TAPS - 1] = own[lane];
       }
     }
     const bool last_tap = at.taps.last;
-    const bool issues = busy && (!windowed || last_tap || at.window_tap == INPUTS - 1);
+    const bool issues = busy && (!windowed || last_tap || at.window_tap == WINDOW_TAPS - 1);
     const ap_uint<bits_below(WEIGHT_VECTORS)> vector =
         (run.weight_half ? HALF_VECTORS : 0) + int(at.vector);
     weight_row::type weight[FILTERS];
@@ -343,17 +350,20 @@ inline void multiply_run(const phase_t &phase, const run_t &run, const fold_t &f
     ap_int<32> kept[FILTERS];
     AXYNQ_REGISTERS(kept)
     const bool tap_inside = inside[0];
+    const bool restarts = at.first_vector || is_maximum;
     count = ap_uint<16>((at.first_tap ? ap_uint<16>(0) : count) + (tap_inside ? 1 : 0));
     for (int lane = 0; lane < FILTERS; ++lane) {
       AXYNQ_UNROLL
-      const accumulator_t nothing = is_maximum ? -256 : 0;
-      const accumulator_t start = run.first_pass ? nothing : accumulator_t(int(partial[lane]));
-      const accumulator_t before = at.first_vector ? start : accumulators[lane];
-      const accumulator_t sum = multiplies ? sums[lane] : accumulator_t(int(own[lane]));
-      const accumulator_t added = accumulator_t(std::uint32_t(before) + std::uint32_t(sum));
-      const bool larger = tap_inside && own[lane] > ap_int<10>(before);
-      const accumulator_t total =
-          is_maximum ? (larger ? accumulator_t(int(own[lane])) : before) : added;
+      // A maximum is kept apart, and added to nothing.
+      const maximum_t maximum = at.first_tap ? maximum_t(NO_MAXIMUM) : maxima[lane];
+      const bool larger = tap_inside && own[lane] > maximum;
+      const maximum_t larger_one = larger ? maximum_t(own[lane]) : maximum;
+      if (issues) maxima[lane] = larger_one;
+      const maximum_t own_part = is_maximum ? larger_one : maximum_t(own[lane]);
+      const sum_t part = multiplies ? sum_t(sums[lane]) : sum_t(own_part);
+      const accumulator_t start = run.first_pass ? 0 : accumulator_t(int(partial[lane]));
+      const accumulator_t before = restarts ? start : accumulators[lane];
+      const accumulator_t total = accumulator_t(std::uint32_t(before) + std::uint32_t(int(part)));
       if (issues) accumulators[lane] = total;
       if (issues && last_tap && run.last_pass) {
         pending.sums[lane] = total;
