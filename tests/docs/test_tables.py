@@ -32,19 +32,33 @@ def plain(cell: str) -> str:
 
 
 def test_resources_of_overlays() -> None:
-    (table,) = document("docs/multipliers-rtl.md").tables("Estimate of an overlay")
+    table, parts, compared = document("docs/accelerator.md").tables("Resources")
     overlays = results("benchmarks/resources/results.json")["overlays"]
-    assert [plain(row[0]) for row in table[1:]] == [
-        *sorted(overlays, key=[plain(row[0]) for row in table[1:]].index)
-    ]
-    for name, board, *cells in table[1:]:
+    assert {plain(row[0]) for row in table[1:]} == set(overlays)
+    for name, board, low, likely, high, share, *others in table[1:]:
         overlay = overlays[plain(name)]
-        kinds = ("lut", "flip_flop", "block_ram_36k", "dsp")
-        for cell, kind in zip(cells, kinds, strict=True):
-            assert number(cell) == sum(part[kind] for part in overlay["parts"]), (name, kind)
+        totals, available = overlay["totals"], overlay["available"]
+        for cell, bound in ((low, "low"), (likely, "likely"), (high, "high")):
+            assert number(cell) == round(totals["lut"][bound]), (name, bound)
+        assert number(share) == round(100 * totals["lut"]["likely"] / available["lut"])
+        for cell, kind in zip(others, ("flip_flop", "block_ram_36k", "dsp"), strict=True):
+            assert number(cell) == totals[kind]["likely"], (name, kind)
         if board:
-            available = board.partition(":")[2].split(",")
-            assert [number(a) for a in available] == [overlay["available"][kind] for kind in kinds]
+            kinds = ("lut", "flip_flop", "block_ram_36k", "dsp")
+            have = board.partition(":")[2].split(",")
+            assert [number(a) for a in have] == [available[kind] for kind in kinds]
+    likely = overlays["z2-roup16"]["totals"]
+    for column, kind, margin in ((1, "lut", 500), (2, "block_ram_36k", 0), (3, "dsp", 0)):
+        total = sum(number(row[column] or "0") for row in parts[1:])
+        assert abs(total - likely[kind]["likely"]) <= margin, kind
+    figures = {
+        cells["lut"]
+        for rows in list(results("benchmarks/resources/comparison.json").values())[-4:]
+        for row in rows
+        for cells in (row.get(kind, {"lut": 0}) for kind in ("counted", "yosys", "vivado"))
+    }
+    for row in compared[1:]:
+        assert {number(cell) for cell in row[1:] if cell} <= figures, row[0]
 
 
 def netlist_of(name: str) -> Netlist:
