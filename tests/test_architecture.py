@@ -77,7 +77,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     "host.netlists": VOCABULARY
     | {"emulator", "emulator.datasets"}
     | {"host.isa", "host.overlay", "host.generate"},
-    "host.synthesis": BASICS | {"host.overlay", "host.generate", "host.netlists", "host.isa"},
+    "host.synthesis": BASICS
+    | {"host.generate", "host.netlists", "host.overlay", "host.performance"},
     # The door to all generated files stands above those that generate.
     "host.generate.__main__": BASICS
     | {"host.generate", "host.isa", "host.netlists", "host.overlay", "host.selftest"},

@@ -39,19 +39,16 @@ class Stages:
     latency: dict[str, int]
 
 
-def stages(
-    graph: LoopGraph, widths: Widths, budget: float, ii: int, delayed: bool = True
-) -> Stages | None:
+def stages(graph: LoopGraph, widths: Widths, budget: float, ii: int) -> Stages | None:
     """The stages of a loop whose iterations start ``ii`` cycles apart, each operator as early as
-    possible; None: not at this interval."""
+    possible, or later where that keeps fewer bits; None: not at this interval."""
     ends = times(graph.nodes, graph.edges, budget, ii)
     if ends is None:
         return None
     starts = {node: ends[node][0] - node.timing.latency for node in graph.nodes}
     depth = 1 + max((cycle for cycle, _ in ends.values()), default=0)
     bits_of = {node: _bits(node, widths) for node in graph.nodes}
-    if delayed:
-        _delay(graph, starts, bits_of, ii)
+    _delay(graph, starts, bits_of, ii)
     last = _last_uses(graph, starts)
     flip_flops = luts = 0.0
     for node in graph.nodes:
