@@ -136,10 +136,10 @@ def own_loops(overlay: Overlay, folder: Path) -> list[dict[str, Any]]:
     rows = []
     for function in compiled.module.functions.values():
         for loop, graph, made in pipelines(compiled, memories, function, budget):
-            logic = logic_of(compiled, memories, places, function, budget)
+            logic = logic_of(compiled, memories, places, function, budget, loop)
             name = re.sub(r"\W.*", "", plain_name(function.name))
             text = loop_verilog(compiled, function, loop, graph, made, name)
-            work = folder / overlay.name / name
+            work = folder / overlay.name / str(len(rows))
             work.mkdir(parents=True)
             (work / "loop.v").write_text(text)
             cells = mapped([work / "loop.v"], name, work / "yosys")

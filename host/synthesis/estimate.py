@@ -171,8 +171,8 @@ def write_shipped(root: Path) -> None:
     """Write the estimates of all overlays of the source tree."""
     content = {
         "description": "Estimated resources of the overlays, the whole block designs. LUTs of "
-        "parts are as counted, measured or published; totals contain the factors of their basis. Nothing "
-        "was placed.",
+        "parts are as counted, measured or published; totals contain the factors of their basis. "
+        "Nothing was placed.",
         "script": "python -m axynq.host.synthesis.estimate",
         "date": datetime.date.today().isoformat(),
         "factors": FACTORS,

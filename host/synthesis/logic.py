@@ -62,7 +62,12 @@ class Logic:
 
 
 def logic_of(
-    compiled: Compiled, memories: Memories, places: Places, function: Function, budget: float
+    compiled: Compiled,
+    memories: Memories,
+    places: Places,
+    function: Function,
+    budget: float,
+    loop: Loop | None = None,
 ) -> Logic:
     """The logic of a function.
 
@@ -72,8 +77,10 @@ def logic_of(
         places: of them.
         function: one of them.
         budget: ns of a clock cycle that operators may fill.
+        loop: a pipelined loop of it, of which alone to tell; default: all of the function.
     """
-    return _Counting(compiled, memories, places, function, budget).counted()
+    counting = _Counting(compiled, memories, places, function, budget)
+    return counting.counted(loop.blocks if loop is not None else None)
 
 
 def pipelines(
@@ -125,8 +132,8 @@ class _Counting:
         self.holding: set[Instruction] = set()
         """What holds another already."""
 
-    def counted(self) -> Logic:
-        pipelined = self._pipelines()
+    def counted(self, blocks: set[str] | None = None) -> Logic:
+        pipelined = self._pipelines(blocks)
         for name in self.function.order:
             for i in self.function.blocks[name].instructions:
                 self.stage.setdefault(i.name, name)
@@ -134,19 +141,22 @@ class _Counting:
             for i in self.function.blocks[name].instructions:
                 self._join(i)
         for name in self.function.order:
-            for i in self.function.blocks[name].instructions:
-                self._count(i)
-        self._states(pipelined)
+            if blocks is None or name in blocks:
+                for i in self.function.blocks[name].instructions:
+                    self._count(i)
+        if blocks is None:
+            self._states(pipelined)
         return self.made
 
     # --- registers ---
 
-    def _pipelines(self) -> set[str]:
+    def _pipelines(self, blocks: set[str] | None) -> set[str]:
         """Counts the registers of pipelined loops. Returns their blocks."""
         found: set[str] = set()
         for loop, _, made in pipelines(self.compiled, self.memories, self.function, self.budget):
             found |= loop.blocks
-            self.made.registers["stages"] += made.cost
+            if blocks is None or loop.header in blocks:
+                self.made.registers["stages"] += made.cost
             self.stage |= made.cycle
         return found
 
@@ -298,22 +308,20 @@ class _Counting:
         if made.width == 1:
             return Cost(GATE)
         values = i.operands[1:] if i.opcode == "select" else i.operands
-        for value in values:
-            kept = self.function.values.get(str(value))
-            if kept is not None and kept.opcode == "phi" and i.name in kept.operands:
-                return Cost(GATE)  # the register is not clocked
-            if value == 0 and self._registered(i):
-                return Cost(GATE)  # the register is reset
+        register = self._register(i)
+        if register is not None and (register.name in values or 0 in values):
+            return Cost(GATE)  # it is not clocked, or reset
         bits = 0
         for value in values:
             bits |= self.ones.mask(value, i.width)
         count = min(bits.bit_count(), made.width)
         return Cost(count * (1 if i in self.holding else PAIRED))
 
-    def _registered(self, i: Instruction) -> bool:
-        """Whether a value goes to a register and nowhere else."""
+    def _register(self, i: Instruction) -> Instruction | None:
+        """The register of a loop that a value goes to, if it goes nowhere else."""
         users = self.users[i.name]
-        return len(users) == 1 and users[0].opcode == "phi"
+        kept = len(users) == 1 and users[0].opcode == "phi"
+        return users[0] if kept and self.header.get(users[0].block) == users[0].block else None
 
     def _shift(self, i: Instruction, made: Operator) -> Cost:
         if isinstance(i.operands[0], int):  # each bit depends on the amount alone
