@@ -52,8 +52,8 @@ MAX_FOLD_DISTANCE = 63
 """Rows and columns between taps that a word takes together, at most."""
 
 MAX_WINDOW_TAPS = 9
-"""Taps of a depthwise window that a lane multiplies at a time, at most: 3 x 3. Its other multipliers
-are spared the choice between a window and the taps that all lanes share."""
+"""Taps of a depthwise window that a lane multiplies at a time, at most: 3 x 3. Its other
+multipliers are spared the choice between a window and the taps that all lanes share."""
 
 TABLE_ENTRIES = 256
 """Integers of each of the two tables of a phase that has them."""

@@ -293,8 +293,8 @@ def convolution_vector(d: Descriptor, group: int, tap: int) -> int:
 
 
 def depthwise_place(core: Core, d: Descriptor, group: int, tap: int) -> tuple[int, int]:
-    """Vector and byte of a tap. A window lies at the end of its vector; the last of a group is filled
-    from there."""
+    """Vector and byte of a tap. A window lies at the end of its vector; the last of a group is
+    filled from there."""
     window = core.array.window_taps
     vectors = -(-d.taps // window)
     vector, place = divmod(tap, window)

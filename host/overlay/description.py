@@ -172,10 +172,8 @@ class Overlay(_Strict):
             f"clock_mhz = {self.clock_mhz}",
         ]
         for table in ("array", "buffers"):
-            lines += ["", f"[{table}]"]
-            lines += [
-                f"{key} = {value}" for key, value in getattr(self, table).model_dump(exclude_none=True).items()
-            ]
+            values = getattr(self, table).model_dump(exclude_none=True)
+            lines += ["", f"[{table}]", *(f"{key} = {value}" for key, value in values.items())]
         for group in self.lanes:
             lines += ["", "[[lanes]]", f"count = {group.count}"]
             lines += [f"bank = {json.dumps(group.bank)}", f'cell = "{group.cell}"']

@@ -42,7 +42,8 @@ class Sizes(NamedTuple):
     def of(cls, overlay: Overlay) -> Sizes:
         """Those of an overlay."""
         record_words = isa.RECORD_INTEGERS * 4 // overlay.array.inputs
-        return cls(overlay.beats, record_words, (overlay.finish_steps(False), overlay.finish_steps(True)))
+        finish_steps = (overlay.finish_steps(adds=False), overlay.finish_steps(adds=True))
+        return cls(overlay.beats, record_words, finish_steps)
 
 
 # --- which phases run -----------------------------------------------------------------------------

@@ -24,7 +24,7 @@ NOTE = (
 
 
 def figures_of(overlay: Overlay, found: Schedule) -> dict[str, Any]:
-    """What is kept of a schedule. Of loops with the same label, instances of a template, the slowest.
+    """What is kept of a schedule: of instances of a template, which share a label, the slowest.
 
     Raises:
         OverlayError: a loop cannot be pipelined.

@@ -23,6 +23,10 @@ from tests.overlays import write_overlay
 MODELS = {model.name: model for model in networks()}
 
 
+def finish_steps(overlay: Overlay) -> tuple[int, int]:
+    return overlay.finish_steps(adds=False), overlay.finish_steps(adds=True)
+
+
 def array_of(overlay: Overlay) -> isa_model.Array:
     def product(lane: int, code: int, activation: int, weight: int) -> int:
         return int(overlay.banks[lane][code].table[activation + 255, weight + 128])
@@ -53,7 +57,7 @@ def assert_equal(model: graph.Model, plan: str, overlay: Overlay, images: int) -
     assert np.array_equal(run(program, overlay, x), Emulator(model, plan).run(x))
     phases = program_phases(program)
     for descriptor in phases:
-        check_derived(descriptor, array_of(overlay), (overlay.finish_steps(False), overlay.finish_steps(True)))
+        check_derived(descriptor, array_of(overlay), finish_steps(overlay))
     return phases
 
 
@@ -132,7 +136,7 @@ def test_derived_fields_are_compared() -> None:
     fine = program_phases(compile_program(MODELS["residual"], "exact", overlay))[0]
     wrong = replace(fine, stride_row_words=fine.stride_row_words + 1)
     with pytest.raises(ProgramError, match=r"stride_row_words = \d+, but the other fields"):
-        check_derived(wrong, array_of(overlay), (overlay.finish_steps(False), overlay.finish_steps(True)))
+        check_derived(wrong, array_of(overlay), finish_steps(overlay))
 
 
 def test_fields_have_places() -> None:
