@@ -138,7 +138,8 @@ def own_loops(overlay: Overlay, folder: Path) -> list[dict[str, Any]]:
         for loop, graph, made in pipelines(compiled, memories, function, budget):
             logic = logic_of(compiled, memories, places, function, budget, loop)
             name = re.sub(r"\W.*", "", plain_name(function.name))
-            text = loop_verilog(compiled, function, loop, graph, made, name)
+            widths = memories.widths[function.name]
+            text = loop_verilog(compiled, function, loop, graph, made, widths, name)
             work = folder / overlay.name / str(len(rows))
             work.mkdir(parents=True)
             (work / "loop.v").write_text(text)
@@ -211,7 +212,7 @@ def counted_core(compiled: Compiled, budget: float) -> Cost:
 def both(each: Mapped, sources: Path, folder: Path) -> dict[str, Any]:
     """A design mapped by Yosys, and Vivado's report of it."""
     root = sources / each.repository.split("/")[1]
-    found = sorted((root / each.folder).glob("*.v")) + sorted((root / each.folder).glob("G*/*.v"))
+    found = sorted((root / each.folder).rglob("*.v"), key=lambda file: file.name)
     cells = mapped(found, each.top, folder / each.top)
     row: dict[str, Any] = {"design": each.top, "repository": each.repository}
     row |= {"commit": each.commit, "report": each.report}

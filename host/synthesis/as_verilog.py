@@ -17,6 +17,7 @@ from axynq.host.synthesis.ir import Function, Instruction, Loop, Operand, width_
 from axynq.host.synthesis.memories import ACCESSES
 from axynq.host.synthesis.registers import MULTIPLEXER
 from axynq.host.synthesis.stages import Stages
+from axynq.host.synthesis.widths import Widths
 
 BINARY = {
     **{"add": "+", "sub": "-", "mul": "*", "and": "&", "or": "|", "xor": "^"},
@@ -30,7 +31,13 @@ EXTREMES = {"smax": ">", "smin": "<", "umax": ">", "umin": "<"}
 
 
 def loop_verilog(
-    compiled: Compiled, function: Function, loop: Loop, graph: LoopGraph, made: Stages, name: str
+    compiled: Compiled,
+    function: Function,
+    loop: Loop,
+    graph: LoopGraph,
+    made: Stages,
+    widths: Widths,
+    name: str,
 ) -> str:
     """The Verilog of a loop.
 
@@ -40,9 +47,10 @@ def loop_verilog(
         loop: of the function, without loops inside.
         graph: its dependences.
         made: its stages.
+        widths: of the function's values.
         name: of the module.
     """
-    return _Writer(compiled, function, loop, graph, made).text(name)
+    return _Writer(compiled, function, loop, graph, made, widths).text(name)
 
 
 class _Writer:
@@ -53,8 +61,10 @@ class _Writer:
         loop: Loop,
         graph: LoopGraph,
         made: Stages,
+        widths: Widths,
     ) -> None:
         self.compiled, self.function, self.loop, self.made = compiled, function, loop, made
+        self.widths = widths
         self.order = [block for block in function.order if block in loop.blocks]
         self.after = postdominators(function, self.order, loop)
         self.scheduled = {n.instruction for n in graph.nodes if n.instruction is not None}
@@ -214,7 +224,18 @@ class _Writer:
                 self.lines.append(f"  reg [{self.width[plain] - 1}:0] {plain}_r{stage};")
                 self.clocked.append(f"    {plain}_r{stage} <= {expression};")
                 expression = f"{plain}_r{stage}"
-            self.lines.append(f"  wire [{self.width[plain] - 1}:0] {plain} = {expression};")
+            self._wire(i, plain, expression)
+
+    def _wire(self, i: Instruction, plain: str, expression: str) -> None:
+        """A value, with what fills it up beyond the bits that it can have."""
+        width, need = self.width[plain], self.widths.need(i.name, self.width[plain])
+        if i.opcode == "icmp" or need.width >= width:
+            self.lines.append(f"  wire [{width - 1}:0] {plain} = {expression};")
+            return
+        fill = "1'd0" if need.natural else f"{plain}_n[{need.width - 1}]"
+        self.lines.append(f"  wire [{need.width - 1}:0] {plain}_n = {expression};")
+        filled = f"{{{{{width - need.width}{{{fill}}}}}, {plain}_n}}"
+        self.lines.append(f"  wire [{width - 1}:0] {plain} = {filled};")
 
     def _phi(self, i: Instruction) -> None:
         plain = self.names[i.name]
@@ -228,7 +249,7 @@ class _Writer:
                 chosen = self._at(condition, cycle) if condition else "1'd1"
                 expression += f"{chosen} ? {self._of(value, width, cycle)} : "
             expression += self._of(ways[-1][0], width, cycle)
-            self.lines.append(f"  wire [{width - 1}:0] {plain} = {expression};")
+            self._wire(i, plain, expression)
             return
         first, following = f"{width}'d0", ""
         for value, block in zip(i.operands, i.targets):

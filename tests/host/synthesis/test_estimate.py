@@ -241,7 +241,8 @@ def test_a_loop_as_verilog_takes_about_what_was_counted(tmp_path: Path) -> None:
     function = made.module.functions[made.top]
     memories = Memories(made)
     [(loop, graph, found)] = pipelines(made, memories, function, BUDGET)
-    text = loop_verilog(made, function, loop, graph, found, "measured")
+    widths = memories.widths[function.name]
+    text = loop_verilog(made, function, loop, graph, found, widths, "measured")
     cells = cells_of(synthesise({"measured": text}, tmp_path / "yosys", dsp=True)["measured"])
     counted = logic(made).total()
     assert cells.dsps == counted.dsp == 1
