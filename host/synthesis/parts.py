@@ -24,7 +24,7 @@ FACTORS: dict[str, dict[str, float]] = {
 }
 """LUTs that Vivado makes of what was measured, counted or published as one, by what it rests on.
 
-From benchmarks/resources/comparison.json: Vivado needs between three quarters of Yosys' LUTs and a
+Found by benchmarks/resources/compare.py: Vivado needs between three quarters of Yosys' LUTs and a
 twentieth more. Of what is counted in the sources Yosys makes 0.8 to 0.9 in the loop of ``tiny4``,
 of small designs of others 0.6 to 0.75. In the loop of ``z2-roup16`` most are choices of single
 bits, two of which share a LUT in Vivado but not in Yosys: one mapping makes a third more of it, one
