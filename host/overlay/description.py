@@ -216,6 +216,12 @@ class Overlay(_Strict):
         return 8 * self.array.inputs // self.port_bits
 
     @property
+    def straight(self) -> bool:
+        """Whether filters may go to any lane, so that lane ``n`` always writes byte ``n`` of a word
+        and nothing crosses between lanes and bytes."""
+        return self.array.filters == self.array.inputs and len(set(self.banks)) == 1
+
+    @property
     def window_taps(self) -> int:
         """Taps of a depthwise window that a lane multiplies at a time."""
         return min(self.array.inputs, isa.MAX_WINDOW_TAPS)

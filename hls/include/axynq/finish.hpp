@@ -124,11 +124,17 @@ inline void finish_step(const phase_t &phase, const pending_t &pending,
   for (int a = 0; a < ADDERS; ++a) {
     AXYNQ_UNROLL
     lane_place_t own = place[a];
-    for (int part = 1; part < ADD_PARTS; ++part) {
+    std::int8_t straight = operands[a];
+    for (int part = 0; part < ADD_PARTS; ++part) {
       AXYNQ_UNROLL
       if (pending.part == part) own = place[part * ADDERS + a];
+      for (int step = 0; step < REQUANTISE_STEPS; ++step) {
+        AXYNQ_UNROLL
+        if (pending.part == part && pending.step == step)
+          straight = operands[step * REQUANTISERS + part * ADDERS + a];
+      }
     }
-    const std::int8_t operand = operands[byte_of_lane(own)];
+    const std::int8_t operand = STRAIGHT ? straight : operands[byte_of_lane(own)];
     const ap_uint<8> index =
         average ? ap_uint<8>(pending.count) : ap_uint<8>(std::uint8_t(operand));
     operand_address[a] = half + int(index);

@@ -86,7 +86,8 @@ inline void own_activations(const lane_place_t places[FILTERS],
   AXYNQ_INLINE
   for (int lane = 0; lane < FILTERS; ++lane) {
     AXYNQ_UNROLL
-    const activation_t value = activations[byte_of_lane(places[lane])];
+    const activation_t value =
+        STRAIGHT ? activations[lane] : activations[byte_of_lane(places[lane])];
     own[lane] = (places[lane] & 1) != 0 ? value : activation_t(0);
   }
 }
@@ -278,9 +279,13 @@ inline void multiply_run(const phase_t &phase, const run_t &run, const fold_t &f
     for (int b = 0; b < INPUTS; ++b) {
       AXYNQ_UNROLL
       const byte_place_t place = pending.byte_places[b];
-      const bool written = finishing && used(place) && step_of(place) == pending.step &&
-                           (!phase.has_residual || is_of_part(requantiser_of(place), pending.part));
-      const std::int8_t value = finished[requantiser_of(place)];
+      const ap_uint<REQUANTISER_BITS> requantiser =
+          STRAIGHT ? ap_uint<REQUANTISER_BITS>(b % REQUANTISERS) : requantiser_of(place);
+      const ap_uint<STEP_BITS> step_taken =
+          STRAIGHT ? ap_uint<STEP_BITS>(b / REQUANTISERS) : step_of(place);
+      const bool written = finishing && used(place) && step_taken == pending.step &&
+                           (!phase.has_residual || is_of_part(requantiser, pending.part));
+      const std::int8_t value = STRAIGHT ? finished[b % REQUANTISERS] : finished[requantiser];
       for (int m = 0; m < MAPS; ++m) {
         AXYNQ_UNROLL
         writes[m * INPUTS + b] = is_destination[m] ? written : takes_in && incoming_map == m;
@@ -316,14 +321,24 @@ inline void multiply_run(const phase_t &phase, const run_t &run, const fold_t &f
     AXYNQ_REGISTERS(own)
     AXYNQ_IF_NEEDED(busy && own_words)
     own_activations(lane_place, activations, own);
+    // The lanes see windows with their newest tap, kept or not: a choice between the two is spared.
+    activation_t moved[FILTERS][WINDOW_TAPS];
+    AXYNQ_REGISTERS(moved)
+    for (int lane = 0; lane < FILTERS; ++lane) {
+      AXYNQ_UNROLL
+      for (int i = 0; i + 1 < WINDOW_TAPS; ++i) {
+        AXYNQ_UNROLL
+        moved[lane][i] = window[lane][i + 1];
+      }
+      moved[lane][WINDOW_TAPS - 1] = own[lane];
+    }
     if (busy && windowed) {
       for (int lane = 0; lane < FILTERS; ++lane) {
         AXYNQ_UNROLL
-        for (int i = 0; i + 1 < WINDOW_TAPS; ++i) {
+        for (int i = 0; i < WINDOW_TAPS; ++i) {
           AXYNQ_UNROLL
-          window[lane][i] = window[lane][i + 1];
+          window[lane][i] = moved[lane][i];
         }
-        window[lane][WINDOW_TAPS - 1] = own[lane];
       }
     }
     const bool last_tap = at.taps.last;
@@ -340,7 +355,7 @@ inline void multiply_run(const phase_t &phase, const run_t &run, const fold_t &f
     accumulator_t sums[FILTERS];
     AXYNQ_REGISTERS(sums)
     AXYNQ_IF_NEEDED(issues && multiplies)
-    lanes<FILTERS - 1>::multiply(activations, window, windowed, weight, code, sums);
+    lanes<FILTERS - 1>::multiply(activations, moved, windowed, weight, code, sums);
 
     ap_int<32> partial[FILTERS];
     AXYNQ_REGISTERS(partial)

@@ -91,10 +91,10 @@ def test_what_an_overlay_consists_of() -> None:
     # 16 lanes of 512 x 128 bits: four halves of 512 x 36 bits each
     assert parts["weights"]["block_ram_36k"] == 32
     assert parts["partials"]["block_ram_36k"] == 8
-    # a multiplier for each of 16 inputs of 12 lanes, two of another 4
-    assert parts["axynq_configurable_exact_or_roup_1_4"]["instances"] == 192
-    assert parts["axynq_exact"]["instances"] == 64
-    assert parts["axynq_smapprox_3330"]["instances"] == 64
+    # a multiplier for each of 16 inputs of 14 lanes, two of another 2
+    assert parts["axynq_configurable_exact_or_roup_1_4"]["instances"] == 224
+    assert parts["axynq_exact"]["instances"] == 32
+    assert parts["axynq_smapprox_3330"]["instances"] == 32
     assert parts["axynq_exact"]["basis"] == MAPPED
     assert parts["protocol converters"]["instances"] == 3
     assert "width converters" not in parts

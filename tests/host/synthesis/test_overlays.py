@@ -50,7 +50,7 @@ def test_an_iteration_every_clock_cycle(name: str, clean: Schedule) -> None:
     # Each requantiser has two products of 32 by 31 bits, and the lanes none.
     [multiply] = [loop for loop in found.loops if loop.name == "MULTIPLY"]
     dsps = sum(product.count * product.dsps for product in multiply.multiplications)
-    assert dsps == 2 * 4 * overlay.array.requantisers
+    assert dsps == 4 * (overlay.array.requantisers + overlay.adders)
     # Nothing that a loop keeps is within half a nanosecond of the clock, or a twentieth of it.
     longest = max(way.delay_ns for loop in found.loops for way in loop.recurrences)
     assert longest <= found.budget_ns - 0.05 * found.clock_ns

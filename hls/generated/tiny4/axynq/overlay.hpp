@@ -16,6 +16,9 @@ const int FILTERS = 4;
 const int INPUTS = 4;
 const int REQUANTISERS = 2;
 const int ADDERS = 1;
+// Whether lane n always computes byte n of a word.
+const bool STRAIGHT = false;
+
 const int STORED_CODE_BITS = 2;
 
 // Of a memory port; a word crosses it in beats.

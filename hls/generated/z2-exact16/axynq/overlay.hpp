@@ -16,6 +16,9 @@ const int FILTERS = 16;
 const int INPUTS = 16;
 const int REQUANTISERS = 8;
 const int ADDERS = 4;
+// Whether lane n always computes byte n of a word.
+const bool STRAIGHT = true;
+
 const int STORED_CODE_BITS = 0;
 
 // Of a memory port; a word crosses it in beats.

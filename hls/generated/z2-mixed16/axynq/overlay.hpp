@@ -10,12 +10,15 @@
 
 namespace axynq {
 
-const std::uint32_t OVERLAY_ID = 0xDC2C6343u;
+const std::uint32_t OVERLAY_ID = 0xD4CBED46u;
 
 const int FILTERS = 16;
 const int INPUTS = 16;
 const int REQUANTISERS = 4;
 const int ADDERS = 2;
+// Whether lane n always computes byte n of a word.
+const bool STRAIGHT = false;
+
 const int STORED_CODE_BITS = 1;
 
 // Of a memory port; a word crosses it in beats.
@@ -97,12 +100,12 @@ struct lane_bank<11> {
 
 template <>
 struct lane_bank<12> {
-  typedef bank<exact, smapprox<3, 3, 3, 0>> type;
+  typedef configurable_bank<exact, roup<1, 4, 2, 0, 0>> type;
 };
 
 template <>
 struct lane_bank<13> {
-  typedef bank<exact, smapprox<3, 3, 3, 0>> type;
+  typedef configurable_bank<exact, roup<1, 4, 2, 0, 0>> type;
 };
 
 template <>

@@ -10,12 +10,15 @@
 
 namespace axynq {
 
-const std::uint32_t OVERLAY_ID = 0xF92D2501u;
+const std::uint32_t OVERLAY_ID = 0x5B2F3059u;
 
 const int FILTERS = 16;
 const int INPUTS = 16;
 const int REQUANTISERS = 4;
 const int ADDERS = 2;
+// Whether lane n always computes byte n of a word.
+const bool STRAIGHT = false;
+
 const int STORED_CODE_BITS = 0;
 
 // Of a memory port; a word crosses it in beats.
@@ -23,7 +26,7 @@ const int PORT_BITS = 64;
 
 const int MAP_WORDS = 4096;
 const int WEIGHT_VECTORS = 512;
-const int GROUPS = 32;
+const int GROUPS = 16;
 const int PARTIAL_SUMS = 256;
 
 template <class... DESIGNS>

@@ -16,6 +16,9 @@ const int FILTERS = 32;
 const int INPUTS = 32;
 const int REQUANTISERS = 16;
 const int ADDERS = 8;
+// Whether lane n always computes byte n of a word.
+const bool STRAIGHT = true;
+
 const int STORED_CODE_BITS = 2;
 
 // Of a memory port; a word crosses it in beats.
