@@ -142,7 +142,7 @@ def own_loops(overlay: Overlay, folder: Path) -> list[dict[str, Any]]:
             text = loop_verilog(compiled, function, loop, graph, made, widths, name)
             work = folder / overlay.name / str(len(rows))
             work.mkdir(parents=True)
-            (work / "loop.v").write_text(text)
+            files.write_text(work / "loop.v", text)
             cells = mapped([work / "loop.v"], name, work / "yosys")
             row = {"overlay": overlay.name, "function": name}
             rows.append(row | compared(logic.total(), cells))
@@ -178,12 +178,12 @@ def published(design: Design, sources: Path, folder: Path) -> dict[str, Any]:
 
 def counted_source(design: Design, root: Path, folder: Path) -> Cost:
     folder.mkdir(parents=True)
-    (folder / "ap_axi_sdata.h").write_text(STREAMS)
-    (folder / "hls_math.h").write_text("")
+    files.write_text(folder / "ap_axi_sdata.h", STREAMS)
+    files.write_text(folder / "hls_math.h", "")
     source = root / design.source
     for file in source.parent.glob("*"):
         if file.suffix in (".h", ".hpp", ".cpp"):
-            (folder / file.name).write_text(with_calls(file.read_text()))
+            files.write_text(folder / file.name, with_calls(file.read_text()))
     compiled = compile_source(folder / source.name, design.top, [folder])
     return counted_core(compiled, delays.budget(design.clock_ns))
 
@@ -250,7 +250,7 @@ def mapped(sources: list[Path], top: str, folder: Path, without: str = "") -> Ce
         data = beside / read[1]
         if not data.is_file():
             return ""
-        (folder / data.name).write_text(data.read_text())
+        files.write_text(folder / data.name, data.read_text())
         return read[0]
 
     names = []
@@ -262,7 +262,7 @@ def mapped(sources: list[Path], top: str, folder: Path, without: str = "") -> Ce
             source.read_text(),
             flags=re.M,
         )
-        (folder / names[-1]).write_text(text)
+        files.write_text(folder / names[-1], text)
     flat = "" if without else " -flatten"
     synthesis = f"synth_xilinx -family xc7 -top {top} -noiopad -noclkbuf{flat}"
     read = f"read_verilog -defer {' '.join(names)}"

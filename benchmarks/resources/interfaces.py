@@ -73,7 +73,7 @@ the vendor's own; Yosys takes that for a memory without a match."""
 def measure(text: str, top: str, folder: Path) -> Cells:
     """Map one module, with everything below it, to cells of the 7 series."""
     folder.mkdir()
-    (folder / "design.v").write_text(text, encoding="utf-8")
+    files.write_text(folder / "design.v", text)
     synthesis = f"synth_xilinx -family xc7 -top {top} -noiopad -noclkbuf -flatten"
     run_yosys(["read_verilog -defer design.v", synthesis, "write_json mapped.json"], folder)
     content = json.loads((folder / "mapped.json").read_text(encoding="utf-8"))

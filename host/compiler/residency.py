@@ -84,14 +84,14 @@ def find_places(
     def _lowest_base(key: Key, memory: int) -> int:
         own, base = residents[key], 0
         others = sorted(
-            (place.base, residents[other])
+            (place.base, residents[other].words)
             for other, place in places.items()
             if place.memory == memory and residents[other].meets(own)
         )
-        for start, other in others:
+        for start, words in others:
             if base + own.words <= start:
                 break
-            base = max(base, start + other.words)
+            base = max(base, start + words)
         return base
 
     return places if place_from(0) else None

@@ -144,7 +144,7 @@ def _weights(kernel: Kernel, block: Block, fold: Fold, overlay: Overlay) -> Byte
         ],
         axis=2,
     )
-    ends = np.cumsum(block.pass_vectors)
+    ends = np.cumsum(block.pass_vectors, dtype=np.int64)
     return np.concatenate([part.reshape(-1) for part in np.split(packed, ends[:-1], axis=1)])
 
 

@@ -25,7 +25,7 @@ def addition_tables(
 
 
 def _operand_table(zero_point: int, factor: FixedPoint) -> Table:
-    values = np.arange(TABLE_ENTRIES).astype(np.uint8).view(np.int8).astype(np.int64)
+    values = np.arange(TABLE_ENTRIES, dtype=np.uint8).view(np.int8).astype(np.int64)
     return _rescaled((values - zero_point) << ADD_LEFT_SHIFT, factor).astype(np.int32)
 
 
@@ -46,7 +46,7 @@ def average_table() -> Table:
     The core forms ``floor(n * factor / 2**31)``. A factor exceeds ``2**31 / (2 * count)`` by less
     than one and ``n`` is below 2**16, so that is ``floor(n / (2 * count))``.
     """
-    counts = np.arange(1, TABLE_ENTRIES)
+    counts = np.arange(1, TABLE_ENTRIES, dtype=np.int64)
     factors = np.zeros((2, TABLE_ENTRIES), np.int32)
     factors[1, 1:] = -(-(2**31) // (2 * counts))
     return factors

@@ -51,8 +51,9 @@ def test_an_iteration_every_clock_cycle(name: str, clean: Schedule) -> None:
     [multiply] = [loop for loop in found.loops if loop.name == "MULTIPLY"]
     dsps = sum(product.count * product.dsps for product in multiply.multiplications)
     assert dsps == 4 * (overlay.array.requantisers + overlay.adders)
-    # Nothing that a loop keeps is within half a nanosecond of the clock, or a twentieth of it.
-    longest = max(way.delay_ns for loop in found.loops for way in loop.recurrences)
+    # Nothing that a loop keeps is within half a nanosecond of the clock, or a twentieth of it; what
+    # goes from register to register takes a whole cycle, whatever the clock.
+    longest = max(way.delay_ns for loop in found.loops for way in loop.recurrences if way.operators)
     assert longest <= found.budget_ns - 0.05 * found.clock_ns
     # Processes start at once, and each channel has one writer and one reader.
     [region] = found.regions
