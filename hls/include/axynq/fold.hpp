@@ -48,10 +48,7 @@ inline void fold_of(const phase_t &phase, fold_t &fold) {
     fold.used[b] = true;
   }
   if (phase.fold_channels == 0) return;
-  countdown<8> channels, columns;
-  channels.start(phase.fold_channels);
-  columns.start(phase.fold_columns);
-  const bool single_channel = phase.fold_channels == 1, single_column = phase.fold_columns == 1;
+  ap_uint<8> channel = 0, columns = 0;
   distance_t row = 0, column = 0;
   address_t row_words = 0, words = 0;
   AXYNQ_LOOP(FOLD)
@@ -69,12 +66,14 @@ inline void fold_of(const phase_t &phase, fold_t &fold) {
     fold.columns[INPUTS - 1] = column;
     fold.words[INPUTS - 1] = words;
     fold.used[INPUTS - 1] = row < phase.kernel_row_step;
-    const bool tap_ends = channels.last, row_ends = tap_ends && columns.last;
+    const ap_uint<8> next_channel = channel + 1, more_columns = columns + 1;
+    const bool tap_ends = next_channel == phase.fold_channels;
+    const bool row_ends = tap_ends && more_columns == phase.fold_columns;
     const distance_t next_column = column + phase.fold_column_step;
     const address_t next_words = words + address_t(phase.fold_column_words);
     const address_t next_row_words = row_words + address_t(phase.fold_row_words);
-    channels.next(phase.fold_channels, single_channel);
-    if (tap_ends) columns.next(phase.fold_columns, single_column);
+    channel = tap_ends ? ap_uint<8>(0) : next_channel;
+    columns = row_ends ? ap_uint<8>(0) : tap_ends ? more_columns : columns;
     column = row_ends ? distance_t(0) : tap_ends ? next_column : column;
     words = row_ends ? next_row_words : tap_ends ? next_words : words;
     if (row_ends) {
