@@ -24,11 +24,10 @@ FACTORS: dict[str, dict[str, float]] = {
 }
 """LUTs that Vivado makes of what was measured, counted or published as one, by what it rests on.
 
-Found by benchmarks/resources/compare.py: Vivado needs between three quarters of Yosys' LUTs and a
-twentieth more. Of what is counted in the sources Yosys makes 0.8 to 0.9 in the loop of ``tiny4``,
-of small designs of others 0.6 to 0.75. In the loop of ``z2-roup16`` most are choices of single
-bits, two of which share a LUT in Vivado but not in Yosys: one mapping makes a third more of it, one
-with abc9 as many as counted before any share a LUT, and two thirds if all do that can.
+From benchmarks/resources/comparison.json: Vivado needs between three quarters of Yosys' LUTs and a
+twelfth more. Of what is counted in the sources Yosys makes 0.9 in the loop of ``tiny4`` and 1.2 in
+that of ``z2-roup16``, where most are choices of single bits, two of which can share a LUT in Vivado
+but not in Yosys; of small designs of others 0.5 to 0.75.
 """
 
 

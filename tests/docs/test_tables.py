@@ -32,7 +32,7 @@ def plain(cell: str) -> str:
 
 
 def test_resources_of_overlays() -> None:
-    table, parts, compared = document("docs/accelerator.md").tables("Resources")
+    table, parts, compared, mapped = document("docs/accelerator.md").tables("Resources")
     overlays = results("benchmarks/resources/results.json")["overlays"]
     assert {plain(row[0]) for row in table[1:]} == set(overlays)
     for name, board, low, likely, high, share, *others in table[1:]:
@@ -54,6 +54,12 @@ def test_resources_of_overlays() -> None:
     published = results("host/synthesis/published.json")["high_level_synthesis"]["cores"]
     found = [(core["estimated"]["lut"], core["vivado"]["lut"]) for core in published]
     assert [(number(row[2]), number(row[3])) for row in compared[1:]] == found
+    comparison = results("benchmarks/resources/comparison.json")
+    loops = [row for row in comparison["own_loops"] if row["function"] == "multiply_run"]
+    rows = [*loops, *comparison["published"], *comparison["yosys_and_vivado"]]
+    for (_, *cells), row in zip(mapped[1:], rows, strict=True):
+        for cell, kind in zip(cells, ("counted", "yosys", "vivado"), strict=True):
+            assert number(cell) == row[kind]["lut"] if cell else kind not in row, (row, kind)
 
 
 def netlist_of(name: str) -> Netlist:
