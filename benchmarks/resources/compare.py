@@ -21,10 +21,15 @@ import argparse
 import datetime
 import json
 import re
+import sys
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+from common import save
 
 from axynq.emulator import files
 from axynq.host import Overlay
@@ -309,7 +314,7 @@ def main() -> None:
         "yosys_and_vivado": vivado,
         "cells_that_share_luts": shared,
     }
-    files.write_text(options.output, json.dumps(content, indent=1) + "\n")
+    save(options.output, content)
 
 
 if __name__ == "__main__":

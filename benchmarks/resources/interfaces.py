@@ -17,9 +17,14 @@ import argparse
 import datetime
 import json
 import re
+import sys
 import tempfile
 from pathlib import Path
 from typing import Any
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+from common import save
 
 from axynq.emulator import files
 from axynq.host.netlists.yosys import Cells, cells_of, run_yosys, yosys_version
@@ -230,7 +235,7 @@ def main() -> None:
             "channels": channels(channel, Path(made)),
             "ports": ports(port, Path(made)),
         }
-    files.write_text(arguments.output, json.dumps(content, indent=1) + "\n")
+    save(arguments.output, content)
 
 
 if __name__ == "__main__":

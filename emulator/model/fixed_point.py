@@ -5,6 +5,9 @@ from __future__ import annotations
 import math
 from typing import NamedTuple
 
+import numpy as np
+import numpy.typing as npt
+
 
 class FixedPoint(NamedTuple):
     """The real factor ``multiplier / 2**31 * 2**shift``."""
@@ -43,3 +46,15 @@ def significand_and_shift(real: float) -> FixedPoint:
 def limited(factor: FixedPoint) -> FixedPoint:
     """The factor, or :data:`LARGEST` where it is larger."""
     return LARGEST if factor.shift > LARGEST.shift else factor
+
+
+def rescaled(values: npt.NDArray[np.int64], factor: FixedPoint) -> npt.NDArray[np.int64]:
+    """int32 values times a factor, as the numeric contract has it: shifted left with saturation,
+    to the high half of the doubled product, halves up, then to the right shift, halves away from
+    zero."""
+    limits = np.iinfo(np.int32)
+    widened = np.clip(values << max(factor.shift, 0), limits.min, limits.max)
+    high = (widened * factor.multiplier + (1 << 30)) >> 31
+    right = max(-factor.shift, 0)
+    half = (1 << right) >> 1
+    return np.where(high >= 0, 1, -1) * ((np.abs(high) + half) >> right)

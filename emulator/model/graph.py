@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from axynq.emulator.errors import DataError, ModelError
-from axynq.emulator.model.fixed_point import FixedPoint, fixed_point
+from axynq.emulator.model.fixed_point import fixed_point, rescaled
 
 Int8Array = npt.NDArray[np.int8]
 Int32Array = npt.NDArray[np.int32]
@@ -71,8 +71,8 @@ class Tensor:
         rescales them. With equal scales that is the difference of the zero points."""
         assert self.interface is not None
         factor = fixed_point(self.interface.scale / self.scale)
-        values = [_rescaled(u - self.interface.zero_point, factor) for u in range(256)]
-        y = np.array(values, np.int64) + self.zero_point
+        values = np.arange(256, dtype=np.int64) - self.interface.zero_point
+        y = rescaled(values, factor) + self.zero_point
         return np.clip(y, INT8_MIN, INT8_MAX).astype(np.int8)
 
     def quantise(self, real: npt.ArrayLike) -> Int8Array:
@@ -137,15 +137,6 @@ class Tensor:
 
     def __str__(self) -> str:
         return f"{self.name} {list(self.shape)}"
-
-
-def _rescaled(value: int, factor: FixedPoint) -> int:
-    """As the numeric contract has it: halves up, then halves away from zero."""
-    widened = min(max(value << max(factor.shift, 0), -(2**31)), 2**31 - 1)
-    high = (widened * factor.multiplier + 2**30) >> 31
-    exponent = max(-factor.shift, 0)
-    size = (abs(high) + (1 << exponent >> 1)) >> exponent
-    return size if high >= 0 else -size
 
 
 @dataclass(frozen=True, eq=False)

@@ -154,16 +154,7 @@ static void read_header(read_port_t commands, record_memory_t &memory) {
   for (int i = 0; i < RECORD_WORDS * BEATS; ++i) {
     AXYNQ_PIPELINE
     word = with_beat(word, commands[i]);
-    bool enable[RECORD_BANKS];
-    AXYNQ_REGISTERS(enable)
-    word_t value[RECORD_BANKS];
-    AXYNQ_REGISTERS(value)
-    for (int bank = 0; bank < RECORD_BANKS; ++bank) {
-      AXYNQ_UNROLL
-      enable[bank] = i % BEATS == BEATS - 1 && i / BEATS % RECORD_BANKS == bank;
-      value[bank] = word;
-    }
-    write_row(memory, enable, record_address_t(i / (BEATS * RECORD_BANKS)), value);
+    write_record_word(memory, i % BEATS == BEATS - 1, i / BEATS, word);
   }
   AXYNQ_COUNT(COUNT_RECORD_WORDS, RECORD_WORDS);
   AXYNQ_COUNT(COUNT_PROGRAM_BURSTS, 1);

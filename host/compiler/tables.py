@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from axynq.emulator.model.fixed_point import FixedPoint
+from axynq.emulator.model.fixed_point import FixedPoint, rescaled
 from axynq.emulator.model.quantisation import ADD_LEFT_SHIFT
 from axynq.host.isa import TABLE_ENTRIES
 
@@ -26,18 +26,7 @@ def addition_tables(
 
 def _operand_table(zero_point: int, factor: FixedPoint) -> Table:
     values = np.arange(TABLE_ENTRIES, dtype=np.uint8).view(np.int8).astype(np.int64)
-    return _rescaled((values - zero_point) << ADD_LEFT_SHIFT, factor).astype(np.int32)
-
-
-def _rescaled(values: npt.NDArray[np.int64], factor: FixedPoint) -> npt.NDArray[np.int64]:
-    """Rounded twice: to the high half of the doubled product, halves up, then to the right shift,
-    halves away from zero."""
-    limits = np.iinfo(np.int32)
-    widened = np.clip(values << max(factor.shift, 0), limits.min, limits.max)
-    high = (widened * factor.multiplier + (1 << 30)) >> 31
-    right = max(-factor.shift, 0)
-    half = (1 << right) >> 1
-    return np.where(high >= 0, 1, -1) * ((np.abs(high) + half) >> right)
+    return rescaled((values - zero_point) << ADD_LEFT_SHIFT, factor).astype(np.int32)
 
 
 def average_table() -> Table:

@@ -21,6 +21,7 @@ from axynq.host import isa
 from axynq.host.counters import Counts
 from axynq.host.isa import Descriptor
 from axynq.host.overlay import Overlay
+from axynq.host.overlay.memory_access import BURST_BEATS, LATENCY_CYCLES
 from axynq.host.performance.loops import (
     Call,
     Run,
@@ -65,7 +66,7 @@ class Timing:
     multiplier computes one after the other."""
     prologue_cycles: int = 12
     """What the process that computes sets up from the descriptor before its first run."""
-    scheduled_read_cycles: int = 32
+    scheduled_read_cycles: int = LATENCY_CYCLES
     """A read is scheduled so many cycles after its request (``latency`` of the port, which UG1399
     has default to 64): it never comes earlier, and stalls the pipeline where it comes later."""
     read_nanoseconds: float = 300.0
@@ -82,7 +83,7 @@ class Timing:
     store_run_cycles: int = 8
     """From a run of consecutive words that is stored to the next: request, and the loop entered
     and left. Responses are waited for four bursts later."""
-    burst_beats: int = 16
+    burst_beats: int = BURST_BEATS
     """The most that the ports take (AXI3, UG585), and the default of UG1399."""
     burst_gap: float = 0.5
     """Cycles between bursts. UG585 (22.4) suggests 1200 MB/s for a port that has 1200 MB/s at

@@ -31,11 +31,15 @@ def loop_figures(overlay: Overlay) -> dict[str, LoopFigures] | None:
     kept = _kept().get(overlay.name)
     if kept is None or kept["identifier"] != f"{overlay.identifier:08x}":
         return None
-    return {name: LoopFigures(**figures) for name, figures in kept["loops"].items()}
+    loops: dict[str, LoopFigures] = kept["loops"]
+    return loops
 
 
 @cache
 def _kept() -> dict[str, dict]:  # type: ignore[type-arg]
     text = (resources.files("axynq.host.performance") / FILE).read_text(encoding="utf-8")
     overlays: dict[str, dict] = json.loads(text)["overlays"]  # type: ignore[type-arg]
+    for kept in overlays.values():
+        loops = kept["loops"].items()
+        kept["loops"] = {name: LoopFigures(**figures) for name, figures in loops}
     return overlays

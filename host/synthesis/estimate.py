@@ -22,6 +22,7 @@ from axynq.host.netlists.blackbox import flip_flops
 from axynq.host.netlists.designs import configurable_netlist, netlist
 from axynq.host.overlay import Overlay
 from axynq.host.overlay.description import overlay_names
+from axynq.host.overlay.memory_access import OUTSTANDING_BURSTS
 from axynq.host.synthesis import delays
 from axynq.host.synthesis.block_design import block_design
 from axynq.host.synthesis.compilation import Compiled, compile_overlay
@@ -36,7 +37,6 @@ from axynq.host.synthesis.storage import Storage, block_memory, channel, lut_mem
 
 PORT_WAYS = ("read", "read", "write")
 """What ``commands``, ``source`` and ``destination`` do."""
-OUTSTANDING = 4
 CHANNEL_WORDS = 32
 ARGUMENT_BITS = 3 * 64 + 3 * 32
 """Of the registers: three addresses, three numbers."""
@@ -152,7 +152,7 @@ def _bank(memory: Memory) -> Storage:
 
 def _interfaces(overlay: Overlay) -> Iterator[Part]:
     for way in ("read", "write"):
-        made = memory_port(way, overlay.port_bits, OUTSTANDING)
+        made = memory_port(way, overlay.port_bits, OUTSTANDING_BURSTS)
         yield Part.stored(f"memory ports, {way}", MEASURED, PORT_WAYS.count(way), made)
     yield Part.stored("registers", MEASURED, 1, registers(ARGUMENT_BITS))
     yield Part.of("start and end of processes", RULE, 4, CONTROL * 4)

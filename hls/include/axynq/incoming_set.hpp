@@ -108,16 +108,7 @@ inline void take_in(incoming_set_t &set, bool taken, const word_t &word, record_
 
   // The descriptor: stored, and what the set's layout depends on noted.
   AXYNQ_IF_NEEDED(is_record) {
-    bool enable[RECORD_BANKS];
-    AXYNQ_REGISTERS(enable)
-    word_t value[RECORD_BANKS];
-    AXYNQ_REGISTERS(value)
-    for (int bank = 0; bank < RECORD_BANKS; ++bank) {
-      AXYNQ_UNROLL
-      enable[bank] = is_record && int(now.word) % RECORD_BANKS == bank;
-      value[bank] = word;
-    }
-    write_row(record, enable, record_address_t(int(now.word) / RECORD_BANKS), value);
+    write_record_word(record, is_record, int(now.word), word);
     for (int k = 0; k < WORD_INTEGERS; ++k) {
       AXYNQ_UNROLL
       const std::int32_t integer = integer_of(word, k);

@@ -77,6 +77,21 @@ const int RECORD_DEPTH = power_above(RECORD_ROWS);
 typedef ap_uint<bits_below(RECORD_DEPTH)> record_address_t;
 typedef banked<word_t, RECORD_BANKS, RECORD_DEPTH>::type record_memory_t;
 
+// A word of it, if `comes`.
+inline void write_record_word(record_memory_t &record, bool comes, int index, const word_t &word) {
+  AXYNQ_INLINE
+  bool enable[RECORD_BANKS];
+  AXYNQ_REGISTERS(enable)
+  word_t value[RECORD_BANKS];
+  AXYNQ_REGISTERS(value)
+  for (int bank = 0; bank < RECORD_BANKS; ++bank) {
+    AXYNQ_UNROLL
+    enable[bank] = comes && index % RECORD_BANKS == bank;
+    value[bank] = word;
+  }
+  write_row(record, enable, record_address_t(index / RECORD_BANKS), value);
+}
+
 }  // namespace axynq
 
 #endif
