@@ -11,8 +11,7 @@ from collections.abc import Callable
 
 from axynq.host.synthesis.addresses import addresses
 from axynq.host.synthesis.compilation import Compiled
-from axynq.host.synthesis.dependences import LoopGraph
-from axynq.host.synthesis.dependences import _postdominators as postdominators
+from axynq.host.synthesis.dependences import LoopGraph, postdominators
 from axynq.host.synthesis.ir import Function, Instruction, Loop, Operand, width_of
 from axynq.host.synthesis.memories import ACCESSES
 from axynq.host.synthesis.registers import MULTIPLEXER

@@ -113,7 +113,7 @@ class _Builder:
         self.node_of: dict[str, Node] = {}
         self.conditions: dict[tuple[str, str], Node | None] = {}
         self.invariant = _invariants(compiled, memories, function, self.order, loop)
-        self.after = _postdominators(function, self.order, loop)
+        self.after = postdominators(function, self.order, loop)
         self.reached = reached_blocks(function, self.order, loop)
 
     def build(self) -> LoopGraph:
@@ -420,7 +420,7 @@ def _always(function: Function, loop: Loop, i: Instruction) -> bool:
     return everywhere or (isinstance(divisor, int) and divisor != 0)
 
 
-def _postdominators(function: Function, order: list[str], loop: Loop) -> dict[str, set[str]]:
+def postdominators(function: Function, order: list[str], loop: Loop) -> dict[str, set[str]]:
     """For each block those that every way from it to the iteration's end leads through."""
     found: dict[str, set[str]] = {}
     for name in reversed(order):
@@ -445,14 +445,6 @@ def reached_blocks(function: Function, order: list[str], loop: Loop) -> dict[str
         for target in function.blocks[name].successors:
             if target in loop.blocks and target != loop.header:
                 found[name] |= found[target]
-    return found
-
-
-def edges_by_target(edges: list[Edge]) -> dict[Node, list[Edge]]:
-    """Edges by the node that waits."""
-    found: dict[Node, list[Edge]] = defaultdict(list)
-    for edge in edges:
-        found[edge.target].append(edge)
     return found
 
 

@@ -103,14 +103,12 @@ class Function:
         arguments: ``%name`` to type, in order.
         passed: arguments that are structures in memory to the caller: ``%name`` to their type,
             for those passed by value or returned.
-        attributes: numbers of its attribute groups and words among them.
         blocks: by name, the entry first.
     """
 
     name: str
     arguments: dict[str, str]
     passed: dict[str, str]
-    attributes: str
     blocks: dict[str, Block]
 
     @cached_property
@@ -355,7 +353,7 @@ def _read_function(line: str, lines: Iterator[str]) -> Function:
             while not text.endswith("]") and "]," not in text:
                 text += " " + next(lines).strip()
         block.instructions.append(read_instruction(text, block.name))
-    return Function(found[1].strip('"'), arguments, passed, found[3], blocks)
+    return Function(found[1].strip('"'), arguments, passed, blocks)
 
 
 def _type_at(text: str) -> str:

@@ -301,11 +301,6 @@ def _located(memory: Memory, address: Address) -> Place:
     return Place(memory, bank, word)
 
 
-def channel_names(memories: Memories) -> list[str]:
-    """Channels, as the sources call them."""
-    return [m.name for m in memories if m.kind == "channel"]
-
-
 def plain_name(function: str) -> str:
     """A function's name without what C++ adds to it: the last part that is a name."""
     rest = re.sub(r"^_ZL?N?K?", "", function)

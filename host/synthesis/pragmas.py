@@ -127,9 +127,6 @@ class Sources:
     members: dict[tuple[str, int], str] = field(default_factory=dict)
     """Names of members, by LLVM's type of the structure and their place in it."""
 
-    def member_name(self, type_: str, index: int) -> str:
-        return self.members.get((type_, index), str(index))
-
 
 def read_pragmas(text: str, top: str) -> tuple[str, Sources]:
     """The text without calls of the marker, annotated, and what they said.

@@ -39,7 +39,7 @@ def recurrences(graph: LoopGraph, budget: float) -> list[Recurrence]:
         budget: ns of a clock cycle that operators may fill.
     """
     found = []
-    components = _components(graph)
+    components = strong_components(graph)
     number = {node: k for k, nodes in enumerate(components) for node in nodes}
     inside: dict[int, list[Edge]] = defaultdict(list)
     for edge in graph.edges:
@@ -122,7 +122,7 @@ def depth(graph: LoopGraph, budget: float, ii: int) -> int:
     return 1 + max((cycle for cycle, _ in found.values()), default=0) if found is not None else 0
 
 
-def _components(graph: LoopGraph) -> list[list[Node]]:
+def strong_components(graph: LoopGraph) -> list[list[Node]]:
     """Nodes that can reach each other (Kosaraju's algorithm, without recursion)."""
     outgoing: dict[Node, list[Node]] = defaultdict(list)
     incoming: dict[Node, list[Node]] = defaultdict(list)

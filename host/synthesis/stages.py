@@ -8,8 +8,7 @@ from dataclasses import dataclass
 from axynq.host.synthesis.costs import Cost
 from axynq.host.synthesis.dependences import Edge, LoopGraph, Node
 from axynq.host.synthesis.ir import Instruction
-from axynq.host.synthesis.recurrences import _components as components
-from axynq.host.synthesis.recurrences import times
+from axynq.host.synthesis.recurrences import strong_components, times
 from axynq.host.synthesis.widths import Widths
 
 SHORTEST_SHIFT = 3
@@ -92,7 +91,7 @@ def _delay(graph: LoopGraph, starts: dict[Node, int], bits_of: dict[Node, int], 
     for edge in graph.edges:
         incoming[edge.target].append(edge)
         outgoing[edge.source].append(edge)
-    recurring = {node for nodes in components(graph) for node in nodes}
+    recurring = {node for nodes in strong_components(graph) for node in nodes}
     last = _last_uses(graph, starts)
     for node in reversed(graph.nodes):
         if node in recurring or node.instruction is None or not outgoing[node]:
