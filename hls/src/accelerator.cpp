@@ -177,7 +177,7 @@ static std::uint32_t run_program(read_port_t commands, read_port_t source, write
   AXYNQ_MEMORY(weight_memory_t, weights)
   AXYNQ_BLOCK_RAM(weights)
   AXYNQ_MEMORY(code_memory_t, codes)
-  AXYNQ_BLOCK_RAM(codes)
+  AXYNQ_CODE_RAM(codes)
   AXYNQ_MEMORY(constant_memory_t, constants)
   AXYNQ_BLOCK_RAM(constants)
   AXYNQ_MEMORY(byte_place_memory_t, byte_places)

@@ -76,6 +76,8 @@ class Buffers(_Strict):
     meanwhile."""
     partial_sums: PositiveInt
     """Sums of each lane that wait while the weights of further taps come in."""
+    codes_in: Literal["block RAM", "LUTs"] = "block RAM"
+    """What holds the codes of weights: LUTs leave block RAM to feature maps."""
 
 
 class Overlay(_Strict):

@@ -130,17 +130,28 @@ def arrays(
         dimensions.append((array[0], module.size(type_)))
     members = [] if is_channel(type_) else _members(module, type_)
     if len(members) == 1:
-        inner = arrays(module, names, members[0][1], start, path)
+        # A number's only member is nothing that sources name; an array is.
+        is_array = array_of(members[0][1]) is not None
+        inside = (*path, names.get((type_, 0), "0")) if is_array else path
+        inner = arrays(module, names, members[0][1], start, inside)
         if len(inner) == 1:
             [only] = inner
             return [replace(only, dimensions=(*dimensions, *only.dimensions))]
     if members and not dimensions:
         found = []
         for index, (offset, member) in enumerate(members):
+            # What fills up a structure is bytes behind other members that no code names.
+            if index and (type_, index) not in names and _is_filling(member):
+                continue
             name = names.get((type_, index), str(index))
             found += arrays(module, names, member, start + offset, (*path, name))
         return found
     return [Array(start, path, tuple(dimensions), type_, module.size(type_))]
+
+
+def _is_filling(type_: str) -> bool:
+    array = array_of(type_)
+    return array is not None and array[1] == "i8"
 
 
 def is_channel(type_: str) -> bool:

@@ -212,12 +212,14 @@ class Module:
     Attributes:
         functions: those with a body, by name.
         types: of named structures: the types of their members.
+        packed: named structures without gaps between members.
         metadata: text of each numbered entry.
         strings: constant strings, by ``@name``.
     """
 
     functions: dict[str, Function]
     types: dict[str, list[str]]
+    packed: set[str]
     metadata: dict[int, str]
     strings: dict[str, str]
     _layouts: dict[str, tuple[int, int]] = field(default_factory=dict)
@@ -233,6 +235,8 @@ class Module:
         offset, found = 0, []
         for member in self.types[type_] if type_ in self.types else split(type_[1:-1]):
             size, alignment = self._layout(member)
+            if type_ in self.packed:
+                alignment = 1
             offset = -(-offset // alignment) * alignment
             found.append((offset, member))
             offset += size
@@ -253,7 +257,8 @@ class Module:
         members = self.members(type_)
         if not members:
             return 0, 1
-        alignment = max(self._layout(member)[1] for _, member in members)
+        packed = type_ in self.packed
+        alignment = 1 if packed else max(self._layout(member)[1] for _, member in members)
         end = members[-1][0] + self._layout(members[-1][1])[0]
         return -(-end // alignment) * alignment, alignment
 
@@ -305,7 +310,7 @@ _CASTS = frozenset(["zext", "sext", "trunc", "bitcast", "ptrtoint", "inttoptr", 
 
 def read_module(text: str) -> Module:
     """The module of LLVM's text."""
-    module = Module({}, {}, {}, {})
+    module = Module({}, {}, set(), {}, {})
     lines = iter(text.splitlines())
     for line in lines:
         if line.startswith("define "):
@@ -313,7 +318,10 @@ def read_module(text: str) -> Module:
             module.functions[function.name] = function
         elif line.startswith("%"):
             name, _, body = line.partition(" = type ")
-            module.types[name] = split(body.strip()[1:-1]) if body.startswith("{") else []
+            inside = body.strip().removeprefix("<").removesuffix(">")
+            module.types[name] = split(inside[1:-1]) if inside.startswith("{") else []
+            if body.startswith("<"):
+                module.packed.add(name)
         elif line.startswith("!") and line[1].isdigit():
             number, _, body = line.partition(" = ")
             module.metadata[int(number[1:])] = body

@@ -7,7 +7,7 @@ element, a comparison and a choice between old and new.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from axynq.host.synthesis.addresses import Address, Array, addresses, array_at, arrays
 from axynq.host.synthesis.ir import (
@@ -25,32 +25,46 @@ MULTIPLEXER = "axynq.mux"
 
 def with_multiplexers(text: str, sources: Sources) -> str:
     """LLVM's text with constant indices alone into arrays that are registers."""
+    # First loads from one of two places, whose addresses may be variable themselves.
+    text = _rewritten(text, "%axynq.both", _loads_of_both)
+    declared: dict[str, str] = {}
+
+    def multiplexer(module: Module, function: Function, i: Instruction, name: str) -> list[str]:
+        place = _registers(module, function, sources, i)
+        return [] if place is None else list(_written(module, i, *place, name, declared))
+
+    return "\n".join([_rewritten(text, "%axynq.chosen", multiplexer), *declared.values(), ""])
+
+
+def _rewritten(
+    text: str, names: str, rewrite: Callable[[Module, Function, Instruction, str], list[str]]
+) -> str:
+    """LLVM's text with what ``rewrite`` gives, if anything, in place of loads and stores; it is
+    given a name for new values, which starts as ``names``."""
     module = read_module(text)
     functions = iter(module.functions.values())
     function: Function | None = None
     lines: list[str] = []
-    declared: dict[str, str] = {}
     count = 0
     for line in text.splitlines():
         if line.startswith("define "):
             function = next(functions)
         elif function is not None and re.match(r"  (%\S+ = load |store )", line):
             i = read_instruction(line.strip(), "")
-            place = _registers(module, function, sources, i)
-            if place is not None:
+            written = rewrite(module, function, i, f"{names}{count}")
+            if written:
                 count += 1
                 tail = "".join(re.findall(r", !dbg !\d+", line))
-                written = list(_written(module, i, *place, f"%axynq.{count}", declared))
-                lines += [f"  {new}{tail}" for new in written]
-                continue
-            if i.opcode == "load" and not i.volatile and _choice(function, i.operands[0]):
-                count += 1
-                tail = "".join(re.findall(r", !dbg !\d+", line))
-                written = _both_loaded(function, i, f"%axynq.{count}")
                 lines += [f"  {new}{tail}" for new in written]
                 continue
         lines.append(line)
-    return "\n".join([*lines, *declared.values(), ""])
+    return "\n".join(lines)
+
+
+def _loads_of_both(_: Module, function: Function, i: Instruction, name: str) -> list[str]:
+    if i.opcode != "load" or i.volatile or not _choice(function, i.operands[0]):
+        return []
+    return _both_loaded(function, i, name)
 
 
 def _choice(function: Function, pointer: Operand) -> Instruction | None:

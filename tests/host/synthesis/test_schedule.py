@@ -155,6 +155,42 @@ MULTIPLY:
     assert loop.pipelined
 
 
+@pytest.mark.parametrize("other", ["ap_uint<4> step;", "", "ap_uint<20> word; bool held;"])
+def test_registers_in_a_structure(tmp_path: Path, other: str) -> None:
+    """An element chosen by a variable is a multiplexer, also where the structure has gaps, which
+    make it a packed one to clang; and where it is read only under a condition."""
+    text = f"""
+struct waiting_t {{
+  int sums[8];
+  {other}
+}};
+void top(const int *from, int *to, int n, int lane) {{
+  AXYNQ_PRAGMA(HLS INTERFACE mode=m_axi port=from)
+  AXYNQ_PRAGMA(HLS INTERFACE mode=m_axi port=to)
+  waiting_t waiting;
+  AXYNQ_REGISTERS(waiting.sums)
+  for (int k = 0; k < 8; ++k) {{
+    AXYNQ_UNROLL
+    waiting.sums[k] = 0;
+  }}
+FINISH:
+  for (int i = 0; i < n; ++i) {{
+    AXYNQ_PIPELINE
+    int sum = waiting.sums[lane & 7];
+    if (i & 1) sum = waiting.sums[3];
+    to[i] = sum;
+    for (int k = 7; k > 0; --k) {{
+      AXYNQ_UNROLL
+      waiting.sums[k] = waiting.sums[k - 1];
+    }}
+    waiting.sums[0] = from[i];
+  }}
+}}"""
+    [loop] = schedule(compiled(tmp_path, text), "", 10.0).loops
+    [choice] = loop.multiplexers
+    assert (len(choice.operands), choice.width) == (8, 32)
+
+
 def test_widths_of_a_function(tmp_path: Path) -> None:
     """What is thrown away afterwards needs no bits."""
     text = """

@@ -10,7 +10,7 @@
 
 namespace axynq {
 
-const std::uint32_t OVERLAY_ID = 0x269F57FCu;
+const std::uint32_t OVERLAY_ID = 0x432C719Au;
 
 const int FILTERS = 4;
 const int INPUTS = 4;
@@ -24,7 +24,10 @@ const int STORED_CODE_BITS = 2;
 // Of a memory port; a word crosses it in beats.
 const int PORT_BITS = 32;
 
-const int MAP_WORDS = 4096;
+// What holds the codes of weights.
+#define AXYNQ_CODE_RAM AXYNQ_BLOCK_RAM
+
+const int MAP_WORDS = 8192;
 const int WEIGHT_VECTORS = 1024;
 const int GROUPS = 64;
 const int PARTIAL_SUMS = 256;

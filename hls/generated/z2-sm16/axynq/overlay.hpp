@@ -10,7 +10,7 @@
 
 namespace axynq {
 
-const std::uint32_t OVERLAY_ID = 0x5B2F3059u;
+const std::uint32_t OVERLAY_ID = 0xD0ADEF66u;
 
 const int FILTERS = 16;
 const int INPUTS = 16;
@@ -23,6 +23,9 @@ const int STORED_CODE_BITS = 0;
 
 // Of a memory port; a word crosses it in beats.
 const int PORT_BITS = 64;
+
+// What holds the codes of weights.
+#define AXYNQ_CODE_RAM AXYNQ_BLOCK_RAM
 
 const int MAP_WORDS = 4096;
 const int WEIGHT_VECTORS = 512;

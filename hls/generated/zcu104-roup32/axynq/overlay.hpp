@@ -10,7 +10,7 @@
 
 namespace axynq {
 
-const std::uint32_t OVERLAY_ID = 0x22217A1Bu;
+const std::uint32_t OVERLAY_ID = 0x5239B62Fu;
 
 const int FILTERS = 32;
 const int INPUTS = 32;
@@ -24,7 +24,10 @@ const int STORED_CODE_BITS = 2;
 // Of a memory port; a word crosses it in beats.
 const int PORT_BITS = 128;
 
-const int MAP_WORDS = 2048;
+// What holds the codes of weights.
+#define AXYNQ_CODE_RAM AXYNQ_LUT_RAM
+
+const int MAP_WORDS = 4096;
 const int WEIGHT_VECTORS = 512;
 const int GROUPS = 32;
 const int PARTIAL_SUMS = 256;
