@@ -9,7 +9,7 @@ PINS   := --constraint constraints.txt
 # where it is not there.
 export AXYNQ_DATA ?= $(wildcard $(CURDIR)/../shared/data)
 
-.PHONY: demo test test-fast test-slow test-matrix coverage lint format types generate check-generated \
+.PHONY: demo test test-fast test-slow test-thorough test-matrix coverage lint format types generate check-generated \
         characterise figures check-arm clean
 
 demo: $(VENV)/.demo
@@ -21,10 +21,15 @@ test:
 	$(MAKE) test-slow
 
 test-fast: $(VENV)/.dev lint
-	$(BIN)/python -m pytest -n auto -m "not slow"
+	$(BIN)/python -m pytest -n auto -m "not slow and not thorough"
 
 test-slow: $(VENV)/.dev
 	$(BIN)/python -m pytest -n auto -m slow
+
+# More of what the others show, on more overlays, plans and networks. Not part of `make test`: it
+# takes as long again.
+test-thorough: $(VENV)/.dev
+	$(BIN)/python -m pytest -n auto -m thorough
 
 ENGINES = from axynq.emulator.engine import kernel; print(*(v.name for v in kernel.supported_variants()))
 
@@ -36,13 +41,13 @@ test-matrix: $(VENV)/.dev
 	    echo "engine $$engine, threads $$threads"; \
 	    AXYNQ_ENGINE=$$engine AXYNQ_THREADS=$$threads \
 	    ATEN_CPU_CAPABILITY=default ONEDNN_MAX_CPU_ISA=SSE41 \
-	    $(BIN)/python -m pytest -n auto -q -m "not slow"; \
+	    $(BIN)/python -m pytest -n auto -q -m "not slow and not thorough"; \
 	  done; \
 	done
 
 # Branches that the fast tests reach. Not part of `make test`: it takes half as long again.
 coverage: $(VENV)/.dev
-	$(BIN)/python -m pytest -n auto -q -m "not slow" --cov --cov-report=term:skip-covered
+	$(BIN)/python -m pytest -n auto -q -m "not slow and not thorough" --cov --cov-report=term:skip-covered
 
 # C++ that is written by hand.
 CPP = $(filter-out %/isa.hpp %/counters.hpp,$(wildcard emulator/engine/native/*.?pp hls/include/axynq/*.hpp \

@@ -23,9 +23,9 @@ FAST = ("tiny4", "z2-mixed16", "z2-roup16")
 
 def every_overlay() -> list[Any]:
     """The overlays that ship, as parameters: the C++ of each takes seconds to compile, so that most
-    run with the slow tests."""
+    run with the thorough tests."""
     return [
-        name if name in FAST else pytest.param(name, marks=pytest.mark.slow)
+        name if name in FAST else pytest.param(name, marks=pytest.mark.thorough)
         for name in overlay_names()
     ]
 

@@ -128,7 +128,7 @@ for cell in json.load(open(sys.argv[1])):
 """
 
 
-@pytest.mark.slow
+@pytest.mark.thorough
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=name)
 def test_notebooks_run(path: Path, tmp_path: Path) -> None:
     """On a few images of noise in place of CIFAR-10: whether it runs, not what comes out."""

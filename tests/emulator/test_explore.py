@@ -268,7 +268,7 @@ def test_estimate_ranks_as_evaluation_does(
     assert _correlation(digits, examples.x, examples.y, axis, "roup:2,6", 12) > 0.6
 
 
-@pytest.mark.slow
+@pytest.mark.thorough
 @pytest.mark.parametrize(("axis", "least"), [("filter", 0.5), ("channel", 0.5), ("row", 0.6)])
 def test_estimate_ranks_resnet8(resnet8: graph.Model, axis: str, least: float) -> None:
     data = load_dataset(data_file("cifar10-jpeg.tar.xz")).evenly(192)

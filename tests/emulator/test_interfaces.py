@@ -33,7 +33,7 @@ LOADING = (
     "tflm_micro_speech",
     "tflm_person_detect",
     "tinymaix_mnist_resnet",
-    pytest.param("coral_tf2_mbv2_ptq", marks=pytest.mark.slow),
+    pytest.param("coral_tf2_mbv2_ptq", marks=pytest.mark.thorough),
 )
 
 

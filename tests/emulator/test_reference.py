@@ -179,7 +179,7 @@ def overwritten_in_place(model: graph.Model) -> set[str]:
     }
 
 
-@pytest.mark.slow
+@pytest.mark.thorough
 def test_resnet8_equals_tflite_at_every_tensor(
     resnet8_path: Path, resnet8: graph.Model, cifar10_images: np.ndarray
 ) -> None:

@@ -25,7 +25,7 @@ def test_equal_to_tflites_reference_kernels(name: str) -> None:
     assert np.array_equal(Emulator(model).run(x), expected)
 
 
-@pytest.mark.slow
+@pytest.mark.thorough
 @pytest.mark.parametrize("name", [name for name in NETWORKS if name != "digits_int8.tflite"])
 def test_accuracy_is_the_cards(name: str, cifar10_path: Path) -> None:
     card = (MODELS / "README.md").read_text(encoding="utf-8").split(f"## {name}")[1]

@@ -30,6 +30,12 @@ GRANULARITIES = [
     "klms=2",
     "flam=exact|roup:1,4+klms=1",
 ]
+SLOW = ("exact", "flam=exact|roup:1,4|smapprox:3330")
+SOME = [
+    pytest.param(plan, marks=pytest.mark.slow if plan in SLOW else pytest.mark.thorough)
+    for plan in GRANULARITIES
+]
+"""For networks that take seconds."""
 
 
 @pytest.fixture(scope="module")
@@ -84,7 +90,7 @@ def test_random_sums_of_layers(tiny4, model: graph.Model, plan: str, seed: int) 
     scope="module",
     params=[
         "narrow",
-        *(pytest.param(name, marks=pytest.mark.slow) for name in ("wide", "few-lanes")),
+        *(pytest.param(name, marks=pytest.mark.thorough) for name in ("wide", "few-lanes")),
     ],
 )
 def cramped(request, tmp_path_factory) -> Iterator[Accelerator]:
@@ -152,19 +158,17 @@ def test_codes_of_single_weights(tiny4, digits: graph.Model) -> None:
     assert_equal(tiny4, digits, Plan.from_codes(codes), random_input(digits, 5, 1))
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("plan", GRANULARITIES)
+@pytest.mark.parametrize("plan", SOME)
 def test_resnet8(tiny4, resnet8: graph.Model, cifar10_images: np.ndarray, plan: str) -> None:
     assert_equal(tiny4, resnet8, plan, cifar10_images[:8])
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("plan", GRANULARITIES)
+@pytest.mark.parametrize("plan", SOME)
 def test_keyword_model(tiny4, keyword: graph.Model, keyword_samples, plan: str) -> None:
     assert_equal(tiny4, keyword, plan, keyword_samples[0][:16])
 
 
-@pytest.mark.slow
+@pytest.mark.thorough
 @pytest.mark.parametrize("plan", ["exact", "roup:1,4", "smapprox:3330",
                                   "flam=exact|roup:1,4|smapprox:3330",
                                   "klam-row=exact|roup:1,4+klms=2"])  # fmt: skip

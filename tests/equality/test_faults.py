@@ -121,7 +121,7 @@ SOURCE_FAULTS = [
     ("multipliers/exact.hpp", "return product_t(a * w);",
      "return product_t(a * w) ^ product_t(a == 85 && w == -98 ? 2 : 0);"),
     pytest.param("multipliers/roup.hpp", "return low + high;",
-     "return (low + high) ^ product_t(a == 85 && w == -98 ? 2 : 0);", marks=pytest.mark.slow),
+     "return (low + high) ^ product_t(a == 85 && w == -98 ? 2 : 0);", marks=pytest.mark.thorough),
 ]  # fmt: skip
 
 
@@ -172,8 +172,13 @@ HARDWARE_FAULTS = [
 ]  # fmt: skip
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize(("file", "right", "wrong", "message"), HARDWARE_FAULTS)
+@pytest.mark.parametrize(
+    ("file", "right", "wrong", "message"),
+    [
+        pytest.param(*fault, marks=pytest.mark.thorough if index else pytest.mark.slow)
+        for index, fault in enumerate(HARDWARE_FAULTS)
+    ],
+)
 def test_what_hardware_cannot_do(
     tmp_path: Path, monkeypatch, file: str, right: str, wrong: str, message: str
 ) -> None:

@@ -47,7 +47,7 @@ def test_all_designs_on_all_511_x_256_operands(tmp_path) -> None:
     assert assert_functors_equal_tables(overlay_with(tmp_path, specs)) == len(specs)
 
 
-@pytest.mark.slow
+@pytest.mark.thorough
 def test_settings_of_a_configurable_cell(tmp_path) -> None:
     specs = [spec for spec in designs() if not spec.startswith("smapprox")]
     overlay = overlay_with(tmp_path, specs, "configurable")

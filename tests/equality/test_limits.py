@@ -66,7 +66,7 @@ def test_additions(tiny4: Accelerator) -> None:
         assert_equal(tiny4, model, x)
 
 
-@pytest.mark.slow
+@pytest.mark.thorough
 def test_nothing_relies_on_signed_overflow(tmp_path) -> None:  # type: ignore[no-untyped-def]
     """Which C++ leaves undefined, so that a device compiler may do what g++ does not: compiled to
     end the process where one occurs, the accelerator computes all of this file."""
@@ -77,7 +77,7 @@ def test_nothing_relies_on_signed_overflow(tmp_path) -> None:  # type: ignore[no
 
         trap = ("-fsanitize=signed-integer-overflow", "-fsanitize-undefined-trap-on-error")
         simulation._FLAGS += ("-O1", *trap)
-        sys.exit(pytest.main(["-q", "-p", "no:cacheprovider", "-m", "not slow", sys.argv[1]]))
+        sys.exit(pytest.main(["-q", "-p", "no:cacheprovider", "-m", "not slow and not thorough", sys.argv[1]]))
     """
     done = subprocess.run(
         [sys.executable, "-c", textwrap.dedent(script), __file__],

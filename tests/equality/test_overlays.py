@@ -99,7 +99,7 @@ LARGE = {
 }
 
 
-@pytest.mark.slow
+@pytest.mark.thorough
 @pytest.mark.parametrize("name", LARGE)
 def test_layers_as_large_as_imagenets(accelerator: Accelerator, name: str) -> None:
     model = LARGE[name]

@@ -67,9 +67,9 @@ def run_plain(library: ctypes.CDLL, program: Program, x: graph.Int8Array) -> gra
     return program.unpack_output(raw.reshape(images, -1))
 
 
-def slow(*values: object):
+def thorough(*values: object):
     """Like the others, and as long."""
-    return pytest.param(*values, marks=pytest.mark.slow)
+    return pytest.param(*values, marks=pytest.mark.thorough)
 
 
 @pytest.mark.parametrize(
@@ -77,15 +77,15 @@ def slow(*values: object):
     [
         ("tiny4", (), ["exact", "flam=exact|roup:1,4|smapprox:3330", "klam-row=exact|roup:1,4"]),
         # As Vitis HLS: pragmas are there, and g++ ignores them.
-        slow("tiny4", ("-DAXYNQ_HLS_PRAGMAS",), ["exact"]),
+        thorough("tiny4", ("-DAXYNQ_HLS_PRAGMAS",), ["exact"]),
         # As a compiler that must not see pragmas.
-        slow("tiny4", ("-DAXYNQ_HLS_PRAGMAS", "-D__BAMBU__"), ["exact"]),
-        slow("z2-mixed16", (), ["flam=exact|roup:1,4|smapprox:3330"]),
-        slow("z2-roup16", (), ["flam=exact|roup:1,4|roup:2,6+klms=2"]),
+        thorough("tiny4", ("-DAXYNQ_HLS_PRAGMAS", "-D__BAMBU__"), ["exact"]),
+        thorough("z2-mixed16", (), ["flam=exact|roup:1,4|smapprox:3330"]),
+        thorough("z2-roup16", (), ["flam=exact|roup:1,4|roup:2,6+klms=2"]),
         # With the netlists in place of the functors: their C models.
         ("tiny4", (NETLISTS,), ["flam=exact|roup:1,4|smapprox:3330"]),
-        slow("z2-roup16", (NETLISTS,), ["flam=exact|roup:0,4|roup:1,4|roup:2,6+klms=2"]),
-        slow("z2-sm16", (NETLISTS,), ["flam=exact|smapprox:1110|smapprox:3330|smapprox:2222"]),
+        thorough("z2-roup16", (NETLISTS,), ["flam=exact|roup:0,4|roup:1,4|roup:2,6+klms=2"]),
+        thorough("z2-sm16", (NETLISTS,), ["flam=exact|smapprox:1110|smapprox:3330|smapprox:2222"]),
     ],
 )
 def test_plain_build_equals_emulator(

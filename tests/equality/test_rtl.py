@@ -91,7 +91,7 @@ def test_banks_under_every_code(make, bank) -> None:
         assert np.array_equal(products[code * PAIRS : (code + 1) * PAIRS], expected), spec
 
 
-@pytest.mark.slow
+@pytest.mark.thorough
 def test_a_large_configurable_bank() -> None:
     bank = tuple(f"roup:{p},{r}" for p in (0, 1, 2) for r in (0, 4, 6))
     products = evaluated(configurable_netlist(bank), bank_domain(len(bank)))
@@ -99,7 +99,7 @@ def test_a_large_configurable_bank() -> None:
     assert np.array_equal(products, expected)
 
 
-@pytest.mark.slow
+@pytest.mark.thorough
 def test_verilog_with_the_vendors_cells_on_all_operands(tmp_path) -> None:
     """Every module's text, read by another tool, against the emulator's tables."""
     chosen = list(dict.fromkeys(specs()))
@@ -108,7 +108,7 @@ def test_verilog_with_the_vendors_cells_on_all_operands(tmp_path) -> None:
         assert np.array_equal(products[0, :, n], multiplier(spec).table.reshape(-1)), spec
 
 
-@pytest.mark.slow
+@pytest.mark.thorough
 def test_verilog_of_unsigned_multipliers_on_all_operands(tmp_path) -> None:
     circuits = [unsigned_netlist(digits) for digits in SMAPPROX_TABLE_2]
     products = simulated_products(circuits, tmp_path)
@@ -120,7 +120,7 @@ def test_verilog_of_unsigned_multipliers_on_all_operands(tmp_path) -> None:
         assert np.array_equal(products[0, pairs, n], expected), digits
 
 
-@pytest.mark.slow
+@pytest.mark.thorough
 def test_verilog_of_banks_under_every_code(tmp_path) -> None:
     circuits = [configurable_netlist(BANK), bank_netlist(BANK)]
     products = simulated_products(circuits, tmp_path, codes=len(BANK))
@@ -150,7 +150,7 @@ GENERIC = "module generic(input signed [8:0] a, input signed [7:0] w, output sig
 GENERIC += "assign p = a * w;\nendmodule\n"
 
 
-@pytest.mark.slow
+@pytest.mark.thorough
 def test_sizes_after_synthesis(tmp_path) -> None:
     circuits = {f"unsigned {digits}": unsigned_netlist(digits) for digits in SMAPPROX_TABLE_2}
     circuits |= {spec: netlist(spec) for spec in (*BANK, "smapprox:2222")}
@@ -217,7 +217,7 @@ def test_descriptions_name_what_the_other_files_have(box) -> None:
     assert int(usage["LUT"]) == box.netlist.resources()["LUT"]
 
 
-@pytest.mark.slow
+@pytest.mark.thorough
 def test_c_models_on_all_operands(tmp_path) -> None:
     made = boxes()
     lines = ["#include <cstdint>"]
@@ -246,7 +246,7 @@ def test_c_models_on_all_operands(tmp_path) -> None:
     assert np.array_equal(products, np.stack(expected, axis=1))
 
 
-@pytest.mark.slow
+@pytest.mark.thorough
 def test_sizes_of_wrappers(tmp_path) -> None:
     """The description says what synthesis finds: the core, and flip-flops that an enable, and
     nothing else, controls."""
@@ -332,7 +332,7 @@ MISTAKES = {
 }
 
 
-@pytest.mark.slow
+@pytest.mark.thorough
 def test_mistakes_in_wrappers_are_found(tmp_path) -> None:
     box = blackbox("roup:1,4")
     core, wrapper = box.files[f"{box.netlist.name}.v"], box.files[f"{box.function}.v"]

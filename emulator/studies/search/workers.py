@@ -117,10 +117,11 @@ def connect(
         cluster = None
         try:
             with _interrupts_held():
-                # Tasks that are cancelled at the end are warnings to Dask.
+                # Failures reach this process as exceptions. Beside them Dask writes of tasks that
+                # are cancelled and schedulers that are gone, which at the end is as it should be.
                 cluster = LocalCluster(
                     n_workers=workers, threads_per_worker=threads, dashboard_address=None,
-                    silence_logs=logging.ERROR,
+                    silence_logs=logging.CRITICAL,
                 )  # fmt: skip
             return Client(cluster)
         except BaseException:

@@ -86,8 +86,13 @@ def test_shipped_totals_are_those_of_their_parts(name: str) -> None:
         assert overlay["totals"][resource]["likely"] == total
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("name", overlay_names())
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(n, marks=pytest.mark.slow if n == "z2-roup16" else pytest.mark.thorough)
+        for n in overlay_names()
+    ],
+)
 def test_shipped_estimates_are_those_of_the_sources(name: str, compiler: None) -> None:
     made = json.loads(json.dumps(content_of(estimate(Overlay.load(name)))))
     assert made == shipped()[name], "python -m axynq.host.synthesis.estimate writes it anew"
@@ -242,7 +247,7 @@ def test_registers_between_stages(tmp_path: Path) -> None:
                 assert ready <= fast.starts[other]
 
 
-@pytest.mark.slow
+@pytest.mark.thorough
 def test_a_loop_as_verilog_takes_about_what_was_counted(tmp_path: Path) -> None:
     from axynq.host.netlists.yosys import cells_of, synthesise
 

@@ -32,6 +32,10 @@ def slow(*values: object):
     return pytest.param(*values, marks=pytest.mark.slow)
 
 
+def thorough(*values: object):
+    return pytest.param(*values, marks=pytest.mark.thorough)
+
+
 OVERLAYS = [name if name == "tiny4" else slow(name) for name in overlay_names()]
 
 
@@ -110,7 +114,7 @@ def mutated(folder: Path, file: str, old: str, new: str) -> Schedule:
     ("file", "old", "new", "told"),
     [
         # A bank of the maps that a variable chooses.
-        slow(
+        thorough(
             "include/axynq/run.hpp",
             "    read_banks(maps, reads, read_address, map_bytes);\n",
             "    read_banks(maps, reads, read_address, map_bytes);\n"
@@ -125,28 +129,28 @@ def mutated(folder: Path, file: str, old: str, new: str) -> Schedule:
             "1 arguments are not stable, so that its processes start together: images",
         ),
         # A quotient in the position of the next tap.
-        slow(
+        thorough(
             "include/axynq/position.hpp",
             "  const address_t next_word = at.tap.address + 1;\n",
             "  const address_t next_word = at.tap.address / phase.kernel_columns;\n",
             "1 dividers, at position.hpp:",
         ),
         # A lane that is chosen among all by a number.
-        slow(
+        thorough(
             "include/axynq/finish.hpp",
             "    sum[r] = pending.sums[r];\n",
             "    sum[r] = pending.sums[ap_uint<2>(pending.count + r)];\n",
             "MULTIPLY has choices among 4 values of 32 bits",
         ),
         # Whether it is the last is compared after the subtraction, not known before it.
-        slow(
+        thorough(
             "include/axynq/numbers.hpp",
             "    last = last ? single : second;\n",
             "    last = left == 1;\n",
             "ns from one iteration to the next",
         ),
         # A loop whose length is not known inside a pipelined one.
-        slow(
+        thorough(
             "include/axynq/run.hpp",
             "  for (int b = 0; b < INPUTS; ++b) {\n    AXYNQ_UNROLL\n    activations[b] =",
             "  for (int b = 0; b < phase.groups; ++b) {\n    AXYNQ_UNROLL\n    activations[b] =",

@@ -21,8 +21,8 @@ BUILDS = {
 }
 
 
-def slow(*values: object):
-    return pytest.param(*values, marks=pytest.mark.slow)
+def thorough(*values: object):
+    return pytest.param(*values, marks=pytest.mark.thorough)
 
 
 def complaints(command: list[str], overlay: str, headers: Path, build: str, output: Path) -> str:
@@ -36,7 +36,7 @@ def complaints(command: list[str], overlay: str, headers: Path, build: str, outp
     return ran.stdout + ran.stderr
 
 
-@pytest.mark.parametrize("overlay", ["tiny4", slow("z2-sm16"), slow("zcu104-roup32")])
+@pytest.mark.parametrize("overlay", ["tiny4", thorough("z2-sm16"), thorough("zcu104-roup32")])
 @pytest.mark.parametrize("build", BUILDS)
 def test_clang_has_no_warnings(overlay: str, build: str, tmp_path: Path) -> None:
     """With the stand-ins for the vendor's headers, which this clang's library does not take."""
@@ -47,7 +47,7 @@ def test_clang_has_no_warnings(overlay: str, build: str, tmp_path: Path) -> None
     assert complaints(clang, overlay, headers, build, tmp_path / "made.s") == ""
 
 
-@pytest.mark.slow
+@pytest.mark.thorough
 @pytest.mark.parametrize("overlay", ["tiny4", "z2-sm16"])
 @pytest.mark.parametrize("build", ["plain", "pragmas", "simulation"])
 def test_gcc_has_no_warnings(overlay: str, build: str, tmp_path: Path) -> None:
