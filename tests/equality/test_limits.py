@@ -77,7 +77,8 @@ def test_nothing_relies_on_signed_overflow(tmp_path) -> None:  # type: ignore[no
 
         trap = ("-fsanitize=signed-integer-overflow", "-fsanitize-undefined-trap-on-error")
         simulation._FLAGS += ("-O1", *trap)
-        sys.exit(pytest.main(["-q", "-p", "no:cacheprovider", "-m", "not slow and not thorough", sys.argv[1]]))
+        fast = ["-m", "not slow and not thorough"]
+        sys.exit(pytest.main(["-q", "-p", "no:cacheprovider", *fast, sys.argv[1]]))
     """
     done = subprocess.run(
         [sys.executable, "-c", textwrap.dedent(script), __file__],
