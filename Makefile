@@ -24,7 +24,7 @@ test-fast: $(VENV)/.dev lint
 	$(BIN)/python -m pytest -n auto -m "not slow and not thorough"
 
 test-slow: $(VENV)/.dev
-	$(BIN)/python -m pytest -n auto -m slow
+	$(BIN)/python -m pytest -n auto -m "slow and not thorough"
 
 # More of what the others show, on more overlays, plans and networks. Not part of `make test`: it
 # takes as long again.

@@ -256,8 +256,13 @@ print("done")
 """
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("what", ["kernel", "simulation"])
+@pytest.mark.parametrize(
+    "what",
+    [
+        pytest.param("kernel", marks=pytest.mark.slow),
+        pytest.param("simulation", marks=pytest.mark.thorough),
+    ],
+)
 def test_no_undefined_behaviour_and_no_sign_of_char(what: str, digits_path: Path) -> None:
     command = [sys.executable, "-W", "ignore", "-c", RUN_STRICTLY, what]
     command += [str(digits_path), *STRICT]

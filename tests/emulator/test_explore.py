@@ -460,8 +460,8 @@ def _explore(folder: Path, data: Path, model: Path, *more: str) -> subprocess.Po
     command = [
         *(sys.executable, "-c", "from axynq.host.cli import main; main()", "explore", str(model)),
         *("--data", str(data), "--output", str(folder), "--levels", "layer,filter"),
-        *("--evaluations", "120", "--population", "12", "--search-examples", "200"),
-        *("--finalists", "4", "--skip", "3", *more),
+        *("--evaluations", "60", "--population", "12", "--search-examples", "100"),
+        *("--finalists", "2", "--skip", "3", *more),
     ]
     return subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 
