@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
 import venv
@@ -41,12 +42,16 @@ assert not heavy, heavy
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("wheel")
-    # Through a source distribution, so that nothing comes from a build folder left over; with the
-    # setuptools of this environment, which saves two more.
-    command = [sys.executable, "-m", "build", "--no-isolation", "--outdir", str(folder), str(ROOT)]
-    subprocess.run(command, check=True, capture_output=True)
-    (built,) = folder.glob("*.whl")
-    return built
+    # Of a copy, which no other test writes to meanwhile; through a source distribution, so that
+    # nothing comes from a build folder left over; with the setuptools of this environment, which
+    # saves two more.
+    left_out = shutil.ignore_patterns(".*", "build", "dist", "*.egg-info", "__pycache__")
+    sources = shutil.copytree(ROOT, folder / "sources", ignore=left_out, symlinks=True)
+    command = [sys.executable, "-m", "build", "--no-isolation", "--outdir", folder, sources]
+    built = subprocess.run(command, check=False, capture_output=True, text=True)
+    assert built.returncode == 0, built.stdout[-2000:] + built.stderr[-2000:]
+    (found,) = folder.glob("*.whl")
+    return found
 
 
 @pytest.mark.slow
