@@ -132,8 +132,8 @@ class _Reader:
             Path(self.name).stem,
             tuple(self.tensors),
             operators,
-            input_index,
-            output_index,
+            (input_index,),
+            (output_index,),
         )
 
     def _operators(self, source: int, nodes: Sequence[Node]) -> tuple[Operator, ...]:

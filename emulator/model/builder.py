@@ -172,7 +172,7 @@ class NetworkBuilder:
                 low, high = _range(values[step.output], percentile)
                 tensors.append(_activation_tensor(name, shape, low, high))
             operators.append(_quantised_operator(step, name, tensors))
-        return graph.Model(self.name, tuple(tensors), tuple(operators), 0, len(tensors) - 1)
+        return graph.Model(self.name, tuple(tensors), tuple(operators), (0,), (len(tensors) - 1,))
 
     def _append(
         self,

@@ -11,7 +11,7 @@ from axynq.emulator.model.fixed_point import (
     limited,
     significand_and_shift,
 )
-from axynq.emulator.model.graph import Add, FullyConnected, Mean, Model, WeightedLayer
+from axynq.emulator.model.graph import Add, Mean, Model, WeightedLayer
 
 
 def layer_factors(model: Model, layer: WeightedLayer) -> list[FixedPoint]:
@@ -24,7 +24,7 @@ def layer_factors(model: Model, layer: WeightedLayer) -> list[FixedPoint]:
     output_scale = model.tensors[layer.output].scale
     factors = []
     for weight_scale in layer.weight_scales:
-        if isinstance(layer, FullyConnected):
+        if layer.float32_scales:
             with np.errstate(over="ignore"):  # to infinity
                 product = float(np.float32(input_scale) * np.float32(weight_scale))
         else:

@@ -452,7 +452,7 @@ def flat_network() -> graph.Model:
             np.full(3, 0.004, np.float32), per_channel=False,
         ),
     )  # fmt: skip
-    return graph.Model("flat", tensors, operators, 0, 4)
+    return graph.Model("flat", tensors, operators, (0,), (4,))
 
 
 def test_a_flat_network_in_real_numbers() -> None:

@@ -168,8 +168,8 @@ def test_unsupported_operator_is_named() -> None:
         "m",
         (tensor("x", (4,), 0.1, 0), tensor("y", (4,), 1 / 256, -128)),
         (graph.Softmax("softmax_0", (0,), 1, 1.0),),
-        0,
-        1,
+        (0,),
+        (1,),
     )
     changed = serialise_model(model).replace(
         bytes([tflite.BuiltinOperator.SOFTMAX]), bytes([tflite.BuiltinOperator.LOGISTIC])
@@ -191,7 +191,7 @@ def test_softmax_that_tflite_cannot_compute(
     scale: float, beta: float, classes: int, reason: str
 ) -> None:
     tensors = tensor("x", (classes,), scale, 0), tensor("y", (classes,), 1 / 256, -128)
-    model = graph.Model("m", tensors, (graph.Softmax("softmax_0", (0,), 1, beta),), 0, 1)
+    model = graph.Model("m", tensors, (graph.Softmax("softmax_0", (0,), 1, beta),), (0,), (1,))
     with pytest.raises(ModelError, match=reason):
         parse_model(serialise_model(model))
 
@@ -201,7 +201,7 @@ def test_windows_whose_sum_leaves_32_bits() -> None:
     mean = graph.Mean("mean_0", (0,), 1, False)
     average = graph.Pool("average_pool_0", (0,), 1, "average", (2896, 2897), (1, 1))
     for op, shape in ((mean, (1,)), (average, (1, 1, 1))):
-        model = graph.Model("m", (source, tensor("y", shape, 0.1, 0)), (op,), 0, 1)
+        model = graph.Model("m", (source, tensor("y", shape, 0.1, 0)), (op,), (0,), (1,))
         with pytest.raises(ModelError, match="the sum of 8389712 positions may leave 32 bits"):
             parse_model(serialise_model(model))
 
@@ -219,7 +219,7 @@ def test_padding_that_tflite_cannot_express(tmp_path: Path) -> None:
         np.ones(1, np.float32), padding=graph.Padding(2, 2, 2, 2),
     )  # fmt: skip
     with pytest.raises(ModelError, match="not SAME or VALID"):
-        save_model(graph.Model("m", (source, target), (op,), 0, 1), tmp_path / "m.tflite")
+        save_model(graph.Model("m", (source, target), (op,), (0,), (1,)), tmp_path / "m.tflite")
 
 
 def test_unwritable_path(digits: graph.Model) -> None:

@@ -50,7 +50,7 @@ def several() -> graph.Model:
     pools = [
         graph.Pool(f"max_pool_{k}", (k,), k + 1, "max", (1, 1), (1, 1)) for k in range(7)
     ]  # fmt: skip
-    return graph.Model("several", tuple(maps), tuple(pools), 0, 7)
+    return graph.Model("several", tuple(maps), tuple(pools), (0,), (7,))
 
 
 def set_codes(*codes: int | tuple[int, str]) -> Callable[[Any], None]:
@@ -160,7 +160,7 @@ def test_every_field_is_read_as_tflite_reads_it() -> None:
 
 
 def test_constants_behind_the_tables(digits: graph.Model) -> None:
-    model = replace(digits, operators=digits.operators[:1], output_index=1)
+    model = replace(digits, operators=digits.operators[:1], outputs=(1,))
     model = replace(model, tensors=model.tensors[:2])
     held: list[bytes] = []
 
@@ -200,7 +200,7 @@ def test_filters_that_are_pruned_away(digits: graph.Model) -> None:
         operators.append(op)
     end = operators[5].output
     model = replace(
-        digits, tensors=digits.tensors[: end + 1], operators=tuple(operators[:6]), output_index=end
+        digits, tensors=digits.tensors[: end + 1], operators=tuple(operators[:6]), outputs=(end,)
     )
     content = serialise_model(model)
     again = parse_model(content)

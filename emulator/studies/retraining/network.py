@@ -303,7 +303,7 @@ def without_softmax(model: graph.Model) -> graph.Model:
         output = operators.pop().inputs[0]
     if any(isinstance(op, graph.Softmax) for op in operators):
         raise ModelError("a network with a softmax before its end cannot be retrained")
-    return replace(model, operators=tuple(operators), output_index=output)
+    return replace(model, operators=tuple(operators), outputs=(output,))
 
 
 def _lowest(layer: graph.WeightedLayer) -> int:
