@@ -12,7 +12,7 @@ import numpy.typing as npt
 from hypothesis import strategies as st
 
 from axynq.emulator.model import graph
-from axynq.emulator.model.windows import window_geometry
+from axynq.emulator.model.windows import transposed_geometry, window_geometry
 from tests.networks import ACTIVATIONS, tensor
 
 Shape = tuple[int, ...]
@@ -172,7 +172,10 @@ class RandomNetwork:
         window = (self.number(1, 3), self.number(1, 3))
         stride = (self.number(1, 3), self.number(1, 3))
         same = bool(self.rng.random() < 0.5)
-        size, around = transposed_geometry((rows, columns), window, stride, same)
+        size = tuple(
+            n * s if same else (n - 1) * s + k for n, k, s in zip((rows, columns), window, stride)
+        )
+        around = transposed_geometry((rows, columns), (size[0], size[1]), window, stride, same)
         if math.prod(size) > MOST_VALUES // 6:
             return False
         spread_size = [n + k - 1 for n, k in zip(size, window)]
@@ -261,7 +264,9 @@ class RandomNetwork:
             alpha = float(self.number(0, 1))
         shape = self.shape(source)
         if kind == "exponential":
-            quantisation = self.quantisation(math.exp(min(scale * 60, 5)) / 100)
+            # Results are 32 bits in TFLite.
+            largest = scale * (127 - self.tensors[source].zero_point)
+            quantisation = self.quantisation(math.exp(min(largest, 80)) / 200)
         self.add(graph.Lookup, kind, (source,), shape, quantisation, kind, alpha)
         return True
 
@@ -483,21 +488,6 @@ def broadcast(first: Shape, second: Shape) -> Shape | None:
         return np.broadcast_shapes(first, second)
     except ValueError:
         return None
-
-
-def transposed_geometry(
-    rows_columns: tuple[int, int], window: tuple[int, int], stride: tuple[int, int], same: bool
-) -> tuple[tuple[int, int], graph.Padding]:
-    """Output rows and columns of a transposed convolution, and the padding of its :class:`Spread`,
-    as TFLite has both for an output of the usual size."""
-    sizes, pads = [], []
-    for n, k, s in zip(rows_columns, window, stride):
-        size = n * s if same else (n - 1) * s + k
-        total = max((n - 1) * s + k - size, 0)
-        before = k - 1 - total // 2
-        sizes.append(size)
-        pads.append((before, size + k - 1 - before - ((n - 1) * s + 1)))
-    return (sizes[0], sizes[1]), graph.Padding(*pads[0], *pads[1])
 
 
 @st.composite
