@@ -42,6 +42,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     "emulator.reference": VOCABULARY | {"emulator.softmax"},
     "emulator.engine": VOCABULARY | {"emulator.softmax", "emulator.toolchain"},
     "emulator.emulation": VOCABULARY | {"emulator.engine"},
+    # What becomes int8 networks.
+    "emulator.quantisation": VOCABULARY | {"emulator.emulation"},
     "emulator": VOCABULARY
     | {"emulator.emulation", "emulator.file_formats", "emulator.moved", "emulator.version"},
     # What uses it.
