@@ -60,6 +60,9 @@ MAY_IMPORT: dict[str, set[str]] = {
     | {"emulator.studies.evaluator", *STUDIES},
     "emulator.studies.retraining": VOCABULARY
     | {"emulator.datasets", "emulator.emulation", "emulator.keys", *STUDIES},
+    "emulator.frameworks": VOCABULARY
+    | {"emulator.emulation", "emulator.file_formats", "emulator.quantisation"}
+    | {"emulator.studies.retraining"},
     # The accelerator: its description, programs for it, how fast they are.
     "host": {"emulator", "host.compiler", "host.overlay", "host.runtime"},
     "host.isa": {"emulator.errors"},

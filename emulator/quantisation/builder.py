@@ -64,6 +64,10 @@ class NetworkBuilder:
         if input_shape is not None:
             self.add_input("input", input_shape)
 
+    def __len__(self) -> int:
+        """The number of operators."""
+        return len(self._operators)
+
     # --- tensors ---------------------------------------------------------------------------------
 
     def add_input(
@@ -93,6 +97,10 @@ class NetworkBuilder:
         """Say what int8 values of a tensor are to stand for."""
         tensor = self._tensors[x.index]
         self._tensors[x.index] = FloatTensor(tensor.name, tensor.shape, quantisation)
+
+    def quantisation(self, x: Node) -> Quantisation | None:
+        """What is known of a tensor's int8 values."""
+        return self._tensors[x.index].quantisation
 
     # --- layers ----------------------------------------------------------------------------------
 

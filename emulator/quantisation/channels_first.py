@@ -248,7 +248,7 @@ class ChannelsFirst:
             return made("convolution", node, 0, filters)
         if kernel.shape[3] == 1:
             return made("depthwise", node, 0, filters)
-        number, each, parts = len(self.builder.network().operators), filters // groups, []
+        number, each, parts = len(self.builder), filters // groups, []
         for group in range(groups):
             begin = (0, 0, group * kernel.shape[3])
             part = self.builder.slice(node, begin, (*node.shape[:2], kernel.shape[3]))
@@ -457,9 +457,31 @@ class ChannelsFirst:
 
     def reshape(self, x: Value, shape: Sequence[int]) -> Value:
         """The same values, in the framework's order, in another shape."""
-        if tuple(shape) == x.shape:
+        shape = tuple(shape)
+        if shape == x.shape:
             return x
-        return self._plain(self.builder.reshape(self.natural(x), tuple(shape)))
+        if math.prod(shape) != math.prod(x.shape):
+            raise ModelError(f"{list(x.shape)} does not become {list(shape)}")
+        if [n for n in shape if n != 1] == [n for n in x.shape if n != 1]:
+            x = self.squeeze(x, [axis for axis, size in enumerate(x.shape) if size == 1])
+            for axis, size in enumerate(shape):
+                x = self.unsqueeze(x, axis) if size == 1 else x
+            return x
+        return self._plain(self.builder.reshape(self.natural(x), shape))
+
+    def squeeze(self, x: Value, axes: Sequence[int]) -> Value:
+        """Without axes of 1."""
+        left = tuple(axis for axis in x.order if axis not in axes)
+        if len(left) == len(x.order):
+            return x
+        sizes = dict(zip(x.order, x.node.shape))
+        node = self.builder.reshape(x.node, tuple(sizes[axis] for axis in left))
+        return Value(node, _without(x.order, axes))
+
+    def unsqueeze(self, x: Value, axis: int) -> Value:
+        """With another axis of 1."""
+        order = (axis, *(other + (other >= axis) for other in x.order))
+        return Value(self.builder.reshape(x.node, (1, *x.node.shape)), order)
 
     def concatenate(self, xs: Sequence[Value], axis: int) -> Value:
         """One after another along an axis."""

@@ -277,6 +277,13 @@ def _pads_merged(network: FloatNetwork) -> FloatNetwork:
     return _rewritten(network, change)
 
 
+def _never_negative(op: graph.Operator | None) -> bool:
+    """Whether zeros around its output change no maximum."""
+    if isinstance(op, graph.Lookup):
+        return op.kind in ("relu", "relu6", "relu_0_to_1", "logistic")
+    return getattr(op, "activation", "none") in ("relu", "relu6")
+
+
 def _paddings_as_files_have_them(network: FloatNetwork) -> FloatNetwork:
     """Paddings that are neither SAME nor VALID become operators of their own."""
 
@@ -301,7 +308,7 @@ def _paddings_as_files_have_them(network: FloatNetwork) -> FloatNetwork:
             f"{op.name}/padded", (rows + p.top + p.bottom, columns + p.left + p.right, channels)
         )
         name = f"{op.name}_pad"
-        if isinstance(op, graph.Pool):
+        if isinstance(op, graph.Pool) and not _never_negative(r.made.get(op.inputs[0])):
             before, after = (p.top, p.left, 0), (p.bottom, p.right, 0)
             r.keep(Filled(name, op.inputs, around, before, after, -math.inf))
         else:
