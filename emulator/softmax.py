@@ -13,7 +13,12 @@ import math
 import numpy as np
 import numpy.typing as npt
 
-from axynq.emulator.model.fixed_point import FixedPoint, fixed_point, rescaled
+from axynq.emulator.model.fixed_point import (
+    FixedPoint,
+    fixed_point,
+    inverse_square_root,
+    rescaled,
+)
 
 Int8Array = npt.NDArray[np.int8]
 Int64Array = npt.NDArray[np.int64]
@@ -181,28 +186,6 @@ def l2_normalised(zero_point: int, x: Int8Array) -> Int8Array:
         inverse = inverse_square_root(int((values * values).sum(dtype=np.int64)))
         y[row] = rescaled(values, FixedPoint(inverse.multiplier, inverse.shift + 7))
     return np.clip(y, -128, 127).astype(np.int8).reshape(x.shape)
-
-
-def inverse_square_root(value: int) -> FixedPoint:
-    """``1 / sqrt(value)`` of a natural number: five steps of Newton's method on numbers with 3
-    integer bits. That of 0 is 1, as TFLite has it."""
-    if value <= 1:
-        return FixedPoint(ONE, 0)
-    right = 11
-    while value >= 1 << 29:
-        value, right = value // 4, right + 1
-    pairs = (32 - value.bit_length() - 1) // 2 - 1
-    right -= pairs
-    half_input = _halved(np.array([(value << 2 * pairs) >> 1], np.int64), 1)
-    three_halves = (1 << 28) + (1 << 27)
-    x = np.array([1 << 28], np.int64)
-    for _ in range(5):
-        cube = _saturated(_multiplied(_multiplied(x, x), x) << 6)
-        x = _saturated((_multiplied(x, three_halves) - _multiplied(half_input, cube)) << 3)
-    multiplier = int(_multiplied(x, HALF_ROOT_OF_TWO)[0])
-    if right < 0:
-        multiplier, right = multiplier << -right, 0
-    return FixedPoint(multiplier, -right)
 
 
 def _saturated(a: Int64Array) -> Int64Array:

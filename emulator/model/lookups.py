@@ -12,7 +12,12 @@ from collections.abc import Callable
 import numpy as np
 import numpy.typing as npt
 
-from axynq.emulator.model.fixed_point import FixedPoint, fixed_point, rescaled
+from axynq.emulator.model.fixed_point import (
+    FixedPoint,
+    fixed_point,
+    inverse_square_root,
+    rescaled,
+)
 from axynq.emulator.model.graph import (
     INT8_MAX,
     INT8_MIN,
@@ -24,7 +29,6 @@ from axynq.emulator.model.graph import (
     Tensor,
     activation_bounds,
 )
-from axynq.emulator.softmax import inverse_square_root
 
 Int64Array = npt.NDArray[np.int64]
 
