@@ -50,7 +50,7 @@ def batch_of(model: Model, x: Given) -> Batch:
     elif isinstance(x, Mapping):
         given = _by_name(model, x)
     elif len(model.inputs) == 1:
-        return Batch([model.input.batch(cast(npt.ArrayLike, x))])
+        return Batch([model.input.batch(_only(model, cast(npt.ArrayLike, x)))])
     else:
         given = _in_order(model, x)
     arrays = []
@@ -68,6 +68,14 @@ def batch_of(model: Model, x: Given) -> Batch:
             + ", ".join(str(len(array)) for array in arrays)
         )
     return Batch(arrays)
+
+
+def _only(model: Model, x: npt.ArrayLike) -> npt.ArrayLike:
+    """The batch of the only input, which may be in a list."""
+    if isinstance(x, (list, tuple)) and len(x) == 1 and isinstance(x[0], np.ndarray):
+        # An array of as many axes as a batch has; a list of one image has an axis less.
+        return x[0] if x[0].ndim == len(model.input.shape) + 1 else x
+    return x
 
 
 def _in_order(model: Model, x: npt.ArrayLike | Sequence[npt.ArrayLike]) -> list[npt.ArrayLike]:
