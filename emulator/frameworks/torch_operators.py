@@ -201,8 +201,8 @@ def mean_of(value: Constant) -> Any:
 
 _LOOKUPS: dict[str, graph.LookupKind] = {
     "relu": "relu", "relu6": "relu6", "hardswish": "hard_swish", "sigmoid": "logistic",
-    "tanh": "tanh", "exp": "exponential", "abs": "absolute", "neg": "negative",
-    "sqrt": "square_root", "rsqrt": "reciprocal_square_root",
+    "tanh": "tanh", "exp": "exponential", "abs": "absolute",
+    "rsqrt": "reciprocal_square_root",
 }  # fmt: skip
 
 
@@ -255,7 +255,7 @@ def _elu(
 ) -> Value:
     if (alpha, scale, input_scale) != (1, 1, 1):
         raise ModelError("an ELU with an alpha or scale other than 1")
-    return im.first.lookup(x, "elu")
+    return im.first.elu(x)
 
 
 @_handles("gelu")
@@ -273,6 +273,11 @@ def _hardsigmoid(im: Importer, node: Any, x: Value) -> Value:
     return im.first.hard_sigmoid(x)
 
 
+@_handles("neg", "negative")
+def _negative(im: Importer, node: Any, x: Value) -> Value:
+    return im.first.elementwise("multiply", x, np.float32(-1))
+
+
 @_handles("square")
 def _square(im: Importer, node: Any, x: Value) -> Value:
     return im.first.elementwise("multiply", x, x)
@@ -280,10 +285,8 @@ def _square(im: Importer, node: Any, x: Value) -> Value:
 
 @_handles("pow")
 def _power(im: Importer, node: Any, x: Any, exponent: Any) -> Value:
-    if not isinstance(x, Value) or number(exponent) not in (1, 2, 0.5):
-        raise ModelError("powers other than squares and square roots")
-    if number(exponent) == 0.5:
-        return im.first.lookup(x, "square_root")
+    if not isinstance(x, Value) or number(exponent) not in (1, 2):
+        raise ModelError("powers other than squares")
     return _square(im, node, x) if number(exponent) == 2 else x
 
 

@@ -317,6 +317,12 @@ class ChannelsFirst:
         """``x * sigmoid(x)``."""
         return self.elementwise("multiply", x, self.lookup(x, "logistic"))
 
+    def elu(self, x: Value) -> Value:
+        """Below zero ``exp(x) - 1``."""
+        below = self.lookup(self.elementwise("minimum", x, np.float32(0)), "exponential")
+        below = self.elementwise("subtract", below, np.float32(1))
+        return self.elementwise("add", self.lookup(x, "relu"), below)
+
     def clip(self, x: Value, low: float, high: float) -> Value:
         """Values limited to a range; either end may be infinite."""
         kinds: dict[tuple[float, float], graph.LookupKind] = {
