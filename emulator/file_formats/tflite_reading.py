@@ -16,6 +16,7 @@ import numpy.typing as npt
 import tflite
 
 from axynq.emulator.errors import ModelError
+from axynq.emulator.file_formats.tflite_assembly import DESCRIPTION
 from axynq.emulator.file_formats.tflite_file import (
     DamagedError,
     Node,
@@ -202,6 +203,7 @@ class Reading:
         output: int = 0,
         suffix: str = "",
         moves: bool = False,
+        name: str = "",
         **options: Any,
     ) -> None:
         """An operator that computes one of the node's outputs.
@@ -217,6 +219,7 @@ class Reading:
             output: which of the node's.
             suffix: the end of its name.
             moves: whether input and output need one quantisation.
+            name: of the operator, in place of one made of the word and the node's number.
             options: more fields.
         """
         index = self.activation(node.outputs[output])
@@ -229,10 +232,13 @@ class Reading:
         target = index
         if shape != expected:
             target = self.like(index, shape, f"{self.tensors[index].name}/{word}{suffix}")
-        self.append(kind, self.name(word, node, suffix), inputs, target, *fields, **options)
+        if name in self._names or not name:
+            name = self.name(word, node, suffix)
+        self._names.add(name)
+        self.append(kind, name, inputs, target, *fields, **options)
         if target != index:
-            name = self.name("reshape", node, f"{suffix}_after")
-            self.append(graph.Reshape, name, (target,), index)
+            after = self.name("reshape", node, f"{suffix}_after")
+            self.append(graph.Reshape, after, (target,), index)
 
     def append(self, kind: Any, name: str, inputs: tuple[int, ...], output: int, *fields: Any,
                **options: Any) -> None:  # fmt: skip
@@ -253,6 +259,11 @@ class Reading:
         """A new tensor quantised as another."""
         self.tensors.append(replace(self.tensors[index], name=name, shape=shape, interface=None))
         return len(self.tensors) - 1
+
+    def layer_name(self, weights: RawTensor) -> str:
+        """The name that a layer had when the file was written here; otherwise none."""
+        name, end = weights.name.rpartition("/")[::2]
+        return name if end == "weights" and self.file.description == DESCRIPTION else ""
 
     def shaped(self, node: Node, index: int, shape: Shape) -> int:
         """A tensor in another shape, with a Reshape where that is needed."""

@@ -155,6 +155,8 @@ def _log_softmax(reading: Reading, node: Node) -> None:
 def _l2_normalisation(reading: Reading, node: Node) -> None:
     reading.needs(node, 1)
     source = reading.source(node)
+    if reading.is_legacy(node):
+        raise ModelError(_NOT_IN_UINT8)
     if node.options is not None:
         activation = options_of(node, tflite.L2NormOptions).FusedActivationFunction()
         if fused(activation) != "none":
