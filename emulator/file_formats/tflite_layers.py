@@ -13,6 +13,7 @@ from axynq.emulator.errors import ModelError
 from axynq.emulator.file_formats.tflite_file import Node, options_of
 from axynq.emulator.file_formats.tflite_reading import (
     ACTIVATION_TYPES,
+    MOST_VALUES,
     Reading,
     fused,
     require_no_activation,
@@ -20,9 +21,6 @@ from axynq.emulator.file_formats.tflite_reading import (
 from axynq.emulator.model import graph
 from axynq.emulator.model.graph import Padding
 from axynq.emulator.model.windows import transposed_geometry, window_geometry
-
-MOST_PADDED = 2**28
-"""Values of an image's feature map with its padding, which engines may hold in memory."""
 
 
 class _Weights(NamedTuple):
@@ -36,11 +34,11 @@ class _Weights(NamedTuple):
 
 def require_moderate_size(shape: tuple[int, ...]) -> None:
     """Raises:
-    ModelError: a feature map with its padding is larger than :data:`MOST_PADDED`.
+    ModelError: a feature map with its padding is larger than :data:`MOST_VALUES`.
     """
-    if math.prod(shape) > MOST_PADDED:
+    if math.prod(shape) > MOST_VALUES:
         raise ModelError(
-            f"with its padding the input has {' x '.join(map(str, shape))} values; {MOST_PADDED} "
+            f"with its padding the input has {' x '.join(map(str, shape))} values; {MOST_VALUES} "
             "at most are supported: is its window or dilation meant to be so large?"
         )
 

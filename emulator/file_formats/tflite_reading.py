@@ -40,6 +40,9 @@ _ACTIVATIONS: dict[int, Activation] = {
     tflite.ActivationFunctionType.RELU_N1_TO_1: "relu_n1_to_1",
 }
 
+MOST_VALUES = 2**28
+"""Of an image's feature map, its padding included, which engines may hold in memory."""
+
 BATCH_ONE = "convert the network with a batch of 1"
 
 
@@ -73,6 +76,11 @@ class Reading:
         if raw.type not in ACTIVATION_TYPES:
             raise ModelError(wrong_type(raw))
         scale, zero_point = int8_quantisation(raw)
+        if math.prod(raw.shape) > MOST_VALUES:
+            raise ModelError(
+                f"tensor '{raw.name}' has shape {list(raw.shape)}; {MOST_VALUES} values at most "
+                "are supported"
+            )
         if 0 in raw.shape:
             raise ModelError(f"tensor '{raw.name}' has shape {list(raw.shape)}: it holds nothing")
         index = self.new(raw.name, graph_shape(raw.shape), scale, zero_point)
