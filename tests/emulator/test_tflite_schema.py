@@ -291,7 +291,7 @@ def test_wrong_types_of_several_tensors_are_listed() -> None:
 @pytest.mark.parametrize(
     ("kind", "weights", "text"),
     [
-        ("FLOAT32", "FLOAT32", "This one is a float network: convert it again"),
+        ("FLOAT32", "FLOAT32", "This one is a float network: quantise it with `axynq"),
         ("FLOAT32", "INT8", "of which only the weights are int8 (dynamic range quantisation)"),
         ("INT16", "INT8", "This one is quantised with int16 activations"),
     ],
