@@ -146,6 +146,38 @@ def test_grouped_convolutions(groups: int) -> None:
         ]
 
 
+@pytest.mark.parametrize("depthwise", [False, True])
+@pytest.mark.parametrize(
+    ("rows", "paddings", "crops"),
+    [(7, [[2, 3], [2, 2]], [[0, 1], [0, 0]]), (8, [[0, 0], [1, 1]], [[0, 0], [0, 0]])],
+)
+def test_dilated_convolutions_of_old_converters(
+    rows: int, paddings: list[list[int]], crops: list[list[int]], depthwise: bool
+) -> None:
+    d = Drawing()
+    x = d.given((1, rows, 4, 3))
+    blocks = [d.constant([2, 2]) for _ in range(2)]
+    inner = (rows + sum(paddings[0])) // 2, (4 + sum(paddings[1])) // 2
+    apart = d.tensor((4, *inner, 3))
+    d.operator("SPACE_TO_BATCH_ND", [x, blocks[0], d.constant(paddings)], apart)
+    shape = (1, 3, 2, 3) if depthwise else (3, 3, 2, 3)
+    w = d.constant(weights(*shape), [0.01], dtype=np.int8)
+    result = d.tensor((4, inner[0] - 2, inner[1] - 1, 3), (0.2, 5))
+    code, kind = ("DEPTHWISE_CONV_2D", "DepthwiseConv2D") if depthwise else ("CONV_2D", "Conv2D")
+    options = {"DepthMultiplier": 1} if depthwise else {}
+    bias = d.constant([100, -100, 0])
+    d.operator(
+        code, [apart, w, bias], result, kind=f"{kind}Options", Padding=1, StrideH=1, StrideW=1,
+        **options,
+    )  # fmt: skip
+    size = [2 * (inner[0] - 2) - sum(crops[0]), 2 * (inner[1] - 1) - sum(crops[1])]
+    y = d.tensor((1, *size, 3), (0.2, 5))
+    d.operator("BATCH_TO_SPACE_ND", [result, blocks[1], d.constant(crops)], y)
+    (layer,) = check(d, y).layers
+    assert isinstance(layer, (graph.Convolution, graph.DepthwiseConvolution))
+    assert layer.dilation == (2, 2)
+
+
 @pytest.mark.parametrize("keep", [False, True])
 @pytest.mark.parametrize("shape", [(1, 3, 4, 5), (1, 7, 5), (6, 5), (2, 3, 5)])
 def test_dense_layers_over_positions(shape: tuple[int, ...], keep: bool) -> None:
