@@ -405,6 +405,20 @@ def test_float_ends_are_left_out_and_said() -> None:
     )
 
 
+def test_boxes_of_a_detector_are_left_out() -> None:
+    """TFLite_Detection_PostProcess, which takes int8 as it is."""
+    d = Drawing()
+    boxes = d.operator("RELU", [d.given((1, 6, 4))], d.tensor((1, 6, 4)))
+    classes = d.operator("LOGISTIC", [d.given((1, 6, 3))], d.tensor((1, 6, 3), (1 / 256, -128)))
+    anchors = d.constant(weights(6, 4), [0.1], dtype=np.int8)
+    found = [d.tensor(shape, None, FLOAT32) for shape in ((1, 9, 4), (1, 9), (1, 9), (1,))]
+    d.operator("CUSTOM", [boxes, classes, anchors], *found)
+    content = d.content(*found, custom="TFLite_Detection_PostProcess")
+    model = parse_model(content)
+    assert [model.tensors[k].name for k in model.outputs] == ["t1", "t3"]
+    assert "left out: CUSTOM 'TFLite_Detection_PostProcess' (1). The outputs" in model.notes[0]
+
+
 def test_reals_may_not_come_back() -> None:
     d = Drawing()
     x = d.given((1, 4))
