@@ -3,6 +3,8 @@ reader against each other, and files as other programs write them."""
 
 from __future__ import annotations
 
+import contextlib
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -88,6 +90,17 @@ def test_sums_equal_tflites_default_kernel(rows: int, columns: int, seed: int) -
     x = rng.integers(-128, 128, (4, *source.shape)).astype(np.int8)
     made = runtime.interpreter("tflite_runtime", serialise_model(model), kernels="default")
     assert np.array_equal(reference.run(model, x)[1], runtime.batch(made, [x])[0])
+
+
+@settings(max_examples=150)
+@given(any_models(), st.data())
+def test_damaged_files_are_model_errors_or_models(model: graph.Model, data: st.DataObject) -> None:
+    content = bytearray(serialise_model(model))
+    for _ in range(data.draw(st.integers(1, 4))):
+        place = data.draw(st.integers(8, len(content) - 1))
+        content[place] = data.draw(st.sampled_from([0, 1, 2, 127, 128, 255]))
+    with contextlib.suppress(ModelError):
+        parse_model(bytes(content))
 
 
 # --- files as other programs write them ----------------------------------------------------------
