@@ -66,7 +66,7 @@ def layers_of_biases() -> Iterator[tuple[graph.Model, graph.Int8Array]]:
         kind = (graph.Convolution, graph.DepthwiseConvolution)[number % 2]
         shape = {graph.Convolution: (len(bias), 1, 1, 1)}.get(kind, (1, 1, len(bias)))
         layer = kind("layer_0", (0,), 1, np.ones(shape, np.int8), bias, scales, activation)
-        model = graph.Model("biases", (source, target), (layer,), 0, 1)
+        model = graph.Model("biases", (source, target), (layer,), (0,), (1,))
         yield model, NEIGHBOURS.reshape(1, 1, -1, 1)
 
 
@@ -79,7 +79,7 @@ def fully_connected_of_biases() -> Iterator[tuple[graph.Model, graph.Int8Array]]
         weights = np.ones((len(BIASES), 1), np.int8)
         scales = np.full(len(BIASES), 0.75 * 2.0**shift, np.float32)
         layer = graph.FullyConnected("layer_0", (0,), 1, weights, BIASES, scales, per_channel=False)
-        model = graph.Model("biases", (source, target), (layer,), 0, 1)
+        model = graph.Model("biases", (source, target), (layer,), (0,), (1,))
         yield model, NEIGHBOURS.reshape(-1, 1)
 
 
@@ -97,7 +97,7 @@ def overflowing_sums() -> Iterator[tuple[graph.Model, graph.Int8Array]]:
             "layer_0", (0,), 1, weights, ends.astype(np.int32), np.ones(12, np.float32),
             per_channel=not fully_connected,
         )  # fmt: skip
-        model = graph.Model("overflowing", (source, target), (layer,), 0, 1)
+        model = graph.Model("overflowing", (source, target), (layer,), (0,), (1,))
         yield model, rng.integers(-128, 128, (40, 3, 3, 12)).astype(np.int8)
     inputs = 70_000
     weights = np.stack([np.full(inputs, 127, np.int8), np.full(inputs, -127, np.int8)])
@@ -106,7 +106,7 @@ def overflowing_sums() -> Iterator[tuple[graph.Model, graph.Int8Array]]:
         "layer_0", (0,), 1, weights, np.zeros(2, np.int32), np.ones(2, np.float32),
         per_channel=False,
     )  # fmt: skip
-    model = graph.Model("overflowing", (source, target), (layer,), 0, 1)
+    model = graph.Model("overflowing", (source, target), (layer,), (0,), (1,))
     yield model, np.full((1, inputs), 127, np.int8)
 
 
@@ -124,7 +124,7 @@ def means() -> Iterator[tuple[graph.Model, graph.Int8Array]]:
         op = graph.Mean("mean_0", (0,), 1, False)
         x = np.broadcast_to(values, (1, *shape, len(values)))
         x = np.concatenate([x, rng.choice(values, x.shape)])
-        yield graph.Model("mean", (source, target), (op,), 0, 1), x
+        yield graph.Model("mean", (source, target), (op,), (0,), (1,)), x
 
 
 def additions(largest_output_factor: float) -> Iterator[tuple[graph.Model, graph.Int8Array]]:
@@ -157,7 +157,7 @@ def additions(largest_output_factor: float) -> Iterator[tuple[graph.Model, graph
             )
         tensors.append(tensor("y", shape, output * max(scales), zero[2]))
         operators.append(graph.Add("add_2", (1, 2), 3, ("none", "relu")[number % 2]))
-        yield graph.Model("addition", tuple(tensors), tuple(operators), 0, 3), x
+        yield graph.Model("addition", tuple(tensors), tuple(operators), (0,), (3,)), x
 
 
 def averages() -> Iterator[tuple[graph.Model, graph.Int8Array]]:
@@ -175,7 +175,7 @@ def averages() -> Iterator[tuple[graph.Model, graph.Int8Array]]:
         x = np.empty((2, 20, 20, 5), np.int8)
         x[0] = -128, -127, -1, 126, 127
         x[1] = rng.integers(-128, 128, x[1].shape)
-        yield graph.Model("average", (source, target), (op,), 0, 1), x
+        yield graph.Model("average", (source, target), (op,), (0,), (1,)), x
 
 
 def undefined_in_tflite(model: graph.Model, x: graph.Int8Array) -> npt.NDArray[np.bool_]:

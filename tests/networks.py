@@ -82,7 +82,7 @@ def weighted_models(draw: Any, kinds: tuple[str, ...] = ("conv", "depthwise", "f
     operator = operator_type(
         name, (0,), 1, weights, bias, scales, activation, per_channel=per_channel, **geometry
     )
-    return graph.Model("random", (source, target), (operator,), 0, 1)
+    return graph.Model("random", (source, target), (operator,), (0,), (1,))
 
 
 @st.composite
@@ -103,7 +103,7 @@ def other_models(draw: Any) -> graph.Model:
         )
         pool = graph.Pool("max_pool_0", (0,), 1, "max", (1, 1), (1, 1), activation="relu")
         op = graph.Add("add_1", (0, 1), 2, activation)
-        return graph.Model("random", (source, pooled, target), (pool, op), 0, 2)
+        return graph.Model("random", (source, pooled, target), (pool, op), (0,), (2,))
     if kind in ("average", "max"):
         window = (draw(st.integers(1, 4)), draw(st.integers(1, 4)))
         stride = (draw(st.integers(1, 3)), draw(st.integers(1, 3)))
@@ -129,7 +129,7 @@ def other_models(draw: Any) -> graph.Model:
         source = tensor("x", (channels + 1,), scale, zero_point)
         target = tensor("y", (channels + 1,), 1 / 256, -128)
         op = graph.Softmax("softmax_0", (0,), 1, draw(st.sampled_from([1.0, 0.5])))
-    return graph.Model("random", (source, target), (op,), 0, 1)
+    return graph.Model("random", (source, target), (op,), (0,), (1,))
 
 
 @st.composite
@@ -186,7 +186,7 @@ def branched_models(draw: Any) -> graph.Model:
     end = addition(*draw(st.permutations([first, second])))
     if draw(st.booleans()):
         end = addition(end, draw(st.sampled_from([0, first, end])))
-    return graph.Model("random", tuple(tensors), tuple(operators), 0, end)
+    return graph.Model("random", tuple(tensors), tuple(operators), (0,), (end,))
 
 
 def convolution(
@@ -224,4 +224,4 @@ def _single(
         graph.Tensor("x", shape, 0.5, 3),
         graph.Tensor("y", (rows, columns, filters), 30.0, -7),
     )
-    return graph.Model("single", tensors, (op,), 0, 1)
+    return graph.Model("single", tensors, (op,), (0,), (1,))

@@ -9,11 +9,11 @@ from pathlib import Path
 
 CONVERT = (
     "axynq takes int8 .tflite files: convert it with TensorFlow Lite's converter and full integer "
-    "quantisation (docs/data.md shows how)"
+    "quantisation (docs/data.md shows how), or without, and use `axynq quantise`"
 )
 _FROM_TORCH = (
-    "axynq takes int8 .tflite files: export it (litert-torch, or ONNX and onnx2tf) and quantise it "
-    "to int8 with TensorFlow Lite's converter (docs/data.md shows how)"
+    "load it in Python and export it (torch.export.save) for `axynq quantise`, or give the module "
+    "to axynq.emulator.frameworks.pytorch.from_torch"
 )
 _UNPACK = "unpack it and give the .tflite file inside"
 
@@ -44,6 +44,8 @@ def foreign_file(content: bytes) -> str | None:
             return f"{kind}: {cure}"
     if content.startswith(b"PK\x03\x04"):
         return _zip(content)
+    if content[4:8] == b"ORTM":
+        return "a network in onnxruntime's own format (.ort): give the .onnx file it was made from"
     if content[257:262] == b"ustar":
         return f"a tar archive: {_UNPACK}"
     if content[:1] == b"\x80" and content[1:2] in (b"\x02", b"\x03", b"\x04", b"\x05"):
@@ -52,6 +54,17 @@ def foreign_file(content: bytes) -> str | None:
     if protobuf is not None:
         return protobuf
     return _text(content)
+
+
+def is_onnx(content: bytes) -> bool:
+    """Whether a file is an ONNX network."""
+    if content[:1] != b"\x08":
+        return False
+    try:
+        fields = set(_protobuf_fields(content))
+    except (IndexError, ValueError):
+        return False
+    return _ONNX_GRAPH in fields and fields <= _ONNX_FIELDS
 
 
 def foreign_folder(folder: Path) -> str:
@@ -72,6 +85,10 @@ def _zip(content: bytes) -> str:
         return f"a damaged zip archive: {_UNPACK}"
     if "model.weights.h5" in names:
         return f"a Keras network (.keras): {CONVERT}"
+    if any(
+        name.endswith(("/archive_format", "serialized_exported_program.json")) for name in names
+    ):
+        return "a float PyTorch network (.pt2): `axynq quantise` makes an int8 .tflite of it"
     if any(name.endswith(("/data.pkl", "/constants.pkl")) for name in names):
         return f"a PyTorch network (.pt): {_FROM_TORCH}"
     if names and all(name.endswith(".npy") for name in names):
@@ -85,13 +102,13 @@ def _protobuf(content: bytes) -> str | None:
     """ONNX networks and saved_model.pb; both begin with a small version number."""
     if content[:1] != b"\x08":
         return None
+    if is_onnx(content):
+        return "an ONNX network: axynq.emulator.load_model reads it from its file (docs/onnx.md)"
     try:
-        fields = list(_protobuf_fields(content))
+        fields = set(_protobuf_fields(content))
     except (IndexError, ValueError):
         return None
-    if _ONNX_GRAPH in fields and set(fields) <= _ONNX_FIELDS:
-        return f"an ONNX network: {CONVERT}; onnx2tf turns ONNX into what that takes"
-    if set(fields) == {1, _SAVED_MODEL_GRAPH}:
+    if fields == {1, _SAVED_MODEL_GRAPH}:
         return f"the saved_model.pb of a TensorFlow SavedModel: {CONVERT}"
     return None
 

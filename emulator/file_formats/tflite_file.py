@@ -19,10 +19,25 @@ _BUILTIN_NAMES: dict[int, str] = {
 _TYPE_NAMES: dict[int, str] = {
     code: name.lower() for name, code in vars(tflite.TensorType).items() if isinstance(code, int)
 }
-_NUMPY_TYPES: dict[int, type[np.integer[Any]]] = {
+_NUMPY_TYPES: dict[int, type[np.generic]] = {
     tflite.TensorType.INT8: np.int8,
+    tflite.TensorType.UINT8: np.uint8,
     tflite.TensorType.INT32: np.int32,
+    tflite.TensorType.INT64: np.int64,
+    tflite.TensorType.FLOAT32: np.float32,
+    tflite.TensorType.BOOL: np.bool_,
 }
+
+
+_CALLERS = {
+    tflite.BuiltinOperator.IF,
+    tflite.BuiltinOperator.WHILE,
+    tflite.BuiltinOperator.CALL,
+    tflite.BuiltinOperator.CALL_ONCE,
+    tflite.BuiltinOperator.STABLEHLO_WHILE,
+    tflite.BuiltinOperator.STABLEHLO_REDUCE_WINDOW,
+}
+"""Operators that run subgraphs of their own."""
 
 
 class DamagedError(ModelError):
@@ -38,7 +53,7 @@ class RawTensor(NamedTuple):
     scales: npt.NDArray[np.float32]
     zero_points: npt.NDArray[np.int64]
     constant: bool
-    data: npt.NDArray[np.integer[Any]] | None
+    data: npt.NDArray[Any] | None
 
 
 class Node(NamedTuple):
@@ -75,10 +90,9 @@ class TFLiteFile:
         self.content = content
         self._model = tflite.Model.GetRootAsModel(content, 0)
         if self._model.SubgraphsLength() != 1:
-            raise ModelError(
-                f"has {self._model.SubgraphsLength()} subgraphs; only one is supported"
-            )
+            raise ModelError(self._several_subgraphs())
         self._subgraph = self._model.Subgraphs(0)
+        self.description = (self._model.Description() or b"").decode("utf-8", "replace")
         tensors, operators = self._subgraph.TensorsLength(), self._subgraph.OperatorsLength()
         if max(tensors, operators) > len(content):
             raise DamagedError("is damaged: it claims more tensors than the file has bytes")
@@ -86,6 +100,16 @@ class TFLiteFile:
         self.nodes = [self._node(index) for index in range(operators)]
         self.inputs = self._ends("Inputs")
         self.outputs = self._ends("Outputs")
+
+    def _several_subgraphs(self) -> str:
+        """What a file with another number of subgraphs than one has them for."""
+        codes = [
+            operator_code(self._model.OperatorCodes(k))
+            for k in range(min(self._model.OperatorCodesLength(), 256))
+        ]
+        used = sorted({operator_name(code) for code in codes if code in _CALLERS})
+        reason = f" for {', '.join(used)} (branches, loops or memory)" if used else ""
+        return f"has {self._model.SubgraphsLength()} subgraphs{reason}; only one is supported"
 
     def _tensor(self, index: int) -> RawTensor:
         tensor = self._subgraph.Tensors(index)
@@ -159,6 +183,26 @@ def _vector(table: Any, field: str) -> npt.NDArray[Any]:
     if getattr(table, f"{field}Length")() == 0:
         return np.zeros(0, np.int64)
     return np.asarray(getattr(table, f"{field}AsNumpy")())
+
+
+def options_of(node: Node, kind: type[Any]) -> Any:
+    """An operator's table of options.
+
+    Raises:
+        ModelError: it has none, or that of another operator.
+    """
+    if node.options is None:
+        raise ModelError("lacks its options")
+    if node.options_type != getattr(tflite.BuiltinOptions, kind.__name__):
+        raise ModelError("has the options of another operator")
+    options = kind()
+    options.Init(node.options.Bytes, node.options.Pos)
+    return options
+
+
+def numpy_type(code: int) -> np.dtype[Any] | None:
+    """numpy's type for a tensor's; None: it is none that is read."""
+    return np.dtype(_NUMPY_TYPES[code]) if code in _NUMPY_TYPES else None
 
 
 def operator_code(code: Any) -> int:

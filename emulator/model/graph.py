@@ -7,7 +7,7 @@ every weighted layer are also seen in one common shape, ``[filters, rows, column
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Literal, NamedTuple
@@ -164,6 +164,9 @@ class WeightedLayer(Operator):
     activation: Activation = "none"
     per_channel: bool = field(default=True, kw_only=True)
     """Whether the file holds a scale per filter (True) or one for the tensor."""
+    float32_scales: bool = field(default=False, kw_only=True)
+    """Whether input and weight scale are multiplied in float32, as FULLY_CONNECTED does, and not in
+    double. Scales per filter are always multiplied in double."""
 
     @cached_property
     def kernel(self) -> Int8Array:
@@ -199,7 +202,10 @@ class DepthwiseConvolution(WeightedLayer):
 
 @dataclass(frozen=True, eq=False)
 class FullyConnected(WeightedLayer):
-    """Flattens its input (all but the batch) first."""
+    """Flattens its input (all but the batch) first. One that is applied at every position of a map
+    or sequence is a :class:`Convolution` of one tap."""
+
+    float32_scales: bool = field(default=True, kw_only=True)
 
     @cached_property
     def kernel(self) -> Int8Array:
@@ -251,21 +257,196 @@ class Softmax(Operator):
 
 
 @dataclass(frozen=True, eq=False)
+class LogSoftmax(Operator):
+    """Logarithm of the softmax over the last dimension."""
+
+
+@dataclass(frozen=True, eq=False)
+class L2Normalisation(Operator):
+    """The last dimension divided by its Euclidean length."""
+
+
+# --- values by themselves and in pairs -----------------------------------------------------------
+
+
+LookupKind = Literal[
+    "relu", "relu6", "relu_n1_to_1", "relu_0_to_1", "leaky_relu", "gelu", "logistic", "tanh",
+    "hard_swish", "absolute", "exponential", "reciprocal_square_root", "quantise", "table",
+]  # fmt: skip
+
+
+@dataclass(frozen=True, eq=False)
+class Lookup(Operator):
+    """Every value becomes another, whatever the others are: one of 256 for each of 256."""
+
+    kind: LookupKind
+    """``quantise``: the same real number in another quantisation. ``table``: a function that has no
+    name, :attr:`table`."""
+    alpha: float = 0.0
+    """Of ``leaky_relu``: what negative numbers are multiplied by. Of ``gelu``: 1 for the
+    approximation by tanh."""
+    table: Int8Array | None = None
+    """Of ``table``: the result for each value, [256], by ``value + 128``."""
+
+
+ElementwiseKind = Literal["add", "subtract", "multiply", "maximum", "minimum", "prelu"]
+
+
+@dataclass(frozen=True, eq=False)
+class Elementwise(Operator):
+    """Values in pairs, of two computed tensors or of one and a constant; numpy's broadcasting, the
+    images apart. The sum of two computed tensors of one shape is an :class:`Add`.
+
+    ``prelu``: where the first is negative, it is multiplied by the second.
+    """
+
+    kind: ElementwiseKind
+    activation: Activation = "none"
+
+
+@dataclass(frozen=True, eq=False)
+class Reduce(Operator):
+    """Mean or sum over axes, counted from 0 without the images. The mean over rows and columns is a
+    :class:`Mean`."""
+
+    kind: Literal["mean", "sum"]
+    axes: tuple[int, ...]
+    keep_dims: bool
+
+
+@dataclass(frozen=True, eq=False)
+class ResizeBilinear(Operator):
+    """Rows and columns become those of the output, values between neighbours."""
+
+    align_corners: bool
+    half_pixel_centers: bool
+
+
+# --- values that move ----------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, eq=False)
+class Movement(Operator):
+    """Every value of the output is one of an input, or the zero point. Inputs and output have one
+    quantisation. Axes are counted from 0 without the images."""
+
+
+@dataclass(frozen=True, eq=False)
+class Concatenation(Movement):
+    """Inputs one after another along an axis."""
+
+    axis: int
+
+
+@dataclass(frozen=True, eq=False)
+class Slice(Movement):
+    """Along each axis, from ``begin`` as many values as the output has, ``stride`` apart; strides
+    may be negative."""
+
+    begin: tuple[int, ...]
+    stride: tuple[int, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class Transpose(Movement):
+    """Axis ``k`` of the output is axis ``permutation[k]`` of the input."""
+
+    permutation: tuple[int, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class Surround(Movement):
+    """Values before and after along any axis. Zeros around rows and columns are a :class:`Pad`."""
+
+    before: tuple[int, ...]
+    after: tuple[int, ...]
+    value: int | None = None
+    """int8; None: the zero point."""
+
+
+@dataclass(frozen=True, eq=False)
+class Spread(Movement):
+    """Zeros (the zero point) between rows and columns: ``stride - 1`` between neighbours, and
+    ``padding`` around. A transposed convolution is a convolution of what this gives."""
+
+    stride: tuple[int, int]
+    padding: Padding
+
+
+@dataclass(frozen=True, eq=False)
+class ResizeNearest(Movement):
+    """Rows and columns become those of the output, each value that of the nearest place."""
+
+    align_corners: bool
+    half_pixel_centers: bool
+
+
+@dataclass(frozen=True, eq=False)
+class DepthToSpace(Movement):
+    """Blocks of ``block * block`` channels become squares of pixels."""
+
+    block: int
+
+
+@dataclass(frozen=True, eq=False)
+class SpaceToDepth(Movement):
+    """Squares of ``block * block`` pixels become blocks of channels."""
+
+    block: int
+
+
+@dataclass(frozen=True, eq=False)
 class Model:
-    """An int8 network with one input and one output. Operators are in execution order."""
+    """An int8 network. Operators are in execution order."""
 
     name: str
     tensors: tuple[Tensor, ...]
     operators: tuple[Operator, ...]
-    input_index: int
-    output_index: int
+    inputs: tuple[int, ...]
+    """Tensors that a user gives, in the file's order."""
+    outputs: tuple[int, ...]
+    """Tensors that a user gets, in the file's order."""
+    constants: Mapping[int, Int8Array] = field(default_factory=dict)
+    """The values, [*shape], of tensors that are neither given nor computed."""
+    notes: tuple[str, ...] = ()
+    """What a user should know of how the file was read, such as what was cut off; a sentence
+    each."""
+
+    @property
+    def input_index(self) -> int:
+        """The only input.
+
+        Raises:
+            ModelError: there are several.
+        """
+        return self._only(self.inputs, "input")
+
+    @property
+    def output_index(self) -> int:
+        """The only output.
+
+        Raises:
+            ModelError: there are several.
+        """
+        return self._only(self.outputs, "output")
+
+    def _only(self, indices: tuple[int, ...], what: str) -> int:
+        if len(indices) != 1:
+            names = ", ".join(self.tensors[index].name for index in indices)
+            raise ModelError(
+                f"model '{self.name}' has {len(indices)} {what}s ({names}), where only one makes "
+                "sense"
+            )
+        return indices[0]
 
     @property
     def input(self) -> Tensor:
+        """The only input; see :attr:`input_index`."""
         return self.tensors[self.input_index]
 
     @property
     def output(self) -> Tensor:
+        """The only output; see :attr:`output_index`."""
         return self.tensors[self.output_index]
 
     @property

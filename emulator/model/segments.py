@@ -35,8 +35,8 @@ def segments(model: Model) -> tuple[Model, ...]:
             replace(
                 model,
                 operators=model.operators[first:k],
-                input_index=source,
-                output_index=tensor,
+                inputs=(source,),
+                outputs=(tensor,),
             )
         )
         first, source = k, tensor
@@ -58,9 +58,11 @@ def replace_layers(model: Model, layers: Sequence[WeightedLayer]) -> Model:
 
 def fingerprint(model: Model) -> str:
     """SHA-256 of everything in a network that its results depend on, in hex."""
-    content = hashlib.sha256(repr((model.input_index, model.output_index)).encode())
+    content = hashlib.sha256(repr((model.inputs, model.outputs)).encode())
     for tensor in model.tensors:
         content.update(repr((tensor.shape, tensor.scale, tensor.zero_point)).encode())
+    for index, values in sorted(model.constants.items()):
+        content.update(repr((index, values.shape)).encode() + values.tobytes())
     for op in model.operators:
         content.update(_operator_content(op))
     return content.hexdigest()

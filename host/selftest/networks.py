@@ -124,7 +124,7 @@ class Chain:
         self.append(graph.Add, shape, "none", inputs=(first, second), scale=2 * scale)
 
     def model(self) -> graph.Model:
-        return graph.Model(self.name, tuple(self.tensors), tuple(self.operators), 0, self.end)
+        return graph.Model(self.name, tuple(self.tensors), tuple(self.operators), (0,), (self.end,))
 
 
 def _few_channels(random: Random) -> graph.Model:

@@ -93,6 +93,6 @@ def _layer(
     operator = graph.Convolution(
         "products", (0,), 1, weights, np.zeros(lanes, np.int32), np.ones(lanes, np.float32)
     )
-    model = graph.Model(f"products of {m.spec}", tensors, (operator,), 0, 1)
+    model = graph.Model(f"products of {m.spec}", tensors, (operator,), (0,), (1,))
     seen = int(np.count_nonzero(clamped == residue + OUTPUT_ZERO_POINT))
     return ProductLayer(model, m.spec, x, expected, seen)

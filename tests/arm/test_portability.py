@@ -147,12 +147,12 @@ def one_layer(weights: np.ndarray, output_scale: float = 1e6) -> graph.Model:
     layer = graph.Convolution(
         "layer", (0,), 1, weights, np.zeros(filters, np.int32), np.ones(filters, np.float32)
     )
-    return graph.Model("one layer", tensors, (layer,), 0, 1)
+    return graph.Model("one layer", tensors, (layer,), (0,), (1,))
 
 
 # --- integers whose size is the processor's ------------------------------------------------------
 
-NOT_ON_BOARDS = ("emulator/studies", "emulator/engine/torch_layer.py", "emulator/model/builder.py",
+NOT_ON_BOARDS = ("emulator/studies", "emulator/engine/torch_layer.py", "emulator/quantisation",
                  "host/cli", "host/netlists", "host/power", "host/baseline.py",
                  "host/performance/roofline.py")  # fmt: skip
 

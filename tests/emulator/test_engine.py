@@ -165,7 +165,7 @@ def one_convolution(zero_point: int, channels: int, seed: int) -> graph.Model:
         rng.integers(-99, 99, 7).astype(np.int32), np.full(7, 1.0, np.float32),
         padding=graph.Padding(1, 1, 1, 1),
     )  # fmt: skip
-    return graph.Model("one", (source, target), (op,), 0, 1)
+    return graph.Model("one", (source, target), (op,), (0,), (1,))
 
 
 def test_batches_are_independent_of_their_size(
@@ -282,7 +282,7 @@ def test_a_softmax_in_the_middle_is_computed_with_numpy() -> None:
         graph.Softmax("softmax_0", (0,), 1, 1.0),
         graph.Add("add_1", (1, 1), 2),
     )
-    model = graph.Model("m", tensors, operators, 0, 2)
+    model = graph.Model("m", tensors, operators, (0,), (2,))
     x = random_input(model, 3, 0)
     expected = reference.run(model, x)[2]
     assert np.array_equal(Emulator(model).run(x), expected)

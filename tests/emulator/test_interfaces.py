@@ -146,7 +146,7 @@ def quantise_file(source: Tensor) -> bytes:
     assert len(source.shape) == 3
     target = replace(source, name="y", interface=None)
     pool = graph.Pool("max_pool_0", (0,), 1, "max", (1, 1), (1, 1))
-    return serialise_model(graph.Model("q", (source, target), (pool,), 0, 1))
+    return serialise_model(graph.Model("q", (source, target), (pool,), (0,), (1,)))
 
 
 def check_reals(scale: float, zero_point: int, real: npt.NDArray[np.float32]) -> None:

@@ -139,7 +139,7 @@ def test_softmax_equals_reference_kernels(package: str) -> None:
         x[:100] = rng.integers(-128, 128, (100, classes))
         tensors = tensor("x", (classes,), scale, 3), tensor("y", (classes,), 1 / 256, -128)
         op = graph.Softmax("softmax_0", (0,), 1, (1.0, 0.5)[number % 2] if number else 1.0)
-        assert_equal_to_runtime(graph.Model("softmax", tensors, (op,), 0, 1), x, package)
+        assert_equal_to_runtime(graph.Model("softmax", tensors, (op,), (0,), (1,)), x, package)
 
 
 def test_softmax_of_as_many_classes_as_there_may_be() -> None:

@@ -49,7 +49,7 @@ def test_sums_beyond_what_float32_counts(device: str) -> None:
         "fully_connected_0", (0,), 1, np.full((3, 600), 127, np.int8), np.ones(3, np.int32),
         np.ones(3, np.float32),
     )  # fmt: skip
-    model = graph.Model("large", (source, target), (layer,), 0, 1)
+    model = graph.Model("large", (source, target), (layer,), (0,), (1,))
     x = np.full((1, 600), 127, np.int8)
     x[0, 0] = 126
     assert_equal_to_oracle(model, Plan.uniform("exact"), x, device, "float32")

@@ -199,8 +199,8 @@ def test_second_order_lowers_the_error(
                 "layer",
                 digits.tensors,
                 (made,),
-                layer.inputs[0],
-                layer.output,
+                (layer.inputs[0],),
+                (layer.output,),
             )
             exact = replace_layers(alone, [layer])
             x = tensors[layer.inputs[0]]

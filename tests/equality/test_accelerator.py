@@ -218,7 +218,7 @@ def test_reshaped_input_and_flattened_feature_map(tiny4) -> None:
         ),
         graph.Softmax("softmax_3", (3,), 4, 1.0),
     )  # fmt: skip
-    model = graph.Model("m", tensors, operators, 0, 4)
+    model = graph.Model("m", tensors, operators, (0,), (4,))
     assert_equal(tiny4, model, "klam-channel=exact|roup:1,4", random_input(model, 4, 0))
 
 
@@ -231,5 +231,5 @@ def test_factors_from_the_very_large_to_the_very_small(tiny4, output_scale: floa
         "conv_0", (0,), 1, rng.integers(-3, 4, (8, 1, 1, 3)).astype(np.int8),
         rng.integers(-40, 41, 8).astype(np.int32), np.full(8, 0.4, np.float32),
     )  # fmt: skip
-    model = graph.Model("factors", tensors, (op,), 0, 1)
+    model = graph.Model("factors", tensors, (op,), (0,), (1,))
     assert_equal(tiny4, model, "exact", random_input(model, 8, 1))

@@ -26,7 +26,7 @@ IMAGES = 20
 def digits(digits: graph.Model) -> graph.Model:
     """Without the softmax, which would hide small differences."""
     softmax = digits.operators[-1]
-    return replace(digits, operators=digits.operators[:-1], output_index=softmax.inputs[0])
+    return replace(digits, operators=digits.operators[:-1], outputs=(softmax.inputs[0],))
 
 
 @pytest.fixture

@@ -75,7 +75,7 @@ def wide_sum() -> graph.Model:
     )
     pool = graph.Pool("pool", (0,), 1, "max", (1, 1), (1, 1), graph.Padding(), "none")
     add = graph.Add("add", (0, 1), 2, "relu")
-    return graph.Model("wide-sum", tensors, (pool, add), 0, 2)
+    return graph.Model("wide-sum", tensors, (pool, add), (0,), (2,))
 
 
 HALF_OF_THE_LANES = [(2, ["exact"], "separate"), (2, ["exact", "roup:1,4"], "separate")]
@@ -181,6 +181,6 @@ def test_networks_whose_maps_cannot_be_addressed() -> None:
     shape = (1 << 20, 1 << 10, 16)  # 2**30 pixels of 4 words
     tensors = tuple(graph.Tensor(name, shape, 1.0, 0) for name in ("input", "output"))
     pool = graph.Pool("pool", (0,), 1, "max", (1, 1), (1, 1), graph.Padding(), "none")
-    model = graph.Model("endless", tensors, (pool,), 0, 1)
+    model = graph.Model("endless", tensors, (pool,), (0,), (1,))
     with pytest.raises(ProgramError, match=r"'endless' is too large: .* 4294967296 words"):
         compile_program(model, None, "tiny4")

@@ -214,7 +214,7 @@ def test_averages_of_more_positions_than_a_table_has_entries() -> None:
     with pytest.raises(
         ProgramError, match="'average_pool_0' is not supported: .* average 256 positions"
     ):
-        compile_program(graph.Model("m", tensors, (pool,), 0, 1), None, "tiny4")
+        compile_program(graph.Model("m", tensors, (pool,), (0,), (1,)), None, "tiny4")
 
 
 def test_numbers_that_descriptors_do_not_hold() -> None:
@@ -228,7 +228,7 @@ def test_numbers_that_descriptors_do_not_hold() -> None:
     with pytest.raises(
         ProgramError, match="layer 'max_pool_0' is too large: input_columns = 5000 cannot be"
     ):
-        compile_program(graph.Model("m", tensors, (pool,), 0, 1), None, wide)
+        compile_program(graph.Model("m", tensors, (pool,), (0,), (1,)), None, wide)
 
 
 def test_reshape_in_the_middle() -> None:
@@ -244,7 +244,7 @@ def test_reshape_in_the_middle() -> None:
         graph.Pool("max_pool_2", (2,), 3, "max", (1, 1), (1, 1)),
     )
     with pytest.raises(ProgramError, match="'max_pool_2' works on a reshaped tensor"):
-        compile_program(graph.Model("m", tensors, operators, 0, 3), None, "tiny4")
+        compile_program(graph.Model("m", tensors, operators, (0,), (3,)), None, "tiny4")
 
 
 def test_softmax_in_the_middle() -> None:
@@ -258,4 +258,4 @@ def test_softmax_in_the_middle() -> None:
         graph.Add("add_1", (1, 1), 2),
     )
     with pytest.raises(ProgramError, match="'add_1' follows 'softmax_0', which the host computes"):
-        compile_program(graph.Model("m", tensors, operators, 0, 2), None, "tiny4")
+        compile_program(graph.Model("m", tensors, operators, (0,), (2,)), None, "tiny4")
