@@ -353,7 +353,7 @@ def _contenders(stack: ExitStack, inputs: Inputs) -> list[Contender]:
 
     contenders = [Contender(name, on_accelerator(p)) for name, p in inputs.programs.items()]
     if inputs.baseline is not None:
-        processor = ProcessorBaseline(inputs.baseline, first.input.tensor, inputs.threads)
+        processor = ProcessorBaseline(inputs.baseline, first.input, inputs.threads)
         x = _images(first, inputs.data, inputs.batch)
         contenders.append(Contender(BASELINE, lambda: len(processor.run(x))))
     return contenders
@@ -361,7 +361,7 @@ def _contenders(stack: ExitStack, inputs: Inputs) -> list[Contender]:
 
 def _images(program: Program, data: Path | None, batch: int) -> npt.NDArray[np.int8]:
     """A batch of the data, or of random inputs if there is none."""
-    tensor = program.input.tensor
+    tensor = program.input
     if data is None:
         rng = np.random.default_rng(0)
         return rng.integers(-128, 128, (batch, *tensor.shape)).astype(np.int8)

@@ -129,9 +129,9 @@ def run(
         overlay=Overlay.load(overlay or loaded.overlay),
         device=device,
         wait=wait,
-        x=quantise_examples(loaded.input.tensor, examples.x),
+        x=quantise_examples(loaded.input, examples.x),
         labels=examples.y,
-        processor=ProcessorBaseline(baseline, loaded.input.tensor, threads) if baseline else None,
+        processor=ProcessorBaseline(baseline, loaded.input, threads) if baseline else None,
     )
     outcome = measure(inputs, output, progress_bar, console.print)
     if json:

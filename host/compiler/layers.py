@@ -15,9 +15,21 @@ from axynq.emulator.model.quantisation import add_factors, layer_factors, mean_f
 from axynq.emulator.plan import SKIP, LayerCodes
 from axynq.host import isa
 from axynq.host.compiler.blocks import Block, divide
-from axynq.host.compiler.filters import Filters, Fold, Kernel, allowed_lanes, choose_fold
+from axynq.host.compiler.filters import (
+    PASS_THROUGH,
+    Filters,
+    Fold,
+    Kernel,
+    allowed_lanes,
+    choose_fold,
+)
 from axynq.host.compiler.lowering import FeatureMap, Lowered, Step
-from axynq.host.compiler.tables import addition_tables, average_factor, average_table
+from axynq.host.compiler.tables import (
+    average_factor,
+    average_table,
+    lookup_table,
+    operand_table,
+)
 from axynq.host.isa import Opcode
 from axynq.host.overlay import Overlay
 
@@ -67,9 +79,12 @@ class Layer:
     numbers: Mapping[str, int]
     """Fields of the descriptor: the opcode and the numbers."""
 
+    adds_map: bool = False
+    """Whether it adds another map to what the lanes compute."""
+
     @property
     def has_residual(self) -> bool:
-        """Whether it adds another map to what the lanes compute."""
+        """Whether what the lanes compute goes through tables: another map is added, or nothing."""
         return bool(self.numbers["has_residual"])
 
 
@@ -122,7 +137,10 @@ class Layers:
             inputs = self.overlay.array.inputs
             fold = choose_fold(rows, columns, channels, inputs, window.dilation)
         numbers, tables = self._numbers(step, source, target, window)
-        layer = Layer(step.name, source, target, window, fold, filters, tables, (), numbers)
+        adds_map = step.sum is not None
+        layer = Layer(
+            step.name, source, target, window, fold, filters, tables, (), numbers, adds_map
+        )
         return replace(layer, blocks=self._blocks(step, layer))
 
     def _blocks(self, step: Step, layer: Layer, most_words: int | None = None) -> tuple[Block, ...]:
@@ -163,7 +181,7 @@ class Layers:
         if isinstance(operator, graph.Pad):
             padding = operator.padding
             return Filters.unmultiplied(source.channels), Window(top=padding.top, left=padding.left)
-        if isinstance(operator, graph.Add):
+        if operator in (step.sum, step.table):
             return Filters.unmultiplied(source.channels), Window()
         raise ProgramError(f"the accelerator has no operation for '{operator.name}'")
 
@@ -197,8 +215,8 @@ class Layers:
     ) -> tuple[dict[str, int], Table | None]:
         """Opcode and numbers of the descriptor, and the tables."""
         operator = step.operator
-        # Of a layer with an addition, the tensor in between.
-        computed = operator.output if step.residual is not None else step.output
+        # Where another operator follows, the tensor in between.
+        computed = operator.output
         numbers: dict[str, int] = {
             "opcode": Opcode.SUM,
             "has_residual": 0,
@@ -225,35 +243,48 @@ class Layers:
         elif isinstance(operator, graph.Pad):
             # Outside the map activations are zero, which is the zero point.
             numbers["source_zero_point"] = numbers["pre_add_zero_point"]
-        elif isinstance(operator, graph.Add):
+        elif operator in (step.sum, step.table):
             numbers["pre_add_zero_point"] = numbers["source_zero_point"]
-            return self._sum(numbers, operator, step.source)
-        if step.residual is not None:
-            return self._sum(numbers, step.residual, operator.output)
+            computed = step.source
+        if step.sum is not None:
+            return self._sum(numbers, step.sum, computed)
+        if step.table is not None:
+            # Added to nothing, by a factor that changes nothing.
+            return numbers | {
+                "has_residual": 1,
+                "destination_multiplier": PASS_THROUGH.multiplier,
+                "destination_shift": PASS_THROUGH.shift,
+                "clamp_low": INT8_MIN,
+                "clamp_high": INT8_MAX,
+            }, lookup_table(self.model, step.table)
         return numbers, None
 
     def _zero_point(self, index: int) -> int:
         return self.model.tensors[index].zero_point
 
     def _sum(
-        self, numbers: dict[str, int], add: graph.Add, computed: int
+        self, numbers: dict[str, int], op: graph.Operator, computed: int
     ) -> tuple[dict[str, int], Table]:
-        """With an addition to what the lanes compute: alone, or behind a layer."""
-        own, other, total = add_factors(self.model, add)
-        operand = add.inputs[1]
-        if add.inputs[0] != computed:
-            own, other = other, own
-            operand = add.inputs[0]
-        low, high = activation_bounds(add.activation, self.model.tensors[add.output])
-        zero_point = numbers["pre_add_zero_point"]
+        """With another map added to what the lanes compute, or subtracted from it or it from that:
+        alone, or behind a layer."""
+        assert isinstance(op, (graph.Add, graph.Elementwise))
+        factors = add_factors(self.model, op)
+        zero_points = [self._zero_point(index) for index in op.inputs]
+        operands = [operand_table(*each) for each in zip(zero_points, factors)]
+        if isinstance(op, graph.Elementwise) and op.kind == "subtract":
+            operands[1] = -operands[1]
+        if op.inputs[0] != computed:
+            operands.reverse()
+        low, high = activation_bounds(op.activation, self.model.tensors[op.output])
+        total = factors[2]
         return numbers | {
             "has_residual": 1,
-            "destination_zero_point": self._zero_point(add.output),
+            "destination_zero_point": self._zero_point(op.output),
             "destination_multiplier": total.multiplier,
             "destination_shift": total.shift,
             "clamp_low": low,
             "clamp_high": high,
-        }, addition_tables(zero_point, own, self._zero_point(operand), other)
+        }, np.stack(operands)
 
 
 def _average_table(step: Step, positions: int) -> Table:

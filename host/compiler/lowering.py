@@ -1,11 +1,15 @@
-"""Which operators of a network the accelerator runs, on which feature maps."""
+"""Which operators of a network the accelerator runs, on which feature maps, and which the host."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Union
 
 from axynq.emulator.errors import ProgramError
 from axynq.emulator.model import graph
+from axynq.host.compiler.abilities import Role, lasts_for, reason, role
+from axynq.host.compiler.stages import Unit, in_stages
 
 
 @dataclass(frozen=True)
@@ -32,22 +36,34 @@ class Step:
     output: int
     pad: graph.Pad | None = None
     """Padding that the operator does itself: ``source`` is the tensor before it."""
-    residual: graph.Add | None = None
-    """Addition that follows on chip: ``output`` is the tensor after it."""
+    sum: graph.Operator | None = None
+    """Sum or difference of two maps: the operator itself, or one that follows on chip; then
+    ``output`` is the tensor after it."""
+    table: graph.Operator | None = None
+    """Operator by value: itself, or one that follows on chip, as above."""
+
+    @property
+    def follower(self) -> graph.Operator | None:
+        """The operator that follows on chip."""
+        return next((op for op in (self.sum, self.table) if op and op is not self.operator), None)
+
+    @property
+    def operators(self) -> tuple[graph.Operator, ...]:
+        """All of them, in order."""
+        return tuple(op for op in (self.pad, self.operator, self.follower) if op)
 
     @property
     def name(self) -> str:
         """The operators' names in order, for example ``conv_5+add_7``."""
-        return "+".join(op.name for op in (self.pad, self.operator, self.residual) if op)
+        return "+".join(op.name for op in self.operators)
 
     @property
     def residual_operand(self) -> int | None:
-        """The other operand of an addition."""
-        add = self.operator if isinstance(self.operator, graph.Add) else self.residual
-        if add is None:
+        """The other operand of a sum or difference."""
+        if self.sum is None:
             return None
-        first, second = add.inputs
-        computed = self.source if add is self.operator else self.operator.output
+        first, second = self.sum.inputs
+        computed = self.source if self.sum is self.operator else self.operator.output
         return second if first == computed else first
 
     @property
@@ -58,87 +74,160 @@ class Step:
 
 
 @dataclass(frozen=True)
+class Steps:
+    """A stage of the accelerator: it is started once for these steps."""
+
+    numbers: range
+
+
+@dataclass(frozen=True)
+class HostOperators:
+    """A stage of the host."""
+
+    operators: tuple[graph.Operator, ...]
+
+
+StageOf = Union[Steps, HostOperators]
+
+
+@dataclass(frozen=True)
 class Lowered:
     """A network split between accelerator and host."""
 
     steps: tuple[Step, ...]
     """What the accelerator runs, in order."""
-    host_steps: tuple[graph.Softmax, ...]
-    """What the host computes on the accelerator's output."""
+    stages: tuple[StageOf, ...]
+    """All steps and what the host computes between them, in order."""
     maps: dict[int, FeatureMap]
     """The feature map of each tensor that a step reads or writes."""
     home: dict[int, int]
     """Tensors that differ in shape only share memory: the tensor they live in."""
+    reasons: dict[str, str] = field(default_factory=dict)
+    """Why the host computes the operators that it does, by their names."""
+
+    @property
+    def host_operators(self) -> tuple[graph.Operator, ...]:
+        """All that the host computes, in order."""
+        return tuple(
+            op
+            for stage in self.stages
+            if isinstance(stage, HostOperators)
+            for op in stage.operators
+        )
 
 
-def lower(model: graph.Model, word_bytes: int) -> Lowered:
+def lower(model: graph.Model, word_bytes: int, on_host: Mapping[str, str] | None = None) -> Lowered:
     """Split ``model`` for an accelerator whose memory words have ``word_bytes`` bytes.
 
+    Args:
+        on_host: operators that the host computes although the accelerator has operations for them,
+            by their names: why.
+
     Raises:
-        ProgramError: the network has something neither side does.
+        ProgramError: there is nothing for the accelerator to do.
     """
-    home = _homes(model)
-    operators: list[graph.Operator] = []
-    host_steps: list[graph.Softmax] = []
-    for op in model.operators:
-        if isinstance(op, graph.Softmax):
-            host_steps.append(op)
-        elif not isinstance(op, graph.Reshape):
-            if host_steps:
-                raise ProgramError(
-                    f"'{op.name}' follows '{host_steps[0].name}', which the host computes: only "
-                    "the end of a network may run on the host"
-                )
-            operators.append(op)
-    if not operators:
-        raise ProgramError(f"model '{model.name}' has nothing for the accelerator to do")
-    steps = _steps(model, operators)
-    maps = {}
-    for step in steps:
-        for index in step.tensors:
-            maps[index] = _feature_map(model, home[index], word_bytes)
-            flattened = index == step.source and isinstance(step.operator, graph.FullyConnected)
-            if not flattened and not _same_map(model, index, home[index]):
-                raise ProgramError(
-                    f"'{step.name}' works on a reshaped tensor ({model.tensors[index]}): the "
-                    "accelerator reshapes only the network's input and what is fully connected"
-                )
-    return Lowered(steps, tuple(host_steps), maps, home)
-
-
-def _steps(model: graph.Model, operators: list[graph.Operator]) -> tuple[Step, ...]:
-    """The operators as steps, additions and paddings joined to the layers that can do them."""
-    steps = []
-    joined: set[graph.Operator] = set()
-    for op in operators:
-        # A layer with an addition runs where the addition stands: its other operand is there then.
-        layer = _residual_layer(model, op) if isinstance(op, graph.Add) else None
-        pad = _own_padding(model, layer or op)
-        if layer is None:
-            steps.append(Step(op, (pad or op).inputs[0], op.output, pad))
+    roles = {op.name: role(model, op) for op in model.operators}
+    reasons = {op.name: reason(model, op) for op in model.operators if roles[op.name] == "host"}
+    for name, why in (on_host or {}).items():
+        roles[name], reasons[name] = "host", why
+    home = _homes(model, roles, reasons, word_bytes)
+    given = {home[index] for index in (*model.inputs, *model.constants)}
+    stages: list[StageOf] = []
+    steps: list[Step] = []
+    for stage in in_stages(_units(model, roles, home), given):
+        operators = tuple(op for unit in stage.units for op in unit.operators)
+        if stage.on_host:
+            for op in operators:
+                reasons.setdefault(op.name, "no layer behind it needs the accelerator again")
+            stages.append(HostOperators(operators))
         else:
-            assert isinstance(op, graph.Add)
-            steps.append(Step(layer, (pad or layer).inputs[0], op.output, pad, op))
-            joined.add(layer)
-        if pad is not None:
-            joined.add(pad)
-    return tuple(step for step in steps if step.residual or step.operator not in joined)
+            found = [_step(model, unit, roles) for unit in stage.units]
+            stages.append(Steps(range(len(steps), len(steps) + len(found))))
+            steps += found
+    if not steps:
+        why = "; ".join(f"'{name}': {reason}" for name, reason in reasons.items())
+        raise ProgramError(
+            f"model '{model.name}' has nothing for the accelerator to do"
+            + (f" ({why})" if why else "")
+        )
+    maps = {
+        index: _map_of_home(model, index, home[index], word_bytes)
+        for step in steps
+        for index in step.tensors
+    }
+    lowered = Lowered(tuple(steps), tuple(stages), maps, home)
+    return replace(lowered, reasons={op.name: reasons[op.name] for op in lowered.host_operators})
 
 
-def _residual_layer(model: graph.Model, add: graph.Add) -> graph.WeightedLayer | None:
-    """The layer that can add its output to the other operand, where one of them can: the one with
-    most multiplications, which hide the addition best."""
-    if add.inputs[0] == add.inputs[1]:
+# --- operators that run together ------------------------------------------------------------------
+
+
+def _units(model: graph.Model, roles: dict[str, Role], home: dict[int, int]) -> list[Unit]:
+    """The operators, those joined that run as one step. Reshapes that move nothing are left out."""
+    units: list[Unit] = []
+    joined: set[graph.Operator] = set()
+    for op in model.operators:
+        if isinstance(op, graph.Reshape) and home[op.output] == home[op.inputs[0]]:
+            continue
+        operators = (op,)
+        if roles[op.name] != "host":
+            # A layer with an addition runs where that stands: its other operand is there then.
+            layer = _layer_before(model, op, roles)
+            pad = _own_padding(model, layer or op, roles)
+            operators = tuple(each for each in (pad, layer, op) if each is not None)
+            joined.update(operators[:-1])
+        inner = {each.output for each in operators[:-1]}
+        inputs = {i for each in operators for i in each.inputs} - inner
+        units.append(
+            Unit(
+                operators,
+                tuple(home[index] for index in inputs),
+                home[op.output],
+                on_host=roles[op.name] == "host",
+            )
+        )
+    return [unit for unit in units if unit.operators[-1] not in joined]
+
+
+def _step(model: graph.Model, unit: Unit, roles: dict[str, Role]) -> Step:
+    """The step that operators make which run together."""
+    pad, rest = None, list(unit.operators)
+    if len(rest) > 1 and isinstance(rest[0], graph.Pad):
+        pad = rest.pop(0)
+    operator, last = rest[0], rest[-1]
+    source = next(i for i in (pad or operator).inputs if i not in model.constants)
+    assert pad is None or isinstance(pad, graph.Pad)
+    return Step(
+        operator,
+        source,
+        last.output,
+        pad,
+        sum=last if roles[last.name] == "sum" else None,
+        table=last if roles[last.name] == "table" else None,
+    )
+
+
+def _layer_before(
+    model: graph.Model, op: graph.Operator, roles: dict[str, Role]
+) -> graph.WeightedLayer | None:
+    """The layer that does an operator behind it while its outputs leave the lanes: a sum of maps,
+    or an operator by value. Of two operands that layers make, the one with most multiplications,
+    which hide the addition best."""
+    if roles[op.name] not in ("sum", "table") or (op.inputs[0] == op.inputs[-1] and op.inputs[1:]):
         return None
     layers = [
         layer
         for layer in model.layers
-        if layer.output in add.inputs and _only_for(model, layer.output, add)
+        if layer.output in op.inputs
+        and roles[layer.name] == "lanes"
+        and lasts_for(model, layer.output, op)
     ]
     return max(layers, key=model.multiplications, default=None)
 
 
-def _own_padding(model: graph.Model, layer: graph.Operator) -> graph.Pad | None:
+def _own_padding(
+    model: graph.Model, layer: graph.Operator, roles: dict[str, Role]
+) -> graph.Pad | None:
     """The padding before a convolution, which the convolution can do: both pad with zeros."""
     if not isinstance(layer, (graph.Convolution, graph.DepthwiseConvolution)):
         return None
@@ -146,52 +235,71 @@ def _own_padding(model: graph.Model, layer: graph.Operator) -> graph.Pad | None:
         if (
             isinstance(pad, graph.Pad)
             and pad.output == layer.inputs[0]
-            and _only_for(model, pad.output, layer)
+            and roles[pad.name] == "lanes"
+            and lasts_for(model, pad.output, layer)
             and model.tensors[pad.inputs[0]].zero_point == model.tensors[pad.output].zero_point
         ):
             return pad
     return None
 
 
-def _only_for(model: graph.Model, tensor: int, reader: graph.Operator) -> bool:
-    """Whether nothing else reads the tensor."""
-    return tensor != model.output_index and list(model.consumers(tensor)) == [reader]
+# --- reshaped tensors -----------------------------------------------------------------------------
 
 
-def _homes(model: graph.Model) -> dict[int, int]:
-    """Each reshape shares memory with its input; one of the network's input with its output,
-    because the host writes that in whatever shape."""
+def _homes(
+    model: graph.Model, roles: dict[str, Role], reasons: dict[str, str], word_bytes: int
+) -> dict[int, int]:
+    """Where a reshape moves nothing, its output shares memory with its input; one of the network's
+    input shares that of its output, because the host writes it in whatever shape. Other reshapes
+    are the host's, for a reason."""
     home = {index: index for index in range(len(model.tensors))}
     for op in model.operators:
         if not isinstance(op, graph.Reshape):
             continue
         source = op.inputs[0]
-        if home[source] == model.input_index and len(list(model.consumers(source))) == 1:
+        if home[source] in model.inputs and len(list(model.consumers(source))) == 1:
             moved = home[source]
             for index in home:
                 if home[index] == moved:
                     home[index] = op.output
-        else:
+        elif source not in model.constants and _moves_nothing(
+            model, op, home[source], roles, word_bytes
+        ):
             home[op.output] = home[source]
+        else:
+            reasons[op.name] = "its values lie at other bytes of memory than those of its input"
     return home
 
 
-def _is_map(shape: tuple[int, ...]) -> bool:
-    return len(shape) in (1, 3)
+def _moves_nothing(
+    model: graph.Model, op: graph.Reshape, home: int, roles: dict[str, Role], word_bytes: int
+) -> bool:
+    """Whether all that read a reshaped tensor can read it where its input lies."""
+    if _alike(model, op.output, home, word_bytes):
+        return True
+    # What is fully connected takes a map of any shape, and the host copies values out anyway.
+    return all(
+        isinstance(reader, (graph.FullyConnected, graph.Reshape)) or roles[reader.name] == "host"
+        for reader in model.consumers(op.output)
+    )
 
 
-def _same_map(model: graph.Model, first: int, second: int) -> bool:
-    shapes = [model.tensors[index].shape for index in (first, second)]
-    maps = {graph.rows_columns_channels(shape) for shape in shapes}
-    return all(map(_is_map, shapes)) and len(maps) == 1
+def _alike(model: graph.Model, first: int, second: int, word_bytes: int) -> bool:
+    """Whether tensors of the same values have them at the same bytes of memory."""
+    channels = [
+        graph.rows_columns_channels(model.tensors[index].shape)[-1] for index in (first, second)
+    ]
+    return channels[0] == channels[1] or not any(n % word_bytes for n in channels)
 
 
-def _feature_map(model: graph.Model, index: int, word_bytes: int) -> FeatureMap:
-    shape = model.tensors[index].shape
-    if not _is_map(shape):
-        raise ProgramError(
-            f"tensor '{model.tensors[index]}' is not a feature map: the accelerator takes "
-            "[rows, columns, channels] or [channels]"
-        )
+def _map_of_home(model: graph.Model, index: int, home: int, word_bytes: int) -> FeatureMap:
+    """The map of a tensor: of its own shape, unless its values lie as those of its home do."""
+    shape = model.tensors[index if _alike(model, index, home, word_bytes) else home].shape
+    rows, columns, channels = graph.rows_columns_channels(shape)
+    return FeatureMap(rows, columns, channels, -(-channels // word_bytes))
+
+
+def map_of(shape: tuple[int, ...], word_bytes: int) -> FeatureMap:
+    """Any shape as a feature map."""
     rows, columns, channels = graph.rows_columns_channels(shape)
     return FeatureMap(rows, columns, channels, -(-channels // word_bytes))

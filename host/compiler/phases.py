@@ -71,7 +71,7 @@ def phase_of(layer: Layer, block: Block, overlay: Overlay) -> Descriptor:
         "weights_words": size.weights_words,
         "first_pass_words": size.first_pass_words,
         "source_image_words": source.image_words,
-        "residual_image_words": target.image_words if layer.has_residual else 0,
+        "residual_image_words": target.image_words if layer.adds_map else 0,
         "destination_image_words": target.image_words,
         "input_rows": source.rows,
         "input_columns": source.columns,
@@ -147,7 +147,7 @@ SOURCE, RESIDUAL, DESTINATION = range(3)
 """Map memories of phases whose maps are in the board's memory: each has one, for two tiles."""
 
 
-def streamed(descriptor: Descriptor, block: Block, overlay: Overlay) -> Descriptor:
+def streamed(descriptor: Descriptor, layer: Layer, block: Block, overlay: Overlay) -> Descriptor:
     """A phase that computes all images: tiles come from memory and go there again."""
     d, half = descriptor, overlay.buffers.map_words // 2
     return replace(
@@ -156,7 +156,7 @@ def streamed(descriptor: Descriptor, block: Block, overlay: Overlay) -> Descript
         source_loaded=1,
         source_map=SOURCE,
         source_half=half,
-        residual_loaded=d.has_residual,
+        residual_loaded=int(layer.adds_map),
         residual_map=RESIDUAL,
         residual_half=half,
         destination_map=DESTINATION,

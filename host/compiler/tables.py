@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import numpy.typing as npt
 
+from axynq.emulator.engine import operators
+from axynq.emulator.model import graph
 from axynq.emulator.model.fixed_point import FixedPoint, rescaled
 from axynq.emulator.model.quantisation import ADD_LEFT_SHIFT
 from axynq.host.isa import TABLE_ENTRIES
@@ -12,21 +16,35 @@ from axynq.host.isa import TABLE_ENTRIES
 Table = npt.NDArray[np.int32]
 
 
-def addition_tables(
-    computed_zero_point: int, computed: FixedPoint, operand_zero_point: int, operand: FixedPoint
-) -> Table:
-    """Both operands of an addition, brought to one scale, for each byte: int32 [2, 256]."""
-    return np.stack(
-        [
-            _operand_table(computed_zero_point, computed),
-            _operand_table(operand_zero_point, operand),
-        ]
-    )
-
-
-def _operand_table(zero_point: int, factor: FixedPoint) -> Table:
-    values = np.arange(TABLE_ENTRIES, dtype=np.uint8).view(np.int8).astype(np.int64)
+def operand_table(zero_point: int, factor: FixedPoint) -> Table:
+    """An operand of an addition, brought to the scale of both, for each byte: int32 [256]."""
+    values = _bytes().astype(np.int64)
     return rescaled((values - zero_point) << ADD_LEFT_SHIFT, factor).astype(np.int32)
+
+
+def lookup_table(model: graph.Model, op: graph.Operator) -> Table:
+    """What an operator by value makes of each byte, and zeros: int32 [2, 256]."""
+    table = np.zeros((2, TABLE_ENTRIES), np.int32)
+    table[0] = by_value(model, op)
+    return table
+
+
+def by_value(model: graph.Model, op: graph.Operator) -> graph.Int8Array:
+    """What an operator by value makes of each byte, int8 [256]: it is applied to all of them."""
+    tensors = [replace(tensor, shape=(TABLE_ENTRIES,)) for tensor in model.tensors]
+    constants = {
+        index: np.broadcast_to(values.reshape(-1)[0], TABLE_ENTRIES)
+        for index, values in model.constants.items()
+        if index in op.inputs
+    }
+    small = replace(model, tensors=tuple(tensors), constants=constants)
+    inputs = [constants.get(index, _bytes())[None] for index in op.inputs]
+    return operators.compute(small, op, inputs).reshape(-1)
+
+
+def _bytes() -> graph.Int8Array:
+    """All of them, as the tables count them."""
+    return np.arange(TABLE_ENTRIES, dtype=np.uint8).view(np.int8)
 
 
 def average_table() -> Table:
