@@ -9,8 +9,9 @@ import numpy as np
 import numpy.typing as npt
 
 from axynq.emulator.engine.choice import choose_engine, make_engine, thread_count
-from axynq.emulator.errors import DataError, ToolError
+from axynq.emulator.errors import DataError, ModelError, ToolError
 from axynq.emulator.model import graph
+from axynq.emulator.model.batch import Given, batch_of
 from axynq.emulator.plan import Plan
 
 
@@ -76,27 +77,32 @@ class Emulator:
         except ToolError:  # asked for by name on a machine that has it
             self._make("auto", threads)
 
-    def run(self, x: npt.ArrayLike) -> graph.Int8Array:
-        """The network's int8 output, [images, ...], softmax included.
+    def run(self, x: Given) -> Any:
+        """The network's int8 output, [images, ...], softmax included; a tuple of several, in the
+        order of ``model.outputs``.
 
         ``x`` is a batch [images, *model.input.shape] of int8 in the model's input quantisation, of
-        floats, which are quantised first, or of uint8 where the model's file takes uint8. Memory
-        beyond input and output does not grow with it.
+        floats, which are quantised first, or of uint8 where the model's file takes uint8. A network
+        with several inputs takes a list of batches, in the order of ``model.inputs``, or a
+        dictionary of them by name. Memory beyond inputs and outputs does not grow with it.
 
         Raises:
-            DataError: ``x`` has another shape or type.
+            DataError: ``x`` has another shape or type, or lacks an input.
         """
-        return self._network.run(self.model.input.batch(x))
+        outputs = self._network.run(batch_of(self.model, x).arrays)
+        return outputs if len(outputs) > 1 else outputs[0]
 
-    def accuracy(self, x: npt.ArrayLike, y: npt.ArrayLike) -> float:
+    def accuracy(self, x: Given, y: npt.ArrayLike) -> float:
         """Share, 0 to 1, of the batch ``x`` whose largest output is that of its class number in
         ``y`` [images].
 
         Raises:
             DataError: ``x`` has another shape or type, there are no examples, or ``y`` is not one
                 number for each.
+            ModelError: the network has several outputs.
         """
-        batch, labels = self.model.input.batch(x), np.asarray(y)
+        check_classifier(self.model)
+        batch, labels = batch_of(self.model, x), np.asarray(y)
         if len(batch) == 0:
             raise DataError("accuracy needs at least one example")
         if labels.shape != (len(batch),):
@@ -107,24 +113,34 @@ class Emulator:
         classes = self.run(batch).reshape(len(batch), -1).argmax(axis=1)
         return float((classes == labels).mean())
 
-    def tensors(self, x: npt.ArrayLike) -> dict[int, graph.Int8Array]:
-        """Every tensor of the network by its index, for a batch as in :meth:`run`."""
-        return self._network.tensors(self.model.input.batch(x))
+    def tensors(self, x: Given) -> dict[int, graph.Int8Array]:
+        """Every tensor that is given or computed, by its index, for a batch as in :meth:`run`."""
+        return self._network.tensors(batch_of(self.model, x).arrays)
 
-    def accumulators(self, x: npt.ArrayLike) -> dict[str, Accumulators]:
+    def accumulators(self, x: Given) -> dict[str, Accumulators]:
         """Accumulators of every weighted layer by name, approximate and exact, in one pass.
 
         Both are computed from the same input of the layer, the one the approximate network has
         there, so their difference is the error that the layer itself introduces. The arrays may be
         views in which the images of a neuron are contiguous.
         """
-        sums = self._network.accumulators(self.model.input.batch(x))
+        sums = self._network.accumulators(batch_of(self.model, x).arrays)
         return {name: Accumulators(*pair) for name, pair in sums.items()}
 
-    def accumulator_batches(
-        self, x: npt.ArrayLike, images: int = 256
-    ) -> Iterator[dict[str, Accumulators]]:
+    def accumulator_batches(self, x: Given, images: int = 256) -> Iterator[dict[str, Accumulators]]:
         """As :meth:`accumulators`, for so many images at a time, in bounded memory."""
-        batch = self.model.input.batch(x)
+        batch = batch_of(self.model, x)
         for start in range(0, len(batch), images):
             yield self.accumulators(batch[start : start + images])
+
+
+def check_classifier(model: graph.Model) -> None:
+    """Raises:
+    ModelError: the network has several outputs, none of which are classes for sure.
+    """
+    if len(model.outputs) > 1:
+        names = ", ".join(model.tensors[index].name for index in model.outputs)
+        raise ModelError(
+            f"'{model.name}' has {len(model.outputs)} outputs ({names}), so that there is no "
+            "accuracy of its classes; Emulator.run gives all of them"
+        )

@@ -7,21 +7,26 @@ tested against this file, and this file against TFLite.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from axynq.emulator.model import graph
 from axynq.emulator.model.graph import INT8_MAX, INT8_MIN, Int8Array, activation_bounds
+from axynq.emulator.model.lookups import lookup_table
 from axynq.emulator.model.quantisation import (
     ADD_LEFT_SHIFT,
     add_factors,
+    identity_factor,
     layer_factors,
     mean_factor,
+    product_factor,
+    sum_scale_and_bias,
 )
 from axynq.emulator.plan import LayerCodes, Plan
-from axynq.emulator.softmax import softmax
+from axynq.emulator.softmax import l2_normalised, log_softmax, softmax
 
 Int64Array = npt.NDArray[np.int64]
 IntegerLike = Int64Array | int
@@ -177,6 +182,142 @@ def pad(model: graph.Model, op: graph.Pad, x: Int8Array) -> Int8Array:
     return np.pad(x, amounts, constant_values=model.tensors[op.inputs[0]].zero_point)
 
 
+def lookup(model: graph.Model, op: graph.Lookup, x: Int8Array) -> Int8Array:
+    """Every value by its table."""
+    return lookup_table(model, op)[x.astype(np.int64) - INT8_MIN]
+
+
+def elementwise(
+    model: graph.Model, op: graph.Elementwise, first: Int8Array, second: Int8Array
+) -> Int8Array:
+    """Values in pairs: broadcast, the images apart."""
+    operands = []
+    for x, index in zip((first, second), op.inputs):
+        axes = max(first.ndim, second.ndim) - x.ndim
+        aligned = x.reshape(len(x), *[1] * axes, *x.shape[1:]).astype(np.int64)
+        operands.append(aligned - model.tensors[index].zero_point)
+    a, b = operands
+    output = model.tensors[op.output]
+    if op.kind in ("maximum", "minimum"):  # one quantisation
+        y = np.maximum(a, b) if op.kind == "maximum" else np.minimum(a, b)
+    elif op.kind == "multiply":
+        y = rescale(a * b, *product_factor(model, op))
+    elif op.kind == "prelu":
+        negative = rescale(a * b, *product_factor(model, op))
+        y = np.where(a >= 0, rescale(a, *identity_factor(model, op)), negative)
+    else:
+        first_factor, second_factor, output_factor = add_factors(model, op)
+        a = rescale(a << ADD_LEFT_SHIFT, *first_factor)
+        b = rescale(b << ADD_LEFT_SHIFT, *second_factor)
+        y = rescale(a + b if op.kind == "add" else a - b, *output_factor)
+    return clamp(y + output.zero_point, *activation_bounds(op.activation, output))
+
+
+def reduce(model: graph.Model, op: graph.Reduce, x: Int8Array) -> Int8Array:
+    """Mean or sum over axes."""
+    source, output = model.tensors[op.inputs[0]], model.tensors[op.output]
+    axes = tuple(axis + 1 for axis in op.axes)
+    if op.kind == "mean":
+        total = (x.astype(np.int64) - source.zero_point).sum(axis=axes, dtype=np.int64)
+        y = rescale(total, *mean_factor(model, op)) + output.zero_point
+    else:
+        scale, bias = sum_scale_and_bias(model, op)
+        real = x.sum(axis=axes, dtype=np.int64).astype(np.float32) * scale + bias
+        steps = np.clip(real, np.float32(-1024), np.float32(1024)).astype(np.float64)
+        y = np.trunc(steps + np.copysign(0.5, steps)).astype(np.int64) + output.zero_point
+    return clamp(y).reshape(len(x), *output.shape)
+
+
+def resize_bilinear(model: graph.Model, op: graph.ResizeBilinear, x: Int8Array) -> Int8Array:
+    """Between the four nearest values, whose weights have 10 bits each way; halves away from
+    zero."""
+    rows, columns = model.tensors[op.output].shape[:2]
+    lower_row, upper_row, down = _between(x.shape[1], rows, op)
+    left_column, right_column, right = _between(x.shape[2], columns, op)
+    down, right = down[:, None, None], right[:, None]
+    x64 = x.astype(np.int64)
+    top, bottom = x64[:, lower_row], x64[:, upper_row]
+    y = (top[:, :, left_column] * (1024 - down) + bottom[:, :, left_column] * down) * (
+        1024 - right
+    ) + (top[:, :, right_column] * (1024 - down) + bottom[:, :, right_column] * down) * right
+    return (np.sign(y) * ((np.abs(y) + 2**19) >> 20)).astype(np.int8)
+
+
+def _between(
+    source: int, target: int, op: graph.ResizeBilinear
+) -> tuple[Int64Array, Int64Array, Int64Array]:
+    """For each row or column of the output the two of the input it lies between, and how far from
+    the first, in 1024ths."""
+    step = (1024 * source + target // 2) // target
+    if op.align_corners and target > 1:
+        step = (1024 * (source - 1) + (target - 1) // 2) // (target - 1)
+    place = np.arange(target, dtype=np.int64) * step
+    if op.half_pixel_centers:
+        place += step // 2 - 512
+    lower = np.maximum(divide_towards_zero(place, 1024), 0)
+    upper = np.minimum(divide_towards_zero(place + 1023, 1024), source - 1)
+    return lower, upper, place - 1024 * lower
+
+
+# --- operators that move values ------------------------------------------------------------------
+
+
+def move(model: graph.Model, op: graph.Movement, inputs: list[Int8Array]) -> Int8Array:
+    """Values of the inputs, and the zero point, in another order."""
+    x = inputs[0]
+    output = model.tensors[op.output]
+    images, zero_point = len(x), output.zero_point
+    if isinstance(op, graph.Concatenation):
+        return np.concatenate(inputs, axis=op.axis + 1)
+    if isinstance(op, graph.Slice):
+        for axis, (begin, stride, count) in enumerate(zip(op.begin, op.stride, output.shape)):
+            x = x.take([begin + stride * k for k in range(count)], axis=axis + 1)
+        return x
+    if isinstance(op, graph.Transpose):
+        return x.transpose(0, *(axis + 1 for axis in op.permutation))
+    if isinstance(op, graph.Surround):
+        value = zero_point if op.value is None else op.value
+        amounts = [(0, 0), *zip(op.before, op.after)]
+        return np.pad(x, amounts, constant_values=value)
+    if isinstance(op, graph.Spread):
+        return _spread(op, x, output.shape, zero_point)
+    if isinstance(op, graph.ResizeNearest):
+        for axis, count in enumerate(output.shape[:2], start=1):
+            x = x.take([_nearest(x.shape[axis], count, k, op) for k in range(count)], axis=axis)
+        return x
+    rows, columns, channels = output.shape
+    if isinstance(op, graph.DepthToSpace):
+        n = op.block
+        blocks = x.reshape(images, rows // n, columns // n, n, n, channels)
+        return blocks.transpose(0, 1, 3, 2, 4, 5).reshape(images, rows, columns, channels)
+    assert isinstance(op, graph.SpaceToDepth)
+    n = op.block
+    blocks = x.reshape(images, rows, n, columns, n, channels // (n * n))
+    return blocks.transpose(0, 1, 3, 2, 4, 5).reshape(images, rows, columns, channels)
+
+
+def _spread(op: graph.Spread, x: Int8Array, shape: tuple[int, ...], zero_point: int) -> Int8Array:
+    """Every value at its place among zeros, where that is inside the output."""
+    y = np.full((len(x), *shape), zero_point, np.int8)
+    for row in range(x.shape[1]):
+        for column in range(x.shape[2]):
+            down = row * op.stride[0] + op.padding.top
+            right = column * op.stride[1] + op.padding.left
+            if 0 <= down < shape[0] and 0 <= right < shape[1]:
+                y[:, down, right] = x[:, row, column]
+    return y
+
+
+def _nearest(source: int, target: int, place: int, op: graph.ResizeNearest) -> int:
+    """The row or column of ``source`` that one of ``target`` takes its values from, in float32."""
+    step = np.float32(source) / np.float32(target)
+    if op.align_corners and target > 1:
+        step = np.float32(source - 1) / np.float32(target - 1)
+    exact = (np.float32(place) + np.float32(0.5 if op.half_pixel_centers else 0)) * step
+    whole = np.floor(float(exact) + 0.5) if op.align_corners else np.floor(exact)
+    return int(np.clip(whole, 0, source - 1))
+
+
 # --- networks ------------------------------------------------------------------------------------
 
 
@@ -189,27 +330,60 @@ def evaluate(
         return requantise(model, op, accumulators(model, op, x, products))
     if isinstance(op, graph.Add):
         return add(model, op, x, inputs[1])
-    if isinstance(op, graph.Pool):
-        return pool(model, op, x)
-    if isinstance(op, graph.Mean):
-        return mean(model, op, x)
-    if isinstance(op, graph.Pad):
-        return pad(model, op, x)
-    if isinstance(op, graph.Softmax):
-        return softmax(model.tensors[op.inputs[0]].scale, op.beta, x)
-    assert isinstance(op, graph.Reshape)
+    if isinstance(op, graph.Elementwise):
+        return elementwise(model, op, x, inputs[1])
+    if isinstance(op, graph.Movement):
+        return move(model, op, inputs)
+    formula: Callable[[graph.Model, Any, Int8Array], Int8Array] = _OF_ONE_INPUT[type(op)]
+    return formula(model, op, x)
+
+
+def reshape(model: graph.Model, op: graph.Reshape, x: Int8Array) -> Int8Array:
+    """The same values in the output's shape."""
     return x.reshape(len(x), *model.tensors[op.output].shape)
 
 
+_OF_ONE_INPUT: dict[type[graph.Operator], Callable[[graph.Model, Any, Int8Array], Int8Array]] = {
+    graph.Pool: pool,
+    graph.Mean: mean,
+    graph.Pad: pad,
+    graph.Reshape: reshape,
+    graph.Lookup: lookup,
+    graph.Reduce: reduce,
+    graph.ResizeBilinear: resize_bilinear,
+    graph.Softmax: lambda model, op, x: softmax(model.tensors[op.inputs[0]].scale, op.beta, x),
+    graph.LogSoftmax: lambda model, op, x: log_softmax(model.tensors[op.inputs[0]].scale, x),
+    graph.L2Normalisation: lambda model, op, x: l2_normalised(
+        model.tensors[op.inputs[0]].zero_point, x
+    ),
+}
+
+
 def run(
-    model: graph.Model, x: Int8Array, products: Mapping[str, Products] | None = None
+    model: graph.Model,
+    x: Int8Array | Sequence[Int8Array],
+    products: Mapping[str, Products] | None = None,
 ) -> dict[int, Int8Array]:
-    """Every tensor of the network, by index. ``products`` gives layers their multipliers, by name,
-    as :func:`plan_products` has them; the others are exact."""
-    values = {model.input_index: x}
+    """Every tensor of the network that is given or computed, by index.
+
+    Args:
+        model: the network.
+        x: the input, int8 [images, *shape], or a sequence of them, one for each of several.
+        products: gives layers their multipliers, by name, as :func:`plan_products` has them; the
+            others are exact.
+    """
+    given = (x,) if isinstance(x, np.ndarray) else tuple(x)
+    values = dict(zip(model.inputs, given))
+    images = len(given[0])
     for op in model.operators:
         layer_products = (products or {}).get(op.name, exact_products)
-        values[op.output] = evaluate(model, op, [values[i] for i in op.inputs], layer_products)
+        inputs = [
+            np.broadcast_to(model.constants[i], (images, *model.constants[i].shape))
+            if i in model.constants
+            else values[i]
+            for i in op.inputs
+        ]
+        values[op.output] = evaluate(model, op, inputs, layer_products)
     return values
 
 

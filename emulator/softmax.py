@@ -1,4 +1,4 @@
-"""Softmax on int8, in the fixed-point arithmetic of TFLite's reference kernel.
+"""Softmax and its relatives on int8, in the fixed-point arithmetic of TFLite's reference kernels.
 
 Everything is an integer, so that every machine computes the same. The oracle, the engines and the
 host behind an accelerator share this module; it is compared with TFLite.
@@ -12,6 +12,13 @@ import math
 
 import numpy as np
 import numpy.typing as npt
+
+from axynq.emulator.model.fixed_point import (
+    FixedPoint,
+    fixed_point,
+    inverse_square_root,
+    rescaled,
+)
 
 Int8Array = npt.NDArray[np.int8]
 Int64Array = npt.NDArray[np.int64]
@@ -30,6 +37,12 @@ SUM_BITS = 12
 
 ONE = 2**31 - 1
 """The largest number with no integer bits."""
+
+LOGARITHM_BITS = 4
+"""Integer bits of logarithms that are given out."""
+
+HALF_ROOT_OF_TWO, FOURTH_ROOT_OF_HALF, LOGARITHM_OF_TWO = 1518500250, 1805811301, 1488522236
+"""With no integer bits."""
 
 THIRD = 715827883
 EXP_EIGHTH = 1895147668
@@ -57,15 +70,21 @@ def softmax(scale: float, beta: float, x: Int8Array) -> Int8Array:
 def _exponentials(step: float) -> Int64Array:
     """``exp(-step * d)`` for ``d`` from 0 to 255, with no integer bits; 0 where the exponent does
     not fit :data:`EXPONENT_BITS`."""
+    multiplier, shift = _exponent_factor(step)
+    d = np.arange(256, dtype=np.int64)
+    inside = d <= ((2**EXPONENT_BITS - 1) << (31 - EXPONENT_BITS)) >> shift
+    exponents = _multiplied(-np.where(inside, d, 0) << shift, multiplier)
+    return np.where(inside, _exponential(exponents), 0)
+
+
+def _exponent_factor(step: float) -> FixedPoint:
+    """From steps to exponents with :data:`EXPONENT_BITS`."""
     raw = min(step * 2.0 ** (31 - EXPONENT_BITS), float(ONE))
     significand, shift = math.frexp(raw)
     multiplier = math.floor(significand * 2**31 + 0.5)
     if multiplier == 2**31:
         multiplier, shift = 2**30, shift + 1
-    d = np.arange(256, dtype=np.int64)
-    inside = d <= ((2**EXPONENT_BITS - 1) << (31 - EXPONENT_BITS)) >> shift
-    exponents = _multiplied(-np.where(inside, d, 0) << shift, multiplier)
-    return np.where(inside, _exponential(exponents), 0)
+    return FixedPoint(multiplier, shift)
 
 
 def _exponential(a: Int64Array) -> Int64Array:
@@ -106,3 +125,68 @@ def _halved(a: Int64Array, times: Int64Array | int) -> Int64Array:
     """``a / 2**times``, rounded halves away from zero."""
     half = (1 << np.asarray(times)) >> 1
     return np.sign(a) * ((np.abs(a) + half) >> times)
+
+
+# --- logarithms and lengths ----------------------------------------------------------------------
+
+
+def log_softmax(scale: float, x: Int8Array) -> Int8Array:
+    """Logarithm of the softmax of ``scale * x`` over the last axis, to int8 of scale 1/16, zero
+    point 127. The last axis has at most :data:`MOST_CLASSES` values.
+    """
+    multiplier, left = _exponent_factor(scale)
+    # What the factor's inverse makes of exponents: from numbers with EXPONENT_BITS to steps.
+    inverse = fixed_point(2.0 ** (31 - left) / multiplier)
+    below_maximum = x.max(axis=-1, keepdims=True).astype(np.int64) - x
+    total = _halved(_exponentials(scale)[below_maximum], SUM_BITS)
+    logarithm = _logarithm(total.sum(axis=-1, keepdims=True, dtype=np.int64))
+    furthest = ((2**EXPONENT_BITS - 1) << (31 - EXPONENT_BITS)) >> left
+    bound = np.maximum(-furthest - 1, rescaled(logarithm - 2**31, inverse))
+    exponents = _multiplied(-np.minimum(below_maximum, furthest) << left, multiplier)
+    y = _halved(exponents - logarithm, 31 - EXPONENT_BITS - LOGARITHM_BITS) + 127
+    y = np.where(-below_maximum > bound, y, -128)
+    return np.clip(y, -128, 127).astype(np.int8)
+
+
+def _logarithm(a: Int64Array) -> Int64Array:
+    """Natural logarithm, with :data:`EXPONENT_BITS`, of numbers of at least 1 with
+    :data:`SUM_BITS`: a power of two times a number near the fourth root of 1/2, the logarithm of
+    which is a quotient of two polynomials."""
+    accumulator_bits = EXPONENT_BITS + 1
+    unit, quarter = 31 - accumulator_bits, 1 << (29 - accumulator_bits)
+    zeros = _leading_zeros(a)
+    lower = _saturated(_multiplied(a << (zeros - 1), HALF_ROOT_OF_TWO) << 1)
+    lower_power = ((SUM_BITS - zeros) << unit) + quarter
+    headroom = _leading_zeros(_multiplied(a, HALF_ROOT_OF_TWO)) - 1
+    upper = _saturated(a << headroom)
+    upper_power = ((SUM_BITS - headroom) << unit) - quarter
+    r, power = np.minimum(lower, upper), np.maximum(lower_power, upper_power)
+    middle = (r + FOURTH_ROOT_OF_HALF + 1) >> 1
+    q = 2 * (r - FOURTH_ROOT_OF_HALF)
+    square = _multiplied(q, q)
+    above = _multiplied(q, r) + _multiplied(_multiplied(q, square), 117049297)
+    below = _multiplied(middle, 1057819769 + q + _multiplied(square, 127690142))
+    below = below + _multiplied(q, 638450708)
+    quotient = _multiplied(_halved(above, accumulator_bits), _reciprocal(below + 2**31))
+    return _saturated((_multiplied(power, LOGARITHM_OF_TWO) + quotient) << 1)
+
+
+def _leading_zeros(a: Int64Array) -> Int64Array:
+    """Of 32 bits."""
+    return 32 - np.frexp(a)[1].astype(np.int64)
+
+
+def l2_normalised(zero_point: int, x: Int8Array) -> Int8Array:
+    """``x - zero_point`` divided by its Euclidean length over the last axis, to int8 of scale
+    1/128, zero point 0."""
+    a = x.astype(np.int64) - zero_point
+    flat = a.reshape(-1, a.shape[-1])
+    y = np.zeros_like(flat)
+    for row, values in enumerate(flat):
+        inverse = inverse_square_root(int((values * values).sum(dtype=np.int64)))
+        y[row] = rescaled(values, FixedPoint(inverse.multiplier, inverse.shift + 7))
+    return np.clip(y, -128, 127).astype(np.int8).reshape(x.shape)
+
+
+def _saturated(a: Int64Array) -> Int64Array:
+    return np.clip(a, -ONE - 1, ONE)

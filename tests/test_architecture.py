@@ -27,7 +27,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "emulator.arrays": {"emulator.errors", "emulator.files"},
     "emulator.pictures": {"emulator.errors", "emulator.files"},
     "emulator.toolchain": {"emulator.errors"},
-    "emulator.softmax": set(),
+    "emulator.softmax": {"emulator.model"},
     "emulator.version": set(),
     "emulator.validation": set(),
     # The vocabulary: networks, multipliers, plans.

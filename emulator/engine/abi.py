@@ -41,8 +41,9 @@ POINTER = np.uintp
 _INT, _LONG, _POINTER = np.int32, np.int64, POINTER
 
 TENSOR = _structure(
-    ("rows", _INT), ("columns", _INT), ("channels", _INT), ("unused", _INT), ("offset", _LONG)
-)
+    ("rows", _INT), ("columns", _INT), ("channels", _INT), ("unused", _INT), ("offset", _LONG),
+    ("constant", _POINTER),
+)  # fmt: skip
 SEGMENT = _structure(
     ("plane", _INT), ("kernel_row", _INT), ("offset", _INT), ("groups", _INT), ("shift", _INT)
 )
@@ -75,28 +76,37 @@ CONVOLUTION = _structure(
     ("output_zero_point", _INT), ("clamp_low", _INT), ("clamp_high", _INT),
     ("lookup_parts", _INT),
 )  # fmt: skip
+RUN = _structure(("source", _INT), ("first", _INT), ("count", _INT))
+PAIRING = _structure(
+    *((name, _INT) for name in ("first", "second", "first_step", "second_step", "count"))
+)
+BETWEEN = _structure(*((name, _INT) for name in ("lower", "upper", "lower_weight", "upper_weight")))
 OPERATOR = _structure(
     *((name, _INT) for name in (
-        "kind", "input", "residual", "output", "convolutions", "window_rows", "window_columns",
+        "kind", "input", "second", "output", "convolutions", "window_rows", "window_columns",
         "stride_rows", "stride_columns", "padding_top", "padding_left", "clamp_low", "clamp_high",
-        "input_zero_point", "residual_zero_point", "output_zero_point",
+        "input_zero_point", "second_zero_point", "output_zero_point",
     )),
     ("multiplier", _INT, (3,)),
     ("shift", _INT, (3,)),
+    ("runs", _INT), ("terms", _INT),
     *((name, _POINTER) for name in (
-        "convolution", "exact", "accumulators", "exact_accumulators",
+        "convolution", "exact", "accumulators", "exact_accumulators", "run", "pairing", "tables",
+        "first", "term", "thresholds", "row", "column",
     )),
 )  # fmt: skip
+PORT = _structure(("images", _POINTER), ("tensor", _INT), ("blocked", _INT))
 NETWORK = _structure(
-    ("tensors", _INT), ("operators", _INT), ("input", _INT), ("output", _INT),
-    ("blocked", _INT), ("unused", _INT),
+    ("tensors", _INT), ("operators", _INT), ("inputs", _INT), ("unused", _INT),
     ("arena_bytes", _LONG), ("scratch_bytes", _LONG), ("tensor", _POINTER), ("op", _POINTER),
-    ("capture", _POINTER),
+    ("input", _POINTER), ("capture", _POINTER),
 )  # fmt: skip
 
-(CONVOLUTION_KIND, ADD_KIND, MAX_POOL_KIND, AVERAGE_POOL_KIND, MEAN_KIND, PAD_KIND,
- RESHAPE_KIND) = range(7)  # fmt: skip
-"""What an operator does."""
+KINDS = (
+    "CONVOLUTION", "MOVE", "MAP", "ADD", "SUBTRACT", "MULTIPLY", "MAXIMUM", "MINIMUM", "PRELU",
+    "MAX_POOL", "AVERAGE_POOL", "REDUCE", "RESIZE_BILINEAR",
+)  # fmt: skip
+"""What an operator does, in the order of their numbers."""
 
 STRUCTURES = {
     "Tensor": TENSOR,
@@ -105,7 +115,11 @@ STRUCTURES = {
     "LookupTap": LOOKUP_TAP,
     "LookupFilter": LOOKUP_FILTER,
     "Convolution": CONVOLUTION,
+    "Run": RUN,
+    "Pairing": PAIRING,
+    "Between": BETWEEN,
     "Operator": OPERATOR,
+    "Port": PORT,
     "Network": NETWORK,
 }
 """All structures by their names in C++."""
@@ -116,13 +130,7 @@ CONSTANTS = {
     "WHOLE_BYTE": WHOLE_BYTE,
     "LOW_HALF": LOW_HALF,
     "HIGH_HALF": HIGH_HALF,
-    "CONVOLUTION": CONVOLUTION_KIND,
-    "ADD": ADD_KIND,
-    "MAX_POOL": MAX_POOL_KIND,
-    "AVERAGE_POOL": AVERAGE_POOL_KIND,
-    "MEAN": MEAN_KIND,
-    "PAD": PAD_KIND,
-    "RESHAPE": RESHAPE_KIND,
+    **{kind: number for number, kind in enumerate(KINDS)},
 }
 """All constants by their names in C++."""
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import os
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple, Protocol
 
 from axynq.emulator.engine.blocks import Blocks
 from axynq.emulator.engine.kernel import VARIANTS, Kernel, load_kernel, supported_variants
-from axynq.emulator.engine.network import NativeNetwork, UnsupportedNetworkError
+from axynq.emulator.engine.network import NativeNetwork
 from axynq.emulator.engine.portable import PortableNetwork
 from axynq.emulator.errors import ToolError
 from axynq.emulator.model import graph
@@ -24,17 +24,17 @@ ENGINES = ("auto", *(variant.name for variant in VARIANTS), PORTABLE)
 class Engine(Protocol):
     """A network under a plan, ready to run on int8 batches."""
 
-    def run(self, x: graph.Int8Array) -> graph.Int8Array:
-        """The network's output."""
+    def run(self, x: Sequence[graph.Int8Array]) -> tuple[graph.Int8Array, ...]:
+        """The network's outputs for its inputs, [images, *shape] each, in the network's order."""
 
     def run_blocks(self, x: Blocks) -> Blocks:
-        """As :meth:`run`, on activations in the engine's own order."""
+        """The only output for the only input, in the engine's own order."""
 
-    def tensors(self, x: graph.Int8Array) -> dict[int, graph.Int8Array]:
-        """Every tensor by its index."""
+    def tensors(self, x: Sequence[graph.Int8Array]) -> dict[int, graph.Int8Array]:
+        """Every tensor that is given or computed, by its index, [images, *shape]."""
 
     def accumulators(
-        self, x: graph.Int8Array
+        self, x: Sequence[graph.Int8Array]
     ) -> dict[str, tuple[graph.Int32Array, graph.Int32Array]]:
         """Approximate and exact accumulators by layer."""
 
@@ -84,10 +84,7 @@ def make_engine(
                 stacklevel=3,
             )
         return PortableNetwork(model, codes)
-    try:
-        return NativeNetwork(model, codes, choice.kernel, threads)
-    except UnsupportedNetworkError:
-        return PortableNetwork(model, codes)
+    return NativeNetwork(model, codes, choice.kernel, threads)
 
 
 def thread_count(asked: int | None = None) -> int:

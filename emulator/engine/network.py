@@ -4,44 +4,35 @@ from __future__ import annotations
 
 import math
 import threading
-from collections.abc import Mapping
-from typing import Any, NamedTuple
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, NamedTuple, Union
 
 import numpy as np
 import numpy.typing as npt
 
-from axynq.emulator.engine.abi import (
-    ADD_KIND,
-    AVERAGE_POOL_KIND,
-    BLOCK,
-    CONVOLUTION_KIND,
-    MAX_POOL_KIND,
-    MEAN_KIND,
-    NETWORK,
-    OPERATOR,
-    PAD_KIND,
-    POINTER,
-    RESHAPE_KIND,
-    TENSOR,
-    Memory,
-)
+from axynq.emulator.engine import operators
+from axynq.emulator.engine.abi import BLOCK, NETWORK, OPERATOR, PORT, TENSOR, Memory
 from axynq.emulator.engine.blocks import Blocks
 from axynq.emulator.engine.kernel import Kernel
 from axynq.emulator.engine.packing import pack_layer
+from axynq.emulator.engine.parts import Part, parts
 from axynq.emulator.engine.pool import ArrayPool
 from axynq.emulator.engine.recipe import layer_recipe
+from axynq.emulator.engine.records import describe, planar_constants, read_as_tensors
 from axynq.emulator.model import graph
-from axynq.emulator.model.fixed_point import FixedPoint
-from axynq.emulator.model.graph import INT8_MAX, INT8_MIN, activation_bounds, rows_columns_channels
+from axynq.emulator.model.graph import INT8_MAX, INT8_MIN, rows_columns_channels
 from axynq.emulator.model.lifetimes import Lifetime, first_fit
-from axynq.emulator.model.quantisation import add_factors, mean_factor
 from axynq.emulator.multipliers import multiplier
 from axynq.emulator.plan import SKIP, LayerCodes, Plan
-from axynq.emulator.softmax import softmax
 
+CHUNK_BLOCKS = 8
+"""Blocks of images for each thread that go through a network of several parts together."""
 
-class UnsupportedNetworkError(Exception):
-    """The native kernel cannot run this network; the portable engine can."""
+Sums = dict[str, tuple[graph.Int32Array, graph.Int32Array]]
+"""Approximate and exact accumulators by layer, [channels, rows, columns, images]."""
+
+Values = Union[graph.Int8Array, Blocks]
+"""A batch of a tensor, [images, *shape] or in blocks."""
 
 
 class _PackedLayer(NamedTuple):
@@ -55,61 +46,51 @@ class _PackedLayer(NamedTuple):
 
 
 class NativeNetwork:
-    """Runs a network in blocks of 64 images, a thread a block.
-
-    Raises:
-        UnsupportedNetworkError: a softmax is followed by something else.
-    """
+    """Runs a network in blocks of 64 images, a thread a block; numpy does what the kernel has not
+    (module ``parts``)."""
 
     def __init__(
         self, model: graph.Model, codes: Mapping[str, LayerCodes], kernel: Kernel, threads: int
     ) -> None:
         self.model = model
-        self.kernel = kernel
-        self.threads = threads
-        self._codes = dict(codes)
-        # Softmax is a handful of values an image: numpy does it.
-        self._tail = [op for op in model.operators if isinstance(op, graph.Softmax)]
-        first = len(model.operators) - len(self._tail)
-        if any(not isinstance(op, graph.Softmax) for op in model.operators[first:]):
-            raise UnsupportedNetworkError("a softmax is not at the end of the network")
-        self._operators = model.operators[:first]
-        self._memory = Memory()
-        self._lock = threading.Lock()
-        self._pool = ArrayPool()
-        self._layers = self._pack(self._codes)
-        self._exact: dict[str, _PackedLayer] | None = None
-        self._operator_records = self._describe_operators()
-        self._tensor_records, self._arena_bytes = self._describe_tensors()
+        self._parts: list[graph.Operator | NativePart] = []
+        for part in parts(model):
+            if part.native:
+                self._parts.append(NativePart(model, part, codes, kernel, threads))
+            else:
+                self._parts.extend(part.operators)
+        self._chunk = CHUNK_BLOCKS * BLOCK * threads
 
-    def run(self, x: graph.Int8Array) -> graph.Int8Array:
-        """The network's output [images, *shape]."""
-        return self._finish(self._run(x, {}, {}))
+    def run(self, x: Sequence[graph.Int8Array]) -> tuple[graph.Int8Array, ...]:
+        """The network's outputs [images, *shape] for its inputs."""
+        chunks = [
+            self._computed(dict(zip(self.model.inputs, chunk)), len(chunk[0]), False)
+            for chunk in self._chunks(x)
+        ]
+        outputs = []
+        for index in self.model.outputs:
+            made = [_ordered(self.model, index, values[index]) for values in chunks]
+            outputs.append(made[0] if len(made) == 1 else np.concatenate(made))
+        return tuple(outputs)
 
     def run_blocks(self, x: Blocks) -> Blocks:
-        """As :meth:`run`, on activations in the engine's own order."""
-        target = self._target()
-        channels, rows, columns = self._planar(target)
-        y = np.empty((len(x.values), channels, rows, columns, BLOCK), np.int8)
-        self._start(np.ascontiguousarray(x.values), x.images, y, {}, {}, blocked=True)
-        if not self._tail:
-            return Blocks(y, x.images)
-        last = Blocks(y, x.images).in_order(self.model.tensors[target].shape)
-        return Blocks.of(self._finish(last))
+        """The only output for the only input, in the engine's own order."""
+        values = self._computed({self.model.input_index: x}, x.images, True)
+        y = values[self.model.output_index]
+        return y if isinstance(y, Blocks) else Blocks.of(y)
 
-    def tensors(self, x: graph.Int8Array) -> dict[int, graph.Int8Array]:
-        """Every tensor by its index, [images, *shape]."""
-        values = {
-            index: np.empty((len(x), *self.model.tensors[index].shape), np.int8)
-            for index in {self.model.input_index, *(op.output for op in self._operators)}
+    def tensors(self, x: Sequence[graph.Int8Array]) -> dict[int, graph.Int8Array]:
+        """Every tensor that is given or computed, by its index, [images, *shape]."""
+        given: dict[int, Values] = dict(zip(self.model.inputs, x))
+        values = self._computed(given, len(x[0]), False, every=True)
+        return {
+            index: _ordered(self.model, index, value)
+            for index, value in values.items()
+            if index not in self.model.constants
         }
-        self._run(x, values, {})
-        for op in self._tail:
-            values[op.output] = _softmax(self.model, op, values[op.inputs[0]])
-        return values
 
     def accumulators(
-        self, x: graph.Int8Array
+        self, x: Sequence[graph.Int8Array]
     ) -> dict[str, tuple[graph.Int32Array, graph.Int32Array]]:
         """Approximate and exact accumulators by layer, int32 [images, rows, columns, filters]: both
         of the layer's input in the approximate network.
@@ -117,25 +98,117 @@ class NativeNetwork:
         They are views of arrays in which the images of a neuron are contiguous; where the layer's
         multipliers are exact, both are the same array.
         """
+        sums: Sums = {}
+        self._computed(dict(zip(self.model.inputs, x)), len(x[0]), False, sums=sums)
+        ordered = {layer.name: sums[layer.name] for layer in self.model.layers}
+        return {
+            name: (approximate.transpose(3, 1, 2, 0), exact.transpose(3, 1, 2, 0))
+            for name, (approximate, exact) in ordered.items()
+        }
+
+    def _computed(
+        self,
+        given: dict[int, Values],
+        images: int,
+        blocked: bool,
+        every: bool = False,
+        sums: Sums | None = None,
+    ) -> dict[int, Values]:
+        """Inputs, constants, and what is computed of them: the tensors between parts and the
+        outputs, or every tensor. Outputs of the kernel are ``blocked`` if nothing else reads
+        them."""
+        values: dict[int, Values] = dict(given)
+        values |= {index: value[None] for index, value in self.model.constants.items()}
+        for part in self._parts:
+            if isinstance(part, NativePart):
+                values |= part.run(values, images, blocked, every, sums)
+                continue
+            inputs = [_ordered(self.model, index, values[index]) for index in part.inputs]
+            inputs = [np.broadcast_to(x, (images, *x.shape[1:])) for x in inputs]
+            values[part.output] = operators.compute(self.model, part, inputs)
+        for index in self.model.outputs:
+            if index in self.model.constants:
+                shape = (images, *self.model.tensors[index].shape)
+                values[index] = np.broadcast_to(self.model.constants[index], shape).copy()
+        return values
+
+    def _chunks(self, x: Sequence[graph.Int8Array]) -> Iterator[Sequence[graph.Int8Array]]:
+        """What lies between parts must not grow with the batch."""
+        if sum(isinstance(part, NativePart) for part in self._parts) < 2 or len(x[0]) == 0:
+            yield x
+            return
+        for start in range(0, len(x[0]), self._chunk):
+            yield [array[start : start + self._chunk] for array in x]
+
+
+class NativePart:
+    """A stretch of a network that the kernel computes."""
+
+    def __init__(
+        self,
+        model: graph.Model,
+        part: Part,
+        codes: Mapping[str, LayerCodes],
+        kernel: Kernel,
+        threads: int,
+    ) -> None:
+        self.model = model
+        self.part = part
+        self.kernel = kernel
+        self.threads = threads
+        self._codes = dict(codes)
+        self._memory = Memory()
+        self._lock = threading.Lock()
+        self._pool = ArrayPool()
+        self._layers = self._pack(self._codes)
+        self._exact: dict[str, _PackedLayer] | None = None
+        self._operator_records = self._describe_operators()
+        self._tensor_records, self._arena_bytes = self._describe_tensors()
+        read_elsewhere = {
+            index for op in model.operators if op not in part.operators for index in op.inputs
+        }
+        self._only_outputs = set(part.outputs) - read_elsewhere
+
+    def run(
+        self,
+        values: Mapping[int, Values],
+        images: int,
+        blocked: bool,
+        every: bool,
+        sums: Sums | None,
+    ) -> dict[int, Values]:
+        """The part's outputs, or every tensor that it computes, and its sums into ``sums``."""
+        wanted = {op.output for op in self.part.operators} if every else set(self.part.outputs)
+        made: dict[int, Values] = {}
+        for index in wanted:
+            if blocked and index in self._only_outputs:
+                shape = (-(-images // BLOCK), *self._planar(index), BLOCK)
+                made[index] = Blocks(np.empty(shape, np.int8), images)
+            else:
+                made[index] = np.empty((images, *self.model.tensors[index].shape), np.int8)
+        mine = self._new_sums(images) if sums is not None else {}
+        if sums is not None:
+            sums |= mine
+        if images:
+            self._start({index: values[index] for index in self.part.inputs}, images, made, mine)
+        return made
+
+    def _new_sums(self, images: int) -> Sums:
         sums = {}
-        for op in self._operators:
+        for op in self.part.operators:
             if isinstance(op, graph.WeightedLayer):
-                shape = (*self._planar(op.output), len(x))
+                shape = (*self._planar(op.output), images)
                 approximate = self._pool.take(shape, np.int32)
                 exactly = approximate if self._is_exact(op) else self._pool.take(shape, np.int32)
                 sums[op.name] = approximate, exactly
-        self._run(x, {}, sums)
-        return {
-            name: (approximate.transpose(3, 1, 2, 0), exact.transpose(3, 1, 2, 0))
-            for name, (approximate, exact) in sums.items()
-        }
+        return sums
 
     # --- packing ---------------------------------------------------------------------------------
 
     def _pack(self, codes: Mapping[str, LayerCodes]) -> dict[str, _PackedLayer]:
         """Every weighted layer by name."""
         packed = {}
-        for op in self._operators:
+        for op in self.part.operators:
             if isinstance(op, graph.WeightedLayer):
                 zero_point = self.model.tensors[op.inputs[0]].zero_point
                 costs = self.kernel.variant.costs
@@ -165,56 +238,41 @@ class NativeNetwork:
         rows, columns, channels = rows_columns_channels(self.model.tensors[index].shape)
         return channels, rows, columns
 
-    def _finish(self, y: graph.Int8Array) -> graph.Int8Array:
-        for op in self._tail:
-            y = _softmax(self.model, op, y)
-        return y
-
     # --- running ---------------------------------------------------------------------------------
 
-    def _run(
-        self,
-        x: graph.Int8Array,
-        captures: dict[int, graph.Int8Array],
-        sums: dict[str, tuple[graph.Int32Array, graph.Int32Array]],
-    ) -> graph.Int8Array:
-        x = np.ascontiguousarray(x)
-        y = np.empty((len(x), *self.model.tensors[self._target()].shape), np.int8)
-        if len(x):
-            self._start(x, len(x), y, captures, sums, blocked=False)
-        return y
-
     def _start(
-        self,
-        x: graph.Int8Array,
-        images: int,
-        y: graph.Int8Array,
-        captures: dict[int, graph.Int8Array],
-        sums: dict[str, tuple[graph.Int32Array, graph.Int32Array]],
-        blocked: bool,
+        self, given: Mapping[int, Values], images: int, made: Mapping[int, Values], sums: Sums
     ) -> None:
         memory = Memory()
-        network = self._network(memory, captures, sums)
-        network["blocked"] = blocked
-        failed = self.kernel.library.axynq_run_network(
-            network.ctypes.data, x.ctypes.data, images, y.ctypes.data, self.threads
-        )
+        inputs = np.zeros(len(given), PORT)
+        for record, (index, values) in zip(inputs, given.items()):
+            _connect(record, index, values, memory)
+        captures = np.zeros(len(self._tensor_records), PORT)
+        for index, values in made.items():
+            _connect(captures[index], index, values, memory)
+        operator_records, scratch_bytes = self._operators(sums)
+        network = np.zeros(1, NETWORK)
+        for name, value in {
+            "tensors": len(self._tensor_records),
+            "operators": len(operator_records),
+            "inputs": len(inputs),
+            "arena_bytes": self._arena_bytes,
+            "scratch_bytes": scratch_bytes,
+            "tensor": self._tensor_records.ctypes.data,
+            "op": memory.pointer(operator_records),
+            "input": memory.pointer(inputs),
+            "capture": memory.pointer(captures),
+        }.items():
+            network[name] = value
+        failed = self.kernel.library.axynq_run_network(network.ctypes.data, images, self.threads)
         if failed:
             raise MemoryError(f"{self.threads} threads do not have enough memory for the network")
 
-    def _target(self) -> int:
-        """The tensor behind everything but softmax."""
-        return self._tail[0].inputs[0] if self._tail else self.model.output_index
-
-    def _network(
-        self,
-        memory: Memory,
-        captures: dict[int, graph.Int8Array],
-        sums: dict[str, tuple[graph.Int32Array, graph.Int32Array]],
-    ) -> npt.NDArray[Any]:
-        operators = self._operator_records.copy()
+    def _operators(self, sums: Sums) -> tuple[npt.NDArray[Any], int]:
+        """Records that put sums where they are wanted, and the scratch memory they need."""
+        records = self._operator_records.copy()
         layers = list(self._layers.values())
-        for record, op in zip(operators, self._operators) if sums else ():
+        for record, op in zip(records, self.part.operators) if sums else ():
             if op.name in sums:
                 approximate, exact = sums[op.name]
                 record["accumulators"] = approximate.ctypes.data
@@ -222,100 +280,62 @@ class NativeNetwork:
                     layers.append(self._exact_layers()[op.name])
                     record["exact"] = layers[-1].address
                     record["exact_accumulators"] = exact.ctypes.data
-        capture = np.zeros(len(self._tensor_records), POINTER)
-        for index, array in captures.items():
-            capture[index] = array.ctypes.data
-        network = np.zeros(1, NETWORK)
-        for name, value in {
-            "tensors": len(self._tensor_records),
-            "operators": len(operators),
-            "input": self.model.input_index,
-            "output": self._target(),
-            "arena_bytes": self._arena_bytes,
-            "scratch_bytes": max([64, *(layer.scratch_bytes for layer in layers)]),
-            "tensor": self._tensor_records.ctypes.data,
-            "op": memory.pointer(operators),
-            "capture": memory.pointer(capture),
-        }.items():
-            network[name] = value
-        return network
+        return records, max([64, *(layer.scratch_bytes for layer in layers)])
 
     def _describe_tensors(self) -> tuple[npt.NDArray[Any], int]:
         """Shapes of all tensors, and their places in a thread's arena."""
-        target = self._target()
         tensors = np.zeros(len(self.model.tensors), TENSOR)
         for record, tensor in zip(tensors, self.model.tensors):
             record["rows"], record["columns"], record["channels"] = rows_columns_channels(
                 tensor.shape
             )
-        born = {self.model.input_index: -1}
-        dies = {self.model.input_index: -1, target: len(self._operators)}
-        for time, op in enumerate(self._operators):
-            born.setdefault(op.output, time)
+        born = dict.fromkeys(self.part.inputs, -1)
+        dies = dict(born)
+        for time, op in enumerate(self.part.operators):
+            born[op.output] = time
             for index in (*op.inputs, op.output):
-                dies[index] = max(dies.get(index, time), time)
+                dies[index] = time
         sizes = {i: math.prod(self.model.tensors[i].shape) * BLOCK for i in born}
         offsets, total = first_fit({i: Lifetime(born[i], dies[i], sizes[i]) for i in born})
         for index, offset in offsets.items():
             tensors[index]["offset"] = offset
+        read = {i for op in self.part.operators for i in read_as_tensors(self.model, op)}
+        constants = planar_constants(
+            self.model, read & set(self.model.constants), BLOCK, self._memory
+        )
+        for index, address in constants.items():
+            tensors[index]["constant"] = address
         return tensors, total
 
     def _describe_operators(self) -> npt.NDArray[Any]:
-        operators = np.zeros(len(self._operators), OPERATOR)
-        for record, op in zip(operators, self._operators):
-            self._describe(record, op)
+        records = np.zeros(len(self.part.operators), OPERATOR)
+        tensors = self.model.tensors
+        for record, op in zip(records, self.part.operators):
+            fields = {
+                "input": op.inputs[0],
+                "second": op.inputs[1] if len(op.inputs) > 1 else op.inputs[0],
+                "output": op.output,
+                "clamp_low": INT8_MIN,
+                "clamp_high": INT8_MAX,
+                "output_zero_point": tensors[op.output].zero_point,
+                **describe(self.model, op, self._memory),
+            }
+            fields["input_zero_point"] = tensors[fields["input"]].zero_point
+            fields["second_zero_point"] = tensors[fields["second"]].zero_point
             if op.name in self._layers:
                 layer = self._layers[op.name]
-                record["convolutions"], record["convolution"] = layer.convolutions, layer.address
-        return operators
-
-    def _describe(self, record: Any, op: graph.Operator) -> None:
-        tensors = self.model.tensors
-        source, target = tensors[op.inputs[0]], tensors[op.output]
-        low, high = INT8_MIN, INT8_MAX
-        factors: list[FixedPoint] = [FixedPoint(0, 0)] * 3
-        window, stride, padding = (1, 1), (1, 1), graph.Padding()
-        residual = op.inputs[0]
-        if isinstance(op, graph.WeightedLayer):
-            kind = CONVOLUTION_KIND
-        elif isinstance(op, graph.Add):
-            kind, residual = ADD_KIND, op.inputs[1]
-            low, high = activation_bounds(op.activation, target)
-            factors = list(add_factors(self.model, op))
-        elif isinstance(op, graph.Pool):
-            kind = MAX_POOL_KIND if op.kind == "max" else AVERAGE_POOL_KIND
-            window, stride, padding = op.window, op.stride, op.padding
-            low, high = activation_bounds(op.activation, target)
-        elif isinstance(op, graph.Mean):
-            kind, window = MEAN_KIND, (source.shape[0], source.shape[1])
-            factors[2] = mean_factor(self.model, op)
-        elif isinstance(op, graph.Pad):
-            kind, padding = PAD_KIND, op.padding
-        else:
-            assert isinstance(op, graph.Reshape)
-            kind = RESHAPE_KIND
-        values: dict[str, Any] = {
-            "kind": kind,
-            "input": op.inputs[0],
-            "residual": residual,
-            "output": op.output,
-            "window_rows": window[0],
-            "window_columns": window[1],
-            "stride_rows": stride[0],
-            "stride_columns": stride[1],
-            "padding_top": padding.top,
-            "padding_left": padding.left,
-            "clamp_low": low,
-            "clamp_high": high,
-            "input_zero_point": source.zero_point,
-            "residual_zero_point": tensors[residual].zero_point,
-            "output_zero_point": target.zero_point,
-            "multiplier": [f.multiplier for f in factors],
-            "shift": [f.shift for f in factors],
-        }
-        for name, value in values.items():
-            record[name] = value
+                fields |= {"convolutions": layer.convolutions, "convolution": layer.address}
+            for name, value in fields.items():
+                record[name] = value
+        return records
 
 
-def _softmax(model: graph.Model, op: graph.Softmax, x: graph.Int8Array) -> graph.Int8Array:
-    return softmax(model.tensors[op.inputs[0]].scale, op.beta, x)
+def _connect(record: Any, index: int, values: Values, memory: Memory) -> None:
+    """A record for a tensor that the caller has, at least as long as ``memory``."""
+    array = values.values if isinstance(values, Blocks) else values
+    record["images"] = memory.pointer(array)
+    record["tensor"], record["blocked"] = index, isinstance(values, Blocks)
+
+
+def _ordered(model: graph.Model, index: int, values: Values) -> graph.Int8Array:
+    return values.in_order(model.tensors[index].shape) if isinstance(values, Blocks) else values

@@ -7,7 +7,7 @@ can leave the integers that the type represents.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -37,20 +37,41 @@ class PortableNetwork:
             layer.name: PortableLayer(model, layer, codes[layer.name]) for layer in model.layers
         }
 
-    def run(self, x: graph.Int8Array) -> graph.Int8Array:
-        """The network's output [images, *shape]."""
-        outputs = [self.tensors(chunk)[self.model.output_index] for chunk in self._chunks(x)]
-        return np.concatenate([np.zeros((0, *self.model.output.shape), np.int8), *outputs])
+    def run(self, x: Sequence[graph.Int8Array]) -> tuple[graph.Int8Array, ...]:
+        """The network's outputs [images, *shape] for its inputs."""
+        chunks = []
+        for chunk in self._chunks(x):
+            values = self._computed(chunk)
+            chunks.append([self._per_image(values[i], len(chunk[0])) for i in self.model.outputs])
+        shapes = [self.model.tensors[index].shape for index in self.model.outputs]
+        return tuple(
+            np.concatenate([np.zeros((0, *shape), np.int8), *(chunk[k] for chunk in chunks)])
+            for k, shape in enumerate(shapes)
+        )
 
     def run_blocks(self, x: Blocks) -> Blocks:
-        """As :meth:`run`, on activations in the engine's own order."""
-        return Blocks.of(self.run(x.in_order(self.model.input.shape)))
+        """The only output for the only input, in the engine's own order."""
+        (y,) = self.run((x.in_order(self.model.input.shape),))
+        return Blocks.of(y)
 
-    def tensors(self, x: graph.Int8Array) -> dict[int, graph.Int8Array]:
-        """Every tensor by its index, [images, *shape]."""
-        values = {self.model.input_index: x}
+    def tensors(self, x: Sequence[graph.Int8Array]) -> dict[int, graph.Int8Array]:
+        """Every tensor that is given or computed, by its index, [images, *shape]."""
+        values = self._computed(x)
+        return {
+            index: self._per_image(value, len(x[0]))
+            for index, value in values.items()
+            if index not in self.model.constants
+        }
+
+    def _computed(self, x: Sequence[graph.Int8Array]) -> dict[int, graph.Int8Array]:
+        """Every tensor by its index; what is the same for all images may be there once."""
+        values = {index: value[None] for index, value in self.model.constants.items()}
+        values |= dict(zip(self.model.inputs, x))
+        images = len(x[0])
         for op in self.model.operators:
-            inputs = [values[i] for i in op.inputs]
+            # Weights and movements want all images; what pairs values broadcasts.
+            pairs = isinstance(op, (graph.Add, graph.Elementwise))
+            inputs = [values[i] if pairs else self._per_image(values[i], images) for i in op.inputs]
             if isinstance(op, graph.WeightedLayer):
                 sums = self.layers[op.name].accumulate(inputs[0])
                 values[op.output] = operators.requantise(self.model, op, sums)
@@ -59,15 +80,15 @@ class PortableNetwork:
         return values
 
     def accumulators(
-        self, x: graph.Int8Array
+        self, x: Sequence[graph.Int8Array]
     ) -> dict[str, tuple[graph.Int32Array, graph.Int32Array]]:
         """Approximate and exact accumulators by layer, int32 [images, rows, columns, filters]: both
         of the layer's input in the approximate network."""
-        values = self.tensors(x)
+        values = self._computed(x)
         exact = Plan.uniform("exact").expand(self.model)
         sums = {}
         for layer in self.model.layers:
-            source = values[layer.inputs[0]]
+            source = self._per_image(values[layer.inputs[0]], len(x[0]))
             exactly = PortableLayer(self.model, layer, exact[layer.name])
             sums[layer.name] = (
                 self.layers[layer.name].accumulate(source),
@@ -75,11 +96,17 @@ class PortableNetwork:
             )
         return sums
 
-    def _chunks(self, x: graph.Int8Array) -> Iterator[graph.Int8Array]:
+    def _per_image(self, value: graph.Int8Array, images: int) -> graph.Int8Array:
+        """A tensor's values; those of a constant for each image."""
+        if len(value) == images:
+            return value
+        return np.broadcast_to(value, (images, *value.shape[1:]))
+
+    def _chunks(self, x: Sequence[graph.Int8Array]) -> Iterator[list[graph.Int8Array]]:
         largest = max(math.prod(t.shape) for t in self.model.tensors)
         size = max(1, CHUNK_BYTES // (16 * largest))
-        for start in range(0, len(x), size):
-            yield x[start : start + size]
+        for start in range(0, len(x[0]), size):
+            yield [part[start : start + size] for part in x]
 
 
 @dataclass(frozen=True)

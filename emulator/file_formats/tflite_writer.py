@@ -3,19 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import flatbuffers
 import numpy as np
-import numpy.typing as npt
 import tflite
 
 from axynq.emulator import files
 from axynq.emulator.errors import ModelError
+from axynq.emulator.file_formats.tflite_assembly import (
+    FileOperator,
+    FileTensor,
+    assemble,
+    constant_tensor,
+)
 from axynq.emulator.model import graph
-from axynq.emulator.model.windows import window_geometry
+from axynq.emulator.model.quantisation import layer_factors
+from axynq.emulator.model.windows import transposed_geometry, window_geometry
+
+CODES = tflite.BuiltinOperator
 
 _FUSED = {
     "none": tflite.ActivationFunctionType.NONE,
@@ -24,32 +31,42 @@ _FUSED = {
     "relu_n1_to_1": tflite.ActivationFunctionType.RELU_N1_TO_1,
 }
 
-# Operator versions that introduced int8 (per-channel weights where that applies).
-_VERSIONS = {
-    tflite.BuiltinOperator.CONV_2D: 3,
-    tflite.BuiltinOperator.DEPTHWISE_CONV_2D: 3,
-    tflite.BuiltinOperator.FULLY_CONNECTED: 4,
-    tflite.BuiltinOperator.ADD: 2,
-    tflite.BuiltinOperator.AVERAGE_POOL_2D: 2,
-    tflite.BuiltinOperator.MAX_POOL_2D: 2,
-    tflite.BuiltinOperator.MEAN: 2,
-    tflite.BuiltinOperator.RESHAPE: 1,
-    tflite.BuiltinOperator.SOFTMAX: 2,
-    tflite.BuiltinOperator.PAD: 2,
-    tflite.BuiltinOperator.QUANTIZE: 2,
-    tflite.BuiltinOperator.DEQUANTIZE: 2,
+_LOOKUPS: dict[graph.LookupKind, tuple[int, str | None]] = {
+    "relu": (CODES.RELU, None),
+    "relu6": (CODES.RELU6, None),
+    "relu_n1_to_1": (CODES.RELU_N1_TO_1, None),
+    "relu_0_to_1": (CODES.RELU_0_TO_1, None),
+    "leaky_relu": (CODES.LEAKY_RELU, "LeakyReluOptions"),
+    "gelu": (CODES.GELU, "GeluOptions"),
+    "logistic": (CODES.LOGISTIC, None),
+    "tanh": (CODES.TANH, None),
+    "hard_swish": (CODES.HARD_SWISH, "HardSwishOptions"),
+    "absolute": (CODES.ABS, "AbsOptions"),
+    "exponential": (CODES.EXP, "ExpOptions"),
+    "reciprocal_square_root": (CODES.RSQRT, None),
+    "quantise": (CODES.QUANTIZE, "QuantizeOptions"),
+}
+
+_ELEMENTWISE: dict[graph.ElementwiseKind, tuple[int, str | None]] = {
+    "add": (CODES.ADD, "AddOptions"),
+    "subtract": (CODES.SUB, "SubOptions"),
+    "multiply": (CODES.MUL, "MulOptions"),
+    "maximum": (CODES.MAXIMUM, "MaximumMinimumOptions"),
+    "minimum": (CODES.MINIMUM, "MaximumMinimumOptions"),
+    "prelu": (CODES.PRELU, None),
 }
 
 
 def save_model(model: graph.Model, path: str | Path) -> None:
-    """Write ``model`` to ``path``. Reading it back gives an equal graph.
+    """Write ``model`` to ``path``. Reading it back gives an equal graph, or one that computes the
+    same with other operators where TFLite has none of a kind.
 
-    Input and output have the types of the file that the model was read from. An older file is
+    Inputs and outputs have the types of the file that the model was read from. An older file is
     replaced once the new one is whole.
 
     Raises:
-        ModelError: the graph has something a ``.tflite`` file cannot express (a padding that is
-            neither SAME nor VALID), or the file cannot be written.
+        ModelError: the graph has something a ``.tflite`` file cannot express (an average over a
+            padding that is neither SAME nor VALID), or the file cannot be written.
     """
     content = serialise_model(model)
     try:
@@ -63,170 +80,45 @@ def serialise_model(model: graph.Model) -> bytes:
     return _Writer(model).write()
 
 
-@dataclass
-class _FileTensor:
-    name: str
-    shape: tuple[int, ...]
-    type: int
-    data: bytes = b""
-    scales: list[float] = field(default_factory=list)
-    zero_points: list[int] = field(default_factory=list)
-    axis: int = 0
-
-
-@dataclass
-class _FileOperator:
-    code: int
-    inputs: list[int]
-    output: int
-    options_kind: str
-    options: dict[str, Any]
-
-
-def _quantise(source: int, target: int) -> _FileOperator:
-    return _FileOperator(tflite.BuiltinOperator.QUANTIZE, [source], target, "QuantizeOptions", {})
-
-
-def _dequantise(source: int, target: int) -> _FileOperator:
-    return _FileOperator(
-        tflite.BuiltinOperator.DEQUANTIZE, [source], target, "DequantizeOptions", {}
-    )
-
-
 class _Writer:
     def __init__(self, model: graph.Model) -> None:
         self.model = model
-        self.builder = flatbuffers.Builder(1 << 16)
         self.tensors = [
-            _FileTensor(
+            FileTensor(
                 t.name, (1, *t.shape), tflite.TensorType.INT8, b"", [t.scale], [t.zero_point]
             )
             for t in model.tensors
         ]  # activations keep their indices, constants follow
+        for index, values in model.constants.items():
+            self.tensors[index].data = values.tobytes()
+        self.operators: list[FileOperator] = []
+        self.written: set[str] = set()
+        """Names of operators that have become part of those before them."""
 
     def write(self) -> bytes:
-        source, target = self.model.input_index, self.model.output_index
-        operators = [self._operator(op) for op in self.model.operators]
-        outer_source, outer_target = self._interface(source), self._interface(target)
-        if outer_source != source:
-            operators.insert(0, _quantise(outer_source, source))
-        if outer_target != target:
-            # TFLite's DEQUANTIZE makes floats, its QUANTIZE anything else.
-            floats = self.tensors[outer_target].type == tflite.TensorType.FLOAT32
-            operators.append((_dequantise if floats else _quantise)(target, outer_target))
-        codes = sorted({op.code for op in operators})
-        buffers = [self._table("Buffer")]  # buffer 0 is empty by convention
-        tensor_offsets = []
-        for tensor in self.tensors:
-            number = 0
-            if tensor.data:
-                number = len(buffers)
-                buffers.append(self._table("Buffer", Data=self._aligned(tensor.data)))
-            tensor_offsets.append(self._tensor(tensor, number))
-        operator_offsets = [self._file_operator(op, codes) for op in operators]
-        subgraph = self._table(
-            "SubGraph",
-            Tensors=self._vector(tensor_offsets, tflite.SubGraphStartTensorsVector),
-            Inputs=np.array([outer_source], np.int32),
-            Outputs=np.array([outer_target], np.int32),
-            Operators=self._vector(operator_offsets, tflite.SubGraphStartOperatorsVector),
-            Name="main",
-        )
-        code_offsets = [
-            self._table(
-                "OperatorCode",
-                DeprecatedBuiltinCode=min(code, 127),
-                BuiltinCode=code,
-                Version=_VERSIONS[code],
-            )
-            for code in codes
-        ]
-        root = self._table(
-            "Model",
-            Version=3,
-            OperatorCodes=self._vector(code_offsets, tflite.ModelStartOperatorCodesVector),
-            Subgraphs=self._vector([subgraph], tflite.ModelStartSubgraphsVector),
-            Description="axynq",
-            Buffers=self._vector(buffers, tflite.ModelStartBuffersVector),
-        )
-        self.builder.Finish(root, b"TFL3")
-        return bytes(self.builder.Output())
+        sources = [self._interface(index) for index in self.model.inputs]
+        for outer, inner in zip(sources, self.model.inputs):
+            if outer != inner:
+                self._enter(CODES.QUANTIZE, [outer], inner, "QuantizeOptions")
+        for op in self.model.operators:
+            if op.name not in self.written:
+                self._operator(op)
+        targets = [self._interface(index) for index in self.model.outputs]
+        for outer, inner in zip(targets, self.model.outputs):
+            if outer != inner:
+                # TFLite's DEQUANTIZE makes floats, its QUANTIZE anything else.
+                if self.tensors[outer].type == tflite.TensorType.FLOAT32:
+                    self._enter(CODES.DEQUANTIZE, [inner], outer, "DequantizeOptions")
+                else:
+                    self._enter(CODES.QUANTIZE, [inner], outer, "QuantizeOptions")
+        return assemble(self.tensors, self.operators, sources, targets)
 
-    # --- flatbuffers -----------------------------------------------------------------------------
+    # --- what operators use ----------------------------------------------------------------------
 
-    def _table(self, kind: str, **fields: Any) -> int:
-        """Write a table. Arrays and strings among the fields are written before it."""
-        b = self.builder
-        for name, value in fields.items():
-            if isinstance(value, np.ndarray):
-                fields[name] = b.CreateNumpyVector(value)
-            elif isinstance(value, str):
-                fields[name] = b.CreateString(value)
-        getattr(tflite, f"{kind}Start")(b)
-        for name, value in fields.items():
-            getattr(tflite, f"{kind}Add{name}")(b, value)
-        return int(getattr(tflite, f"{kind}End")(b))
-
-    def _vector(self, offsets: list[int], start: Callable[..., Any]) -> int:
-        start(self.builder, len(offsets))
-        for offset in reversed(offsets):
-            self.builder.PrependUOffsetTRelative(offset)
-        return int(self.builder.EndVector())
-
-    def _aligned(self, data: bytes) -> int:
-        """A vector of bytes at a multiple of 16, as TFLite wants its constants."""
-        b = self.builder
-        b.StartVector(1, len(data), 16)
-        b.head -= len(data)
-        b.Bytes[b.head : b.head + len(data)] = data
-        return int(b.EndVector())
-
-    def _tensor(self, tensor: _FileTensor, buffer: int) -> int:
-        fields: dict[str, Any] = {}
-        if tensor.scales:
-            fields["Quantization"] = self._table(
-                "QuantizationParameters",
-                Scale=np.array(tensor.scales, np.float32),
-                ZeroPoint=np.array(tensor.zero_points, np.int64),
-                QuantizedDimension=tensor.axis,
-            )
-        return self._table(
-            "Tensor",
-            Shape=np.array(tensor.shape, np.int32),
-            Type=tensor.type,
-            Buffer=buffer,
-            Name=tensor.name,
-            **fields,
-        )
-
-    def _file_operator(self, operator: _FileOperator, codes: list[int]) -> int:
-        return self._table(
-            "Operator",
-            OpcodeIndex=codes.index(operator.code),
-            Inputs=np.array(operator.inputs, np.int32),
-            Outputs=np.array([operator.output], np.int32),
-            BuiltinOptionsType=getattr(tflite.BuiltinOptions, operator.options_kind),
-            BuiltinOptions=self._table(operator.options_kind, **operator.options),
-        )
-
-    def _constant(
-        self,
-        name: str,
-        values: npt.NDArray[Any],
-        scales: npt.NDArray[np.float32] | None = None,
-        axis: int = 0,
-    ) -> int:
-        """Enter a constant tensor; its index."""
-        kind = tflite.TensorType.INT8 if values.dtype == np.int8 else tflite.TensorType.INT32
-        little_endian = values.astype(values.dtype.newbyteorder("<"))
-        listed = [] if scales is None else [float(s) for s in scales]
-        zeros = [0] * len(listed)
-        self.tensors.append(
-            _FileTensor(name, values.shape, kind, little_endian.tobytes(), listed, zeros, axis)
-        )
-        return len(self.tensors) - 1
-
-    # --- operators -------------------------------------------------------------------------------
+    def _enter(
+        self, code: int, inputs: list[int], output: int, kind: str | None = None, **options: Any
+    ) -> None:
+        self.operators.append(FileOperator(code, inputs, [output], kind, options))
 
     def _interface(self, index: int) -> int:
         """The tensor that the file has in place of an int8 input or output, entered if need be."""
@@ -236,90 +128,157 @@ class _Writer:
             return index
         shape = (1, *tensor.shape)
         if interface.type == "float32":
-            entry = _FileTensor(interface.name, shape, tflite.TensorType.FLOAT32)
-        else:
-            scales, zero_points = [interface.scale], [interface.zero_point]
-            entry = _FileTensor(
-                interface.name, shape, tflite.TensorType.UINT8, b"", scales, zero_points
-            )
-        self.tensors.append(entry)
+            return self._new(FileTensor(interface.name, shape, tflite.TensorType.FLOAT32))
+        scales, zero_points = [interface.scale], [interface.zero_point]
+        return self._new(
+            FileTensor(interface.name, shape, tflite.TensorType.UINT8, b"", scales, zero_points)
+        )
+
+    def _new(self, tensor: FileTensor) -> int:
+        self.tensors.append(tensor)
         return len(self.tensors) - 1
 
-    def _operator(self, op: graph.Operator) -> _FileOperator:
-        constants, code, kind, options = self._describe(op)
-        return _FileOperator(code, [*op.inputs, *constants], op.output, kind, options)
+    def _integers(self, name: str, values: Any) -> int:
+        """A constant of int32."""
+        return self._new(constant_tensor(name, np.array(values, np.int32)))
 
-    def _describe(self, op: graph.Operator) -> tuple[list[int], int, str, dict[str, Any]]:
-        """Constant inputs, builtin code, kind and fields of the options table."""
-        codes = tflite.BuiltinOperator
-        if isinstance(op, graph.Convolution):
-            options = self._convolution_options(op)
-            return self._parameters(op, 0), codes.CONV_2D, "Conv2DOptions", options
-        if isinstance(op, graph.DepthwiseConvolution):
-            channels = self.model.tensors[op.inputs[0]].shape[-1]
-            options = self._convolution_options(op)
-            options["DepthMultiplier"] = op.kernel.shape[0] // channels
-            parameters = self._parameters(op, 3)
-            return parameters, codes.DEPTHWISE_CONV_2D, "DepthwiseConv2DOptions", options
-        if isinstance(op, graph.FullyConnected):
-            options = {"FusedActivationFunction": _FUSED[op.activation]}
-            parameters = self._parameters(op, 0)
-            return parameters, codes.FULLY_CONNECTED, "FullyConnectedOptions", options
-        if isinstance(op, graph.Add):
-            options = {"FusedActivationFunction": _FUSED[op.activation]}
-            return [], codes.ADD, "AddOptions", options
-        if isinstance(op, graph.Pool):
-            options = {
-                "Padding": self._padding(op, op.window, op.stride, (1, 1), op.padding),
-                "StrideH": op.stride[0],
-                "StrideW": op.stride[1],
-                "FilterHeight": op.window[0],
-                "FilterWidth": op.window[1],
-                "FusedActivationFunction": _FUSED[op.activation],
-            }
-            average = op.kind == "average"
-            code = codes.AVERAGE_POOL_2D if average else codes.MAX_POOL_2D
-            return [], code, "Pool2DOptions", options
-        if isinstance(op, graph.Mean):
-            axes = self._constant(f"{op.name}/axes", np.array([1, 2], np.int32))
-            return [axes], codes.MEAN, "ReducerOptions", {"KeepDims": op.keep_dims}
-        if isinstance(op, graph.Reshape):
-            target = np.array((-1, *self.model.tensors[op.output].shape), np.int32)
-            shape = self._constant(f"{op.name}/shape", target)
-            return [shape], codes.RESHAPE, "ReshapeOptions", {"NewShape": target}
-        if isinstance(op, graph.Pad):
-            p = op.padding
-            amounts = np.array([[0, 0], [p.top, p.bottom], [p.left, p.right], [0, 0]], np.int32)
-            paddings = self._constant(f"{op.name}/paddings", amounts)
-            return [paddings], codes.PAD, "PadOptions", {}
-        if isinstance(op, graph.Softmax):
-            return [], codes.SOFTMAX, "SoftmaxOptions", {"Beta": op.beta}
-        raise ModelError(f"operator '{op.name}' cannot be written to a .tflite file")
+    def _between(self, name: str, like: int, shape: tuple[int, ...]) -> int:
+        """A tensor between two operators of the file that are one of the graph, quantised as that
+        of index ``like``; ``shape`` leaves out the images."""
+        original = self.tensors[like]
+        return self._new(replace(original, name=name, shape=(1, *shape), data=b""))
 
-    def _convolution_options(
-        self, op: graph.Convolution | graph.DepthwiseConvolution
-    ) -> dict[str, Any]:
+    def _reshape(self, name: str, source: int, target: int) -> None:
+        shape = np.array((-1, *self.tensors[target].shape[1:]), np.int32)
+        constant = self._integers(f"{name}/shape", shape)
+        self._enter(CODES.RESHAPE, [source, constant], target, "ReshapeOptions", NewShape=shape)
+
+    def _pad(
+        self, name: str, source: int, target: int, amounts: Any, value: int | None = None
+    ) -> None:
+        """``amounts`` before and after each axis, the images left out."""
+        inputs = [source, self._integers(f"{name}/paddings", [(0, 0), *amounts])]
+        if value is None:
+            self._enter(CODES.PAD, inputs, target, "PadOptions")
+            return
+        like = self.tensors[source]
+        filling = np.array([value], np.int8)
+        inputs.append(
+            self._new(constant_tensor(f"{name}/value", filling, like.scales, like.zero_points))
+        )
+        self._enter(CODES.PADV2, inputs, target, "PadV2Options")
+
+    def _slice(
+        self,
+        name: str,
+        source: int,
+        target: int,
+        begin: tuple[int, ...],
+        stride: tuple[int, ...],
+    ) -> None:
+        end, end_mask = [1], 0
+        shape = self.tensors[target].shape[1:]
+        for axis, (first, step, count) in enumerate(zip(begin, stride, shape), start=1):
+            last = first + step * (count - 1)
+            end.append(last + (1 if step > 0 else -1))
+            if end[-1] < 0:  # TFLite counts it from the end
+                end_mask |= 1 << axis
+        inputs = [
+            source,
+            self._integers(f"{name}/begin", (0, *begin)),
+            self._integers(f"{name}/end", end),
+            self._integers(f"{name}/strides", (1, *stride)),
+        ]
+        self._enter(CODES.STRIDED_SLICE, inputs, target, "StridedSliceOptions", EndMask=end_mask)
+
+    def _operator(self, op: graph.Operator) -> None:
+        writer = _WRITERS.get(type(op))
+        if writer is None:
+            raise ModelError(f"operator '{op.name}' cannot be written to a .tflite file")
+        writer(self, op)
+
+    # --- operators that multiply -----------------------------------------------------------------
+
+    def convolution(self, op: graph.Convolution | graph.DepthwiseConvolution) -> None:
+        depthwise = isinstance(op, graph.DepthwiseConvolution)
+        if op.float32_scales and not self._same_factors(op):
+            if depthwise or op.kernel.shape[1:3] != (1, 1) or op.stride != (1, 1):
+                raise ModelError(
+                    f"operator '{op.name}' multiplies scales in float32, which TFLite's int8 "
+                    "convolutions do not"
+                )
+            self._dense(op, op.weights[:, 0, 0], keep=True)
+            return
         rows, columns = op.kernel.shape[1:3]
-        return {
-            "Padding": self._padding(op, (rows, columns), op.stride, op.dilation, op.padding),
+        source = op.inputs[0]
+        code = self._padding(op, (rows, columns), op.stride, op.dilation, op.padding)
+        if code is None:
+            p = op.padding
+            before = self.model.tensors[source].shape
+            shape = (before[0] + p.top + p.bottom, before[1] + p.left + p.right, before[2])
+            padded = self._between(f"{op.name}/padded", source, shape)
+            amounts = [(p.top, p.bottom), (p.left, p.right), (0, 0)]
+            self._pad(op.name, source, padded, amounts)
+            source, code = padded, tflite.Padding.VALID
+        options = {
+            "Padding": code,
             "StrideH": op.stride[0],
             "StrideW": op.stride[1],
             "DilationHFactor": op.dilation[0],
             "DilationWFactor": op.dilation[1],
             "FusedActivationFunction": _FUSED[op.activation],
         }
+        if depthwise:
+            channels = self.model.tensors[op.inputs[0]].shape[-1]
+            options["DepthMultiplier"] = op.kernel.shape[0] // channels
+            inputs = [source, *self._parameters(op, op.weights[None], 3)]
+            kind, number = "DepthwiseConv2DOptions", CODES.DEPTHWISE_CONV_2D
+        else:
+            inputs = [source, *self._parameters(op, op.weights, 0)]
+            kind, number = "Conv2DOptions", CODES.CONV_2D
+        self._enter(number, inputs, op.output, kind, **options)
 
-    def _parameters(self, layer: graph.WeightedLayer, filter_axis: int) -> list[int]:
+    def _same_factors(self, layer: graph.WeightedLayer) -> bool:
+        """Whether it makes no difference in what precision the scales are multiplied."""
+        other = replace(layer, float32_scales=not layer.float32_scales)
+        return layer_factors(self.model, layer) == layer_factors(self.model, other)
+
+    def fully_connected(self, op: graph.FullyConnected) -> None:
+        if op.float32_scales or self._same_factors(op):
+            self._dense(op, op.weights, keep=False)
+            return
+        source, target = op.inputs[0], op.output
+        inputs, filters = op.weights.shape[1], op.weights.shape[0]
+        flat = self._between(f"{op.name}/flat", source, (1, 1, inputs))
+        spread = self._between(f"{op.name}/wide", target, (1, 1, filters))
+        self._reshape(f"{op.name}/before", source, flat)
+        parameters = self._parameters(op, op.weights[:, None, None], 0)
+        self._enter(
+            CODES.CONV_2D, [flat, *parameters], spread, "Conv2DOptions",
+            Padding=tflite.Padding.VALID, StrideH=1, StrideW=1,
+            FusedActivationFunction=_FUSED[op.activation],
+        )  # fmt: skip
+        self._reshape(f"{op.name}/after", spread, target)
+
+    def _dense(self, op: graph.WeightedLayer, weights: graph.Int8Array, keep: bool) -> None:
+        self._enter(
+            CODES.FULLY_CONNECTED, [op.inputs[0], *self._parameters(op, weights, 0)], op.output,
+            "FullyConnectedOptions",
+            FusedActivationFunction=_FUSED[op.activation], KeepNumDims=keep,
+        )  # fmt: skip
+
+    def _parameters(
+        self, layer: graph.WeightedLayer, weights: graph.Int8Array, filter_axis: int
+    ) -> list[int]:
         """Weights and bias as constants."""
-        weights = layer.weights
-        if isinstance(layer, graph.DepthwiseConvolution):
-            weights = weights[None]
         used = layer.weight_scales if layer.per_channel else layer.weight_scales[:1]
         input_scale = np.float32(self.model.tensors[layer.inputs[0]].scale)
         axis = filter_axis if layer.per_channel else 0
+        scales = [float(s) for s in used]
+        biases = [float(s) for s in used * input_scale]
         return [
-            self._constant(f"{layer.name}/weights", weights, used, axis),
-            self._constant(f"{layer.name}/bias", layer.bias, used * input_scale),
+            self._new(constant_tensor(f"{layer.name}/weights", weights, scales, axis=axis)),
+            self._new(constant_tensor(f"{layer.name}/bias", layer.bias, biases)),
         ]
 
     def _padding(
@@ -329,8 +288,8 @@ class _Writer:
         stride: tuple[int, int],
         dilation: tuple[int, int],
         padding: graph.Padding,
-    ) -> int:
-        """TFLite's code for a padding given in numbers."""
+    ) -> int | None:
+        """TFLite's code for a padding given in numbers, or None where it has none."""
         rows, columns = self.model.tensors[op.inputs[0]].shape[:2]
         for same, code in ((False, tflite.Padding.VALID), (True, tflite.Padding.SAME)):
             try:
@@ -339,4 +298,220 @@ class _Writer:
                 continue  # the window does not fit without padding
             if expected == padding and size == self.model.tensors[op.output].shape[:2]:
                 return int(code)
-        raise ModelError(f"operator '{op.name}': padding {tuple(padding)} is not SAME or VALID")
+        return None
+
+    def spread(self, op: graph.Spread) -> None:
+        """With the convolution of it as a transposed one; by itself as that of 1, and zeros."""
+        readers = list(self.model.consumers(op.output))
+        layer = readers[0] if len(readers) == 1 else None
+        if isinstance(layer, graph.Convolution) and op.output not in self.model.outputs:
+            same = self._transposed_padding(op, layer)
+            if same is not None:
+                self._transposed_convolution(op, layer, same)
+                return
+        source = op.inputs[0]
+        rows, columns, channels = self.model.tensors[source].shape
+        size = ((rows - 1) * op.stride[0] + 1, (columns - 1) * op.stride[1] + 1, channels)
+        wide = self._between(f"{op.name}/wide", source, size)
+        ones = np.eye(channels, dtype=np.int8)[:, None, None]
+        inputs = [
+            self._integers(f"{op.name}/size", (1, *size)),
+            self._new(constant_tensor(f"{op.name}/ones", ones, [1.0])),
+            source,
+        ]
+        options = {"StrideH": op.stride[0], "StrideW": op.stride[1]}
+        self._enter(
+            CODES.TRANSPOSE_CONV, inputs, wide, "TransposeConvOptions",
+            Padding=tflite.Padding.VALID, **options,
+        )  # fmt: skip
+        p = op.padding
+        amounts = [(p.top, p.bottom), (p.left, p.right), (0, 0)]
+        begin = tuple(max(-before, 0) for before, _ in amounts)
+        cut = tuple(
+            n - max(-before, 0) - max(-after, 0) for n, (before, after) in zip(size, amounts)
+        )
+        if cut != size:
+            inside = self._between(f"{op.name}/cut", source, cut)
+            self._slice(f"{op.name}/cut", wide, inside, begin, (1, 1, 1))
+            wide = inside
+        positive = [(max(before, 0), max(after, 0)) for before, after in amounts]
+        self._pad(op.name, wide, op.output, positive)
+
+    def _transposed_padding(self, op: graph.Spread, layer: graph.Convolution) -> bool | None:
+        """Whether a transposed convolution pads as SAME or VALID; None: as neither."""
+        window = (layer.kernel.shape[1], layer.kernel.shape[2])
+        plain = (layer.stride, layer.dilation, layer.padding) == ((1, 1), (1, 1), graph.Padding())
+        if not plain or (layer.float32_scales and not self._same_factors(layer)):
+            return None
+        source = self.model.tensors[op.inputs[0]].shape[:2]
+        size = self.model.tensors[layer.output].shape[:2]
+        for same in (False, True):
+            try:
+                padding = transposed_geometry(
+                    (source[0], source[1]), (size[0], size[1]), window, op.stride, same
+                )
+            except ModelError:
+                continue  # the window does not fit without padding
+            if padding == op.padding:
+                return same
+        return None
+
+    def _transposed_convolution(
+        self, op: graph.Spread, layer: graph.Convolution, same: bool
+    ) -> None:
+        self.written.add(layer.name)
+        turned = np.ascontiguousarray(layer.weights[:, ::-1, ::-1])
+        weights, bias = self._parameters(layer, turned, 0)
+        target = self.model.tensors[layer.output]
+        size = self._integers(f"{layer.name}/size", (1, *target.shape))
+        output = layer.output
+        if layer.activation != "none":
+            output = self._between(f"{layer.name}/sum", layer.output, target.shape)
+        self._enter(
+            CODES.TRANSPOSE_CONV, [size, weights, op.inputs[0], bias], output,
+            "TransposeConvOptions",
+            Padding=tflite.Padding.SAME if same else tflite.Padding.VALID,
+            StrideH=op.stride[0], StrideW=op.stride[1],
+        )  # fmt: skip
+        if layer.activation != "none":
+            self._enter(_LOOKUPS[layer.activation][0], [output], layer.output)
+
+    # --- the other operators ---------------------------------------------------------------------
+
+    def add(self, op: graph.Add) -> None:
+        self._enter(
+            CODES.ADD, list(op.inputs), op.output, "AddOptions",
+            FusedActivationFunction=_FUSED[op.activation],
+        )  # fmt: skip
+
+    def elementwise(self, op: graph.Elementwise) -> None:
+        code, kind = _ELEMENTWISE[op.kind]
+        options = {}
+        if op.kind in ("add", "subtract", "multiply"):
+            options = {"FusedActivationFunction": _FUSED[op.activation]}
+        elif op.activation != "none":
+            raise ModelError(
+                f"operator '{op.name}': a fused activation cannot be written to a .tflite file"
+            )
+        self._enter(code, list(op.inputs), op.output, kind, **options)
+
+    def lookup(self, op: graph.Lookup) -> None:
+        code, kind = _LOOKUPS[op.kind]
+        options: dict[str, Any] = {}
+        if op.kind == "leaky_relu":
+            options = {"Alpha": op.alpha}
+        elif op.kind == "gelu":
+            options = {"Approximate": bool(op.alpha)}
+        self._enter(code, list(op.inputs), op.output, kind, **options)
+
+    def pool(self, op: graph.Pool) -> None:
+        source = op.inputs[0]
+        code = self._padding(op, op.window, op.stride, (1, 1), op.padding)
+        if code is None:
+            p = op.padding
+            if op.kind == "average":
+                raise ModelError(f"operator '{op.name}': padding {tuple(p)} is not SAME or VALID")
+            before = self.model.tensors[source].shape
+            shape = (before[0] + p.top + p.bottom, before[1] + p.left + p.right, before[2])
+            padded = self._between(f"{op.name}/padded", source, shape)
+            amounts = [(p.top, p.bottom), (p.left, p.right), (0, 0)]
+            self._pad(op.name, source, padded, amounts, graph.INT8_MIN)
+            source, code = padded, tflite.Padding.VALID
+        self._enter(
+            CODES.AVERAGE_POOL_2D if op.kind == "average" else CODES.MAX_POOL_2D,
+            [source], op.output, "Pool2DOptions",
+            Padding=code, StrideH=op.stride[0], StrideW=op.stride[1],
+            FilterHeight=op.window[0], FilterWidth=op.window[1],
+            FusedActivationFunction=_FUSED[op.activation],
+        )  # fmt: skip
+
+    def reduce(self, op: graph.Mean | graph.Reduce) -> None:
+        over = (0, 1) if isinstance(op, graph.Mean) else op.axes
+        total = isinstance(op, graph.Reduce) and op.kind == "sum"
+        axes = self._integers(f"{op.name}/axes", [axis + 1 for axis in over])
+        self._enter(
+            CODES.SUM if total else CODES.MEAN, [op.inputs[0], axes], op.output,
+            "ReducerOptions", KeepDims=op.keep_dims,
+        )  # fmt: skip
+
+    def reshape(self, op: graph.Reshape) -> None:
+        self._reshape(op.name, op.inputs[0], op.output)
+
+    def pad(self, op: graph.Pad) -> None:
+        p = op.padding
+        amounts = [(p.top, p.bottom), (p.left, p.right), (0, 0)]
+        self._pad(op.name, op.inputs[0], op.output, amounts)
+
+    def surround(self, op: graph.Surround) -> None:
+        self._pad(op.name, op.inputs[0], op.output, list(zip(op.before, op.after)), op.value)
+
+    def softmax(self, op: graph.Softmax) -> None:
+        self._enter(CODES.SOFTMAX, list(op.inputs), op.output, "SoftmaxOptions", Beta=op.beta)
+
+    def log_softmax(self, op: graph.LogSoftmax) -> None:
+        self._enter(CODES.LOG_SOFTMAX, list(op.inputs), op.output, "LogSoftmaxOptions")
+
+    def l2_normalisation(self, op: graph.L2Normalisation) -> None:
+        self._enter(CODES.L2_NORMALIZATION, list(op.inputs), op.output, "L2NormOptions")
+
+    def concatenation(self, op: graph.Concatenation) -> None:
+        self._enter(
+            CODES.CONCATENATION, list(op.inputs), op.output, "ConcatenationOptions",
+            Axis=op.axis + 1,
+        )  # fmt: skip
+
+    def slice(self, op: graph.Slice) -> None:
+        self._slice(op.name, op.inputs[0], op.output, op.begin, op.stride)
+
+    def transpose(self, op: graph.Transpose) -> None:
+        order = self._integers(f"{op.name}/order", [0, *(axis + 1 for axis in op.permutation)])
+        self._enter(CODES.TRANSPOSE, [op.inputs[0], order], op.output, "TransposeOptions")
+
+    def resize(self, op: graph.ResizeBilinear | graph.ResizeNearest) -> None:
+        size = self._integers(f"{op.name}/size", self.model.tensors[op.output].shape[:2])
+        bilinear = isinstance(op, graph.ResizeBilinear)
+        self._enter(
+            CODES.RESIZE_BILINEAR if bilinear else CODES.RESIZE_NEAREST_NEIGHBOR,
+            [op.inputs[0], size], op.output,
+            "ResizeBilinearOptions" if bilinear else "ResizeNearestNeighborOptions",
+            AlignCorners=op.align_corners, HalfPixelCenters=op.half_pixel_centers,
+        )  # fmt: skip
+
+    def depth_to_space(self, op: graph.DepthToSpace) -> None:
+        self._enter(
+            CODES.DEPTH_TO_SPACE, list(op.inputs), op.output, "DepthToSpaceOptions",
+            BlockSize=op.block,
+        )  # fmt: skip
+
+    def space_to_depth(self, op: graph.SpaceToDepth) -> None:
+        self._enter(
+            CODES.SPACE_TO_DEPTH, list(op.inputs), op.output, "SpaceToDepthOptions",
+            BlockSize=op.block,
+        )  # fmt: skip
+
+
+_WRITERS: dict[type[graph.Operator], Callable[[_Writer, Any], None]] = {
+    graph.Convolution: _Writer.convolution,
+    graph.DepthwiseConvolution: _Writer.convolution,
+    graph.FullyConnected: _Writer.fully_connected,
+    graph.Add: _Writer.add,
+    graph.Elementwise: _Writer.elementwise,
+    graph.Lookup: _Writer.lookup,
+    graph.Pool: _Writer.pool,
+    graph.Mean: _Writer.reduce,
+    graph.Reduce: _Writer.reduce,
+    graph.Reshape: _Writer.reshape,
+    graph.Pad: _Writer.pad,
+    graph.Surround: _Writer.surround,
+    graph.Softmax: _Writer.softmax,
+    graph.LogSoftmax: _Writer.log_softmax,
+    graph.L2Normalisation: _Writer.l2_normalisation,
+    graph.Concatenation: _Writer.concatenation,
+    graph.Slice: _Writer.slice,
+    graph.Transpose: _Writer.transpose,
+    graph.Spread: _Writer.spread,
+    graph.ResizeNearest: _Writer.resize,
+    graph.ResizeBilinear: _Writer.resize,
+    graph.DepthToSpace: _Writer.depth_to_space,
+    graph.SpaceToDepth: _Writer.space_to_depth,
+}

@@ -58,3 +58,28 @@ def rescaled(values: npt.NDArray[np.int64], factor: FixedPoint) -> npt.NDArray[n
     right = max(-factor.shift, 0)
     half = (1 << right) >> 1
     return np.where(high >= 0, 1, -1) * ((np.abs(high) + half) >> right)
+
+
+def inverse_square_root(value: int) -> FixedPoint:
+    """``1 / sqrt(value)`` of a natural number: five steps of Newton's method on numbers with 3
+    integer bits. That of 0 is 1, as TFLite has it."""
+    if value <= 1:
+        return FixedPoint(2**31 - 1, 0)
+    right = 11
+    while value >= 1 << 29:
+        value, right = value // 4, right + 1
+    pairs = (32 - value.bit_length() - 1) // 2 - 1
+    right -= pairs
+    half_input = ((value << 2 * pairs >> 1) + 1) >> 1
+    three_halves = (1 << 28) + (1 << 27)
+    x = 1 << 28
+    for _ in range(5):
+        cube = _high_half(_high_half(x, x), x) << 6
+        x = (_high_half(x, three_halves) - _high_half(half_input, cube)) << 3
+    multiplier = _high_half(x, 1518500250)  # half the root of 2
+    return FixedPoint(multiplier << max(-right, 0), -max(right, 0))
+
+
+def _high_half(a: int, b: int) -> int:
+    """Of the doubled product, halves up."""
+    return (a * b + (1 << 30)) >> 31

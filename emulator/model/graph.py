@@ -270,9 +270,8 @@ class L2Normalisation(Operator):
 
 
 LookupKind = Literal[
-    "relu", "relu6", "relu_n1_to_1", "relu_0_to_1", "leaky_relu", "elu", "gelu", "logistic", "tanh",
-    "hard_swish", "absolute", "negative", "exponential", "square_root", "reciprocal_square_root",
-    "quantise",
+    "relu", "relu6", "relu_n1_to_1", "relu_0_to_1", "leaky_relu", "gelu", "logistic", "tanh",
+    "hard_swish", "absolute", "exponential", "reciprocal_square_root", "quantise",
 ]  # fmt: skip
 
 
@@ -406,6 +405,9 @@ class Model:
     """Tensors that a user gets, in the file's order."""
     constants: Mapping[int, Int8Array] = field(default_factory=dict)
     """The values, [*shape], of tensors that are neither given nor computed."""
+    notes: tuple[str, ...] = ()
+    """What a user should know of how the file was read, such as what was cut off; a sentence
+    each."""
 
     @property
     def input_index(self) -> int:

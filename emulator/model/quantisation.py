@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import numpy.typing as npt
 
@@ -11,7 +13,7 @@ from axynq.emulator.model.fixed_point import (
     limited,
     significand_and_shift,
 )
-from axynq.emulator.model.graph import Add, Mean, Model, WeightedLayer
+from axynq.emulator.model.graph import Add, Elementwise, Mean, Model, Reduce, WeightedLayer
 
 
 def layer_factors(model: Model, layer: WeightedLayer) -> list[FixedPoint]:
@@ -42,8 +44,8 @@ ADD_LEFT_SHIFT = 20
 """Both inputs of an addition are widened by this many bits before they are rescaled."""
 
 
-def add_factors(model: Model, add: Add) -> tuple[FixedPoint, FixedPoint, FixedPoint]:
-    """Factors of an addition: first input, second input, output."""
+def add_factors(model: Model, add: Add | Elementwise) -> tuple[FixedPoint, FixedPoint, FixedPoint]:
+    """Factors of a sum or difference: first input, second input, output."""
     first, second = (model.tensors[index].scale for index in add.inputs)
     twice_larger = 2 * max(first, second)
     output_scale = model.tensors[add.output].scale
@@ -54,13 +56,42 @@ def add_factors(model: Model, add: Add) -> tuple[FixedPoint, FixedPoint, FixedPo
     )
 
 
-def mean_factor(model: Model, mean: Mean) -> FixedPoint:
+def product_factor(model: Model, op: Elementwise) -> FixedPoint:
+    """Factor of a product of two tensors, or of what ``prelu`` makes of negative values: from the
+    product of ``x - zero point`` of both to the output. TFLite computes it in float32."""
+    first, second = (np.float32(model.tensors[index].scale) for index in op.inputs)
+    with np.errstate(over="ignore"):  # to infinity
+        return fixed_point(float(first * second / np.float32(model.tensors[op.output].scale)))
+
+
+def identity_factor(model: Model, op: Elementwise) -> FixedPoint:
+    """Factor of what ``prelu`` leaves as it is: from ``x - zero point`` to the output."""
+    source, target = model.tensors[op.inputs[0]].scale, model.tensors[op.output].scale
+    with np.errstate(over="ignore"):  # to infinity
+        return fixed_point(float(np.float32(source) / np.float32(target)))
+
+
+def mean_factor(model: Model, mean: Mean | Reduce) -> FixedPoint:
     """Factor of a mean: from the sum of ``x - zero point`` to the output.
 
     TFLite folds the division by the number of positions into the multiplier.
     """
     source, target = model.tensors[mean.inputs[0]], model.tensors[mean.output]
-    positions = source.shape[0] * source.shape[1]
+    positions = math.prod(source.shape[axis] for axis in reduced_axes(mean))
     multiplier, shift = significand_and_shift(source.scale / target.scale)
     fold = min(positions.bit_length() - 1, 32, 31 + shift)
     return limited(FixedPoint((multiplier << fold) // positions, shift - fold))
+
+
+def reduced_axes(op: Mean | Reduce) -> tuple[int, ...]:
+    """The axes that a mean or sum is taken over, counted from 0 without the images."""
+    return (0, 1) if isinstance(op, Mean) else op.axes
+
+
+def sum_scale_and_bias(model: Model, op: Reduce) -> tuple[np.float32, np.float32]:
+    """What the sum of values ``x`` is multiplied by, and what is added, both in float32, before it
+    is rounded, halves away from zero, and moved by the output's zero point."""
+    source, target = model.tensors[op.inputs[0]], model.tensors[op.output]
+    positions = math.prod(source.shape[axis] for axis in op.axes)
+    scale = np.float32(source.scale) / np.float32(target.scale)
+    return scale, np.float32(-source.zero_point) * scale * np.float32(positions)

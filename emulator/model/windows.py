@@ -30,3 +30,30 @@ def window_geometry(
         sizes.append(out)
         pads.append((total // 2, total - total // 2))
     return (sizes[0], sizes[1]), Padding(*pads[0], *pads[1])
+
+
+def transposed_geometry(
+    rows_columns: tuple[int, int],
+    size: tuple[int, int],
+    window: tuple[int, int],
+    stride: tuple[int, int],
+    same: bool,
+) -> Padding:
+    """What surrounds the spread input of a transposed convolution that makes ``size`` rows and
+    columns of ``rows_columns`` (TFLite's SAME or VALID); negative where it is cut off.
+
+    Raises:
+        ModelError: a number is not positive, or the window does not fit the output.
+    """
+    pads = []
+    for source, target, k, s in zip(rows_columns, size, window, stride):
+        if min(source, target, k, s) < 1:
+            raise ModelError("window, stride and sizes must be positive")
+        if not same and target < k:
+            raise ModelError(f"a window of {k} does not fit an output of {target}")
+        # TFLite counts the input's rows from the output's size, whatever they are.
+        counted = -(-target // s) if same else (target - k) // s + 1
+        total = max((counted - 1) * s + k - target, 0)
+        before = k - 1 - total // 2
+        pads.append((before, target + k - 1 - before - ((source - 1) * s + 1)))
+    return Padding(*pads[0], *pads[1])

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 
 from axynq.emulator.model import graph
@@ -36,3 +38,20 @@ def run(package: str, content: bytes, x: graph.Int8Array) -> graph.Int8Array:
         made.invoke()
         outputs.append(made.get_tensor(target)[0].copy())
     return np.stack(outputs)
+
+
+def run_all(
+    package: str, content: bytes, inputs: Sequence[npt.NDArray[Any]]
+) -> list[npt.NDArray[Any]]:
+    """The outputs of a network with any number of inputs, for a batch of each."""
+    made = interpreter(package, content)
+    sources = [detail["index"] for detail in made.get_input_details()]
+    targets = [detail["index"] for detail in made.get_output_details()]
+    outputs: list[list[npt.NDArray[Any]]] = [[] for _ in targets]
+    for images in zip(*inputs):
+        for source, image in zip(sources, images):
+            made.set_tensor(source, image[None])
+        made.invoke()
+        for collected, target in zip(outputs, targets):
+            collected.append(made.get_tensor(target)[0].copy())
+    return [np.stack(collected) for collected in outputs]

@@ -93,5 +93,6 @@ def test_channels_of_a_depthwise_layer_are_packed_together() -> None:
         pytest.skip("there is no native kernel here")
     model = depthwise(4, 4, 64, 3, seed=5)
     network: Any = Emulator(model, "flam=exact|smapprox:3330")._network
-    assert network._layers["layer_0"].convolutions == 64
-    assert len(network._memory._arrays) < 64
+    (part,) = network._parts
+    assert part._layers["layer_0"].convolutions == 64
+    assert len(part._memory._arrays) < 64

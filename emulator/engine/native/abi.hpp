@@ -16,7 +16,8 @@ constexpr int MOST_FILTERS = 6;  // computed together
 struct Tensor {
   int32_t rows, columns, channels;
   int32_t unused;
-  int64_t offset;  // of the planar tensor within a thread's arena, in bytes
+  int64_t offset;          // of the planar tensor within a thread's arena, in bytes
+  const int8_t *constant;  // the planar tensor where it is the same for all images, or null
 };
 
 // A run of groups (four taps each) whose activations are contiguous.
@@ -83,40 +84,85 @@ struct Convolution {
   int32_t lookup_parts;  // bit by Part: which are looked up
 };
 
+// Neighbouring positions of an output that come from neighbouring positions.
+struct Run {
+  int32_t source;  // a movement's tensor, -1: its filling; a map's table
+  int32_t first;   // position
+  int32_t count;
+};
+
+// Neighbouring positions of an output that are made of pairs of values.
+struct Pairing {
+  int32_t first, second;            // positions of the operands
+  int32_t first_step, second_step;  // 1: neighbours, 0: the same again
+  int32_t count;
+};
+
+// A row or column between two of the input: what it takes of either, in 1024ths.
+struct Between {
+  int32_t lower, upper;
+  int32_t lower_weight, upper_weight;
+};
+
 enum Kind : int32_t {
   CONVOLUTION,
+  MOVE,
+  MAP,
   ADD,
+  SUBTRACT,
+  MULTIPLY,
+  MAXIMUM,
+  MINIMUM,
+  PRELU,
   MAX_POOL,
   AVERAGE_POOL,
-  MEAN,
-  PAD,
-  RESHAPE,
+  REDUCE,
+  RESIZE_BILINEAR,
 };
 
 struct Operator {
   int32_t kind;
-  int32_t input, residual, output;  // tensors; residual: an addition's other operand
-  int32_t convolutions;             // of one layer
+  int32_t input, second, output;  // tensors; second: the other operand of a pair
+  int32_t convolutions;           // of one layer
   int32_t window_rows, window_columns, stride_rows, stride_columns, padding_top, padding_left;
   int32_t clamp_low, clamp_high;
-  int32_t input_zero_point, residual_zero_point, output_zero_point;
-  int32_t multiplier[3], shift[3];  // input, residual, output
+  int32_t input_zero_point, second_zero_point, output_zero_point;
+  // Of sums and differences: first, second, result. Of products: the result's. Of prelu: where the
+  // first is not negative, and where it is.
+  int32_t multiplier[3], shift[3];
+  int32_t runs;   // or pairings
+  int32_t terms;  // of a sum
   const Convolution *convolution;
   const Convolution *exact;     // the same layer with exact multipliers, for its accumulators
   int32_t *accumulators;        // [channels, rows, columns, images], or null
   int32_t *exact_accumulators;  // likewise
+  const Run *run;               // of movements and maps
+  const Pairing *pairing;
+  const uint8_t *tables;      // [tables][256] of a map, by the activation's byte
+  const int32_t *first;       // [positions]: where the terms of a sum begin
+  const int32_t *term;        // [terms]: positions from there
+  const int32_t *thresholds;  // [255]: the smallest sums that become -127 .. 127
+  const Between *row;         // [rows] of a resized map
+  const Between *column;      // [columns]
+};
+
+// A tensor that comes from the caller or goes there: images [rows, columns, channels], or blocks
+// [channels, rows, columns, 64] of them.
+struct Port {
+  int8_t *images;  // null: nobody wants it
+  int32_t tensor;
+  int32_t blocked;
 };
 
 struct Network {
-  int32_t tensors, operators;
-  int32_t input, output;
-  int32_t blocked;  // input and output are [blocks, channels, rows, columns, 64], not images
+  int32_t tensors, operators, inputs;
   int32_t unused;
   int64_t arena_bytes;
   int64_t scratch_bytes;  // rows of planes and sums
   const Tensor *tensor;
   const Operator *op;
-  int8_t *const *capture;  // by tensor: [images, rows, columns, channels], or null
+  const Port *input;    // [inputs]
+  const Port *capture;  // [tensors]: where each goes as soon as it is there
 };
 
 }  // namespace axynq

@@ -16,9 +16,9 @@ using generic::Sums;
 // table only flips bits.
 struct Table {
   const uint8_t *bytes;
-  bool flips = true;
-  explicit Table(const uint8_t *table) : bytes(table) {
-    for (int k = 0; k < 256; ++k) flips = flips && table[k] == (table[0] ^ k);
+  bool flips;
+  explicit Table(const uint8_t *table, bool may_flip = true) : bytes(table), flips(may_flip) {
+    for (int k = 0; flips && k < 256; ++k) flips = table[k] == (table[0] ^ k);
   }
   __m256i operator()(__m256i index) const {
     if (flips) return _mm256_xor_si256(index, _mm256_set1_epi8(int8_t(bytes[0])));
@@ -198,34 +198,69 @@ inline void requantise(const Sums &sums, const Requantisation &r, int8_t *to) {
   scalar::requantise(values, r, to);
 }
 
-inline void add(const Operator &op, int64_t count, const int8_t *a, const int8_t *b, int8_t *to) {
-  if (op.shift[0] <= 0 && op.shift[1] <= 0 && op.shift[2] <= 0) {
-    __m256i m[3];
-    for (int k = 0; k < 3; ++k) m[k] = _mm256_set1_epi32(op.multiplier[k]);
-    const __m256i zero_a = _mm256_set1_epi32(op.input_zero_point);
-    const __m256i zero_b = _mm256_set1_epi32(op.residual_zero_point);
-    const __m256i zero = _mm256_set1_epi32(op.output_zero_point);
-    const __m128i low = _mm_set1_epi8(int8_t(op.clamp_low));
-    const __m128i high = _mm_set1_epi8(int8_t(op.clamp_high));
-    const auto scaled = [&](const int8_t *from, __m256i zero_point, int k) {
-      const __m128i bytes = _mm_loadl_epi64(reinterpret_cast<const __m128i *>(from));
-      const __m256i v = _mm256_slli_epi32(_mm256_sub_epi32(_mm256_cvtepi8_epi32(bytes), zero_point),
-                                          ADD_LEFT_SHIFT);
-      return rescale8(v, m[k], -op.shift[k]);
-    };
-    const auto eight = [&](int64_t i) {
-      const __m256i sum = _mm256_add_epi32(scaled(a + i, zero_a, 0), scaled(b + i, zero_b, 1));
-      const __m256i y = _mm256_add_epi32(rescale8(sum, m[2], -op.shift[2]), zero);
-      return _mm_packs_epi32(_mm256_castsi256_si128(y), _mm256_extracti128_si256(y, 1));
-    };
-    for (int64_t i = 0; i < count; i += 16) {
-      const __m128i bytes = _mm_packs_epi16(eight(i), eight(i + 8));
-      _mm_storeu_si128(reinterpret_cast<__m128i *>(to + i),
-                       _mm_min_epi8(_mm_max_epi8(bytes, low), high));
+inline void map(const uint8_t *table, int64_t count, const int8_t *from, int8_t *to) {
+  const Table shuffles(table, false);
+  for (int64_t i = 0; i < count; i += 32)
+    _mm256_storeu_si256(reinterpret_cast<__m256i *>(to + i),
+                        shuffles(_mm256_loadu_si256(reinterpret_cast<const __m256i *>(from + i))));
+}
+
+// What `eight` makes of eight pairs of values, zero points off, in 32 bits, to bytes.
+template <class Eight>
+inline void each_pair(const Operator &op, const int8_t *a, const int8_t *b, int8_t *to,
+                      const Eight &eight) {
+  const __m256i zero_a = _mm256_set1_epi32(op.input_zero_point);
+  const __m256i zero_b = _mm256_set1_epi32(op.second_zero_point);
+  const __m256i zero = _mm256_set1_epi32(op.output_zero_point);
+  const __m128i low = _mm_set1_epi8(int8_t(op.clamp_low));
+  const __m128i high = _mm_set1_epi8(int8_t(op.clamp_high));
+  const auto load = [](const int8_t *from, __m256i zero_point) {
+    const __m128i bytes = _mm_loadl_epi64(reinterpret_cast<const __m128i *>(from));
+    return _mm256_sub_epi32(_mm256_cvtepi8_epi32(bytes), zero_point);
+  };
+  const auto words = [&](const int8_t *x, const int8_t *y) {
+    const __m256i value = _mm256_add_epi32(eight(load(x, zero_a), load(y, zero_b)), zero);
+    return _mm_packs_epi32(_mm256_castsi256_si128(value), _mm256_extracti128_si256(value, 1));
+  };
+  for (int k = 0; k < op.runs; ++k) {
+    const Pairing &pairing = op.pairing[k];
+    const int8_t *x = a + int64_t(pairing.first) * BLOCK;
+    const int8_t *y = b + int64_t(pairing.second) * BLOCK;
+    for (int p = 0; p < pairing.count; ++p, to += BLOCK) {
+      for (int i = 0; i < BLOCK; i += 16) {
+        const __m128i bytes = _mm_packs_epi16(words(x + i, y + i), words(x + i + 8, y + i + 8));
+        _mm_storeu_si128(reinterpret_cast<__m128i *>(to + i),
+                         _mm_min_epi8(_mm_max_epi8(bytes, low), high));
+      }
+      x += pairing.first_step * BLOCK;
+      y += pairing.second_step * BLOCK;
     }
-    return;
   }
-  scalar::add(op, count, a, b, to);
+}
+
+inline void add(const Operator &op, const int8_t *a, const int8_t *b, int8_t *to) {
+  if (op.shift[0] > 0 || op.shift[1] > 0 || op.shift[2] > 0) return scalar::add(op, a, b, to);
+  __m256i m[3];
+  for (int k = 0; k < 3; ++k) m[k] = _mm256_set1_epi32(op.multiplier[k]);
+  const auto scaled = [&](int k, __m256i v) {
+    return rescale8(_mm256_slli_epi32(v, ADD_LEFT_SHIFT), m[k], -op.shift[k]);
+  };
+  if (op.kind == SUBTRACT)
+    each_pair(op, a, b, to, [&](__m256i x, __m256i y) {
+      return rescale8(_mm256_sub_epi32(scaled(0, x), scaled(1, y)), m[2], -op.shift[2]);
+    });
+  else
+    each_pair(op, a, b, to, [&](__m256i x, __m256i y) {
+      return rescale8(_mm256_add_epi32(scaled(0, x), scaled(1, y)), m[2], -op.shift[2]);
+    });
+}
+
+inline void multiply(const Operator &op, const int8_t *a, const int8_t *b, int8_t *to) {
+  if (op.shift[0] > 0) return scalar::multiply(op, a, b, to);
+  const __m256i m = _mm256_set1_epi32(op.multiplier[0]);
+  each_pair(op, a, b, to, [&](__m256i x, __m256i y) {
+    return rescale8(_mm256_mullo_epi32(x, y), m, -op.shift[0]);
+  });
 }
 
 }  // namespace axynq::avx2

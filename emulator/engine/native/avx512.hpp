@@ -179,38 +179,70 @@ inline void requantise(const Sums &sums, const Requantisation &r, int8_t *to) {
   scalar::requantise(values, r, to);
 }
 
-inline void add(const Operator &op, int64_t count, const int8_t *a, const int8_t *b, int8_t *to) {
-  if (op.shift[0] <= 0 && op.shift[1] <= 0 && op.shift[2] <= 0) {
-    __m512i m[3], e[3];
-    for (int k = 0; k < 3; ++k) {
-      m[k] = _mm512_set1_epi32(op.multiplier[k]);
-      e[k] = _mm512_set1_epi32(-op.shift[k]);
+inline void map(const uint8_t *table, int64_t count, const int8_t *from, int8_t *to) {
+  const Table registers(table);
+  for (int64_t i = 0; i < count; i += 64)
+    _mm512_storeu_si512(to + i, registers(_mm512_loadu_si512(from + i)));
+}
+
+// What `sixteen` makes of sixteen pairs of values, zero points off, in 32 bits, to bytes.
+template <class Sixteen>
+inline void each_pair(const Operator &op, const int8_t *a, const int8_t *b, int8_t *to,
+                      const Sixteen &sixteen) {
+  const __m512i zero_a = _mm512_set1_epi32(op.input_zero_point);
+  const __m512i zero_b = _mm512_set1_epi32(op.second_zero_point);
+  const __m512i zero = _mm512_set1_epi32(op.output_zero_point);
+  const __m128i low = _mm_set1_epi8(int8_t(op.clamp_low));
+  const __m128i high = _mm_set1_epi8(int8_t(op.clamp_high));
+  const auto load = [](const int8_t *from, __m512i zero_point) {
+    const __m128i bytes = _mm_loadu_si128(reinterpret_cast<const __m128i *>(from));
+    return _mm512_sub_epi32(_mm512_cvtepi8_epi32(bytes), zero_point);
+  };
+  for (int k = 0; k < op.runs; ++k) {
+    const Pairing &pairing = op.pairing[k];
+    const int8_t *x = a + int64_t(pairing.first) * BLOCK;
+    const int8_t *y = b + int64_t(pairing.second) * BLOCK;
+    for (int p = 0; p < pairing.count; ++p, to += BLOCK) {
+      for (int i = 0; i < BLOCK; i += 16) {
+        const __m512i value = sixteen(load(x + i, zero_a), load(y + i, zero_b));
+        const __m128i bytes = _mm512_cvtsepi32_epi8(_mm512_add_epi32(value, zero));
+        _mm_storeu_si128(reinterpret_cast<__m128i *>(to + i),
+                         _mm_min_epi8(_mm_max_epi8(bytes, low), high));
+      }
+      x += pairing.first_step * BLOCK;
+      y += pairing.second_step * BLOCK;
     }
-    const __m512i zero_a = _mm512_set1_epi32(op.input_zero_point);
-    const __m512i zero_b = _mm512_set1_epi32(op.residual_zero_point);
-    const __m512i zero = _mm512_set1_epi32(op.output_zero_point);
-    const __m128i low = _mm_set1_epi8(int8_t(op.clamp_low));
-    const __m128i high = _mm_set1_epi8(int8_t(op.clamp_high));
-    for (int64_t i = 0; i < count; i += 16) {
-      const auto load = [&](const int8_t *from, __m512i zero_point) {
-        const __m128i bytes = _mm_loadu_si128(reinterpret_cast<const __m128i *>(from + i));
-        return _mm512_slli_epi32(_mm512_sub_epi32(_mm512_cvtepi8_epi32(bytes), zero_point),
-                                 ADD_LEFT_SHIFT);
-      };
-      // The operand of the larger scale is halved, which widening has made exact.
-      const auto scaled = [&](int k, __m512i v) {
-        return op.multiplier[k] == 1 << 30 && op.shift[k] == 0 ? _mm512_srai_epi32(v, 1)
-                                                               : rescale16(v, m[k], e[k]);
-      };
-      const __m512i sum = _mm512_add_epi32(scaled(0, load(a, zero_a)), scaled(1, load(b, zero_b)));
-      const __m512i y = _mm512_add_epi32(rescale16(sum, m[2], e[2]), zero);
-      const __m128i bytes = _mm512_cvtsepi32_epi8(y);
-      _mm_storeu_si128(reinterpret_cast<__m128i *>(to + i),
-                       _mm_min_epi8(_mm_max_epi8(bytes, low), high));
-    }
-    return;
   }
-  scalar::add(op, count, a, b, to);
+}
+
+inline void add(const Operator &op, const int8_t *a, const int8_t *b, int8_t *to) {
+  if (op.shift[0] > 0 || op.shift[1] > 0 || op.shift[2] > 0) return scalar::add(op, a, b, to);
+  __m512i m[3], e[3];
+  for (int k = 0; k < 3; ++k) {
+    m[k] = _mm512_set1_epi32(op.multiplier[k]);
+    e[k] = _mm512_set1_epi32(-op.shift[k]);
+  }
+  // The operand of the larger scale is halved, which widening has made exact.
+  const auto scaled = [&](int k, __m512i v) {
+    v = _mm512_slli_epi32(v, ADD_LEFT_SHIFT);
+    return op.multiplier[k] == 1 << 30 && op.shift[k] == 0 ? _mm512_srai_epi32(v, 1)
+                                                           : rescale16(v, m[k], e[k]);
+  };
+  if (op.kind == SUBTRACT)
+    each_pair(op, a, b, to, [&](__m512i x, __m512i y) {
+      return rescale16(_mm512_sub_epi32(scaled(0, x), scaled(1, y)), m[2], e[2]);
+    });
+  else
+    each_pair(op, a, b, to, [&](__m512i x, __m512i y) {
+      return rescale16(_mm512_add_epi32(scaled(0, x), scaled(1, y)), m[2], e[2]);
+    });
+}
+
+inline void multiply(const Operator &op, const int8_t *a, const int8_t *b, int8_t *to) {
+  if (op.shift[0] > 0) return scalar::multiply(op, a, b, to);
+  const __m512i m = _mm512_set1_epi32(op.multiplier[0]), e = _mm512_set1_epi32(-op.shift[0]);
+  each_pair(op, a, b, to,
+            [&](__m512i x, __m512i y) { return rescale16(_mm512_mullo_epi32(x, y), m, e); });
 }
 
 }  // namespace axynq::avx512

@@ -2,12 +2,13 @@
 #pragma once
 
 #include <algorithm>
+#include <cstdlib>
 
 #include "instructions.hpp"
 
 namespace axynq {
 
-// Maximum, average or mean over windows' positions inside the map.
+// Maximum or average over windows' positions inside the map.
 inline void pool(const Operator &op, const Tensor &in, const Tensor &out, const int8_t *from,
                  int8_t *to) {
   for (int channel = 0; channel < out.channels; ++channel)
@@ -31,41 +32,63 @@ inline void pool(const Operator &op, const Tensor &in, const Tensor &out, const 
               for (int n = 0; n < BLOCK; ++n) totals[n] += pixel[n];
           }
         for (int n = 0; n < BLOCK; ++n) {
-          int32_t value = totals[n], zero_point = 0;
+          int32_t value = totals[n];
           if (op.kind == AVERAGE_POOL)
             value = (value > 0 ? value + count / 2 : value - count / 2) / count;
-          if (op.kind == MEAN) {
-            value = rescale(value - count * op.input_zero_point, op.multiplier[2], op.shift[2]);
-            zero_point = op.output_zero_point;
-          }
-          to[n] = quantised(value, zero_point, op.clamp_low, op.clamp_high);
+          to[n] = quantised(value, 0, op.clamp_low, op.clamp_high);
         }
       }
 }
 
-inline void pad(const Operator &op, const Tensor &in, const Tensor &out, const int8_t *from,
-                int8_t *to) {
+// A sum of positions, and the byte that is made of it.
+inline void reduce(const Operator &op, const Tensor &out, const int8_t *from, int8_t *to) {
+  const int64_t positions = int64_t(out.rows) * out.columns * out.channels;
+  for (int64_t p = 0; p < positions; ++p, to += BLOCK) {
+    const int8_t *base = from + int64_t(op.first[p]) * BLOCK;
+    int32_t totals[BLOCK] = {};
+    for (int k = 0; k < op.terms; ++k) {
+      const int8_t *term = base + int64_t(op.term[k]) * BLOCK;
+      for (int n = 0; n < BLOCK; ++n) totals[n] += term[n];
+    }
+    int32_t reached[BLOCK] = {};  // thresholds
+    for (int step = 128; step > 0; step /= 2)
+      for (int n = 0; n < BLOCK; ++n)
+        reached[n] += op.thresholds[reached[n] + step - 1] <= totals[n] ? step : 0;
+    for (int n = 0; n < BLOCK; ++n) to[n] = int8_t(reached[n] - 128);
+  }
+}
+
+inline void resize_bilinear(const Operator &op, const Tensor &in, const Tensor &out,
+                            const int8_t *from, int8_t *to) {
   for (int channel = 0; channel < out.channels; ++channel)
     for (int row = 0; row < out.rows; ++row)
       for (int column = 0; column < out.columns; ++column, to += BLOCK) {
-        const int y = row - op.padding_top, x = column - op.padding_left;
-        if (y >= 0 && y < in.rows && x >= 0 && x < in.columns)
-          std::memcpy(to, from + ((int64_t(channel) * in.rows + y) * in.columns + x) * BLOCK,
-                      BLOCK);
-        else
-          std::memset(to, op.output_zero_point, BLOCK);
+        const Between &y = op.row[row], &x = op.column[column];
+        const auto pixel = [&](int at_row, int at_column) {
+          return from + ((int64_t(channel) * in.rows + at_row) * in.columns + at_column) * BLOCK;
+        };
+        const int8_t *a = pixel(y.lower, x.lower), *b = pixel(y.lower, x.upper);
+        const int8_t *c = pixel(y.upper, x.lower), *d = pixel(y.upper, x.upper);
+        const int32_t of_a = y.lower_weight * x.lower_weight;
+        const int32_t of_b = y.lower_weight * x.upper_weight;
+        const int32_t of_c = y.upper_weight * x.lower_weight;
+        const int32_t of_d = y.upper_weight * x.upper_weight;
+        for (int n = 0; n < BLOCK; ++n) {
+          const int32_t sum = a[n] * of_a + b[n] * of_b + c[n] * of_c + d[n] * of_d;
+          // Halves away from zero.
+          const int32_t magnitude = (std::abs(sum) + (1 << 19)) >> 20;
+          to[n] = int8_t(sum < 0 ? -magnitude : magnitude);
+        }
       }
 }
 
-// Values keep their order with channels innermost.
-inline void reshape(const Tensor &in, const Tensor &out, const int8_t *from, int8_t *to) {
-  const int64_t elements = int64_t(in.rows) * in.columns * in.channels;
-  const int64_t in_pixels = int64_t(in.rows) * in.columns;
-  const int64_t out_pixels = int64_t(out.rows) * out.columns;
-  for (int64_t i = 0; i < elements; ++i) {
-    const int64_t source = i % in.channels * in_pixels + i / in.channels;
-    const int64_t target = i % out.channels * out_pixels + i / out.channels;
-    std::memcpy(to + target * BLOCK, from + source * BLOCK, BLOCK);
+// Every position's bytes through a table.
+inline void map(const Operator &op, const int8_t *from, int8_t *to) {
+  for (int k = 0; k < op.runs; ++k) {
+    const Run &run = op.run[k];
+    instructions::map(op.tables + 256 * run.source, int64_t(run.count) * BLOCK,
+                      from + int64_t(run.first) * BLOCK, to);
+    to += int64_t(run.count) * BLOCK;
   }
 }
 

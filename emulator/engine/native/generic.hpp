@@ -82,5 +82,7 @@ inline void requantise(const Sums &sums, const Requantisation &r, int8_t *to) {
 }
 
 using scalar::add;
+using scalar::map;
+using scalar::multiply;
 
 }  // namespace axynq::generic

@@ -40,8 +40,12 @@
 //   void requantise(const Sums &sums, const Requantisation &r, int8_t *to)
 //     64 sums to 64 bytes in the images' order.
 //
-//   void add(const Operator &op, int64_t count, const int8_t *a, const int8_t *b, int8_t *to)
-//     The addition of two tensors of `count` bytes each, a multiple of BLOCK.
+//   void map(const uint8_t *table, int64_t count, const int8_t *from, int8_t *to)
+//     `count` bytes, a multiple of BLOCK, through a table of 256.
+//
+//   void add(const Operator &op, const int8_t *a, const int8_t *b, int8_t *to)
+//   void multiply(const Operator &op, const int8_t *a, const int8_t *b, int8_t *to)
+//     Sums or differences, and products, of two tensors, whose positions the operator pairs.
 //
 // A new set is a new header and an entry in kernel.py. It may take over what it does no better from
 // generic.hpp and scalar.hpp, as avx2.hpp does.
@@ -60,7 +64,9 @@ namespace axynq::instructions {
 using AXYNQ_INSTRUCTIONS::add;
 using AXYNQ_INSTRUCTIONS::dot_products;
 using AXYNQ_INSTRUCTIONS::look_up;
+using AXYNQ_INSTRUCTIONS::map;
 using AXYNQ_INSTRUCTIONS::map_and_interleave;
+using AXYNQ_INSTRUCTIONS::multiply;
 using AXYNQ_INSTRUCTIONS::requantise;
 using AXYNQ_INSTRUCTIONS::Sums;
 using AXYNQ_INSTRUCTIONS::Table;

@@ -1,4 +1,5 @@
 // Runs a network over any number of images: a thread takes a block of 64 through all layers.
+#include <algorithm>
 #include <atomic>
 #include <cstdlib>
 #include <memory>
@@ -25,10 +26,28 @@ Memory allocate(int64_t bytes) {
   return Memory(static_cast<uint8_t *>(memory));
 }
 
+// A tensor of the block.
+const int8_t *place(const Tensor &tensor, const int8_t *arena) {
+  return tensor.constant ? tensor.constant : arena + tensor.offset;
+}
+
+// Positions from where they are, and the filling.
+void move(const Network &network, const Operator &op, const int8_t *arena, int8_t *to) {
+  for (int k = 0; k < op.runs; ++k) {
+    const Run &run = op.run[k];
+    const size_t bytes = size_t(run.count) * BLOCK;
+    if (run.source < 0)
+      std::memset(to, op.output_zero_point, bytes);
+    else
+      std::memcpy(to, place(network.tensor[run.source], arena) + int64_t(run.first) * BLOCK, bytes);
+    to += bytes;
+  }
+}
+
 void run_operator(const Network &network, const Operator &op, int8_t *arena, uint8_t *scratch,
                   int64_t images, int64_t first, int count) {
   const Tensor &in = network.tensor[op.input], &out = network.tensor[op.output];
-  const int8_t *from = arena + in.offset;
+  const int8_t *from = place(in, arena), *second = place(network.tensor[op.second], arena);
   int8_t *to = arena + out.offset;
   switch (op.kind) {
     case CONVOLUTION:
@@ -40,55 +59,82 @@ void run_operator(const Network &network, const Operator &op, int8_t *arena, uin
                    scratch);
       }
       break;
+    case MOVE:
+      move(network, op, arena, to);
+      break;
+    case MAP:
+      map(op, from, to);
+      break;
     case ADD:
-      instructions::add(op, int64_t(out.rows) * out.columns * out.channels * BLOCK, from,
-                        arena + network.tensor[op.residual].offset, to);
+    case SUBTRACT:
+      instructions::add(op, from, second, to);
       break;
-    case PAD:
-      pad(op, in, out, from, to);
+    case MULTIPLY:
+      instructions::multiply(op, from, second, to);
       break;
-    case RESHAPE:
-      reshape(in, out, from, to);
+    case MAXIMUM:
+      scalar::each_pair(op, from, second, to, [&](int8_t x, int8_t y) {
+        return std::clamp(x > y ? x : y, int8_t(op.clamp_low), int8_t(op.clamp_high));
+      });
+      break;
+    case MINIMUM:
+      scalar::each_pair(op, from, second, to, [&](int8_t x, int8_t y) {
+        return std::clamp(x < y ? x : y, int8_t(op.clamp_low), int8_t(op.clamp_high));
+      });
+      break;
+    case PRELU:
+      scalar::prelu(op, from, second, to);
+      break;
+    case REDUCE:
+      reduce(op, out, from, to);
+      break;
+    case RESIZE_BILINEAR:
+      resize_bilinear(op, in, out, from, to);
       break;
     default:
       pool(op, in, out, from, to);
   }
 }
 
-// Copies a tensor of the block to where the caller wants it, if it does.
-void capture(const Network &network, int index, const int8_t *arena, int64_t first, int count) {
-  const Tensor &tensor = network.tensor[index];
-  const int64_t elements = int64_t(tensor.rows) * tensor.columns * tensor.channels;
-  if (int8_t *to = network.capture[index])
-    from_planar(tensor, arena + tensor.offset, count, to + first * elements);
+int64_t elements(const Tensor &tensor) {
+  return int64_t(tensor.rows) * tensor.columns * tensor.channels;
 }
 
-void run_blocks(const Network &network, const int8_t *x, int64_t images, int8_t *y,
-                std::atomic<int64_t> &next) {
+void load(const Network &network, const Port &port, int8_t *arena, int64_t first, int count) {
+  const Tensor &tensor = network.tensor[port.tensor];
+  const int8_t *from = port.images + first * elements(tensor);
+  if (port.blocked)
+    std::memcpy(arena + tensor.offset, from, size_t(elements(tensor) * BLOCK));
+  else
+    to_planar(tensor, from, count, arena + tensor.offset);
+}
+
+// Copies a tensor of the block to where the caller wants it, if it does.
+void capture(const Network &network, int index, const int8_t *arena, int64_t first, int count) {
+  const Port &port = network.capture[index];
+  if (!port.images) return;
+  const Tensor &tensor = network.tensor[index];
+  int8_t *to = port.images + first * elements(tensor);
+  if (port.blocked)
+    std::memcpy(to, arena + tensor.offset, size_t(elements(tensor) * BLOCK));
+  else
+    from_planar(tensor, arena + tensor.offset, count, to);
+}
+
+void run_blocks(const Network &network, int64_t images, std::atomic<int64_t> &next) {
   const Memory arena_memory = allocate(network.arena_bytes);
   const Memory scratch = allocate(network.scratch_bytes);
   int8_t *arena = reinterpret_cast<int8_t *>(arena_memory.get());
-  const Tensor &in = network.tensor[network.input], &out = network.tensor[network.output];
-  const int64_t in_bytes = int64_t(in.rows) * in.columns * in.channels;
-  const int64_t out_bytes = int64_t(out.rows) * out.columns * out.channels;
   for (;;) {
     const int64_t first = next.fetch_add(BLOCK);
     if (first >= images) return;
     const int count = int(std::min<int64_t>(BLOCK, images - first));
-    if (network.blocked)
-      std::memcpy(arena + in.offset, x + first * in_bytes, size_t(in_bytes * BLOCK));
-    else
-      to_planar(in, x + first * in_bytes, count, arena + in.offset);
-    capture(network, network.input, arena, first, count);
+    for (int k = 0; k < network.inputs; ++k) load(network, network.input[k], arena, first, count);
     for (int k = 0; k < network.operators; ++k) {
       const Operator &op = network.op[k];
       run_operator(network, op, arena, scratch.get(), images, first, count);
       capture(network, op.output, arena, first, count);
     }
-    if (network.blocked)
-      std::memcpy(y + first * out_bytes, arena + out.offset, size_t(out_bytes * BLOCK));
-    else
-      from_planar(out, arena + out.offset, count, y + first * out_bytes);
   }
 }
 
@@ -103,16 +149,14 @@ int64_t axynq_scratch_bytes(const axynq::Convolution *convolution) {
   return axynq::scratch_bytes(*convolution);
 }
 
-// Runs `images` images [rows, columns, channels] (or blocks of them, as the network says) through
-// the network with so many threads.
+// Runs so many images through the network, with so many threads.
 // Returns 0, or 1 where memory ran out.
-int axynq_run_network(const axynq::Network *network, const int8_t *x, int64_t images, int8_t *y,
-                      int threads) {
+int axynq_run_network(const axynq::Network *network, int64_t images, int threads) {
   std::atomic<int64_t> next{0};
   std::atomic<int> failed{0};
   const auto work = [&] {
     try {
-      axynq::run_blocks(*network, x, images, y, next);
+      axynq::run_blocks(*network, images, next);
     } catch (const std::bad_alloc &) {
       failed = 1;
     }

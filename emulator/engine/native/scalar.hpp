@@ -48,21 +48,58 @@ inline void requantise(const int32_t *values, const Requantisation &r, int8_t *t
     to[n] = quantised(rescale(values[n], r.multiplier, r.shift), r.zero_point, r.low, r.high);
 }
 
-// The addition of any two tensors.
-inline void add(const Operator &op, int64_t count, const int8_t *a, const int8_t *b, int8_t *to) {
+// What `pair` makes of every two values that an operator pairs.
+template <class Pair>
+inline void each_pair(const Operator &op, const int8_t *a, const int8_t *b, int8_t *to,
+                      const Pair &pair) {
+  for (int k = 0; k < op.runs; ++k) {
+    const Pairing &pairing = op.pairing[k];
+    for (int p = 0; p < pairing.count; ++p, to += BLOCK) {
+      const int8_t *x = a + (pairing.first + int64_t(pairing.first_step) * p) * BLOCK;
+      const int8_t *y = b + (pairing.second + int64_t(pairing.second_step) * p) * BLOCK;
+      for (int n = 0; n < BLOCK; ++n) to[n] = pair(x[n], y[n]);
+    }
+  }
+}
+
+// Sums and differences.
+inline void add(const Operator &op, const int8_t *a, const int8_t *b, int8_t *to) {
   // Each operand has 256 values: rescale those once.
   int32_t table_a[256], table_b[256];
   for (int x = -128; x < 128; ++x) {
     table_a[x + 128] =
         rescale((x - op.input_zero_point) * (1 << ADD_LEFT_SHIFT), op.multiplier[0], op.shift[0]);
-    table_b[x + 128] = rescale((x - op.residual_zero_point) * (1 << ADD_LEFT_SHIFT),
-                               op.multiplier[1], op.shift[1]);
+    table_b[x + 128] =
+        rescale((x - op.second_zero_point) * (1 << ADD_LEFT_SHIFT), op.multiplier[1], op.shift[1]);
+    if (op.kind == SUBTRACT) table_b[x + 128] = -table_b[x + 128];
   }
-  for (int64_t i = 0; i < count; ++i) {
-    const int32_t sum = table_a[a[i] + 128] + table_b[b[i] + 128];
-    to[i] = quantised(rescale(sum, op.multiplier[2], op.shift[2]), op.output_zero_point,
-                      op.clamp_low, op.clamp_high);
-  }
+  each_pair(op, a, b, to, [&](int8_t x, int8_t y) {
+    return quantised(rescale(table_a[x + 128] + table_b[y + 128], op.multiplier[2], op.shift[2]),
+                     op.output_zero_point, op.clamp_low, op.clamp_high);
+  });
+}
+
+inline void multiply(const Operator &op, const int8_t *a, const int8_t *b, int8_t *to) {
+  each_pair(op, a, b, to, [&](int8_t x, int8_t y) {
+    const int32_t product = (x - op.input_zero_point) * (y - op.second_zero_point);
+    return quantised(rescale(product, op.multiplier[0], op.shift[0]), op.output_zero_point,
+                     op.clamp_low, op.clamp_high);
+  });
+}
+
+// Where the first value is negative, it is multiplied by the second.
+inline void prelu(const Operator &op, const int8_t *a, const int8_t *b, int8_t *to) {
+  each_pair(op, a, b, to, [&](int8_t x, int8_t y) {
+    const int32_t value = x - op.input_zero_point;
+    const int32_t scaled =
+        value < 0 ? rescale(value * (y - op.second_zero_point), op.multiplier[1], op.shift[1])
+                  : rescale(value, op.multiplier[0], op.shift[0]);
+    return quantised(scaled, op.output_zero_point, op.clamp_low, op.clamp_high);
+  });
+}
+
+inline void map(const uint8_t *table, int64_t count, const int8_t *from, int8_t *to) {
+  for (int64_t i = 0; i < count; ++i) to[i] = int8_t(table[uint8_t(from[i])]);
 }
 
 }  // namespace scalar

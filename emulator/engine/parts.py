@@ -1,0 +1,58 @@
+"""A network cut into parts: what the native kernel computes at a stretch, and single operators that
+numpy computes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from axynq.emulator.model import graph
+
+IN_NUMPY = (graph.Softmax, graph.LogSoftmax, graph.L2Normalisation)
+"""Operators on a handful of values an image, which have a long formula each."""
+
+
+@dataclass(frozen=True)
+class Part:
+    """Operators in execution order, and what they have to do with the others."""
+
+    operators: tuple[graph.Operator, ...]
+    native: bool
+    inputs: tuple[int, ...]
+    """Tensors that it reads and does not compute; without constants."""
+    outputs: tuple[int, ...]
+    """Tensors that it computes and that are read elsewhere."""
+
+
+def parts(model: graph.Model) -> tuple[Part, ...]:
+    """The network in as few parts as its order allows: all that is ready goes with a part."""
+    known = {*model.inputs, *model.constants}
+    left = list(model.operators)
+    groups: list[tuple[bool, list[graph.Operator]]] = []
+    native = True
+    while left:
+        ready, rest = [], []
+        for op in left:
+            if isinstance(op, IN_NUMPY) is not native and known.issuperset(op.inputs):
+                ready.append(op)
+                known.add(op.output)
+            else:
+                rest.append(op)
+        if ready:
+            groups.append((native, ready))
+        left, native = rest, not native
+    return tuple(_part(model, native, operators) for native, operators in groups)
+
+
+def _part(model: graph.Model, native: bool, operators: Sequence[graph.Operator]) -> Part:
+    computed = {op.output for op in operators}
+    read = {index for op in operators for index in op.inputs}
+    elsewhere = {
+        index for op in model.operators if op.output not in computed for index in op.inputs
+    }
+    return Part(
+        tuple(operators),
+        native,
+        tuple(sorted(read - computed - set(model.constants))),
+        tuple(sorted(computed & (elsewhere | set(model.outputs)))),
+    )
