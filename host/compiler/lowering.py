@@ -169,12 +169,13 @@ def _units(model: graph.Model, roles: dict[str, Role], home: dict[int, int]) -> 
     for op in model.operators:
         if isinstance(op, graph.Reshape) and home[op.output] == home[op.inputs[0]]:
             continue
-        operators = (op,)
+        operators: tuple[graph.Operator, ...] = (op,)
         if roles[op.name] != "host":
             # A layer with an addition runs where that stands: its other operand is there then.
             layer = _layer_before(model, op, roles)
             pad = _own_padding(model, layer or op, roles)
-            operators = tuple(each for each in (pad, layer, op) if each is not None)
+            before = [each for each in (pad, layer) if each is not None]
+            operators = (*before, op)
             joined.update(operators[:-1])
         inner = {each.output for each in operators[:-1]}
         inputs = {i for each in operators for i in each.inputs} - inner

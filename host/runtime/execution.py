@@ -57,10 +57,12 @@ class Execution:
             else:
                 for op in program.operators_of(stage):
                     inputs = [self._value(index) for index in op.inputs]
-                    self._values[program.home_of(op.output)] = self._host.compute(op, inputs)
+                    y = self._host.compute(op, inputs)
+                    self._values[program.home_of(op.output)] = self._of_all(y)
             self._forget(number)
         self.outputs = tuple(
-            np.ascontiguousarray(self._value(index)) for index in program.network.outputs
+            np.ascontiguousarray(self._of_all(self._value(index)))
+            for index in program.network.outputs
         )
 
     def _value(self, index: int) -> Int8:
@@ -73,6 +75,10 @@ class Execution:
             self._values[home] = self._unpack(program.place_of(index))
         shape = program.network.tensors[index].shape
         return self._values[home].reshape(self.images, *shape)
+
+    def _of_all(self, values: Int8) -> Int8:
+        """What is the same for all images, for each of them."""
+        return np.broadcast_to(values, (self.images, *values.shape[1:]))
 
     def _pack(self, home: int) -> None:
         place, word = self.program.places[home], self.program.word_bytes

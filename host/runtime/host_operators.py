@@ -41,7 +41,10 @@ class HostOperators:
         tensors = [self.network.tensors[index] for index in (*op.inputs, op.output)]
         largest = max(math.prod(tensor.shape) for tensor in tensors)
         size = max(1, CHUNK_BYTES // (BYTES_A_VALUE * largest))
-        given = [index not in self.network.constants for index in op.inputs]
+        # Weights and movements want all images; what pairs values broadcasts constants.
+        if not isinstance(op, (graph.Add, graph.Elementwise)):
+            inputs = [np.broadcast_to(x, (images, *x.shape[1:])) for x in inputs]
+        given = [len(x) == images for x in inputs]
         found = [
             self._compute(
                 op, [x[start : start + size] if own else x for x, own in zip(inputs, given)]
