@@ -74,7 +74,7 @@ def not_int8(file: TFLiteFile, nodes: Sequence[Node]) -> list[str]:
     """What a network without any int8 activation is."""
     computed = [i for n in nodes for i in n.outputs if i >= 0]
     types = Counter(file.tensors[i].type for i in computed)
-    if tflite.TensorType.INT8 in types or not types:
+    if tflite.TensorType.INT8 in types or tflite.TensorType.UINT8 in types or not types:
         return []
     common = types.most_common(1)[0][0]
     first = next(file.tensors[i] for i in computed if file.tensors[i].type == common)
@@ -87,7 +87,6 @@ def not_int8(file: TFLiteFile, nodes: Sequence[Node]) -> list[str]:
         tflite.TensorType.FLOAT32: "a float network",
         tflite.TensorType.FLOAT16: "a float16 network",
         tflite.TensorType.INT16: "quantised with int16 activations",
-        tflite.TensorType.UINT8: "quantised to uint8, as old converters did",
     }.get(common, "of another type")
     if common == tflite.TensorType.FLOAT32:
         if tflite.TensorType.INT8 in constants:
