@@ -36,6 +36,7 @@ def plan_arena(
     home = lowered.home
     born: dict[int, int] = {}
     dies: dict[int, int] = {}
+    made = flow.made
     time = 0
     waiting = list(segments)
     for stage in lowered.stages:
@@ -50,10 +51,12 @@ def plan_arena(
             for number in steps:
                 uses = flow.steps[number]
                 for tensor in uses.inputs:
-                    if tensor not in flow.maker:  # the host's
+                    if tensor not in made:  # the host's
                         born.setdefault(tensor, before)
                 if len(steps) == 1 or flow.leaves(uses.output, steps):
-                    born[uses.output] = dies[uses.output] = time
+                    output = flow.in_memory(uses.output)
+                    born.setdefault(output, time)
+                    dies[output] = time
                 dies.update({tensor: time for tensor in uses.inputs if tensor in born})
             time += 1
     for boundary in (*model.inputs, *model.outputs):

@@ -154,7 +154,7 @@ class _Compiler:
     def _packs(self, stage: Steps) -> set[int]:
         """Tensors that a stage takes and no step makes, by their homes."""
         taken = {tensor for number in stage.numbers for tensor in self.flow.steps[number].inputs}
-        return {tensor for tensor in taken if tensor not in self.flow.maker}
+        return {tensor for tensor in taken if tensor not in self.flow.made}
 
     def _assigned(self, op: graph.Operator) -> Assigned:
         codes = self.codes[op.name]
@@ -204,7 +204,9 @@ class _Compiler:
                 residual_offset=offsets[uses.operand]
                 if d.residual_loaded and uses.operand is not None
                 else 0,
-                destination_offset=offsets[uses.output] if d.destination_stored else 0,
+                destination_offset=offsets[self.flow.in_memory(uses.output)]
+                if d.destination_stored
+                else 0,
                 ahead_offset=offsets[first] if d.ahead_words else 0,
                 ahead_image_words=self.flow.words[first] if d.ahead_words else 0,
             )

@@ -55,6 +55,7 @@ class Flow:
             for step in lowered.steps
         )
         self.words = {home[index]: each.image_words for index, each in lowered.maps.items()}
+        self.parts = lowered.parts
         self.maker = {uses.output: number for number, uses in enumerate(self.steps)}
         """The step that makes a tensor."""
         self.last_use: dict[int, int] = {}
@@ -64,6 +65,8 @@ class Flow:
                 self.last_use[tensor] = number
         for_host = [*model.outputs, *(i for op in lowered.host_operators for i in op.inputs)]
         self.last_use |= {home[index]: len(self.steps) for index in for_host}
+        # Those who take a concatenation take it from memory.
+        self.last_use |= dict.fromkeys(lowered.parts, len(self.steps))
         self.ends = {
             number: stage.numbers.stop
             for stage in lowered.stages
@@ -71,6 +74,16 @@ class Flow:
             for number in stage.numbers
         }
         """For each step the end of its stage, behind which no step runs together with it."""
+
+    def in_memory(self, tensor: int) -> int:
+        """The tensor in whose memory one lies: itself, unless it is part of another."""
+        part = self.parts.get(tensor)
+        return tensor if part is None else part.whole
+
+    @property
+    def made(self) -> set[int]:
+        """What steps make, wholes of parts included."""
+        return {*self.maker, *map(self.in_memory, self.maker)}
 
     def starts_stage(self, number: int) -> bool:
         """Whether a step is the first of a stage."""

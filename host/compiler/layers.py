@@ -81,6 +81,21 @@ class Layer:
 
     adds_map: bool = False
     """Whether it adds another map to what the lanes compute."""
+    within: FeatureMap | None = None
+    """The map in memory that the output is part of, if it is."""
+    within_word: int = 0
+    """Where it begins in each of that map's pixels."""
+
+    @property
+    def adds_nothing(self) -> bool:
+        """Whether what the lanes compute goes through a table alone: the other operand is whatever
+        lies in the third memory, which nothing may be written to meanwhile."""
+        return self.has_residual and not self.adds_map
+
+    @property
+    def stored(self) -> FeatureMap:
+        """The output's map in memory, with what else is in its pixels."""
+        return self.within or self.target
 
     @property
     def has_residual(self) -> bool:
@@ -129,7 +144,7 @@ class Layers:
 
     def _layer(self, step: Step, folded: bool) -> Layer:
         maps = self.lowered.maps
-        source, target = maps[step.source], maps[step.output]
+        source, target = maps[step.source], _oriented(self.model, step, maps[step.output])
         filters, window = self._filters(step, source, target)
         fold = Fold()
         if folded and filters.kernel is not None and not filters.kernel.depthwise:
@@ -137,10 +152,13 @@ class Layers:
             inputs = self.overlay.array.inputs
             fold = choose_fold(rows, columns, channels, inputs, window.dilation)
         numbers, tables = self._numbers(step, source, target, window)
-        adds_map = step.sum is not None
+        part = self.lowered.parts.get(self.lowered.home[step.output])
         layer = Layer(
-            step.name, source, target, window, fold, filters, tables, (), numbers, adds_map
-        )
+            step.name, source, target, window, fold, filters, tables, (), numbers,
+            adds_map=step.sum is not None,
+            within=None if part is None else maps[part.whole],
+            within_word=0 if part is None else part.first_word,
+        )  # fmt: skip
         return replace(layer, blocks=self._blocks(step, layer))
 
     def _blocks(self, step: Step, layer: Layer, most_words: int | None = None) -> tuple[Block, ...]:
@@ -174,14 +192,14 @@ class Layers:
                 factor = average_factor(operator.window[0] * operator.window[1])
                 return Filters.unmultiplied(source.channels, factor), window
             return Filters.unmultiplied(source.channels), window
-        if isinstance(operator, graph.Mean):
+        if isinstance(operator, (graph.Mean, graph.Reduce)):
             factor = mean_factor(self.model, operator)
-            window = Window((source.rows, source.columns))
+            window = Window((source.rows // target.rows, source.columns // target.columns))
             return Filters.unmultiplied(source.channels, factor), window
         if isinstance(operator, graph.Pad):
             padding = operator.padding
             return Filters.unmultiplied(source.channels), Window(top=padding.top, left=padding.left)
-        if operator in (step.sum, step.table):
+        if step.is_copy or operator in (step.sum, step.table):
             return Filters.unmultiplied(source.channels), Window()
         raise ProgramError(f"the accelerator has no operation for '{operator.name}'")
 
@@ -285,6 +303,16 @@ class Layers:
             "clamp_low": low,
             "clamp_high": high,
         }, np.stack(operands)
+
+
+def _oriented(model: graph.Model, step: Step, target: FeatureMap) -> FeatureMap:
+    """The output of a step, pixels below each other where it is one for each row of the input."""
+    op = step.operator
+    if isinstance(op, graph.Reduce) and len(model.tensors[op.inputs[0]].shape) == 3:
+        pixels = target.rows * target.columns
+        shape = (pixels, 1) if op.axes == (1,) else (1, pixels)
+        return FeatureMap(*shape, target.channels, target.pixel_words)
+    return target
 
 
 def _average_table(step: Step, positions: int) -> Table:

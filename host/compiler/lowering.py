@@ -43,6 +43,11 @@ class Step:
     """Operator by value: itself, or one that follows on chip, as above."""
 
     @property
+    def is_copy(self) -> bool:
+        """Whether it copies a map to where a concatenation has it."""
+        return isinstance(self.operator, graph.Concatenation)
+
+    @property
     def follower(self) -> graph.Operator | None:
         """The operator that follows on chip."""
         return next((op for op in (self.sum, self.table) if op and op is not self.operator), None)
@@ -91,6 +96,16 @@ StageOf = Union[Steps, HostOperators]
 
 
 @dataclass(frozen=True)
+class Part:
+    """Where a map lies in memory that is part of the pixels of a larger one."""
+
+    whole: int
+    """The larger one, by its home."""
+    first_word: int
+    """Of each pixel."""
+
+
+@dataclass(frozen=True)
 class Lowered:
     """A network split between accelerator and host."""
 
@@ -102,6 +117,8 @@ class Lowered:
     """The feature map of each tensor that a step reads or writes."""
     home: dict[int, int]
     """Tensors that differ in shape only share memory: the tensor they live in."""
+    parts: dict[int, Part] = field(default_factory=dict)
+    """Tensors that steps write to where a concatenation has them."""
     reasons: dict[str, str] = field(default_factory=dict)
     """Why the host computes the operators that it does, by their names."""
 
@@ -126,86 +143,190 @@ def lower(model: graph.Model, word_bytes: int, on_host: Mapping[str, str] | None
     Raises:
         ProgramError: there is nothing for the accelerator to do.
     """
-    roles = {op.name: role(model, op) for op in model.operators}
-    reasons = {op.name: reason(model, op) for op in model.operators if roles[op.name] == "host"}
+    roles = {op.name: role(model, op, word_bytes) for op in model.operators}
+    reasons = {op.name: reason(model, op) for op in model.operators}
     for name, why in (on_host or {}).items():
         roles[name], reasons[name] = "host", why
-    home = _homes(model, roles, reasons, word_bytes)
-    given = {home[index] for index in (*model.inputs, *model.constants)}
-    stages: list[StageOf] = []
-    steps: list[Step] = []
-    for stage in in_stages(_units(model, roles, home), given):
-        operators = tuple(op for unit in stage.units for op in unit.operators)
-        if stage.on_host:
-            for op in operators:
-                reasons.setdefault(op.name, "no layer behind it needs the accelerator again")
-            stages.append(HostOperators(operators))
-        else:
-            found = [_step(model, unit, roles) for unit in stage.units]
-            stages.append(Steps(range(len(steps), len(steps) + len(found))))
-            steps += found
-    if not steps:
-        why = "; ".join(f"'{name}': {reason}" for name, reason in reasons.items())
-        raise ProgramError(
-            f"model '{model.name}' has nothing for the accelerator to do"
-            + (f" ({why})" if why else "")
-        )
-    maps = {
-        index: _map_of_home(model, index, home[index], word_bytes)
-        for step in steps
-        for index in step.tensors
-    }
-    lowered = Lowered(tuple(steps), tuple(stages), maps, home)
-    return replace(lowered, reasons={op.name: reasons[op.name] for op in lowered.host_operators})
+    while True:
+        split = _Split(model, roles, reasons, word_bytes)
+        # Parts of a concatenation that the host makes after all are the host's to put together.
+        lost = split.lost_concatenations()
+        if not lost:
+            return split.lowered()
+        roles |= dict.fromkeys(lost, "host")
 
 
-# --- operators that run together ------------------------------------------------------------------
+class _Split:
+    """A network split, given what computes each operator.
 
+    Raises:
+        ProgramError: there is nothing for the accelerator to do.
+    """
 
-def _units(model: graph.Model, roles: dict[str, Role], home: dict[int, int]) -> list[Unit]:
-    """The operators, those joined that run as one step. Reshapes that move nothing are left out."""
-    units: list[Unit] = []
-    joined: set[graph.Operator] = set()
-    for op in model.operators:
-        if isinstance(op, graph.Reshape) and home[op.output] == home[op.inputs[0]]:
-            continue
-        operators: tuple[graph.Operator, ...] = (op,)
-        if roles[op.name] != "host":
-            # A layer with an addition runs where that stands: its other operand is there then.
-            layer = _layer_before(model, op, roles)
-            pad = _own_padding(model, layer or op, roles)
-            before = [each for each in (pad, layer) if each is not None]
-            operators = (*before, op)
-            joined.update(operators[:-1])
-        inner = {each.output for each in operators[:-1]}
-        inputs = {i for each in operators for i in each.inputs} - inner
-        units.append(
-            Unit(
-                operators,
-                tuple(home[index] for index in inputs),
-                home[op.output],
-                on_host=roles[op.name] == "host",
+    def __init__(
+        self,
+        model: graph.Model,
+        roles: dict[str, Role],
+        reasons: dict[str, str],
+        word_bytes: int,
+    ) -> None:
+        self.model = model
+        self.roles = roles
+        self.reasons = dict(reasons)
+        self.word_bytes = word_bytes
+        self.home = _homes(model, roles, self.reasons, word_bytes)
+        self.copied: dict[int, int] = {}
+        """Tensors that stand for copies in a concatenation: what they are copies of."""
+        self.parts: dict[int, Part] = {}
+        given = {self.home[index] for index in (*model.inputs, *model.constants)}
+        self.stages: list[StageOf] = []
+        self.steps: list[Step] = []
+        for stage in in_stages(self._units(), given):
+            units = [unit for unit in stage.units if unit.operators]
+            if not units:
+                continue
+            if stage.on_host:
+                self.stages.append(HostOperators(tuple(op for u in units for op in u.operators)))
+            else:
+                steps = [self._step(unit) for unit in units]
+                first = len(self.steps)
+                self.stages.append(Steps(range(first, first + len(steps))))
+                self.steps += steps
+        if not self.steps:
+            host = [op.name for op in model.operators if roles[op.name] == "host"]
+            why = "; ".join(f"'{name}': {self.reasons[name]}" for name in host)
+            raise ProgramError(
+                f"model '{model.name}' has nothing for the accelerator to do"
+                + (f" ({why})" if why else "")
             )
+
+    def lost_concatenations(self) -> list[str]:
+        """Those of which a part is made by no step, or all are mere copies."""
+        made = {self.home[step.output] for step in self.steps}
+        return [
+            op.name
+            for op in self.model.operators
+            if self.roles[op.name] == "place"
+            and (
+                made.isdisjoint(set(self._pieces(op)) - set(self.copied))
+                or not made.issuperset(self._pieces(op))
+            )
+        ]
+
+    def _pieces(self, op: graph.Operator) -> list[int]:
+        """The parts of a concatenation that is by words, in order."""
+        whole = self.home[op.output]
+        return [tensor for tensor, part in self.parts.items() if part.whole == whole]
+
+    def lowered(self) -> Lowered:
+        """The result."""
+        model, home = self.model, self.home
+        maps = {
+            index: _map_of_home(
+                model,
+                self.copied.get(index, index),
+                home[self.copied.get(index, index)],
+                self.word_bytes,
+            )
+            for step in self.steps
+            for index in step.tensors
+        }
+        for part in self.parts.values():
+            maps.setdefault(
+                part.whole, _map_of_home(model, part.whole, part.whole, self.word_bytes)
+            )
+        lowered = Lowered(tuple(self.steps), tuple(self.stages), maps, home, self.parts)
+        reasons = {
+            op.name: self.reasons[op.name]
+            if self.roles[op.name] == "host" or isinstance(op, graph.Reshape)
+            else "the core is not started for what multiplies nothing"
+            for op in lowered.host_operators
+        }
+        return replace(lowered, reasons=reasons)
+
+    # --- operators that run together -------------------------------------------------------------
+
+    def _units(self) -> list[Unit]:
+        """The operators, those joined that run as one step. What moves nothing is left out."""
+        model, roles, home = self.model, self.roles, self.home
+        units: list[Unit] = []
+        joined: set[graph.Operator] = set()
+        for op in model.operators:
+            if isinstance(op, graph.Reshape) and home[op.output] == home[op.inputs[0]]:
+                continue
+            if roles[op.name] == "place":
+                units += self._placing(op, units)
+                continue
+            operators: tuple[graph.Operator, ...] = (op,)
+            if roles[op.name] != "host":
+                # A layer with an addition runs where that stands: its other operand is there then.
+                layer = _layer_before(model, op, roles)
+                pad = _own_padding(model, layer or op, roles)
+                before = [each for each in (pad, layer) if each is not None]
+                operators = (*before, op)
+                joined.update(operators[:-1])
+            inner = {each.output for each in operators[:-1]}
+            inputs = {i for each in operators for i in each.inputs} - inner
+            units.append(
+                Unit(
+                    operators,
+                    tuple(home[index] for index in inputs),
+                    home[op.output],
+                    on_host=roles[op.name] == "host",
+                )
+            )
+        return [unit for unit in units if not unit.operators or unit.operators[-1] not in joined]
+
+    def _placing(self, op: graph.Operator, before: list[Unit]) -> list[Unit]:
+        """A concatenation whose parts are written to where it has them: by the steps that make
+        them, or by copies."""
+        model, home, whole = self.model, self.home, self.home[op.output]
+        makers = {unit.output: unit for unit in before}
+        units: list[Unit] = []
+        pieces: list[int] = []
+        word = 0
+        for index in op.inputs:
+            piece = index
+            if not self._writes_elsewhere(makers.get(index), index, op):
+                piece = len(model.tensors) + len(self.copied)
+                self.copied[piece] = index
+                home[piece] = piece
+                units.append(Unit((op,), (home[index],), piece))
+            self.parts[piece] = Part(whole, word)
+            pieces.append(piece)
+            word += map_of(model.tensors[index].shape, self.word_bytes).pixel_words
+        return [*units, Unit((), tuple(pieces), whole)]
+
+    def _writes_elsewhere(self, maker: Unit | None, index: int, op: graph.Operator) -> bool:
+        """Whether what makes a tensor can write it to where a concatenation has it."""
+        return (
+            maker is not None
+            and not maker.on_host
+            and bool(maker.operators)
+            and self.roles[maker.operators[-1].name] in ("lanes", "table")
+            and lasts_for(self.model, index, op)
+            and op.inputs.count(index) == 1
         )
-    return [unit for unit in units if unit.operators[-1] not in joined]
 
-
-def _step(model: graph.Model, unit: Unit, roles: dict[str, Role]) -> Step:
-    """The step that operators make which run together."""
-    pad, rest = None, list(unit.operators)
-    if len(rest) > 1 and isinstance(rest[0], graph.Pad):
-        pad = rest.pop(0)
-    operator, last = rest[0], rest[-1]
-    source = next(i for i in (pad or operator).inputs if i not in model.constants)
-    assert pad is None or isinstance(pad, graph.Pad)
-    return Step(
-        operator,
-        source,
-        last.output,
-        pad,
-        sum=last if roles[last.name] == "sum" else None,
-        table=last if roles[last.name] == "table" else None,
-    )
+    def _step(self, unit: Unit) -> Step:
+        """The step that operators make which run together."""
+        model, roles = self.model, self.roles
+        pad, rest = None, list(unit.operators)
+        if len(rest) > 1 and isinstance(rest[0], graph.Pad):
+            pad = rest.pop(0)
+        operator, last = rest[0], rest[-1]
+        if isinstance(operator, graph.Concatenation):
+            return Step(operator, self.copied[unit.output], unit.output)
+        source = next(i for i in (pad or operator).inputs if i not in model.constants)
+        assert pad is None or isinstance(pad, graph.Pad)
+        return Step(
+            operator,
+            source,
+            last.output,
+            pad,
+            sum=last if roles[last.name] == "sum" else None,
+            table=last if roles[last.name] == "table" else None,
+        )
 
 
 def _layer_before(
@@ -258,11 +379,11 @@ def _homes(
         if not isinstance(op, graph.Reshape):
             continue
         source = op.inputs[0]
-        if home[source] in model.inputs and len(list(model.consumers(source))) == 1:
-            moved = home[source]
-            for index in home:
-                if home[index] == moved:
-                    home[index] = op.output
+        alike = [index for index in home if home[index] == home[source]]
+        if home[source] in model.inputs and all(
+            len(list(model.consumers(index))) == 1 for index in alike
+        ):
+            home |= dict.fromkeys(alike, op.output)
         elif source not in model.constants and _moves_nothing(
             model, op, home[source], roles, word_bytes
         ):

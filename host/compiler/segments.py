@@ -172,7 +172,7 @@ class _Growing:
         uses, traffic = self.flow.steps[number], self.traffic[number]
         if self.source in uses.inputs:
             self.ahead = []  # only when this image's is no longer needed
-        elif not traffic.source and not traffic.residual:
+        elif not (traffic.source or traffic.residual or self.phases.plain[number].adds_nothing):
             steps = compute_steps(self.phases.kept(number, Traffic())[0])
             needed = self.flow.words[self.source] * self.phases.overlay.beats
             bisect.insort(self.ahead, (max(needed - steps, 0), -number))

@@ -13,6 +13,7 @@ class Unit:
     """Operators that run together."""
 
     operators: tuple[graph.Operator, ...]
+    """None where nothing is left to do but to wait for the inputs."""
     inputs: tuple[int, ...]
     """Tensors that others make, by their homes."""
     output: int
