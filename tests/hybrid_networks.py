@@ -73,6 +73,11 @@ class Network:
         target = self.new(self.shape(source), *(of or self.quantisation(source)))
         return self.add(graph.Lookup, (source,), target, kind)
 
+    def pair(self, kind: str, first: int, second: int) -> int:
+        """Of two tensors of one shape, or of one and a constant."""
+        shape = self.shape(second if first in self.constants else first)
+        return self.add(graph.Elementwise, (first, second), self.new(shape), kind)
+
     def model(self, *outputs: int) -> graph.Model:
         return graph.Model(
             "branches", tuple(self.tensors), tuple(self.operators), (0,),

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import Literal
 
-import numpy as np
-
 from axynq.emulator.model import graph
 
 Role = Literal["lanes", "sum", "table", "place", "host"]
@@ -25,11 +23,10 @@ _WHY = {
 
 
 def role(model: graph.Model, op: graph.Operator, word_bytes: int) -> Role:
-    """What computes an operator best, where memory words have so many bytes."""
+    """What computes an operator best, where memory words have so many bytes. Which of them
+    :mod:`tables <axynq.host.compiler.tabulated>` do is another matter."""
     if isinstance(op, _LANES) or _is_mean_of_lines(model, op):
         return "host" if op.inputs[0] in model.constants else "lanes"
-    if isinstance(op, (graph.Lookup, graph.Elementwise)) and _by_value(model, op):
-        return "table"
     if isinstance(op, graph.Add) or (
         isinstance(op, graph.Elementwise) and op.kind in ("add", "subtract")
     ):
@@ -79,15 +76,4 @@ def _is_by_words(model: graph.Model, op: graph.Concatenation, word_bytes: int) -
         op.axis == len(shapes[0]) - 1
         and not any(shape[-1] % word_bytes for shape in shapes[:-1])
         and not any(index in model.constants for index in op.inputs)
-    )
-
-
-def _by_value(model: graph.Model, op: graph.Lookup | graph.Elementwise) -> bool:
-    """Whether an output depends on one value of one computed tensor of its shape."""
-    given = [index for index in op.inputs if index not in model.constants]
-    constants = [model.constants[index] for index in op.inputs if index in model.constants]
-    return (
-        len(given) == 1
-        and model.tensors[given[0]].shape == model.tensors[op.output].shape
-        and all(np.all(values == values.reshape(-1)[:1]) for values in constants)
     )

@@ -199,7 +199,7 @@ class Layers:
         if isinstance(operator, graph.Pad):
             padding = operator.padding
             return Filters.unmultiplied(source.channels), Window(top=padding.top, left=padding.left)
-        if step.is_copy or operator in (step.sum, step.table):
+        if step.is_copy or step.is_tabulated or operator is step.sum:
             return Filters.unmultiplied(source.channels), Window()
         raise ProgramError(f"the accelerator has no operation for '{operator.name}'")
 
@@ -261,7 +261,7 @@ class Layers:
         elif isinstance(operator, graph.Pad):
             # Outside the map activations are zero, which is the zero point.
             numbers["source_zero_point"] = numbers["pre_add_zero_point"]
-        elif operator in (step.sum, step.table):
+        elif step.is_tabulated or operator is step.sum:
             numbers["pre_add_zero_point"] = numbers["source_zero_point"]
             computed = step.source
         if step.sum is not None:

@@ -10,6 +10,7 @@ from axynq.emulator.errors import ProgramError
 from axynq.emulator.model import graph
 from axynq.host.compiler.abilities import Role, lasts_for, reason, role
 from axynq.host.compiler.stages import Unit, in_stages
+from axynq.host.compiler.tabulated import Tabulated, names_of, tabulated
 
 
 @dataclass(frozen=True)
@@ -39,8 +40,9 @@ class Step:
     sum: graph.Operator | None = None
     """Sum or difference of two maps: the operator itself, or one that follows on chip; then
     ``output`` is the tensor after it."""
-    table: graph.Operator | None = None
-    """Operator by value: itself, or one that follows on chip, as above."""
+    table: Tabulated | None = None
+    """Operators by value: the operator itself is the last of them, or they follow on chip, as
+    above."""
 
     @property
     def is_copy(self) -> bool:
@@ -48,14 +50,17 @@ class Step:
         return isinstance(self.operator, graph.Concatenation)
 
     @property
-    def follower(self) -> graph.Operator | None:
-        """The operator that follows on chip."""
-        return next((op for op in (self.sum, self.table) if op and op is not self.operator), None)
+    def is_tabulated(self) -> bool:
+        """Whether there are operators by value and no layer before them."""
+        return self.table is not None and self.operator is self.table.operators[-1]
 
     @property
     def operators(self) -> tuple[graph.Operator, ...]:
         """All of them, in order."""
-        return tuple(op for op in (self.pad, self.operator, self.follower) if op)
+        last: tuple[graph.Operator, ...] = () if self.sum is None else (self.sum,)
+        last = last if self.table is None else self.table.operators
+        first = tuple(op for op in (self.pad, self.operator) if op and op not in last)
+        return (*first, *last)
 
     @property
     def name(self) -> str:
@@ -144,11 +149,13 @@ def lower(model: graph.Model, word_bytes: int, on_host: Mapping[str, str] | None
         ProgramError: there is nothing for the accelerator to do.
     """
     roles = {op.name: role(model, op, word_bytes) for op in model.operators}
+    tables = tabulated(model, on_host or {})
+    roles |= dict.fromkeys(names_of(tables.values()), "table")
     reasons = {op.name: reason(model, op) for op in model.operators}
     for name, why in (on_host or {}).items():
         roles[name], reasons[name] = "host", why
     while True:
-        split = _Split(model, roles, reasons, word_bytes)
+        split = _Split(model, roles, reasons, tables, word_bytes)
         # Parts of a concatenation that the host makes after all are the host's to put together.
         lost = split.lost_concatenations()
         if not lost:
@@ -168,9 +175,11 @@ class _Split:
         model: graph.Model,
         roles: dict[str, Role],
         reasons: dict[str, str],
+        tables: dict[graph.Operator, Tabulated],
         word_bytes: int,
     ) -> None:
         self.model = model
+        self.tables = tables
         self.roles = roles
         self.reasons = dict(reasons)
         self.word_bytes = word_bytes
@@ -257,14 +266,17 @@ class _Split:
             if roles[op.name] == "place":
                 units += self._placing(op, units)
                 continue
-            operators: tuple[graph.Operator, ...] = (op,)
+            if roles[op.name] == "table" and op not in self.tables:
+                continue  # done by those behind it
+            table = self.tables[op].operators if op in self.tables else ()
+            operators: tuple[graph.Operator, ...] = table or (op,)
             if roles[op.name] != "host":
                 # A layer with an addition runs where that stands: its other operand is there then.
-                layer = _layer_before(model, op, roles)
+                layer = self._layer_before(op)
                 pad = _own_padding(model, layer or op, roles)
                 before = [each for each in (pad, layer) if each is not None]
-                operators = (*before, op)
-                joined.update(operators[:-1])
+                joined.update(before)
+                operators = (*before, *operators)
             inner = {each.output for each in operators[:-1]}
             inputs = {i for each in operators for i in each.inputs} - inner
             units.append(
@@ -310,41 +322,43 @@ class _Split:
 
     def _step(self, unit: Unit) -> Step:
         """The step that operators make which run together."""
-        model, roles = self.model, self.roles
+        roles = self.roles
         pad, rest = None, list(unit.operators)
         if len(rest) > 1 and isinstance(rest[0], graph.Pad):
             pad = rest.pop(0)
         operator, last = rest[0], rest[-1]
         if isinstance(operator, graph.Concatenation):
             return Step(operator, self.copied[unit.output], unit.output)
-        source = next(i for i in (pad or operator).inputs if i not in model.constants)
         assert pad is None or isinstance(pad, graph.Pad)
-        return Step(
-            operator,
-            source,
-            last.output,
-            pad,
-            sum=last if roles[last.name] == "sum" else None,
-            table=last if roles[last.name] == "table" else None,
-        )
+        table = self.tables.get(last)
+        if roles[operator.name] == "table":
+            assert table is not None
+            return Step(last, table.root, last.output, table=table)
+        source = (pad or operator).inputs[0]
+        added = last if roles[last.name] == "sum" else None
+        return Step(operator, source, last.output, pad, added, table)
 
-
-def _layer_before(
-    model: graph.Model, op: graph.Operator, roles: dict[str, Role]
-) -> graph.WeightedLayer | None:
-    """The layer that does an operator behind it while its outputs leave the lanes: a sum of maps,
-    or an operator by value. Of two operands that layers make, the one with most multiplications,
-    which hide the addition best."""
-    if roles[op.name] not in ("sum", "table") or (op.inputs[0] == op.inputs[-1] and op.inputs[1:]):
-        return None
-    layers = [
-        layer
-        for layer in model.layers
-        if layer.output in op.inputs
-        and roles[layer.name] == "lanes"
-        and lasts_for(model, layer.output, op)
-    ]
-    return max(layers, key=model.multiplications, default=None)
+    def _layer_before(self, op: graph.Operator) -> graph.WeightedLayer | None:
+        """The layer that does an operator behind it while its outputs leave the lanes: a sum of
+        maps, or operators by value. Of two operands that layers make, the one with most
+        multiplications, which hide the addition best."""
+        model, readers = self.model, {op}
+        if op in self.tables:
+            operands: tuple[int, ...] = (self.tables[op].root,)
+            readers = set(self.tables[op].operators)
+        elif self.roles[op.name] == "sum" and op.inputs[0] != op.inputs[1]:
+            operands = op.inputs
+        else:
+            return None
+        layers = [
+            layer
+            for layer in model.layers
+            if layer.output in operands
+            and self.roles[layer.name] == "lanes"
+            and layer.output not in model.outputs
+            and readers.issuperset(model.consumers(layer.output))
+        ]
+        return max(layers, key=model.multiplications, default=None)
 
 
 def _own_padding(

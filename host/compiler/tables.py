@@ -11,6 +11,7 @@ from axynq.emulator.engine import operators
 from axynq.emulator.model import graph
 from axynq.emulator.model.fixed_point import FixedPoint, rescaled
 from axynq.emulator.model.quantisation import ADD_LEFT_SHIFT
+from axynq.host.compiler.tabulated import Tabulated
 from axynq.host.isa import TABLE_ENTRIES
 
 Table = npt.NDArray[np.int32]
@@ -22,24 +23,27 @@ def operand_table(zero_point: int, factor: FixedPoint) -> Table:
     return rescaled((values - zero_point) << ADD_LEFT_SHIFT, factor).astype(np.int32)
 
 
-def lookup_table(model: graph.Model, op: graph.Operator) -> Table:
-    """What an operator by value makes of each byte, and zeros: int32 [2, 256]."""
+def lookup_table(model: graph.Model, together: Tabulated) -> Table:
+    """What operators by value make of each byte, and zeros: int32 [2, 256]."""
     table = np.zeros((2, TABLE_ENTRIES), np.int32)
-    table[0] = by_value(model, op)
+    table[0] = by_value(model, together)
     return table
 
 
-def by_value(model: graph.Model, op: graph.Operator) -> graph.Int8Array:
-    """What an operator by value makes of each byte, int8 [256]: it is applied to all of them."""
+def by_value(model: graph.Model, together: Tabulated) -> graph.Int8Array:
+    """What operators by value make of each byte, int8 [256]: they are applied to all of them."""
     tensors = [replace(tensor, shape=(TABLE_ENTRIES,)) for tensor in model.tensors]
-    constants = {
-        index: np.broadcast_to(values.reshape(-1)[0], TABLE_ENTRIES)
-        for index, values in model.constants.items()
-        if index in op.inputs
-    }
+    values = {together.root: _bytes()[None]}
+    for op in together.operators:
+        for index in op.inputs:
+            if index in model.constants:
+                constant = model.constants[index].reshape(-1)[0]
+                values[index] = np.broadcast_to(constant, (1, TABLE_ENTRIES))
+    constants = {index: each[0] for index, each in values.items() if index in model.constants}
     small = replace(model, tensors=tuple(tensors), constants=constants)
-    inputs = [constants.get(index, _bytes())[None] for index in op.inputs]
-    return operators.compute(small, op, inputs).reshape(-1)
+    for op in together.operators:
+        values[op.output] = operators.compute(small, op, [values[index] for index in op.inputs])
+    return values[together.operators[-1].output].reshape(-1)
 
 
 def _bytes() -> graph.Int8Array:
