@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from axynq.emulator.model.builder import NetworkBuilder, Node
 from axynq.emulator.model.graph import Model
+from axynq.emulator.quantisation.builder import NetworkBuilder, Node
 
 
 class RandomNetwork:

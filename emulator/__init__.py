@@ -9,17 +9,17 @@
 from axynq.emulator import moved
 from axynq.emulator.emulation import Accumulators, Emulator
 from axynq.emulator.errors import AxynqError
+from axynq.emulator.file_formats.loading import load_model
 from axynq.emulator.multipliers import Multiplier, multiplier
 from axynq.emulator.plan import Plan
 from axynq.emulator.version import installed_version
 
 try:
-    from axynq.emulator.file_formats.tflite_reader import load_model
     from axynq.emulator.file_formats.tflite_writer import save_model
 except ModuleNotFoundError as error:  # boards run compiled programs without the format's schema
     if error.name not in ("tflite", "flatbuffers"):
         raise
-    from axynq.emulator.file_formats.no_tflite import load_model, save_model
+    from axynq.emulator.file_formats.no_tflite import save_model
 
 __all__ = [
     "Accumulators",

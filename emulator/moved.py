@@ -54,6 +54,7 @@ EMULATOR = {
     "explore.evaluator": "studies.evaluator",
     "explore.gradients": "studies.sensitivity.gradients",
     "explore.sensitivity": "studies.sensitivity.layers",
+    "model.builder": "quantisation.builder",
     "model.no_tflite": "file_formats.no_tflite",
     "model.tflite_reader": "file_formats.tflite_reader",
     "model.tflite_writer": "file_formats.tflite_writer",

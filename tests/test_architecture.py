@@ -42,6 +42,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     "emulator.reference": VOCABULARY | {"emulator.softmax"},
     "emulator.engine": VOCABULARY | {"emulator.softmax", "emulator.toolchain"},
     "emulator.emulation": VOCABULARY | {"emulator.engine"},
+    # What becomes int8 networks.
+    "emulator.quantisation": VOCABULARY | {"emulator.emulation"},
     "emulator": VOCABULARY
     | {"emulator.emulation", "emulator.file_formats", "emulator.moved", "emulator.version"},
     # What uses it.
@@ -58,6 +60,9 @@ MAY_IMPORT: dict[str, set[str]] = {
     | {"emulator.studies.evaluator", *STUDIES},
     "emulator.studies.retraining": VOCABULARY
     | {"emulator.datasets", "emulator.emulation", "emulator.keys", *STUDIES},
+    "emulator.frameworks": VOCABULARY
+    | {"emulator.emulation", "emulator.file_formats", "emulator.quantisation"}
+    | {"emulator.studies.retraining"},
     # The accelerator: its description, programs for it, how fast they are.
     "host": {"emulator", "host.compiler", "host.overlay", "host.runtime"},
     "host.isa": {"emulator.errors"},

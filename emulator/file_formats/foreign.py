@@ -44,6 +44,8 @@ def foreign_file(content: bytes) -> str | None:
             return f"{kind}: {cure}"
     if content.startswith(b"PK\x03\x04"):
         return _zip(content)
+    if content[4:8] == b"ORTM":
+        return "a network in onnxruntime's own format (.ort): give the .onnx file it was made from"
     if content[257:262] == b"ustar":
         return f"a tar archive: {_UNPACK}"
     if content[:1] == b"\x80" and content[1:2] in (b"\x02", b"\x03", b"\x04", b"\x05"):
@@ -52,6 +54,17 @@ def foreign_file(content: bytes) -> str | None:
     if protobuf is not None:
         return protobuf
     return _text(content)
+
+
+def is_onnx(content: bytes) -> bool:
+    """Whether a file is an ONNX network."""
+    if content[:1] != b"\x08":
+        return False
+    try:
+        fields = set(_protobuf_fields(content))
+    except (IndexError, ValueError):
+        return False
+    return _ONNX_GRAPH in fields and fields <= _ONNX_FIELDS
 
 
 def foreign_folder(folder: Path) -> str:
@@ -85,13 +98,13 @@ def _protobuf(content: bytes) -> str | None:
     """ONNX networks and saved_model.pb; both begin with a small version number."""
     if content[:1] != b"\x08":
         return None
+    if is_onnx(content):
+        return "an ONNX network: axynq.emulator.load_model reads it from its file (docs/onnx.md)"
     try:
-        fields = list(_protobuf_fields(content))
+        fields = set(_protobuf_fields(content))
     except (IndexError, ValueError):
         return None
-    if _ONNX_GRAPH in fields and set(fields) <= _ONNX_FIELDS:
-        return f"an ONNX network: {CONVERT}; onnx2tf turns ONNX into what that takes"
-    if set(fields) == {1, _SAVED_MODEL_GRAPH}:
+    if fields == {1, _SAVED_MODEL_GRAPH}:
         return f"the saved_model.pb of a TensorFlow SavedModel: {CONVERT}"
     return None
 

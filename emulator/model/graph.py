@@ -271,7 +271,7 @@ class L2Normalisation(Operator):
 
 LookupKind = Literal[
     "relu", "relu6", "relu_n1_to_1", "relu_0_to_1", "leaky_relu", "gelu", "logistic", "tanh",
-    "hard_swish", "absolute", "exponential", "reciprocal_square_root", "quantise",
+    "hard_swish", "absolute", "exponential", "reciprocal_square_root", "quantise", "table",
 ]  # fmt: skip
 
 
@@ -280,10 +280,13 @@ class Lookup(Operator):
     """Every value becomes another, whatever the others are: one of 256 for each of 256."""
 
     kind: LookupKind
-    """``quantise``: the same real number in another quantisation."""
+    """``quantise``: the same real number in another quantisation. ``table``: a function that has no
+    name, :attr:`table`."""
     alpha: float = 0.0
     """Of ``leaky_relu``: what negative numbers are multiplied by. Of ``gelu``: 1 for the
     approximation by tanh."""
+    table: Int8Array | None = None
+    """Of ``table``: the result for each value, [256], by ``value + 128``."""
 
 
 ElementwiseKind = Literal["add", "subtract", "multiply", "maximum", "minimum", "prelu"]

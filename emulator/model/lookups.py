@@ -47,6 +47,8 @@ def lookup_table(model: Model, op: Lookup) -> Int8Array:
     Raises:
         ValueError: the operator is of a kind that has no table.
     """
+    if op.table is not None:
+        return op.table
     source, target = model.tensors[op.inputs[0]], model.tensors[op.output]
     operands = _OPERANDS - source.zero_point
     if op.kind in _TRANSFORMS or op.kind == "gelu":

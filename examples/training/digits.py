@@ -18,8 +18,8 @@ from torch import nn
 
 from axynq.emulator import Emulator, save_model
 from axynq.emulator.datasets import handwritten_digits
-from axynq.emulator.model.builder import NetworkBuilder
 from axynq.emulator.model.graph import Model
+from axynq.emulator.quantisation.builder import NetworkBuilder
 
 
 class DigitsNet(nn.Module):

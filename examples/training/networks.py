@@ -8,8 +8,8 @@ import numpy as np
 import torch
 from torch import nn
 
-from axynq.emulator.model.builder import NetworkBuilder, Node
 from axynq.emulator.model.graph import Model
+from axynq.emulator.quantisation.builder import NetworkBuilder, Node
 
 
 class ConvUnit(nn.Module):

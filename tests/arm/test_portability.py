@@ -153,7 +153,7 @@ def one_layer(weights: np.ndarray, output_scale: float = 1e6) -> graph.Model:
 
 # --- integers whose size is the processor's ------------------------------------------------------
 
-NOT_ON_BOARDS = ("emulator/studies", "emulator/engine/torch_layer.py", "emulator/model/builder.py",
+NOT_ON_BOARDS = ("emulator/studies", "emulator/engine/torch_layer.py", "emulator/quantisation",
                  "host/cli", "host/netlists", "host/power", "host/baseline.py",
                  "host/performance/roofline.py")  # fmt: skip
 

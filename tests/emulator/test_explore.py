@@ -28,9 +28,9 @@ from axynq.emulator.engine.kernel import supported_variants
 from axynq.emulator.errors import DataError, PlanError, ToolError
 from axynq.emulator.keys import layer_key, plan_key
 from axynq.emulator.model import graph
-from axynq.emulator.model.builder import NetworkBuilder
 from axynq.emulator.model.segments import replace_layers, segments
 from axynq.emulator.plan import CLASS_AXES, Assignment, LayerCodes
+from axynq.emulator.quantisation.builder import NetworkBuilder
 from axynq.emulator.studies.evaluator import Evaluator, Examples
 from axynq.emulator.studies.search import exploration
 from axynq.emulator.studies.search.front import pareto_front

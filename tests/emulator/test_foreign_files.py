@@ -46,7 +46,6 @@ SAVED_MODEL = b"\x08\x01" + message(2, b"a meta graph with its nodes")
 @pytest.mark.parametrize(
     ("content", "kind", "cure"),
     [
-        (ONNX, "an ONNX network", "onnx2tf"),
         (SAVED_MODEL, "saved_model.pb", "full integer quantisation"),
         (zip_of("metadata.json", "config.json", "model.weights.h5"), "a Keras network", "convert"),
         (b"\x89HDF\r\n\x1a\n" + bytes(99), "an HDF5 file", "convert it"),

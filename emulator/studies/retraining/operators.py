@@ -152,8 +152,8 @@ def _reciprocal_square_root(x: Tensor) -> Tensor:
 _LOOKUPS: dict[graph.LookupKind, Callable[[Tensor], Tensor]] = {
     "relu": torch.relu,
     "relu6": functional.relu6,
-    "relu_n1_to_1": lambda x: x.clamp(-1, 1),
-    "relu_0_to_1": lambda x: x.clamp(0, 1),
+    "relu_n1_to_1": functional.hardtanh,
+    "relu_0_to_1": lambda x: functional.hardtanh(x, 0, 1),
     "logistic": torch.sigmoid,
     "tanh": torch.tanh,
     "hard_swish": functional.hardswish,

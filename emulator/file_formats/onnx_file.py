@@ -1,0 +1,189 @@
+"""An ONNX file's nodes, constants and ends, checked for what no sound file has."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from axynq.emulator.errors import ModelError, ToolError
+from axynq.emulator.file_formats.problems import DamagedError
+
+Array = npt.NDArray[Any]
+
+OLDEST_OPSET = 7
+"""Before it, broadcasting was written otherwise."""
+
+_STANDARD_DOMAINS = ("", "ai.onnx", "com.microsoft")
+
+
+class Node(NamedTuple):
+    """An operator as the file has it."""
+
+    place: int
+    """Its index among all operators of the file, for messages."""
+    kind: str
+    """The operator's name, with its domain where that is neither ONNX's nor Microsoft's."""
+    inputs: tuple[str, ...]
+    """Names; those that are left out are empty."""
+    outputs: tuple[str, ...]
+    attributes: Mapping[str, Any]
+    proto: Any
+    """The ``NodeProto``."""
+
+    def attribute(self, name: str, default: Any) -> Any:
+        return self.attributes.get(name, default)
+
+
+class End(NamedTuple):
+    """A network's input or output."""
+
+    name: str
+    type: str
+    """numpy's name of the type."""
+    shape: tuple[int | str, ...]
+    """Names stand for dimensions that the file leaves open; ``?`` has no name."""
+
+
+@dataclass(frozen=True)
+class OnnxFile:
+    """A file's graph, functions opened."""
+
+    nodes: tuple[Node, ...]
+    constants: Mapping[str, Array]
+    inputs: tuple[End, ...]
+    outputs: tuple[End, ...]
+    opset: int
+    opsets: Mapping[str, int] = field(default_factory=dict)
+
+
+def package() -> Any:
+    """The ``onnx`` package.
+
+    Raises:
+        ToolError: it is not installed.
+    """
+    try:
+        import onnx
+        import onnx.inliner
+        import onnx.numpy_helper
+        import onnx.reference
+    except ModuleNotFoundError as error:
+        raise ToolError(
+            "reading ONNX networks needs the package onnx: pip install axynq[onnx]"
+        ) from error
+    return onnx
+
+
+def parse(content: bytes, folder: Path | None) -> OnnxFile:
+    """Read a file's content; ``folder`` is where its external data lies.
+
+    Raises:
+        ModelError: the file is damaged or truncated, lacks its external data, or is of a version
+            that is not supported.
+        ToolError: the package ``onnx`` is not installed.
+    """
+    onnx = package()
+    try:
+        model = onnx.load_model_from_string(content)
+    except Exception as error:  # protobuf has its own kinds of error
+        raise ModelError("is damaged or truncated: it is no protobuf message of ONNX") from error
+    if not model.graph.node:
+        raise ModelError("has no operators" if model.graph.ByteSize() else "is damaged: no graph")
+    _read_external(onnx, model, folder)
+    opsets = {imported.domain: int(imported.version) for imported in model.opset_import}
+    opset = opsets.get("", opsets.get("ai.onnx", 0))
+    if opset < OLDEST_OPSET:
+        raise ModelError(
+            f"has opset {opset}; {OLDEST_OPSET} is the oldest that is supported: convert it with "
+            "onnx.version_converter, or export it again"
+        )
+    if model.functions:
+        model = onnx.inliner.inline_local_functions(model)
+    graph = model.graph
+    if graph.sparse_initializer:
+        raise ModelError("has sparse constants, which are not supported")
+    constants = {each.name: _array(onnx, each) for each in graph.initializer}
+    inputs = tuple(_end(onnx, each) for each in graph.input if each.name not in constants)
+    outputs = tuple(_end(onnx, each) for each in graph.output)
+    nodes = tuple(_node(onnx, place, each) for place, each in enumerate(graph.node))
+    return OnnxFile(nodes, constants, inputs, outputs, opset, opsets)
+
+
+def _read_external(onnx: Any, model: Any, folder: Path | None) -> None:
+    tensors = [
+        each for each in model.graph.initializer if each.data_location == onnx.TensorProto.EXTERNAL
+    ]
+    if not tensors:
+        return
+    files = sorted({e.value for t in tensors for e in t.external_data if e.key == "location"})
+    if folder is None:
+        raise ModelError(f"has its constants in another file ({', '.join(files)})")
+    try:
+        onnx.load_external_data_for_model(model, str(folder))
+    except Exception as error:  # whatever onnx's checks and the file system raise
+        raise ModelError(
+            f"has its constants in {', '.join(files)}, which cannot be read: it belongs beside "
+            f"the .onnx file ({_first_line(error)})"
+        ) from error
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0][:200]
+
+
+def _array(onnx: Any, tensor: Any) -> Array:
+    """A constant.
+
+    Raises:
+        DamagedError: it holds another number of bytes than its shape needs.
+    """
+    if any(d < 0 for d in tensor.dims):
+        raise DamagedError(f"is damaged: constant '{tensor.name}' has a negative dimension")
+    try:
+        return np.asarray(onnx.numpy_helper.to_array(tensor))
+    except Exception as error:  # to_array verifies nothing and ends in any error
+        raise DamagedError(
+            f"is damaged: constant '{tensor.name}' cannot be read ({_first_line(error)})"
+        ) from error
+
+
+def _node(onnx: Any, place: int, proto: Any) -> Node:
+    kind = proto.op_type
+    if proto.domain not in _STANDARD_DOMAINS:
+        kind = f"{proto.domain}.{kind}"
+    attributes: dict[str, Any] = {}
+    for each in proto.attribute:
+        if each.type == onnx.AttributeProto.TENSOR:
+            attributes[each.name] = _array(onnx, each.t)
+        elif each.type in (onnx.AttributeProto.GRAPH, onnx.AttributeProto.GRAPHS):
+            attributes[each.name] = None
+        else:
+            value = onnx.helper.get_attribute_value(each)
+            if isinstance(value, bytes):
+                value = value.decode("utf-8", "replace")
+            attributes[each.name] = value
+    return Node(place, kind, tuple(proto.input), tuple(proto.output), attributes, proto)
+
+
+def _end(onnx: Any, value: Any) -> End:
+    tensor = value.type.tensor_type
+    if value.type.WhichOneof("value") != "tensor_type":
+        raise ModelError(f"'{value.name}' is no tensor, which is not supported")
+    known = onnx.TensorProto.DataType.values()
+    if tensor.elem_type not in known or tensor.elem_type == 0:
+        type_ = f"of type {tensor.elem_type}"
+    else:
+        type_ = onnx.TensorProto.DataType.Name(tensor.elem_type).lower()
+        type_ = {"float": "float32", "double": "float64"}.get(type_, type_)
+    shape = tuple(
+        int(d.dim_value) if d.WhichOneof("value") == "dim_value" else (d.dim_param or "?")
+        for d in tensor.shape.dim
+    )
+    if not tensor.HasField("shape"):
+        shape = ("?",)
+    return End(value.name, type_, shape)

@@ -1,0 +1,80 @@
+"""Sliding windows as ONNX describes them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from axynq.emulator.errors import ModelError
+from axynq.emulator.file_formats.onnx_file import Node
+from axynq.emulator.model.graph import Padding
+
+MOST_PADDED = 2**28
+"""Values of an image's map with its padding, which engines may hold in memory."""
+
+
+class Window(NamedTuple):
+    """Where a window slides."""
+
+    size: tuple[int, int]
+    """Rows and columns of the result."""
+    stride: tuple[int, int]
+    dilation: tuple[int, int]
+    padding: Padding
+
+
+def window_of(
+    node: Node, rows_columns: Sequence[int], kernel: Sequence[int], ceil: bool = False
+) -> Window:
+    """A window of ``kernel`` over a map; those of sequences have one row.
+
+    Raises:
+        ModelError: the attributes contradict each other, or the window does not fit the map.
+    """
+    shape = [int(n) for n in node.attribute("kernel_shape", [])]
+    if shape and [1] * (2 - len(shape)) + shape != list(kernel):
+        raise ModelError(f"has kernel_shape {shape} and a kernel of {list(kernel)}")
+    stride, dilation = _two(node, "strides"), _two(node, "dilations")
+    if min(*stride, *dilation, *kernel) < 1:
+        raise ModelError("window, stride and dilation must be positive")
+    pads = [int(n) for n in node.attribute("pads", [])] or [0] * 4
+    if len(pads) == 2:
+        pads = [0, pads[0], 0, pads[1]]
+    auto = str(node.attribute("auto_pad", "NOTSET"))
+    if auto not in ("NOTSET", "VALID", "SAME_UPPER", "SAME_LOWER") or len(pads) != 4:
+        raise ModelError(f"has auto_pad {auto} and pads {pads}")
+    if min(pads) < 0:
+        raise ModelError(f"has pads {pads}, of which some are negative")
+    sizes, around = [], []
+    for k in range(2):
+        extent = (kernel[k] - 1) * dilation[k] + 1
+        begin, end = (pads[k], pads[k + 2]) if auto == "NOTSET" else (0, 0)
+        if auto.startswith("SAME"):
+            total = max((math.ceil(rows_columns[k] / stride[k]) - 1) * stride[k], 0)
+            total = max(total + extent - rows_columns[k], 0)
+            begin, end = total // 2, total - total // 2
+            if auto == "SAME_LOWER":
+                begin, end = end, begin
+        room = rows_columns[k] + begin + end - extent
+        size = (-(-room // stride[k]) if ceil else room // stride[k]) + 1
+        if ceil and (size - 1) * stride[k] >= rows_columns[k] + begin:
+            size -= 1  # a window that begins in the padding at the end
+        if room < 0 or size < 1:
+            raise ModelError(f"a window of {extent} does not fit a map of {rows_columns[k]}")
+        # What a window reaches, no more: a remainder at the end is never seen.
+        end = (size - 1) * stride[k] + extent - rows_columns[k] - begin
+        sizes.append(size)
+        around.append((begin, max(end, 0)))
+    padding = Padding(*around[0], *around[1])
+    rows = rows_columns[0] + padding.top + padding.bottom
+    if rows * (rows_columns[1] + padding.left + padding.right) > MOST_PADDED:
+        raise ModelError(f"has pads {pads}, more than are supported")
+    return Window((sizes[0], sizes[1]), stride, dilation, padding)
+
+
+def _two(node: Node, name: str) -> tuple[int, int]:
+    given = [int(n) for n in node.attribute(name, [])] or [1, 1]
+    if len(given) > 2:
+        raise ModelError(f"has {name} {given}; maps have rows and columns")
+    return (1, given[0]) if len(given) == 1 else (given[0], given[1])

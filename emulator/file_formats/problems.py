@@ -1,0 +1,64 @@
+"""What keeps a file from being read, all of it in one message, whatever its format is."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Protocol
+
+from axynq.emulator.errors import ModelError
+
+SHOWN = 8
+"""Problems, and operators that have one, which a message lists."""
+
+
+class DamagedError(ModelError):
+    """The file contradicts itself: no other complaint about it means anything."""
+
+
+class AnyNode(Protocol):
+    """An operator of a file of any format."""
+
+    @property
+    def place(self) -> int:
+        """Its index among all operators of the file."""
+
+    @property
+    def kind(self) -> str:
+        """Its name."""
+
+
+def unknown_operators(unknown: Sequence[AnyNode]) -> list[str]:
+    """All operators that are not supported as one problem; empty where there are none."""
+    if not unknown:
+        return []
+    if len(unknown) == 1:
+        return [f"operator {unknown[0].place} is {unknown[0].kind}, which is not supported"]
+    counts = Counter(node.kind for node in unknown)
+    listed = ", ".join(f"{kind} ({count})" for kind, count in sorted(counts.items()))
+    return [f"has operators that are not supported: {listed}"]
+
+
+def together(unknown: Sequence[str], problems: Sequence[str], names: Iterable[str]) -> ModelError:
+    """One error of operators that are not known and of other problems; ``names`` are those of the
+    operators that are supported."""
+    shown = list(problems)
+    if len(shown) > SHOWN:
+        shown = [*shown[:SHOWN], f"and {len(shown) - SHOWN} more"]
+    text = "; ".join([*unknown, *shown])
+    if unknown:
+        text += f". Supported: {', '.join(sorted(names))}"
+    return ModelError(text)
+
+
+def by_operator(complaints: Mapping[str, Sequence[AnyNode]]) -> list[str]:
+    """Each complaint with the operators that give rise to it."""
+    problems = []
+    for text, offenders in complaints.items():
+        several = "s" if len(offenders) > 1 else ""
+        places = ", ".join(str(n.place) for n in offenders[:SHOWN]) + (
+            ", …" if len(offenders) > SHOWN else ""
+        )
+        kinds = ", ".join(dict.fromkeys(n.kind for n in offenders))
+        problems.append(f"operator{several} {places} ({kinds}): {text}")
+    return problems

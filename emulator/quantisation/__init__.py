@@ -1,0 +1,1 @@
+"""Networks in real numbers, and how they become int8 networks."""

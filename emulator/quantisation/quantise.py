@@ -1,0 +1,347 @@
+"""From a float network to an int8 one: post-training quantisation to the TFLite contract.
+
+Weights are quantised symmetrically, per filter (fully connected: per tensor), activations per
+tensor from the ranges that calibration inputs reach. Tensors that an operator wants in one
+quantisation get one, or a table between them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from axynq.emulator.errors import ModelError
+from axynq.emulator.model import graph
+from axynq.emulator.model.graph import INT8_MAX, INT8_MIN
+from axynq.emulator.quantisation.equalisation import equalised
+from axynq.emulator.quantisation.float_network import (
+    Affine,
+    Filled,
+    FloatArray,
+    FloatLayer,
+    FloatNetwork,
+    Quantisation,
+)
+from axynq.emulator.quantisation.forward import convolved
+from axynq.emulator.quantisation.ranges import (
+    Range,
+    RangeRule,
+    Statistics,
+    collected,
+    quantisation,
+)
+
+LARGEST_BIAS = 2**30
+"""Half of what 32 bits hold: the sum of products needs the rest."""
+
+SIMILAR = 1.25
+"""Ranges that differ by no more than this factor become one at no loss to speak of."""
+
+
+@dataclass(frozen=True)
+class Options:
+    """How to quantise."""
+
+    ranges: RangeRule = "min-max"
+    percentile: float = 99.99
+    """With ``percentile``: the share of the values of each tensor, in percent, that its range
+    covers; the others saturate."""
+    equalise: bool = False
+    """Cross-layer equalisation before (Nagel et al., 2019)."""
+    correct_bias: bool = False
+    """The mean error of each filter, which rounded weights make, is taken off its bias."""
+    input_range: Range | None = None
+    """Real range of the inputs; None: that of the calibration inputs."""
+    images: int = 16
+    """Calibration inputs at a time: what they take in memory."""
+
+
+class Quantised(NamedTuple):
+    """An int8 network, and the float network that it stands for."""
+
+    model: graph.Model
+    network: FloatNetwork
+    """Equalised, if that was asked for. Its tensors have the same numbers as those of the model,
+    which may have more."""
+
+
+def quantise(
+    network: FloatNetwork,
+    calibration: npt.ArrayLike | Mapping[int, npt.ArrayLike] | None,
+    options: Options | None = None,
+    advance: Callable[[int], None] = lambda images: None,
+) -> Quantised:
+    """The int8 network.
+
+    Args:
+        network: what to quantise; normalisations are folded (:func:`simplification.simplified`).
+        calibration: real inputs [examples, *input shape], of several inputs by tensor; None where
+            the network knows the quantisation of all its tensors.
+        options: how.
+        advance: called with a number of inputs after each part of the calibration.
+
+    Raises:
+        ModelError: calibration is needed and not given, or something is not in the vocabulary of
+            int8 networks.
+        DataError: calibration inputs do not fit, or give values that are not finite.
+    """
+    options = options or Options()
+    for op in network.operators:
+        if isinstance(op, Affine):
+            raise ModelError(f"the normalisation '{op.name}' has to be folded first: simplify")
+    if options.equalise:
+        if calibration is None:
+            raise ModelError("equalisation needs calibration inputs")
+        highest = collected(
+            network, calibration, "min-max", 100, frozenset(), options.images, advance
+        )
+        network = equalised(network, highest.ranges)
+    statistics = Statistics()
+    if calibration is not None:
+        means = frozenset(layer.inputs[0] for layer in network.layers)
+        statistics = collected(
+            network, calibration, options.ranges, options.percentile,
+            means if options.correct_bias else frozenset(), options.images, advance,
+        )  # fmt: skip
+        if options.input_range is not None:
+            statistics.ranges.update(dict.fromkeys(network.inputs, options.input_range))
+    return Quantised(_Quantiser(network, statistics).model(), network)
+
+
+_FIXED: dict[str, Quantisation] = {
+    "logistic": Quantisation(1 / 256, -128),
+    "tanh": Quantisation(1 / 128, 0),
+}
+"""Outputs of lookups whose quantisation the contract fixes."""
+
+
+def fixed_quantisation(op: graph.Operator) -> Quantisation | None:
+    """What the contract says of an operator's output; None: nothing."""
+    if isinstance(op, graph.Softmax):
+        return Quantisation(1 / 256, -128)
+    if isinstance(op, graph.LogSoftmax):
+        return Quantisation(16 / 256, 127)
+    if isinstance(op, graph.L2Normalisation):
+        return Quantisation(1 / 128, 0)
+    return _FIXED.get(op.kind) if isinstance(op, graph.Lookup) else None
+
+
+def _of_one_quantisation(op: graph.Operator) -> bool:
+    """Whether the contract wants inputs and output of an operator alike."""
+    alike = (graph.Movement, graph.Pool, graph.Reshape, graph.Pad, Filled, graph.ResizeBilinear)
+    larger = isinstance(op, graph.Elementwise) and op.kind in ("maximum", "minimum")
+    return isinstance(op, alike) or larger
+
+
+class _Quantiser:
+    """Decides on the quantisation of every tensor, then makes the operators."""
+
+    def __init__(self, network: FloatNetwork, statistics: Statistics) -> None:
+        self.network = network
+        self.statistics = statistics
+        self.parent = list(range(len(network.tensors)))
+        self.fixed: dict[int, Quantisation] = {
+            index: tensor.quantisation
+            for index, tensor in enumerate(network.tensors)
+            if tensor.quantisation is not None
+        }
+        self.apart: set[tuple[str, int]] = set()
+        """Inputs of operators, by name and number, that go through a table first."""
+        self.tensors: list[graph.Tensor] = []
+        self.operators: list[graph.Operator] = []
+        self.constants: dict[int, graph.Int8Array] = {}
+
+    def model(self) -> graph.Model:
+        network = self.network
+        for op in network.operators:
+            fixed = fixed_quantisation(op)
+            if fixed is not None:
+                self._fix(op, fixed)
+            if _of_one_quantisation(op):
+                self._tie(op)
+        chosen = self._chosen()
+        self.tensors = [
+            graph.Tensor(tensor.name, tensor.shape, *chosen[index])
+            for index, tensor in enumerate(network.tensors)
+        ]
+        for index, values in network.constants.items():
+            self.constants[index] = _rounded(values, chosen[index])
+        for op in network.operators:
+            inputs = tuple(
+                self._requantised(op, index) if (op.name, index) in self.apart else index
+                for index in op.inputs
+            )
+            self.operators.append(self._operator(replace(op, inputs=inputs)))
+        return graph.Model(
+            network.name, tuple(self.tensors), tuple(self.operators), network.inputs,
+            network.outputs, self.constants,
+        )  # fmt: skip
+
+    # --- one quantisation ------------------------------------------------------------------------
+
+    def _root(self, index: int) -> int:
+        while self.parent[index] != index:
+            index = self.parent[index]
+        return index
+
+    def _fix(self, op: graph.Operator, fixed: Quantisation) -> None:
+        known = self.fixed.setdefault(op.output, fixed)
+        if known != fixed and not np.isclose(known.scale, fixed.scale, rtol=1e-6):
+            # What the source says is given to what reads it, in as many steps as the contract has.
+            self.fixed[op.output] = fixed
+
+    def _tie(self, op: graph.Operator) -> None:
+        for index in op.inputs:
+            if index in self.network.constants:
+                if self._root(index) != self._root(op.output):
+                    self.parent[self._root(index)] = self._root(op.output)
+            elif self._together(op, index):
+                self._join(index, op.output)
+            else:
+                self.apart.add((op.name, index))
+
+    def _join(self, first: int, second: int) -> None:
+        first, second = self._root(first), self._root(second)
+        if first == second:
+            return
+        known = self.fixed.get(first) or self.fixed.get(second)
+        self.parent[first] = second
+        if known is not None:
+            self.fixed[second] = known
+
+    def _together(self, op: graph.Operator, index: int) -> bool:
+        """Whether an input gets the quantisation of the output, and not a table in between."""
+        source, target = self._root(index), self._root(op.output)
+        first, second = self.fixed.get(source), self.fixed.get(target)
+        if first is not None and second is not None:
+            return first == second
+        others = [i for i in op.inputs if i not in self.network.constants]
+        if len(others) == 1:
+            return True
+        if first is not None or index in self.network.inputs:
+            return False
+        if self.network.only_consumer(index) is op:
+            return True
+        ranges = self.statistics.ranges
+        if index not in ranges or op.output not in ranges:
+            return True
+        widths = [max(high, 0) - min(low, 0) for low, high in (ranges[index], ranges[op.output])]
+        return max(widths) <= SIMILAR * min(widths)
+
+    def _chosen(self) -> list[Quantisation]:
+        """For every tensor."""
+        groups: dict[int, list[int]] = {}
+        for index in range(len(self.network.tensors)):
+            groups.setdefault(self._root(index), []).append(index)
+        chosen: dict[int, Quantisation] = {}
+        for root, members in groups.items():
+            if root in self.fixed:
+                found = self.fixed[root]
+            elif all(index in self.network.constants for index in members):
+                found = _constant_quantisation(self.network.constants[root])
+            else:
+                found = self._calibrated(members)
+            chosen.update(dict.fromkeys(members, found))
+        return [chosen[index] for index in range(len(chosen))]
+
+    def _calibrated(self, members: list[int]) -> Quantisation:
+        ranges = [
+            self.statistics.ranges[index] for index in members if index in self.statistics.ranges
+        ]
+        if not ranges:
+            name = self.network.tensors[members[0]].name
+            raise ModelError(
+                f"nothing says what range tensor '{name}' has: give calibration inputs"
+            )
+        return quantisation(min(low for low, _ in ranges), max(high for _, high in ranges))
+
+    def _requantised(self, op: graph.Operator, index: int) -> int:
+        """An input of ``op`` in the quantisation of its output: a tensor made by a table."""
+        source, target = self.tensors[index], self.tensors[op.output]
+        if (source.scale, source.zero_point) == (target.scale, target.zero_point):
+            return index
+        name = f"{op.name}_requantised_{len(self.tensors)}"
+        self.tensors.append(replace(target, name=name, shape=source.shape))
+        made = len(self.tensors) - 1
+        self.operators.append(graph.Lookup(name, (index,), made, "quantise"))
+        return made
+
+    # --- operators -------------------------------------------------------------------------------
+
+    def _operator(self, op: graph.Operator) -> graph.Operator:
+        if isinstance(op, FloatLayer):
+            return self._layer(op)
+        if isinstance(op, Filled):
+            tensor = self.tensors[op.output]
+            known = Quantisation(tensor.scale, tensor.zero_point)
+            value = int(_rounded(np.float32(op.value), known))
+            return graph.Surround(op.name, op.inputs, op.output, op.before, op.after, value)
+        return op
+
+    def _layer(self, layer: FloatLayer) -> graph.WeightedLayer:
+        weights = np.asarray(layer.weights, np.float64)
+        per_channel = layer.kind != "fully_connected"
+        input_scale = self.tensors[layer.inputs[0]].scale
+        bias: npt.NDArray[np.float64] = np.asarray(layer.bias, np.float64)
+        if layer.weight_scales is None:
+            axes = tuple(range(1, weights.ndim)) if per_channel else None
+            largest: Any = np.maximum(np.abs(weights).max(axis=axes, initial=0), 1e-8) / 127
+            # Of weights far smaller than the bias: steps that let the bias fit.
+            fits = np.abs(bias) / (input_scale * LARGEST_BIAS)
+            largest = np.maximum(largest, fits if per_channel else fits.max(initial=0))
+            scales = np.broadcast_to(largest.astype(np.float32), len(weights)).copy()
+            lowest = -127
+        else:
+            scales, lowest = np.asarray(layer.weight_scales, np.float32), INT8_MIN
+            per_channel = per_channel or len(np.unique(scales)) > 1
+        steps = scales.astype(np.float64)
+        integers = np.clip(np.round(weights / steps[:, None, None, None]), lowest, 127)
+        mean = self.statistics.means.get(layer.inputs[0])
+        if mean is not None:
+            error = (integers * steps[:, None, None, None] - weights).astype(np.float32)
+            without = replace(layer, weights=error, bias=np.zeros_like(layer.bias))
+            bias = bias - convolved(without, mean).mean(axis=(0, 1, 2), dtype=np.float64)
+        bias = np.rint(bias / (input_scale * steps))
+        if np.abs(bias).max(initial=0) >= 2**31:
+            raise ModelError(f"a bias of '{layer.name}' does not fit 32 bits at its scale")
+        kernel = integers.astype(np.int8)
+        return _weighted(layer, kernel, bias.astype(np.int32), scales, per_channel)
+
+
+def _weighted(
+    layer: FloatLayer,
+    kernel: graph.Int8Array,
+    bias: graph.Int32Array,
+    scales: FloatArray,
+    per_channel: bool,
+) -> graph.WeightedLayer:
+    common: dict[str, Any] = {
+        "name": layer.name, "inputs": layer.inputs, "output": layer.output, "bias": bias,
+        "weight_scales": scales, "activation": layer.activation, "per_channel": per_channel,
+    }  # fmt: skip
+    if layer.kind == "fully_connected":
+        return graph.FullyConnected(weights=kernel.reshape(len(kernel), -1), **common)
+    window: dict[str, Any] = {
+        "stride": layer.stride, "dilation": layer.dilation, "padding": layer.padding,
+    }  # fmt: skip
+    if layer.kind == "depthwise":
+        weights = np.ascontiguousarray(kernel[..., 0].transpose(1, 2, 0))
+        return graph.DepthwiseConvolution(weights=weights, **window, **common)
+    return graph.Convolution(weights=np.ascontiguousarray(kernel), **window, **common)
+
+
+def _rounded(values: npt.ArrayLike, chosen: Quantisation) -> graph.Int8Array:
+    steps = np.round(np.asarray(values, np.float64) / chosen.scale) + chosen.zero_point
+    return np.clip(steps, INT8_MIN, INT8_MAX).astype(np.int8)
+
+
+def _constant_quantisation(values: FloatArray) -> Quantisation:
+    """One number is met exactly, several as activations are."""
+    low, high = float(values.min()), float(values.max())
+    if low == high and low != 0:
+        return Quantisation(float(np.float32(abs(low) / 127)), 0)
+    return quantisation(low, high)
