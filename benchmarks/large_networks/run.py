@@ -30,7 +30,7 @@ HERE = Path(__file__).parent
 NETWORKS = {
     "MobileNetV2, 224 × 224": "coral_tf2_mbv2_ptq.tflite",
     "ResNet-18, 224 × 224": None,
-    "detector, 160 × 128": "tinyengine_detection.tflite",
+    "detector, 128 × 160": "tinyengine_detection.tflite",
 }
 """Files; None: made here."""
 

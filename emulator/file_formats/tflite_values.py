@@ -155,6 +155,8 @@ def _log_softmax(reading: Reading, node: Node) -> None:
 def _l2_normalisation(reading: Reading, node: Node) -> None:
     reading.needs(node, 1)
     source = reading.source(node)
+    if reading.is_legacy(node):
+        raise ModelError(_NOT_IN_UINT8)
     if node.options is not None:
         activation = options_of(node, tflite.L2NormOptions).FusedActivationFunction()
         if fused(activation) != "none":
@@ -241,6 +243,13 @@ def _reduce(reading: Reading, node: Node) -> None:
     if mean and len(shape) == 3 and over == (0, 1):
         reading.emit(node, graph.Mean, "mean", (source,), result, keep)
         return
+    if not mean:
+        ratio = (
+            reading.tensors[source].scale
+            / reading.tensors[reading.activation(node.outputs[0])].scale
+        )
+        if ratio > 2.0**20:
+            raise ModelError(f"a step of the input is {ratio:g} of the output's")
     kind = "mean" if mean else "sum"
     reading.emit(node, graph.Reduce, kind, (source,), result, kind, over, keep)
 
