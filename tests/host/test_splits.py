@@ -145,3 +145,23 @@ def test_tables_of_others_do_not_run_on_the_host(tmp_path: Path) -> None:
     with pytest.raises(ProgramError, match="'convolution_1' runs on the host .*table:.* is not"):
         compile_program(model, spec, overlay)
     assert set(compile_program(model, "exact", overlay).assigned) == {"convolution_1"}
+
+
+@pytest.mark.parametrize(("channels", "groups", "filters"), [(8, 2, 8), (6, 3, 9), (6, 6, 12)])
+def test_grouped_convolutions_are_one_layer(
+    small: Overlay, channels: int, groups: int, filters: int
+) -> None:
+    network = Network((4, 5, 4), seed=channels)
+    x = network.grouped(network.convolution(0, channels), groups, filters, 2)
+    network.convolution(x, 3)
+    program = assert_equal(network.model(), small)
+    assert not program.host_operators
+    assert len(program.layers) == 3
+
+
+def test_groups_that_others_read_are_apart(small: Overlay) -> None:
+    network = Network((4, 5, 4), seed=1)
+    x = network.grouped(network.convolution(0, 8), 2, 8)
+    first = network.operators[2].output  # of the first group
+    program = assert_equal(network.model(first, x), small)
+    assert {op.name for op in program.host_operators} == {"slice_1", "slice_3"}
