@@ -165,3 +165,26 @@ def test_groups_that_others_read_are_apart(small: Overlay) -> None:
     first = network.operators[2].output  # of the first group
     program = assert_equal(network.model(first, x), small)
     assert {op.name for op in program.host_operators} == {"slice_1", "slice_3"}
+
+
+@pytest.mark.parametrize("keep_dims", [False, True])
+@pytest.mark.parametrize("kind", ["mean", "sum"])
+def test_transpositions_go_behind_means(small: Overlay, keep_dims: bool, kind: str) -> None:
+    """Of channels first, over one axis after another, as converters write it."""
+    network = Network((3, 4, 5), seed=5)
+    x = network.convolution(0, 6)
+    turned = network.new((6, 3, 4), *network.quantisation(x))
+    network.add(graph.Transpose, (x,), turned, (2, 0, 1))
+    one = network.new((6, 3, 1) if keep_dims else (6, 3))
+    network.add(graph.Reduce, (turned,), one, kind, (2,), keep_dims)
+    both = network.new((6, 1, 1) if keep_dims else (6,))
+    network.add(graph.Reduce, (one,), both, kind, (1,), keep_dims)
+    flat = network.new((6,), *network.quantisation(both))
+    network.add(graph.Reshape, (both,), flat)
+    weights = network.rng.integers(-127, 128, (3, 6)).astype(np.int8)
+    network.add(graph.FullyConnected, (flat,), network.new((3,), 5.0), weights,
+                np.zeros(3, np.int32), np.full(3, 0.02, np.float32))  # fmt: skip
+    program = assert_equal(network.model(), small)
+    if kind == "mean":
+        assert len(program.core_stages) == 1
+        assert "transpose_1" not in program.reasons
