@@ -27,12 +27,8 @@ from axynq.emulator.file_formats.onnx_pooling import LOG_SOFTMAX, SOFTMAX
 from axynq.emulator.file_formats.onnx_quantised import QOPERATORS, input_quantisation
 from axynq.emulator.file_formats.onnx_reading import Reading
 from axynq.emulator.file_formats.onnx_values import Curve, Fixed, Pending, Value
-from axynq.emulator.file_formats.problems import (
-    DamagedError,
-    by_operator,
-    together,
-    unknown_operators,
-)
+from axynq.emulator.file_formats.onnx_walk import walked
+from axynq.emulator.file_formats.problems import DamagedError, together, unknown_operators
 from axynq.emulator.model import graph
 from axynq.emulator.model.graph import Activation
 
@@ -90,26 +86,8 @@ class _Reader:
         self._refuse_other_kinds()
         self.reading.values.update(self.file.constants)
         problems = self._inputs()
-        complaints: dict[str, list[Node]] = {}
-        unknown = []
-        for node in self.file.nodes:
-            if any(name in self.unread for name in node.inputs):
-                self.unread.update(node.outputs)  # a complaint would only repeat what is known
-                if node.kind not in HANDLERS and node.kind not in FOLDED:
-                    unknown.append(node)
-                continue
-            if not self._known(node):
-                unknown.append(node)
-                self.unread.update(node.outputs)
-                continue
-            try:
-                self._node(node)
-            except DamagedError as error:
-                raise DamagedError(f"operator {node.place} ({node.kind}): {error}") from error
-            except ModelError as error:
-                complaints.setdefault(str(error), []).append(node)
-                self.unread.update(node.outputs)
-        problems += by_operator(complaints)
+        unknown, found = walked(self.file, self._known, self._node, self.unread)
+        problems += found
         if unknown or problems:
             raise together(unknown_operators(unknown), problems, HANDLERS)
         return self._model()
@@ -207,9 +185,9 @@ class _Reader:
         reading = self.reading
         inputs = [reading.optional(node, k) for k in range(len(node.inputs))]
         if node.kind == "Constant":
-            return [_constant(node)]
+            return [constant_of(node)]
         if node.kind in ("Shape", "Size") and inputs and inputs[0] is not None:
-            return [_shape(node, inputs[0].shape)]
+            return [shape_of(node, inputs[0].shape)]
         constants = [v for v in inputs if v is None or isinstance(v, (np.ndarray, Fixed))]
         if len(constants) == len(inputs) and node.kind in FOLDED:
             return list(fold_fixed(node, constants, self.file.opsets))
@@ -225,9 +203,8 @@ class _Reader:
             if end.name not in reading.values:
                 raise DamagedError(f"is damaged: no operator computes the output '{end.name}'")
             value = self._output(end, reading.values[end.name])
-            order = default_order(value.shape)
-            if value.order != straight_order(value.shape):
-                value = reading.drawing.in_order(value, order)
+            order = output_order(self.file, end.name, value.shape)
+            value = reading.drawing.in_order(value, order)
             if value.tensor in self.inputs.values():
                 raise ModelError("has an input that is its output as well")
             if value.real:
@@ -276,7 +253,8 @@ def _covering(reals: Array) -> Quantisation:
     return Quantisation(scale, int(np.clip(round(-128 - low / scale), -128, 127)))
 
 
-def _constant(node: Node) -> Array:
+def constant_of(node: Node) -> Array:
+    """What a Constant holds."""
     for name, type_ in (
         ("value", None),
         ("value_float", np.float32),
@@ -289,7 +267,8 @@ def _constant(node: Node) -> Array:
     raise ModelError("is no tensor of numbers")
 
 
-def _shape(node: Node, shape: tuple[int, ...]) -> Array:
+def shape_of(node: Node, shape: tuple[int, ...]) -> Array:
+    """What Shape or Size gives of a shape."""
     if node.kind == "Size":
         return np.asarray(math.prod(shape), np.int64)
     start, end = node.attribute("start", 0), node.attribute("end", len(shape))
@@ -331,6 +310,22 @@ def input_order(file: OnnxFile, name: str, shape: tuple[int, ...]) -> tuple[int,
         for node in readers
     )
     return straight_order(shape) if channels_last else default_order(shape)
+
+
+def output_order(file: OnnxFile, name: str, shape: tuple[int, ...]) -> tuple[int, ...]:
+    """As :func:`input_order`, of an output."""
+    while True:
+        writer = next((node for node in file.nodes if name in node.outputs), None)
+        passed = ("QuantizeLinear", "DequantizeLinear", "Identity", "Cast")
+        if writer is None or writer.kind not in passed:
+            break
+        name = writer.inputs[0]
+    turned = (
+        writer is not None
+        and writer.kind == "Transpose"
+        and list(writer.attribute("perm", [])) == [0, 2, 3, 1]
+    )
+    return straight_order(shape) if turned else default_order(shape)
 
 
 # --- the graph -----------------------------------------------------------------------------------
