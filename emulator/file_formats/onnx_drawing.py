@@ -19,6 +19,10 @@ from axynq.emulator.file_formats.onnx_file import Array
 from axynq.emulator.model import graph
 
 
+MOST_VALUES = 2**28
+"""Of a tensor, for an image."""
+
+
 class Quantisation(NamedTuple):
     """What int8 values stand for: ``real = scale * (value - zero_point)``."""
 
@@ -82,7 +86,13 @@ class Drawing:
     _names: set[str] = field(default_factory=set)
 
     def tensor(self, name: str, shape: Sequence[int], quantisation: Quantisation | None) -> int:
-        """A new tensor's index; its name is made unique."""
+        """A new tensor's index; its name is made unique.
+
+        Raises:
+            ModelError: it has no values, or more than :data:`MOST_VALUES`.
+        """
+        if min(shape, default=1) < 1 or math.prod(shape) > MOST_VALUES:
+            raise ModelError(f"'{name}' would have shape {list(shape)}")
         unique, number = name, 1
         while unique in self._names:
             number += 1

@@ -27,7 +27,7 @@ from axynq.emulator.file_formats.onnx_pooling import LOG_SOFTMAX, SOFTMAX
 from axynq.emulator.file_formats.onnx_quantised import QOPERATORS, input_quantisation
 from axynq.emulator.file_formats.onnx_reading import Reading
 from axynq.emulator.file_formats.onnx_values import Curve, Fixed, Pending, Value
-from axynq.emulator.file_formats.onnx_walk import walked
+from axynq.emulator.file_formats.onnx_walk import NONSENSE, walked
 from axynq.emulator.file_formats.problems import DamagedError, together, unknown_operators
 from axynq.emulator.model import graph
 from axynq.emulator.model.graph import Activation
@@ -63,6 +63,8 @@ def parse_onnx_model(
         return _Reader(onnx_file.parse(content, folder), Path(name).stem).read()
     except ModelError as error:
         raise ModelError(f"'{name}': {error}") from error.__cause__
+    except NONSENSE as error:
+        raise ModelError(f"'{name}' is damaged ({type(error).__name__}: {error})") from error
 
 
 def is_quantised(file: OnnxFile) -> bool:

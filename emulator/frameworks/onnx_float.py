@@ -34,7 +34,7 @@ from axynq.emulator.file_formats.onnx_reader import (
     output_order,
     shape_of,
 )
-from axynq.emulator.file_formats.onnx_walk import walked
+from axynq.emulator.file_formats.onnx_walk import NONSENSE, walked
 from axynq.emulator.file_formats.onnx_weighted import transposed_window
 from axynq.emulator.file_formats.onnx_windows import window_of
 from axynq.emulator.file_formats.problems import DamagedError, together, unknown_operators
@@ -75,6 +75,8 @@ def parse_float_onnx(
         return _Importer(file, Path(name).stem).read()
     except ModelError as error:
         raise ModelError(f"'{name}': {error}") from error.__cause__
+    except NONSENSE as error:
+        raise ModelError(f"'{name}' is damaged ({type(error).__name__}: {error})") from error
 
 
 @dataclass(eq=False)
@@ -519,9 +521,11 @@ def _gemm(importer: _Importer, node: Node) -> Value:
     weights = importer.constant(node, 1, "weights").astype(np.float32)
     weights = weights if node.attribute("transB", 0) else weights.T
     bias = _bias(importer, node)
-    if bias is not None:
-        bias = np.broadcast_to(bias, (len(weights),)) * np.float32(node.attribute("beta", 1.0))
-    return _linear(importer, x, weights * np.float32(node.attribute("alpha", 1.0)), bias)
+    with np.errstate(invalid="ignore", over="ignore"):
+        weights = weights * np.float32(node.attribute("alpha", 1.0))
+        if bias is not None:
+            bias = np.broadcast_to(bias, (len(weights),)) * np.float32(node.attribute("beta", 1.0))
+    return _linear(importer, x, weights, bias)
 
 
 def _matmul(importer: _Importer, node: Node) -> Value:
