@@ -18,7 +18,6 @@ from axynq.emulator.errors import ModelError
 from axynq.emulator.file_formats.onnx_file import Array
 from axynq.emulator.model import graph
 
-
 MOST_VALUES = 2**28
 """Of a tensor, for an image."""
 
