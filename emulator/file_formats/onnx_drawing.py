@@ -129,6 +129,15 @@ class Drawing:
         self.append(kind, prefix, inputs, output, **fields)
         return output
 
+    def named(self, value: Held, name: str, since: int) -> Held:
+        """A value whose tensor, if it is not older than ``since``, gets the name that ONNX has for
+        it."""
+        if since <= value.tensor < len(self.tensors) and name not in self._names:
+            self._names.discard(self.tensors[value.tensor].name)
+            self._names.add(name)
+            self.tensors[value.tensor] = self.tensors[value.tensor]._replace(name=name)
+        return value
+
     def mark(self) -> tuple[int, int]:
         """What :meth:`take_back` needs."""
         return len(self.tensors), len(self.operators)

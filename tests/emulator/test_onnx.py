@@ -7,10 +7,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
-
-pytest.importorskip("onnx")
-pytest.importorskip("onnxruntime")
-
 from onnx import TensorProto, helper
 
 from axynq.emulator import reference
