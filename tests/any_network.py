@@ -256,6 +256,9 @@ class RandomNetwork:
         assert source is not None
         kind = self.one_of(LOOKUPS)
         scale = self.tensors[source].scale
+        largest = scale * (127 - self.tensors[source].zero_point)
+        if kind == "exponential" and largest > 40:
+            kind = "quantise"
         quantisation = FIXED.get(kind, self.quantisation(scale))
         alpha = 0.0
         if kind == "leaky_relu":
@@ -264,9 +267,8 @@ class RandomNetwork:
             alpha = float(self.number(0, 1))
         shape = self.shape(source)
         if kind == "exponential":
-            # Results are 32 bits in TFLite.
-            largest = scale * (127 - self.tensors[source].zero_point)
-            quantisation = self.quantisation(math.exp(min(largest, 80)) / 200)
+            # Results have 32 bits in TFLite.
+            quantisation = self.quantisation(math.exp(largest) / 200)
         self.add(graph.Lookup, kind, (source,), shape, quantisation, kind, alpha)
         return True
 

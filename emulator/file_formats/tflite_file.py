@@ -19,9 +19,13 @@ _BUILTIN_NAMES: dict[int, str] = {
 _TYPE_NAMES: dict[int, str] = {
     code: name.lower() for name, code in vars(tflite.TensorType).items() if isinstance(code, int)
 }
-_NUMPY_TYPES: dict[int, type[np.integer[Any]]] = {
+_NUMPY_TYPES: dict[int, type[np.generic]] = {
     tflite.TensorType.INT8: np.int8,
+    tflite.TensorType.UINT8: np.uint8,
     tflite.TensorType.INT32: np.int32,
+    tflite.TensorType.INT64: np.int64,
+    tflite.TensorType.FLOAT32: np.float32,
+    tflite.TensorType.BOOL: np.bool_,
 }
 
 
@@ -38,7 +42,7 @@ class RawTensor(NamedTuple):
     scales: npt.NDArray[np.float32]
     zero_points: npt.NDArray[np.int64]
     constant: bool
-    data: npt.NDArray[np.integer[Any]] | None
+    data: npt.NDArray[Any] | None
 
 
 class Node(NamedTuple):
@@ -79,6 +83,7 @@ class TFLiteFile:
                 f"has {self._model.SubgraphsLength()} subgraphs; only one is supported"
             )
         self._subgraph = self._model.Subgraphs(0)
+        self.description = (self._model.Description() or b"").decode("utf-8", "replace")
         tensors, operators = self._subgraph.TensorsLength(), self._subgraph.OperatorsLength()
         if max(tensors, operators) > len(content):
             raise DamagedError("is damaged: it claims more tensors than the file has bytes")
@@ -159,6 +164,26 @@ def _vector(table: Any, field: str) -> npt.NDArray[Any]:
     if getattr(table, f"{field}Length")() == 0:
         return np.zeros(0, np.int64)
     return np.asarray(getattr(table, f"{field}AsNumpy")())
+
+
+def options_of(node: Node, kind: type[Any]) -> Any:
+    """An operator's table of options.
+
+    Raises:
+        ModelError: it has none, or that of another operator.
+    """
+    if node.options is None:
+        raise ModelError("lacks its options")
+    if node.options_type != getattr(tflite.BuiltinOptions, kind.__name__):
+        raise ModelError("has the options of another operator")
+    options = kind()
+    options.Init(node.options.Bytes, node.options.Pos)
+    return options
+
+
+def numpy_type(code: int) -> np.dtype[Any] | None:
+    """numpy's type for a tensor's; None: it is none that is read."""
+    return np.dtype(_NUMPY_TYPES[code]) if code in _NUMPY_TYPES else None
 
 
 def operator_code(code: Any) -> int:

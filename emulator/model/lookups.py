@@ -138,10 +138,21 @@ def _through_reals(source: Tensor, target: Tensor, transform: _Transform) -> Int
 # --- in fixed point ------------------------------------------------------------------------------
 
 
+def hard_swish_fits(source: Tensor, target: Tensor) -> bool:
+    """Whether TFLite has the function: not where one step of the output is less than 1/128 of the
+    input's."""
+    return _hard_swish_factor(source, target).shift <= 0
+
+
+def _hard_swish_factor(source: Tensor, target: Tensor) -> FixedPoint:
+    fine_scale = np.float32(1 / 128) * np.float32(source.scale)
+    return fixed_point(float(fine_scale / np.float32(target.scale)))
+
+
 def _hard_swish(source: Tensor, target: Tensor, operands: Int64Array) -> Int8Array:
     """``x * clip(x + 3, 0, 6) / 6`` in numbers of 16 bits."""
     fine_scale = np.float32(1 / 128) * np.float32(source.scale)
-    output_factor = fixed_point(float(fine_scale / np.float32(target.scale)))
+    output_factor = _hard_swish_factor(source, target)
     gate_factor = fixed_point(float(fine_scale / (np.float32(3) / np.float32(32768))))
     fine = operands << 7
     value = _high_half16(fine, _in_16_bits(output_factor))
