@@ -9,9 +9,9 @@ import numpy as np
 import numpy.typing as npt
 
 from axynq.emulator.engine.choice import choose_engine, make_engine, thread_count
-from axynq.emulator.errors import DataError, ModelError, ToolError
+from axynq.emulator.errors import DataError, ToolError
 from axynq.emulator.model import graph
-from axynq.emulator.model.batch import Given, batch_of
+from axynq.emulator.model.batch import Given, batch_of, check_classifier
 from axynq.emulator.plan import Plan
 
 
@@ -132,15 +132,3 @@ class Emulator:
         batch = batch_of(self.model, x)
         for start in range(0, len(batch), images):
             yield self.accumulators(batch[start : start + images])
-
-
-def check_classifier(model: graph.Model) -> None:
-    """Raises:
-    ModelError: the network has several outputs, none of which are classes for sure.
-    """
-    if len(model.outputs) > 1:
-        names = ", ".join(model.tensors[index].name for index in model.outputs)
-        raise ModelError(
-            f"'{model.name}' has {len(model.outputs)} outputs ({names}), so that there is no "
-            "accuracy of its classes; Emulator.run gives all of them"
-        )

@@ -17,7 +17,7 @@ from axynq.emulator.model import graph
 from axynq.emulator.model.fixed_point import FixedPoint
 from axynq.emulator.model.graph import INT8_MAX, INT8_MIN, Int8Array, activation_bounds
 from axynq.emulator.model.lookups import lookup_table
-from axynq.emulator.model.movement import filling, places
+from axynq.emulator.model.movement import BETWEEN_ONE, between, filling, places
 from axynq.emulator.model.quantisation import (
     ADD_LEFT_SHIFT,
     add_factors,
@@ -31,9 +31,6 @@ from axynq.emulator.model.quantisation import (
 from axynq.emulator.softmax import l2_normalised, log_softmax, softmax
 
 Int64Array = npt.NDArray[np.int64]
-
-BILINEAR_ONE = 1 << 10
-"""A row or column in the fixed point of bilinear resizing."""
 
 
 def requantise(
@@ -223,23 +220,6 @@ def _padded(x: Int8Array, padding: graph.Padding, value: int) -> Int8Array:
 # --- resizing ------------------------------------------------------------------------------------
 
 
-def between(
-    source: int, target: int, align_corners: bool, half_pixel_centers: bool
-) -> tuple[Int64Array, Int64Array, Int64Array]:
-    """For each of ``target`` rows or columns the two of ``source`` that it is between, and what it
-    takes of the second, in 1024ths; it takes the rest of 1024 of the first."""
-    one = BILINEAR_ONE
-    scale = (one * source + target // 2) // target
-    if align_corners and target > 1:
-        scale = (one * (source - 1) + (target - 1) // 2) // (target - 1)
-    place = np.arange(target, dtype=np.int64) * scale
-    if half_pixel_centers:
-        place += scale // 2 - one // 2
-    lower = np.maximum(place // one, 0)  # C divides towards zero; it is held at zero anyway
-    upper = np.minimum(np.maximum(place + one - 1, 0) // one, source - 1)
-    return lower, upper, place - one * lower
-
-
 def _resized(model: graph.Model, op: graph.ResizeBilinear, x: Int8Array) -> Int8Array:
     """Columns first, then rows: the sum is that of four products."""
     shapes = zip(x.shape[1:3], model.tensors[op.output].shape[:2])
@@ -248,6 +228,6 @@ def _resized(model: graph.Model, op: graph.ResizeBilinear, x: Int8Array) -> Int8
     for axis, (lower, upper, share) in ((2, columns), (1, rows)):
         share = share.reshape(-1, *(1,) * (3 - axis))
         first, second = values.take(lower, axis), values.take(upper, axis)
-        values = BILINEAR_ONE * first + share * (second - first)
-    rounded = (np.abs(values) + BILINEAR_ONE**2 // 2) // BILINEAR_ONE**2
+        values = BETWEEN_ONE * first + share * (second - first)
+    rounded = (np.abs(values) + BETWEEN_ONE**2 // 2) // BETWEEN_ONE**2
     return np.clip(np.sign(values) * rounded, INT8_MIN, INT8_MAX).astype(np.int8)

@@ -15,7 +15,7 @@ from axynq.emulator.engine.positions import by_position, map_runs, movement_runs
 from axynq.emulator.model import graph
 from axynq.emulator.model.graph import INT8_MAX, INT8_MIN, activation_bounds
 from axynq.emulator.model.lookups import lookup_table
-from axynq.emulator.model.movement import filling
+from axynq.emulator.model.movement import BETWEEN_ONE, between, filling
 from axynq.emulator.model.quantisation import (
     add_factors,
     identity_factor,
@@ -168,14 +168,14 @@ def _resize(model: graph.Model, op: graph.ResizeBilinear, memory: Memory) -> Fie
     source, target = (model.tensors[index].shape for index in (op.inputs[0], op.output))
     fields: Fields = {"kind": _kind("RESIZE_BILINEAR")}
     for name, axis in (("row", 0), ("column", 1)):
-        lower, upper, share = operators.between(
+        lower, upper, share = between(
             source[axis], target[axis], op.align_corners, op.half_pixel_centers
         )
         records = np.zeros(target[axis], BETWEEN)
         for field, values in {
             "lower": lower,
             "upper": upper,
-            "lower_weight": operators.BILINEAR_ONE - share,
+            "lower_weight": BETWEEN_ONE - share,
             "upper_weight": share,
         }.items():
             records[field] = values

@@ -8,7 +8,7 @@ from typing import Union, cast
 import numpy as np
 import numpy.typing as npt
 
-from axynq.emulator.errors import DataError
+from axynq.emulator.errors import DataError, ModelError
 from axynq.emulator.model.graph import Int8Array, Model, Tensor
 
 Selection = Union[slice, npt.NDArray[np.int64]]
@@ -112,3 +112,15 @@ def _called(tensor: Tensor) -> list[str]:
 
 def _names(model: Model) -> str:
     return ", ".join(model.tensors[index].name for index in model.inputs)
+
+
+def check_classifier(model: Model) -> None:
+    """Raises:
+    ModelError: the network has several outputs, none of which are classes for sure.
+    """
+    if len(model.outputs) > 1:
+        names = ", ".join(model.tensors[index].name for index in model.outputs)
+        raise ModelError(
+            f"'{model.name}' has {len(model.outputs)} outputs ({names}), so that there is no "
+            "accuracy of its classes; Emulator.run gives all of them"
+        )

@@ -13,6 +13,9 @@ from axynq.emulator.model import graph
 FILLED = -1
 """In the place of a value that is no input's: :func:`filling` is there."""
 
+BETWEEN_ONE = 1 << 10
+"""The distance of two rows or columns, for bilinear resizing."""
+
 
 def places(model: graph.Model, op: graph.Movement) -> npt.NDArray[np.int64]:
     """For each value of the output, [*shape], its place among the values of all inputs, one input
@@ -93,3 +96,33 @@ def _spread(x: npt.NDArray[np.int64], op: graph.Spread) -> npt.NDArray[np.int64]
     return y[
         max(-p.top, 0) : rows - max(-p.bottom, 0), max(-p.left, 0) : columns - max(-p.right, 0)
     ]
+
+
+def between(
+    source: int, target: int, align_corners: bool, half_pixel_centers: bool
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    """For bilinear resizing: the two rows or columns of the input, of ``source``, that each of
+    ``target`` of the output is between, and how much it takes of the second, in parts of
+    :data:`BETWEEN_ONE`; it takes the rest of the first. In integers, as TFLite finds them."""
+    one = BETWEEN_ONE
+    scale = (one * source + target // 2) // target
+    if align_corners and target > 1:
+        scale = (one * (source - 1) + (target - 1) // 2) // (target - 1)
+    place = np.arange(target, dtype=np.int64) * scale
+    if half_pixel_centers:
+        place += scale // 2 - one // 2
+    lower = np.maximum(place // one, 0)  # C divides towards zero; it is held at zero anyway
+    upper = np.minimum(np.maximum(place + one - 1, 0) // one, source - 1)
+    return lower, upper, place - one * lower
+
+
+def interpolation(
+    source: int, target: int, align_corners: bool, half_pixel_centers: bool
+) -> npt.NDArray[np.float32]:
+    """Bilinear resizing of rows or columns as a matrix, [target, source]."""
+    lower, upper, share = between(source, target, align_corners, half_pixel_centers)
+    matrix = np.zeros((target, source), np.float32)
+    every = np.arange(target, dtype=np.int64)
+    np.add.at(matrix, (every, lower), 1 - share / BETWEEN_ONE)
+    np.add.at(matrix, (every, upper), share / BETWEEN_ONE)
+    return matrix

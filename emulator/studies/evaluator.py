@@ -19,6 +19,7 @@ from axynq.emulator.engine.blocks import Blocks
 from axynq.emulator.engine.choice import Engine, choose_engine, make_engine, thread_count
 from axynq.emulator.errors import DataError
 from axynq.emulator.keys import layer_key
+from axynq.emulator.model.batch import check_classifier
 from axynq.emulator.model.graph import Int8Array, Model
 from axynq.emulator.model.segments import fingerprint, replace_layers, segments
 from axynq.emulator.plan import LayerCodes, Plan
@@ -84,6 +85,7 @@ class Evaluator:
         cache_bytes: memory for activations behind prefixes; 0 keeps none.
 
     Raises:
+        ModelError: the network has several inputs or outputs.
         ToolError: an engine was asked for that cannot be had.
     """
 
@@ -96,6 +98,7 @@ class Evaluator:
         threads: int | None = None,
         cache_bytes: int = 1 << 30,
     ) -> None:
+        check_classifier(model)
         self.model = model
         self.examples = examples
         self.tuner = tuner

@@ -227,3 +227,36 @@ def test_thresholds_say_what_becomes_of_every_sum(kind: Any, scale: float, count
     thresholds = _thresholds(model, op, count)
     found = np.searchsorted(thresholds, every[kept], side="right") - 128
     assert np.array_equal(found, expected)
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_sums_of_many_values(engine: str) -> None:
+    """More than 16 bits hold, of either sign, and averages just beside a half."""
+    tensors = (tensor("x", (20, 19, 2), 0.1, 0), tensor("a", (1, 1, 2), 0.1, 0),
+               tensor("m", (2,), 0.1, 0), tensor("s", (20,), 40.0, 1))  # fmt: skip
+    operators = (
+        graph.Pool("average_pool_0", (0,), 1, "average", (20, 19), (1, 1)),
+        graph.Mean("mean_1", (0,), 2, False),
+        graph.Reduce("sum_2", (0,), 3, "sum", (1, 2), False),
+    )
+    model = graph.Model("m", tensors, operators, (0,), (1, 2, 3))
+    x = np.empty((80, 380, 2), np.int8)
+    for k in range(80):
+        value, larger = (-128, 127)[k % 2], k % 380
+        x[k] = value if k < 40 else k - 60
+        x[k, : 190 + (larger % 5 - 2)] += 0 if k < 40 else 1
+    x = x.reshape(80, 20, 19, 2)
+    expected = reference.run(model, x)
+    for index, value in zip(model.outputs, Emulator(model, engine=engine).run(x)):
+        assert np.array_equal(value, expected[index])
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize("shape", [(1, 1, 16), (4, 4, 3), (3, 5, 17), (33,)])
+def test_images_go_in_and_come_out_as_they_are(engine: str, shape: tuple[int, ...]) -> None:
+    tensors = (tensor("x", shape, 0.1, 0), tensor("y", shape, 0.1, 0))
+    model = graph.Model("m", tensors, (graph.Reshape("reshape_0", (0,), 1),), (0,), (1,))
+    emulator = Emulator(model, engine=engine)
+    for images in (1, 15, 16, 63, 64, 65, 130):
+        x = np.random.default_rng(images).integers(-128, 128, (images, *shape)).astype(np.int8)
+        assert np.array_equal(emulator.run(x), x)

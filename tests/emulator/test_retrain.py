@@ -10,14 +10,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from axynq.emulator import Emulator, Plan, load_model, multiplier, save_model
+from axynq.emulator import Emulator, Plan, load_model, multiplier, reference, save_model
 from axynq.emulator.datasets import handwritten_digits, quantise_examples
 from axynq.emulator.errors import DataError, ModelError
 from axynq.emulator.model import graph
+from axynq.emulator.model.movement import places
 from axynq.emulator.model.segments import replace_layers
 from axynq.emulator.studies.errors import extract
 from axynq.emulator.studies.tuning.compensation import tune
 from axynq.emulator.studies.tuning.tuner import Tuner
+from tests.any_network import any_models, random_inputs
 from tests.networks import branched_models, random_input, tensor, weighted_models
 
 torch = pytest.importorskip("torch")
@@ -25,8 +27,13 @@ torch = pytest.importorskip("torch")
 from axynq.emulator.studies.retraining import METHODS, OPTIMISERS, RetrainOptions, retrain  # noqa: E402
 from axynq.emulator.studies.retraining.augmentation import augmented  # noqa: E402
 from axynq.emulator.studies.retraining.methods import Behavioural, ErrorModelMethod  # noqa: E402
-from axynq.emulator.studies.retraining.network import TrainableNetwork, without_softmax  # noqa: E402
+from axynq.emulator.studies.retraining.network import (  # noqa: E402
+    TrainableNetwork,
+    _operator,
+    without_softmax,
+)
 from axynq.emulator.studies.retraining.noise import NoisePool  # noqa: E402
+from axynq.emulator.studies.retraining.operators import needs_places  # noqa: E402
 from axynq.emulator.studies.retraining.options import MethodName, OptimiserName  # noqa: E402
 from axynq.emulator.studies.retraining.training import learning_rate  # noqa: E402
 from axynq.emulator.studies.retraining.weight_quantiser import weight_quantisers  # noqa: E402
@@ -43,7 +50,7 @@ def accuracy(model: graph.Model, plan: Plan, x: np.ndarray, y: np.ndarray) -> fl
 
 def channels_first(x: np.ndarray) -> torch.Tensor:
     tensor = torch.from_numpy(x)
-    return tensor.permute(0, 3, 1, 2) if tensor.dim() == 4 else tensor
+    return tensor.permute(0, 3, 1, 2) if tensor.dim() == 4 else tensor.flatten(1)
 
 
 @pytest.fixture(scope="module")
@@ -488,3 +495,83 @@ def test_filters_with_a_scale_of_zero_are_not_retrained(digits: graph.Model) -> 
     empty = replace(first, weight_scales=first.weight_scales * 0)
     with pytest.raises(ModelError, match="'conv_0' has filters whose weights have a scale of 0"):
         TrainableNetwork(replace_layers(digits, [empty]))
+
+
+# --- any network ---------------------------------------------------------------------------------
+
+
+@settings(max_examples=60)
+@given(any_models(), st.integers(0, 9))
+def test_real_operators_are_the_integer_ones(model: graph.Model, seed: int) -> None:
+    """Each operator without weights, of the inputs that it has in the integer network, but for a
+    step: TFLite computes some of them in 16 bits."""
+    integers = reference.run(model, random_inputs(model, 2, seed))
+    values = {**integers, **{k: v[None] for k, v in model.constants.items()}}
+    real = {
+        k: channels_first(model.tensors[k].dequantise(v).astype(np.float32))
+        for k, v in values.items()
+    }
+    for op in model.operators:
+        if isinstance(op, graph.WeightedLayer):
+            continue
+        where = torch.from_numpy(places(model, op).flatten()) if needs_places(op) else None
+        inputs = [real[k].clone() for k in op.inputs]
+        found = _operator(model, op, inputs, None, where)
+        assert torch.equal(torch.cat([x.flatten() for x in inputs]),
+                           torch.cat([real[k].flatten() for k in op.inputs]))  # fmt: skip
+        difference = (found - real[op.output]).abs().max() / model.tensors[op.output].scale
+        assert difference < 1.01, op
+
+
+@settings(max_examples=60)
+@given(any_models(most=7), st.integers(0, 9))
+def test_gradients_flow_through_any_network(model: graph.Model, seed: int) -> None:
+    """With and without known values; both times they end at every weight that matters."""
+    model = without_softmax(model)
+    x = [channels_first(v) for v in random_inputs(model, 3, seed)]
+    emulator = Emulator(model, engine="portable")
+    known = {
+        k: channels_first(v) for k, v in emulator.tensors(random_inputs(model, 3, seed)).items()
+    }
+    for values in (None, known):
+        network = TrainableNetwork(model)
+        outputs = network(x if len(x) > 1 else x[0], None, values)
+        outputs = outputs if isinstance(outputs, tuple) else (outputs,)
+        for index, output in zip(model.outputs, outputs):
+            assert output.shape == (3, int(np.prod(model.tensors[index].shape)))
+            if values is not None:
+                exact = model.tensors[index].dequantise(known[index].flatten(1).numpy())
+                np.testing.assert_allclose(output.detach(), exact, rtol=1e-4, atol=1e-6)
+        total = sum(output.sum() for output in outputs)
+        if total.requires_grad:
+            total.backward()
+        for parameter in network.parameters():
+            assert parameter.grad is None or torch.isfinite(parameter.grad).all()
+
+
+def test_a_softmax_inside_is_trained_through(digits: graph.Model) -> None:
+    """Only the softmax at an end is left out."""
+    tensors = (
+        tensor("x", (4,), 0.1, 0), tensor("s", (4,), 1 / 256, -128), tensor("y", (4,), 0.01, 0),
+        tensor("z", (4,), 1 / 256, -128),
+    )  # fmt: skip
+    operators = (
+        graph.Softmax("softmax_0", (0,), 1, 1.0),
+        graph.Add("add_1", (1, 0), 2),
+        graph.Softmax("softmax_2", (2,), 3, 1.0),
+    )
+    model = graph.Model("m", tensors, operators, (0,), (3, 1))
+    plain = without_softmax(model)
+    assert [op.name for op in plain.operators] == ["softmax_0", "add_1"]
+    assert plain.outputs == (2, 1)  # the first softmax is read by the sum
+
+
+def test_several_inputs_or_outputs_are_not_retrained(digits: graph.Model) -> None:
+    tensors = (tensor("a", (4,), 0.1, 0), tensor("b", (4,), 0.1, 0), tensor("y", (4,), 0.1, 0))
+    model = graph.Model("m", tensors, (graph.Add("add_0", (0, 1), 2),), (0, 1), (2,))
+    x, y = np.zeros((9, 4), np.int8), np.zeros(9, np.int64)
+    with pytest.raises(ModelError, match=r"2 inputs \(a, b\)"):
+        retrain(model, "exact", x, y, RetrainOptions(augment=False))
+    model = replace(model, inputs=(0,), outputs=(2, 1), constants={1: x[0]})
+    with pytest.raises(ModelError, match=r"2 outputs \(y, b\)"):
+        retrain(model, "exact", x, y, RetrainOptions(augment=False))

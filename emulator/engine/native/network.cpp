@@ -91,8 +91,11 @@ void run_operator(const Network &network, const Operator &op, int8_t *arena, uin
     case RESIZE_BILINEAR:
       resize_bilinear(op, in, out, from, to);
       break;
+    case MAX_POOL:
+      max_pool(op, in, out, from, to);
+      break;
     default:
-      pool(op, in, out, from, to);
+      average_pool(op, in, out, from, to);
   }
 }
 

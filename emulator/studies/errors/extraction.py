@@ -12,6 +12,7 @@ import numpy.typing as npt
 from axynq.emulator.emulation import Emulator
 from axynq.emulator.errors import DataError
 from axynq.emulator.model import graph
+from axynq.emulator.model.batch import Given, batch_of
 from axynq.emulator.model.quantisation import accumulator_scales
 from axynq.emulator.plan import Plan
 from axynq.emulator.studies.errors.moments import PairMoments
@@ -104,13 +105,13 @@ class ErrorStatistics:
 def extract(
     model: graph.Model,
     plan: Plan | str,
-    x: npt.ArrayLike,
+    x: Given,
     *,
     threads: int | None = None,
     advance: Callable[[int], None] = lambda samples: None,
     description: Mapping[str, Any] | None = None,
 ) -> ErrorStatistics:
-    """Errors of ``model`` under ``plan`` over the samples ``x`` [samples, *input shape].
+    """Errors of ``model`` under ``plan`` over samples ``x``, as :meth:`Emulator.run` takes them.
 
     Every layer sees the input it has in the approximate network, and the error is what the layer
     itself adds to its accumulators: ``accurate + error = approximate`` on every sample. Memory does
@@ -122,7 +123,7 @@ def extract(
     """
     text = plan if isinstance(plan, str) else ""
     emulator = Emulator(model, plan, threads=threads)
-    batch = model.input.batch(x)
+    batch = batch_of(model, x)
     if len(batch) == 0:
         raise DataError("error statistics need at least one sample")
     moments: dict[str, PairMoments] = {}

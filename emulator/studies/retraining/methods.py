@@ -13,13 +13,9 @@ from axynq.emulator.emulation import Emulator
 from axynq.emulator.model import graph
 from axynq.emulator.plan import SKIP, Plan
 from axynq.emulator.studies.errors import ErrorModel, ErrorStatistics, extract
-from axynq.emulator.studies.retraining.network import (
-    TrainableNetwork,
-    channels_first,
-    channels_last,
-    without_softmax,
-)
+from axynq.emulator.studies.retraining.network import TrainableNetwork, without_softmax
 from axynq.emulator.studies.retraining.noise import NoisePool
+from axynq.emulator.studies.retraining.operators import channels_first, channels_last
 from axynq.emulator.studies.retraining.weight_quantiser import weight_quantisers
 
 if TYPE_CHECKING:

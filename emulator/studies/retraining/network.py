@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple, Protocol
 
@@ -14,7 +14,16 @@ from torch.nn import functional
 from axynq.emulator.errors import ModelError
 from axynq.emulator.model import graph
 from axynq.emulator.model.graph import activation_bounds
+from axynq.emulator.model.movement import places
 from axynq.emulator.model.quantisation import accumulator_scales
+from axynq.emulator.studies.retraining.operators import (
+    channels_first,
+    channels_last,
+    computed,
+    moved,
+    needs_places,
+    pooled,
+)
 from axynq.emulator.studies.retraining.weight_quantiser import WeightQuantiser
 
 WEIGHT_LIMIT = 127
@@ -46,7 +55,7 @@ class TrainableNetwork(nn.Module):
             is what they amount to, not they themselves.
 
     Raises:
-        ModelError: a filter's weights have a scale of 0, or something follows a softmax.
+        ModelError: a filter's weights have a scale of 0.
     """
 
     def __init__(
@@ -86,34 +95,50 @@ class TrainableNetwork(nn.Module):
             )
             if fitted and layer.name in self.quantisers:
                 self._want_what_is(layer)
+        for index, constant in self.model.constants.items():
+            real = self.model.tensors[index].dequantise(constant).astype(np.float32)
+            self.register_buffer(
+                f"constant_{index}", channels_first(torch.from_numpy(real)[None]), persistent=False
+            )
+        for op in self.model.operators:
+            if isinstance(op, graph.Movement) and needs_places(op):
+                where = torch.from_numpy(places(self.model, op).reshape(-1).copy())
+                self.register_buffer(f"places_{op.name}", where, persistent=False)
 
     def forward(
         self,
-        x: Tensor,
+        x: Tensor | Sequence[Tensor],
         disturbance: Disturbance | None = None,
         values: Mapping[int, Tensor] | None = None,
-    ) -> Tensor:
-        """Real outputs before the softmax, [images, classes], for int8 inputs.
+    ) -> Any:
+        """Real outputs before the softmax, [images, values], for int8 inputs: a tuple of several,
+        in the order of the network's outputs.
 
         Args:
-            x: int8 [images, channels, rows, columns], or [images, values].
+            x: int8 [images, channels, rows, columns], or [images, values]; a sequence of them for
+                a network with several inputs.
             disturbance: what a method does to layers.
             values: int8 tensors by index, as the approximate network has them. Then nothing is
                 convolved: these are the values, and only gradients are computed (paper, eq. 13).
         """
         model = self.model
-        source = model.input
         real: dict[int, Tensor] = {
-            model.input_index: (x.float() - source.zero_point) * source.scale
+            index: self.get_buffer(f"constant_{index}") for index in model.constants
         }
+        given = [x] if isinstance(x, Tensor) else x
+        for index, integers in zip(model.inputs, given):
+            source = model.tensors[index]
+            real[index] = (integers.float() - source.zero_point) * source.scale
         for op in model.operators:
             inputs = [real[index] for index in op.inputs]
-            given = values[op.output] if values is not None else None
+            known = values[op.output] if values is not None else None
             if isinstance(op, graph.WeightedLayer):
-                real[op.output] = self._layer(op, inputs[0], disturbance, given)
+                real[op.output] = self._layer(op, inputs[0], disturbance, known)
             else:
-                real[op.output] = _operator(model, op, inputs, given)
-        return real[model.output_index].flatten(1)
+                where = self.get_buffer(f"places_{op.name}") if needs_places(op) else None
+                real[op.output] = _operator(model, op, inputs, known, where)
+        outputs = tuple(real[index].flatten(1) for index in model.outputs)
+        return outputs if len(outputs) > 1 else outputs[0]
 
     def _layer(
         self,
@@ -293,17 +318,14 @@ _given_output: Callable[..., Tensor] = _GivenOutput.apply
 
 
 def without_softmax(model: graph.Model) -> graph.Model:
-    """The network up to the scores that its softmax takes.
-
-    Raises:
-        ModelError: something follows a softmax.
-    """
-    operators, output = list(model.operators), model.output_index
-    while operators and isinstance(operators[-1], graph.Softmax):
-        output = operators.pop().inputs[0]
-    if any(isinstance(op, graph.Softmax) for op in operators):
-        raise ModelError("a network with a softmax before its end cannot be retrained")
-    return replace(model, operators=tuple(operators), outputs=(output,))
+    """The network up to the scores that the softmax at an end takes."""
+    operators, outputs = list(model.operators), list(model.outputs)
+    for op in reversed(model.operators):
+        last = op.output in outputs and not any(op.output in other.inputs for other in operators)
+        if last and isinstance(op, (graph.Softmax, graph.LogSoftmax)):
+            operators.remove(op)
+            outputs = [op.inputs[0] if index == op.output else index for index in outputs]
+    return replace(model, operators=tuple(operators), outputs=tuple(outputs))
 
 
 def _lowest(layer: graph.WeightedLayer) -> int:
@@ -314,17 +336,6 @@ def _weights_first(kernel: Tensor, shape: torch.Size) -> Tensor:
     """A kernel [filters, rows, columns, channels] as PyTorch's weights of that shape."""
     filters, channels, rows, columns = shape
     return kernel.reshape(filters, rows, columns, channels).permute(0, 3, 1, 2)
-
-
-def channels_first(values: Tensor) -> Tensor:
-    """A batch [images, *shape] as this module has it."""
-    return values.permute(0, 3, 1, 2) if values.dim() == 4 else values.flatten(1)
-
-
-def channels_last(values: Tensor, shape: tuple[int, ...]) -> Tensor:
-    """A batch as this module has it as [images, *shape]."""
-    values = values.permute(0, 2, 3, 1) if values.dim() == 4 else values
-    return values.reshape(len(values), *shape)
 
 
 def _channels_first(kernel: Any, shape: tuple[int, ...]) -> Any:
@@ -354,40 +365,23 @@ def _shaped(y: Tensor, target: graph.Tensor) -> Tensor:
 
 
 def _operator(
-    model: graph.Model, op: graph.Operator, inputs: list[Tensor], given: Tensor | None
+    model: graph.Model,
+    op: graph.Operator,
+    inputs: list[Tensor],
+    given: Tensor | None,
+    places: Tensor | None,
 ) -> Tensor:
     """Operators without weights, quantised to their output's grid."""
     target = model.tensors[op.output]
-    x = inputs[0]
-    if isinstance(op, graph.Reshape):
-        return channels_first(channels_last(x, target.shape))
-    if isinstance(op, graph.Pad):
-        p = op.padding
-        return functional.pad(x, (p.left, p.right, p.top, p.bottom))
-    activation: graph.Activation = "none"
-    if isinstance(op, graph.Add):
-        activation = op.activation
-        y = x + inputs[1]
-    elif isinstance(op, graph.Mean):
-        y = x.mean(dim=(2, 3), keepdim=op.keep_dims)
-    elif isinstance(op, graph.Pool):
-        activation = op.activation
-        y = _pooled(op, x)
-    else:
-        raise ModelError(f"'{op.name}' cannot be retrained: no gradient is known for it")
-    return _on_grid(y, _Grid.of(target, activation), given)
-
-
-def _pooled(op: graph.Pool, x: Tensor) -> Tensor:
-    p = op.padding
-    around = (p.left, p.right, p.top, p.bottom)
-    if op.kind == "max":
-        if any(p):
-            x = functional.pad(x, around, value=-torch.inf)
-        return functional.max_pool2d(x, op.window, op.stride)
-    if not any(p):
-        return functional.avg_pool2d(x, op.window, op.stride)
-    # Positions outside the map do not count.
-    inside = functional.pad(torch.ones_like(x[:1, :1]), around)
-    total = functional.avg_pool2d(functional.pad(x, around), op.window, op.stride)
-    return total / functional.avg_pool2d(inside, op.window, op.stride)
+    if isinstance(op, (graph.Reshape, graph.Pad, graph.Movement)):
+        return moved(model, op, inputs, places)
+    activation: graph.Activation = getattr(op, "activation", "none")
+    grid = _Grid.of(target, activation)
+    if isinstance(op, (graph.Add, graph.Pool)):
+        y = pooled(op, inputs[0]) if isinstance(op, graph.Pool) else inputs[0] + inputs[1]
+        return _on_grid(y, grid, given)
+    y = computed(model, op, inputs)
+    if given is not None:
+        given = channels_last(given, target.shape)
+        y = y.expand(len(given), *target.shape).clone() if len(y) < len(given) else y
+    return channels_first(_on_grid(y, grid, given))

@@ -27,11 +27,8 @@ from axynq.emulator.model import graph
 from axynq.emulator.plan import Plan
 from axynq.emulator.studies.retraining.augmentation import augmented
 from axynq.emulator.studies.retraining.methods import METHODS, Method
-from axynq.emulator.studies.retraining.network import (
-    TrainableNetwork,
-    channels_first,
-    without_softmax,
-)
+from axynq.emulator.studies.retraining.network import TrainableNetwork, without_softmax
+from axynq.emulator.studies.retraining.operators import channels_first
 from axynq.emulator.studies.retraining.options import RetrainOptions
 
 IntArray = npt.NDArray[np.int64]

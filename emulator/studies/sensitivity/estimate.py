@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from axynq.emulator.emulation import Emulator
+from axynq.emulator.model.batch import Given, batch_of, check_classifier
 from axynq.emulator.model.graph import (
     DepthwiseConvolution,
     FullyConnected,
@@ -44,7 +45,7 @@ Increase = dict[tuple[str, Axis, str], npt.NDArray[np.float64]]
 
 def estimate(
     model: Model,
-    x: Int8Array,
+    x: Given,
     y: npt.NDArray[np.int64],
     specs: Sequence[str],
     compensated: bool = False,
@@ -56,17 +57,21 @@ def estimate(
 
     Args:
         model: an int8 classifier.
-        x: images, int8 [images, ...].
+        x: images, as for :meth:`axynq.emulator.Emulator.run`.
         y: their classes.
         specs: multipliers.
         compensated: whether mean errors are taken off the biases
             (:class:`~axynq.emulator.studies.tuning.tuner.Tuner`); then only deviations from them
             count.
+
+    Raises:
+        ModelError: the network has several outputs, or an operator that cannot be differentiated.
     """
-    emulator = Emulator(model)
+    check_classifier(model)
+    emulator, batch = Emulator(model), batch_of(model, x)
     sums: Increase = {}
-    for start in range(0, len(x), BATCH):
-        images, classes = x[start : start + BATCH], y[start : start + BATCH]
+    for start in range(0, len(batch), BATCH):
+        images, classes = batch[start : start + BATCH], y[start : start + BATCH]
         tensors = emulator.tensors(images)
         gradients = accumulator_gradients(model, tensors, classes)
         for layer in model.layers:
@@ -79,7 +84,7 @@ def estimate(
                     d = _along(model, layer, changes, axis).astype(np.float64)
                     key = (layer.name, axis, spec)
                     sums[key] = sums.get(key, 0.0) + (d + d**2 / 2).sum(axis=0)
-    return {key: total / len(x) for key, total in sums.items()}
+    return {key: total / len(batch) for key, total in sums.items()}
 
 
 def sensitivity_ranking(

@@ -12,10 +12,10 @@ from collections.abc import Mapping
 import numpy as np
 import numpy.typing as npt
 
-from axynq.emulator.errors import ModelError
 from axynq.emulator.model import graph
-from axynq.emulator.model.graph import Int8Array, Model, activation_bounds, rows_columns_channels
+from axynq.emulator.model.graph import Int8Array, Model, rows_columns_channels
 from axynq.emulator.model.taps import padded_input, tap_windows
+from axynq.emulator.studies.sensitivity.derivatives import input_gradients, passed
 
 FloatArray = npt.NDArray[np.float32]
 
@@ -37,23 +37,27 @@ def accumulator_gradients(
     Raises:
         ModelError: the network has an operator that cannot be differentiated.
     """
-    operators = list(model.operators)
-    logits, beta = model.output_index, 1.0
-    if isinstance(operators[-1], graph.Softmax):
-        softmax = operators.pop()
-        assert isinstance(softmax, graph.Softmax)
-        logits, beta = softmax.inputs[0], softmax.beta
+    logits, beta = _logits(model)
+    values = {**tensors, **{index: value[None] for index, value in model.constants.items()}}
     gradients: dict[int, FloatArray] = {
         logits: _loss_gradient(beta * model.tensors[logits].scale, tensors[logits], y)
     }
-    by_layer = {}
-    for op in reversed(operators):
+    # Nothing may depend on a layer.
+    by_layer = {
+        layer.name: np.zeros(
+            (len(y), *rows_columns_channels(model.tensors[layer.output].shape)), np.float32
+        )
+        for layer in model.layers
+    }
+    for op in reversed(model.operators):
         if op.output not in gradients:
             continue  # nothing depends on it
-        g = gradients.pop(op.output).reshape(tensors[op.output].shape)
+        g = gradients.pop(op.output).reshape(values[op.output].shape)
         if isinstance(op, graph.WeightedLayer):
-            by_layer[op.name] = g = _before_requantising(model, op, tensors, g)
-        for index, part in zip(op.inputs, _inputs(model, op, tensors, g)):
+            by_layer[op.name] = g = _before_requantising(model, op, values, g)
+        for index, part in zip(op.inputs, _inputs(model, op, values, g)):
+            if index in model.constants:
+                continue
             part = part.reshape(tensors[index].shape)
             gradients[index] = gradients[index] + part if index in gradients else part
     return by_layer
@@ -63,13 +67,21 @@ def cross_entropy(
     model: Model, tensors: Mapping[int, Int8Array], y: npt.NDArray[np.int64]
 ) -> npt.NDArray[np.float64]:
     """The loss of each image, from the values in front of the softmax."""
-    last = model.operators[-1]
-    logits, beta = model.output_index, 1.0
-    if isinstance(last, graph.Softmax):
-        logits, beta = last.inputs[0], last.beta
+    logits, beta = _logits(model)
     z = tensors[logits].reshape(len(y), -1).astype(np.float64)
     z = (z - z.max(axis=1, keepdims=True)) * beta * model.tensors[logits].scale
     return np.log(np.exp(z).sum(axis=1)) - z[np.arange(len(y)), y]
+
+
+def _logits(model: Model) -> tuple[int, float]:
+    """The tensor in front of the softmax at the end, and what it is multiplied by."""
+    for op in model.operators:
+        if op.output == model.output_index:
+            if isinstance(op, graph.Softmax):
+                return op.inputs[0], op.beta
+            if isinstance(op, graph.LogSoftmax):
+                return op.inputs[0], 1.0
+    return model.output_index, 1.0
 
 
 def _loss_gradient(scale: float, logits: Int8Array, y: npt.NDArray[np.int64]) -> FloatArray:
@@ -80,20 +92,12 @@ def _loss_gradient(scale: float, logits: Int8Array, y: npt.NDArray[np.int64]) ->
     return (scale * p).astype(np.float32)
 
 
-def _passed(op: graph.Operator, model: Model, tensors: Mapping[int, Int8Array]) -> FloatArray:
-    """1 where the output is not clamped."""
-    activation: graph.Activation = getattr(op, "activation", "none")
-    low, high = activation_bounds(activation, model.tensors[op.output])
-    value = tensors[op.output]
-    return ((value > low) & (value < high)).astype(np.float32)
-
-
 def _before_requantising(
     model: Model, op: graph.WeightedLayer, tensors: Mapping[int, Int8Array], g: FloatArray
 ) -> FloatArray:
     source, target = model.tensors[op.inputs[0]], model.tensors[op.output]
     factor = source.scale / target.scale * op.weight_scales
-    g = g * _passed(op, model, tensors) * factor.astype(np.float32)
+    g = g * passed(op, model, tensors) * factor.astype(np.float32)
     return g.reshape(len(g), *rows_columns_channels(target.shape))
 
 
@@ -101,28 +105,11 @@ def _inputs(
     model: Model, op: graph.Operator, tensors: Mapping[int, Int8Array], g: FloatArray
 ) -> list[FloatArray]:
     """Gradients of an operator's inputs."""
-    source, target = model.tensors[op.inputs[0]], model.tensors[op.output]
     if isinstance(op, graph.FullyConnected):
         return [g.reshape(len(g), -1) @ op.weights.astype(np.float32)]
     if isinstance(op, graph.WeightedLayer):
         return [_convolution_input(model, op, tensors[op.inputs[0]], g)]
-    if isinstance(op, graph.Add):
-        g = g * _passed(op, model, tensors)
-        return [g * np.float32(model.tensors[i].scale / target.scale) for i in op.inputs]
-    if isinstance(op, graph.Reshape):
-        return [g]
-    if isinstance(op, graph.Mean):
-        rows, columns = source.shape[:2]
-        share = np.float32(source.scale / target.scale / (rows * columns))
-        spread = g.reshape(len(g), 1, 1, -1) * share
-        return [np.broadcast_to(spread, (len(g), *source.shape))]
-    if isinstance(op, graph.Pad):
-        p = op.padding
-        rows, columns = source.shape[:2]
-        return [g[:, p.top : p.top + rows, p.left : p.left + columns]]
-    if isinstance(op, graph.Pool):
-        return [_pool_input(model, op, tensors, g)]
-    raise ModelError(f"operator '{op.name}' cannot be differentiated")
+    return input_gradients(model, op, tensors, g)
 
 
 def _convolution_input(
@@ -139,37 +126,3 @@ def _convolution_input(
     assert isinstance(op, (graph.Convolution, graph.DepthwiseConvolution))
     p = op.padding
     return padded[:, p.top : p.top + x.shape[1], p.left : p.left + x.shape[2]]
-
-
-def _pool_input(
-    model: Model, op: graph.Pool, tensors: Mapping[int, Int8Array], g: FloatArray
-) -> FloatArray:
-    """Averages spread evenly over the window's places inside the map, maxima over the places that
-    hold the maximum."""
-    x, y = tensors[op.inputs[0]], tensors[op.output]
-    if op.kind == "average":
-        g = g * _passed(op, model, tensors)
-    p = op.padding
-    around = ((0, 0), (p.top, p.bottom), (p.left, p.right), (0, 0))
-    inside = np.pad(np.ones((1, *x.shape[1:3], 1), np.float32), around)
-    values = np.pad(x, around)
-    windows = [
-        (
-            slice(None),
-            slice(i, i + (y.shape[1] - 1) * op.stride[0] + 1, op.stride[0]),
-            slice(j, j + (y.shape[2] - 1) * op.stride[1] + 1, op.stride[1]),
-        )
-        for i in range(op.window[0])
-        for j in range(op.window[1])
-    ]
-
-    def weight(window: tuple[slice, slice, slice]) -> FloatArray:
-        if op.kind == "average":
-            return inside[window]
-        return (inside[window] * (values[window] == y)).astype(np.float32)
-
-    total = np.maximum(sum(weight(window) for window in windows), 1)
-    spread = np.zeros(values.shape, np.float32)
-    for window in windows:
-        spread[window] += g * weight(window) / total
-    return spread[:, p.top : p.top + x.shape[1], p.left : p.left + x.shape[2]]

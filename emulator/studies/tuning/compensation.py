@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from axynq.emulator.emulation import Emulator
+from axynq.emulator.model.batch import Batch, Given, batch_of
 from axynq.emulator.model.graph import Int8Array, Model, WeightedLayer
 from axynq.emulator.model.segments import replace_layers
 from axynq.emulator.plan import Plan
@@ -29,7 +30,7 @@ class Method(str, Enum):
 def tune(
     tuner: Tuner,
     plan: Plan,
-    x: Int8Array,
+    x: Given,
     method: Method = Method.BEST,
     advance: Callable[[int], None] = lambda layers: None,
 ) -> Model:
@@ -38,7 +39,7 @@ def tune(
     Args:
         tuner: for the network; it knows the rule for weights and whether to compensate.
         plan: the multipliers.
-        x: calibration examples, int8 [images, ...].
+        x: calibration examples, as :meth:`Emulator.run` takes them.
         method: how mean errors are found.
         advance: called with 1 for each layer of the sequential method.
 
@@ -46,22 +47,24 @@ def tune(
         PlanError: the plan does not fit the network.
         ModelError: a bias would not fit 32 bits.
     """
-    model = tuner.model
+    model, examples = tuner.model, batch_of(tuner.model, x)
     codes = plan.expand(model)
     expected = replace_layers(model, [tuner.layer(la, codes[la.name]) for la in model.layers])
     if not tuner.compensate or method is Method.EXPECTED:
         return expected
     fixed = frozen(plan, model)
-    sequential = _sequential(model, expected, fixed, x, advance)
+    sequential = _sequential(model, expected, fixed, examples, advance)
     if method is Method.SEQUENTIAL:
         return sequential
-    exact = _classes(model, Plan.uniform("exact"), x)
-    agreement = [(_classes(made, fixed, x) == exact).mean() for made in (expected, sequential)]
+    exact = _outputs(model, Plan.uniform("exact"), examples)
+    agreement = [
+        _agreement(_outputs(made, fixed, examples), exact) for made in (expected, sequential)
+    ]
     return sequential if agreement[1] > agreement[0] else expected
 
 
 def _sequential(
-    model: Model, tuned: Model, plan: Plan, x: Int8Array, advance: Callable[[int], None]
+    model: Model, tuned: Model, plan: Plan, x: Batch, advance: Callable[[int], None]
 ) -> Model:
     """Biases set in the order of the layers so that each filter's accumulator gets the mean it has
     in the exact network. So errors of the layers before are made good too, as far as they are
@@ -77,8 +80,22 @@ def _sequential(
     return tuned
 
 
-def _classes(model: Model, plan: Plan, x: Int8Array) -> npt.NDArray[np.int64]:
-    return Emulator(model, plan).run(x).reshape(len(x), -1).argmax(axis=1)
+def _outputs(model: Model, plan: Plan, x: Batch) -> list[Int8Array]:
+    """Every output, [images, values]."""
+    found = Emulator(model, plan).run(x)
+    outputs = found if isinstance(found, tuple) else (found,)
+    return [y.reshape(len(y), -1) for y in outputs]
+
+
+def _agreement(found: list[Int8Array], exact: list[Int8Array]) -> float:
+    """How far two networks agree: in the classes of a single output, in all values of several."""
+    if len(exact) == 1:
+        return float((found[0].argmax(axis=1) == exact[0].argmax(axis=1)).mean())
+    distance = 0.0
+    for y, wanted in zip(found, exact):
+        squares = (y.astype(np.float64) - wanted) ** 2
+        distance += float(squares.mean() / max(wanted.var(), 1.0))
+    return -distance
 
 
 def frozen(plan: Plan, model: Model) -> Plan:
@@ -97,7 +114,7 @@ def frozen(plan: Plan, model: Model) -> Plan:
     return Plan(layers)
 
 
-def _means(model: Model, plan: Plan, x: Int8Array) -> dict[str, npt.NDArray[np.float64]]:
+def _means(model: Model, plan: Plan, x: Batch) -> dict[str, npt.NDArray[np.float64]]:
     """Mean accumulator of each filter, by layer."""
     sums: dict[str, npt.NDArray[np.float64]] = {}
     count = 0

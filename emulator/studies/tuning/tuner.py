@@ -13,6 +13,7 @@ from axynq.emulator.datasets import evenly_spread
 from axynq.emulator.emulation import Emulator
 from axynq.emulator.errors import ModelError
 from axynq.emulator.keys import layer_key
+from axynq.emulator.model.batch import Given, batch_of
 from axynq.emulator.model.graph import DepthwiseConvolution, Int8Array, Model, WeightedLayer
 from axynq.emulator.multipliers import WEIGHT_MIN, Multiplier
 from axynq.emulator.plan import SKIP, LayerCodes
@@ -39,8 +40,8 @@ class Tuner:
 
     Args:
         model: the network.
-        x: calibration examples, int8 [images, ...]; the first :data:`IMAGES` evenly spread ones
-            are looked at.
+        x: calibration examples, as :meth:`Emulator.run` takes them; :data:`IMAGES` evenly spread
+            ones are looked at.
         weights: rule for the weights.
         compensate: whether to adjust biases.
     """
@@ -48,14 +49,15 @@ class Tuner:
     def __init__(
         self,
         model: Model,
-        x: Int8Array,
+        x: Given,
         weights: WeightRule = "none",
         compensate: bool = True,
     ) -> None:
         self.model = model
         self.weights = weights
         self.compensate = compensate
-        self.x = x[evenly_spread(len(x), IMAGES)]
+        examples = batch_of(model, x)
+        self.x = examples[evenly_spread(len(examples), IMAGES)]
         tensors = Emulator(model).tensors(self.x)
         self._histograms = {
             layer.name: tap_histograms(model, layer, tensors[layer.inputs[0]])
@@ -72,7 +74,8 @@ class Tuner:
     def fingerprint(self) -> str:
         """SHA-256 of what the tuning depends on besides the network, in hex."""
         content = hashlib.sha256(f"{self.weights},{self.compensate}".encode())
-        content.update(np.ascontiguousarray(self.x).tobytes())
+        for array in self.x.arrays:
+            content.update(np.ascontiguousarray(array).tobytes())
         return content.hexdigest()
 
     def layer(self, layer: WeightedLayer, codes: LayerCodes) -> WeightedLayer:
