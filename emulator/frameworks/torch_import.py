@@ -27,6 +27,10 @@ from axynq.emulator.quantisation.float_network import FloatNetwork
 MANY_PROBLEMS = 12
 
 
+class TracingError(ModelError):
+    """A module cannot be traced."""
+
+
 @dataclass(frozen=True)
 class Traced:
     """A module as a graph of PyTorch's operators."""
@@ -101,7 +105,7 @@ def _traced(module: nn.Module, examples: tuple[torch.Tensor, ...]) -> Traced:
         try:
             return _of_trace(module, make_fx(module)(*examples))
         except Exception as error:
-            raise ModelError(
+            raise TracingError(
                 f"the module cannot be traced for inputs of shape "
                 f"{[list(x.shape) for x in examples]}: {_first_line(exported)}. Check that it runs "
                 "on them, and that its forward has no branches that depend on values"
