@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 
@@ -22,13 +23,19 @@ from axynq.emulator.file_formats.onnx_drawing import (
 )
 from axynq.emulator.file_formats.onnx_file import Array, End, Node, OnnxFile
 from axynq.emulator.file_formats.onnx_folding import FOLDED, fold_fixed
+from axynq.emulator.file_formats.onnx_hints import hints
 from axynq.emulator.file_formats.onnx_operators import HANDLERS
 from axynq.emulator.file_formats.onnx_pooling import LOG_SOFTMAX, SOFTMAX
 from axynq.emulator.file_formats.onnx_quantised import QOPERATORS, input_quantisation
 from axynq.emulator.file_formats.onnx_reading import Reading
 from axynq.emulator.file_formats.onnx_values import Curve, Fixed, Pending, Value
 from axynq.emulator.file_formats.onnx_walk import NONSENSE, walked
-from axynq.emulator.file_formats.problems import DamagedError, together, unknown_operators
+from axynq.emulator.file_formats.problems import (
+    DamagedError,
+    by_operator,
+    together,
+    unknown_operators,
+)
 from axynq.emulator.model import graph
 from axynq.emulator.model.graph import Activation
 
@@ -83,16 +90,23 @@ class _Reader:
         self.unread: set[str] = set()
         self.inputs: dict[str, int] = {}
         self.interfaces: dict[int, graph.Interface] = {}
+        self.notes: list[str] = []
 
     def read(self) -> graph.Model:
         self._refuse_other_kinds()
         self.reading.values.update(self.file.constants)
         problems = self._inputs()
-        unknown, found = walked(self.file, self._known, self._node, self.unread)
-        problems += found
+        unknown, complaints = walked(self.file, self._known, self._node, self.unread)
+        outputs, left_out = self._ends()
+        unknown = [node for node in unknown if node not in left_out]
+        for text, nodes in complaints.items():
+            complaints[text] = [node for node in nodes if node not in left_out]
+        problems += by_operator({text: nodes for text, nodes in complaints.items() if nodes})
         if unknown or problems:
-            raise together(unknown_operators(unknown), problems, HANDLERS)
-        return self._model()
+            raise together(unknown_operators(unknown, hints), problems, HANDLERS)
+        if left_out:
+            self.notes.append(_said(left_out, outputs))
+        return self._model(outputs)
 
     def _refuse_other_kinds(self) -> None:
         dynamic = sorted({node.kind for node in self.file.nodes if node.kind in _DYNAMIC})
@@ -199,51 +213,113 @@ class _Reader:
 
     # --- outputs ---------------------------------------------------------------------------------
 
-    def _model(self) -> graph.Model:
-        reading, outputs = self.reading, []
+    def _ends(self) -> tuple[list[str], list[Node]]:
+        """Names of the outputs, with what is still quantised in place of what is not, and the
+        operators after that."""
+        values, names, left_out = self.reading.values, [], []
         for end in self.file.outputs:
-            if end.name not in reading.values:
-                raise DamagedError(f"is damaged: no operator computes the output '{end.name}'")
-            value = self._output(end, reading.values[end.name])
-            order = output_order(self.file, end.name, value.shape)
-            value = reading.drawing.in_order(value, order)
+            value = values.get(end.name)
+            known = isinstance(value, (Held, Flat, Curve, np.ndarray, Fixed)) or (
+                isinstance(value, Pending) and value.node.kind in _OWN_QUANTISATION
+            )
+            before = None if known else self._quantised_before(end.name)
+            if before is None:
+                names.append(end.name)
+            else:
+                names += before[0]
+                left_out += [node for node in before[1] if node not in left_out]
+        return list(dict.fromkeys(names)), left_out
+
+    def _quantised_before(self, output: str) -> tuple[list[str], list[Node]] | None:
+        """The quantised tensors that an output is computed from, and the operators between; None
+        where there are none, or layers are among the operators."""
+        writers = {name: node for node in self.file.nodes for name in node.outputs}
+        names: list[str] = []
+        between: list[Node] = []
+        waiting = [output]
+        while waiting:
+            node = writers.get(waiting.pop(0))
+            if node is None or node.kind in _KEPT or node.kind in QOPERATORS:
+                return None
+            if node in between:
+                continue
+            between.append(node)
+            for name in filter(None, node.inputs):
+                value = self.reading.values.get(name)
+                if isinstance(value, (Held, Flat)):
+                    names.append(name)
+                elif not isinstance(value, (np.ndarray, Fixed)):
+                    waiting.append(name)
+        return (names, between) if names else None
+
+    def _model(self, outputs: list[str]) -> graph.Model:
+        reading, targets = self.reading, []
+        for name in outputs:
+            if name not in reading.values:
+                raise DamagedError(f"is damaged: no operator computes the output '{name}'")
+            value = self._output(name, reading.values[name])
+            value = reading.drawing.in_order(value, output_order(self.file, name, value.shape))
             if value.tensor in self.inputs.values():
                 raise ModelError("has an input that is its output as well")
             if value.real:
-                self.interfaces[value.tensor] = graph.Interface(end.name, "float32")
+                self.interfaces[value.tensor] = graph.Interface(name, "float32")
             elif value.unsigned:
                 scale, zero_point = reading.quantisation(value)
                 self.interfaces[value.tensor] = graph.Interface(
-                    end.name, "uint8", scale, zero_point + 128
+                    name, "uint8", scale, zero_point + 128
                 )
-            outputs.append(value.tensor)
-        unread = [end.name for end in self.file.inputs if end.name not in self.inputs]
-        if unread:
-            raise ModelError(f"does not use its inputs {', '.join(unread)}")
-        return finished(
-            self.name, reading.drawing, list(self.inputs.values()), outputs, self.interfaces
-        )
+            targets.append(value.tensor)
+        for end in self.file.inputs:
+            if end.name not in self.inputs:
+                self.notes.append(f"Input '{end.name}' is left out, as no operator reads it.")
+        sources = [self.inputs[end.name] for end in self.file.inputs if end.name in self.inputs]
+        model = finished(self.name, reading.drawing, sources, targets, self.interfaces)
+        return replace(model, notes=tuple(self.notes))
 
-    def _output(self, end: End, value: Value) -> Held:
+    def _output(self, name: str, value: Value) -> Held:
         """The int8 tensor behind an output. A softmax or a function of single values at the very
         end, which quantisers often leave in real numbers, gets the quantisation of its range."""
         reading = self.reading
+        own = None
         if isinstance(value, Pending):
-            own = {"Softmax": SOFTMAX, "LogSoftmax": LOG_SOFTMAX}.get(value.node.kind)
+            own = _OWN_QUANTISATION.get(value.node.kind)
             if own is None:
                 raise ModelError(
-                    f"its output '{end.name}' is the result of operator {value.node.place} "
+                    f"its output '{name}' is the result of operator {value.node.place} "
                     f"({value.node.kind}), which is not quantised: a QuantizeLinear after it is "
                     "missing"
                 )
-            quantised = reading.quantise(value, own, False)
-            return replace(reading.drawing.settled(quantised), real=True)
-        if isinstance(value, Curve):
-            quantised = reading.quantise(value, _covering(value.reals), False)
-            return replace(reading.drawing.settled(quantised), real=True)
+        elif isinstance(value, Curve):
+            own = _covering(value.reals)
+        if own is not None:
+            self.notes.append(
+                f"Output '{name}' is not quantised in the file; here it has scale {own.scale:.4g} "
+                f"and zero point {own.zero_point}."
+            )
+            settled = reading.drawing.settled(reading.quantise(value, own, False))
+            return replace(settled, real=True)
         if not isinstance(value, (Held, Flat)):
-            raise ModelError(f"its output '{end.name}' is a constant")
+            raise ModelError(f"its output '{name}' is a constant")
         return reading.drawing.settled(value)
+
+
+_OWN_QUANTISATION = {"Softmax": SOFTMAX, "LogSoftmax": LOG_SOFTMAX}
+"""Of operators whose results have the same range in all networks."""
+
+_KEPT = ("Conv", "ConvTranspose", "Gemm", "MatMul", "QuantizeLinear", "DequantizeLinear")
+"""Operators that are never left out at the end: layers, and those that show that a network goes on
+in int8."""
+
+
+def _said(left_out: list[Node], outputs: list[str]) -> str:
+    """What a user should know of an end that is left out."""
+    counts = Counter(node.kind for node in left_out)
+    kinds = ", ".join(f"{kind} ({count})" for kind, count in sorted(counts.items()))
+    names = ", ".join(f"'{name}'" for name in outputs)
+    return (
+        f"The end of the file is not int8 and is left out: {kinds}. The outputs are those int8 "
+        f"tensors that it begins from: {names}."
+    )
 
 
 def _covering(reals: Array) -> Quantisation:

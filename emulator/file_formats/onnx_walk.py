@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from axynq.emulator.errors import ModelError
 from axynq.emulator.file_formats.onnx_file import Node, OnnxFile
-from axynq.emulator.file_formats.problems import DamagedError, by_operator
+from axynq.emulator.file_formats.problems import DamagedError
 
 NONSENSE = (ValueError, TypeError, LookupError, AttributeError, ArithmeticError, AssertionError,
             MemoryError, RecursionError)  # fmt: skip
@@ -19,7 +19,7 @@ def walked(
     known: Callable[[Node], bool],
     read: Callable[[Node], None],
     unread: set[str],
-) -> tuple[list[Node], list[str]]:
+) -> tuple[list[Node], dict[str, list[Node]]]:
     """Read all operators.
 
     Args:
@@ -30,7 +30,7 @@ def walked(
             are added. What reads them is passed over: a complaint would repeat what is known.
 
     Returns:
-        Operators that are not known, and what is wrong with others.
+        Operators that are not known, and those with whom something else is wrong, by what it is.
 
     Raises:
         DamagedError: the file contradicts itself.
@@ -52,4 +52,4 @@ def walked(
         except ModelError as error:
             complaints.setdefault(str(error), []).append(node)
             unread.update(node.outputs)
-    return unknown, by_operator(complaints)
+    return unknown, complaints

@@ -19,6 +19,7 @@ from axynq.emulator.errors import ModelError
 from axynq.emulator.file_formats import onnx_file
 from axynq.emulator.file_formats.onnx_file import Array, Node, OnnxFile
 from axynq.emulator.file_formats.onnx_folding import FOLDED, fold
+from axynq.emulator.file_formats.onnx_hints import hints
 from axynq.emulator.file_formats.onnx_movement import (
     Arguments,
     completed,
@@ -37,7 +38,12 @@ from axynq.emulator.file_formats.onnx_reader import (
 from axynq.emulator.file_formats.onnx_walk import NONSENSE, walked
 from axynq.emulator.file_formats.onnx_weighted import transposed_window
 from axynq.emulator.file_formats.onnx_windows import window_of
-from axynq.emulator.file_formats.problems import DamagedError, together, unknown_operators
+from axynq.emulator.file_formats.problems import (
+    DamagedError,
+    by_operator,
+    together,
+    unknown_operators,
+)
 from axynq.emulator.model import graph
 from axynq.emulator.model.graph import Padding
 from axynq.emulator.quantisation.channels_first import ChannelsFirst, Value
@@ -112,6 +118,8 @@ class _Importer:
         self.values.update(self.file.constants)
         problems = []
         for end in self.file.inputs:
+            if not any(end.name in node.inputs for node in self.file.nodes):
+                continue
             try:
                 if end.type != "float32":
                     raise ModelError(f"its input '{end.name}' is {end.type}; float32 is supported")
@@ -122,9 +130,9 @@ class _Importer:
                 problems.append(str(error))
                 self.unread.add(end.name)
         unknown, found = walked(self.file, self._known, self._node, self.unread)
-        problems += found
+        problems += by_operator(found)
         if unknown or problems:
-            raise together(unknown_operators(unknown), problems, HANDLERS)
+            raise together(unknown_operators(unknown, hints), problems, HANDLERS)
         outputs = []
         for end in self.file.outputs:
             value = self.values.get(end.name)
