@@ -28,7 +28,7 @@ from axynq.emulator.file_formats.onnx_operators import HANDLERS
 from axynq.emulator.file_formats.onnx_pooling import LOG_SOFTMAX, SOFTMAX
 from axynq.emulator.file_formats.onnx_quantised import QOPERATORS, input_quantisation
 from axynq.emulator.file_formats.onnx_reading import Reading
-from axynq.emulator.file_formats.onnx_values import Curve, Fixed, Pending, Value
+from axynq.emulator.file_formats.onnx_values import Curve, Fixed, Pending, Value, covering
 from axynq.emulator.file_formats.onnx_walk import NONSENSE, walked
 from axynq.emulator.file_formats.problems import (
     DamagedError,
@@ -90,7 +90,6 @@ class _Reader:
         self.unread: set[str] = set()
         self.inputs: dict[str, int] = {}
         self.interfaces: dict[int, graph.Interface] = {}
-        self.notes: list[str] = []
 
     def read(self) -> graph.Model:
         self._refuse_other_kinds()
@@ -105,7 +104,7 @@ class _Reader:
         if unknown or problems:
             raise together(unknown_operators(unknown, hints), problems, HANDLERS)
         if left_out:
-            self.notes.append(_said(left_out, outputs))
+            self.reading.notes.append(_said(left_out, outputs))
         return self._model(outputs)
 
     def _refuse_other_kinds(self) -> None:
@@ -271,10 +270,12 @@ class _Reader:
             targets.append(value.tensor)
         for end in self.file.inputs:
             if end.name not in self.inputs:
-                self.notes.append(f"Input '{end.name}' is left out, as no operator reads it.")
+                self.reading.notes.append(
+                    f"Input '{end.name}' is left out, as no operator reads it."
+                )
         sources = [self.inputs[end.name] for end in self.file.inputs if end.name in self.inputs]
         model = finished(self.name, reading.drawing, sources, targets, self.interfaces)
-        return replace(model, notes=tuple(self.notes))
+        return replace(model, notes=tuple(self.reading.notes))
 
     def _output(self, name: str, value: Value) -> Held:
         """The int8 tensor behind an output. A softmax or a function of single values at the very
@@ -290,9 +291,9 @@ class _Reader:
                     "missing"
                 )
         elif isinstance(value, Curve):
-            own = _covering(value.reals)
+            own = covering(value.reals)
         if own is not None:
-            self.notes.append(
+            self.reading.notes.append(
                 f"Output '{name}' is not quantised in the file; here it has scale {own.scale:.4g} "
                 f"and zero point {own.zero_point}."
             )
@@ -320,15 +321,6 @@ def _said(left_out: list[Node], outputs: list[str]) -> str:
         f"The end of the file is not int8 and is left out: {kinds}. The outputs are those int8 "
         f"tensors that it begins from: {names}."
     )
-
-
-def _covering(reals: Array) -> Quantisation:
-    """A quantisation of all numbers of a function."""
-    low, high = min(float(reals.min()), 0.0), max(float(reals.max()), 0.0)
-    scale = float(np.float32((high - low) / 255 or 1.0))
-    if not np.isfinite(scale):
-        raise ModelError("has an output whose numbers are not finite")
-    return Quantisation(scale, int(np.clip(round(-128 - low / scale), -128, 127)))
 
 
 def constant_of(node: Node) -> Array:

@@ -17,6 +17,7 @@ from axynq.emulator.file_formats.onnx_values import (
     Fixed,
     Pending,
     Value,
+    covering,
     quantisation_of,
     quantised,
     reals_of,
@@ -43,6 +44,8 @@ class Reading:
     file: OnnxFile
     drawing: Drawing = field(default_factory=Drawing)
     values: dict[str, Value] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+    """What a user should know."""
     _drawn: dict[tuple[int, Quantisation], tuple[Value, Held | Flat]] = field(default_factory=dict)
 
     # --- what a node has -------------------------------------------------------------------------
@@ -91,7 +94,7 @@ class Reading:
     def movable(self, value: Value, integers: bool = True) -> Held | Flat:
         """As :meth:`held`; ``integers``: or ONNX's integers. A flattened map stays as it is."""
         if isinstance(value, Curve):
-            value = self._exact(value)
+            value = self._tensor_of(value)
         if isinstance(value, Pending):
             raise ModelError(
                 f"takes the result of operator {value.node.place} ({value.node.kind}) before it is "
@@ -121,15 +124,19 @@ class Reading:
         assert found is not None
         return found
 
-    def _exact(self, curve: Curve) -> Held:
-        """A function of int8 values that their own quantisation holds without rounding."""
+    def _tensor_of(self, curve: Curve) -> Held:
+        """A function of int8 values as a tensor: in their own quantisation where that holds it
+        without rounding, else in one of the function's range."""
         quantisation = self.quantisation(curve.base)
         table = quantised(curve.reals, quantisation)
         again = reals_of(quantisation)[table.astype(np.int64) - INT8_MIN]
         if not np.array_equal(again, curve.reals):
-            raise ModelError(
-                "takes a function of quantised numbers before it is quantised: a QuantizeLinear "
-                "and DequantizeLinear between them are missing"
+            quantisation = covering(curve.reals)
+            table = quantised(curve.reals, quantisation)
+            name = self.drawing.tensors[curve.base.tensor].name
+            self.notes.append(
+                f"A function of '{name}' is not quantised in the file; here it has scale "
+                f"{quantisation.scale:.4g} and zero point {quantisation.zero_point}."
             )
         return self.looked_up(curve.base, table, quantisation)
 

@@ -129,3 +129,16 @@ def quantisation_of(scale: Array, zero_point: Array | None, unsigned: bool) -> Q
         raise ModelError(f"a scale of {number} is not a positive number")
     zero = 0 if zero_point is None else int(zero_point.reshape(-1)[0])
     return Quantisation(number, zero - 128 if unsigned else zero)
+
+
+def covering(reals: Array) -> Quantisation:
+    """A quantisation of all numbers of a function.
+
+    Raises:
+        ModelError: some are not finite.
+    """
+    low, high = min(float(reals.min()), 0.0), max(float(reals.max()), 0.0)
+    scale = float(np.float32((high - low) / 255 or 1.0))
+    if not (np.isfinite(scale) and scale > 0):
+        raise ModelError("has results that are not finite")
+    return Quantisation(scale, int(np.clip(round(-128 - low / scale), -128, 127)))
