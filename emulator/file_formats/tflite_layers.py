@@ -10,9 +10,11 @@ import numpy as np
 import tflite
 
 from axynq.emulator.errors import ModelError
+from axynq.emulator.file_formats.tflite_dilation import Dilation
 from axynq.emulator.file_formats.tflite_file import Node, options_of
 from axynq.emulator.file_formats.tflite_reading import (
     ACTIVATION_TYPES,
+    MOST_VALUES,
     Reading,
     fused,
     require_no_activation,
@@ -20,9 +22,6 @@ from axynq.emulator.file_formats.tflite_reading import (
 from axynq.emulator.model import graph
 from axynq.emulator.model.graph import Padding
 from axynq.emulator.model.windows import transposed_geometry, window_geometry
-
-MOST_PADDED = 2**28
-"""Values of an image's feature map with its padding, which engines may hold in memory."""
 
 
 class _Weights(NamedTuple):
@@ -36,11 +35,11 @@ class _Weights(NamedTuple):
 
 def require_moderate_size(shape: tuple[int, ...]) -> None:
     """Raises:
-    ModelError: a feature map with its padding is larger than :data:`MOST_PADDED`.
+    ModelError: a feature map with its padding is larger than :data:`MOST_VALUES`.
     """
-    if math.prod(shape) > MOST_PADDED:
+    if math.prod(shape) > MOST_VALUES:
         raise ModelError(
-            f"with its padding the input has {' x '.join(map(str, shape))} values; {MOST_PADDED} "
+            f"with its padding the input has {' x '.join(map(str, shape))} values; {MOST_VALUES} "
             "at most are supported: is its window or dilation meant to be so large?"
         )
 
@@ -92,13 +91,23 @@ def _weights(
 
 
 def _geometry(
-    options: Any, rows_columns_channels: tuple[int, int, int], window: tuple[int, int]
+    options: Any,
+    rows_columns_channels: tuple[int, int, int],
+    window: tuple[int, int],
+    outer: Dilation | None,
 ) -> tuple[tuple[int, int], dict[str, Any]]:
     rows, columns, channels = rows_columns_channels
     stride = (options.StrideH(), options.StrideW())
     dilation = (options.DilationHFactor(), options.DilationWFactor())
     same = options.Padding() == tflite.Padding.SAME
-    size, padding = window_geometry((rows, columns), window, stride, dilation, same)
+    if outer is None:
+        size, padding = window_geometry((rows, columns), window, stride, dilation, same)
+    else:
+        if same or stride != (1, 1) or dilation != (1, 1) or min(outer.around) < 0:
+            raise ModelError("between SPACE_TO_BATCH_ND and BATCH_TO_SPACE_ND is not supported")
+        dilation, padding = outer.steps, outer.around
+        padded = padded_shape((rows, columns, channels), padding)
+        size, _ = window_geometry(padded[:2], window, stride, dilation, same=False)
     require_moderate_size(padded_shape((rows, columns, channels), padding))
     return size, {
         "stride": stride,
@@ -124,7 +133,9 @@ def _convolution(reading: Reading, node: Node) -> None:
     options = options_of(node, tflite.Conv2DOptions)
     weights = _weights(reading, node, 0, 4)
     filters, k_rows, k_columns, seen = weights.values.shape
-    size, geometry = _geometry(options, (rows, columns, channels), (k_rows, k_columns))
+    size, geometry = _geometry(
+        options, (rows, columns, channels), (k_rows, k_columns), reading.dilations.get(node.place)
+    )
     # TFLite multiplies the scales of uint8 layers in float32.
     geometry["float32_scales"] = reading.is_legacy(node)
     shape = (*size, filters)
@@ -191,7 +202,9 @@ def _depthwise(reading: Reading, node: Node) -> None:
     _, k_rows, k_columns, filters = weights.values.shape
     if weights.values.shape[0] != 1 or filters % channels:
         raise ModelError(f"weights have shape {list(weights.values.shape)}")
-    size, geometry = _geometry(options, (rows, columns, channels), (k_rows, k_columns))
+    size, geometry = _geometry(
+        options, (rows, columns, channels), (k_rows, k_columns), reading.dilations.get(node.place)
+    )
     reading.emit(
         node, graph.DepthwiseConvolution, "depthwise", (source,), (*size, filters),
         weights.values[0], weights.bias, weights.scales, name=weights.layer,

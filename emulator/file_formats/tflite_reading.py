@@ -17,6 +17,7 @@ import tflite
 
 from axynq.emulator.errors import ModelError
 from axynq.emulator.file_formats.tflite_assembly import DESCRIPTION
+from axynq.emulator.file_formats.tflite_dilation import Dilation
 from axynq.emulator.file_formats.tflite_file import (
     DamagedError,
     Node,
@@ -40,6 +41,9 @@ _ACTIVATIONS: dict[int, Activation] = {
     tflite.ActivationFunctionType.RELU_N1_TO_1: "relu_n1_to_1",
 }
 
+MOST_VALUES = 2**28
+"""Of an image's feature map, its padding included, which engines may hold in memory."""
+
 BATCH_ONE = "convert the network with a batch of 1"
 
 
@@ -58,6 +62,8 @@ class Reading:
         """Values that follow from constants and shapes, by the file's tensors."""
         self.real: set[int] = set()
         """The file's tensors that are computed from int8 ones but are none themselves."""
+        self.dilations: dict[int, Dilation] = {}
+        """What operators that are left out made of convolutions, by their places in the file."""
         self._constants: dict[tuple[int, Shape], int] = {}
         self._names: set[str] = set()
 
@@ -73,6 +79,11 @@ class Reading:
         if raw.type not in ACTIVATION_TYPES:
             raise ModelError(wrong_type(raw))
         scale, zero_point = int8_quantisation(raw)
+        if math.prod(raw.shape) > MOST_VALUES:
+            raise ModelError(
+                f"tensor '{raw.name}' has shape {list(raw.shape)}; {MOST_VALUES} values at most "
+                "are supported"
+            )
         if 0 in raw.shape:
             raise ModelError(f"tensor '{raw.name}' has shape {list(raw.shape)}: it holds nothing")
         index = self.new(raw.name, graph_shape(raw.shape), scale, zero_point)
@@ -239,6 +250,24 @@ class Reading:
         if target != index:
             after = self.name("reshape", node, f"{suffix}_after")
             self.append(graph.Reshape, after, (target,), index)
+
+    def part(
+        self,
+        node: Node,
+        kind: Any,
+        word: str,
+        inputs: tuple[int, ...],
+        like: int,
+        shape: Shape,
+        *fields: Any,
+        suffix: str = "",
+    ) -> int:
+        """An operator that computes a part of what the node's does; its output, quantised as
+        ``like``."""
+        name = self.name(word, node, suffix)
+        target = self.like(like, shape, f"{self.tensors[like].name}/{name}")
+        self.append(kind, name, inputs, target, *fields)
+        return target
 
     def append(self, kind: Any, name: str, inputs: tuple[int, ...], output: int, *fields: Any,
                **options: Any) -> None:  # fmt: skip

@@ -18,17 +18,19 @@ from axynq.emulator.quantisation.ranges import batches
 
 
 class LayerLoss(NamedTuple):
-    """An operator's int8 output against that of the float network."""
+    """An operator's int8 output against real numbers. Ratios are in dB, of the power of the real
+    values over that of the difference; infinite where there is none."""
 
     name: str
     operator: str
     shape: tuple[int, ...]
     scale: float
-    signal_to_noise: float
-    """In dB, of everything up to here: the power of the real values over that of the difference.
-    Infinite where there is none."""
+    own: float
+    """Against what the float operator makes of the same int8 inputs: what it loses itself."""
+    total: float
+    """Against the float network: what everything up to here has lost."""
     saturated: float
-    """Share, 0 to 1, of the real values that are beyond what int8 represents there."""
+    """Share, 0 to 1, of the float network's values that int8 does not reach there."""
 
 
 def layer_losses(
@@ -49,30 +51,29 @@ def layer_losses(
         DataError: there are no inputs.
     """
     model, network = quantised
-    signal = np.zeros(len(network.tensors))
-    noise = np.zeros(len(network.tensors))
-    beyond = np.zeros(len(network.tensors))
-    count = np.zeros(len(network.tensors))
+    totals = {op.output: _Loss() for op in network.operators}
+    own = {op.output: _Loss() for op in network.operators}
     emulator = Emulator(model)
     for part in batches(network, x, images):
-        given = [quantise_input(model, index, part[index]) for index in model.inputs]
+        given = [model.tensors[index].quantise(part[index]) for index in model.inputs]
         values = emulator.tensors(given[0] if len(given) == 1 else given)
 
         def compare(
-            index: int, real: FloatArray, values: dict[int, graph.Int8Array] = values
+            index: int, real: FloatArray, values: Mapping[int, graph.Int8Array] = values
         ) -> None:
-            if index not in values:
-                return
-            tensor = model.tensors[index]
-            finite = np.where(np.isfinite(real), real, 0).astype(np.float64)
-            difference = finite - tensor.dequantise(values[index])
-            signal[index] += np.square(finite).sum()
-            noise[index] += np.square(np.where(np.isfinite(real), difference, 0)).sum()
-            low, high = (tensor.scale * (end - tensor.zero_point) for end in (-128.5, 127.5))
-            beyond[index] += np.count_nonzero((finite < low) | (finite > high))
-            count[index] += real.size
+            if index in totals:
+                totals[index].add(real, values[index], model.tensors[index])
 
         forward.run(network, part, network.outputs, compare)
+        for op in network.operators:
+            inputs = [
+                network.constants[index][None]
+                if index in network.constants
+                else model.tensors[index].dequantise(values[index]).astype(np.float32)
+                for index in op.inputs
+            ]
+            real = forward.evaluate(network, op, inputs)
+            own[op.output].add(real, values[op.output], model.tensors[op.output])
         advance(len(given[0]))
     return [
         LayerLoss(
@@ -80,11 +81,33 @@ def layer_losses(
             _kind(op),
             network.tensors[op.output].shape,
             model.tensors[op.output].scale,
-            decibels(float(signal[op.output]), float(noise[op.output])),
-            float(beyond[op.output] / max(count[op.output], 1)),
+            own[op.output].ratio,
+            totals[op.output].ratio,
+            totals[op.output].beyond / max(totals[op.output].count, 1),
         )
         for op in network.operators
     ]
+
+
+class _Loss:
+    """Sums over the values of a tensor."""
+
+    def __init__(self) -> None:
+        self.signal = self.noise = 0.0
+        self.beyond = self.count = 0
+
+    def add(self, real: FloatArray, values: graph.Int8Array, tensor: graph.Tensor) -> None:
+        finite = np.isfinite(real)  # the smallest number around a maximum pooling is not
+        difference = np.where(finite, real - tensor.dequantise(values), 0)
+        self.signal += float(np.square(np.where(finite, real, 0), dtype=np.float64).sum())
+        self.noise += float(np.square(difference).sum())
+        low, high = (tensor.scale * (end - tensor.zero_point) for end in (-128.5, 127.5))
+        self.beyond += int(np.count_nonzero(finite & ((real < low) | (real > high))))
+        self.count += real.size
+
+    @property
+    def ratio(self) -> float:
+        return decibels(self.signal, self.noise)
 
 
 def decibels(signal: float, noise: float) -> float:
@@ -92,11 +115,6 @@ def decibels(signal: float, noise: float) -> float:
     if noise <= 0:
         return float("inf")
     return float(10 * np.log10(signal / noise)) if signal > 0 else float("-inf")
-
-
-def quantise_input(model: graph.Model, index: int, x: FloatArray) -> graph.Int8Array:
-    """A batch of real inputs as the int8 network takes them."""
-    return model.tensors[index].quantise(x)
 
 
 def float_accuracy(

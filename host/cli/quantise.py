@@ -183,13 +183,14 @@ def measure(inputs: Inputs, output: Path, progress: ProgressBar) -> Outcome:
 
 
 def _show(title: str, outcome: Outcome) -> None:
-    shown = table("layer", "operator", "output", "signal to noise", "saturated", title=title)
+    shown = table("layer", "operator", "output", "own loss", "so far", "saturated", title=title)
     for loss in outcome.losses:
         shown.add_row(
             loss.name,
             loss.operator,
             " x ".join(map(str, loss.shape)),
-            f"{loss.signal_to_noise:.1f} dB",
+            f"{loss.own:.1f} dB",
+            f"{loss.total:.1f} dB",
             percent(loss.saturated),
         )
     results.print(shown)

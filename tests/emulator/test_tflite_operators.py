@@ -3,6 +3,8 @@ reader against each other, and files as other programs write them."""
 
 from __future__ import annotations
 
+import contextlib
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -13,7 +15,7 @@ from axynq.emulator.errors import ModelError
 from axynq.emulator.file_formats.tflite_reader import parse_model
 from axynq.emulator.file_formats.tflite_writer import serialise_model
 from axynq.emulator.model import graph
-from tests.any_network import KINDS, any_models, random_inputs
+from tests.any_network import KINDS, RandomNetwork, any_models, random_inputs
 from tests.emulator import runtime
 from tests.emulator.tflite_drawing import FLOAT32, INT32, PLAIN, UINT8, Drawing
 from tests.networks import tensor
@@ -43,7 +45,23 @@ def test_what_is_written_computes_the_same_when_read(model: graph.Model, seed: i
     assert [layer.name for layer in again.layers if layer.name in names] == names
 
 
-KEPT = tuple(kind for kind in KINDS if kind != "spread")
+KEPT = tuple(kind for kind in KINDS if kind not in ("spread", "transposed_convolution"))
+
+
+def test_transposed_convolutions_come_back() -> None:
+    rng = np.random.default_rng(4)
+    for _ in range(40):
+        network = RandomNetwork(rng, tflite=True)
+        network.given((int(rng.integers(1, 6)), int(rng.integers(1, 6)), 3))
+        network.transposed_convolution()
+        model = network.model()
+        again = parse_model(serialise_model(model))
+        assert [type(op) for op in again.operators] == [graph.Spread, graph.Convolution]
+        first, second = model.operators[0], again.operators[0]
+        assert isinstance(first, graph.Spread)
+        assert isinstance(second, graph.Spread)
+        assert (first.stride, first.padding) == (second.stride, second.padding)
+        assert np.array_equal(model.layers[0].weights, again.layers[0].weights)
 
 
 @settings(max_examples=80)
@@ -72,6 +90,17 @@ def test_sums_equal_tflites_default_kernel(rows: int, columns: int, seed: int) -
     x = rng.integers(-128, 128, (4, *source.shape)).astype(np.int8)
     made = runtime.interpreter("tflite_runtime", serialise_model(model), kernels="default")
     assert np.array_equal(reference.run(model, x)[1], runtime.batch(made, [x])[0])
+
+
+@settings(max_examples=150)
+@given(any_models(), st.data())
+def test_damaged_files_are_model_errors_or_models(model: graph.Model, data: st.DataObject) -> None:
+    content = bytearray(serialise_model(model))
+    for _ in range(data.draw(st.integers(1, 4))):
+        place = data.draw(st.integers(8, len(content) - 1))
+        content[place] = data.draw(st.sampled_from([0, 1, 2, 127, 128, 255]))
+    with contextlib.suppress(ModelError):
+        parse_model(bytes(content))
 
 
 # --- files as other programs write them ----------------------------------------------------------
@@ -128,6 +157,38 @@ def test_grouped_convolutions(groups: int) -> None:
         assert [layer.name for layer in model.layers] == [
             f"conv_0_group_{k}" for k in range(groups)
         ]
+
+
+@pytest.mark.parametrize("depthwise", [False, True])
+@pytest.mark.parametrize(
+    ("rows", "paddings", "crops"),
+    [(7, [[2, 3], [2, 2]], [[0, 1], [0, 0]]), (8, [[0, 0], [1, 1]], [[0, 0], [0, 0]])],
+)
+def test_dilated_convolutions_of_old_converters(
+    rows: int, paddings: list[list[int]], crops: list[list[int]], depthwise: bool
+) -> None:
+    d = Drawing()
+    x = d.given((1, rows, 4, 3))
+    blocks = [d.constant([2, 2]) for _ in range(2)]
+    inner = (rows + sum(paddings[0])) // 2, (4 + sum(paddings[1])) // 2
+    apart = d.tensor((4, *inner, 3))
+    d.operator("SPACE_TO_BATCH_ND", [x, blocks[0], d.constant(paddings)], apart)
+    shape = (1, 3, 2, 3) if depthwise else (3, 3, 2, 3)
+    w = d.constant(weights(*shape), [0.01], dtype=np.int8)
+    result = d.tensor((4, inner[0] - 2, inner[1] - 1, 3), (0.2, 5))
+    code, kind = ("DEPTHWISE_CONV_2D", "DepthwiseConv2D") if depthwise else ("CONV_2D", "Conv2D")
+    options = {"DepthMultiplier": 1} if depthwise else {}
+    bias = d.constant([100, -100, 0])
+    d.operator(
+        code, [apart, w, bias], result, kind=f"{kind}Options", Padding=1, StrideH=1, StrideW=1,
+        **options,
+    )  # fmt: skip
+    size = [2 * (inner[0] - 2) - sum(crops[0]), 2 * (inner[1] - 1) - sum(crops[1])]
+    y = d.tensor((1, *size, 3), (0.2, 5))
+    d.operator("BATCH_TO_SPACE_ND", [result, blocks[1], d.constant(crops)], y)
+    (layer,) = check(d, y).layers
+    assert isinstance(layer, (graph.Convolution, graph.DepthwiseConvolution))
+    assert layer.dilation == (2, 2)
 
 
 @pytest.mark.parametrize("keep", [False, True])
@@ -246,6 +307,45 @@ def test_means_over_any_axes(axes: list[int], keep: bool, images: int) -> None:
     check(d, y)
 
 
+@pytest.mark.parametrize("keep", [False, True])
+@pytest.mark.parametrize("shape", [(1, 3, 4, 2), (2, 3, 4, 2), (1, 5, 3)])
+@pytest.mark.parametrize("axes", [[1, 2], [-1], [0], [1], [0, 2]])
+def test_largest_values_over_any_axes(shape: tuple[int, ...], axes: list[int], keep: bool) -> None:
+    over = {axis % len(shape) for axis in axes}
+    target = tuple(1 if k in over else n for k, n in enumerate(shape) if keep or k not in over)
+    d = Drawing()
+    y = d.tensor(target)
+    inputs = [d.given(shape), d.constant(axes)]
+    d.operator("REDUCE_MAX", inputs, y, kind="ReducerOptions", KeepDims=keep)
+    check(d, y)
+
+
+@pytest.mark.parametrize("copies", [[1, 2, 1, 3], [1, 1, 1, 1], [2, 1, 2, 1]])
+def test_copies(copies: list[int]) -> None:
+    d = Drawing()
+    y = d.tensor(tuple(n * k for n, k in zip((1, 3, 4, 2), copies)))
+    d.operator("TILE", [d.given((1, 3, 4, 2)), d.constant(copies)], y)
+    check(d, y)
+
+
+@pytest.mark.parametrize("mode", [0, 1])
+@pytest.mark.parametrize("columns", [[0, 0], [2, 1], [0, 2]])
+def test_mirrored_paddings(columns: list[int], mode: int) -> None:
+    amounts = [[0, 0], [1, 2], columns, [0, 0]]
+    d = Drawing()
+    y = d.tensor(tuple(n + sum(around) for n, around in zip((1, 3, 4, 2), amounts)))
+    inputs = [d.given((1, 3, 4, 2)), d.constant(amounts)]
+    d.operator("MIRROR_PAD", inputs, y, kind="MirrorPadOptions", Mode=mode)
+    check(d, y)
+
+
+@pytest.mark.parametrize("axis", [1, -1])
+def test_reversed_axes(axis: int) -> None:
+    d = Drawing()
+    y = d.operator("REVERSE_V2", [d.given((1, 3, 4)), d.constant([axis])], d.tensor((1, 3, 4)))
+    assert kinds(check(d, y)) == ["Slice"]
+
+
 @pytest.mark.parametrize(
     ("amounts", "code"),
     [
@@ -316,6 +416,20 @@ def test_float_ends_are_left_out_and_said() -> None:
         "The end of the file is not int8 and is left out: ARG_MAX (1), MUL (1). The outputs are "
         "those int8 tensors that it begins from: 't1'.",
     )
+
+
+def test_boxes_of_a_detector_are_left_out() -> None:
+    """TFLite_Detection_PostProcess, which takes int8 as it is."""
+    d = Drawing()
+    boxes = d.operator("RELU", [d.given((1, 6, 4))], d.tensor((1, 6, 4)))
+    classes = d.operator("LOGISTIC", [d.given((1, 6, 3))], d.tensor((1, 6, 3), (1 / 256, -128)))
+    anchors = d.constant(weights(6, 4), [0.1], dtype=np.int8)
+    found = [d.tensor(shape, None, FLOAT32) for shape in ((1, 9, 4), (1, 9), (1, 9), (1,))]
+    d.operator("CUSTOM", [boxes, classes, anchors], *found)
+    content = d.content(*found, custom="TFLite_Detection_PostProcess")
+    model = parse_model(content)
+    assert [model.tensors[k].name for k in model.outputs] == ["t1", "t3"]
+    assert "left out: CUSTOM 'TFLite_Detection_PostProcess' (1). The outputs" in model.notes[0]
 
 
 def test_reals_may_not_come_back() -> None:
