@@ -82,9 +82,7 @@ class Network:
         for node in self.nodes:
             writer.node(node, values)
         wanted = [f"{name}_dq" for name in outputs or (self.last,)]
-        return make(
-            writer.nodes, self.inputs, self.shapes, wanted, writer.constants, self.opset
-        )
+        return make(writer.nodes, self.inputs, self.shapes, wanted, writer.constants, self.opset)
 
 
 class _Writer:
@@ -111,7 +109,9 @@ class _Writer:
         self.constants |= {f"{name}_scale": scale, f"{name}_zero": zero}
         more = [f"{name}_scale", f"{name}_zero"]
         self.nodes.append(helper.make_node("QuantizeLinear", [name, *more], [f"{name}_q"]))
-        self.nodes.append(helper.make_node("DequantizeLinear", [f"{name}_q", *more], [f"{name}_dq"]))
+        self.nodes.append(
+            helper.make_node("DequantizeLinear", [f"{name}_q", *more], [f"{name}_dq"])
+        )
 
     def _scale(self, number: float) -> Array:
         if self.powers_of_two:
@@ -197,12 +197,16 @@ def make(
     return helper.make_model(network, opset_imports=opsets, ir_version=8)
 
 
-def run(model: onnx.ModelProto, inputs: Mapping[str, Array], optimised: bool = False) -> list[Array]:
+def run(
+    model: onnx.ModelProto, inputs: Mapping[str, Array], optimised: bool = False
+) -> list[Array]:
     """What onnxruntime's CPU computes, image by image where it must; without optimisation QDQ runs
     in real numbers."""
     options = onnxruntime.SessionOptions()
     levels = onnxruntime.GraphOptimizationLevel
-    options.graph_optimization_level = levels.ORT_ENABLE_ALL if optimised else levels.ORT_DISABLE_ALL
+    options.graph_optimization_level = (
+        levels.ORT_ENABLE_ALL if optimised else levels.ORT_DISABLE_ALL
+    )
     options.log_severity_level = 3
     options.intra_op_num_threads = 1
     session = onnxruntime.InferenceSession(
