@@ -13,6 +13,9 @@ import tflite
 
 _CODES = tflite.BuiltinOperator
 
+DESCRIPTION = "axynq"
+"""Of files that are written here: in them weights are named after their layers."""
+
 VERSIONS: dict[int, int] = {
     _CODES.CONV_2D: 3,
     _CODES.DEPTHWISE_CONV_2D: 3,
@@ -134,7 +137,7 @@ class _Assembly:
             Version=3,
             OperatorCodes=self._vector(code_offsets, tflite.ModelStartOperatorCodesVector),
             Subgraphs=self._vector([subgraph], tflite.ModelStartSubgraphsVector),
-            Description="axynq",
+            Description=DESCRIPTION,
             Buffers=self._vector(buffers, tflite.ModelStartBuffersVector),
         )
         self.builder.Finish(root, b"TFL3")

@@ -68,13 +68,22 @@ def _inputs(file: TFLiteFile, ends: Ends) -> None:
             and readers[0].code == _CODES.QUANTIZE
             and readers[0].inputs == (source,)
             and len(readers[0].outputs) == 1
-            and raw.type != tflite.TensorType.INT8
+            and _becomes_int8(file, source, readers[0].outputs[0])
         ):
             end = End(readers[0].outputs[0], interface(file, source, "input"))
             ends.nodes = [n for n in ends.nodes if n is not readers[0]]
         elif raw.type == tflite.TensorType.UINT8:
             end = End(source, interface(file, source, "input"))
         ends.sources.append(end)
+
+
+def _becomes_int8(file: TFLiteFile, source: int, target: int) -> bool:
+    """Whether a QUANTIZE turns another type into int8, or reals into uint8, which is read as int8.
+    From uint8 to uint8 and from int8 it is an operator as others are."""
+    before, after = file.tensors[source].type, file.tensors[target].type
+    if before == tflite.TensorType.UINT8:
+        return after == tflite.TensorType.INT8
+    return before != tflite.TensorType.INT8
 
 
 def _tail(file: TFLiteFile, ends: Ends) -> list[Node]:
@@ -104,7 +113,7 @@ def _tail(file: TFLiteFile, ends: Ends) -> list[Node]:
 def _outputs(file: TFLiteFile, ends: Ends, tail: Sequence[Node]) -> None:
     writers = {i: n for n in file.nodes for i in n.outputs}
     left_out: list[Node] = [n for n in tail if n.code != _CODES.DEQUANTIZE]
-    for target in file.outputs:
+    for target in dict.fromkeys(file.outputs):
         raw, writer = file.tensors[target], writers.get(target)
         if target in ends.real:
             assert writer is not None

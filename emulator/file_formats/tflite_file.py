@@ -83,6 +83,7 @@ class TFLiteFile:
                 f"has {self._model.SubgraphsLength()} subgraphs; only one is supported"
             )
         self._subgraph = self._model.Subgraphs(0)
+        self.description = (self._model.Description() or b"").decode("utf-8", "replace")
         tensors, operators = self._subgraph.TensorsLength(), self._subgraph.OperatorsLength()
         if max(tensors, operators) > len(content):
             raise DamagedError("is damaged: it claims more tensors than the file has bytes")

@@ -13,6 +13,7 @@ from axynq.emulator.errors import ModelError
 from axynq.emulator.file_formats.tflite_file import Node, options_of
 from axynq.emulator.file_formats.tflite_reading import (
     ACTIVATION_TYPES,
+    MOST_VALUES,
     Reading,
     fused,
     require_no_activation,
@@ -21,24 +22,23 @@ from axynq.emulator.model import graph
 from axynq.emulator.model.graph import Padding
 from axynq.emulator.model.windows import transposed_geometry, window_geometry
 
-MOST_PADDED = 2**28
-"""Values of an image's feature map with its padding, which engines may hold in memory."""
-
 
 class _Weights(NamedTuple):
     values: graph.Int8Array
     bias: graph.Int32Array
     scales: graph.Float32Array
     per_channel: bool
+    layer: str
+    """The layer's name, where the file has it."""
 
 
 def require_moderate_size(shape: tuple[int, ...]) -> None:
     """Raises:
-    ModelError: a feature map with its padding is larger than :data:`MOST_PADDED`.
+    ModelError: a feature map with its padding is larger than :data:`MOST_VALUES`.
     """
-    if math.prod(shape) > MOST_PADDED:
+    if math.prod(shape) > MOST_VALUES:
         raise ModelError(
-            f"with its padding the input has {' x '.join(map(str, shape))} values; {MOST_PADDED} "
+            f"with its padding the input has {' x '.join(map(str, shape))} values; {MOST_VALUES} "
             "at most are supported: is its window or dilation meant to be so large?"
         )
 
@@ -84,7 +84,9 @@ def _weights(
         if len(bias) != filters:
             raise ModelError(f"has {len(bias)} biases for {filters} filters")
     scales = np.broadcast_to(raw.scales, (filters,)).astype(np.float32)
-    return _Weights(values.astype(np.int8), bias, scales, len(raw.scales) == filters)
+    return _Weights(
+        values.astype(np.int8), bias, scales, len(raw.scales) == filters, reading.layer_name(raw)
+    )
 
 
 def _geometry(
@@ -127,7 +129,7 @@ def _convolution(reading: Reading, node: Node) -> None:
     if seen == channels:
         reading.emit(
             node, graph.Convolution, "conv", (source,), shape, *weights[:3],
-            per_channel=weights.per_channel, **geometry,
+            per_channel=weights.per_channel, name=weights.layer, **geometry,
         )  # fmt: skip
         return
     if not seen or channels % seen or filters % (channels // seen) or reading.is_legacy(node):
@@ -137,7 +139,7 @@ def _convolution(reading: Reading, node: Node) -> None:
         reading.emit(
             node, graph.DepthwiseConvolution, "depthwise", (source,), shape,
             turned, weights.bias, weights.scales,
-            per_channel=weights.per_channel, **geometry,
+            per_channel=weights.per_channel, name=weights.layer, **geometry,
         )  # fmt: skip
         return
     _grouped(reading, node, source, weights, shape, geometry)
@@ -190,8 +192,8 @@ def _depthwise(reading: Reading, node: Node) -> None:
     size, geometry = _geometry(options, (rows, columns, channels), (k_rows, k_columns))
     reading.emit(
         node, graph.DepthwiseConvolution, "depthwise", (source,), (*size, filters),
-        weights.values[0], weights.bias, weights.scales, per_channel=weights.per_channel,
-        float32_scales=reading.is_legacy(node), **geometry,
+        weights.values[0], weights.bias, weights.scales, name=weights.layer,
+        per_channel=weights.per_channel, float32_scales=reading.is_legacy(node), **geometry,
     )  # fmt: skip
 
 
@@ -217,7 +219,7 @@ def _dense(
     if count == inputs:
         reading.emit(
             node, graph.FullyConnected, word, (source,), (filters,), *weights[:3], activation,
-            per_channel=weights.per_channel,
+            per_channel=weights.per_channel, name=weights.layer,
         )  # fmt: skip
         return
     if len(shape) != 3 or shape[-1] != inputs:
@@ -226,7 +228,7 @@ def _dense(
     reading.emit(
         node, graph.Convolution, word, (source,), (rows, columns, filters),
         weights.values[:, None, None], weights.bias, weights.scales, activation,
-        per_channel=weights.per_channel, float32_scales=True,
+        per_channel=weights.per_channel, name=weights.layer, float32_scales=True,
     )  # fmt: skip
 
 
@@ -256,7 +258,7 @@ def _batch_matmul(reading: Reading, node: Node) -> None:
         reading, node, "batch_matmul",
         _Weights(
             np.ascontiguousarray(matrix), np.zeros(filters, np.int32),
-            np.full(filters, weights.scales[0], np.float32), per_channel=False,
+            np.full(filters, weights.scales[0], np.float32), per_channel=False, layer=weights.layer,
         ),
         "none",
     )  # fmt: skip
@@ -290,7 +292,7 @@ def _transposed_convolution(reading: Reading, node: Node) -> None:
     reading.emit(
         node, graph.Convolution, "conv", (spread,), (*target, filters),
         np.ascontiguousarray(weights.values[:, ::-1, ::-1]), weights.bias, weights.scales,
-        per_channel=weights.per_channel,
+        per_channel=weights.per_channel, name=weights.layer,
     )  # fmt: skip
 
 

@@ -40,11 +40,56 @@ def not_supported(nodes: Sequence[Node], supported: Collection[int]) -> list[str
     unknown = [node for node in nodes if node.code not in supported]
     if not unknown:
         return []
-    if len(unknown) == 1:
-        return [f"operator {unknown[0].place} is {unknown[0].kind}, which is not supported"]
     counts = Counter(node.kind for node in unknown)
+    said = "".join(f" ({text})" for text in hints(counts))
+    if len(unknown) == 1:
+        return [f"operator {unknown[0].place} is {unknown[0].kind}, which is not supported{said}"]
     listed = ", ".join(f"{kind} ({count})" for kind, count in sorted(counts.items()))
-    return [f"has operators that are not supported: {listed}"]
+    return [f"has operators that are not supported: {listed}{said}"]
+
+
+_HINTS: tuple[tuple[tuple[str, ...], str], ...] = (
+    (
+        ("LSTM", "RNN", "GRU", "SVDF"),
+        "recurrent networks are not supported: every result here depends on one input alone",
+    ),
+    (
+        ("WHILE", "IF", "CALL", "VAR_HANDLE", "READ_VARIABLE", "ASSIGN_VARIABLE"),
+        "networks with branches, loops or memory are not supported",
+    ),
+    (
+        ("CUSTOM 'Flex",),
+        "operators of TensorFlow itself (Flex) are not supported: convert the network again "
+        "without SELECT_TF_OPS",
+    ),
+    (("CUSTOM",), "what a custom operator does is known to the program it was made for alone"),
+    (
+        ("SPACE_TO_BATCH_ND", "BATCH_TO_SPACE_ND"),
+        "for a dilated convolution TensorFlow 2.4 and newer need neither SPACE_TO_BATCH_ND nor "
+        "BATCH_TO_SPACE_ND: convert the network again",
+    ),
+    (
+        ("ELU", "NEG", "SQRT", "LOG", "DIV", "POW", "SQUARE", "SIN", "COS", "FLOOR", "ROUND"),
+        "TFLite's reference kernels have no int8 ELU, NEG, SQRT, LOG, DIV, POW or the like: leave "
+        "such functions out, or to floats behind the last layer",
+    ),
+)
+"""Beginnings or parts of operators' names, and what to say of them."""
+
+
+def hints(kinds: Collection[str]) -> list[str]:
+    """What to say of operators that are not supported."""
+    found, left = [], set(kinds)
+    for marks, text in _HINTS:
+        meant = {
+            kind
+            for kind in left
+            if kind in marks or any(mark in kind for mark in marks if len(mark) > 3)
+        }
+        if meant:
+            found.append(text)
+            left -= meant
+    return found
 
 
 def all_together(unknown: list[str], problems: list[str], supported: Collection[int]) -> ModelError:
@@ -93,9 +138,11 @@ def not_int8(file: TFLiteFile, nodes: Sequence[Node]) -> list[str]:
             kind += " of which only the weights are int8 (dynamic range quantisation)"
         elif tflite.TensorType.FLOAT16 in constants:
             kind += " with float16 weights"
+    quantise = "quantise it with `axynq quantise`, or " if kind == "a float network" else ""
     return [
-        f"{wrong_type(named)}. This one is {kind}: convert it again with a representative "
-        "data set and supported_ops = [TFLITE_BUILTINS_INT8] (docs/data.md shows how)"
+        f"{wrong_type(named)}. This one is {kind}: {quantise}convert it again with a "
+        "representative data set and supported_ops = [TFLITE_BUILTINS_INT8] (docs/data.md shows "
+        "how)"
     ]
 
 

@@ -16,6 +16,7 @@ import numpy.typing as npt
 import tflite
 
 from axynq.emulator.errors import ModelError
+from axynq.emulator.file_formats.tflite_assembly import DESCRIPTION
 from axynq.emulator.file_formats.tflite_file import (
     DamagedError,
     Node,
@@ -38,6 +39,9 @@ _ACTIVATIONS: dict[int, Activation] = {
     tflite.ActivationFunctionType.RELU6: "relu6",
     tflite.ActivationFunctionType.RELU_N1_TO_1: "relu_n1_to_1",
 }
+
+MOST_VALUES = 2**28
+"""Of an image's feature map, its padding included, which engines may hold in memory."""
 
 BATCH_ONE = "convert the network with a batch of 1"
 
@@ -72,6 +76,11 @@ class Reading:
         if raw.type not in ACTIVATION_TYPES:
             raise ModelError(wrong_type(raw))
         scale, zero_point = int8_quantisation(raw)
+        if math.prod(raw.shape) > MOST_VALUES:
+            raise ModelError(
+                f"tensor '{raw.name}' has shape {list(raw.shape)}; {MOST_VALUES} values at most "
+                "are supported"
+            )
         if 0 in raw.shape:
             raise ModelError(f"tensor '{raw.name}' has shape {list(raw.shape)}: it holds nothing")
         index = self.new(raw.name, graph_shape(raw.shape), scale, zero_point)
@@ -202,6 +211,7 @@ class Reading:
         output: int = 0,
         suffix: str = "",
         moves: bool = False,
+        name: str = "",
         **options: Any,
     ) -> None:
         """An operator that computes one of the node's outputs.
@@ -217,6 +227,7 @@ class Reading:
             output: which of the node's.
             suffix: the end of its name.
             moves: whether input and output need one quantisation.
+            name: of the operator, in place of one made of the word and the node's number.
             options: more fields.
         """
         index = self.activation(node.outputs[output])
@@ -229,10 +240,31 @@ class Reading:
         target = index
         if shape != expected:
             target = self.like(index, shape, f"{self.tensors[index].name}/{word}{suffix}")
-        self.append(kind, self.name(word, node, suffix), inputs, target, *fields, **options)
+        if name in self._names or not name:
+            name = self.name(word, node, suffix)
+        self._names.add(name)
+        self.append(kind, name, inputs, target, *fields, **options)
         if target != index:
-            name = self.name("reshape", node, f"{suffix}_after")
-            self.append(graph.Reshape, name, (target,), index)
+            after = self.name("reshape", node, f"{suffix}_after")
+            self.append(graph.Reshape, after, (target,), index)
+
+    def part(
+        self,
+        node: Node,
+        kind: Any,
+        word: str,
+        inputs: tuple[int, ...],
+        like: int,
+        shape: Shape,
+        *fields: Any,
+        suffix: str = "",
+    ) -> int:
+        """An operator that computes a part of what the node's does; its output, quantised as
+        ``like``."""
+        name = self.name(word, node, suffix)
+        target = self.like(like, shape, f"{self.tensors[like].name}/{name}")
+        self.append(kind, name, inputs, target, *fields)
+        return target
 
     def append(self, kind: Any, name: str, inputs: tuple[int, ...], output: int, *fields: Any,
                **options: Any) -> None:  # fmt: skip
@@ -253,6 +285,11 @@ class Reading:
         """A new tensor quantised as another."""
         self.tensors.append(replace(self.tensors[index], name=name, shape=shape, interface=None))
         return len(self.tensors) - 1
+
+    def layer_name(self, weights: RawTensor) -> str:
+        """The name that a layer had when the file was written here; otherwise none."""
+        name, end = weights.name.rpartition("/")[::2]
+        return name if end == "weights" and self.file.description == DESCRIPTION else ""
 
     def shaped(self, node: Node, index: int, shape: Shape) -> int:
         """A tensor in another shape, with a Reshape where that is needed."""

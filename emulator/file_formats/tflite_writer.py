@@ -31,7 +31,7 @@ _FUSED = {
     "relu_n1_to_1": tflite.ActivationFunctionType.RELU_N1_TO_1,
 }
 
-_LOOKUPS: dict[graph.LookupKind, tuple[int, str | None]] = {
+_LOOKUPS: dict[str, tuple[int, str | None]] = {
     "relu": (CODES.RELU, None),
     "relu6": (CODES.RELU6, None),
     "relu_n1_to_1": (CODES.RELU_N1_TO_1, None),
@@ -396,6 +396,10 @@ class _Writer:
         self._enter(code, list(op.inputs), op.output, kind, **options)
 
     def lookup(self, op: graph.Lookup) -> None:
+        if op.kind == "table":
+            raise ModelError(
+                f"operator '{op.name}' is a table of its own, which a .tflite file cannot hold"
+            )
         code, kind = _LOOKUPS[op.kind]
         options: dict[str, Any] = {}
         if op.kind == "leaky_relu":

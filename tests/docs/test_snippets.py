@@ -49,6 +49,13 @@ def test_the_emulator(digits, images: np.ndarray) -> None:
     run("docs/emulator.md", 0, {}, names)
 
 
+def test_tflite(digits_path: Path, images: np.ndarray, capsys: pytest.CaptureFixture[str]) -> None:
+    names: dict[str, object] = {"x": images}
+    run("docs/tflite.md", 0, {"model.tflite": str(digits_path)}, names)
+    assert len(names["y"]) == len(images)  # type: ignore[arg-type]
+    assert capsys.readouterr().out.startswith("conv_0 [")
+
+
 def test_the_error_model(digits, images: np.ndarray, tmp_path: Path) -> None:
     from axynq.emulator.studies.errors import extract, save_statistics
 

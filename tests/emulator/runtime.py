@@ -13,14 +13,21 @@ import pytest
 from axynq.emulator.model import graph
 
 
-def interpreter(package: str, content: bytes, all_tensors: bool = False) -> Any:
-    """An interpreter of ``tflite_runtime`` or ``ai_edge_litert`` with the reference kernels."""
+def interpreter(
+    package: str, content: bytes, all_tensors: bool = False, kernels: str = "reference"
+) -> Any:
+    """An interpreter of ``tflite_runtime`` or ``ai_edge_litert`` with the reference kernels, or the
+    default ones."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         module = pytest.importorskip(f"{package}.interpreter")
         made = module.Interpreter(
             model_content=content,
-            experimental_op_resolver_type=module.OpResolverType.BUILTIN_REF,
+            experimental_op_resolver_type=(
+                module.OpResolverType.BUILTIN_REF
+                if kernels == "reference"
+                else module.OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES
+            ),
             experimental_preserve_all_tensors=all_tensors,
         )
         made.allocate_tensors()
@@ -44,7 +51,11 @@ def run_all(
     package: str, content: bytes, inputs: Sequence[npt.NDArray[Any]]
 ) -> list[npt.NDArray[Any]]:
     """The outputs of a network with any number of inputs, for a batch of each."""
-    made = interpreter(package, content)
+    return batch(interpreter(package, content), inputs)
+
+
+def batch(made: Any, inputs: Sequence[npt.NDArray[Any]]) -> list[npt.NDArray[Any]]:
+    """As :func:`run_all`, of an interpreter."""
     sources = [detail["index"] for detail in made.get_input_details()]
     targets = [detail["index"] for detail in made.get_output_details()]
     outputs: list[list[npt.NDArray[Any]]] = [[] for _ in targets]

@@ -13,11 +13,12 @@ import tflite
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from axynq.emulator import load_model, save_model
+from axynq.emulator import load_model, reference, save_model
 from axynq.emulator.errors import ModelError
 from axynq.emulator.file_formats.tflite_reader import parse_model
 from axynq.emulator.file_formats.tflite_writer import serialise_model
 from axynq.emulator.model import graph
+from tests.emulator import runtime
 from tests.networks import other_models, tensor, weighted_models
 
 
@@ -161,7 +162,7 @@ def test_float_model() -> None:
 
 
 def test_unsupported_operator_is_named() -> None:
-    content = one_operator_file(tflite.BuiltinOperator.LOGISTIC, tflite.TensorType.INT8)
+    content = one_operator_file(tflite.BuiltinOperator.ELU, tflite.TensorType.INT8)
     with pytest.raises(ModelError, match="one scale"):
         parse_model(content)  # the tensors come first
     model = graph.Model(
@@ -172,9 +173,9 @@ def test_unsupported_operator_is_named() -> None:
         (1,),
     )
     changed = serialise_model(model).replace(
-        bytes([tflite.BuiltinOperator.SOFTMAX]), bytes([tflite.BuiltinOperator.LOGISTIC])
+        bytes([tflite.BuiltinOperator.SOFTMAX]), bytes([tflite.BuiltinOperator.ELU])
     )
-    with pytest.raises(ModelError, match="operator 0 is LOGISTIC, which is not supported"):
+    with pytest.raises(ModelError, match="operator 0 is ELU, which is not supported"):
         parse_model(changed)
 
 
@@ -206,20 +207,43 @@ def test_windows_whose_sum_leaves_32_bits() -> None:
             parse_model(serialise_model(model))
 
 
-def test_several_outputs() -> None:
-    content = one_operator_file(tflite.BuiltinOperator.SOFTMAX, tflite.TensorType.INT8, outputs=2)
-    with pytest.raises(ModelError, match="has 2 outputs"):
-        parse_model(content)
+def odd_padding(kind: str, stride: int = 1) -> graph.Model:
+    """A window with more padding than SAME has."""
+    rng = np.random.default_rng(3)
+    source, size = tensor("x", (4, 4, 2), 0.1, 5), (8 - 3) // stride + 1
+    around = graph.Padding(2, 2, 2, 2)
+    op: graph.Operator
+    if kind == "conv":
+        target = tensor("y", (size, size, 3), 0.3, 0)
+        op = graph.Convolution(
+            "conv_0", (0,), 1, rng.integers(-127, 128, (3, 3, 3, 2)).astype(np.int8),
+            np.zeros(3, np.int32), np.full(3, 0.01, np.float32), stride=(stride, stride),
+            padding=around,
+        )  # fmt: skip
+    else:
+        target = tensor("y", (size, size, 2), 0.1, 5)
+        pool = "max" if kind == "max" else "average"
+        op = graph.Pool(
+            f"{kind}_pool_0", (0,), 1, pool, (3, 3), (stride, stride), around, "relu"
+        )  # fmt: skip
+    return graph.Model("m", (source, target), (op,), (0,), (1,))
+
+
+@pytest.mark.parametrize("stride", [1, 2])
+@pytest.mark.parametrize("kind", ["conv", "max"])
+def test_padding_that_needs_an_operator_of_its_own(kind: str, stride: int) -> None:
+    model = odd_padding(kind, stride)
+    x = np.random.default_rng(0).integers(-128, 128, (3, 4, 4, 2)).astype(np.int8)
+    content = serialise_model(model)
+    expected = reference.run(model, x)[1]
+    assert np.array_equal(runtime.run("tflite_runtime", content, x), expected)
+    again = parse_model(content)
+    assert np.array_equal(reference.run(again, x)[again.output_index], expected)
 
 
 def test_padding_that_tflite_cannot_express(tmp_path: Path) -> None:
-    source, target = tensor("x", (4, 4, 1), 0.1, 0), tensor("y", (6, 6, 1), 0.1, 0)
-    op = graph.Convolution(
-        "conv_0", (0,), 1, np.ones((1, 3, 3, 1), np.int8), np.zeros(1, np.int32),
-        np.ones(1, np.float32), padding=graph.Padding(2, 2, 2, 2),
-    )  # fmt: skip
     with pytest.raises(ModelError, match="not SAME or VALID"):
-        save_model(graph.Model("m", (source, target), (op,), (0,), (1,)), tmp_path / "m.tflite")
+        save_model(odd_padding("average"), tmp_path / "m.tflite")
 
 
 def test_unwritable_path(digits: graph.Model) -> None:

@@ -1,0 +1,476 @@
+"""Networks of all operators: the oracle against TFLite's reference kernels, the writer and the
+reader against each other, and files as other programs write them."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from axynq.emulator import reference
+from axynq.emulator.errors import ModelError
+from axynq.emulator.file_formats.tflite_reader import parse_model
+from axynq.emulator.file_formats.tflite_writer import serialise_model
+from axynq.emulator.model import graph
+from tests.any_network import KINDS, RandomNetwork, any_models, random_inputs
+from tests.emulator import runtime
+from tests.emulator.tflite_drawing import FLOAT32, INT32, PLAIN, UINT8, Drawing
+from tests.networks import tensor
+
+SEEDS = st.integers(0, 2**32 - 1)
+
+
+@settings(max_examples=150)
+@given(any_models(tflite=True), SEEDS)
+def test_networks_of_all_operators_equal_tflite(model: graph.Model, seed: int) -> None:
+    inputs = random_inputs(model, 2, seed)
+    values = reference.run(model, inputs)
+    outputs = runtime.run_all("tflite_runtime", serialise_model(model), inputs)
+    for index, output in zip(model.outputs, outputs):
+        assert np.array_equal(values[index], output), model.tensors[index]
+
+
+@settings(max_examples=100)
+@given(any_models(), SEEDS)
+def test_what_is_written_computes_the_same_when_read(model: graph.Model, seed: int) -> None:
+    again = parse_model(serialise_model(model))
+    inputs = random_inputs(model, 2, seed)
+    before, after = reference.run(model, inputs), reference.run(again, inputs)
+    for first, second in zip(model.outputs, again.outputs):
+        assert np.array_equal(before[first], after[second])
+    names = [layer.name for layer in model.layers]
+    assert [layer.name for layer in again.layers if layer.name in names] == names
+
+
+KEPT = tuple(kind for kind in KINDS if kind not in ("spread", "transposed_convolution"))
+
+
+def test_transposed_convolutions_come_back() -> None:
+    rng = np.random.default_rng(4)
+    for _ in range(40):
+        network = RandomNetwork(rng, tflite=True)
+        network.given((int(rng.integers(1, 6)), int(rng.integers(1, 6)), 3))
+        network.transposed_convolution()
+        model = network.model()
+        again = parse_model(serialise_model(model))
+        assert [type(op) for op in again.operators] == [graph.Spread, graph.Convolution]
+        first, second = model.operators[0], again.operators[0]
+        assert isinstance(first, graph.Spread)
+        assert isinstance(second, graph.Spread)
+        assert (first.stride, first.padding) == (second.stride, second.padding)
+        assert np.array_equal(model.layers[0].weights, again.layers[0].weights)
+
+
+@settings(max_examples=80)
+@given(any_models(kinds=KEPT, tflite=True))
+def test_the_same_operators_come_back(model: graph.Model) -> None:
+    again = parse_model(serialise_model(model))
+    kinds = [[type(op) for op in m.operators] for m in (model, again)]
+    surrounds = [type(op) is graph.Surround for op in model.operators]
+    for first, second, surround in zip(*kinds, surrounds):
+        assert first is second or (surround and second is graph.Pad)
+    assert len(kinds[0]) == len(kinds[1])
+    assert [layer.name for layer in model.layers] == [layer.name for layer in again.layers]
+    assert [again.tensors[k].name for k in again.outputs] == [
+        model.tensors[k].name for k in model.outputs
+    ]
+
+
+@given(st.integers(1, 6), st.integers(1, 6), SEEDS)
+def test_sums_equal_tflites_default_kernel(rows: int, columns: int, seed: int) -> None:
+    """TFLite's reference kernel of SUM reads int8 as uint8."""
+    rng = np.random.default_rng(seed)
+    source = tensor("x", (rows, columns, 3), rng.uniform(0.01, 0.1), int(rng.integers(-128, 128)))
+    target = tensor("y", (columns, 3), rng.uniform(0.01, 0.4), int(rng.integers(-128, 128)))
+    op = graph.Reduce("sum_0", (0,), 1, "sum", (0,), False)
+    model = graph.Model("m", (source, target), (op,), (0,), (1,))
+    x = rng.integers(-128, 128, (4, *source.shape)).astype(np.int8)
+    made = runtime.interpreter("tflite_runtime", serialise_model(model), kernels="default")
+    assert np.array_equal(reference.run(model, x)[1], runtime.batch(made, [x])[0])
+
+
+# --- files as other programs write them ----------------------------------------------------------
+
+
+def check(drawing: Drawing, *outputs: int, seed: int = 0) -> graph.Model:
+    """Read a file, and compare the oracle with TFLite at its outputs."""
+    content = drawing.content(*outputs)
+    model = parse_model(content)
+    rng = np.random.default_rng(seed)
+    for _ in range(3):
+        given_ = [
+            rng.integers(-128, 128, drawing.tensors[k].shape).astype(np.int8)
+            for k in drawing.inputs
+        ]
+        legacy = [drawing.tensors[k].type == UINT8 for k in drawing.inputs]
+        made = runtime.interpreter("tflite_runtime", content)
+        for detail, x, moved in zip(made.get_input_details(), given_, legacy):
+            made.set_tensor(
+                detail["index"], (x.astype(np.int16) + 128).astype(np.uint8) if moved else x
+            )
+        made.invoke()
+        inputs = [x.reshape(1, *model.tensors[k].shape) for x, k in zip(given_, model.inputs)]
+        values = reference.run(model, inputs)
+        for detail, index in zip(made.get_output_details(), model.outputs):
+            y = made.get_tensor(detail["index"])
+            if y.dtype == np.uint8:
+                y = (y.astype(np.int16) - 128).astype(np.int8)
+            assert np.array_equal(values[index].reshape(-1), y.reshape(-1))
+    return model
+
+
+def kinds(model: graph.Model) -> list[str]:
+    return [type(op).__name__ for op in model.operators]
+
+
+def weights(*shape: int, seed: int = 1) -> graph.Int8Array:
+    return np.random.default_rng(seed).integers(-127, 128, shape).astype(np.int8)
+
+
+@pytest.mark.parametrize("groups", [2, 3, 6])
+def test_grouped_convolutions(groups: int) -> None:
+    d = Drawing()
+    x = d.given((1, 5, 4, 6))
+    w = d.constant(weights(6, 3, 3, 6 // groups), [0.01] * 6, dtype=np.int8)
+    b = d.constant(np.arange(6) * 100)
+    y = d.tensor((1, 5, 4, 6), (0.2, -4))
+    d.operator("CONV_2D", [x, w, b], y, kind="Conv2DOptions", StrideH=1, StrideW=1)
+    model = check(d, y)
+    if groups == 6:
+        assert kinds(model) == ["DepthwiseConvolution"]
+    else:
+        assert kinds(model) == ["Slice", "Convolution"] * groups + ["Concatenation"]
+        assert [layer.name for layer in model.layers] == [
+            f"conv_0_group_{k}" for k in range(groups)
+        ]
+
+
+@pytest.mark.parametrize("keep", [False, True])
+@pytest.mark.parametrize("shape", [(1, 3, 4, 5), (1, 7, 5), (6, 5), (2, 3, 5)])
+def test_dense_layers_over_positions(shape: tuple[int, ...], keep: bool) -> None:
+    d = Drawing()
+    x = d.given(shape)
+    w = d.constant(weights(4, 5), [0.013], [2], dtype=np.int8)
+    target = (*shape[:-1], 4) if keep else (int(np.prod(shape[:-1])), 4)
+    y = d.tensor(target, (0.21, 7))
+    d.operator("FULLY_CONNECTED", [x, w, -1], y, kind="FullyConnectedOptions", KeepNumDims=keep)
+    model = check(d, y)
+    (layer,) = model.layers
+    assert isinstance(layer, graph.Convolution)
+    assert layer.float32_scales
+
+
+@pytest.mark.parametrize("transposed", [False, True])
+@pytest.mark.parametrize("shape", [(1, 3, 5), (1, 1, 5), (2, 3, 5)])
+def test_batch_matmul_by_constants(shape: tuple[int, ...], transposed: bool) -> None:
+    d = Drawing()
+    x = d.given(shape)
+    w = d.constant(weights(1, *((4, 5) if transposed else (5, 4))), [0.02], [0], dtype=np.int8)
+    y = d.tensor((*shape[:-1], 4), (0.3, 7))
+    d.operator("BATCH_MATMUL", [x, w], y, kind="BatchMatMulOptions", AdjY=transposed)
+    assert check(d, y).layers[0].name == "batch_matmul_0"
+
+
+def test_a_shape_that_follows_from_another() -> None:
+    """RESHAPE to what SHAPE, STRIDED_SLICE and PACK give, as Keras' Flatten does."""
+    d = Drawing()
+    x = d.given((1, 3, 4, 2))
+    shape = d.operator("SHAPE", [x], d.tensor((4,), None, INT32), kind="ShapeOptions", OutType=2)
+    ends = [d.constant([n]) for n in (0, 1, 1)]
+    first = d.tensor((), None, INT32)
+    d.operator("STRIDED_SLICE", [shape, *ends], first, kind="StridedSliceOptions", ShrinkAxisMask=1)
+    packed = d.tensor((2,), None, INT32)
+    d.operator("PACK", [first, d.constant(24)], packed, kind="PackOptions", ValuesCount=2)
+    y = d.operator("RESHAPE", [x, packed], d.tensor((1, 24)))
+    assert kinds(check(d, y)) == ["Reshape"]
+
+
+@pytest.mark.parametrize("axis", [0, 1, -1])
+def test_packed_and_unpacked(axis: int) -> None:
+    d = Drawing()
+    a, b = d.given((1, 3, 4)), d.given((1, 3, 4))
+    shape = [1, 3, 4]
+    shape.insert(axis % 4, 2)
+    packed = d.tensor(tuple(shape))
+    d.operator("PACK", [a, b], packed, kind="PackOptions", ValuesCount=2, Axis=axis)
+    parts = [d.tensor((1, 3, 4)) for _ in range(2)]
+    d.operator("UNPACK", [packed], *parts, kind="UnpackOptions", Num=2, Axis=axis)
+    check(d, packed, parts[1], parts[0])
+
+
+@pytest.mark.parametrize("axis", [1, 2, -1])
+def test_split(axis: int) -> None:
+    d = Drawing()
+    x = d.given((1, 4, 6, 8))
+    shape = [1, 4, 6, 8]
+    shape[axis] //= 2
+    halves = [d.tensor(tuple(shape)) for _ in range(2)]
+    d.operator("SPLIT", [d.constant(axis), x], *halves, kind="SplitOptions", NumSplits=2)
+    rest = [1, 4, 6, 8]
+    parts = []
+    for size in (1, rest[axis] - 1):
+        rest[axis] = size
+        parts.append(d.tensor(tuple(rest)))
+    sizes = d.constant([1, -1])
+    d.operator("SPLIT_V", [x, sizes, d.constant(axis)], *parts, kind="SplitVOptions", NumSplits=2)
+    assert kinds(check(d, *halves, *parts)) == ["Slice"] * 4
+
+
+@pytest.mark.parametrize(
+    ("begin", "end", "strides", "masks", "shape"),
+    [
+        ([0, 1, 0, 0], [0, 4, 3, 0], [1, 2, 1, 1], {"BeginMask": 1, "EndMask": 9}, (1, 2, 3, 2)),
+        ([0, -1, 0, 1], [1, 0, 4, 2], [1, -1, 2, 1], {"ShrinkAxisMask": 8}, (1, 4, 2)),
+        ([0, 2], [1, 3], [1, 1], {"ShrinkAxisMask": 3}, (4, 2)),
+        ([0, 1], [0, 2], [1, 1], {"EllipsisMask": 1}, (1, 5, 4, 1)),
+    ],
+)
+def test_strided_slices(
+    begin: list[int], end: list[int], strides: list[int], masks: dict[str, int],
+    shape: tuple[int, ...],
+) -> None:  # fmt: skip
+    d = Drawing()
+    x = d.given((1, 5, 4, 2))
+    y = d.tensor(shape)
+    constants = [d.constant(n) for n in (begin, end, strides)]
+    d.operator("STRIDED_SLICE", [x, *constants], y, kind="StridedSliceOptions", **masks)
+    check(d, y)
+
+
+@pytest.mark.parametrize(
+    ("shape", "order"),
+    [((1, 2, 3, 4), (0, 3, 1, 2)), ((1, 2, 3, 4), (2, 0, 1, 3)), ((2, 3, 4), (1, 0, 2))],
+)
+def test_transposes(shape: tuple[int, ...], order: tuple[int, ...]) -> None:
+    d = Drawing()
+    y = d.tensor(tuple(shape[k] for k in order))
+    d.operator("TRANSPOSE", [d.given(shape), d.constant(order)], y)
+    check(d, y)
+
+
+@pytest.mark.parametrize("keep", [False, True])
+@pytest.mark.parametrize("axes", [[1, 2], [-1], [0], [0, 1], [1, 2, 3], [0, 1, 2, 3], [2]])
+@pytest.mark.parametrize("images", [1, 2])
+def test_means_over_any_axes(axes: list[int], keep: bool, images: int) -> None:
+    shape = (images, 3, 4, 2)
+    over = {axis % 4 for axis in axes}
+    target = tuple(1 if k in over else n for k, n in enumerate(shape) if keep or k not in over)
+    d = Drawing()
+    y = d.tensor(target, (0.03, -9))
+    d.operator("MEAN", [d.given(shape), d.constant(axes)], y, kind="ReducerOptions", KeepDims=keep)
+    check(d, y)
+
+
+@pytest.mark.parametrize("keep", [False, True])
+@pytest.mark.parametrize("shape", [(1, 3, 4, 2), (2, 3, 4, 2), (1, 5, 3)])
+@pytest.mark.parametrize("axes", [[1, 2], [-1], [0], [1], [0, 2]])
+def test_largest_values_over_any_axes(shape: tuple[int, ...], axes: list[int], keep: bool) -> None:
+    over = {axis % len(shape) for axis in axes}
+    target = tuple(1 if k in over else n for k, n in enumerate(shape) if keep or k not in over)
+    d = Drawing()
+    y = d.tensor(target)
+    inputs = [d.given(shape), d.constant(axes)]
+    d.operator("REDUCE_MAX", inputs, y, kind="ReducerOptions", KeepDims=keep)
+    check(d, y)
+
+
+@pytest.mark.parametrize("copies", [[1, 2, 1, 3], [1, 1, 1, 1], [2, 1, 2, 1]])
+def test_copies(copies: list[int]) -> None:
+    d = Drawing()
+    y = d.tensor(tuple(n * k for n, k in zip((1, 3, 4, 2), copies)))
+    d.operator("TILE", [d.given((1, 3, 4, 2)), d.constant(copies)], y)
+    check(d, y)
+
+
+@pytest.mark.parametrize("mode", [0, 1])
+@pytest.mark.parametrize("columns", [[0, 0], [2, 1], [0, 2]])
+def test_mirrored_paddings(columns: list[int], mode: int) -> None:
+    amounts = [[0, 0], [1, 2], columns, [0, 0]]
+    d = Drawing()
+    y = d.tensor(tuple(n + sum(around) for n, around in zip((1, 3, 4, 2), amounts)))
+    inputs = [d.given((1, 3, 4, 2)), d.constant(amounts)]
+    d.operator("MIRROR_PAD", inputs, y, kind="MirrorPadOptions", Mode=mode)
+    check(d, y)
+
+
+@pytest.mark.parametrize("axis", [1, -1])
+def test_reversed_axes(axis: int) -> None:
+    d = Drawing()
+    y = d.operator("REVERSE_V2", [d.given((1, 3, 4)), d.constant([axis])], d.tensor((1, 3, 4)))
+    assert kinds(check(d, y)) == ["Slice"]
+
+
+@pytest.mark.parametrize(
+    ("amounts", "code"),
+    [
+        ([[0, 0], [1, 2], [0, 1], [0, 0]], "PAD"),
+        ([[0, 0], [1, 2], [0, 1], [1, 3]], "PAD"),
+        ([[1, 0], [0, 2], [0, 0], [0, 0]], "PAD"),
+        ([[0, 0], [1, 2], [0, 1], [0, 0]], "PADV2"),
+    ],
+)
+def test_pads(amounts: list[list[int]], code: str) -> None:
+    d = Drawing()
+    inputs = [d.given((1, 3, 4, 2)), d.constant(amounts)]
+    if code == "PADV2":
+        inputs.append(d.constant([-77], [PLAIN[0]], [PLAIN[1]], dtype=np.int8))
+    shape = tuple(n + sum(around) for n, around in zip((1, 3, 4, 2), amounts))
+    y = d.operator(code, inputs, d.tensor(shape), kind=f"{code.title()}Options".replace("v2", "V2"))
+    check(d, y)
+
+
+def test_constants_and_inner_batches_broadcast() -> None:
+    d = Drawing()
+    x = d.given((3, 1, 4))
+    c = d.constant(weights(1, 5, 1), [0.03], [-7], dtype=np.int8)
+    y = d.tensor((3, 5, 4), (0.004, 11))
+    d.operator("MUL", [c, x], y, kind="MulOptions")
+    other = d.constant(weights(4), [0.02], [1], dtype=np.int8)
+    z = d.operator("SUB", [y, other], d.tensor((3, 5, 4), (0.05, 0)), kind="SubOptions")
+    assert kinds(check(d, z)) == ["Elementwise", "Elementwise"]
+
+
+def test_inputs_and_outputs_of_all_types() -> None:
+    d = Drawing()
+    reals, bytes_ = d.given((1, 4), None, FLOAT32), d.given((1, 4), (0.1, 100), UINT8)
+    a = d.operator("QUANTIZE", [reals], d.tensor((1, 4)), kind="QuantizeOptions")
+    b = d.operator("QUANTIZE", [bytes_], d.tensor((1, 4)), kind="QuantizeOptions")
+    total = d.operator("ADD", [a, b], d.tensor((1, 4), (0.1, 0)), kind="AddOptions")
+    out = d.tensor((1, 4), None, FLOAT32)
+    d.operator("DEQUANTIZE", [total], out, kind="DequantizeOptions")
+    moved = d.operator("QUANTIZE", [a], d.tensor((1, 4), (0.2, 9)), kind="QuantizeOptions")
+    model = parse_model(d.content(out, moved))
+    assert [model.tensors[k].interface for k in model.inputs] == [
+        graph.Interface("t0", "float32"),
+        graph.Interface("t1", "uint8", float(np.float32(0.1)), 100),
+    ]
+    first, second = (model.tensors[k] for k in model.outputs)
+    assert first.interface == graph.Interface("t5", "float32")
+    assert second.interface is None
+    assert model.notes == ()
+    again = parse_model(serialise_model(model))
+    assert [t.interface for t in again.tensors if t.interface] == [
+        t.interface for t in model.tensors if t.interface
+    ]
+
+
+def test_float_ends_are_left_out_and_said() -> None:
+    d = Drawing()
+    x = d.given((1, 4))
+    y = d.operator("TANH", [x], d.tensor((1, 4), (1 / 128, 0)))
+    real = d.operator("DEQUANTIZE", [y], d.tensor((1, 4), None, FLOAT32), kind="DequantizeOptions")
+    two = d.constant(2.0, dtype=np.float32)
+    scaled = d.operator("MUL", [real, two], d.tensor((1, 4), None, FLOAT32), kind="MulOptions")
+    best = d.tensor((1,), None, INT32)
+    d.operator("ARG_MAX", [y, d.constant(1)], best, kind="ArgMaxOptions", OutputType=2)
+    model = parse_model(d.content(scaled, best))
+    assert [model.tensors[k].name for k in model.outputs] == ["t1"]
+    assert model.output.interface == graph.Interface("t2", "float32")
+    assert model.notes == (
+        "The end of the file is not int8 and is left out: ARG_MAX (1), MUL (1). The outputs are "
+        "those int8 tensors that it begins from: 't1'.",
+    )
+
+
+def test_reals_may_not_come_back() -> None:
+    d = Drawing()
+    x = d.given((1, 4))
+    real = d.operator("DEQUANTIZE", [x], d.tensor((1, 4), None, FLOAT32), kind="DequantizeOptions")
+    back = d.operator("QUANTIZE", [real], d.tensor((1, 4)), kind="QuantizeOptions")
+    y = d.operator("RELU", [back], d.tensor((1, 4)))
+    with pytest.raises(ModelError, match=r"QUANTIZE\): takes 't1', which is float32: what is not"):
+        parse_model(d.content(y))
+
+
+def test_inputs_that_nothing_reads() -> None:
+    d = Drawing()
+    d.given((1, 9), None, FLOAT32)
+    y = d.operator("RELU", [d.given((1, 4))], d.tensor((1, 4)))
+    model = parse_model(d.content(y))
+    assert model.notes == ("Input 't0' is left out, as no operator reads it.",)
+
+
+# --- uint8 ---------------------------------------------------------------------------------------
+
+
+def legacy_layer(zero_point: int) -> Drawing:
+    d = Drawing()
+    x = d.given((1, 5, 5, 3), (0.05, 117), UINT8)
+    values = (weights(4, 3, 3, 3).astype(np.int16) // 2 + 128).astype(np.uint8)
+    w = d.constant(values, [0.013], [zero_point], dtype=np.uint8)
+    b = d.constant([100, -200, 300, 0], [0.05 * 0.013])
+    y = d.tensor((1, 5, 5, 4), (0.31, 120), UINT8)
+    d.operator("CONV_2D", [x, w, b], y, kind="Conv2DOptions", StrideH=1, StrideW=1)
+    return d
+
+
+@pytest.mark.parametrize("zero_point", [120, 128, 131])
+def test_uint8_networks(zero_point: int) -> None:
+    d = legacy_layer(zero_point)
+    pooled = d.tensor((1, 1, 1, 4), (0.31, 120), UINT8)
+    d.operator(
+        "AVERAGE_POOL_2D", [3], pooled, kind="Pool2DOptions",
+        Padding=1, StrideH=5, StrideW=5, FilterHeight=5, FilterWidth=5,
+    )  # fmt: skip
+    shape = d.constant([1, 4])
+    flat = d.operator("RESHAPE", [pooled, shape], d.tensor((1, 4), (0.31, 120), UINT8))
+    y = d.operator(
+        "SOFTMAX", [flat], d.tensor((1, 4), (1 / 256, 0), UINT8), kind="SoftmaxOptions", Beta=1.0
+    )
+    model = check(d, y)
+    assert model.input.takes_uint8
+    assert model.output.takes_uint8
+
+
+def test_uint8_weights_that_int8_does_not_hold() -> None:
+    with pytest.raises(ModelError, match=r"less their zero point are .* which int8 does not hold"):
+        parse_model(legacy_layer(30).content(3))
+
+
+def test_uint8_operators_that_round_otherwise() -> None:
+    d = legacy_layer(128)
+    pooled = d.tensor((1, 4, 4, 4), (0.31, 120), UINT8)
+    d.operator(
+        "AVERAGE_POOL_2D", [3], pooled, kind="Pool2DOptions",
+        Padding=1, StrideH=1, StrideW=1, FilterHeight=2, FilterWidth=2,
+    )  # fmt: skip
+    with pytest.raises(ModelError, match="even number of uint8 values round halves up"):
+        parse_model(d.content(pooled))
+
+
+# --- what is refused -----------------------------------------------------------------------------
+
+
+def test_everything_that_is_wrong_in_one_message() -> None:
+    d = Drawing()
+    x = d.given((2, 4, 4, 2))
+    w = d.constant(weights(2, 3, 3, 2), [0.01], dtype=np.int8)
+    y = d.operator(
+        "CONV_2D", [x, w, -1], d.tensor((2, 4, 4, 2)), kind="Conv2DOptions", StrideH=1, StrideW=1
+    )
+    z = d.operator("ELU", [y], d.tensor((2, 4, 4, 2)))
+    hidden = d.operator("UNIDIRECTIONAL_SEQUENCE_LSTM", [z], d.tensor((2, 4, 4, 2)))
+    with pytest.raises(ModelError) as caught:
+        parse_model(d.content(hidden))
+    message = str(caught.value)
+    assert "ELU (1), UNIDIRECTIONAL_SEQUENCE_LSTM (1)" in message
+    assert "operator 0 (CONV_2D): input 't0' has a batch of 2: convert the network with" in message
+    assert "recurrent" in message
+
+
+def test_concatenations_need_one_quantisation() -> None:
+    d = Drawing()
+    a, b = d.given((1, 4)), d.given((1, 4), (0.3, 0))
+    y = d.tensor((1, 8))
+    d.operator("CONCATENATION", [a, b], y, kind="ConcatenationOptions", Axis=1)
+    with pytest.raises(ModelError, match="must have the same quantisation"):
+        parse_model(d.content(y))
+
+
+def test_tables_without_an_operator_are_not_written() -> None:
+    table = np.arange(-128, 128).astype(np.int8)
+    op = graph.Lookup("table_0", (0,), 1, "table", table=table)
+    tensors = tensor("x", (4,), 0.1, 0), tensor("y", (4,), 0.1, 0)
+    with pytest.raises(ModelError, match="'table_0' is a table of its own"):
+        serialise_model(graph.Model("m", tensors, (op,), (0,), (1,)))
