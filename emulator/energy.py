@@ -1,11 +1,13 @@
 """Estimated energy of a plan's multiplications, relative to exact multipliers everywhere.
 
 As in the MAx-DNN paper (section III.F) the energy of a network is the number of multiplications of
-each kind times the energy of one; skipped multiplications are free.
+each kind times the energy of one; skipped multiplications are free. Multiplications outside the
+array, which no plan reaches, are exact and cost what exact ones cost.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib import resources
@@ -17,7 +19,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from axynq.emulator import files
 from axynq.emulator.errors import DataError
-from axynq.emulator.model.graph import Model
+from axynq.emulator.model.graph import Elementwise, Model
 from axynq.emulator.multipliers import Exact, Multiplier, Roup, Table
 from axynq.emulator.multipliers.roup import DIGITS
 from axynq.emulator.plan import SKIP, Plan
@@ -134,13 +136,25 @@ def _read(source: str | Path) -> dict[str, Energy]:
     }
 
 
-def relative_energy(model: Model, plan: Plan, figures: EnergyFigures | None = None) -> float | None:
-    """Energy of all multiplications of ``plan`` over that of exact ones.
+def multiplications_outside(model: Model) -> dict[str, int]:
+    """Multiplications of activations outside the array, for one image, by the operator's name:
+    products of two maps or of a map and a constant, and what ``prelu`` may multiply."""
+    return {
+        op.name: math.prod(model.tensors[op.output].shape)
+        for op in model.operators
+        if isinstance(op, Elementwise) and op.kind in ("multiply", "prelu")
+    }
 
-    None where some multiplier has no figure.
+
+def relative_energy(model: Model, plan: Plan, figures: EnergyFigures | None = None) -> float | None:
+    """Energy of all multiplications of ``plan``, those outside the array too, over that of exact
+    ones.
+
+    None where some multiplier has no figure; 1 where nothing is multiplied.
     """
     figures = figures or EnergyFigures()
-    spent, exact = 0.0, 0.0
+    outside = sum(multiplications_outside(model).values())
+    spent, exact = float(outside), float(outside)
     expanded = plan.expand(model)
     for layer in model.layers:
         codes = expanded[layer.name]
@@ -153,4 +167,4 @@ def relative_energy(model: Model, plan: Plan, figures: EnergyFigures | None = No
             if energy is None:
                 return None
             spent += energy.relative * total * int(count) / codes.codes.size
-    return spent / exact
+    return spent / exact if exact else 1.0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from itertools import product
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -199,3 +200,42 @@ def undefined_in_tflite(model: graph.Model, x: graph.Int8Array) -> npt.NDArray[n
     for value in (shifted, scaled + output.zero_point):
         undefined |= (value < INT32.min) | (value > INT32.max)
     return undefined.reshape(len(x), *output.shape)
+
+
+KINDS: tuple[graph.ElementwiseKind, ...] = ("add", "subtract", "multiply", "prelu")
+
+
+def pairs() -> Iterator[tuple[graph.Model, list[graph.Int8Array]]]:
+    """Pairs of values, with factors from the smallest to the largest: of two computed tensors,
+    and of one and a constant on either side."""
+    every = np.array([*range(-128, 128, 7), -127, 0, 1, 126, 127]).astype(np.int8)
+    exponents = (-40, -8, -1, 0, 1, 8, 40)
+    for number, (kind, exponent, other) in enumerate(product(KINDS, exponents, (-20, 1))):
+        zero_points = [ZERO_POINTS[(number + k) % 3] for k in range(3)]
+        first = tensor("a", (len(every), 1), 0.7 * 2.0**other, zero_points[0])
+        second = tensor("b", (len(every),), 1.3, zero_points[1])
+        target = tensor("y", (len(every), len(every)), 0.9 * 2.0**exponent, zero_points[2])
+        activation = ("none", "relu", "relu6")[number % 3] if kind != "prelu" else "none"
+        op = graph.Elementwise("pair_0", (0, 1), 2, kind, activation)
+        tensors = (first, second, target)
+        values = [every[:, None], every]
+        yield graph.Model("pairs", tensors, (op,), (0, 1), (2,)), [v[None] for v in values]
+        constant = number % 2
+        model = graph.Model(
+            "pairs", tensors, (op,), (1 - constant,), (2,), {constant: values[constant]}
+        )
+        yield model, [values[1 - constant][None]]
+
+
+def sums() -> Iterator[tuple[graph.Model, graph.Int8Array]]:
+    """Sums and means of few and many values, with factors from the smallest to the largest."""
+    rng = np.random.default_rng(0)
+    exponents = (-40, -20, -4, -1, 0, 1, 4, 9, 20, 40)
+    kinds: tuple[Literal["mean", "sum"], ...] = ("mean", "sum")
+    for number, (kind, exponent, count) in enumerate(product(kinds, exponents, (1, 2, 13, 700))):
+        source = tensor("x", (count, 3), 0.3, ZERO_POINTS[number % 3])
+        target = tensor("y", (3,), 0.7 * 2.0**exponent, ZERO_POINTS[number // 3 % 3])
+        op = graph.Reduce("reduce_0", (0,), 1, kind, (0,), False)
+        x = rng.integers(-128, 128, (70, count, 3)).astype(np.int8)
+        x[:3] = np.array([-128, 127, source.zero_point], np.int8)[:, None, None]
+        yield graph.Model("sums", (source, target), (op,), (0,), (1,)), x

@@ -22,6 +22,7 @@ from axynq.emulator.model.quantisation import (
     product_factor,
     reduced_axes,
 )
+from axynq.emulator.softmax import exponentials
 
 Fields = dict[str, Any]
 """Fields of an operator's record."""
@@ -48,6 +49,10 @@ def describe(model: graph.Model, op: graph.Operator, memory: Memory) -> Fields:
         return _pool(model, op)
     if isinstance(op, (graph.Mean, graph.Reduce)):
         return _reduce(model, op, memory)
+    if isinstance(op, graph.Softmax):
+        step = op.beta * model.tensors[op.inputs[0]].scale
+        address = memory.pointer(exponentials(step).astype(np.int32))
+        return {"kind": _kind("SOFTMAX"), "exponentials": address}
     assert isinstance(op, graph.ResizeBilinear), op
     return _resize(model, op, memory)
 

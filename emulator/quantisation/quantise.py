@@ -197,6 +197,9 @@ class _Quantiser:
     def _tie(self, op: graph.Operator) -> None:
         for index in op.inputs:
             if index in self.network.constants:
+                if isinstance(op, graph.Movement):  # its values are among the output's
+                    values = self.network.constants[index]
+                    self.statistics.ranges[index] = (float(values.min()), float(values.max()))
                 if self._root(index) != self._root(op.output):
                     self.parent[self._root(index)] = self._root(op.output)
             elif self._together(op, index):

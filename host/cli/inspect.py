@@ -9,7 +9,7 @@ from typing import Annotated, Any, Optional
 import typer
 
 from axynq.emulator import load_model
-from axynq.emulator.energy import EnergyFigures, relative_energy
+from axynq.emulator.energy import EnergyFigures, multiplications_outside, relative_energy
 from axynq.emulator.errors import AxynqError
 from axynq.emulator.model.graph import Model, WeightedLayer
 from axynq.emulator.plan import Plan
@@ -121,7 +121,9 @@ def _show(outcome: Outcome, energy: str) -> None:
             _by(entry["output"]),
             str(entry["input_zero_point"]),
             f"{entry['multiplications']:,}" if entry["multiplications"] else "",
-            ", ".join(f"{spec} {100 * n / number:.0f} %" for spec, n in weights.items()),
+            "exact, outside the array"
+            if entry.get("outside_array")
+            else ", ".join(f"{spec} {100 * n / number:.0f} %" for spec, n in weights.items()),
         )
     results.print(shown)
     spent = percent(outcome.relative_energy, 1)
@@ -130,6 +132,7 @@ def _show(outcome: Outcome, energy: str) -> None:
 
 def _layers(network: Model, plan: Plan) -> list[dict[str, Any]]:
     codes = plan.expand(network)
+    outside = multiplications_outside(network)
     layers: list[dict[str, Any]] = []
     for op in network.operators:
         source, target = network.tensors[op.inputs[0]], network.tensors[op.output]
@@ -138,8 +141,10 @@ def _layers(network: Model, plan: Plan) -> list[dict[str, Any]]:
             "input": list(source.shape),
             "output": list(target.shape),
             "input_zero_point": source.zero_point,
-            "multiplications": 0,
+            "multiplications": outside.get(op.name, 0),
         }
+        if op.name in outside:
+            entry["outside_array"] = True
         if isinstance(op, WeightedLayer):
             entry["kernel"] = list(op.kernel.shape)
             entry["multiplications"] = network.multiplications(op)

@@ -272,7 +272,7 @@ def test_bad_thread_counts(digits: graph.Model, monkeypatch, threads: str) -> No
         Emulator(digits)
 
 
-def test_a_softmax_in_the_middle_is_computed_with_numpy() -> None:
+def test_a_softmax_in_the_middle() -> None:
     tensors = (
         graph.Tensor("x", (4,), 0.1, 0),
         graph.Tensor("s", (4,), 1 / 256, -128),

@@ -15,7 +15,7 @@ from tests.emulator import runtime
 ENGINES = [*(variant.name for variant in supported_variants()), "portable"]
 
 
-def assert_equal(model: graph.Model, x: graph.Int8Array) -> graph.Int8Array:
+def assert_equal(model: graph.Model, x: graph.Int8Array | list[graph.Int8Array]) -> graph.Int8Array:
     """All engines compute what the oracle does; that is returned."""
     expected = reference.run(model, x)[model.output_index]
     for name in ENGINES:
@@ -87,3 +87,13 @@ def test_additions() -> None:
         assert_equal_to_tflite(model, x, reference.run(model, x)[model.output_index])
         compared += 1
     assert compared >= 40
+
+
+def test_pairs() -> None:
+    for model, x in limits.pairs():
+        assert_equal(model, x)
+
+
+def test_sums() -> None:
+    for model, x in limits.sums():
+        assert_equal(model, x)

@@ -10,6 +10,12 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from axynq.emulator import Emulator, Plan, reference
+from axynq.emulator.energy import (
+    Energy,
+    EnergyFigures,
+    multiplications_outside,
+    relative_energy,
+)
 from axynq.emulator.engine.blocks import Blocks
 from axynq.emulator.errors import ModelError
 from axynq.emulator.model import graph
@@ -118,3 +124,23 @@ def test_what_needs_classes_says_so() -> None:
         Evaluator(two, examples)
     with pytest.raises(ModelError, match=r"'m' has 2 outputs \(y, z\), so that there is no"):
         Evaluator(replace(two, operators=operators, outputs=(2, 3)), examples)
+
+
+def test_products_outside_the_array_cost_what_exact_ones_cost() -> None:
+    tensors = tuple(graph.Tensor(name, (4,), 0.1, 0) for name in "xabcdy")
+    layer = graph.FullyConnected(
+        "fc_0", (0,), 1, np.eye(4, dtype=np.int8), np.zeros(4, np.int32), np.ones(4, np.float32)
+    )
+    pairs = (
+        graph.Elementwise("multiply_1", (0, 1), 2, "multiply"),
+        graph.Elementwise("prelu_2", (2, 4), 3, "prelu"),
+        graph.Elementwise("add_3", (3, 4), 5, "add"),
+    )
+    constants = {4: np.ones(4, np.int8)}
+    model = graph.Model("m", tensors, (layer, *pairs), (0,), (5,), constants)
+    assert multiplications_outside(model) == {"multiply_1": 4, "prelu_2": 4}
+    figures = EnergyFigures().extended({"roup:1,4": Energy(0.5, "here")})
+    found = relative_energy(model, Plan.parse(model, "roup:1,4"), figures)
+    assert found == (16 * 0.5 + 8) / (16 + 8)
+    nothing = replace(model, operators=pairs[2:], inputs=(3,))
+    assert relative_energy(nothing, Plan.uniform("exact")) == 1.0
