@@ -25,10 +25,9 @@ from axynq.emulator.file_formats.onnx_file import Array, End, Node, OnnxFile
 from axynq.emulator.file_formats.onnx_folding import FOLDED, fold_fixed
 from axynq.emulator.file_formats.onnx_hints import hints
 from axynq.emulator.file_formats.onnx_operators import HANDLERS
-from axynq.emulator.file_formats.onnx_pooling import LOG_SOFTMAX, SOFTMAX
 from axynq.emulator.file_formats.onnx_quantised import QOPERATORS, input_quantisation
 from axynq.emulator.file_formats.onnx_reading import Reading
-from axynq.emulator.file_formats.onnx_values import Curve, Fixed, Pending, Value, covering
+from axynq.emulator.file_formats.onnx_values import Curve, Fixed, Pending, Value
 from axynq.emulator.file_formats.onnx_walk import NONSENSE, walked
 from axynq.emulator.file_formats.problems import (
     DamagedError,
@@ -218,9 +217,9 @@ class _Reader:
         values, names, left_out = self.reading.values, [], []
         for end in self.file.outputs:
             value = values.get(end.name)
-            known = isinstance(value, (Held, Flat, Curve, np.ndarray, Fixed)) or (
-                isinstance(value, Pending) and value.node.kind in _OWN_QUANTISATION
-            )
+            if isinstance(value, Curve) and self.reading.holds(value):
+                values[end.name] = value = self.reading.held(value)
+            known = isinstance(value, (Held, Flat, np.ndarray, Fixed))
             before = None if known else self._quantised_before(end.name)
             if before is None:
                 names.append(end.name)
@@ -278,34 +277,16 @@ class _Reader:
         return replace(model, notes=tuple(self.reading.notes))
 
     def _output(self, name: str, value: Value) -> Held:
-        """The int8 tensor behind an output. A softmax or a function of single values at the very
-        end, which quantisers often leave in real numbers, gets the quantisation of its range."""
-        reading = self.reading
-        own = None
+        """The int8 tensor behind an output."""
         if isinstance(value, Pending):
-            own = _OWN_QUANTISATION.get(value.node.kind)
-            if own is None:
-                raise ModelError(
-                    f"its output '{name}' is the result of operator {value.node.place} "
-                    f"({value.node.kind}), which is not quantised: a QuantizeLinear after it is "
-                    "missing"
-                )
-        elif isinstance(value, Curve):
-            own = covering(value.reals)
-        if own is not None:
-            self.reading.notes.append(
-                f"Output '{name}' is not quantised in the file; here it has scale {own.scale:.4g} "
-                f"and zero point {own.zero_point}."
+            raise ModelError(
+                f"its output '{name}' is the result of operator {value.node.place} "
+                f"({value.node.kind}), which is not quantised: a QuantizeLinear after it is missing"
             )
-            settled = reading.drawing.settled(reading.quantise(value, own, False))
-            return replace(settled, real=True)
         if not isinstance(value, (Held, Flat)):
             raise ModelError(f"its output '{name}' is a constant")
-        return reading.drawing.settled(value)
+        return self.reading.drawing.settled(value)
 
-
-_OWN_QUANTISATION = {"Softmax": SOFTMAX, "LogSoftmax": LOG_SOFTMAX}
-"""Of operators whose results have the same range in all networks."""
 
 _KEPT = ("Conv", "ConvTranspose", "Gemm", "MatMul", "QuantizeLinear", "DequantizeLinear")
 """Operators that are never left out at the end: layers, and those that show that a network goes on

@@ -34,6 +34,12 @@ _NAMED: tuple[graph.LookupKind, ...] = (
 )
 """Functions that the graph has a name for."""
 
+_OUTPUTS: dict[graph.LookupKind, Quantisation] = {
+    "logistic": Quantisation(1 / 256, -128),
+    "tanh": Quantisation(1 / 128, 0),
+}
+"""Quantisation that these give in ``.tflite`` files; another needs a table."""
+
 _INTEGERS = {"int8": 8, "uint8": 8, "int32": 32, "int4": 4, "uint4": 4}
 
 
@@ -124,21 +130,26 @@ class Reading:
         assert found is not None
         return found
 
+    def holds(self, curve: Curve) -> bool:
+        """Whether the quantisation of the int8 values that a function takes holds its results
+        without rounding."""
+        quantisation = self.quantisation(curve.base)
+        table = quantised(curve.reals, quantisation)
+        again = reals_of(quantisation)[table.astype(np.int64) - INT8_MIN]
+        return bool(np.array_equal(again, curve.reals))
+
     def _tensor_of(self, curve: Curve) -> Held:
         """A function of int8 values as a tensor: in their own quantisation where that holds it
         without rounding, else in one of the function's range."""
         quantisation = self.quantisation(curve.base)
-        table = quantised(curve.reals, quantisation)
-        again = reals_of(quantisation)[table.astype(np.int64) - INT8_MIN]
-        if not np.array_equal(again, curve.reals):
+        if not self.holds(curve):
             quantisation = covering(curve.reals)
-            table = quantised(curve.reals, quantisation)
             name = self.drawing.tensors[curve.base.tensor].name
             self.notes.append(
                 f"A function of '{name}' is not quantised in the file; here it has scale "
                 f"{quantisation.scale:.4g} and zero point {quantisation.zero_point}."
             )
-        return self.looked_up(curve.base, table, quantisation)
+        return self.looked_up(curve.base, quantised(curve.reals, quantisation), quantisation)
 
     # --- quantisation ----------------------------------------------------------------------------
 
@@ -259,6 +270,8 @@ class Reading:
     ) -> graph.LookupKind:
         tensors = (graph.Tensor("x", (1,), *source), graph.Tensor("y", (1,), *target))
         for kind in _NAMED:
+            if _OUTPUTS.get(kind, target) != target:
+                continue
             op = graph.Lookup(kind, (0,), 1, kind)
             model = graph.Model("", tensors, (op,), (0,), (1,))
             try:

@@ -196,20 +196,21 @@ def test_a_result_that_is_not_quantised() -> None:
     proto.graph.node.insert(place + 1, sigmoid)
     assert "takes the result of operator" in refused(proto)
     unfinished = network().quantised()
-    unfinished.graph.output[0].name = "y1"  # Relu of a quantised tensor: a function, it can stay
-    assert parse_onnx_model(unfinished.SerializeToString()).notes
+    unfinished.graph.output[0].name = "y1"  # Relu of a quantised tensor, which needs no rounding
+    assert parse_onnx_model(unfinished.SerializeToString()).operators[-1].name == "relu_1"
     unfinished.graph.output[0].name = "y0"  # the convolution's own result
     assert "a QuantizeLinear after it is missing" in refused(unfinished)
 
 
-def test_an_end_in_other_numbers_is_left_out() -> None:
+@pytest.mark.parametrize("kind", ["ArgMax", "Softmax", "Sigmoid", "NonZero"])
+def test_an_end_in_other_numbers_is_left_out(kind: str) -> None:
     proto = network().quantised()
-    proto.graph.node.append(helper.make_node("ArgMax", ["y1_dq"], ["best"], axis=1))
-    del proto.graph.output[:]
-    proto.graph.output.append(helper.make_tensor_value_info("best", TensorProto.INT64, None))
+    more = {"axis": 1} if kind in ("ArgMax", "Softmax") else {}
+    proto.graph.node.append(helper.make_node(kind, ["y1_dq"], ["end"], **more))
+    proto.graph.output[0].name = "end"
     model = parse_onnx_model(proto.SerializeToString())
     assert model.notes == (
-        "The end of the file is not int8 and is left out: ArgMax (1). The outputs are those int8 "
+        f"The end of the file is not int8 and is left out: {kind} (1). The outputs are those int8 "
         "tensors that it begins from: 'y1_dq'.",
     )
     x = network().samples(2)["x0"]
