@@ -10,6 +10,7 @@ import numpy.typing as npt
 import tflite
 
 from axynq.emulator.errors import ModelError
+from axynq.emulator.file_formats.problems import DamagedError as DamagedError
 
 _BUILTIN_NAMES: dict[int, str] = {
     code: name
@@ -27,10 +28,6 @@ _NUMPY_TYPES: dict[int, type[np.generic]] = {
     tflite.TensorType.FLOAT32: np.float32,
     tflite.TensorType.BOOL: np.bool_,
 }
-
-
-class DamagedError(ModelError):
-    """The file contradicts itself: no other complaint about it means anything."""
 
 
 class RawTensor(NamedTuple):
