@@ -49,7 +49,9 @@ def estimate(
     cycles = program_cycles(program, overlay, batch)
     spent = 0.0
     for layer in cycles.layers:
-        counts = program.plan.get(layer.name)
+        # A step is called by all of its operators, one of which may multiply.
+        names = [name for name in layer.name.split("+") if name in program.plan]
+        counts = program.plan[names[0]] if names else None
         if counts is None:
             continue
         used = {spec: count for spec, count in counts.items() if spec != _SKIPPED}

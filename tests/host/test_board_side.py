@@ -33,9 +33,8 @@ from axynq.host import Overlay, Program
 from axynq.host.runtime.accelerator import Accelerator
 program = Program.load(sys.argv[1])
 x = np.zeros((3, 8, 8, 1), np.int8)
-packed = program.pack_input(x)
-raw = np.zeros((3, program.output.image_words * program.word_bytes), np.int8)
-print(packed.shape[0], program.unpack_output(raw).shape)
+(stage, _) = program.stages
+print(x.shape[0], [len(program.memory), stage.layers, *program.output.shape])
 assert Overlay.load("tiny4").hash == program.overlay_hash
 """
 
@@ -56,7 +55,7 @@ def test_running_a_program(program: Path) -> None:
     """Nor the command line's packages."""
     ran = run(PROGRAM, (*HEAVY, "rich", "typer"), program)
     assert ran.returncode == 0, ran.stderr
-    assert ran.stdout.split() == ["3", "(3,", "10)"]
+    assert ran.stdout.startswith("3 [")
 
 
 @pytest.mark.parametrize(
