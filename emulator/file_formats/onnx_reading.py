@@ -188,7 +188,8 @@ class Reading:
         if node.attribute("block_size", 0):
             raise ModelError("has constants with a scale for each block, not for each filter")
         scales = self.constant(node, scale, "scale").astype(np.float32).reshape(-1)
-        values = given.astype(np.int64)
+        # Less a zero point they fit 16 bits, those of 8 bits; large networks have many.
+        values = given.astype(np.int64 if _INTEGERS[kind] == 32 else np.int16)
         axis = int(node.attribute("axis", 1 if len(node.inputs) < 5 else 0))
         axis = axis + values.ndim if axis < 0 else axis
         zero = np.zeros(1, np.int64)
@@ -206,7 +207,7 @@ class Reading:
                 raise ModelError(f"has {zero.size} zero points for {scales.size} scales")
             spread = zero.reshape([-1 if k == axis else 1 for k in range(values.ndim)])
         known = int(zero[0]) - (128 if kind == "uint8" else 0) if zero.size == 1 else 0
-        return Fixed(values - spread, scales, axis, _INTEGERS[kind], known)
+        return Fixed(values - spread.astype(values.dtype), scales, axis, _INTEGERS[kind], known)
 
     def quantise(self, value: Value, quantisation: Quantisation, unsigned: bool) -> Held | Flat:
         """The int8 tensor of real numbers in a quantisation."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -24,8 +24,8 @@ OPERANDS = np.arange(INT8_MIN, INT8_MAX + 1, dtype=np.int64)
 class Fixed:
     """A quantised constant, behind its DequantizeLinear: ``real = scale * value``."""
 
-    values: npt.NDArray[np.int64]
-    """Less the zero point."""
+    values: npt.NDArray[np.signedinteger[Any]]
+    """Less the zero point: int16, or int64 of a bias."""
     scales: Float32Array
     """One, or one for each index of ``axis``."""
     axis: int
