@@ -148,7 +148,12 @@ def _array(onnx: Any, tensor: Any) -> Array:
     if any(d < 0 for d in tensor.dims):
         raise DamagedError(f"is damaged: constant '{tensor.name}' has a negative dimension")
     try:
-        return np.asarray(onnx.numpy_helper.to_array(tensor))
+        array = np.asarray(onnx.numpy_helper.to_array(tensor))
+        if tensor.data_type == onnx.TensorProto.INT4:
+            return array.astype(np.int8)
+        if tensor.data_type == onnx.TensorProto.UINT4:
+            return array.astype(np.uint8)
+        return array
     except Exception as error:  # to_array verifies nothing and ends in any error
         raise DamagedError(
             f"is damaged: constant '{tensor.name}' cannot be read ({_first_line(error)})"

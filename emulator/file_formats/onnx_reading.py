@@ -40,7 +40,7 @@ _OUTPUTS: dict[graph.LookupKind, Quantisation] = {
 }
 """Quantisation that these give in ``.tflite`` files; another needs a table."""
 
-_INTEGERS = {"int8": 8, "uint8": 8, "int32": 32, "int4": 4, "uint4": 4}
+_INTEGERS = {"int8": 8, "uint8": 8, "int32": 32}
 
 
 @dataclass
@@ -184,7 +184,7 @@ class Reading:
     def _fixed(self, node: Node, given: Array, scale: int, zero_point: int) -> Fixed:
         kind = str(given.dtype)
         if kind not in _INTEGERS:
-            raise ModelError(f"has constants of {kind}; int8, uint8, int4 and int32 are known")
+            raise ModelError(f"has constants of {kind}; 8-bit ones and int32 are known")
         if node.attribute("block_size", 0):
             raise ModelError("has constants with a scale for each block, not for each filter")
         scales = self.constant(node, scale, "scale").astype(np.float32).reshape(-1)

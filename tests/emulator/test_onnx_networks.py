@@ -360,3 +360,69 @@ def test_as_numpy_made_networks_are_built() -> None:
     model = parse_onnx_model(proto.SerializeToString())
     assert model.input.interface is None
     assert model.output.interface is None
+
+
+def dequantised_by(nodes: list[Any], constants: Mapping[str, Array], weights: str) -> Any:
+    """A Gemm whose weights other operators give."""
+    net = Network((1, 4))
+    net.add("Gemm", "x0", np.ones((3, 4), np.float32), transB=1)
+    proto = net.quantised()
+    kept = [node for node in proto.graph.node if node.output[0] != "c0_dq"]
+    gemm = next(node for node in kept if node.op_type == "Gemm")
+    gemm.input[1] = weights
+    del proto.graph.node[:]
+    proto.graph.node.extend([*nodes, *kept])
+    for name, value in constants.items():
+        proto.graph.initializer.append(numpy_helper.from_array(value, name))
+    return proto
+
+
+def test_weights_that_the_file_quantises() -> None:
+    """As training frameworks write them: real weights, QuantizeLinear, DequantizeLinear."""
+    rng = np.random.default_rng(0)
+    weights = rng.normal(size=(3, 4)).astype(np.float32)
+    scales = (np.abs(weights).max(axis=1) / 127).astype(np.float32)
+    nodes = [
+        helper.make_node("QuantizeLinear", ["w", "s", "z"], ["wq"], axis=0),
+        helper.make_node("DequantizeLinear", ["wq", "s", "z"], ["wd"], axis=0),
+    ]
+    constants = {"w": weights, "s": scales, "z": np.zeros(3, np.int8)}
+    model = parse_onnx_model(dequantised_by(nodes, constants, "wd").SerializeToString())
+    (layer,) = model.layers
+    np.testing.assert_array_equal(layer.weights, np.rint(weights / scales[:, None]))
+    np.testing.assert_array_equal(layer.weight_scales, scales)
+    assert layer.per_channel
+
+
+def test_weights_that_are_turned_behind_their_quantisation() -> None:
+    rng = np.random.default_rng(0)
+    weights = rng.integers(-127, 128, (4, 3)).astype(np.int8)
+    nodes = [
+        helper.make_node("DequantizeLinear", ["w", "s", "z"], ["wd"], axis=1),
+        helper.make_node("Transpose", ["wd"], ["wt"], perm=[1, 0]),
+        helper.make_node("Reshape", ["wt", "shape"], ["wr"]),
+    ]
+    constants = {
+        "w": weights, "s": np.array([0.1, 0.2, 0.3], np.float32), "z": np.zeros(3, np.int8),
+        "shape": np.array([3, 4], np.int64),
+    }  # fmt: skip
+    proto = dequantised_by(nodes, constants, "wr")
+    model = parse_onnx_model(proto.SerializeToString())
+    (layer,) = model.layers
+    np.testing.assert_array_equal(layer.weights, weights.T)
+    np.testing.assert_array_equal(layer.weight_scales, constants["s"])
+    x = np.random.default_rng(1).normal(size=(5, 4)).astype(np.float32)
+    mine = reference.run(model, model.input.batch(x))[model.output_index]
+    assert np.abs(mine - as_int8(model.output, run(proto, {"x0": x})[0])).max() <= 1
+
+
+def test_weights_of_4_bits() -> None:
+    weights = np.array([[-8, 7, 1, 0], [3, -2, 5, -7], [0, 0, 1, -1]], np.int8)
+    net_type = helper.make_tensor("w", TensorProto.INT4, weights.shape, weights.reshape(-1))
+    nodes = [helper.make_node("DequantizeLinear", ["w", "s"], ["wd"])]
+    proto = dequantised_by(nodes, {"s": np.asarray(0.5, np.float32)}, "wd")
+    proto.graph.initializer.append(net_type)
+    proto.opset_import[0].version = 21
+    proto.ir_version = 10
+    model = parse_onnx_model(proto.SerializeToString())
+    np.testing.assert_array_equal(model.layers[0].weights, weights)
