@@ -21,7 +21,15 @@ from axynq.host.cli.inputs import (
     read_examples,
     read_plan,
 )
-from axynq.host.cli.output import JsonOption, console, percent, print_json, progress_bar, results, table
+from axynq.host.cli.output import (
+    JsonOption,
+    console,
+    percent,
+    print_json,
+    progress_bar,
+    results,
+    table,
+)
 
 STEP = 1024
 """Examples between updates of the progress bar."""

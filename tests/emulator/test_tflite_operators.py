@@ -4,8 +4,10 @@ reader against each other, and files as other programs write them."""
 from __future__ import annotations
 
 import contextlib
+from functools import cache
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -15,9 +17,10 @@ from axynq.emulator.errors import ModelError
 from axynq.emulator.file_formats.tflite_reader import parse_model
 from axynq.emulator.file_formats.tflite_writer import serialise_model
 from axynq.emulator.model import graph
+from axynq.emulator.model.quantisation import layer_factors
 from tests.any_network import KINDS, RandomNetwork, any_models, random_inputs
 from tests.emulator import runtime
-from tests.emulator.tflite_drawing import FLOAT32, INT32, PLAIN, UINT8, Drawing
+from tests.emulator.tflite_drawing import FLOAT32, INT8, INT32, PLAIN, UINT8, Drawing
 from tests.networks import tensor
 
 SEEDS = st.integers(0, 2**32 - 1)
@@ -204,6 +207,70 @@ def test_dense_layers_over_positions(shape: tuple[int, ...], keep: bool) -> None
     (layer,) = model.layers
     assert isinstance(layer, graph.Convolution)
     assert layer.float32_scales
+
+
+@cache
+def between_precisions() -> tuple[tuple[float, float, float], npt.NDArray[np.int64]]:
+    """Scales of input, weights and output, and accumulators whose results differ where the first
+    two are multiplied in float32."""
+    rng = np.random.default_rng(0)
+    while True:
+        source, weight = (float(np.float32(rng.uniform(0.005, 0.1))) for _ in range(2))
+        target = float(np.float32(source * weight * 2**22 / 100 * rng.uniform(1, 2)))
+        tensors = tensor("x", (1,), source, 0), tensor("y", (1,), target, 0)
+        results, sums = [], np.arange(-(2**22), 2**22, dtype=np.int64)
+        for precise in (True, False):
+            layer = graph.FullyConnected(
+                "fully_connected_0", (0,), 1, np.zeros((1, 1), np.int8), np.zeros(1, np.int32),
+                np.array([weight], np.float32), float32_scales=not precise,
+            )  # fmt: skip
+            model = graph.Model("m", tensors, (layer,), (0,), (1,))
+            results.append(reference.rescale(sums, *layer_factors(model, layer)[0]))
+        different = sums[results[0] != results[1]][:32]
+        if len(different) > 3:
+            return (source, weight, target), different
+
+
+LAYERS = [
+    (code, several, legacy)
+    for code in ("FULLY_CONNECTED", "CONV_2D", "DEPTHWISE_CONV_2D", "TRANSPOSE_CONV")
+    for several in (False, True)
+    for legacy in (False, True)
+    if not (legacy and (several or code == "TRANSPOSE_CONV"))
+]
+
+
+@pytest.mark.parametrize(("code", "several", "legacy"), LAYERS)
+def test_the_precision_of_factors(code: str, several: bool, legacy: bool) -> None:
+    """Biases alone, which differ in the results."""
+    (source, weight, target), sums = between_precisions()
+    filters, moved = len(sums), 128 if legacy else 0
+    kind, dtype = (UINT8, np.uint8) if legacy else (INT8, np.int8)
+    d = Drawing()
+    shape: tuple[int, ...] = (1, 2) if code == "FULLY_CONNECTED" else (1, 1, 1, 2)
+    if code == "DEPTHWISE_CONV_2D":
+        shape = (1, 1, 1, filters)
+    x = d.given(shape, (source, moved), kind)
+    scales = [weight] * (filters if several else 1)
+    form = {"FULLY_CONNECTED": (filters, 2), "DEPTHWISE_CONV_2D": (1, 1, 1, filters)}.get(
+        code, (filters, 1, 1, 2)
+    )
+    w = d.constant(np.full(form, moved), scales, [moved] * len(scales), dtype=dtype)
+    if code == "DEPTHWISE_CONV_2D":
+        d.tensors[w].axis = 3 if several else 0
+    bias = d.constant(sums, [source * weight] * len(scales))
+    y = d.tensor((*shape[:-1], filters), (target, moved), kind)
+    inputs, options = [x, w, bias], {"Padding": 1, "StrideH": 1, "StrideW": 1}
+    names = {"CONV_2D": "Conv2D", "DEPTHWISE_CONV_2D": "DepthwiseConv2D"}
+    if code == "DEPTHWISE_CONV_2D":
+        options["DepthMultiplier"] = 1
+    if code == "FULLY_CONNECTED":
+        options = {}
+    if code == "TRANSPOSE_CONV":
+        inputs = [d.constant([1, 1, 1, filters]), w, x, bias]
+    name = names.get(code, code.title().replace("_", ""))
+    d.operator(code, inputs, y, kind=f"{name}Options", **options)
+    check(d, y)
 
 
 @pytest.mark.parametrize("transposed", [False, True])
