@@ -54,6 +54,17 @@ class Network:
             padding=graph.Padding(before, after, before, after),
         )  # fmt: skip
 
+    def grouped(self, source: int, groups: int, filters: int, kernel: int = 3) -> int:
+        """Slices of the channels, a convolution of each, and their concatenation."""
+        rows, columns, channels = self.shape(source)
+        width, parts = channels // groups, []
+        for group in range(groups):
+            part = self.new((rows, columns, width), *self.quantisation(source))
+            self.add(graph.Slice, (source,), part, (0, 0, group * width), (1, 1, 1))
+            like = parts[0] if parts else None
+            parts.append(self.convolution(part, filters // groups, kernel, like))
+        return self.concatenation(*parts)
+
     def quantisation(self, index: int) -> tuple[float, int]:
         return self.tensors[index].scale, self.tensors[index].zero_point
 

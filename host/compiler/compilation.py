@@ -18,6 +18,7 @@ from axynq.host.compiler.layers import Layers
 from axynq.host.compiler.lowering import HostOperators, Steps, lower
 from axynq.host.compiler.pacing import paced
 from axynq.host.compiler.phases import Phase
+from axynq.host.compiler.rewriting import with_late_transpositions
 from axynq.host.compiler.segments import Segment, choose_segments
 from axynq.host.compiler.sets import pack_set
 from axynq.host.compiler.step_phases import MisfitError, StepPhases
@@ -52,6 +53,7 @@ def compile_program(
     elif isinstance(plan, str):
         plan = Plan.parse(model, plan)
     codes = plan.expand(model)
+    model = with_late_transpositions(model)
     on_host: dict[str, str] = {}
     while True:
         try:

@@ -23,6 +23,7 @@ from axynq.host.compiler.filters import (
     allowed_lanes,
     choose_fold,
 )
+from axynq.host.compiler.grouped import Grouped
 from axynq.host.compiler.lowering import FeatureMap, Lowered, Step
 from axynq.host.compiler.tables import (
     average_factor,
@@ -164,7 +165,11 @@ class Layers:
     def _blocks(self, step: Step, layer: Layer, most_words: int | None = None) -> tuple[Block, ...]:
         return divide(
             layer.name,
-            allowed_lanes(step.operator.name, layer.filters, self.overlay),
+            allowed_lanes(
+                step.grouped.name if step.grouped else step.operator.name,
+                layer.filters,
+                self.overlay,
+            ),
             _group_vectors(layer, self.overlay.window_taps),
             self.overlay,
             in_passes=layer.numbers["opcode"] == Opcode.CONVOLUTION,
@@ -177,6 +182,8 @@ class Layers:
         self, step: Step, source: FeatureMap, target: FeatureMap
     ) -> tuple[Filters, Window]:
         operator = step.operator
+        if step.grouped is not None:
+            return self._grouped(step.grouped, source)
         if isinstance(operator, graph.WeightedLayer):
             kernel, window = self._kernel(operator, source)
             if step.pad is not None:
@@ -203,6 +210,14 @@ class Layers:
             return Filters.unmultiplied(source.channels), Window()
         raise ProgramError(f"the accelerator has no operation for '{operator.name}'")
 
+    def _grouped(self, group: Grouped, source: FeatureMap) -> tuple[Filters, Window]:
+        """As one convolution."""
+        weights, codes = group.whole(source.channels, self.codes)
+        bias = np.concatenate([layer.bias for layer in group.layers])
+        factors = [f for layer in group.layers for f in layer_factors(self.model, layer)]
+        window = _window(group.layers[0], weights)
+        return Filters(bias, factors, Kernel(weights, codes, False)), window
+
     def _kernel(self, layer: graph.WeightedLayer, source: FeatureMap) -> tuple[Kernel, Window]:
         """As the weights of a convolution, or of a depthwise one with a channel per filter."""
         weights, codes, depthwise = layer.kernel, self.codes[layer.name], False
@@ -217,14 +232,7 @@ class Layers:
             depthwise = len(weights) == source.channels
             if not depthwise:
                 weights, codes = _widened(weights, codes, source.channels)
-        window = Window(
-            (weights.shape[1], weights.shape[2]),
-            layer.stride,
-            layer.dilation,
-            layer.padding.top,
-            layer.padding.left,
-        )
-        return Kernel(weights, codes, depthwise), window
+        return Kernel(weights, codes, depthwise), _window(layer, weights)
 
     # --- numbers ---------------------------------------------------------------------------------
 
@@ -243,6 +251,8 @@ class Layers:
             "pre_add_low": INT8_MIN,
             "pre_add_high": INT8_MAX,
         }
+        if step.grouped is not None:
+            operator = step.grouped.layers[0]
         if isinstance(operator, (graph.WeightedLayer, graph.Pool)):
             low, high = activation_bounds(operator.activation, self.model.tensors[computed])
             numbers |= {"pre_add_low": low, "pre_add_high": high}
@@ -303,6 +313,19 @@ class Layers:
             "clamp_low": low,
             "clamp_high": high,
         }, np.stack(operands)
+
+
+def _window(
+    layer: graph.Convolution | graph.DepthwiseConvolution, weights: graph.Int8Array
+) -> Window:
+    """Where a kernel [filters, rows, columns, channels] is applied."""
+    return Window(
+        (weights.shape[1], weights.shape[2]),
+        layer.stride,
+        layer.dilation,
+        layer.padding.top,
+        layer.padding.left,
+    )
 
 
 def _oriented(model: graph.Model, step: Step, target: FeatureMap) -> FeatureMap:

@@ -9,6 +9,7 @@ from typing import Union
 from axynq.emulator.errors import ProgramError
 from axynq.emulator.model import graph
 from axynq.host.compiler.abilities import Role, lasts_for, reason, role
+from axynq.host.compiler.grouped import Grouped, grouped
 from axynq.host.compiler.stages import Unit, in_stages
 from axynq.host.compiler.tabulated import Tabulated, names_of, tabulated
 
@@ -44,10 +45,13 @@ class Step:
     """Operators by value: the operator itself is the last of them, or they follow on chip, as
     above."""
 
+    grouped: Grouped | None = None
+    """Slices, layers and a concatenation, the operator, that are one layer."""
+
     @property
     def is_copy(self) -> bool:
         """Whether it copies a map to where a concatenation has it."""
-        return isinstance(self.operator, graph.Concatenation)
+        return isinstance(self.operator, graph.Concatenation) and self.grouped is None
 
     @property
     def is_tabulated(self) -> bool:
@@ -57,6 +61,8 @@ class Step:
     @property
     def operators(self) -> tuple[graph.Operator, ...]:
         """All of them, in order."""
+        if self.grouped is not None:
+            return self.grouped.operators
         last: tuple[graph.Operator, ...] = () if self.sum is None else (self.sum,)
         last = last if self.table is None else self.table.operators
         first = tuple(op for op in (self.pad, self.operator) if op and op not in last)
@@ -65,6 +71,8 @@ class Step:
     @property
     def name(self) -> str:
         """The operators' names in order, for example ``conv_5+add_7``."""
+        if self.grouped is not None:
+            return self.grouped.name
         return "+".join(op.name for op in self.operators)
 
     @property
@@ -151,11 +159,13 @@ def lower(model: graph.Model, word_bytes: int, on_host: Mapping[str, str] | None
     roles = {op.name: role(model, op, word_bytes) for op in model.operators}
     tables = tabulated(model, on_host or {})
     roles |= dict.fromkeys(names_of(tables.values()), "table")
+    groups = grouped(model, on_host or {})
+    roles |= {op.name: "lanes" for group in groups.values() for op in group.operators}
     reasons = {op.name: reason(model, op) for op in model.operators}
     for name, why in (on_host or {}).items():
         roles[name], reasons[name] = "host", why
     while True:
-        split = _Split(model, roles, reasons, tables, word_bytes)
+        split = _Split(model, roles, reasons, tables, groups, word_bytes)
         # Parts of a concatenation that the host makes after all are the host's to put together.
         lost = split.lost_concatenations()
         if not lost:
@@ -176,8 +186,10 @@ class _Split:
         roles: dict[str, Role],
         reasons: dict[str, str],
         tables: dict[graph.Operator, Tabulated],
+        groups: dict[graph.Operator, Grouped],
         word_bytes: int,
     ) -> None:
+        self.groups = groups
         self.model = model
         self.tables = tables
         self.roles = roles
@@ -260,17 +272,20 @@ class _Split:
         model, roles, home = self.model, self.roles, self.home
         units: list[Unit] = []
         joined: set[graph.Operator] = set()
+        inside = {op for group in self.groups.values() for op in group.operators[:-1]}
         for op in model.operators:
             if isinstance(op, graph.Reshape) and home[op.output] == home[op.inputs[0]]:
                 continue
             if roles[op.name] == "place":
                 units += self._placing(op, units)
                 continue
-            if roles[op.name] == "table" and op not in self.tables:
+            if op in inside or (roles[op.name] == "table" and op not in self.tables):
                 continue  # done by those behind it
             table = self.tables[op].operators if op in self.tables else ()
             operators: tuple[graph.Operator, ...] = table or (op,)
-            if roles[op.name] != "host":
+            if op in self.groups:
+                operators = self.groups[op].operators
+            elif roles[op.name] != "host":
                 # A layer with an addition runs where that stands: its other operand is there then.
                 layer = self._layer_before(op)
                 pad = _own_padding(model, layer or op, roles)
@@ -327,6 +342,9 @@ class _Split:
         if len(rest) > 1 and isinstance(rest[0], graph.Pad):
             pad = rest.pop(0)
         operator, last = rest[0], rest[-1]
+        if last in self.groups:
+            group = self.groups[last]
+            return Step(last, group.source, last.output, grouped=group)
         if isinstance(operator, graph.Concatenation):
             return Step(operator, self.copied[unit.output], unit.output)
         assert pad is None or isinstance(pad, graph.Pad)

@@ -89,6 +89,7 @@ def test_power_takes_random_inputs(axynq, program: Path, tmp_path: Path) -> None
     assert content["contenders"]["two"]["multiplications"] > 0
     code, _, error = axynq(
         "power", program, "--device", "software", "--sensor", "none", "--rounds", 2,
-        "--seconds", 0.05, "--idle", 0.05, "--warm-up", 0, "--batch", 2, "--output", tmp_path / "log",
+        "--seconds", 0.05, "--idle", 0.05, "--warm-up", 0, "--batch", 2,
+        "--output", tmp_path / "log",
     )  # fmt: skip
     assert code == 0, error

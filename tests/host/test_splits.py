@@ -145,3 +145,46 @@ def test_tables_of_others_do_not_run_on_the_host(tmp_path: Path) -> None:
     with pytest.raises(ProgramError, match="'convolution_1' runs on the host .*table:.* is not"):
         compile_program(model, spec, overlay)
     assert set(compile_program(model, "exact", overlay).assigned) == {"convolution_1"}
+
+
+@pytest.mark.parametrize(("channels", "groups", "filters"), [(8, 2, 8), (6, 3, 9), (6, 6, 12)])
+def test_grouped_convolutions_are_one_layer(
+    small: Overlay, channels: int, groups: int, filters: int
+) -> None:
+    network = Network((4, 5, 4), seed=channels)
+    x = network.grouped(network.convolution(0, channels), groups, filters, 2)
+    network.convolution(x, 3)
+    program = assert_equal(network.model(), small)
+    assert not program.host_operators
+    assert len(program.layers) == 3
+
+
+def test_groups_that_others_read_are_apart(small: Overlay) -> None:
+    network = Network((4, 5, 4), seed=1)
+    x = network.grouped(network.convolution(0, 8), 2, 8)
+    first = network.operators[2].output  # of the first group
+    program = assert_equal(network.model(first, x), small)
+    assert {op.name for op in program.host_operators} == {"slice_1", "slice_3"}
+
+
+@pytest.mark.parametrize("keep_dims", [False, True])
+@pytest.mark.parametrize("kind", ["mean", "sum"])
+def test_transpositions_go_behind_means(small: Overlay, keep_dims: bool, kind: str) -> None:
+    """Of channels first, over one axis after another, as converters write it."""
+    network = Network((3, 4, 5), seed=5)
+    x = network.convolution(0, 6)
+    turned = network.new((6, 3, 4), *network.quantisation(x))
+    network.add(graph.Transpose, (x,), turned, (2, 0, 1))
+    one = network.new((6, 3, 1) if keep_dims else (6, 3))
+    network.add(graph.Reduce, (turned,), one, kind, (2,), keep_dims)
+    both = network.new((6, 1, 1) if keep_dims else (6,))
+    network.add(graph.Reduce, (one,), both, kind, (1,), keep_dims)
+    flat = network.new((6,), *network.quantisation(both))
+    network.add(graph.Reshape, (both,), flat)
+    weights = network.rng.integers(-127, 128, (3, 6)).astype(np.int8)
+    network.add(graph.FullyConnected, (flat,), network.new((3,), 5.0), weights,
+                np.zeros(3, np.int32), np.full(3, 0.02, np.float32))  # fmt: skip
+    program = assert_equal(network.model(), small)
+    if kind == "mean":
+        assert len(program.core_stages) == 1
+        assert "transpose_1" not in program.reasons
