@@ -50,12 +50,12 @@ def reshape(arguments: Arguments) -> Movement:
             x.shape[k] if size == 0 and not keeps_zeros and k < len(x.shape) else size
             for k, size in enumerate(target)
         ]
-        return drawing.reshaped(x, _completed(x.shape, shape))
+        return drawing.reshaped(x, completed(x.shape, shape))
 
     return move
 
 
-def _completed(given: Sequence[int], shape: Sequence[int]) -> tuple[int, ...]:
+def completed(given: Sequence[int], shape: Sequence[int]) -> tuple[int, ...]:
     """A shape with the size in place of -1."""
     if list(shape).count(-1) > 1 or any(size < -1 for size in shape):
         raise ModelError(f"has shape {list(shape)}")
@@ -411,50 +411,57 @@ def _nearest_place(coordinate: float, rounding: str) -> int:
 
 def resize_nearest(arguments: Arguments) -> Movement:
     """Resize to the nearest values."""
-    mode = coordinate_mode(arguments)
-    rounding = str(arguments.node.attribute("nearest_mode", "round_prefer_floor"))
-    if arguments.node.kind == "Upsample" or arguments.opset < 11:
-        rounding = "floor"
 
     def move(drawing: Drawing, x: Any) -> Any:
         held = drawing.channels_last(x)
         before = held.shape
-        shape, scales = resized_shape(arguments, before)
+        shape, _ = resized_shape(arguments, before)
         if shape[:2] != before[:2]:
             raise ModelError("resizes more than rows and columns")
         if shape == before:
             return held
-        places = [
-            [
-                min(
-                    max(
-                        _nearest_place(
-                            source_coordinate(mode, k, before[axis], shape[axis], scales[axis]),
-                            rounding,
-                        ),
-                        0,
-                    ),
-                    before[axis] - 1,
-                )
-                for k in range(shape[axis])
-            ]
-            for axis in (2, 3)
-        ]
-        for corners, centers in ((False, False), (False, True), (True, False)):
-            if all(
-                list(nearest(before[axis], shape[axis], corners, centers)) == places[axis - 2]
-                for axis in (2, 3)
-            ):
-                stored = (*shape[2:], shape[1])
-                tensor = drawing.moved(
-                    graph.ResizeNearest, "resize_nearest", [held.tensor], stored,
-                    align_corners=corners, half_pixel_centers=centers,
-                )  # fmt: skip
-                return replace(held, tensor=tensor, shape=shape)
-        raise ModelError(
-            f"takes the nearest values in a way that is not supported (coordinates '{mode}', "
-            f"nearest_mode '{rounding}', {list(before[2:])} to {list(shape[2:])}): export with "
-            "'asymmetric' and 'floor'"
+        corners, centers = nearest_kind(arguments, before)
+        tensor = drawing.moved(
+            graph.ResizeNearest,
+            "resize_nearest",
+            [held.tensor],
+            (*shape[2:], shape[1]),
+            align_corners=corners,
+            half_pixel_centers=centers,
         )
+        return replace(held, tensor=tensor, shape=shape)
 
     return move
+
+
+def nearest_kind(arguments: Arguments, before: Sequence[int]) -> tuple[bool, bool]:
+    """``align_corners`` and ``half_pixel_centers`` with which :class:`graph.ResizeNearest` takes
+    the values that ONNX takes of a map [1, channels, rows, columns].
+
+    Raises:
+        ModelError: it never does.
+    """
+    mode = coordinate_mode(arguments)
+    rounding = str(arguments.node.attribute("nearest_mode", "round_prefer_floor"))
+    if arguments.node.kind == "Upsample" or arguments.opset < 11:
+        rounding = "floor"
+    after, scales = resized_shape(arguments, before)
+    places = []
+    for axis in (2, 3):
+        wanted = (
+            source_coordinate(mode, k, before[axis], after[axis], scales[axis])
+            for k in range(after[axis])
+        )
+        last = before[axis] - 1
+        places.append([min(max(_nearest_place(each, rounding), 0), last) for each in wanted])
+    for corners, centers in ((False, False), (False, True), (True, False)):
+        if all(
+            list(nearest(before[axis], after[axis], corners, centers)) == places[axis - 2]
+            for axis in (2, 3)
+        ):
+            return corners, centers
+    raise ModelError(
+        f"takes the nearest values in a way that is not supported (coordinates '{mode}', "
+        f"nearest_mode '{rounding}', {list(before[2:])} to {list(after[2:])}): export with "
+        "'asymmetric' and 'floor'"
+    )

@@ -121,7 +121,7 @@ def transposed_convolution(
     numbers, filters = _turned(weights, groups)
     _check_groups(source.shape[1], numbers.values.shape[1] * groups, filters, groups)
     sequence = len(_shape_of(x)) == 3
-    stride, size, padding, dilation = _transposed_window(
+    stride, size, padding, dilation = transposed_window(
         node, source.shape[2:], numbers.values.shape[2:]
     )
     drawing = reading.drawing
@@ -167,7 +167,7 @@ def _turned(weights: Value, groups: int) -> tuple[Weights, int]:
     return numbers._replace(values=_as_maps(numbers.values)), filters
 
 
-def _transposed_window(
+def transposed_window(
     node: Node, rows_columns: Sequence[int], kernel: Sequence[int]
 ) -> tuple[tuple[int, int], tuple[int, int], Padding, tuple[int, int]]:
     """Stride, output size, what surrounds the spread map, dilation."""

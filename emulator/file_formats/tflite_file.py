@@ -10,6 +10,7 @@ import numpy.typing as npt
 import tflite
 
 from axynq.emulator.errors import ModelError
+from axynq.emulator.file_formats.problems import DamagedError as DamagedError
 
 _BUILTIN_NAMES: dict[int, str] = {
     code: name
@@ -38,10 +39,6 @@ _CALLERS = {
     tflite.BuiltinOperator.STABLEHLO_REDUCE_WINDOW,
 }
 """Operators that run subgraphs of their own."""
-
-
-class DamagedError(ModelError):
-    """The file contradicts itself: no other complaint about it means anything."""
 
 
 class RawTensor(NamedTuple):

@@ -262,7 +262,7 @@ def _pads_merged(network: FloatNetwork) -> FloatNetwork:
     """Zeros around a map become the padding of the layer that alone reads it."""
 
     def change(r: _Rewriter, op: graph.Operator) -> bool:
-        if not isinstance(op, FloatLayer):
+        if not isinstance(op, FloatLayer) or op.kind == "fully_connected":
             return False
         pad = r.made.get(op.inputs[0])
         if not (isinstance(pad, graph.Pad) and r.alone(op.inputs[0])):

@@ -311,23 +311,16 @@ def squeezenet() -> nn.Module:
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("make", "bound", "layers"), [(mobilenet_v2, 4, 53), (resnet18, 20, 21), (squeezenet, 30, 26)]
+    ("make", "bound", "layers"), [(mobilenet_v2, 22, 53), (resnet18, 26, 21), (squeezenet, 27, 26)]
 )
 def test_known_architectures(make: Callable[[], nn.Module], bound: float, layers: int) -> None:
-    """With random weights, on small images; normalisations have the statistics of their inputs.
-
-    Such a network is chaotic: it spreads differences, and noise with them, from layer to layer. So
-    what each layer loses itself says whether it is quantised well, and the whole has a low bound.
-    """
+    """With random weights, as torchvision begins with, on small images."""
     torch.manual_seed(0)
-    module = make().train()
+    module = make().eval()
     for part in module.modules():
-        if isinstance(part, nn.BatchNorm2d):
-            part.momentum = None  # the mean over what is seen
-    x = torch.randn(16, 3, 64, 64)
-    with torch.no_grad():
-        module(x)
-    module.eval()
+        if isinstance(part, nn.Conv2d):
+            nn.init.kaiming_normal_(part.weight, mode="fan_out")
+    x = torch.randn(8, 3, 32, 32)
     quantised = quantised_module(module, x)
     assert len(quantised.model.layers) == layers
     with torch.no_grad():
@@ -341,12 +334,12 @@ def test_known_architectures(make: Callable[[], nn.Module], bound: float, layers
     noise = np.square(model.output.dequantise(y) - expected).sum()
     assert decibels(float(np.square(expected).sum()), float(noise)) > bound
     for loss in layer_losses(quantised, given):
-        assert loss.own > 28, loss
-    given8 = model.input.batch(given[:2])
+        assert loss.own > 33, loss
+    given8 = model.input.batch(given[:1])
     for engine in ("portable", "auto"):
-        np.testing.assert_array_equal(Emulator(model, engine=engine).run(given8), y[:2])
+        np.testing.assert_array_equal(Emulator(model, engine=engine).run(given8), y[:1])
     found = runtime.run("tflite_runtime", serialise_model(model), given8)
-    np.testing.assert_array_equal(found, y[:2])
+    np.testing.assert_array_equal(found, y[:1])
 
 
 # --- quantised already ---------------------------------------------------------------------------
