@@ -16,11 +16,9 @@ from axynq.emulator.model import graph
 
 _CODES = tflite.BuiltinOperator
 
-_LEAVING = {_CODES.DEQUANTIZE, _CODES.ARG_MAX, _CODES.ARG_MIN, _CODES.CAST}
-"""Operators by which a network leaves int8."""
-
-_BOXES = "TFLite_Detection_PostProcess"
-"""The custom operator at the end of detectors, which also takes int8 and uint8."""
+_LEAVING = {_CODES.DEQUANTIZE, _CODES.ARG_MAX, _CODES.ARG_MIN, _CODES.CAST, _CODES.CUSTOM}
+"""Operators by which a network leaves int8. Custom ones are what detectors have at their ends, such
+as TFLite_Detection_PostProcess."""
 
 
 class End(NamedTuple):
@@ -93,9 +91,7 @@ def _tail(file: TFLiteFile, ends: Ends) -> list[Node]:
     """The operators that work on what is not int8 any more; they are taken off."""
     tail: list[Node] = []
     for node in ends.nodes:
-        leaves = (node.code in _LEAVING or node.custom == _BOXES) and any(
-            _is_computed(file, i) for i in node.inputs[:1]
-        )
+        leaves = node.code in _LEAVING and any(_is_computed(file, i) for i in node.inputs[:1])
         types = {file.tensors[i].type for i in node.outputs if i >= 0}
         if types & set(ACTIVATION_TYPES):
             continue  # back to int8: reading it will find that its input is not

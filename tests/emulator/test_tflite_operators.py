@@ -549,9 +549,41 @@ def test_uint8_networks(zero_point: int) -> None:
     assert model.output.takes_uint8
 
 
-def test_uint8_weights_that_int8_does_not_hold() -> None:
-    with pytest.raises(ModelError, match=r"less their zero point are .* which int8 does not hold"):
-        parse_model(legacy_layer(30).content(3))
+@pytest.mark.parametrize("zero_point", [0, 30, 255])
+def test_uint8_weights_that_int8_does_not_hold(zero_point: int) -> None:
+    model = check(legacy_layer(zero_point), 3)
+    assert kinds(model)[-2:] == ["Concatenation", "Convolution"]
+    assert model.notes[0].startswith("In 1 layers int8 does not hold all weights")
+
+
+@pytest.mark.parametrize("padding", [0, 1])
+@pytest.mark.parametrize("stride", [1, 2])
+def test_uint8_depthwise_weights_that_int8_does_not_hold(stride: int, padding: int) -> None:
+    d = Drawing()
+    x = d.given((1, 7, 6, 2), (0.05, 100), UINT8)
+    values = np.random.default_rng(3).integers(0, 256, (1, 3, 2, 4)).astype(np.uint8)
+    w = d.constant(values, [0.013], [90], dtype=np.uint8)
+    b = d.constant([100, -200, 300, 0], [0.05 * 0.013])
+    size = [-(-n // stride) if padding == 0 else (n - k) // stride + 1 for n, k in ((7, 3), (6, 2))]
+    y = d.tensor((1, *size, 4), (0.11, 120), UINT8)
+    d.operator(
+        "DEPTHWISE_CONV_2D", [x, w, b], y, kind="DepthwiseConv2DOptions",
+        Padding=padding, StrideH=stride, StrideW=stride, DepthMultiplier=2,
+    )  # fmt: skip
+    assert kinds(check(d, y)) == ["ResizeNearest", "DepthwiseConvolution"]
+
+
+@pytest.mark.parametrize("shape", [(1, 8), (1, 2, 4), (3, 8)])
+def test_uint8_dense_weights_that_int8_does_not_hold(shape: tuple[int, ...]) -> None:
+    d = Drawing()
+    x = d.given(shape, (0.05, 100), UINT8)
+    values = np.random.default_rng(3).integers(60, 220, (3, 8)).astype(np.uint8)
+    values[1, 5] = 250
+    w = d.constant(values, [0.013], [100], dtype=np.uint8)
+    y = d.tensor((shape[0], 3), (0.21, 120), UINT8)
+    b = d.constant([100, -200, 300], [0.05 * 0.013])
+    d.operator("FULLY_CONNECTED", [x, w, b], y, kind="FullyConnectedOptions")
+    assert check(d, y).layers[0].kernel.shape[-1] == 9
 
 
 def test_uint8_operators_that_round_otherwise() -> None:
