@@ -4,7 +4,9 @@ reader against each other, and files as other programs write them."""
 from __future__ import annotations
 
 import contextlib
+import re
 from functools import cache
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
@@ -14,7 +16,9 @@ from hypothesis import strategies as st
 
 from axynq.emulator import reference
 from axynq.emulator.errors import ModelError
-from axynq.emulator.file_formats.tflite_reader import parse_model
+from axynq.emulator.file_formats import tflite_static
+from axynq.emulator.file_formats.tflite_file import operator_name
+from axynq.emulator.file_formats.tflite_reader import HANDLERS, parse_model
 from axynq.emulator.file_formats.tflite_writer import serialise_model
 from axynq.emulator.model import graph
 from axynq.emulator.model.quantisation import layer_factors
@@ -571,7 +575,7 @@ def test_uint8_networks(zero_point: int) -> None:
 def test_uint8_weights_that_int8_does_not_hold(zero_point: int) -> None:
     model = check(legacy_layer(zero_point), 3)
     assert kinds(model)[-2:] == ["Concatenation", "Convolution"]
-    assert model.notes[0].startswith("In 1 layers int8 does not hold all weights")
+    assert model.notes[0].startswith("In 1 layer int8 does not hold all weights")
 
 
 @pytest.mark.parametrize("padding", [0, 1])
@@ -642,7 +646,7 @@ def test_uint8_operators_that_round_otherwise() -> None:
         parse_model(d.content(pooled))
 
 
-# --- what is refused -----------------------------------------------------------------------------
+# --- what is supported, and what is refused ------------------------------------------------------
 
 
 def test_everything_that_is_wrong_in_one_message() -> None:
@@ -677,3 +681,10 @@ def test_tables_without_an_operator_are_not_written() -> None:
     tensors = tensor("x", (4,), 0.1, 0), tensor("y", (4,), 0.1, 0)
     with pytest.raises(ModelError, match="'table_0' is a table of its own"):
         serialise_model(graph.Model("m", tensors, (op,), (0,), (1,)))
+
+
+def test_the_document_names_every_operator() -> None:
+    text = (Path(__file__).parents[2] / "docs" / "tflite.md").read_text("utf-8")
+    names = set(re.findall(r"[A-Z][A-Z0-9_]+", text))
+    supported = {operator_name(code) for code in (*HANDLERS, *tflite_static.OPERATORS)}
+    assert supported <= names
