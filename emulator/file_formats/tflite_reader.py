@@ -99,6 +99,9 @@ class _Reader:
     def _model(self, ends: Ends) -> graph.Model:
         reading = self.reading
         for end in ends.targets:
+            if reading.is_static(end.tensor):
+                name = self.file.tensors[end.tensor].name
+                raise ModelError(f"its output '{name}' follows from constants and shapes alone")
             if end.tensor not in reading.index_of:
                 raise DamagedError("is damaged: no operator computes the output")
         sources = tuple(reading.index_of[end.tensor] for end in ends.sources)

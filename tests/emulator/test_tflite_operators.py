@@ -521,6 +521,23 @@ def test_boxes_of_a_detector_are_left_out() -> None:
     assert "left out: CUSTOM 'TFLite_Detection_PostProcess' (1). The outputs" in model.notes[0]
 
 
+def test_a_tensor_that_is_given_twice_is_one_output() -> None:
+    d = Drawing()
+    y = d.operator("RELU", [d.given((1, 4))], d.tensor((1, 4)))
+    real = d.operator("DEQUANTIZE", [y], d.tensor((1, 4), None, FLOAT32), kind="DequantizeOptions")
+    model = parse_model(d.content(real, y, y))
+    assert model.output.interface == graph.Interface("t2", "float32")
+
+
+def test_outputs_that_no_input_decides() -> None:
+    d = Drawing()
+    x = d.given((1, 4))
+    y = d.operator("RELU", [x], d.tensor((1, 4)))
+    shape = d.operator("SHAPE", [y], d.tensor((2,), None, INT32), kind="ShapeOptions", OutType=2)
+    with pytest.raises(ModelError, match="output 't2' follows from constants and shapes alone"):
+        parse_model(d.content(y, shape))
+
+
 def test_reals_may_not_come_back() -> None:
     d = Drawing()
     x = d.given((1, 4))
