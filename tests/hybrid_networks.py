@@ -65,6 +65,14 @@ class Network:
             parts.append(self.convolution(part, filters // groups, kernel, like))
         return self.concatenation(*parts)
 
+    def enlarged(self, source: int, rows: int, columns: int) -> int:
+        """So many times, each pixel repeated."""
+        shape = self.shape(source)
+        target = self.new(
+            (shape[0] * rows, shape[1] * columns, shape[2]), *self.quantisation(source)
+        )
+        return self.add(graph.ResizeNearest, (source,), target, False, False)
+
     def quantisation(self, index: int) -> tuple[float, int]:
         return self.tensors[index].scale, self.tensors[index].zero_point
 
@@ -128,6 +136,8 @@ def branches(seed: int, word: int = 4) -> graph.Model:
         if rng.integers(3) == 0:
             continue  # straight into the next
         source = network.convolution(source, int(rng.choice([word, 2 * word])))
+        if rng.integers(3) == 0 and network.shape(source)[0] < 6:
+            source = network.enlarged(source, 2, int(rng.choice([1, 2])))
     unread = {op.output for op in network.operators} - {
         index for op in network.operators for index in op.inputs
     }

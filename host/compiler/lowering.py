@@ -50,8 +50,8 @@ class Step:
 
     @property
     def is_copy(self) -> bool:
-        """Whether it copies a map to where a concatenation has it."""
-        return isinstance(self.operator, graph.Concatenation) and self.grouped is None
+        """Whether it copies a map to where an operator that only moves values has it."""
+        return isinstance(self.operator, graph.Movement) and self.grouped is None
 
     @property
     def is_tabulated(self) -> bool:
@@ -116,6 +116,10 @@ class Part:
     """The larger one, by its home."""
     first_word: int
     """Of each pixel."""
+    pixel_words: int
+    """From a pixel to the next."""
+    row_words: int | None = None
+    """From a row to the next; None: a row's pixels and no more."""
 
 
 @dataclass(frozen=True)
@@ -166,8 +170,8 @@ def lower(model: graph.Model, word_bytes: int, on_host: Mapping[str, str] | None
         roles[name], reasons[name] = "host", why
     while True:
         split = _Split(model, roles, reasons, tables, groups, word_bytes)
-        # Parts of a concatenation that the host makes after all are the host's to put together.
-        lost = split.lost_concatenations()
+        # Parts of a map that the host makes after all are the host's to put together.
+        lost = split.lost()
         if not lost:
             return split.lowered()
         roles |= dict.fromkeys(lost, "host")
@@ -197,7 +201,7 @@ class _Split:
         self.word_bytes = word_bytes
         self.home = _homes(model, roles, self.reasons, word_bytes)
         self.copied: dict[int, int] = {}
-        """Tensors that stand for copies in a concatenation: what they are copies of."""
+        """Tensors that stand for copies in larger maps: what they are copies of."""
         self.parts: dict[int, Part] = {}
         given = {self.home[index] for index in (*model.inputs, *model.constants)}
         self.stages: list[StageOf] = []
@@ -221,18 +225,21 @@ class _Split:
                 + (f" ({why})" if why else "")
             )
 
-    def lost_concatenations(self) -> list[str]:
-        """Those of which a part is made by no step, or all are mere copies."""
+    def lost(self) -> list[str]:
+        """Operators that would put parts together which no steps make, or which are mere copies of
+        what the host makes."""
         made = {self.home[step.output] for step in self.steps}
-        return [
-            op.name
-            for op in self.model.operators
-            if self.roles[op.name] == "place"
-            and (
-                made.isdisjoint(set(self._pieces(op)) - set(self.copied))
-                or not made.issuperset(self._pieces(op))
-            )
-        ]
+        wholes = {part.whole for part in self.parts.values()}
+        lost = []
+        for op in self.model.operators:
+            if self.roles[op.name] == "place":
+                pieces = set(self._pieces(op))
+                from_steps = pieces - set(self.copied)
+                if isinstance(op, graph.ResizeNearest):
+                    from_steps = {self.home[op.inputs[0]]} & {*made, *wholes}
+                if not from_steps or not made.issuperset(pieces):
+                    lost.append(op.name)
+        return lost
 
     def _pieces(self, op: graph.Operator) -> list[int]:
         """The parts of a concatenation that is by words, in order."""
@@ -277,7 +284,8 @@ class _Split:
             if isinstance(op, graph.Reshape) and home[op.output] == home[op.inputs[0]]:
                 continue
             if roles[op.name] == "place":
-                units += self._placing(op, units)
+                resized = isinstance(op, graph.ResizeNearest)
+                units += self._repeating(op) if resized else self._placing(op, units)
                 continue
             if op in inside or (roles[op.name] == "table" and op not in self.tables):
                 continue  # done by those behind it
@@ -307,22 +315,46 @@ class _Split:
     def _placing(self, op: graph.Operator, before: list[Unit]) -> list[Unit]:
         """A concatenation whose parts are written to where it has them: by the steps that make
         them, or by copies."""
-        model, home, whole = self.model, self.home, self.home[op.output]
+        model, whole = self.model, self.home[op.output]
         makers = {unit.output: unit for unit in before}
         units: list[Unit] = []
         pieces: list[int] = []
-        word = 0
+        word, pixel_words = 0, map_of(model.tensors[op.output].shape, self.word_bytes).pixel_words
         for index in op.inputs:
             piece = index
             if not self._writes_elsewhere(makers.get(index), index, op):
-                piece = len(model.tensors) + len(self.copied)
-                self.copied[piece] = index
-                home[piece] = piece
-                units.append(Unit((op,), (home[index],), piece))
-            self.parts[piece] = Part(whole, word)
+                units.append(self._copy(op, index))
+                piece = units[-1].output
+            self.parts[piece] = Part(whole, word, pixel_words)
             pieces.append(piece)
             word += map_of(model.tensors[index].shape, self.word_bytes).pixel_words
         return [*units, Unit((), tuple(pieces), whole)]
+
+    def _repeating(self, op: graph.Operator) -> list[Unit]:
+        """A map whose pixels are repeated in both directions: a copy for each repetition."""
+        source, target = (
+            map_of(self.model.tensors[index].shape, self.word_bytes)
+            for index in (op.inputs[0], op.output)
+        )
+        whole, words = self.home[op.output], target.pixel_words
+        times = target.columns // source.columns
+        rows = target.rows // source.rows
+        row_words = target.columns * words
+        units = []
+        for row in range(rows):
+            for column in range(times):
+                units.append(self._copy(op, op.inputs[0]))
+                self.parts[units[-1].output] = Part(
+                    whole, row * row_words + column * words, times * words, rows * row_words
+                )
+        return [*units, Unit((), tuple(unit.output for unit in units), whole)]
+
+    def _copy(self, op: graph.Operator, index: int) -> Unit:
+        """A copy of a tensor, for an operator that has it elsewhere."""
+        piece = len(self.model.tensors) + len(self.copied)
+        self.copied[piece] = index
+        self.home[piece] = piece
+        return Unit((op,), (self.home[index],), piece)
 
     def _writes_elsewhere(self, maker: Unit | None, index: int, op: graph.Operator) -> bool:
         """Whether what makes a tensor can write it to where a concatenation has it."""
@@ -345,7 +377,7 @@ class _Split:
         if last in self.groups:
             group = self.groups[last]
             return Step(last, group.source, last.output, grouped=group)
-        if isinstance(operator, graph.Concatenation):
+        if roles[operator.name] == "place":
             return Step(operator, self.copied[unit.output], unit.output)
         assert pad is None or isinstance(pad, graph.Pad)
         table = self.tables.get(last)
