@@ -59,7 +59,7 @@ def softmax(scale: float, beta: float, x: Int8Array) -> Int8Array:
     :data:`MOST_CLASSES` values.
     """
     below_maximum = x.max(axis=-1, keepdims=True).astype(np.int64) - x
-    e = _exponentials(beta * scale)[below_maximum]
+    e = exponentials(beta * scale)[below_maximum]
     total = _halved(e, SUM_BITS).sum(axis=-1, keepdims=True, dtype=np.int64)
     digits = np.frexp(total)[1].astype(np.int64)  # binary
     inverse = _reciprocal(total << (32 - digits))
@@ -67,7 +67,7 @@ def softmax(scale: float, beta: float, x: Int8Array) -> Int8Array:
     return np.minimum(y, 127).astype(np.int8)
 
 
-def _exponentials(step: float) -> Int64Array:
+def exponentials(step: float) -> Int64Array:
     """``exp(-step * d)`` for ``d`` from 0 to 255, with no integer bits; 0 where the exponent does
     not fit :data:`EXPONENT_BITS`."""
     multiplier, shift = _exponent_factor(step)
@@ -138,7 +138,7 @@ def log_softmax(scale: float, x: Int8Array) -> Int8Array:
     # What the factor's inverse makes of exponents: from numbers with EXPONENT_BITS to steps.
     inverse = fixed_point(2.0 ** (31 - left) / multiplier)
     below_maximum = x.max(axis=-1, keepdims=True).astype(np.int64) - x
-    total = _halved(_exponentials(scale)[below_maximum], SUM_BITS)
+    total = _halved(exponentials(scale)[below_maximum], SUM_BITS)
     logarithm = _logarithm(total.sum(axis=-1, keepdims=True, dtype=np.int64))
     furthest = ((2**EXPONENT_BITS - 1) << (31 - EXPONENT_BITS)) >> left
     bound = np.maximum(-furthest - 1, rescaled(logarithm - 2**31, inverse))

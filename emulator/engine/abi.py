@@ -92,7 +92,7 @@ OPERATOR = _structure(
     ("runs", _INT), ("terms", _INT),
     *((name, _POINTER) for name in (
         "convolution", "exact", "accumulators", "exact_accumulators", "run", "pairing", "tables",
-        "first", "term", "thresholds", "row", "column",
+        "first", "term", "thresholds", "row", "column", "exponentials",
     )),
 )  # fmt: skip
 PORT = _structure(("images", _POINTER), ("tensor", _INT), ("blocked", _INT))
@@ -104,7 +104,7 @@ NETWORK = _structure(
 
 KINDS = (
     "CONVOLUTION", "MOVE", "MAP", "ADD", "SUBTRACT", "MULTIPLY", "MAXIMUM", "MINIMUM", "PRELU",
-    "MAX_POOL", "AVERAGE_POOL", "REDUCE", "RESIZE_BILINEAR",
+    "MAX_POOL", "AVERAGE_POOL", "REDUCE", "RESIZE_BILINEAR", "SOFTMAX",
 )  # fmt: skip
 """What an operator does, in the order of their numbers."""
 

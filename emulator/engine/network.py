@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import os
+import sys
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple, Union
@@ -155,7 +157,6 @@ class NativePart:
         self.model = model
         self.part = part
         self.kernel = kernel
-        self.threads = threads
         self._codes = dict(codes)
         self._memory = Memory()
         self._lock = threading.Lock()
@@ -164,6 +165,7 @@ class NativePart:
         self._exact: dict[str, _PackedLayer] | None = None
         self._operator_records = self._describe_operators()
         self._tensor_records, self._arena_bytes = self._describe_tensors()
+        self.threads = affordable(threads, self._arena_bytes)
         read_elsewhere = {
             index for op in model.operators if op not in part.operators for index in op.inputs
         }
@@ -328,6 +330,18 @@ class NativePart:
             for name, value in fields.items():
                 record[name] = value
         return records
+
+
+def affordable(threads: int, bytes_each: int) -> int:
+    """As many threads as half of the machine's memory has room for, at least one."""
+    return max(1, min(threads, _machine_bytes() // 2 // max(bytes_each, 1)))
+
+
+def _machine_bytes() -> int:
+    try:
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    except (AttributeError, OSError, ValueError):  # not on Linux
+        return sys.maxsize
 
 
 def _connect(record: Any, index: int, values: Values, memory: Memory) -> None:

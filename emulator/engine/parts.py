@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 from axynq.emulator.model import graph
 
-IN_NUMPY = (graph.Softmax, graph.LogSoftmax, graph.L2Normalisation)
-"""Operators on a handful of values an image, which have a long formula each."""
+IN_NUMPY = (graph.LogSoftmax, graph.L2Normalisation)
+"""Operators with long formulas, which networks have at their ends if at all."""
 
 
 @dataclass(frozen=True)

@@ -9,11 +9,11 @@ from pathlib import Path
 
 CONVERT = (
     "axynq takes int8 .tflite files: convert it with TensorFlow Lite's converter and full integer "
-    "quantisation (docs/data.md shows how)"
+    "quantisation (docs/data.md shows how), or without, and use `axynq quantise`"
 )
 _FROM_TORCH = (
-    "axynq takes int8 .tflite files: export it (litert-torch, or ONNX and onnx2tf) and quantise it "
-    "to int8 with TensorFlow Lite's converter (docs/data.md shows how)"
+    "load it in Python and export it (torch.export.save) for `axynq quantise`, or give the module "
+    "to axynq.emulator.frameworks.pytorch.from_torch"
 )
 _UNPACK = "unpack it and give the .tflite file inside"
 
@@ -85,6 +85,10 @@ def _zip(content: bytes) -> str:
         return f"a damaged zip archive: {_UNPACK}"
     if "model.weights.h5" in names:
         return f"a Keras network (.keras): {CONVERT}"
+    if any(
+        name.endswith(("/archive_format", "serialized_exported_program.json")) for name in names
+    ):
+        return "a float PyTorch network (.pt2): `axynq quantise` makes an int8 .tflite of it"
     if any(name.endswith(("/data.pkl", "/constants.pkl")) for name in names):
         return f"a PyTorch network (.pt): {_FROM_TORCH}"
     if names and all(name.endswith(".npy") for name in names):

@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import tflite
 
 from axynq.emulator.errors import ModelError
@@ -207,6 +208,95 @@ def _unpack(reading: Reading, node: Node) -> None:
         _cut(reading, node, 0, steps, output=k, suffix=f"_{k}")
 
 
+def _reverse(reading: Reading, node: Node) -> None:
+    reading.needs(node, 2)
+    shape = reading.raw[node.inputs[0]].shape
+    axes = _axes(reading, node, len(shape))
+    _cut(reading, node, 0, [(n - 1, -1, n) if k in axes else (0, 1, n)
+                            for k, n in enumerate(shape)])  # fmt: skip
+
+
+def _axes(reading: Reading, node: Node, rank: int) -> set[int]:
+    """The axes of the file's shape that the second input lists."""
+    listed = reading.integers(node, 1, "list of axes").reshape(-1)
+    if any(not -rank <= axis < rank for axis in listed):
+        raise ModelError(f"axes {listed.tolist()} of {rank} dimensions")
+    return {int(axis) % rank for axis in listed}
+
+
+# --- copies --------------------------------------------------------------------------------------
+
+
+def _tile(reading: Reading, node: Node) -> None:
+    """The input several times along each axis."""
+    reading.needs(node, 2)
+    source, shape = reading.whole(node), list(reading.raw[node.inputs[0]].shape)
+    counts = reading.integers(node, 1, "numbers of copies").reshape(-1).tolist()
+    if len(counts) != len(shape) or min(counts) < 1:
+        raise ModelError(f"{counts} copies for {len(shape)} dimensions")
+    several = [axis for axis, count in enumerate(counts) if count > 1] or [0]
+    for axis in several:
+        shape[axis] *= counts[axis]
+        require_moderate_size(tuple(shape))
+        copies = (source,) * counts[axis]
+        if axis == several[-1]:
+            reading.emit(
+                node, graph.Concatenation, "concatenation", copies, tuple(shape), axis, moves=True
+            )
+            return
+        source = reading.part(
+            node, graph.Concatenation, "concatenation", copies, source, tuple(shape), axis,
+            suffix=f"_axis_{axis}",
+        )  # fmt: skip
+
+
+def _mirror_pad(reading: Reading, node: Node) -> None:
+    """What lies inside an edge, or begins at it, once more outside, turned round."""
+    reading.needs(node, 2)
+    mode = options_of(node, tflite.MirrorPadOptions).Mode()
+    skipped = 1 if mode == tflite.MirrorPadMode.REFLECT else 0
+    source, shape = reading.whole(node), list(reading.raw[node.inputs[0]].shape)
+    amounts = reading.integers(node, 1, "paddings")
+    if amounts.shape != (len(shape), 2) or (amounts < 0).any():
+        raise ModelError(f"paddings {amounts.tolist()} for {len(shape)} dimensions")
+    if (amounts.max(axis=1) > np.array(shape) - skipped).any():
+        raise ModelError(f"paddings {amounts.tolist()} are wider than the input, {shape}")
+    padded = [axis for axis in range(len(shape)) if amounts[axis].any()]
+    if not padded:
+        reading.emit(node, graph.Reshape, "reshape", (source,), tuple(shape), moves=True)
+    for axis in padded:
+        before, after = (int(n) for n in amounts[axis])
+        n = shape[axis]
+        sources = []
+        for count, begin, end in (
+            (before, before - 1 + skipped, "before"),
+            (after, n - 1 - skipped, "after"),
+        ):
+            cut = [(0, 1)] * len(shape)
+            cut[axis] = (begin, -1)
+            part = [*shape[:axis], count, *shape[axis + 1 :]]
+            if count:
+                index = reading.part(
+                    node, graph.Slice, "slice", (source,), source, tuple(part),
+                    tuple(b for b, _ in cut), tuple(s for _, s in cut),
+                    suffix=f"_axis_{axis}_{end}",
+                )  # fmt: skip
+                sources.append((end, index))
+        first = [index for end, index in sources if end == "before"]
+        last = [index for end, index in sources if end == "after"]
+        joined = (*first, source, *last)
+        shape[axis] += before + after
+        if axis == padded[-1]:
+            reading.emit(
+                node, graph.Concatenation, "concatenation", joined, tuple(shape), axis, moves=True
+            )
+        else:
+            source = reading.part(
+                node, graph.Concatenation, "concatenation", joined, source, tuple(shape), axis,
+                suffix=f"_axis_{axis}",
+            )  # fmt: skip
+
+
 # --- order and surroundings ----------------------------------------------------------------------
 
 
@@ -320,4 +410,7 @@ MOVEMENTS: dict[int, Callable[[Reading, Node], Any]] = {
     _CODES.RESIZE_NEAREST_NEIGHBOR: _resize_nearest,
     _CODES.DEPTH_TO_SPACE: _depth_to_space,
     _CODES.SPACE_TO_DEPTH: _space_to_depth,
+    _CODES.REVERSE_V2: _reverse,
+    _CODES.TILE: _tile,
+    _CODES.MIRROR_PAD: _mirror_pad,
 }

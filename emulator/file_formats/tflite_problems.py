@@ -138,9 +138,11 @@ def not_int8(file: TFLiteFile, nodes: Sequence[Node]) -> list[str]:
             kind += " of which only the weights are int8 (dynamic range quantisation)"
         elif tflite.TensorType.FLOAT16 in constants:
             kind += " with float16 weights"
+    quantise = "quantise it with `axynq quantise`, or " if kind == "a float network" else ""
     return [
-        f"{wrong_type(named)}. This one is {kind}: convert it again with a representative "
-        "data set and supported_ops = [TFLITE_BUILTINS_INT8] (docs/data.md shows how)"
+        f"{wrong_type(named)}. This one is {kind}: {quantise}convert it again with a "
+        "representative data set and supported_ops = [TFLITE_BUILTINS_INT8] (docs/data.md shows "
+        "how)"
     ]
 
 

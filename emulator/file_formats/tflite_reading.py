@@ -248,6 +248,24 @@ class Reading:
             after = self.name("reshape", node, f"{suffix}_after")
             self.append(graph.Reshape, after, (target,), index)
 
+    def part(
+        self,
+        node: Node,
+        kind: Any,
+        word: str,
+        inputs: tuple[int, ...],
+        like: int,
+        shape: Shape,
+        *fields: Any,
+        suffix: str = "",
+    ) -> int:
+        """An operator that computes a part of what the node's does; its output, quantised as
+        ``like``."""
+        name = self.name(word, node, suffix)
+        target = self.like(like, shape, f"{self.tensors[like].name}/{name}")
+        self.append(kind, name, inputs, target, *fields)
+        return target
+
     def append(self, kind: Any, name: str, inputs: tuple[int, ...], output: int, *fields: Any,
                **options: Any) -> None:  # fmt: skip
         """An operator of the graph."""

@@ -254,6 +254,31 @@ def _reduce(reading: Reading, node: Node) -> None:
     reading.emit(node, graph.Reduce, kind, (source,), result, kind, over, keep)
 
 
+def _reduce_max(reading: Reading, node: Node) -> None:
+    """The largest value over axes: a pooling of all places, in an order in which these come
+    first."""
+    reading.needs(node, 2)
+    keep = bool(options_of(node, tflite.ReducerOptions).KeepDims())
+    source, shape = reading.whole(node), reading.raw[node.inputs[0]].shape
+    listed = reading.integers(node, 1, "list of axes").reshape(-1)
+    if not shape or any(not -len(shape) <= axis < len(shape) for axis in listed):
+        raise ModelError(f"axes {listed.tolist()} of {len(shape)} dimensions")
+    over = {int(axis) % len(shape) for axis in listed}
+    order = tuple(sorted(range(len(shape)), key=lambda axis: axis not in over))
+    if [n for k, n in enumerate(shape) if n > 1] != [shape[k] for k in order if shape[k] > 1]:
+        source = reading.part(
+            node, graph.Transpose, "transpose", (source,), source,
+            tuple(shape[k] for k in order), order,
+        )  # fmt: skip
+    places = math.prod(shape[k] for k in over)
+    source = reading.shaped(node, source, (places, 1, math.prod(shape) // places))
+    result = tuple(1 if k in over else n for k, n in enumerate(shape) if keep or k not in over)
+    reading.emit(
+        node, graph.Pool, "max_pool", (source,), (1, 1, math.prod(result)), "max", (places, 1),
+        (1, 1), moves=True,
+    )  # fmt: skip
+
+
 def _resize_bilinear(reading: Reading, node: Node) -> None:
     reading.needs(node, 2)
     if reading.is_legacy(node):
@@ -284,5 +309,6 @@ VALUES: dict[int, Callable[[Reading, Node], None]] = {
     _CODES.MAX_POOL_2D: _pool,
     _CODES.MEAN: _reduce,
     _CODES.SUM: _reduce,
+    _CODES.REDUCE_MAX: _reduce_max,
     _CODES.RESIZE_BILINEAR: _resize_bilinear,
 }

@@ -10,6 +10,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from axynq.emulator.errors import ModelError, ToolError
 from axynq.emulator.frameworks.calibration import by_tensor, calibration_inputs
 from axynq.emulator.model import graph
@@ -59,11 +61,19 @@ def float_network(module: nn.Module, calibration: Any, name: str | None = None) 
     torch = require_torch()
     from axynq.emulator.frameworks import torch_import
 
-    # Two images, so that what mixes them is seen.
-    examples = [
-        torch.from_numpy(x[:1].repeat(2, axis=0).copy()) for x in calibration_inputs(calibration)
-    ]
-    return torch_import.float_network(module, examples, name or type(module).__name__.lower())
+    inputs = calibration_inputs(calibration)
+    name = name or type(module).__name__.lower()
+    # Two images, so that what mixes them is seen; what was exported before may want so many as it
+    # was exported with.
+    problem: ModelError | None = None
+    for images in dict.fromkeys((2, 1, len(inputs[0]))):
+        examples = [torch.from_numpy(np.resize(x, (images, *x.shape[1:]))) for x in inputs]
+        try:
+            return torch_import.float_network(module, examples, name)
+        except torch_import.TracingError as error:
+            problem = problem or error
+    assert problem is not None
+    raise problem
 
 
 def to_torch(model: graph.Model, plan: Plan | str = "exact") -> ApproximateModule:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,6 +25,10 @@ from axynq.emulator.quantisation.channels_first import ChannelsFirst, Value
 from axynq.emulator.quantisation.float_network import FloatNetwork
 
 MANY_PROBLEMS = 12
+
+
+class TracingError(ModelError):
+    """A module cannot be traced."""
 
 
 @dataclass(frozen=True)
@@ -52,6 +56,7 @@ def float_network(module: nn.Module, examples: Sequence[torch.Tensor], name: str
         ModelError: it cannot be traced, or has operators that int8 networks do not; the message
             lists all of them.
     """
+    refuse_packed(module)
     with evaluating(module), torch.no_grad():
         traced = _traced(module, tuple(examples))
     return _imported(traced, name)
@@ -65,6 +70,9 @@ def load_program(path: str | Path) -> FloatNetwork:
     """
     try:
         files.check_readable(path)
+        # Registers the operators that PT2E quantises with.
+        with suppress(ImportError):
+            import torch.ao.quantization.fx._decomposed
         program = torch.export.load(str(path))
     except OSError as error:
         reason = error.strerror or error
@@ -75,6 +83,18 @@ def load_program(path: str | Path) -> FloatNetwork:
             f"{torch.__version__} writes: {str(error).splitlines()[0]}"
         ) from error
     return _imported(_of_program(program), Path(path).stem)
+
+
+def refuse_packed(module: nn.Module) -> None:
+    """Raises:
+    ModelError: the module was quantised by what PyTorch had before PT2E.
+    """
+    for name, part in module.named_modules():
+        if type(part).__module__.startswith(("torch.ao.nn.quantized", "torch.nn.quantized")):
+            raise ModelError(
+                f"'{name}' was quantised in PyTorch's eager or FX mode, which PyTorch gives up: "
+                "give the float module, or one that convert_pt2e quantised"
+            )
 
 
 @contextmanager
@@ -101,7 +121,7 @@ def _traced(module: nn.Module, examples: tuple[torch.Tensor, ...]) -> Traced:
         try:
             return _of_trace(module, make_fx(module)(*examples))
         except Exception as error:
-            raise ModelError(
+            raise TracingError(
                 f"the module cannot be traced for inputs of shape "
                 f"{[list(x.shape) for x in examples]}: {_first_line(exported)}. Check that it runs "
                 "on them, and that its forward has no branches that depend on values"

@@ -637,6 +637,13 @@ def _quantize(
     return x
 
 
+@_handles("fake_quantize_per_tensor_affine")
+def _fake_quantize(
+    im: Importer, node: Any, x: Value, scale: Any, zero_point: Any, low: Any, high: Any, *more: Any
+) -> Value:
+    return _quantize(im, node, x, scale, zero_point, low, high)
+
+
 @_handles("dequantize_per_tensor", "dequantize")
 def _dequantize(
     im: Importer, node: Any, x: Any, scale: Any = None, zero_point: Any = None, *more: Any,

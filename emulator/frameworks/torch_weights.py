@@ -25,7 +25,7 @@ def write_back(model: graph.Model, network: FloatNetwork, original: nn.Module) -
     """
     layers = network.layers
     alike = len(layers) == len(model.layers) and all(
-        a.name == b.name and a.weights.size == b.weights.size for a, b in zip(layers, model.layers)
+        a.weights.shape == b.kernel.shape for a, b in zip(layers, model.layers)
     )
     if not alike:
         raise ModelError(f"model '{model.name}' was not made of this module: its layers are others")

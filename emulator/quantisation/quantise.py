@@ -220,7 +220,8 @@ class _Quantiser:
         if first is not None and second is not None:
             return first == second
         others = [i for i in op.inputs if i not in self.network.constants]
-        if len(others) == 1:
+        known = {self.fixed.get(self._root(i)) for i in others}
+        if len(others) == 1 or (second is None and None not in known and len(known) == 1):
             return True
         if first is not None or index in self.network.inputs:
             return False

@@ -19,6 +19,7 @@ from axynq.host.cli import (
     multipliers,
     noise,
     power,
+    quantise,
     retrain,
     rtl,
     run,
@@ -58,6 +59,11 @@ for name, function, example in (
     ("demo", demo.demo, "axynq demo --output digits.png"),
     ("multipliers", multipliers.multipliers, "axynq multipliers exact roup:1,4 smapprox:2222"),
     ("rtl", rtl.rtl, "axynq rtl roup:1,4 smapprox:3330 --output rtl"),
+    (
+        "quantise",
+        quantise.quantise,
+        "axynq quantise model.pt2 --data cifar10/ --output model.tflite",
+    ),
     ("inspect", inspect.inspect, "axynq inspect model.tflite --overlay z2-mixed16"),
     ("evaluate", evaluate.evaluate, "axynq evaluate model.tflite --data cifar10/ --plan roup:1,4"),
     (

@@ -50,6 +50,7 @@ SAVED_MODEL = b"\x08\x01" + message(2, b"a meta graph with its nodes")
         (zip_of("metadata.json", "config.json", "model.weights.h5"), "a Keras network", "convert"),
         (b"\x89HDF\r\n\x1a\n" + bytes(99), "an HDF5 file", "convert it"),
         (zip_of("net/data.pkl", "net/data/0"), "a PyTorch network", "export it"),
+        (zip_of("net/archive_format", "net/data/0"), "a float PyTorch network", "axynq quantise"),
         (pickle.dumps({"weights": [1.0] * 9}, protocol=2), "a Python pickle", "export it"),
         (zip_of("x.npy", "y.npy"), "a numpy archive", "--data"),
         (zip_of("m/saved_model.pb", "m/variables/v"), "a TensorFlow SavedModel", "convert it"),

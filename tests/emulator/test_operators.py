@@ -54,26 +54,26 @@ def test_any_network_equals_the_oracle(
 
 
 def two_inputs() -> graph.Model:
-    """Two maps, a softmax of each beside a layer and a product, and three outputs."""
+    """Two maps, the length of each taken off beside a layer and a product, and three outputs."""
     rng = np.random.default_rng(1)
     tensors = (
         tensor("left", (3, 4, 5), 0.1, 3),
         tensor("right", (4, 5), 0.2, -5),
         tensor("layer", (3, 4, 5), 8.0, 2),
-        tensor("left softmax", (3, 4, 5), 1 / 256, -128),
-        tensor("right softmax", (4, 5), 1 / 256, -128),
+        tensor("left unit", (3, 4, 5), 1 / 128, 0),
+        tensor("right unit", (4, 5), 1 / 128, 0),
         tensor("product", (3, 4, 5), 0.004, -9),
         tensor("constant", (5,), 0.05, 0),
         tensor("sum", (3, 4, 5), 0.01, 7),
     )
     operators = (
-        graph.Softmax("softmax_0", (0,), 3, 1.0),
+        graph.L2Normalisation("unit_0", (0,), 3),
         graph.Convolution(
             "conv_1", (0,), 2, rng.integers(-127, 128, (5, 3, 3, 5)).astype(np.int8),
             rng.integers(-99, 99, 5).astype(np.int32), np.full(5, 0.02, np.float32),
             padding=graph.Padding(1, 1, 1, 1),
         ),
-        graph.Softmax("softmax_2", (1,), 4, 1.0),
+        graph.L2Normalisation("unit_2", (1,), 4),
         graph.Elementwise("mul_3", (3, 4), 5, "multiply"),
         graph.Elementwise("add_4", (6, 5), 7, "add", "relu"),
     )  # fmt: skip
@@ -86,7 +86,7 @@ def test_numpy_computes_as_rarely_as_it_can() -> None:
     found = [(part.native, [op.name for op in part.operators]) for part in parts(model)]
     assert found == [
         (True, ["conv_1"]),
-        (False, ["softmax_0", "softmax_2"]),
+        (False, ["unit_0", "unit_2"]),
         (True, ["mul_3", "add_4"]),
     ]
 
@@ -142,7 +142,7 @@ def test_inputs_of_another_form(x: Any, reason: str) -> None:
 
 def test_accuracy_needs_one_output() -> None:
     model = two_inputs()
-    with pytest.raises(ModelError, match=r"3 outputs \(layer, sum, right softmax\), so that there"):
+    with pytest.raises(ModelError, match=r"3 outputs \(layer, sum, right unit\), so that there"):
         Emulator(model).accuracy(random_inputs(model, 2, 0), [0, 0])
 
 
@@ -172,13 +172,13 @@ def test_blocks_go_through_every_part(engine: str) -> None:
     tensors = tuple(
         tensor(name, (3, 2, 4), *quantisation)
         for name, quantisation in {
-            "x": (0.1, 0), "s": (1 / 256, -128), "y": (0.01, 0), "z": (1 / 256, -128),
+            "x": (0.1, 0), "s": (1 / 16, 127), "y": (0.01, 0), "z": (1 / 16, 127),
         }.items()
     )  # fmt: skip
     operators = (
-        graph.Softmax("softmax_0", (0,), 1, 1.0),
+        graph.LogSoftmax("log_softmax_0", (0,), 1),
         graph.Add("add_1", (1, 0), 2),
-        graph.Softmax("softmax_2", (2,), 3, 1.0),
+        graph.LogSoftmax("log_softmax_2", (2,), 3),
     )
     for last in (2, 3):
         model = graph.Model("m", tensors, operators[:last], (0,), (last,))
@@ -260,3 +260,16 @@ def test_images_go_in_and_come_out_as_they_are(engine: str, shape: tuple[int, ..
     for images in (1, 15, 16, 63, 64, 65, 130):
         x = np.random.default_rng(images).integers(-128, 128, (images, *shape)).astype(np.int8)
         assert np.array_equal(emulator.run(x), x)
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize("step", [2.0**-25, 0.001, 0.05, 0.3, 4.0, 2.0**20])
+def test_softmaxes_with_few_and_many_classes(engine: str, step: float) -> None:
+    rng = np.random.default_rng(0)
+    for shape in ((1,), (2,), (4095,), (3, 2, 21), (2, 2, 2, 3)):
+        tensors = (tensor("x", shape, step / 0.5, 3), tensor("y", shape, 1 / 256, -128))
+        model = graph.Model("m", tensors, (graph.Softmax("s_0", (0,), 1, 0.5),), (0,), (1,))
+        x = rng.integers(-128, 128, (6, *shape)).astype(np.int8)
+        x[0], x[1] = -128, 127
+        x[2, ..., 0], x[3] = -x[2, ..., -1], x[3] // 50
+        assert np.array_equal(Emulator(model, engine=engine).run(x), reference.run(model, x)[1])

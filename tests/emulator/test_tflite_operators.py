@@ -13,7 +13,7 @@ from axynq.emulator.errors import ModelError
 from axynq.emulator.file_formats.tflite_reader import parse_model
 from axynq.emulator.file_formats.tflite_writer import serialise_model
 from axynq.emulator.model import graph
-from tests.any_network import KINDS, any_models, random_inputs
+from tests.any_network import KINDS, RandomNetwork, any_models, random_inputs
 from tests.emulator import runtime
 from tests.emulator.tflite_drawing import FLOAT32, INT32, PLAIN, UINT8, Drawing
 from tests.networks import tensor
@@ -43,7 +43,23 @@ def test_what_is_written_computes_the_same_when_read(model: graph.Model, seed: i
     assert [layer.name for layer in again.layers if layer.name in names] == names
 
 
-KEPT = tuple(kind for kind in KINDS if kind != "spread")
+KEPT = tuple(kind for kind in KINDS if kind not in ("spread", "transposed_convolution"))
+
+
+def test_transposed_convolutions_come_back() -> None:
+    rng = np.random.default_rng(4)
+    for _ in range(40):
+        network = RandomNetwork(rng, tflite=True)
+        network.given((int(rng.integers(1, 6)), int(rng.integers(1, 6)), 3))
+        network.transposed_convolution()
+        model = network.model()
+        again = parse_model(serialise_model(model))
+        assert [type(op) for op in again.operators] == [graph.Spread, graph.Convolution]
+        first, second = model.operators[0], again.operators[0]
+        assert isinstance(first, graph.Spread)
+        assert isinstance(second, graph.Spread)
+        assert (first.stride, first.padding) == (second.stride, second.padding)
+        assert np.array_equal(model.layers[0].weights, again.layers[0].weights)
 
 
 @settings(max_examples=80)
@@ -244,6 +260,45 @@ def test_means_over_any_axes(axes: list[int], keep: bool, images: int) -> None:
     y = d.tensor(target, (0.03, -9))
     d.operator("MEAN", [d.given(shape), d.constant(axes)], y, kind="ReducerOptions", KeepDims=keep)
     check(d, y)
+
+
+@pytest.mark.parametrize("keep", [False, True])
+@pytest.mark.parametrize("shape", [(1, 3, 4, 2), (2, 3, 4, 2), (1, 5, 3)])
+@pytest.mark.parametrize("axes", [[1, 2], [-1], [0], [1], [0, 2]])
+def test_largest_values_over_any_axes(shape: tuple[int, ...], axes: list[int], keep: bool) -> None:
+    over = {axis % len(shape) for axis in axes}
+    target = tuple(1 if k in over else n for k, n in enumerate(shape) if keep or k not in over)
+    d = Drawing()
+    y = d.tensor(target)
+    inputs = [d.given(shape), d.constant(axes)]
+    d.operator("REDUCE_MAX", inputs, y, kind="ReducerOptions", KeepDims=keep)
+    check(d, y)
+
+
+@pytest.mark.parametrize("copies", [[1, 2, 1, 3], [1, 1, 1, 1], [2, 1, 2, 1]])
+def test_copies(copies: list[int]) -> None:
+    d = Drawing()
+    y = d.tensor(tuple(n * k for n, k in zip((1, 3, 4, 2), copies)))
+    d.operator("TILE", [d.given((1, 3, 4, 2)), d.constant(copies)], y)
+    check(d, y)
+
+
+@pytest.mark.parametrize("mode", [0, 1])
+@pytest.mark.parametrize("columns", [[0, 0], [2, 1], [0, 2]])
+def test_mirrored_paddings(columns: list[int], mode: int) -> None:
+    amounts = [[0, 0], [1, 2], columns, [0, 0]]
+    d = Drawing()
+    y = d.tensor(tuple(n + sum(around) for n, around in zip((1, 3, 4, 2), amounts)))
+    inputs = [d.given((1, 3, 4, 2)), d.constant(amounts)]
+    d.operator("MIRROR_PAD", inputs, y, kind="MirrorPadOptions", Mode=mode)
+    check(d, y)
+
+
+@pytest.mark.parametrize("axis", [1, -1])
+def test_reversed_axes(axis: int) -> None:
+    d = Drawing()
+    y = d.operator("REVERSE_V2", [d.given((1, 3, 4)), d.constant([axis])], d.tensor((1, 3, 4)))
+    assert kinds(check(d, y)) == ["Slice"]
 
 
 @pytest.mark.parametrize(

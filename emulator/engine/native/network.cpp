@@ -10,6 +10,7 @@
 #include "convolution.hpp"
 #include "elementwise.hpp"
 #include "mirror.hpp"  // engine/abi.py makes it
+#include "softmax.hpp"
 
 namespace axynq {
 
@@ -90,6 +91,9 @@ void run_operator(const Network &network, const Operator &op, int8_t *arena, uin
       break;
     case RESIZE_BILINEAR:
       resize_bilinear(op, in, out, from, to);
+      break;
+    case SOFTMAX:
+      softmax_of_channels(op, in, from, to);
       break;
     case MAX_POOL:
       max_pool(op, in, out, from, to);

@@ -1,0 +1,45 @@
+"""Float networks from files, whatever framework they are of."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from axynq.emulator.errors import ModelError
+from axynq.emulator.quantisation.float_network import FloatNetwork
+
+
+def load_float_network(path: str | Path) -> FloatNetwork:
+    """Read a float network: ``.pt2`` (``torch.export.save``), ``.onnx`` or ``.tflite``.
+
+    Raises:
+        ModelError: the file cannot be read, is of another kind, or has operators that int8 networks
+            do not; the message lists them.
+        ToolError: what reads the file is not installed.
+    """
+    path = Path(path)
+    kind = path.suffix.lower()
+    if kind == ".pt2":
+        from axynq.emulator.frameworks.pytorch import require_torch
+
+        require_torch()
+        from axynq.emulator.frameworks.torch_import import load_program
+
+        return load_program(path)
+    if kind == ".tflite":
+        from axynq.emulator.frameworks.tflite_float import load_float_tflite
+
+        return load_float_tflite(path)
+    if kind in (".pt", ".pth"):
+        raise ModelError(
+            f"'{path}' holds weights or a pickled module, and what it computes is in Python: load "
+            "it there, and use from_torch or torch.export.save (docs/pytorch.md)"
+        )
+    if kind in (".h5", ".keras"):
+        raise ModelError(
+            f"'{path}' is a Keras model: convert it with tf.lite.TFLiteConverter, without "
+            "quantisation, to a float .tflite"
+        )
+    raise ModelError(
+        f"'{path}' is no float network that is known: give a .onnx, a .pt2 (torch.export.save) or "
+        "a float .tflite"
+    )

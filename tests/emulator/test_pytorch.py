@@ -1,0 +1,629 @@
+"""PyTorch modules as int8 networks: the same function, to what 8 bits allow, and back."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from axynq.emulator import Emulator, Plan
+from axynq.emulator.errors import DataError, ModelError
+from axynq.emulator.file_formats.tflite_reader import parse_model
+from axynq.emulator.file_formats.tflite_writer import serialise_model
+from axynq.emulator.model import graph
+from axynq.emulator.quantisation import forward
+from axynq.emulator.quantisation.quantise import Options, Quantised, quantise
+from axynq.emulator.quantisation.report import decibels, layer_losses
+from tests.emulator import runtime
+
+torch = pytest.importorskip("torch")
+
+from torch import nn  # noqa: E402
+from torch.nn import functional  # noqa: E402
+
+from axynq.emulator.frameworks.float_files import load_float_network  # noqa: E402
+from axynq.emulator.frameworks.pytorch import (  # noqa: E402
+    float_network,
+    from_torch,
+    quantised_module,
+    to_torch,
+    write_back,
+)
+
+
+class Function(nn.Module):
+    """A module that is a function of its input, with a layer before so that maps are computed."""
+
+    def __init__(self, function: Callable[[Any], Any], channels: int = 4) -> None:
+        super().__init__()
+        self.function = function
+        self.first = nn.Conv2d(channels, channels, 1)
+
+    def forward(self, x: Any) -> Any:
+        return self.function(self.first(x))
+
+
+def with_statistics(module: nn.Module, seed: int = 0) -> nn.Module:
+    """The module with random normalisations, ready to be evaluated."""
+    generator = torch.Generator().manual_seed(seed)
+    for part in module.modules():
+        if isinstance(part, nn.modules.batchnorm._BatchNorm):
+            for values, low, high in (
+                (part.running_mean, -0.5, 0.5), (part.running_var, 0.5, 2),
+                (part.weight.data, 0.5, 1.5), (part.bias.data, -0.5, 0.5),
+            ):  # fmt: skip
+                values.uniform_(low, high, generator=generator)
+    return module.eval()
+
+
+def examples(shape: tuple[int, ...], count: int = 24) -> Any:
+    return torch.randn(count, *shape, generator=torch.Generator().manual_seed(1))
+
+
+def turned(x: Any) -> np.ndarray:
+    array = np.asarray(x.detach().numpy())
+    return array.transpose(0, 2, 3, 1) if array.ndim == 4 else array
+
+
+def check(
+    module: nn.Module, shape: tuple[int, ...], bound: float = 30.0, runtime_too: bool = True
+) -> Quantised:
+    """Float network and module agree to rounding, the int8 network to ``bound`` dB; what is written
+    to a file is what TFLite's reference kernels compute."""
+    torch.manual_seed(0)
+    module, x = with_statistics(module), examples(shape)
+    quantised = quantised_module(module, x)
+    with torch.no_grad():
+        expected = module(x)
+    given = turned(x)
+    target = quantised.network.outputs[0]
+    real = forward.run(quantised.network, given, quantised.network.outputs)[target]
+    wanted = turned(expected) if real.shape != tuple(expected.shape) else expected.numpy()
+    np.testing.assert_allclose(real, wanted, rtol=1e-3, atol=1e-4 * np.abs(wanted).max())
+    model = quantised.model
+    y = Emulator(model).run(given)
+    found = model.output.dequantise(y)
+    noise = float(np.square(found - wanted).sum())
+    assert decibels(float(np.square(wanted).sum()), noise) > bound
+    if runtime_too:
+        content = serialise_model(model)
+        given8 = model.input.batch(given[:3])
+        np.testing.assert_array_equal(runtime.run("tflite_runtime", content, given8), y[:3])
+        np.testing.assert_array_equal(Emulator(parse_model(content)).run(given8), y[:3])
+    return quantised
+
+
+FUNCTIONS: dict[str, Callable[[Any], Any]] = {
+    "relu": functional.relu,
+    "relu6": lambda x: functional.relu6(4 * x),
+    "hard_swish": functional.hardswish,
+    "hard_sigmoid": lambda x: functional.hardsigmoid(3 * x),
+    "silu": functional.silu,
+    "leaky_relu": functional.leaky_relu,
+    "sigmoid": torch.sigmoid,
+    "tanh": torch.tanh,
+    "gelu": functional.gelu,
+    "gelu_tanh": lambda x: functional.gelu(x, approximate="tanh"),
+    "elu": functional.elu,
+    "clamp": lambda x: x.clamp(-0.5, 0.7),
+    "hard_tanh": functional.hardtanh,
+    "exp": torch.exp,
+    "abs": torch.abs,
+    "neg": torch.neg,
+    "square": lambda x: x * x,
+    "scale": lambda x: (x * 3 + 1) / 2 - 0.25,
+    "from_one": lambda x: 1 - torch.sigmoid(x),
+    "max_pool": lambda x: functional.max_pool2d(x, 3, 2, 1),
+    "max_pool_up": lambda x: functional.max_pool2d(x, 3, 2, ceil_mode=True),
+    "avg_pool": lambda x: functional.avg_pool2d(x, 2),
+    "avg_pool_padded": lambda x: functional.avg_pool2d(x, 3, 2, 1),
+    "adaptive": lambda x: functional.adaptive_avg_pool2d(x, (3, 2)),
+    "adaptive_max": lambda x: functional.adaptive_max_pool2d(x, (6, 2)),
+    "adaptive_one": lambda x: functional.adaptive_avg_pool2d(x, 1).flatten(1),
+    "mean": lambda x: x.mean(dim=(2, 3)),
+    "mean_rows": lambda x: x.mean(dim=2),
+    "mean_channels": lambda x: x.mean(dim=1, keepdim=True),
+    "sum": lambda x: x.sum(dim=(-2, -1)),
+    "amax": lambda x: x.amax(dim=(2, 3)),
+    "cat": lambda x: torch.cat([x, functional.relu(x)], 1),
+    "cat_rows": lambda x: torch.cat([x, 0.5 * x], 2),
+    "stack": lambda x: torch.stack([x.mean(dim=(2, 3)), x.amax(dim=(2, 3))], 1).flatten(1),
+    "chunk": lambda x: x.chunk(2, 1)[0] * torch.sigmoid(x.chunk(2, 1)[1]),
+    "split": lambda x: torch.add(*x.split([2, 2], dim=1)),
+    "slice": lambda x: x[:, 1:3, ::2, 1:-1],
+    "select": lambda x: x[:, :, 0].flatten(1),
+    "flip": lambda x: x.flip(3),
+    "permute": lambda x: x.permute(0, 2, 3, 1).reshape(len(x), -1),
+    "transpose": lambda x: x.transpose(2, 3),
+    "view": lambda x: x.view(x.size(0), 2, -1),
+    "shuffle": lambda x: functional.channel_shuffle(x, 2),
+    "pixel_shuffle": lambda x: functional.pixel_shuffle(x, 2),
+    "pixel_unshuffle": lambda x: functional.pixel_unshuffle(x, 2),
+    "nearest": lambda x: functional.interpolate(x, scale_factor=2),
+    "bilinear": lambda x: functional.interpolate(x, scale_factor=2, mode="bilinear"),
+    "aligned": lambda x: functional.interpolate(
+        x, size=(16, 9), mode="bilinear", align_corners=True
+    ),
+    "softmax": lambda x: torch.softmax(x.flatten(1)[:, :10], 1),
+    "softmax_channels": lambda x: torch.softmax(x, 1),
+    "log_softmax": lambda x: torch.log_softmax(x.flatten(1)[:, :10], -1),
+    "pad": lambda x: functional.pad(x, (1, 2, 0, 1)),
+    "pad_value": lambda x: functional.pad(x, (1, 1), value=0.5),
+    "cropped": lambda x: functional.pad(x, (-1, -1, 0, 0)),
+    "squeeze_excite": lambda x: x * torch.sigmoid(x.mean(dim=(2, 3), keepdim=True)),
+    "maximum": lambda x: torch.maximum(x, 0.5 * x),
+    "minimum": lambda x: torch.minimum(x, -x),
+    "subtract": lambda x: x - functional.relu(x),
+    "add_alpha": lambda x: torch.add(x, x.flip(2), alpha=0.5),
+    "dropout": lambda x: functional.dropout(x, 0.5, training=False),
+}
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_functions(name: str) -> None:
+    low = {"softmax": 22, "softmax_channels": 25, "exp": 28, "elu": 28, "log_softmax": 28}
+    check(Function(FUNCTIONS[name]), (4, 12, 6), low.get(name, 30), name != "sum")
+
+
+LAYERS: dict[str, tuple[Callable[[], nn.Module], tuple[int, ...]]] = {
+    "conv": (lambda: nn.Conv2d(3, 5, 3), (3, 9, 8)),
+    "conv_stride": (lambda: nn.Conv2d(3, 5, (3, 2), stride=(2, 1), padding=1), (3, 8, 8)),
+    "conv_same": (lambda: nn.Conv2d(3, 5, 4, padding="same"), (3, 8, 8)),
+    "conv_dilated": (lambda: nn.Conv2d(3, 5, 3, dilation=2, padding=2), (3, 8, 8)),
+    "grouped": (lambda: nn.Conv2d(6, 9, 3, groups=3, padding=1), (6, 6, 6)),
+    "depthwise": (lambda: nn.Conv2d(4, 4, 3, groups=4, padding=1, stride=2), (4, 12, 10)),
+    "multiplied": (lambda: nn.Conv2d(4, 12, 3, groups=4), (4, 6, 6)),
+    "transposed": (lambda: nn.ConvTranspose2d(4, 6, 4, stride=2, padding=1), (4, 5, 5)),
+    "transposed_odd": (
+        lambda: nn.ConvTranspose2d(4, 6, 3, stride=2, padding=1, output_padding=1), (4, 5, 5),
+    ),
+    "transposed_valid": (lambda: nn.ConvTranspose2d(4, 6, 2, stride=2), (4, 5, 5)),
+    "conv1d": (lambda: nn.Conv1d(3, 5, 3, padding=1), (3, 12)),
+    "linear": (lambda: nn.Linear(20, 7), (20,)),
+    "linear_of_positions": (lambda: nn.Linear(6, 7), (5, 6)),
+    "flatten": (
+        lambda: nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.Flatten(), nn.Linear(144, 5)),
+        (3, 8, 8),
+    ),
+    "flatten_relu": (
+        lambda: nn.Sequential(nn.Conv2d(3, 4, 3), nn.Flatten(), nn.ReLU(), nn.Linear(144, 5)),
+        (3, 8, 8),
+    ),
+    "norm": (
+        lambda: nn.Sequential(nn.Conv2d(3, 4, 3, bias=False), nn.BatchNorm2d(4), nn.ReLU6()),
+        (3, 8, 8),
+    ),
+    "norm_first": (
+        lambda: nn.Sequential(nn.BatchNorm2d(3), nn.ReLU(), nn.Conv2d(3, 4, 3, padding=1)),
+        (3, 8, 8),
+    ),
+    "norm_linear": (
+        lambda: nn.Sequential(nn.Linear(8, 6), nn.BatchNorm1d(6), nn.ReLU(), nn.Linear(6, 3)),
+        (8,),
+    ),
+    "prelu": (lambda: nn.Sequential(nn.Conv2d(3, 4, 3), nn.PReLU(4)), (3, 8, 8)),
+    "prelu_one": (lambda: nn.Sequential(nn.Conv2d(3, 4, 3), nn.PReLU()), (3, 8, 8)),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", LAYERS)
+def test_layers(name: str) -> None:
+    make, shape = LAYERS[name]
+    torch.manual_seed(0)
+    check(make(), shape, 30)
+
+
+# --- networks ------------------------------------------------------------------------------------
+
+
+def unit(inputs: int, filters: int, *more: int, act: Any = nn.ReLU6, **options: Any) -> list[Any]:
+    conv = nn.Conv2d(inputs, filters, *more, bias=False, **options)
+    return [conv, nn.BatchNorm2d(filters), *([act()] if act else [])]
+
+
+class Inverted(nn.Module):
+    """MobileNetV2's block."""
+
+    def __init__(self, inputs: int, filters: int, stride: int, expansion: int) -> None:
+        super().__init__()
+        hidden = inputs * expansion
+        self.same = stride == 1 and inputs == filters
+        self.conv = nn.Sequential(
+            *(unit(inputs, hidden, 1) if expansion > 1 else []),
+            *unit(hidden, hidden, 3, stride, 1, groups=hidden),
+            *unit(hidden, filters, 1, act=None),
+        )
+
+    def forward(self, x: Any) -> Any:
+        return x + self.conv(x) if self.same else self.conv(x)
+
+
+def mobilenet_v2() -> nn.Module:
+    """As torchvision has it."""
+    parts, inputs = unit(3, 32, 3, 2, 1), 32
+    for expansion, filters, repeats, stride in (
+        (1, 16, 1, 1), (6, 24, 2, 2), (6, 32, 3, 2), (6, 64, 4, 2), (6, 96, 3, 1), (6, 160, 3, 2),
+        (6, 320, 1, 1),
+    ):  # fmt: skip
+        for repeat in range(repeats):
+            parts.append(Inverted(inputs, filters, 1 if repeat else stride, expansion))
+            inputs = filters
+    parts += unit(inputs, 1280, 1)
+    parts += [nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Dropout(0.2), nn.Linear(1280, 1000)]
+    return nn.Sequential(*parts)
+
+
+class Basic(nn.Module):
+    """ResNet's block."""
+
+    def __init__(self, inputs: int, filters: int, stride: int) -> None:
+        super().__init__()
+        first = unit(inputs, filters, 3, stride, 1, act=nn.ReLU)
+        self.conv = nn.Sequential(*first, *unit(filters, filters, 3, 1, 1, act=None))
+        self.downsample = (
+            nn.Sequential(*unit(inputs, filters, 1, stride, act=None)) if stride > 1 else None
+        )
+
+    def forward(self, x: Any) -> Any:
+        return torch.relu(self.conv(x) + (self.downsample(x) if self.downsample else x))
+
+
+def resnet18() -> nn.Module:
+    """As torchvision has it."""
+    parts = [*unit(3, 64, 7, 2, 3, act=nn.ReLU), nn.MaxPool2d(3, 2, 1)]
+    inputs = 64
+    for filters, stride in ((64, 1), (128, 2), (256, 2), (512, 2)):
+        parts += [Basic(inputs, filters, stride), Basic(filters, filters, 1)]
+        inputs = filters
+    return nn.Sequential(*parts, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(512, 1000))
+
+
+class Fire(nn.Module):
+    """SqueezeNet's block."""
+
+    def __init__(self, inputs: int, squeeze: int, expand: int) -> None:
+        super().__init__()
+        self.squeeze = nn.Conv2d(inputs, squeeze, 1)
+        self.one = nn.Conv2d(squeeze, expand, 1)
+        self.three = nn.Conv2d(squeeze, expand, 3, padding=1)
+
+    def forward(self, x: Any) -> Any:
+        x = torch.relu(self.squeeze(x))
+        return torch.cat([torch.relu(self.one(x)), torch.relu(self.three(x))], 1)
+
+
+def squeezenet() -> nn.Module:
+    """As torchvision has it, version 1.1."""
+    pool = nn.MaxPool2d(3, 2, ceil_mode=True)
+    return nn.Sequential(
+        nn.Conv2d(3, 64, 3, 2), nn.ReLU(), pool, Fire(64, 16, 64), Fire(128, 16, 64), pool,
+        Fire(128, 32, 128), Fire(256, 32, 128), pool, Fire(256, 48, 192), Fire(384, 48, 192),
+        Fire(384, 64, 256), Fire(512, 64, 256), nn.Dropout(), nn.Conv2d(512, 1000, 1), nn.ReLU(),
+        nn.AdaptiveAvgPool2d(1), nn.Flatten(),
+    )  # fmt: skip
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("make", "bound", "layers"), [(mobilenet_v2, 4, 53), (resnet18, 20, 21), (squeezenet, 30, 26)]
+)
+def test_known_architectures(make: Callable[[], nn.Module], bound: float, layers: int) -> None:
+    """With random weights, on small images; normalisations have the statistics of their inputs.
+
+    Such a network is chaotic: it spreads differences, and noise with them, from layer to layer. So
+    what each layer loses itself says whether it is quantised well, and the whole has a low bound.
+    """
+    torch.manual_seed(0)
+    module = make().train()
+    for part in module.modules():
+        if isinstance(part, nn.BatchNorm2d):
+            part.momentum = None  # the mean over what is seen
+    x = torch.randn(16, 3, 64, 64)
+    with torch.no_grad():
+        module(x)
+    module.eval()
+    quantised = quantised_module(module, x)
+    assert len(quantised.model.layers) == layers
+    with torch.no_grad():
+        expected = module(x).numpy()
+    given = turned(x)
+    output = quantised.network.outputs[0]
+    real = forward.run(quantised.network, given, [output])[output]
+    np.testing.assert_allclose(real, expected, rtol=1e-3, atol=1e-4 * np.abs(expected).max())
+    model = quantised.model
+    y = Emulator(model).run(given)
+    noise = np.square(model.output.dequantise(y) - expected).sum()
+    assert decibels(float(np.square(expected).sum()), float(noise)) > bound
+    for loss in layer_losses(quantised, given):
+        assert loss.own > 28, loss
+    given8 = model.input.batch(given[:2])
+    for engine in ("portable", "auto"):
+        np.testing.assert_array_equal(Emulator(model, engine=engine).run(given8), y[:2])
+    found = runtime.run("tflite_runtime", serialise_model(model), given8)
+    np.testing.assert_array_equal(found, y[:2])
+
+
+# --- quantised already ---------------------------------------------------------------------------
+
+
+class Quantised8(nn.Module):
+    """What PT2E makes of a convolution, a ReLU, a pooling and a linear layer."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        import torch.ao.quantization.fx._decomposed
+
+        generator = torch.Generator().manual_seed(0)
+        integers = torch.randint(-127, 128, (4, 3, 3, 3), generator=generator)
+        self.register_buffer("conv", integers.to(torch.int8))
+        self.register_buffer("scales", torch.tensor([0.01, 0.02, 0.005, 0.03]))
+        self.register_buffer("zeros", torch.zeros(4, dtype=torch.int64))
+        self.register_buffer("bias", torch.randn(4, generator=generator))
+        integers = torch.randint(-127, 128, (3, 4), generator=generator)
+        self.register_buffer("linear", integers.to(torch.int8))
+
+    def forward(self, x: Any) -> Any:
+        ops = torch.ops.quantized_decomposed
+
+        def through(x: Any, scale: float, zero: int) -> Any:
+            chosen = (scale, zero, -128, 127, torch.int8)
+            return ops.dequantize_per_tensor(ops.quantize_per_tensor(x, *chosen), *chosen)
+
+        x = through(x, 0.03, 5)
+        weights = ops.dequantize_per_channel(
+            self.conv, self.scales, self.zeros, 0, -127, 127, torch.int8
+        )
+        x = through(torch.relu(functional.conv2d(x, weights, self.bias)), 0.05, -128)
+        x = through(functional.adaptive_avg_pool2d(x, 1).flatten(1), 0.04, -100)
+        weights = ops.dequantize_per_tensor(self.linear, 0.02, 0, -127, 127, torch.int8)
+        return through(functional.linear(x, weights), 0.07, 3)
+
+
+def test_quantised_modules_keep_their_scales() -> None:
+    module, x = Quantised8(), examples((3, 6, 6))
+    model = from_torch(module, x[:1])
+    scales = {round(tensor.scale, 6): tensor.zero_point for tensor in model.tensors}
+    assert scales == {0.03: 5, 0.05: -128, 0.04: -100, 0.07: 3}
+    np.testing.assert_array_equal(model.layers[0].kernel.transpose(0, 3, 1, 2), module.conv.numpy())
+    np.testing.assert_allclose(model.layers[0].weight_scales, module.scales.numpy())
+    expected = module(x).numpy() / 0.07 + 3
+    found = Emulator(model).run(turned(x))
+    # PyTorch rounds once, the contract twice.
+    assert np.abs(found - np.rint(expected)).max() <= 1
+    assert (found == np.rint(expected)).mean() > 0.9
+
+
+def test_programs_are_read(tmp_path: Path) -> None:
+    module, x = with_statistics(LAYERS["norm"][0]()), examples((3, 8, 8))
+    path = tmp_path / "net.pt2"
+    dynamic = {"input": {0: torch.export.Dim("images", min=2, max=64)}}
+    torch.export.save(torch.export.export(module, (x[:3],), dynamic_shapes=dynamic), path)
+    network = load_float_network(path)
+    assert network.name == "net"
+    real = forward.run(network, turned(x))[network.outputs[0]]
+    with torch.no_grad():
+        np.testing.assert_allclose(real, turned(module(x)), atol=1e-5)
+    path.write_bytes(b"no program at all, but a text")
+    with pytest.raises(ModelError, match=r"no program that torch.export.save"):
+        load_float_network(path)
+    with pytest.raises(ModelError, match="from_torch"):
+        load_float_network(tmp_path / "net.pth")
+
+
+# --- what is refused -----------------------------------------------------------------------------
+
+
+def test_all_that_is_unknown_is_named() -> None:
+    def function(x: Any) -> Any:
+        y = functional.layer_norm(x, x.shape[1:])
+        y = y + functional.softplus(x) + functional.group_norm(x, 2)
+        return y.flatten(1) @ y.flatten(1).T
+
+    with pytest.raises(ModelError) as error:
+        from_torch(Function(function), examples((4, 6, 6)))
+    for words in ("layer_norm", "softplus", "use relu", "group_norm", "use batch normalisation"):
+        assert words in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("function", "message"),
+    [
+        (lambda x: x.reshape(-1, 6), "mixes the images"),
+        (lambda x: x.permute(1, 0, 2, 3), "moves the images"),
+        (lambda x: x.mean(), "images"),
+        (lambda x: x / x.sigmoid(), "division by computed"),
+        (lambda x: functional.adaptive_avg_pool2d(x, 5), "windows of different sizes"),
+        (lambda x: functional.max_pool2d(x, 3, dilation=2), "dilation"),
+        (lambda x: functional.pad(x, (1, 1, 1, 1), mode="reflect"), "reflect"),
+        (lambda x: torch.bmm(x.flatten(2), x.flatten(2).transpose(1, 2)), "two computed tensors"),
+    ],
+)
+def test_what_cannot_be_said_is_refused(function: Callable[[Any], Any], message: str) -> None:
+    with pytest.raises(ModelError, match=message):
+        from_torch(Function(function), examples((4, 6, 6)))
+
+
+def test_calibration_inputs_are_checked() -> None:
+    module = with_statistics(LAYERS["conv"][0]())
+    with pytest.raises(DataError, match="no calibration inputs"):
+        from_torch(module, [])
+    with pytest.raises(DataError, match="not a float"):
+        from_torch(module, 0.5)
+    with pytest.raises(DataError, match="not finite"):
+        from_torch(module, torch.full((2, 3, 9, 8), torch.nan))
+
+
+def test_loaders_calibrate() -> None:
+    x = examples((3, 9, 8), 20)
+    module = with_statistics(LAYERS["conv"][0]())
+    data = torch.utils.data.TensorDataset(x, torch.zeros(20))
+    loader = torch.utils.data.DataLoader(data, batch_size=6)
+    assert same(from_torch(module, loader), from_torch(module, x))
+
+
+def same(one: graph.Model, other: graph.Model) -> bool:
+    return one.tensors == other.tensors and all(
+        np.array_equal(a.weights, b.weights) and np.array_equal(a.bias, b.bias)
+        for a, b in zip(one.layers, other.layers)
+    )
+
+
+def test_modules_stay_as_they_are() -> None:
+    module = LAYERS["norm"][0]().train()
+    before = copy.deepcopy(module.state_dict())
+    from_torch(module, examples((3, 8, 8)))
+    assert module.training
+    assert module[1].training
+    for name, values in module.state_dict().items():
+        assert torch.equal(values, before[name])
+
+
+# --- there and back ------------------------------------------------------------------------------
+
+
+class Small(nn.Module):
+    """Something of everything that has weights."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first = nn.Sequential(*unit(2, 6, 3, padding=1))
+        self.depthwise = nn.Sequential(*unit(6, 6, 3, padding=1, groups=6, act=nn.ReLU))
+        self.grouped = nn.Conv2d(6, 4, 1, groups=2)
+        self.classes = nn.Linear(4 * 9, 5)
+
+    def forward(self, x: Any) -> Any:
+        x = functional.max_pool2d(self.depthwise(self.first(x)), 2)
+        return self.classes(torch.relu(self.grouped(x)).flatten(1))
+
+
+def test_a_module_computes_what_the_emulator_does() -> None:
+    module, x = with_statistics(Small()), examples((2, 6, 6))
+    model = from_torch(module, x)
+    plan = Plan.parse(model, "roup:1,4")
+    approximate = to_torch(model, plan)
+    expected = model.output.dequantise(Emulator(model, plan).run(turned(x)))
+    found = approximate(x)
+    np.testing.assert_allclose(found.detach().numpy(), expected, rtol=1e-6, atol=1e-7)
+    functional.cross_entropy(found, torch.zeros(len(x), dtype=torch.int64)).backward()
+    for name, parameter in approximate.named_parameters():
+        assert parameter.grad is not None, name
+    with pytest.raises(DataError, match="takes inputs"):
+        approximate(x[:, :1])
+
+
+def test_a_module_is_trained_and_exported() -> None:
+    module, x = with_statistics(Small()), examples((2, 6, 6))
+    model = from_torch(module, x)
+    approximate = to_torch(model, "smapprox:3333")
+    wanted = module(x).detach()
+    optimiser = torch.optim.Adam(approximate.parameters(), lr=2e-3)
+    losses = []
+    for _ in range(15):
+        loss = functional.mse_loss(approximate(x), wanted)
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+        losses.append(float(loss.detach()))
+    assert losses[-1] < losses[0]
+    trained = approximate.export()
+    assert trained.tensors == model.tensors
+    expected = trained.output.dequantise(Emulator(trained, "smapprox:3333").run(turned(x)))
+    np.testing.assert_allclose(approximate(x).detach().numpy(), expected, rtol=1e-6, atol=1e-7)
+
+
+def test_weights_go_back() -> None:
+    module, x = with_statistics(Small()), examples((2, 6, 6))
+    model = from_torch(module, x)
+    other = with_statistics(Small(), seed=5)
+    write_back(to_torch(model), other)
+    with torch.no_grad():
+        expected, found = module(x).numpy(), other(x).numpy()
+    assert decibels(np.square(expected).sum(), np.square(expected - found).sum()) > 35
+    # What was quantised once is on the grid: the same network comes of it.
+    again = from_torch(other, x)
+    for layer, first in zip(again.layers, model.layers):
+        if layer.per_channel:
+            assert np.abs(layer.kernel.astype(int) - first.kernel).max() <= 1
+    with pytest.raises(ModelError, match="not made of this module"):
+        write_back(model, nn.Sequential(nn.Conv2d(2, 3, 1)))
+
+
+# --- random networks -----------------------------------------------------------------------------
+
+
+@st.composite
+def modules(draw: Any) -> nn.Module:
+    """A few layers in a row, with branches."""
+    torch.manual_seed(draw(st.integers(0, 2**31)))
+    parts: list[nn.Module] = []
+    channels, size = 3, 8
+    for _ in range(draw(st.integers(1, 4))):
+        kind = draw(st.sampled_from(["conv", "depthwise", "pool", "residual", "act"]))
+        if kind == "conv":
+            filters = draw(st.sampled_from([2, 4, 8]))
+            kernel = draw(st.sampled_from([1, 2, 3]))
+            padding = draw(st.sampled_from([0, kernel // 2]))
+            if size + 2 * padding < kernel:
+                continue
+            parts.append(nn.Conv2d(channels, filters, kernel, padding=padding))
+            channels, size = filters, size + 2 * padding - kernel + 1
+            parts.append(nn.BatchNorm2d(channels))
+        elif kind == "depthwise":
+            parts += unit(channels, channels, 3, 1, 1, groups=channels, act=nn.ReLU)
+        elif kind == "pool" and size >= 4:
+            parts.append(draw(st.sampled_from([nn.MaxPool2d(2), nn.AvgPool2d(2)])))
+            size //= 2
+        elif kind == "residual":
+            parts.append(Inverted(channels, channels, 1, 2))
+        else:
+            parts.append(draw(st.sampled_from([nn.ReLU(), nn.Hardswish(), nn.LeakyReLU(0.1)])))
+    parts += [nn.Flatten(), nn.Linear(channels * size * size, 4)]
+    return nn.Sequential(*parts)
+
+
+@settings(max_examples=12, deadline=None)
+@given(modules())
+def test_random_modules(module: nn.Module) -> None:
+    module = with_statistics(module)
+    x = examples((3, 8, 8), 32)
+    quantised = quantised_module(module, x)
+    with torch.no_grad():
+        expected = module(x).numpy()
+    output = quantised.network.outputs[0]
+    real = forward.run(quantised.network, turned(x))[output]
+    np.testing.assert_allclose(real, expected, rtol=1e-3, atol=1e-4 * np.abs(expected).max())
+    model = quantised.model
+    y = Emulator(model).run(turned(x))
+    noise = float(np.square(model.output.dequantise(y) - expected).sum())
+    assert decibels(float(np.square(expected).sum()), noise) > 20
+    content = serialise_model(model)
+    given8 = model.input.batch(turned(x[:2]))
+    np.testing.assert_array_equal(runtime.run("tflite_runtime", content, given8), y[:2])
+
+
+@settings(max_examples=20, deadline=None)
+@given(st.integers(0, 2**32 - 1), st.booleans(), st.booleans())
+def test_what_is_on_the_grid_stays_exact(seed: int, equalise: bool, correct: bool) -> None:
+    """Weights that are whole multiples of a power of two, inputs likewise: nothing is lost."""
+    rng = np.random.default_rng(seed)
+    layer = nn.Conv2d(2, 3, 3)
+    weights = rng.integers(-126, 127, (3, 2, 3, 3))
+    weights[:, 0, 0, 0] = 127
+    with torch.no_grad():
+        layer.weight.copy_(torch.from_numpy(weights / 64))
+        layer.bias.copy_(torch.from_numpy(rng.integers(-50, 50, 3) / 16))
+    x = rng.integers(-128, 128, (4, 2, 5, 5)) / 16
+    x[0, 0, 0, :2] = -8, 127 / 16
+    network = float_network(layer, x)
+    options = Options(equalise=equalise, correct_bias=correct)
+    model = quantise(network, turned(torch.from_numpy(x)), options).model
+    assert (model.input.scale, model.input.zero_point) == (1 / 16, 0)
+    np.testing.assert_array_equal(model.layers[0].kernel.transpose(0, 3, 1, 2), weights)
+    np.testing.assert_array_equal(model.layers[0].bias * model.layers[0].weight_scales / 16,
+                                  layer.bias.detach().numpy())  # fmt: skip
