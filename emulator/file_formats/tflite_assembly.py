@@ -89,9 +89,10 @@ def assemble(
     operators: Sequence[FileOperator],
     inputs: Sequence[int],
     outputs: Sequence[int],
+    custom: str = "",
 ) -> bytes:
-    """The content of the file."""
-    return _Assembly().file(tensors, operators, inputs, outputs)
+    """The content of the file; ``custom`` is the name of its custom operators, if it has some."""
+    return _Assembly().file(tensors, operators, inputs, outputs, custom)
 
 
 class _Assembly:
@@ -104,6 +105,7 @@ class _Assembly:
         operators: Sequence[FileOperator],
         inputs: Sequence[int],
         outputs: Sequence[int],
+        custom: str,
     ) -> bytes:
         codes = sorted({op.code for op in operators})
         buffers = [self._table("Buffer")]  # buffer 0 is empty by convention
@@ -129,6 +131,7 @@ class _Assembly:
                 DeprecatedBuiltinCode=min(code, 127),
                 BuiltinCode=code,
                 Version=VERSIONS.get(code, 1),
+                **({"CustomCode": custom} if code == _CODES.CUSTOM else {}),
             )
             for code in codes
         ]

@@ -16,8 +16,9 @@ from axynq.emulator.model import graph
 
 _CODES = tflite.BuiltinOperator
 
-_LEAVING = {_CODES.DEQUANTIZE, _CODES.ARG_MAX, _CODES.ARG_MIN, _CODES.CAST}
-"""Operators by which a network leaves int8."""
+_LEAVING = {_CODES.DEQUANTIZE, _CODES.ARG_MAX, _CODES.ARG_MIN, _CODES.CAST, _CODES.CUSTOM}
+"""Operators by which a network leaves int8. Custom ones are what detectors have at their ends, such
+as TFLite_Detection_PostProcess."""
 
 
 class End(NamedTuple):

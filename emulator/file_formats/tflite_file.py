@@ -29,6 +29,17 @@ _NUMPY_TYPES: dict[int, type[np.generic]] = {
 }
 
 
+_CALLERS = {
+    tflite.BuiltinOperator.IF,
+    tflite.BuiltinOperator.WHILE,
+    tflite.BuiltinOperator.CALL,
+    tflite.BuiltinOperator.CALL_ONCE,
+    tflite.BuiltinOperator.STABLEHLO_WHILE,
+    tflite.BuiltinOperator.STABLEHLO_REDUCE_WINDOW,
+}
+"""Operators that run subgraphs of their own."""
+
+
 class DamagedError(ModelError):
     """The file contradicts itself: no other complaint about it means anything."""
 
@@ -79,9 +90,7 @@ class TFLiteFile:
         self.content = content
         self._model = tflite.Model.GetRootAsModel(content, 0)
         if self._model.SubgraphsLength() != 1:
-            raise ModelError(
-                f"has {self._model.SubgraphsLength()} subgraphs; only one is supported"
-            )
+            raise ModelError(self._several_subgraphs())
         self._subgraph = self._model.Subgraphs(0)
         self.description = (self._model.Description() or b"").decode("utf-8", "replace")
         tensors, operators = self._subgraph.TensorsLength(), self._subgraph.OperatorsLength()
@@ -91,6 +100,16 @@ class TFLiteFile:
         self.nodes = [self._node(index) for index in range(operators)]
         self.inputs = self._ends("Inputs")
         self.outputs = self._ends("Outputs")
+
+    def _several_subgraphs(self) -> str:
+        """What a file with another number of subgraphs than one has them for."""
+        codes = [
+            operator_code(self._model.OperatorCodes(k))
+            for k in range(min(self._model.OperatorCodesLength(), 256))
+        ]
+        used = sorted({operator_name(code) for code in codes if code in _CALLERS})
+        reason = f" for {', '.join(used)} (branches, loops or memory)" if used else ""
+        return f"has {self._model.SubgraphsLength()} subgraphs{reason}; only one is supported"
 
     def _tensor(self, index: int) -> RawTensor:
         tensor = self._subgraph.Tensors(index)

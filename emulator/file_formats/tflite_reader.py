@@ -13,6 +13,7 @@ from axynq.emulator import files
 from axynq.emulator.errors import ModelError
 from axynq.emulator.file_formats import tflite_static
 from axynq.emulator.file_formats.foreign import foreign_file, foreign_folder
+from axynq.emulator.file_formats.tflite_dilation import without_batches
 from axynq.emulator.file_formats.tflite_ends import Ends, find_ends
 from axynq.emulator.file_formats.tflite_file import DamagedError, Node, TFLiteFile
 from axynq.emulator.file_formats.tflite_layers import LAYERS
@@ -103,6 +104,12 @@ class _Reader:
         targets = tuple(reading.index_of[end.tensor] for end in ends.targets)
         if set(sources) & set(targets):
             raise ModelError("has an input that is its output as well")
+        if reading.doubled:
+            ends.notes.append(
+                f"In {len(reading.doubled)} layers int8 does not hold all weights less their zero "
+                "point: these layers see inputs twice, the second time with the rest of the "
+                "weights, and multiply more often."
+            )
         for index, end in zip((*sources, *targets), (*ends.sources, *ends.targets)):
             reading.tensors[index] = replace(reading.tensors[index], interface=end.interface)
         return graph.Model(
@@ -119,6 +126,7 @@ class _Reader:
         """All operators, or one error that says what is wrong with the inputs and each of them."""
         reading = self.reading
         reading.real = ends.real
+        nodes, reading.dilations = without_batches(self.file, ends.nodes)
         problems: list[str] = []
         complaints: dict[str, list[Node]] = {}
         for end in ends.sources:
@@ -129,7 +137,7 @@ class _Reader:
                 self.unread.add(end.tensor)
         unknown: list[Node] = []
         number = 0
-        for node in ends.nodes:
+        for node in nodes:
             try:
                 if self._fold(node):
                     continue

@@ -17,6 +17,7 @@ import tflite
 
 from axynq.emulator.errors import ModelError
 from axynq.emulator.file_formats.tflite_assembly import DESCRIPTION
+from axynq.emulator.file_formats.tflite_dilation import Dilation
 from axynq.emulator.file_formats.tflite_file import (
     DamagedError,
     Node,
@@ -61,6 +62,10 @@ class Reading:
         """Values that follow from constants and shapes, by the file's tensors."""
         self.real: set[int] = set()
         """The file's tensors that are computed from int8 ones but are none themselves."""
+        self.dilations: dict[int, Dilation] = {}
+        """What operators that are left out made of convolutions, by their places in the file."""
+        self.doubled: list[Node] = []
+        """Layers that see some of their inputs twice, as int8 does not hold their weights."""
         self._constants: dict[tuple[int, Shape], int] = {}
         self._names: set[str] = set()
 

@@ -166,7 +166,7 @@ class WeightedLayer(Operator):
     """Whether the file holds a scale per filter (True) or one for the tensor."""
     float32_scales: bool = field(default=False, kw_only=True)
     """Whether input and weight scale are multiplied in float32, as FULLY_CONNECTED does, and not in
-    double."""
+    double. Scales per filter are always multiplied in double."""
 
     @cached_property
     def kernel(self) -> Int8Array:

@@ -31,7 +31,9 @@ def places(model: graph.Model, op: graph.Movement) -> npt.NDArray[np.int64]:
         return np.concatenate(numbers, axis=op.axis)
     if isinstance(op, graph.Slice):
         steps = zip(op.begin, op.stride, target)
-        return x[np.ix_(*(begin + stride * np.arange(n) for begin, stride, n in steps))]
+        return x[
+            np.ix_(*(begin + stride * np.arange(n, dtype=np.int64) for begin, stride, n in steps))
+        ]
     if isinstance(op, graph.Transpose):
         return x.transpose(op.permutation)
     if isinstance(op, graph.Surround):

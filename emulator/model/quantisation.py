@@ -19,14 +19,15 @@ from axynq.emulator.model.graph import Add, Elementwise, Mean, Model, Reduce, We
 def layer_factors(model: Model, layer: WeightedLayer) -> list[FixedPoint]:
     """Per filter, the factor from the accumulator to the output tensor.
 
-    ``input scale * weight scale / output scale`` in double; a fully connected layer multiplies the
-    first two in float32.
+    ``input scale * weight scale / output scale`` in double; a fully connected layer whose weights
+    have one scale multiplies the first two in float32.
     """
     input_scale = model.tensors[layer.inputs[0]].scale
     output_scale = model.tensors[layer.output].scale
+    several = layer.per_channel and len(layer.weight_scales) > 1
     factors = []
     for weight_scale in layer.weight_scales:
-        if layer.float32_scales:
+        if layer.float32_scales and not several:
             with np.errstate(over="ignore"):  # to infinity
                 product = float(np.float32(input_scale) * np.float32(weight_scale))
         else:

@@ -21,7 +21,15 @@ from axynq.host.cli.inputs import (
     read_examples,
     read_plan,
 )
-from axynq.host.cli.output import JsonOption, percent, print_json, progress_bar, results, table
+from axynq.host.cli.output import (
+    JsonOption,
+    console,
+    percent,
+    print_json,
+    progress_bar,
+    results,
+    table,
+)
 
 STEP = 1024
 """Examples between updates of the progress bar."""
@@ -43,6 +51,8 @@ def evaluate(
     The emulation is bit-exact: the accelerator gives the same outputs.
     """
     network = load_model(model)
+    for note in network.notes:
+        console.note(note)
     chosen = read_plan(network, plan)
     examples = read_examples(network, data, split, limit)
     figures = read_energy(network, chosen, energy)

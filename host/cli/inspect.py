@@ -67,6 +67,8 @@ def inspect(
     what bounds each layer, by the cycle model.
     """
     network = load_model(model)
+    for note in network.notes:
+        console.note(note)
     chosen = read_plan(network, plan)
     if roofline and overlay is None:
         raise AxynqError("--roofline needs --overlay: it shows what an overlay could do")

@@ -65,6 +65,21 @@ def test_tables_equal_tflite(kind: graph.LookupKind) -> None:
         assert np.array_equal(lookup_table(model, model.operators[0]), expected), model.tensors
 
 
+@pytest.mark.parametrize("kind", ["relu", "leaky_relu", "absolute", "quantise"])
+@pytest.mark.parametrize("zero_point", [-128, 127])
+def test_results_near_halves(kind: graph.LookupKind, zero_point: int) -> None:
+    """Where it shows whether scales are divided in float32 or in double."""
+    rng = np.random.default_rng(5)
+    for _ in range(60):
+        scale = np.float32(rng.uniform(0.01, 0.1))
+        largest, half = int(rng.integers(64, 256)), int(rng.integers(20, 120)) + 0.5
+        near = np.float32(float(scale) * largest / half)
+        target = float(np.nextafter(near, np.float32(rng.integers(2))))
+        model = one_lookup(kind, (float(scale), zero_point), (target, 0), 1.0)
+        expected = runtime.run("tflite_runtime", serialise_model(model), ALL[None])[0]
+        assert np.array_equal(lookup_table(model, model.operators[0]), expected)
+
+
 def test_exponentials_beyond_32_bits_saturate() -> None:
     model = one_lookup("exponential", (0.5, -128), (0.001, 0))
     table = lookup_table(model, model.operators[0])

@@ -3,7 +3,11 @@ reader against each other, and files as other programs write them."""
 
 from __future__ import annotations
 
+import contextlib
+from functools import cache
+
 import numpy as np
+import numpy.typing as npt
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -13,9 +17,10 @@ from axynq.emulator.errors import ModelError
 from axynq.emulator.file_formats.tflite_reader import parse_model
 from axynq.emulator.file_formats.tflite_writer import serialise_model
 from axynq.emulator.model import graph
+from axynq.emulator.model.quantisation import layer_factors
 from tests.any_network import KINDS, RandomNetwork, any_models, random_inputs
 from tests.emulator import runtime
-from tests.emulator.tflite_drawing import FLOAT32, INT32, PLAIN, UINT8, Drawing
+from tests.emulator.tflite_drawing import FLOAT32, INT8, INT32, PLAIN, UINT8, Drawing
 from tests.networks import tensor
 
 SEEDS = st.integers(0, 2**32 - 1)
@@ -90,6 +95,17 @@ def test_sums_equal_tflites_default_kernel(rows: int, columns: int, seed: int) -
     assert np.array_equal(reference.run(model, x)[1], runtime.batch(made, [x])[0])
 
 
+@settings(max_examples=150)
+@given(any_models(), st.data())
+def test_damaged_files_are_model_errors_or_models(model: graph.Model, data: st.DataObject) -> None:
+    content = bytearray(serialise_model(model))
+    for _ in range(data.draw(st.integers(1, 4))):
+        place = data.draw(st.integers(8, len(content) - 1))
+        content[place] = data.draw(st.sampled_from([0, 1, 2, 127, 128, 255]))
+    with contextlib.suppress(ModelError):
+        parse_model(bytes(content))
+
+
 # --- files as other programs write them ----------------------------------------------------------
 
 
@@ -146,6 +162,38 @@ def test_grouped_convolutions(groups: int) -> None:
         ]
 
 
+@pytest.mark.parametrize("depthwise", [False, True])
+@pytest.mark.parametrize(
+    ("rows", "paddings", "crops"),
+    [(7, [[2, 3], [2, 2]], [[0, 1], [0, 0]]), (8, [[0, 0], [1, 1]], [[0, 0], [0, 0]])],
+)
+def test_dilated_convolutions_of_old_converters(
+    rows: int, paddings: list[list[int]], crops: list[list[int]], depthwise: bool
+) -> None:
+    d = Drawing()
+    x = d.given((1, rows, 4, 3))
+    blocks = [d.constant([2, 2]) for _ in range(2)]
+    inner = (rows + sum(paddings[0])) // 2, (4 + sum(paddings[1])) // 2
+    apart = d.tensor((4, *inner, 3))
+    d.operator("SPACE_TO_BATCH_ND", [x, blocks[0], d.constant(paddings)], apart)
+    shape = (1, 3, 2, 3) if depthwise else (3, 3, 2, 3)
+    w = d.constant(weights(*shape), [0.01], dtype=np.int8)
+    result = d.tensor((4, inner[0] - 2, inner[1] - 1, 3), (0.2, 5))
+    code, kind = ("DEPTHWISE_CONV_2D", "DepthwiseConv2D") if depthwise else ("CONV_2D", "Conv2D")
+    options = {"DepthMultiplier": 1} if depthwise else {}
+    bias = d.constant([100, -100, 0])
+    d.operator(
+        code, [apart, w, bias], result, kind=f"{kind}Options", Padding=1, StrideH=1, StrideW=1,
+        **options,
+    )  # fmt: skip
+    size = [2 * (inner[0] - 2) - sum(crops[0]), 2 * (inner[1] - 1) - sum(crops[1])]
+    y = d.tensor((1, *size, 3), (0.2, 5))
+    d.operator("BATCH_TO_SPACE_ND", [result, blocks[1], d.constant(crops)], y)
+    (layer,) = check(d, y).layers
+    assert isinstance(layer, (graph.Convolution, graph.DepthwiseConvolution))
+    assert layer.dilation == (2, 2)
+
+
 @pytest.mark.parametrize("keep", [False, True])
 @pytest.mark.parametrize("shape", [(1, 3, 4, 5), (1, 7, 5), (6, 5), (2, 3, 5)])
 def test_dense_layers_over_positions(shape: tuple[int, ...], keep: bool) -> None:
@@ -159,6 +207,70 @@ def test_dense_layers_over_positions(shape: tuple[int, ...], keep: bool) -> None
     (layer,) = model.layers
     assert isinstance(layer, graph.Convolution)
     assert layer.float32_scales
+
+
+@cache
+def between_precisions() -> tuple[tuple[float, float, float], npt.NDArray[np.int64]]:
+    """Scales of input, weights and output, and accumulators whose results differ where the first
+    two are multiplied in float32."""
+    rng = np.random.default_rng(0)
+    while True:
+        source, weight = (float(np.float32(rng.uniform(0.005, 0.1))) for _ in range(2))
+        target = float(np.float32(source * weight * 2**22 / 100 * rng.uniform(1, 2)))
+        tensors = tensor("x", (1,), source, 0), tensor("y", (1,), target, 0)
+        results, sums = [], np.arange(-(2**22), 2**22, dtype=np.int64)
+        for precise in (True, False):
+            layer = graph.FullyConnected(
+                "fully_connected_0", (0,), 1, np.zeros((1, 1), np.int8), np.zeros(1, np.int32),
+                np.array([weight], np.float32), float32_scales=not precise,
+            )  # fmt: skip
+            model = graph.Model("m", tensors, (layer,), (0,), (1,))
+            results.append(reference.rescale(sums, *layer_factors(model, layer)[0]))
+        different = sums[results[0] != results[1]][:32]
+        if len(different) > 3:
+            return (source, weight, target), different
+
+
+LAYERS = [
+    (code, several, legacy)
+    for code in ("FULLY_CONNECTED", "CONV_2D", "DEPTHWISE_CONV_2D", "TRANSPOSE_CONV")
+    for several in (False, True)
+    for legacy in (False, True)
+    if not (legacy and (several or code == "TRANSPOSE_CONV"))
+]
+
+
+@pytest.mark.parametrize(("code", "several", "legacy"), LAYERS)
+def test_the_precision_of_factors(code: str, several: bool, legacy: bool) -> None:
+    """Biases alone, which differ in the results."""
+    (source, weight, target), sums = between_precisions()
+    filters, moved = len(sums), 128 if legacy else 0
+    kind, dtype = (UINT8, np.uint8) if legacy else (INT8, np.int8)
+    d = Drawing()
+    shape: tuple[int, ...] = (1, 2) if code == "FULLY_CONNECTED" else (1, 1, 1, 2)
+    if code == "DEPTHWISE_CONV_2D":
+        shape = (1, 1, 1, filters)
+    x = d.given(shape, (source, moved), kind)
+    scales = [weight] * (filters if several else 1)
+    form = {"FULLY_CONNECTED": (filters, 2), "DEPTHWISE_CONV_2D": (1, 1, 1, filters)}.get(
+        code, (filters, 1, 1, 2)
+    )
+    w = d.constant(np.full(form, moved), scales, [moved] * len(scales), dtype=dtype)
+    if code == "DEPTHWISE_CONV_2D":
+        d.tensors[w].axis = 3 if several else 0
+    bias = d.constant(sums, [source * weight] * len(scales))
+    y = d.tensor((*shape[:-1], filters), (target, moved), kind)
+    inputs, options = [x, w, bias], {"Padding": 1, "StrideH": 1, "StrideW": 1}
+    names = {"CONV_2D": "Conv2D", "DEPTHWISE_CONV_2D": "DepthwiseConv2D"}
+    if code == "DEPTHWISE_CONV_2D":
+        options["DepthMultiplier"] = 1
+    if code == "FULLY_CONNECTED":
+        options = {}
+    if code == "TRANSPOSE_CONV":
+        inputs = [d.constant([1, 1, 1, filters]), w, x, bias]
+    name = names.get(code, code.title().replace("_", ""))
+    d.operator(code, inputs, y, kind=f"{name}Options", **options)
+    check(d, y)
 
 
 @pytest.mark.parametrize("transposed", [False, True])
@@ -373,6 +485,20 @@ def test_float_ends_are_left_out_and_said() -> None:
     )
 
 
+def test_boxes_of_a_detector_are_left_out() -> None:
+    """TFLite_Detection_PostProcess, which takes int8 as it is."""
+    d = Drawing()
+    boxes = d.operator("RELU", [d.given((1, 6, 4))], d.tensor((1, 6, 4)))
+    classes = d.operator("LOGISTIC", [d.given((1, 6, 3))], d.tensor((1, 6, 3), (1 / 256, -128)))
+    anchors = d.constant(weights(6, 4), [0.1], dtype=np.int8)
+    found = [d.tensor(shape, None, FLOAT32) for shape in ((1, 9, 4), (1, 9), (1, 9), (1,))]
+    d.operator("CUSTOM", [boxes, classes, anchors], *found)
+    content = d.content(*found, custom="TFLite_Detection_PostProcess")
+    model = parse_model(content)
+    assert [model.tensors[k].name for k in model.outputs] == ["t1", "t3"]
+    assert "left out: CUSTOM 'TFLite_Detection_PostProcess' (1). The outputs" in model.notes[0]
+
+
 def test_reals_may_not_come_back() -> None:
     d = Drawing()
     x = d.given((1, 4))
@@ -423,9 +549,41 @@ def test_uint8_networks(zero_point: int) -> None:
     assert model.output.takes_uint8
 
 
-def test_uint8_weights_that_int8_does_not_hold() -> None:
-    with pytest.raises(ModelError, match=r"less their zero point are .* which int8 does not hold"):
-        parse_model(legacy_layer(30).content(3))
+@pytest.mark.parametrize("zero_point", [0, 30, 255])
+def test_uint8_weights_that_int8_does_not_hold(zero_point: int) -> None:
+    model = check(legacy_layer(zero_point), 3)
+    assert kinds(model)[-2:] == ["Concatenation", "Convolution"]
+    assert model.notes[0].startswith("In 1 layers int8 does not hold all weights")
+
+
+@pytest.mark.parametrize("padding", [0, 1])
+@pytest.mark.parametrize("stride", [1, 2])
+def test_uint8_depthwise_weights_that_int8_does_not_hold(stride: int, padding: int) -> None:
+    d = Drawing()
+    x = d.given((1, 7, 6, 2), (0.05, 100), UINT8)
+    values = np.random.default_rng(3).integers(0, 256, (1, 3, 2, 4)).astype(np.uint8)
+    w = d.constant(values, [0.013], [90], dtype=np.uint8)
+    b = d.constant([100, -200, 300, 0], [0.05 * 0.013])
+    size = [-(-n // stride) if padding == 0 else (n - k) // stride + 1 for n, k in ((7, 3), (6, 2))]
+    y = d.tensor((1, *size, 4), (0.11, 120), UINT8)
+    d.operator(
+        "DEPTHWISE_CONV_2D", [x, w, b], y, kind="DepthwiseConv2DOptions",
+        Padding=padding, StrideH=stride, StrideW=stride, DepthMultiplier=2,
+    )  # fmt: skip
+    assert kinds(check(d, y)) == ["ResizeNearest", "DepthwiseConvolution"]
+
+
+@pytest.mark.parametrize("shape", [(1, 8), (1, 2, 4), (3, 8)])
+def test_uint8_dense_weights_that_int8_does_not_hold(shape: tuple[int, ...]) -> None:
+    d = Drawing()
+    x = d.given(shape, (0.05, 100), UINT8)
+    values = np.random.default_rng(3).integers(60, 220, (3, 8)).astype(np.uint8)
+    values[1, 5] = 250
+    w = d.constant(values, [0.013], [100], dtype=np.uint8)
+    y = d.tensor((shape[0], 3), (0.21, 120), UINT8)
+    b = d.constant([100, -200, 300], [0.05 * 0.013])
+    d.operator("FULLY_CONNECTED", [x, w, b], y, kind="FullyConnectedOptions")
+    assert check(d, y).layers[0].kernel.shape[-1] == 9
 
 
 def test_uint8_operators_that_round_otherwise() -> None:

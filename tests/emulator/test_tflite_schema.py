@@ -259,6 +259,15 @@ def test_all_kinds_of_unsupported_operators_are_listed() -> None:
     assert ". Supported: ABS, ADD, " in str(caught.value)
 
 
+def test_networks_with_loops() -> None:
+    def change(file: Any) -> None:
+        set_codes(CODES.WHILE)(file)
+        file.subgraphs.append(file.subgraphs[0])
+
+    with pytest.raises(ModelError, match=r"2 subgraphs for WHILE \(branches, loops or memory\); o"):
+        parse_model(changed(small(), change))
+
+
 def test_wrong_options_of_several_operators_are_listed() -> None:
     def change(file: Any) -> None:
         operators = file.subgraphs[0].operators

@@ -70,6 +70,6 @@ class Drawing:
         self.operators.append(FileOperator(number, list(inputs), list(outputs), kind, options))
         return outputs[0]
 
-    def content(self, *outputs: int) -> bytes:
-        """The file."""
-        return assemble(self.tensors, self.operators, self.inputs, outputs)
+    def content(self, *outputs: int, custom: str = "") -> bytes:
+        """The file; ``custom`` is the name of its custom operators."""
+        return assemble(self.tensors, self.operators, self.inputs, outputs, custom)
