@@ -89,10 +89,16 @@ def _repeats(model: graph.Model, op: graph.ResizeNearest, word_bytes: int) -> bo
         found = nearest(before, after, op.align_corners, op.half_pixel_centers)
         if after % before or list(found) != [k // (after // before) for k in range(after)]:
             return False
-    words = -(-target[2] // word_bytes)
-    rows, columns = target[0] // source[0], target[1] // source[1]
-    last = (rows - 1) * target[1] * words + columns * words
-    return last <= MOST_FIRST_WORDS and rows * target[1] * words <= MOST_ROW_WORDS
+    times = target[0] // source[0], target[1] // source[1]
+    return is_within_reach(target, times, word_bytes)
+
+
+def is_within_reach(shape: tuple[int, ...], stride: tuple[int, int], word_bytes: int) -> bool:
+    """Whether descriptors can write every so many rows and columns of a map."""
+    _, columns, channels = shape
+    words = -(-channels // word_bytes)
+    last = (stride[0] - 1) * columns * words + stride[1] * words
+    return last <= MOST_FIRST_WORDS and stride[0] * columns * words <= MOST_ROW_WORDS
 
 
 def _is_by_words(model: graph.Model, op: graph.Concatenation, word_bytes: int) -> bool:

@@ -25,6 +25,7 @@ from axynq.host.compiler.filters import (
 )
 from axynq.host.compiler.grouped import Grouped
 from axynq.host.compiler.lowering import FeatureMap, Lowered, Part, Step
+from axynq.host.compiler.subpixels import SubPixels
 from axynq.host.compiler.tables import (
     average_factor,
     average_table,
@@ -206,6 +207,8 @@ class Layers:
         operator = step.operator
         if step.grouped is not None:
             return self._grouped(step.grouped, source)
+        if step.subpixels is not None:
+            return self._subpixels(step.subpixels)
         if isinstance(operator, graph.WeightedLayer):
             kernel, window = self._kernel(operator, source)
             if step.pad is not None:
@@ -239,6 +242,15 @@ class Layers:
         factors = [f for layer in group.layers for f in layer_factors(self.model, layer)]
         window = _window(group.layers[0], weights)
         return Filters(bias, factors, Kernel(weights, codes, False)), window
+
+    def _subpixels(self, which: SubPixels) -> tuple[Filters, Window]:
+        """As a convolution of the map that is not spread."""
+        layer = which.layer
+        weights, codes = which.kernel(self.codes[layer.name])
+        rows, columns = which.taps
+        window = Window((rows.size, columns.size), top=rows.padding, left=columns.padding)
+        kernel = Kernel(weights, codes, False)
+        return Filters(layer.bias, layer_factors(self.model, layer), kernel), window
 
     def _kernel(self, layer: graph.WeightedLayer, source: FeatureMap) -> tuple[Kernel, Window]:
         """As the weights of a convolution, or of a depthwise one with a channel per filter."""

@@ -213,3 +213,19 @@ def test_what_the_host_makes_it_enlarges(small: Overlay) -> None:
     network.convolution(network.enlarged(y, 2, 2), 3)
     program = assert_equal(network.model(), small)
     assert [op.name for op in program.host_operators] == ["softmax_1", "resizenearest_2"]
+
+
+@pytest.mark.parametrize("same", [False, True])
+@pytest.mark.parametrize(("kernel", "stride"), [(2, (2, 2)), (3, (2, 2)), (4, (2, 3)), (1, (2, 2))])
+def test_transposed_convolutions_meet_no_zeros(
+    small: Overlay, same: bool, kernel: int, stride: tuple[int, int], monkeypatch
+) -> None:
+    unpredictable(monkeypatch, kernel)
+    network = Network((3, 4, 4), kernel)
+    x = network.transposed(network.convolution(0, 5), 6, kernel, stride, same)
+    network.convolution(x, 3)
+    program = assert_equal(network.model(), small)
+    assert not program.host_operators
+    assert program.layers.count("spread_1+convolution_2") == stride[0] * stride[1]
+    kernels = [d.kernel_rows for d in program_phases(program)[1:-1]]
+    assert max(kernels) <= -(-kernel // stride[0])
