@@ -17,7 +17,7 @@ from axynq.emulator.engine.abi import BLOCK, NETWORK, OPERATOR, PORT, TENSOR, Me
 from axynq.emulator.engine.blocks import Blocks
 from axynq.emulator.engine.kernel import Kernel
 from axynq.emulator.engine.packing import pack_layer
-from axynq.emulator.engine.parts import Part, parts
+from axynq.emulator.engine.parts import Part, parts, without_paddings
 from axynq.emulator.engine.pool import ArrayPool
 from axynq.emulator.engine.recipe import layer_recipe
 from axynq.emulator.engine.records import describe, planar_constants, read_as_tensors
@@ -55,10 +55,11 @@ class NativeNetwork:
         self, model: graph.Model, codes: Mapping[str, LayerCodes], kernel: Kernel, threads: int
     ) -> None:
         self.model = model
+        computed, self._left_out = without_paddings(model)
         self._parts: list[graph.Operator | NativePart] = []
-        for part in parts(model):
+        for part in parts(computed):
             if part.native:
-                self._parts.append(NativePart(model, part, codes, kernel, threads))
+                self._parts.append(NativePart(computed, part, codes, kernel, threads))
             else:
                 self._parts.extend(part.operators)
         self._chunk = CHUNK_BLOCKS * BLOCK * threads
@@ -85,6 +86,10 @@ class NativeNetwork:
         """Every tensor that is given or computed, by its index, [images, *shape]."""
         given: dict[int, Values] = dict(zip(self.model.inputs, x))
         values = self._computed(given, len(x[0]), False, every=True)
+        for op in self._left_out:
+            source = _ordered(self.model, op.inputs[0], values[op.inputs[0]])
+            padded = operators.compute(self.model, op, [source])
+            values[op.output] = np.broadcast_to(padded, (len(x[0]), *padded.shape[1:]))
         return {
             index: _ordered(self.model, index, value)
             for index, value in values.items()
