@@ -113,18 +113,18 @@ def line(values: int = 6) -> NetworkBuilder:
 
 def test_ranges() -> None:
     rng = np.random.default_rng(0)
-    x = rng.normal(size=(200_000, 6)).astype(np.float32)
-    x[0, 0] = 8
+    x = rng.normal(size=(50_000, 6)).astype(np.float32)
+    x[0, 0] = 7
     network = line().network()
     tops = {}
     for rule in ("min-max", "percentile", "least-error"):
         model = quantise(network, x, Options(rule, percentile=99.9)).model
         # An input is what it is.
-        assert model.input.dequantise(127) == pytest.approx(8, rel=0.01)
+        assert model.input.dequantise(127) == pytest.approx(7, rel=0.01)
         tops[rule] = float(model.output.dequantise(127))
-    assert tops["min-max"] == pytest.approx(8, rel=0.01)
+    assert tops["min-max"] == pytest.approx(7, rel=0.01)
     assert tops["percentile"] == pytest.approx(np.percentile(x, 99.9), rel=0.05)
-    assert tops["percentile"] < tops["least-error"] < 7
+    assert tops["percentile"] < tops["least-error"] < 6.5
 
 
 @given(st.floats(-100, 100), st.floats(-100, 100))
