@@ -27,7 +27,7 @@ from axynq.emulator.quantisation.report import decibels, float_accuracy, layer_l
 from axynq.emulator.quantisation.simplification import simplified
 from tests.any_network import any_models, random_inputs
 from tests.emulator import runtime
-from tests.emulator.float_files import float_twin
+from tests.emulator.float_files import float_twin, half_precision_twin
 
 KINDS = (
     "convolution", "depthwise", "fully_connected", "transposed_convolution", "addition",
@@ -58,6 +58,17 @@ def test_float_files_are_read(tmp_path_factory, model: graph.Model, seed: int) -
             continue
         largest = max(float(np.abs(values).max()), 1e-6)
         np.testing.assert_allclose(found[index], values, rtol=1e-3, atol=1e-4 * largest)
+
+
+def test_float16_weights(tmp_path: Path) -> None:
+    builder, x = uneven()
+    content = half_precision_twin(float_twin(serialise_model(builder.quantise(x))))
+    path = tmp_path / "half.tflite"
+    path.write_bytes(content)
+    network = load_float_tflite(path)
+    expected = runtime.run("tflite_runtime", content, x)
+    found = forward.run(network, x)[network.outputs[0]]
+    np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5)
 
 
 @settings(max_examples=40, deadline=None)
