@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from onnx import TensorProto, helper, numpy_helper
 
 from axynq.emulator import Emulator, load_model, reference
+from axynq.emulator.errors import ModelError
 from axynq.emulator.file_formats.onnx_reader import parse_onnx_model
 from axynq.emulator.model import graph
 from tests.emulator.onnx_networks import Array, Network, as_int8, channels_last, make, run
@@ -426,3 +427,30 @@ def test_weights_of_4_bits() -> None:
     proto.ir_version = 10
     model = parse_onnx_model(proto.SerializeToString())
     np.testing.assert_array_equal(model.layers[0].weights, weights)
+
+
+@pytest.mark.parametrize("shape", [(1, 3, 1, 1), (3, 1, 1), (1,), ()])
+def test_numbers_added_to_a_convolution_are_its_bias(shape: tuple[int, ...]) -> None:
+    model = parse_onnx_model(with_added(shape).SerializeToString())
+    (layer,) = model.operators
+    assert isinstance(layer, graph.Convolution)
+    assert layer.bias.any()
+
+
+@pytest.mark.parametrize("shape", [(3,), (1, 3), (3, 3), (1, 1, 3, 1)])
+def test_numbers_that_differ_between_columns_are_none(shape: tuple[int, ...]) -> None:
+    with pytest.raises(ModelError, match="before it is quantised"):
+        parse_onnx_model(with_added(shape).SerializeToString())
+
+
+def with_added(shape: tuple[int, ...]) -> Any:
+    """A convolution with three filters, of a map of three columns, plus numbers."""
+    net = Network((1, 2, 3, 3))
+    net.add("Conv", "x0", np.ones((3, 2, 1, 1), np.float32))
+    proto = net.quantised()
+    terms = np.random.default_rng(0).normal(size=shape).astype(np.float32)
+    proto.graph.initializer.append(numpy_helper.from_array(terms, "terms"))
+    place = next(k for k, node in enumerate(proto.graph.node) if node.op_type == "Conv")
+    proto.graph.node[place + 1].input[0] = "sum"
+    proto.graph.node.insert(place + 1, helper.make_node("Add", ["terms", "y0"], ["sum"]))
+    return proto
