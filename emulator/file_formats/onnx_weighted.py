@@ -13,7 +13,7 @@ from axynq.emulator.errors import ModelError
 from axynq.emulator.file_formats.onnx_drawing import Flat, Held, Quantisation
 from axynq.emulator.file_formats.onnx_file import Array, Node
 from axynq.emulator.file_formats.onnx_reading import Reading, within_int8
-from axynq.emulator.file_formats.onnx_values import Curve, Fixed, Pending, Value
+from axynq.emulator.file_formats.onnx_values import Fixed, Pending, Value
 from axynq.emulator.file_formats.onnx_windows import Window, window_of
 from axynq.emulator.model import graph
 from axynq.emulator.model.graph import Activation, Padding
@@ -338,11 +338,7 @@ def dense(
         raise ModelError(f"has weights of shape {list(weights.shape)}; two dimensions are needed")
     numbers = weights_of(weights, filter_axis)
     filters, inputs = numbers.values.shape
-    source: Held | Flat = (
-        x if isinstance(x, Flat) else reading.drawing.settled(reading.movable(x, integers=False))
-    )
-    if isinstance(x, Curve) and isinstance(source, Flat):
-        source = reading.drawing.settled(source)
+    source = reading.movable(x, integers=False)
     if source.shape[-1] != inputs:
         raise ModelError(f"its weights expect {inputs} inputs, not {list(source.shape)}")
     shape = (*source.shape[:-1], filters)
