@@ -121,7 +121,7 @@ def random_network(steps: list[str], seed: int) -> Network:
     return net
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(
     st.lists(st.sampled_from(STEPS), min_size=1, max_size=8),
     st.integers(0, 2**16),
