@@ -16,7 +16,9 @@ from onnx import TensorProto, helper, numpy_helper
 from axynq.emulator import Emulator, load_model, reference
 from axynq.emulator.errors import ModelError
 from axynq.emulator.file_formats.onnx_reader import parse_onnx_model
+from axynq.emulator.frameworks.onnx_float import parse_float_onnx
 from axynq.emulator.model import graph
+from axynq.emulator.quantisation import forward
 from tests.emulator.onnx_networks import Array, Network, as_int8, channels_last, make, run
 
 
@@ -137,6 +139,18 @@ def test_random_networks(steps: list[str], seed: int, unsigned: bool, per_channe
     x = model.input.batch(channels_last(samples["x0"]))
     expected = reference.run(model, x)[model.output_index]
     np.testing.assert_array_equal(Emulator(model, threads=1).run(x), expected)
+
+
+@settings(max_examples=20, deadline=None)
+@given(st.lists(st.sampled_from(STEPS), min_size=1, max_size=8), st.integers(0, 2**16))
+def test_random_float_networks(steps: list[str], seed: int) -> None:
+    net = random_network(steps, seed)
+    proto = net.proto()
+    read = parse_float_onnx(proto.SerializeToString())
+    samples = net.samples(2, seed=9)
+    mine = forward.run(read, channels_last(samples["x0"]))[read.outputs[0]]
+    (theirs,) = run(proto, samples)
+    np.testing.assert_allclose(mine, theirs, rtol=1e-3, atol=1e-3 * np.abs(theirs).max())
 
 
 # --- what onnxruntime quantises ------------------------------------------------------------------
