@@ -104,6 +104,12 @@ class _Reader:
         targets = tuple(reading.index_of[end.tensor] for end in ends.targets)
         if set(sources) & set(targets):
             raise ModelError("has an input that is its output as well")
+        if reading.doubled:
+            ends.notes.append(
+                f"In {len(reading.doubled)} layers int8 does not hold all weights less their zero "
+                "point: these layers see inputs twice, the second time with the rest of the "
+                "weights, and multiply more often."
+            )
         for index, end in zip((*sources, *targets), (*ends.sources, *ends.targets)):
             reading.tensors[index] = replace(reading.tensors[index], interface=end.interface)
         return graph.Model(

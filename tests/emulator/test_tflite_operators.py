@@ -467,6 +467,24 @@ def test_inputs_and_outputs_of_all_types() -> None:
     ]
 
 
+@pytest.mark.parametrize("scale", [1.0, 0.7321, 2.0, 0.0078])
+def test_pixels_that_are_cast(scale: float) -> None:
+    d = Drawing()
+    x = d.given((1, 256), None, UINT8)
+    real = d.operator("CAST", [x], d.tensor((1, 256), None, FLOAT32), kind="CastOptions")
+    q = d.operator("QUANTIZE", [real], d.tensor((1, 256), (scale, -128)), kind="QuantizeOptions")
+    y = d.operator("RELU", [q], d.tensor((1, 256), (scale, -128)))
+    content = d.content(y)
+    model = parse_model(content)
+    pixels = np.arange(256).astype(np.uint8)[None]
+    given_ = pixels if model.input.takes_uint8 else pixels.astype(np.float32)
+    made = runtime.interpreter("tflite_runtime", content)
+    expected = runtime.batch(made, [pixels])[0]
+    inputs = model.input.batch(given_)
+    assert np.array_equal(reference.run(model, inputs)[model.output_index], expected)
+    assert bool(model.notes) == (not model.input.takes_uint8)
+
+
 def test_float_ends_are_left_out_and_said() -> None:
     d = Drawing()
     x = d.given((1, 4))
@@ -549,9 +567,68 @@ def test_uint8_networks(zero_point: int) -> None:
     assert model.output.takes_uint8
 
 
-def test_uint8_weights_that_int8_does_not_hold() -> None:
-    with pytest.raises(ModelError, match=r"less their zero point are .* which int8 does not hold"):
-        parse_model(legacy_layer(30).content(3))
+@pytest.mark.parametrize("zero_point", [0, 30, 255])
+def test_uint8_weights_that_int8_does_not_hold(zero_point: int) -> None:
+    model = check(legacy_layer(zero_point), 3)
+    assert kinds(model)[-2:] == ["Concatenation", "Convolution"]
+    assert model.notes[0].startswith("In 1 layers int8 does not hold all weights")
+
+
+@pytest.mark.parametrize("padding", [0, 1])
+@pytest.mark.parametrize("stride", [1, 2])
+def test_uint8_depthwise_weights_that_int8_does_not_hold(stride: int, padding: int) -> None:
+    d = Drawing()
+    x = d.given((1, 7, 6, 2), (0.05, 100), UINT8)
+    values = np.random.default_rng(3).integers(0, 256, (1, 3, 2, 4)).astype(np.uint8)
+    w = d.constant(values, [0.013], [90], dtype=np.uint8)
+    b = d.constant([100, -200, 300, 0], [0.05 * 0.013])
+    size = [-(-n // stride) if padding == 0 else (n - k) // stride + 1 for n, k in ((7, 3), (6, 2))]
+    y = d.tensor((1, *size, 4), (0.11, 120), UINT8)
+    d.operator(
+        "DEPTHWISE_CONV_2D", [x, w, b], y, kind="DepthwiseConv2DOptions",
+        Padding=padding, StrideH=stride, StrideW=stride, DepthMultiplier=2,
+    )  # fmt: skip
+    assert kinds(check(d, y)) == ["ResizeNearest", "DepthwiseConvolution"]
+
+
+@pytest.mark.parametrize("shape", [(1, 8), (1, 2, 4), (3, 8)])
+def test_uint8_dense_weights_that_int8_does_not_hold(shape: tuple[int, ...]) -> None:
+    d = Drawing()
+    x = d.given(shape, (0.05, 100), UINT8)
+    values = np.random.default_rng(3).integers(60, 220, (3, 8)).astype(np.uint8)
+    values[1, 5] = 250
+    w = d.constant(values, [0.013], [100], dtype=np.uint8)
+    y = d.tensor((shape[0], 3), (0.21, 120), UINT8)
+    b = d.constant([100, -200, 300], [0.05 * 0.013])
+    d.operator("FULLY_CONNECTED", [x, w, b], y, kind="FullyConnectedOptions")
+    assert check(d, y).layers[0].kernel.shape[-1] == 9
+
+
+@pytest.mark.parametrize("shape", [(4, 4), (6, 6), (2, 3), (8, 8), (6, 5)])
+def test_uint8_averages_of_whole_maps(shape: tuple[int, int]) -> None:
+    d = Drawing()
+    quantisation = (0.0235, 0)
+    x = d.given((1, *shape, 40), quantisation, UINT8)
+    y = d.tensor((1, 1, 1, 40), quantisation, UINT8)
+    d.operator(
+        "AVERAGE_POOL_2D", [x], y, kind="Pool2DOptions", Padding=1, StrideH=2, StrideW=2,
+        FilterHeight=shape[0], FilterWidth=shape[1],
+    )  # fmt: skip
+    for seed in range(5):
+        assert kinds(check(d, y, seed=seed)) == ["Reduce", "Lookup"]
+
+
+def test_uint8_concatenations_of_several_quantisations() -> None:
+    rng = np.random.default_rng(2)
+    for seed in range(20):
+        d = Drawing()
+        inputs = [
+            d.given((1, 2, 64), (rng.uniform(0.01, 0.1), int(rng.integers(256))), UINT8)
+            for _ in range(3)
+        ]
+        y = d.tensor((1, 6, 64), (rng.uniform(0.01, 0.1), int(rng.integers(256))), UINT8)
+        d.operator("CONCATENATION", inputs, y, kind="ConcatenationOptions", Axis=1)
+        assert kinds(check(d, y, seed=seed)) == ["Lookup"] * 3 + ["Concatenation"]
 
 
 def test_uint8_operators_that_round_otherwise() -> None:
