@@ -26,6 +26,7 @@ _NUMPY_TYPES: dict[int, type[np.generic]] = {
     tflite.TensorType.INT32: np.int32,
     tflite.TensorType.INT64: np.int64,
     tflite.TensorType.FLOAT32: np.float32,
+    tflite.TensorType.FLOAT16: np.float16,
     tflite.TensorType.BOOL: np.bool_,
 }
 

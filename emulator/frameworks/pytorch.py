@@ -111,13 +111,10 @@ def write_back(trained: ApproximateModule | graph.Model, original: nn.Module) ->
     """
     torch = require_torch()
     from axynq.emulator.frameworks import torch_import, torch_weights
+    from axynq.emulator.frameworks.torch_module import as_pytorch
 
     model = trained if isinstance(trained, graph.Model) else trained.export()
-    examples = []
-    for index in model.inputs:
-        shape = model.tensors[index].shape
-        shape = (shape[2], *shape[:2]) if len(shape) == 3 else shape
-        examples.append(torch.zeros(2, *shape))
+    examples = [torch.zeros(2, *as_pytorch(model.tensors[index].shape)) for index in model.inputs]
     network = torch_import.float_network(original, examples, model.name)
     torch_weights.write_back(model, network, original)
 

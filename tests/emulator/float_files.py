@@ -41,3 +41,32 @@ def _real(raw: np.ndarray, quantisation: Any) -> np.ndarray:
     return (raw - zeros.reshape(shape if len(zeros) > 1 else [1] * raw.ndim)) * scales.reshape(
         shape
     )
+
+
+def half_precision_twin(content: bytes) -> bytes:
+    """A float file with its first operator's weights in float16, behind a DEQUANTIZE, as TFLite's
+    converter writes them."""
+    from ai_edge_litert import schema_py_generated as schema
+
+    model = schema.ModelT.InitFromPackedBuf(content, 0)
+    subgraph = model.subgraphs[0]
+    weights = subgraph.tensors[subgraph.operators[0].inputs[1]]
+    half, buffer, code = schema.TensorT(), schema.BufferT(), schema.OperatorCodeT()
+    real = np.frombuffer(bytes(bytearray(model.buffers[weights.buffer].data)), np.float32)
+    buffer.data = np.frombuffer(real.astype(np.float16).tobytes(), np.uint8)
+    half.shape, half.name = weights.shape, b"half"
+    half.type, half.buffer = tflite.TensorType.FLOAT16, len(model.buffers)
+    weights.buffer = 0
+    code.builtinCode = code.deprecatedBuiltinCode = tflite.BuiltinOperator.DEQUANTIZE
+    code.version = 3
+    dequantise = schema.OperatorT()
+    dequantise.opcodeIndex = len(model.operatorCodes)
+    dequantise.inputs = np.array([len(subgraph.tensors)], np.int32)
+    dequantise.outputs = np.array([subgraph.operators[0].inputs[1]], np.int32)
+    model.buffers.append(buffer)
+    model.operatorCodes.append(code)
+    subgraph.tensors.append(half)
+    subgraph.operators.insert(0, dequantise)
+    builder = flatbuffers.Builder(1 << 16)
+    builder.Finish(model.Pack(builder), b"TFL3")
+    return bytes(builder.Output())

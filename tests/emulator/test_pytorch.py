@@ -510,6 +510,48 @@ def test_a_module_computes_what_the_emulator_does() -> None:
         approximate(x[:, :1])
 
 
+class Gated(nn.Module):
+    """Two inputs, a map and values, and two outputs."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = nn.Sequential(nn.Conv2d(2, 4, 3, padding=1), nn.Hardswish())
+        self.gate = nn.Linear(3, 4)
+        self.up = nn.ConvTranspose2d(8, 2, 2, stride=2)
+        self.classes = nn.Linear(8, 3)
+
+    def forward(self, x: Any, y: Any) -> Any:
+        x = self.conv(x)
+        gated = x * torch.sigmoid(self.gate(y))[:, :, None, None]
+        both = torch.cat([gated, x], 1)
+        return self.up(both), self.classes(both.mean(dim=(2, 3)))
+
+
+def test_several_inputs_and_outputs() -> None:
+    torch.manual_seed(0)
+    module, x, y = Gated().eval(), examples((2, 6, 4)), examples((3,))
+    model = from_torch(module, [x, y])
+    approximate = to_torch(model, "roup:1,4")
+    expected = Emulator(model, "roup:1,4").run([turned(x), y.numpy()])
+    x.requires_grad_()
+    found = approximate(x, y)
+    assert [tuple(values.shape) for values in found] == [(24, 2, 12, 8), (24, 3)]
+    for values, integers, index in zip(found, expected, model.outputs):
+        real = model.tensors[index].dequantise(integers)
+        np.testing.assert_allclose(turned(values), real, rtol=1e-6, atol=1e-7)
+    sum(values.square().sum() for values in found).backward()
+    assert x.grad.abs().max() > 0
+    for name, parameter in approximate.named_parameters():
+        assert parameter.grad is not None, name
+    write_back(approximate, module)
+    approximate.plan = "exact"
+    for values, real in zip(approximate(x, y), module(x, y)):
+        noise = (values - real).square().sum()
+        assert decibels(float(real.detach().square().sum()), float(noise.detach())) > 30
+    with pytest.raises(DataError, match="2 inputs, and 1"):
+        approximate(x)
+
+
 def test_a_module_is_trained_and_exported() -> None:
     module, x = with_statistics(Small()), examples((2, 6, 6))
     model = from_torch(module, x)
