@@ -5,8 +5,11 @@ from __future__ import annotations
 
 import contextlib
 import re
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
+from typing import Any
+from unittest.mock import patch
 
 import numpy as np
 import numpy.typing as npt
@@ -17,6 +20,7 @@ from hypothesis import strategies as st
 from axynq.emulator import reference
 from axynq.emulator.errors import ModelError
 from axynq.emulator.file_formats import tflite_static
+from axynq.emulator.file_formats.tflite_assembly import FileTensor, assemble
 from axynq.emulator.file_formats.tflite_file import operator_name
 from axynq.emulator.file_formats.tflite_reader import HANDLERS, parse_model
 from axynq.emulator.file_formats.tflite_writer import serialise_model
@@ -557,6 +561,43 @@ def test_inputs_that_nothing_reads() -> None:
 
 
 # --- uint8 ---------------------------------------------------------------------------------------
+
+
+def as_uint8(model: graph.Model) -> bytes:
+    """The file of a network with everything moved to uint8, scales per tensor."""
+
+    def moved(tensor: FileTensor) -> FileTensor:
+        one = replace(tensor, scales=tensor.scales[:1], zero_points=tensor.zero_points[:1], axis=0)
+        if tensor.type != INT8:
+            return one
+        data = bytes((byte + 128) % 256 for byte in tensor.data)
+        zero_points = [n + 128 for n in one.zero_points]
+        return replace(one, type=UINT8, data=data, zero_points=zero_points)
+
+    def assemble_uint8(tensors: list[FileTensor], *others: Any) -> bytes:
+        return assemble([moved(entry) for entry in tensors], *others)
+
+    with patch("axynq.emulator.file_formats.tflite_writer.assemble", assemble_uint8):
+        return serialise_model(model)
+
+
+@settings(max_examples=120)
+@given(any_models(most=2, tflite=True), SEEDS)
+def test_uint8_networks_equal_tflite_or_are_refused(model: graph.Model, seed: int) -> None:
+    content = as_uint8(model)
+    try:
+        again = parse_model(content)
+    except ModelError:
+        return
+    inputs = random_inputs(again, 2, seed)
+    pixels = [(x.astype(np.int16) + 128).astype(np.uint8) for x in inputs]
+    try:
+        outputs = runtime.run_all("tflite_runtime", content, pixels)
+    except (RuntimeError, ValueError):  # TFLite has no such operator in uint8
+        return
+    values = reference.run(again, inputs)
+    for index, output in zip(again.outputs, outputs):
+        assert np.array_equal(values[index], (output.astype(np.int16) - 128).astype(np.int8))
 
 
 def legacy_layer(zero_point: int) -> Drawing:
