@@ -409,6 +409,29 @@ def test_programs_are_read(tmp_path: Path) -> None:
         load_float_network(tmp_path / "net.pth")
 
 
+def test_what_cannot_be_exported_is_traced(monkeypatch: pytest.MonkeyPatch) -> None:
+    module, x = with_statistics(Small()), examples((2, 6, 6))
+    with monkeypatch.context() as patched:
+        patched.delattr(torch.export, "export")
+        network = float_network(module, x)
+    with torch.no_grad():
+        expected = module(x)
+    found = forward.run(network, turned(x))[network.outputs[0]]
+    np.testing.assert_allclose(found, expected.numpy(), atol=1e-5)
+
+
+def test_decomposed_programs_are_read(tmp_path: Path) -> None:
+    """In PyTorch's core operators, of which others are made."""
+    module, x = with_statistics(Small()), examples((2, 6, 6))
+    path = tmp_path / "core.pt2"
+    torch.export.save(torch.export.export(module, (x[:1],)).run_decompositions(), path)
+    network = load_float_network(path)
+    with torch.no_grad():
+        expected = module(x)
+    found = forward.run(network, turned(x))[network.outputs[0]]
+    np.testing.assert_allclose(found, expected.numpy(), atol=1e-5)
+
+
 # --- what is refused -----------------------------------------------------------------------------
 
 
@@ -508,6 +531,16 @@ def test_a_module_computes_what_the_emulator_does() -> None:
         assert parameter.grad is not None, name
     with pytest.raises(DataError, match="takes inputs"):
         approximate(x[:, :1])
+
+
+def test_normalisations_alone_go_back() -> None:
+    module = with_statistics(LAYERS["norm_first"][0]())
+    x = examples((3, 8, 8))
+    model, other = from_torch(module, x), with_statistics(LAYERS["norm_first"][0](), seed=3)
+    write_back(model, other)
+    with torch.no_grad():
+        expected, found = module(x).numpy(), other(x).numpy()
+    assert decibels(np.square(expected).sum(), np.square(expected - found).sum()) > 35
 
 
 class Gated(nn.Module):
