@@ -392,6 +392,36 @@ def test_quantised_modules_keep_their_scales() -> None:
     assert (found == np.rint(expected)).mean() > 0.9
 
 
+class FakeQuantised(nn.Module):
+    """What training for quantisation leaves: real numbers on a grid."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(3, 4, 3)
+        self.register_buffer("scales", torch.tensor([0.005, 0.01, 0.02, 0.004]))
+        self.register_buffer("zeros", torch.zeros(4, dtype=torch.int32))
+
+    def forward(self, x: Any) -> Any:
+        x = torch.fake_quantize_per_tensor_affine(x, 0.03, 5, -128, 127)
+        weights = torch.fake_quantize_per_channel_affine(
+            self.conv.weight, self.scales, self.zeros, 0, -127, 127
+        )
+        y = torch.relu(functional.conv2d(x, weights, self.conv.bias))
+        return torch.fake_quantize_per_tensor_affine(y, 0.02, 0, 0, 255)
+
+
+def test_modules_trained_for_quantisation_keep_their_scales() -> None:
+    torch.manual_seed(0)
+    module, x = FakeQuantised(), examples((3, 6, 6))
+    model = from_torch(module, x[:1])
+    assert [t.zero_point for t in model.tensors] == [5, -128]
+    np.testing.assert_array_equal(model.layers[0].weight_scales, module.scales.numpy())
+    expected = np.rint(turned(module(x)) / 0.02) - 128
+    found = Emulator(model).run(turned(x))
+    assert np.abs(found - expected).max() <= 1
+    assert (found == expected).mean() > 0.95
+
+
 def test_programs_are_read(tmp_path: Path) -> None:
     module, x = with_statistics(LAYERS["norm"][0]()), examples((3, 8, 8))
     path = tmp_path / "net.pt2"
