@@ -26,11 +26,14 @@ from axynq.emulator.model.windows import transposed_geometry, window_geometry
 
 class _Weights(NamedTuple):
     values: graph.Int8Array
+    """Limited to int8."""
     bias: graph.Int32Array
     scales: graph.Float32Array
     per_channel: bool
     layer: str
     """The layer's name, where the file has it."""
+    rest: graph.Int8Array | None = None
+    """What :attr:`values` lack, where int8 does not hold the weights less their zero point."""
 
 
 def require_moderate_size(shape: tuple[int, ...]) -> None:
@@ -71,11 +74,6 @@ def _weights(
         if not (legacy or moved) or len(raw.zero_points) != 1:
             raise ModelError("weights have a zero point; only symmetric weights are supported")
         values = values - raw.zero_points[0]
-        if values.min(initial=0) < graph.INT8_MIN or values.max(initial=0) > graph.INT8_MAX:
-            raise ModelError(
-                f"weights less their zero point are {values.min()} .. {values.max()}, which int8 "
-                "does not hold: convert the float network again, to int8"
-            )
     bias = np.zeros(filters, np.int32)
     if len(node.inputs) > bias_position and node.inputs[bias_position] >= 0:
         types = (tflite.TensorType.INT32,)
@@ -85,9 +83,67 @@ def _weights(
         if len(bias) != filters:
             raise ModelError(f"has {len(bias)} biases for {filters} filters")
     scales = np.broadcast_to(raw.scales, (filters,)).astype(np.float32)
+    limited = np.clip(values, graph.INT8_MIN, graph.INT8_MAX)
+    rest = (values - limited).astype(np.int8)
     return _Weights(
-        values.astype(np.int8), bias, scales, len(raw.scales) == filters, reading.layer_name(raw)
+        limited.astype(np.int8),
+        bias,
+        scales,
+        len(raw.scales) == filters,
+        reading.layer_name(raw),
+        rest if rest.any() else None,
     )
+
+
+def _channels_twice(
+    reading: Reading, node: Node, source: int, values: graph.Int8Array, rest: graph.Int8Array
+) -> tuple[int, graph.Int8Array]:
+    """The input with those of its channels behind it whose weights, [..., channels], have a rest;
+    and weights and rest one behind the other."""
+    used = np.flatnonzero(rest.reshape(-1, rest.shape[-1]).any(axis=0))
+    first, end, channels = int(used[0]), int(used[-1]) + 1, rest.shape[-1]
+    reading.doubled.append(node)
+    around = reading.shape(source)[:-1]
+    again = source
+    if (first, end) != (0, channels):
+        again = reading.part(
+            node, graph.Slice, "slice", (source,), source, (*around, end - first),
+            (*(0 for _ in around), first), (1,) * (len(around) + 1), suffix="_rest",
+        )  # fmt: skip
+    joined = reading.part(
+        node, graph.Concatenation, "concatenation", (source, again), source,
+        (*around, channels + end - first), len(around), suffix="_twice",
+    )  # fmt: skip
+    return joined, np.concatenate([values, rest[..., first:end]], axis=-1)
+
+
+def _rows_twice(
+    reading: Reading,
+    node: Node,
+    source: int,
+    weights: _Weights,
+    geometry: dict[str, Any],
+) -> tuple[int, graph.Int8Array]:
+    """The input of a depthwise layer with every row twice, and its kernel with weights and rest in
+    turn; the geometry becomes that of such a layer."""
+    rest = weights.rest
+    assert rest is not None
+    if geometry["dilation"][0] != 1:
+        raise ModelError(
+            "weights less their zero point leave int8 in a dilated depthwise layer: convert the "
+            "float network again, to int8"
+        )
+    reading.doubled.append(node)
+    rows, columns, channels = reading.shape(source)
+    twice = reading.part(
+        node, graph.ResizeNearest, "resize_nearest", (source,), source,
+        (2 * rows, columns, channels), False, False, suffix="_twice",
+    )  # fmt: skip
+    p = geometry["padding"]
+    geometry["padding"] = Padding(2 * p.top, 2 * p.bottom, p.left, p.right)
+    geometry["stride"] = (2 * geometry["stride"][0], geometry["stride"][1])
+    pairs = np.stack([weights.values[0], rest[0]], axis=1)
+    return twice, pairs.reshape(2 * pairs.shape[0], *pairs.shape[2:])
 
 
 def _geometry(
@@ -140,8 +196,12 @@ def _convolution(reading: Reading, node: Node) -> None:
     geometry["float32_scales"] = reading.is_legacy(node)
     shape = (*size, filters)
     if seen == channels:
+        values = weights.values
+        if weights.rest is not None:
+            source, values = _channels_twice(reading, node, source, values, weights.rest)
         reading.emit(
-            node, graph.Convolution, "conv", (source,), shape, *weights[:3],
+            node, graph.Convolution, "conv", (source,), shape,
+            values, weights.bias, weights.scales,
             per_channel=weights.per_channel, name=weights.layer, **geometry,
         )  # fmt: skip
         return
@@ -205,9 +265,12 @@ def _depthwise(reading: Reading, node: Node) -> None:
     size, geometry = _geometry(
         options, (rows, columns, channels), (k_rows, k_columns), reading.dilations.get(node.place)
     )
+    values = weights.values[0]
+    if weights.rest is not None:
+        source, values = _rows_twice(reading, node, source, weights, geometry)
     reading.emit(
         node, graph.DepthwiseConvolution, "depthwise", (source,), (*size, filters),
-        weights.values[0], weights.bias, weights.scales, name=weights.layer,
+        values, weights.bias, weights.scales, name=weights.layer,
         per_channel=weights.per_channel, float32_scales=reading.is_legacy(node), **geometry,
     )  # fmt: skip
 
@@ -231,18 +294,25 @@ def _dense(
     count = math.prod(shape)
     if not inputs or count % inputs:
         raise ModelError(f"weights expect {inputs} inputs, not {list(shape)}")
+    values, rest = weights.values, weights.rest
     if count == inputs:
+        if rest is not None:
+            source = reading.shaped(node, source, (inputs,))
+            source, values = _channels_twice(reading, node, source, values, rest)
         reading.emit(
-            node, graph.FullyConnected, word, (source,), (filters,), *weights[:3], activation,
+            node, graph.FullyConnected, word, (source,), (filters,),
+            values, weights.bias, weights.scales, activation,
             per_channel=weights.per_channel, name=weights.layer,
         )  # fmt: skip
         return
     if len(shape) != 3 or shape[-1] != inputs:
         source = reading.shaped(node, source, (1, count // inputs, inputs))
     rows, columns, _ = reading.shape(source)
+    if rest is not None:
+        source, values = _channels_twice(reading, node, source, values, rest)
     reading.emit(
         node, graph.Convolution, word, (source,), (rows, columns, filters),
-        weights.values[:, None, None], weights.bias, weights.scales, activation,
+        values[:, None, None], weights.bias, weights.scales, activation,
         per_channel=weights.per_channel, name=weights.layer, float32_scales=True,
     )  # fmt: skip
 
@@ -265,18 +335,22 @@ def _batch_matmul(reading: Reading, node: Node) -> None:
         raise ModelError(f"weights have shape {list(values.shape)}: one matrix is supported")
     if len(reading.raw[node.inputs[1]].scales) != 1:
         raise ModelError("weights have a scale per filter, which TFLite has not")
-    matrix = values.reshape(values.shape[-2:])
-    if not options.AdjY():
-        matrix = matrix.T
+    matrix, rest = (
+        None if part is None else _by_filter(part, bool(options.AdjY()))
+        for part in (values, weights.rest)
+    )
+    assert matrix is not None
     filters = len(matrix)
-    _dense(
-        reading, node, "batch_matmul",
-        _Weights(
-            np.ascontiguousarray(matrix), np.zeros(filters, np.int32),
-            np.full(filters, weights.scales[0], np.float32), per_channel=False, layer=weights.layer,
-        ),
-        "none",
-    )  # fmt: skip
+    scales = np.full(filters, weights.scales[0], np.float32)
+    no_bias = np.zeros(filters, np.int32)
+    dense = _Weights(matrix, no_bias, scales, per_channel=False, layer=weights.layer, rest=rest)
+    _dense(reading, node, "batch_matmul", dense, "none")
+
+
+def _by_filter(values: graph.Int8Array, transposed: bool) -> graph.Int8Array:
+    """A matrix of weights as [filters, inputs]."""
+    matrix = values.reshape(values.shape[-2:])
+    return np.ascontiguousarray(matrix if transposed else matrix.T)
 
 
 def _transposed_convolution(reading: Reading, node: Node) -> None:

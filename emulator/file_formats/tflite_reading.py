@@ -64,6 +64,8 @@ class Reading:
         """The file's tensors that are computed from int8 ones but are none themselves."""
         self.dilations: dict[int, Dilation] = {}
         """What operators that are left out made of convolutions, by their places in the file."""
+        self.doubled: list[Node] = []
+        """Layers that see some of their inputs twice, as int8 does not hold their weights."""
         self._constants: dict[tuple[int, Shape], int] = {}
         self._names: set[str] = set()
 
