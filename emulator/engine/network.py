@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import os
+import sys
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple, Union
@@ -15,7 +17,7 @@ from axynq.emulator.engine.abi import BLOCK, NETWORK, OPERATOR, PORT, TENSOR, Me
 from axynq.emulator.engine.blocks import Blocks
 from axynq.emulator.engine.kernel import Kernel
 from axynq.emulator.engine.packing import pack_layer
-from axynq.emulator.engine.parts import Part, parts
+from axynq.emulator.engine.parts import Part, parts, without_paddings
 from axynq.emulator.engine.pool import ArrayPool
 from axynq.emulator.engine.recipe import layer_recipe
 from axynq.emulator.engine.records import describe, planar_constants, read_as_tensors
@@ -53,10 +55,11 @@ class NativeNetwork:
         self, model: graph.Model, codes: Mapping[str, LayerCodes], kernel: Kernel, threads: int
     ) -> None:
         self.model = model
+        computed, self._left_out = without_paddings(model)
         self._parts: list[graph.Operator | NativePart] = []
-        for part in parts(model):
+        for part in parts(computed):
             if part.native:
-                self._parts.append(NativePart(model, part, codes, kernel, threads))
+                self._parts.append(NativePart(computed, part, codes, kernel, threads))
             else:
                 self._parts.extend(part.operators)
         self._chunk = CHUNK_BLOCKS * BLOCK * threads
@@ -83,6 +86,10 @@ class NativeNetwork:
         """Every tensor that is given or computed, by its index, [images, *shape]."""
         given: dict[int, Values] = dict(zip(self.model.inputs, x))
         values = self._computed(given, len(x[0]), False, every=True)
+        for op in self._left_out:
+            source = _ordered(self.model, op.inputs[0], values[op.inputs[0]])
+            padded = operators.compute(self.model, op, [source])
+            values[op.output] = np.broadcast_to(padded, (len(x[0]), *padded.shape[1:]))
         return {
             index: _ordered(self.model, index, value)
             for index, value in values.items()
@@ -155,7 +162,6 @@ class NativePart:
         self.model = model
         self.part = part
         self.kernel = kernel
-        self.threads = threads
         self._codes = dict(codes)
         self._memory = Memory()
         self._lock = threading.Lock()
@@ -164,6 +170,7 @@ class NativePart:
         self._exact: dict[str, _PackedLayer] | None = None
         self._operator_records = self._describe_operators()
         self._tensor_records, self._arena_bytes = self._describe_tensors()
+        self.threads = affordable(threads, self._arena_bytes)
         read_elsewhere = {
             index for op in model.operators if op not in part.operators for index in op.inputs
         }
@@ -328,6 +335,18 @@ class NativePart:
             for name, value in fields.items():
                 record[name] = value
         return records
+
+
+def affordable(threads: int, bytes_each: int) -> int:
+    """As many threads as half of the machine's memory has room for, at least one."""
+    return max(1, min(threads, _machine_bytes() // 2 // max(bytes_each, 1)))
+
+
+def _machine_bytes() -> int:
+    try:
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    except (AttributeError, OSError, ValueError):  # not on Linux
+        return sys.maxsize
 
 
 def _connect(record: Any, index: int, values: Values, memory: Memory) -> None:

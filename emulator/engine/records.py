@@ -24,6 +24,9 @@ from axynq.emulator.model.quantisation import (
 )
 from axynq.emulator.softmax import exponentials
 
+FEW_TERMS = 128
+"""A sum of so many has a table of all results, which a processor's nearest cache holds."""
+
 Fields = dict[str, Any]
 """Fields of an operator's record."""
 
@@ -144,13 +147,16 @@ def _pool(model: graph.Model, op: graph.Pool) -> Fields:
 def _reduce(model: graph.Model, op: graph.Mean | graph.Reduce, memory: Memory) -> Fields:
     shape = model.tensors[op.inputs[0]].shape
     first, term = terms(shape, reduced_axes(op))
-    return {
+    fields: Fields = {
         "kind": _kind("REDUCE"),
         "terms": len(term),
         "first": memory.pointer(by_position(first, model.tensors[op.output].shape)),
         "term": memory.pointer(term),
-        "thresholds": memory.pointer(_thresholds(model, op, len(term))),
     }
+    if len(term) > FEW_TERMS:
+        return {**fields, "thresholds": memory.pointer(_thresholds(model, op, len(term)))}
+    every = np.arange(INT8_MIN * len(term), INT8_MAX * len(term) + 1, dtype=np.int64)
+    return {**fields, "tables": memory.pointer(operators.reduced(model, op)(every))}
 
 
 def _thresholds(

@@ -47,6 +47,8 @@ def test_the_emulator(digits, images: np.ndarray) -> None:
         "x": images,
     }
     run("docs/emulator.md", 0, {}, names)
+    run("docs/emulator.md", 1, {}, names)
+    assert names["product"].shape == names["larger"].shape == (5, 2, 2, 3)  # type: ignore[attr-defined]
 
 
 def test_tflite(digits_path: Path, images: np.ndarray, capsys: pytest.CaptureFixture[str]) -> None:

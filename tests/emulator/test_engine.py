@@ -16,6 +16,7 @@ from axynq.emulator.engine import kernel
 from axynq.emulator.engine.abi import WHOLE_BYTE
 from axynq.emulator.engine.choice import choose_engine
 from axynq.emulator.engine.kernel import load_kernel, supported_variants
+from axynq.emulator.engine.network import affordable
 from axynq.emulator.engine.packing import flushes
 from axynq.emulator.engine.pool import ArrayPool
 from axynq.emulator.engine.recipe import Costs, byte_terms, recipe_of
@@ -190,6 +191,14 @@ def test_results_do_not_depend_on_threads(digits: graph.Model, threads: int) -> 
     emulator = Emulator(digits, "smapprox:1100", threads=threads)
     assert emulator.threads == threads
     assert np.array_equal(emulator.run(x), expected)
+
+
+def test_threads_that_have_room(digits: graph.Model, monkeypatch: pytest.MonkeyPatch) -> None:
+    x = random_input(digits, 300, 1)
+    expected = Emulator(digits, threads=1).run(x)
+    monkeypatch.setattr("axynq.emulator.engine.network._machine_bytes", lambda: 6 * 1000)
+    assert [affordable(8, size) for size in (1, 400, 1000, 2900, 9999)] == [8, 7, 3, 1, 1]
+    assert np.array_equal(Emulator(digits, threads=4).run(x), expected)
 
 
 def test_accumulators_in_batches(digits: graph.Model) -> None:

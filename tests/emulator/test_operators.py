@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,7 @@ from axynq.emulator import Emulator, Plan, reference
 from axynq.emulator.engine.blocks import Blocks
 from axynq.emulator.engine.choice import choose_engine, make_engine
 from axynq.emulator.engine.kernel import supported_variants
-from axynq.emulator.engine.parts import parts
+from axynq.emulator.engine.parts import parts, without_paddings
 from axynq.emulator.engine.positions import by_position, positions, stretches
 from axynq.emulator.engine.records import _thresholds
 from axynq.emulator.errors import DataError, ModelError
@@ -186,6 +187,39 @@ def test_blocks_go_through_every_part(engine: str) -> None:
         made = make_engine(model, {}, choose_engine(engine), 2)
         found = made.run_blocks(Blocks.of(x)).in_order((3, 2, 4))
         assert np.array_equal(found, reference.run(model, x)[last])
+
+
+def test_layers_pad_themselves() -> None:
+    """Where nothing else reads the padded map: not where it is added to, or given out."""
+    rng = np.random.default_rng(0)
+    shapes = ((3, 3, 2), (5, 4, 2), (7, 7, 2), (5, 5, 2), (7, 7, 2))
+    tensors = tuple(tensor(f"t{k}", shape, 0.1, 7) for k, shape in enumerate(shapes))
+    layer = graph.Convolution(
+        "conv_2", (2,), 3, rng.integers(-127, 128, (2, 3, 3, 2)).astype(np.int8),
+        np.zeros(2, np.int32), np.full(2, 0.02, np.float32),
+    )  # fmt: skip
+    pads = (
+        graph.Pad("pad_0", (0,), 1, graph.Padding(1, 1, 0, 1)),
+        graph.Pad("pad_1", (1,), 2, graph.Padding(0, 2, 2, 1)),
+    )
+    model = graph.Model("m", tensors, (*pads, layer), (0,), (3,))
+    found, left_out = without_paddings(model)
+    assert left_out == pads
+    assert [op.name for op in found.operators] == ["conv_2"]
+    assert found.layers[0].padding == graph.Padding(1, 3, 2, 2)  # type: ignore[attr-defined]
+    both = graph.Add("add_3", (2, 2), 4)
+    read = replace(model, operators=(*model.operators, both), outputs=(3, 4))
+    given = replace(model, outputs=(2, 3))
+    for other in (read, given):
+        assert not without_paddings(other)[1]
+    x = random_inputs(model, 3, 0)
+    plan = Plan.parse(model, "roup:2,6")
+    for network in (model, read, given):
+        expected = reference.run(network, x, reference.plan_products(network, plan))
+        emulator = Emulator(network, plan)
+        assert all(np.array_equal(emulator.tensors(x)[k], v) for k, v in expected.items())
+        for index, value in zip(network.outputs, outputs(network, emulator.run(x))):
+            assert np.array_equal(value, expected[index])
 
 
 # --- positions -----------------------------------------------------------------------------------

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -575,3 +576,51 @@ def test_several_inputs_or_outputs_are_not_retrained(digits: graph.Model) -> Non
     model = replace(model, inputs=(0,), outputs=(2, 1), constants={1: x[0]})
     with pytest.raises(ModelError, match=r"2 outputs \(y, b\)"):
         retrain(model, "exact", x, y, RetrainOptions(augment=False))
+
+
+def gated(source: graph.Tensor) -> graph.Model:
+    """A classifier of digits with the operators of newer networks: activations by table, a gate
+    that maps are multiplied by, maps beside each other, a mean over all positions."""
+    rng = np.random.default_rng(0)
+    tensors = [source]
+    operators: list[graph.Operator] = []
+
+    def layer(kind: str, inputs: tuple[int, ...], shape: tuple[int, ...], scale: float, *rest: Any,
+              zero_point: int = 0) -> int:  # fmt: skip
+        tensors.append(tensor(f"t{len(tensors)}", shape, scale, zero_point))
+        made: Any = getattr(graph, kind)
+        name = f"{kind.lower()}_{len(operators)}"
+        operators.append(made(name, inputs, len(tensors) - 1, *rest))
+        return len(tensors) - 1
+
+    def parameters(filters: int, *shape: int, spread: float) -> tuple[Any, ...]:
+        weights = rng.integers(-127, 128, (filters, *shape)).astype(np.int8)
+        scales = np.full(filters, spread / 73, np.float32)
+        return weights, np.zeros(filters, np.int32), scales
+
+    first = layer("Convolution", (0,), (6, 6, 8), 0.05, *parameters(8, 3, 3, 1, spread=0.3))
+    swish = layer("Lookup", (first,), (6, 6, 8), 0.03, "hard_swish", zero_point=-110)
+    pooled = layer("Mean", (swish,), (1, 1, 8), 0.02, True)
+    gate = layer("Convolution", (pooled,), (1, 1, 8), 0.05, *parameters(8, 1, 1, 8, spread=0.3))
+    open_ = layer("Lookup", (gate,), (1, 1, 8), 1 / 256, "logistic", zero_point=-128)
+    product = layer("Elementwise", (swish, open_), (6, 6, 8), 0.03, "multiply", zero_point=-100)
+    plain = layer("Lookup", (swish,), (6, 6, 8), 0.03, "quantise", zero_point=-100)
+    both = layer("Concatenation", (product, plain), (6, 6, 16), 0.03, 2, zero_point=-100)
+    dense = parameters(10, 576, spread=0.05)
+    scores = layer("FullyConnected", (both,), (10,), 0.1, *dense)
+    model = graph.Model("gated", tuple(tensors), tuple(operators), (0,), (scores,))
+    return model
+
+
+@pytest.mark.parametrize("method", ["multiplier-aware", "error-model"])
+def test_a_network_of_many_operators_learns(
+    digits: graph.Model, few: tuple[np.ndarray, np.ndarray], method: MethodName
+) -> None:
+    model, plan = gated(digits.input), Plan.uniform(ROUGH)
+    options = RetrainOptions(
+        method=method, epochs=4, batch=32, validation=100, rate=0.003, optimiser="adam"
+    )
+    result = retrain(model, plan, *few, options)
+    assert result.history[0].accuracy < 0.3
+    assert result.history[-1].accuracy > 0.5
+    assert [type(op) for op in result.model.operators] == [type(op) for op in model.operators]

@@ -139,10 +139,12 @@ struct Operator {
   int32_t *exact_accumulators;  // likewise
   const Run *run;               // of movements and maps
   const Pairing *pairing;
-  const uint8_t *tables;        // [tables][256] of a map, by the activation's byte
+  // Of a map [tables][256] by the activation's byte; of a sum of few terms, or null, what becomes
+  // of each sum from the smallest on.
+  const uint8_t *tables;
   const int32_t *first;         // [positions]: where the terms of a sum begin
   const int32_t *term;          // [terms]: positions from there
-  const int32_t *thresholds;    // [255]: the smallest sums that become -127 .. 127
+  const int32_t *thresholds;    // [255]: the smallest sums that become -127 .. 127, of many terms
   const Between *row;           // [rows] of a resized map
   const Between *column;        // [columns]
   const int32_t *exponentials;  // [256] of a softmax, by how far a value is below the largest

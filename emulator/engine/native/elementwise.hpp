@@ -112,6 +112,11 @@ inline void reduce(const Operator &op, const Tensor &out, const int8_t *from, in
     ByteSums total;
     for (int k = 0; k < op.terms; ++k) total.add(base + int64_t(op.term[k]) * BLOCK);
     const int32_t *sums = total.sums();
+    if (op.tables) {
+      const uint8_t *made = op.tables + 128 * op.terms;
+      for (int n = 0; n < BLOCK; ++n) to[n] = int8_t(made[sums[n]]);
+      continue;
+    }
     int32_t reached[BLOCK] = {};  // thresholds
     for (int step = 128; step > 0; step /= 2)
       for (int n = 0; n < BLOCK; ++n)
