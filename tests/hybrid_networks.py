@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from axynq.emulator.model import graph
+from axynq.emulator.model.windows import transposed_geometry
 from tests.networks import tensor
 
 
@@ -64,6 +65,31 @@ class Network:
             like = parts[0] if parts else None
             parts.append(self.convolution(part, filters // groups, kernel, like))
         return self.concatenation(*parts)
+
+    def enlarged(self, source: int, rows: int, columns: int) -> int:
+        """So many times, each pixel repeated."""
+        shape = self.shape(source)
+        target = self.new(
+            (shape[0] * rows, shape[1] * columns, shape[2]), *self.quantisation(source)
+        )
+        return self.add(graph.ResizeNearest, (source,), target, False, False)
+
+    def transposed(self, source: int, filters: int, kernel: int, stride: tuple[int, int],
+                   same: bool) -> int:  # fmt: skip
+        """A transposed convolution: a spread map and a convolution of it."""
+        rows, columns, channels = self.shape(source)
+        size = [n * s if same else (n - 1) * s + kernel for n, s in zip((rows, columns), stride)]
+        window, larger = (kernel, kernel), (size[0], size[1])
+        around = transposed_geometry((rows, columns), larger, window, stride, same)
+        shape = (size[0] + kernel - 1, size[1] + kernel - 1, channels)
+        spread = self.new(shape, *self.quantisation(source))
+        self.add(graph.Spread, (source,), spread, stride, around)
+        weights = self.rng.integers(-127, 128, (filters, kernel, kernel, channels)).astype(np.int8)
+        return self.add(
+            graph.Convolution, (spread,), self.new((*larger, filters)), weights,
+            self.rng.integers(-3000, 3000, filters).astype(np.int32),
+            np.full(filters, 0.02 / kernel, np.float32),
+        )  # fmt: skip
 
     def quantisation(self, index: int) -> tuple[float, int]:
         return self.tensors[index].scale, self.tensors[index].zero_point
@@ -128,6 +154,12 @@ def branches(seed: int, word: int = 4) -> graph.Model:
         if rng.integers(3) == 0:
             continue  # straight into the next
         source = network.convolution(source, int(rng.choice([word, 2 * word])))
+        if rng.integers(4) == 0 and network.shape(source)[0] < 6:
+            filters, kernel = int(rng.integers(1, 3 * word)), int(rng.integers(1, 5))
+            strides = (int(rng.integers(1, 4)), int(rng.integers(1, 4)))
+            source = network.transposed(source, filters, kernel, strides, bool(rng.integers(2)))
+        elif rng.integers(3) == 0 and network.shape(source)[0] < 6:
+            source = network.enlarged(source, 2, int(rng.choice([1, 2])))
     unread = {op.output for op in network.operators} - {
         index for op in network.operators for index in op.inputs
     }

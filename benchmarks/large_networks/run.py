@@ -119,7 +119,8 @@ def main() -> None:
     bad = [
         row for row in rows if not row["equal_to_the_emulator"] or row["peak_bytes"] > MOST_BYTES
     ]
-    save(arguments.output, {"machine": machine(), "plan": PLAN, "rows": rows})
+    loaded = {"load_average": os.getloadavg()[0]}
+    save(arguments.output, {"machine": machine() | loaded, "plan": PLAN, "rows": rows})
     if bad:
         raise SystemExit(f"{len(bad)} rows differ from the emulator, or take more than 4 GiB")
 

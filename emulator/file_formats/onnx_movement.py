@@ -21,8 +21,8 @@ from axynq.emulator.model import graph
 from axynq.emulator.model.graph import Padding
 from axynq.emulator.model.movement import nearest
 
-Any = Held | Flat
-Movement = Callable[[Drawing, Any], Any]
+Moved = Held | Flat
+Movement = Callable[[Drawing, Moved], Moved]
 
 
 class Arguments(NamedTuple):
@@ -45,7 +45,7 @@ def reshape(arguments: Arguments) -> Movement:
         raise ModelError("lacks its shape")
     keeps_zeros = bool(arguments.node.attribute("allowzero", 0))
 
-    def move(drawing: Drawing, x: Any) -> Any:
+    def move(drawing: Drawing, x: Moved) -> Moved:
         shape = [
             x.shape[k] if size == 0 and not keeps_zeros and k < len(x.shape) else size
             for k, size in enumerate(target)
@@ -70,7 +70,7 @@ def flatten(arguments: Arguments) -> Movement:
     """Flatten: two axes of all."""
     axis = int(arguments.node.attribute("axis", 1))
 
-    def move(drawing: Drawing, x: Any) -> Any:
+    def move(drawing: Drawing, x: Moved) -> Moved:
         split = axis + len(x.shape) if axis < 0 else axis
         shape = (math.prod(x.shape[:split]), math.prod(x.shape[split:]))
         return drawing.reshaped(x, shape)
@@ -82,7 +82,7 @@ def squeeze(arguments: Arguments) -> Movement:
     """Squeeze: axes of one left out."""
     axes = arguments.numbers("axes", 1, "list of axes")
 
-    def move(drawing: Drawing, x: Any) -> Any:
+    def move(drawing: Drawing, x: Moved) -> Moved:
         rank = len(x.shape)
         left_out = [k for k, n in enumerate(x.shape) if n == 1]
         if axes is not None:
@@ -101,7 +101,7 @@ def unsqueeze(arguments: Arguments) -> Movement:
     if axes is None:
         raise ModelError("lacks its axes")
 
-    def move(drawing: Drawing, x: Any) -> Any:
+    def move(drawing: Drawing, x: Moved) -> Moved:
         rank = len(x.shape) + len(axes)
         new = sorted(axis + rank if axis < 0 else axis for axis in axes)
         shape = list(x.shape)
@@ -116,7 +116,7 @@ def transpose(arguments: Arguments) -> Movement:
     """Transpose: another order of axes, which moves nothing yet."""
     given = arguments.node.attribute("perm", None)
 
-    def move(drawing: Drawing, x: Any) -> Any:
+    def move(drawing: Drawing, x: Moved) -> Moved:
         held = drawing.settled(x)
         rank = len(held.shape)
         permutation = [int(n) for n in given] if given else list(range(rank))[::-1]
@@ -149,7 +149,7 @@ def slice_(arguments: Arguments) -> Movement:
     axes = arguments.numbers("axes", 3, "list of axes") or list(range(len(starts)))
     steps = arguments.numbers("steps", 4, "steps") or [1] * len(starts)
 
-    def move(drawing: Drawing, x: Any) -> Any:
+    def move(drawing: Drawing, x: Moved) -> Moved:
         held = drawing.settled(x)
         rank = len(held.shape)
         parts = [slice(None)] * rank
@@ -197,7 +197,7 @@ def split(arguments: Arguments) -> list[Movement]:
     count = len(node.outputs)
 
     def part(number: int) -> Movement:
-        def move(drawing: Drawing, x: Any) -> Any:
+        def move(drawing: Drawing, x: Moved) -> Moved:
             held = drawing.settled(x)
             rank = len(held.shape)
             if not -rank <= axis < rank:
@@ -221,7 +221,7 @@ def gather(arguments: Arguments) -> Movement:
     indices = arguments.constant(1, "list of indices").astype(np.int64)
     axis = int(arguments.node.attribute("axis", 0))
 
-    def move(drawing: Drawing, x: Any) -> Any:
+    def move(drawing: Drawing, x: Moved) -> Moved:
         held = drawing.settled(x)
         rank = len(held.shape)
         if not -rank <= axis < rank or indices.ndim > 1 or indices.size == 0:
@@ -235,7 +235,7 @@ def gather(arguments: Arguments) -> Movement:
         stop: int | None = places[-1] + (1 if step > 0 else -1)
         parts = [slice(None)] * rank
         parts[axis] = slice(places[0], None if stop == -1 else stop, step)
-        result: Any = _sliced(drawing, held, parts)
+        result: Moved = _sliced(drawing, held, parts)
         if indices.ndim == 0:
             place = axis + rank if axis < 0 else axis
             shape = tuple(m for k, m in enumerate(result.shape) if k != place)
@@ -259,7 +259,7 @@ def pad(arguments: Arguments, value_of: Callable[[Held, float], int | None]) -> 
         number = float(arguments.constant(2, "value").reshape(-1)[0])
     axes = arguments.numbers("axes", 3, "list of axes")
 
-    def move(drawing: Drawing, x: Any) -> Any:
+    def move(drawing: Drawing, x: Moved) -> Moved:
         held = drawing.settled(x)
         rank = len(held.shape)
         places = list(range(rank)) if axes is None else [a + rank if a < 0 else a for a in axes]
@@ -302,7 +302,7 @@ def depth_to_space(arguments: Arguments) -> Movement:
     node = arguments.node
     block, mode = int(node.attribute("blocksize", 0)), str(node.attribute("mode", "DCR"))
 
-    def move(drawing: Drawing, x: Any) -> Any:
+    def move(drawing: Drawing, x: Moved) -> Moved:
         held = drawing.channels_last(x)
         _, channels, rows, columns = held.shape
         if block < 1 or channels % (block * block):
@@ -332,7 +332,7 @@ def space_to_depth(arguments: Arguments) -> Movement:
     """SpaceToDepth."""
     block = int(arguments.node.attribute("blocksize", 0))
 
-    def move(drawing: Drawing, x: Any) -> Any:
+    def move(drawing: Drawing, x: Moved) -> Moved:
         held = drawing.channels_last(x)
         _, channels, rows, columns = held.shape
         if block < 1 or rows % block or columns % block:
@@ -412,7 +412,7 @@ def _nearest_place(coordinate: float, rounding: str) -> int:
 def resize_nearest(arguments: Arguments) -> Movement:
     """Resize to the nearest values."""
 
-    def move(drawing: Drawing, x: Any) -> Any:
+    def move(drawing: Drawing, x: Moved) -> Moved:
         held = drawing.channels_last(x)
         before = held.shape
         shape, _ = resized_shape(arguments, before)

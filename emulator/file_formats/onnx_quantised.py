@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from axynq.emulator.errors import ModelError
-from axynq.emulator.file_formats.onnx_drawing import Flat, Held, Quantisation
+from axynq.emulator.file_formats.onnx_drawing import Flat, Held, Quantisation, default_order
 from axynq.emulator.file_formats.onnx_elementwise import combined, leaky_relu, sigmoid
 from axynq.emulator.file_formats.onnx_file import Node
 from axynq.emulator.file_formats.onnx_pooling import (
@@ -19,7 +19,7 @@ from axynq.emulator.file_formats.onnx_pooling import (
     softmax,
 )
 from axynq.emulator.file_formats.onnx_reading import Reading
-from axynq.emulator.file_formats.onnx_values import Fixed, Value, quantisation_of
+from axynq.emulator.file_formats.onnx_values import Fixed, Value, quantisation_of, quantised
 from axynq.emulator.file_formats.onnx_weighted import convolution, dense
 from axynq.emulator.model import graph
 
@@ -209,9 +209,6 @@ def concatenated(
 
 
 def _constant(reading: Reading, node: Node, value: Value, quantisation: Quantisation) -> Held:
-    from axynq.emulator.file_formats.onnx_drawing import default_order
-    from axynq.emulator.file_formats.onnx_values import quantised
-
     assert isinstance(value, (np.ndarray, Fixed))
     reals = value.reals if isinstance(value, Fixed) else value
     held = Held(-1, reals.shape, default_order(reals.shape))

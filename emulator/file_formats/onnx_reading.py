@@ -9,7 +9,13 @@ from typing import Any
 import numpy as np
 
 from axynq.emulator.errors import ModelError
-from axynq.emulator.file_formats.onnx_drawing import Drawing, Flat, Held, Quantisation
+from axynq.emulator.file_formats.onnx_drawing import (
+    Drawing,
+    Flat,
+    Held,
+    Quantisation,
+    default_order,
+)
 from axynq.emulator.file_formats.onnx_file import Array, Node, OnnxFile
 from axynq.emulator.file_formats.onnx_values import (
     OPERANDS,
@@ -287,14 +293,14 @@ class Reading:
         table = quantised(reals_of(self.quantisation(value)), quantisation)
         return self.looked_up(value, table, quantisation)
 
-    def tried(self, move: Callable[[Held | Flat], Held | Flat], shape: tuple[int, ...]) -> Any:
+    def tried(
+        self, move: Callable[[Held | Flat], Held | Flat], shape: tuple[int, ...]
+    ) -> tuple[int, ...]:
         """What shape a movement gives of a value of ``shape``; what it draws is taken back.
 
         Raises:
             ModelError: it cannot be done.
         """
-        from axynq.emulator.file_formats.onnx_drawing import default_order
-
         mark = self.drawing.mark()
         order = default_order(shape)
         stored = [shape[axis] for axis in order]

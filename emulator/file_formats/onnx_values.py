@@ -80,8 +80,9 @@ class Pending:
     """Movements of the quantised result."""
     padded: bool = False
     """Whether a movement brings in numbers that a limit would have to apply to."""
-    with_bias: Callable[[Value], Pending] | None = None
-    """The same operator with a bias, of a layer that has none."""
+    with_bias: Callable[[Fixed | Array], Pending | None] | None = None
+    """The same operator with numbers added, of a layer that has no bias; None where they are no
+    number for each filter."""
 
     def limited(self, low: float, high: float) -> Pending:
         """The same within limits."""

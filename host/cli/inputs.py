@@ -195,6 +195,18 @@ def check_one_output(network: Model, what: str) -> None:
         )
 
 
+def check_can_be_written(network: Model) -> None:
+    """That the network, once its weights are others, can be written, before the work begins.
+
+    Raises:
+        ModelError: a ``.tflite`` file cannot hold it, such as one of ONNX with functions that
+            TFLite does not have.
+    """
+    from axynq.emulator.file_formats.tflite_writer import serialise_model
+
+    serialise_model(network)
+
+
 def check_labels(examples: Dataset, outputs: int) -> None:
     """Labels must be classes of the network.
 

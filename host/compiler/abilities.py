@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
 from typing import Literal
 
 from axynq.emulator.model import graph
+from axynq.emulator.model.movement import nearest
+from axynq.host.isa import Descriptor
 
 Role = Literal["lanes", "sum", "table", "place", "host"]
 """What computes an operator: the lanes; what adds another map to their outputs; its tables alone,
 where each value becomes another whatever the others are; nothing, because maps are written to where
 it would put them; the host."""
+
+MOST_FIRST_WORDS, MOST_ROW_WORDS = (
+    next(item.metadata["high"] for item in fields(Descriptor) if item.name == name)
+    for name in ("destination_first", "output_row_words")
+)
+"""What descriptors hold."""
 
 _LANES = (graph.WeightedLayer, graph.Pool, graph.Mean, graph.Pad)
 
@@ -35,6 +44,8 @@ def role(model: graph.Model, op: graph.Operator, word_bytes: int) -> Role:
             return "sum"
     if isinstance(op, graph.Concatenation) and _is_by_words(model, op, word_bytes):
         return "place"
+    if isinstance(op, graph.ResizeNearest) and _repeats(model, op, word_bytes):
+        return "place"
     return "host"
 
 
@@ -45,6 +56,8 @@ def reason(model: graph.Model, op: graph.Operator) -> str:
             return f"the array computes no {what}"
     if isinstance(op, graph.Concatenation):
         return "its parts do not begin at whole words of pixels, or the host makes them"
+    if isinstance(op, graph.ResizeNearest):
+        return "its pixels are not all repeated alike, or lie too far apart, or the host makes them"
     if isinstance(op, graph.Movement):
         return "the array does not move values between pixels and channels"
     if any(index in model.constants for index in op.inputs):
@@ -67,6 +80,25 @@ def _is_mean_of_lines(model: graph.Model, op: graph.Operator) -> bool:
         return False
     rank = len(model.tensors[op.inputs[0]].shape)
     return rank in (2, 3) and op.axes[0] < rank - 1
+
+
+def _repeats(model: graph.Model, op: graph.ResizeNearest, word_bytes: int) -> bool:
+    """Whether each pixel becomes as many as each other, and descriptors reach them all."""
+    source, target = (model.tensors[index].shape for index in (op.inputs[0], op.output))
+    for before, after in zip(source[:2], target[:2]):
+        found = nearest(before, after, op.align_corners, op.half_pixel_centers)
+        if after % before or list(found) != [k // (after // before) for k in range(after)]:
+            return False
+    times = target[0] // source[0], target[1] // source[1]
+    return is_within_reach(target, times, word_bytes)
+
+
+def is_within_reach(shape: tuple[int, ...], stride: tuple[int, int], word_bytes: int) -> bool:
+    """Whether descriptors can write every so many rows and columns of a map."""
+    _, columns, channels = shape
+    words = -(-channels // word_bytes)
+    last = (stride[0] - 1) * columns * words + stride[1] * words
+    return last <= MOST_FIRST_WORDS and stride[0] * columns * words <= MOST_ROW_WORDS
 
 
 def _is_by_words(model: graph.Model, op: graph.Concatenation, word_bytes: int) -> bool:

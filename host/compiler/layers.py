@@ -24,7 +24,8 @@ from axynq.host.compiler.filters import (
     choose_fold,
 )
 from axynq.host.compiler.grouped import Grouped
-from axynq.host.compiler.lowering import FeatureMap, Lowered, Step
+from axynq.host.compiler.lowering import FeatureMap, Lowered, Part, Step
+from axynq.host.compiler.subpixels import SubPixels
 from axynq.host.compiler.tables import (
     average_factor,
     average_table,
@@ -82,10 +83,10 @@ class Layer:
 
     adds_map: bool = False
     """Whether it adds another map to what the lanes compute."""
-    within: FeatureMap | None = None
-    """The map in memory that the output is part of, if it is."""
-    within_word: int = 0
-    """Where it begins in each of that map's pixels."""
+    part: Part | None = None
+    """Where in a larger map in memory the output is, if it is."""
+    whole_words: int = 0
+    """Of that map."""
 
     @property
     def adds_nothing(self) -> bool:
@@ -94,9 +95,31 @@ class Layer:
         return self.has_residual and not self.adds_map
 
     @property
-    def stored(self) -> FeatureMap:
-        """The output's map in memory, with what else is in its pixels."""
-        return self.within or self.target
+    def stored_pixel_words(self) -> int:
+        """From a pixel of the output in memory to the next."""
+        return self.target.pixel_words if self.part is None else self.part.pixel_words
+
+    @property
+    def stored_row_words(self) -> int:
+        """From a row of the output in memory to the next."""
+        if self.part is None or self.part.row_words is None:
+            return self.target.columns * self.stored_pixel_words
+        return self.part.row_words
+
+    @property
+    def stored_image_words(self) -> int:
+        """Of the output in memory, with what it is part of."""
+        return self.target.image_words if self.part is None else self.whole_words
+
+    @property
+    def first_stored_word(self) -> int:
+        """Of the output in memory, in that of which it is part."""
+        return 0 if self.part is None else self.part.first_word
+
+    @property
+    def has_rows_apart(self) -> bool:
+        """Whether its rows in memory have others between them: they are stored one at a time."""
+        return self.part is not None and self.part.row_words is not None
 
     @property
     def has_residual(self) -> bool:
@@ -157,8 +180,8 @@ class Layers:
         layer = Layer(
             step.name, source, target, window, fold, filters, tables, (), numbers,
             adds_map=step.sum is not None,
-            within=None if part is None else maps[part.whole],
-            within_word=0 if part is None else part.first_word,
+            part=part,
+            whole_words=0 if part is None else maps[part.whole].image_words,
         )  # fmt: skip
         return replace(layer, blocks=self._blocks(step, layer))
 
@@ -184,6 +207,8 @@ class Layers:
         operator = step.operator
         if step.grouped is not None:
             return self._grouped(step.grouped, source)
+        if step.subpixels is not None:
+            return self._subpixels(step.subpixels)
         if isinstance(operator, graph.WeightedLayer):
             kernel, window = self._kernel(operator, source)
             if step.pad is not None:
@@ -217,6 +242,15 @@ class Layers:
         factors = [f for layer in group.layers for f in layer_factors(self.model, layer)]
         window = _window(group.layers[0], weights)
         return Filters(bias, factors, Kernel(weights, codes, False)), window
+
+    def _subpixels(self, which: SubPixels) -> tuple[Filters, Window]:
+        """As a convolution of the map that is not spread."""
+        layer = which.layer
+        weights, codes = which.kernel(self.codes[layer.name])
+        rows, columns = which.taps
+        window = Window((rows.size, columns.size), top=rows.padding, left=columns.padding)
+        kernel = Kernel(weights, codes, False)
+        return Filters(layer.bias, layer_factors(self.model, layer), kernel), window
 
     def _kernel(self, layer: graph.WeightedLayer, source: FeatureMap) -> tuple[Kernel, Window]:
         """As the weights of a convolution, or of a depthwise one with a channel per filter."""

@@ -8,9 +8,10 @@ from typing import Union
 
 from axynq.emulator.errors import ProgramError
 from axynq.emulator.model import graph
-from axynq.host.compiler.abilities import Role, lasts_for, reason, role
+from axynq.host.compiler.abilities import Role, is_within_reach, lasts_for, reason, role
 from axynq.host.compiler.grouped import Grouped, grouped
 from axynq.host.compiler.stages import Unit, in_stages
+from axynq.host.compiler.subpixels import SubPixels, transposed_convolutions
 from axynq.host.compiler.tabulated import Tabulated, names_of, tabulated
 
 
@@ -48,10 +49,13 @@ class Step:
     grouped: Grouped | None = None
     """Slices, layers and a concatenation, the operator, that are one layer."""
 
+    subpixels: SubPixels | None = None
+    """Of a transposed convolution, the operator: which of its outputs."""
+
     @property
     def is_copy(self) -> bool:
-        """Whether it copies a map to where a concatenation has it."""
-        return isinstance(self.operator, graph.Concatenation) and self.grouped is None
+        """Whether it copies a map to where an operator that only moves values has it."""
+        return isinstance(self.operator, graph.Movement) and self.grouped is None
 
     @property
     def is_tabulated(self) -> bool:
@@ -63,6 +67,8 @@ class Step:
         """All of them, in order."""
         if self.grouped is not None:
             return self.grouped.operators
+        if self.subpixels is not None:
+            return (self.subpixels.spread, self.operator)
         last: tuple[graph.Operator, ...] = () if self.sum is None else (self.sum,)
         last = last if self.table is None else self.table.operators
         first = tuple(op for op in (self.pad, self.operator) if op and op not in last)
@@ -116,6 +122,10 @@ class Part:
     """The larger one, by its home."""
     first_word: int
     """Of each pixel."""
+    pixel_words: int
+    """From a pixel to the next."""
+    row_words: int | None = None
+    """From a row to the next; None: a row's pixels and no more."""
 
 
 @dataclass(frozen=True)
@@ -161,13 +171,19 @@ def lower(model: graph.Model, word_bytes: int, on_host: Mapping[str, str] | None
     roles |= dict.fromkeys(names_of(tables.values()), "table")
     groups = grouped(model, on_host or {})
     roles |= {op.name: "lanes" for group in groups.values() for op in group.operators}
+    spreads = {
+        op: spread
+        for op, spread in transposed_convolutions(model, on_host or {}).items()
+        if is_within_reach(model.tensors[op.output].shape, spread.stride, word_bytes)
+    }
+    roles |= {each.name: "place" for pair in spreads.items() for each in pair}
     reasons = {op.name: reason(model, op) for op in model.operators}
     for name, why in (on_host or {}).items():
         roles[name], reasons[name] = "host", why
     while True:
-        split = _Split(model, roles, reasons, tables, groups, word_bytes)
-        # Parts of a concatenation that the host makes after all are the host's to put together.
-        lost = split.lost_concatenations()
+        split = _Split(model, roles, reasons, tables, groups, spreads, word_bytes)
+        # Parts of a map that the host makes after all are the host's to put together.
+        lost = split.lost()
         if not lost:
             return split.lowered()
         roles |= dict.fromkeys(lost, "host")
@@ -187,8 +203,12 @@ class _Split:
         reasons: dict[str, str],
         tables: dict[graph.Operator, Tabulated],
         groups: dict[graph.Operator, Grouped],
+        spreads: dict[graph.Operator, graph.Spread],
         word_bytes: int,
     ) -> None:
+        self.spreads = spreads
+        self.subpixels: dict[int, SubPixels] = {}
+        """Of tensors that stand for parts of a transposed convolution's output."""
         self.groups = groups
         self.model = model
         self.tables = tables
@@ -197,7 +217,7 @@ class _Split:
         self.word_bytes = word_bytes
         self.home = _homes(model, roles, self.reasons, word_bytes)
         self.copied: dict[int, int] = {}
-        """Tensors that stand for copies in a concatenation: what they are copies of."""
+        """Tensors that stand for copies in larger maps: what they are copies of."""
         self.parts: dict[int, Part] = {}
         given = {self.home[index] for index in (*model.inputs, *model.constants)}
         self.stages: list[StageOf] = []
@@ -221,18 +241,21 @@ class _Split:
                 + (f" ({why})" if why else "")
             )
 
-    def lost_concatenations(self) -> list[str]:
-        """Those of which a part is made by no step, or all are mere copies."""
+    def lost(self) -> list[str]:
+        """Operators that would put parts together which no steps make, or which are mere copies of
+        what the host makes."""
         made = {self.home[step.output] for step in self.steps}
-        return [
-            op.name
-            for op in self.model.operators
-            if self.roles[op.name] == "place"
-            and (
-                made.isdisjoint(set(self._pieces(op)) - set(self.copied))
-                or not made.issuperset(self._pieces(op))
-            )
-        ]
+        wholes = {part.whole for part in self.parts.values()}
+        lost = []
+        for op in self.model.operators:
+            if self.roles[op.name] == "place" and not isinstance(op, graph.Spread):
+                pieces = set(self._pieces(op))
+                from_steps = pieces - set(self.copied)
+                if isinstance(op, graph.ResizeNearest):
+                    from_steps = {self.home[op.inputs[0]]} & {*made, *wholes}
+                if not from_steps or not made.issuperset(pieces):
+                    lost.append(op.name)
+        return lost
 
     def _pieces(self, op: graph.Operator) -> list[int]:
         """The parts of a concatenation that is by words, in order."""
@@ -251,7 +274,9 @@ class _Split:
             )
             for step in self.steps
             for index in step.tensors
+            if index not in self.subpixels
         }
+        maps |= {piece: self._map_of_subpixels(piece) for piece in self.subpixels}
         for part in self.parts.values():
             maps.setdefault(
                 part.whole, _map_of_home(model, part.whole, part.whole, self.word_bytes)
@@ -273,14 +298,19 @@ class _Split:
         units: list[Unit] = []
         joined: set[graph.Operator] = set()
         inside = {op for group in self.groups.values() for op in group.operators[:-1]}
+        inside.update(self.spreads.values())
         for op in model.operators:
             if isinstance(op, graph.Reshape) and home[op.output] == home[op.inputs[0]]:
                 continue
-            if roles[op.name] == "place":
-                units += self._placing(op, units)
-                continue
             if op in inside or (roles[op.name] == "table" and op not in self.tables):
                 continue  # done by those behind it
+            if op in self.spreads:
+                units += self._interleaved(op)
+                continue
+            if roles[op.name] == "place":
+                resized = isinstance(op, graph.ResizeNearest)
+                units += self._repeating(op) if resized else self._placing(op, units)
+                continue
             table = self.tables[op].operators if op in self.tables else ()
             operators: tuple[graph.Operator, ...] = table or (op,)
             if op in self.groups:
@@ -307,22 +337,78 @@ class _Split:
     def _placing(self, op: graph.Operator, before: list[Unit]) -> list[Unit]:
         """A concatenation whose parts are written to where it has them: by the steps that make
         them, or by copies."""
-        model, home, whole = self.model, self.home, self.home[op.output]
+        model, whole = self.model, self.home[op.output]
         makers = {unit.output: unit for unit in before}
         units: list[Unit] = []
         pieces: list[int] = []
-        word = 0
+        word, pixel_words = 0, map_of(model.tensors[op.output].shape, self.word_bytes).pixel_words
         for index in op.inputs:
             piece = index
             if not self._writes_elsewhere(makers.get(index), index, op):
-                piece = len(model.tensors) + len(self.copied)
-                self.copied[piece] = index
-                home[piece] = piece
-                units.append(Unit((op,), (home[index],), piece))
-            self.parts[piece] = Part(whole, word)
+                units.append(self._copy(op, index))
+                piece = units[-1].output
+            self.parts[piece] = Part(whole, word, pixel_words)
             pieces.append(piece)
             word += map_of(model.tensors[index].shape, self.word_bytes).pixel_words
         return [*units, Unit((), tuple(pieces), whole)]
+
+    def _repeating(self, op: graph.Operator) -> list[Unit]:
+        """A map whose pixels are repeated in both directions: a copy for each repetition."""
+        source, target = (
+            map_of(self.model.tensors[index].shape, self.word_bytes)
+            for index in (op.inputs[0], op.output)
+        )
+        whole, words = self.home[op.output], target.pixel_words
+        times = target.columns // source.columns
+        rows = target.rows // source.rows
+        row_words = target.columns * words
+        units = []
+        for row in range(rows):
+            for column in range(times):
+                units.append(self._copy(op, op.inputs[0]))
+                self.parts[units[-1].output] = Part(
+                    whole, row * row_words + column * words, times * words, rows * row_words
+                )
+        return [*units, Unit((), tuple(unit.output for unit in units), whole)]
+
+    def _interleaved(self, op: graph.Operator) -> list[Unit]:
+        """A transposed convolution: a convolution for each remainder of rows and columns."""
+        assert isinstance(op, graph.Convolution)
+        spread = self.spreads[op]
+        target = map_of(self.model.tensors[op.output].shape, self.word_bytes)
+        whole, words = self.home[op.output], target.pixel_words
+        row_words, (rows, columns) = target.columns * words, spread.stride
+        units = []
+        for row in range(min(rows, target.rows)):
+            for column in range(min(columns, target.columns)):
+                piece = len(self.model.tensors) + len(self.copied) + len(self.subpixels)
+                self.subpixels[piece] = SubPixels(spread, op, row, column)
+                self.home[piece] = piece
+                self.parts[piece] = Part(
+                    whole,
+                    row * row_words + column * words,
+                    columns * words,
+                    rows * row_words if (rows, columns) != (1, 1) else None,
+                )
+                units.append(Unit((spread, op), (self.home[spread.inputs[0]],), piece))
+        return [*units, Unit((), tuple(unit.output for unit in units), whole)]
+
+    def _map_of_subpixels(self, piece: int) -> FeatureMap:
+        which = self.subpixels[piece]
+        target = map_of(self.model.tensors[which.layer.output].shape, self.word_bytes)
+        rows, columns = which.spread.stride
+        return replace(
+            target,
+            rows=len(range(which.row, target.rows, rows)),
+            columns=len(range(which.column, target.columns, columns)),
+        )
+
+    def _copy(self, op: graph.Operator, index: int) -> Unit:
+        """A copy of a tensor, for an operator that has it elsewhere."""
+        piece = len(self.model.tensors) + len(self.copied) + len(self.subpixels)
+        self.copied[piece] = index
+        self.home[piece] = piece
+        return Unit((op,), (self.home[index],), piece)
 
     def _writes_elsewhere(self, maker: Unit | None, index: int, op: graph.Operator) -> bool:
         """Whether what makes a tensor can write it to where a concatenation has it."""
@@ -337,6 +423,9 @@ class _Split:
 
     def _step(self, unit: Unit) -> Step:
         """The step that operators make which run together."""
+        if unit.output in self.subpixels:
+            which = self.subpixels[unit.output]
+            return Step(which.layer, which.spread.inputs[0], unit.output, subpixels=which)
         roles = self.roles
         pad, rest = None, list(unit.operators)
         if len(rest) > 1 and isinstance(rest[0], graph.Pad):
@@ -345,7 +434,7 @@ class _Split:
         if last in self.groups:
             group = self.groups[last]
             return Step(last, group.source, last.output, grouped=group)
-        if isinstance(operator, graph.Concatenation):
+        if roles[operator.name] == "place":
             return Step(operator, self.copied[unit.output], unit.output)
         assert pad is None or isinstance(pad, graph.Pad)
         table = self.tables.get(last)

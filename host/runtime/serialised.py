@@ -4,7 +4,7 @@ that a board needs no file of the network."""
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
-from typing import Any, get_type_hints
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -110,19 +110,24 @@ def _operator(op: graph.Operator, arrays: Arrays) -> dict[str, Any]:
     content: dict[str, Any] = {"operator": type(op).__name__}
     for item in fields(op):
         value = getattr(op, item.name)
-        content[item.name] = arrays.add(value) if isinstance(value, np.ndarray) else value
+        if isinstance(value, np.ndarray):
+            value = arrays.add(value)
+        elif isinstance(value, graph.Padding):
+            value = {"padding": value}
+        content[item.name] = value
     return content
 
 
 def _decoded(content: dict[str, Any], arrays: Arrays) -> graph.Operator:
     kind = KINDS[content["operator"]]
-    hints = get_type_hints(kind, vars(graph))
     values: dict[str, Any] = {}
     for item in fields(kind):
         value = content[item.name]
-        if isinstance(value, dict):
+        if isinstance(value, list):
+            value = tuple(value)
+        elif isinstance(value, dict) and "padding" in value:
+            value = graph.Padding(*value["padding"])
+        elif isinstance(value, dict):
             value = arrays.values[value["array"]]
-        elif isinstance(value, list):
-            value = graph.Padding(*value) if hints[item.name] is graph.Padding else tuple(value)
         values[item.name] = value
     return kind(**values)

@@ -132,6 +132,7 @@ def check_software_board(folder: Path) -> Differences:
                     checks.check_products(accelerator, spec, 64)
                     for spec in golden.designs(accelerator.overlay)
                 ),
+                checks.check_stages(accelerator),
                 checks.check_sizes(accelerator),
             ]
             lost = accelerator.driver.lost_interrupts

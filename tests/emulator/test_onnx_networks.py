@@ -14,8 +14,11 @@ from hypothesis import strategies as st
 from onnx import TensorProto, helper, numpy_helper
 
 from axynq.emulator import Emulator, load_model, reference
+from axynq.emulator.errors import ModelError
 from axynq.emulator.file_formats.onnx_reader import parse_onnx_model
+from axynq.emulator.frameworks.onnx_float import parse_float_onnx
 from axynq.emulator.model import graph
+from axynq.emulator.quantisation import forward
 from tests.emulator.onnx_networks import Array, Network, as_int8, channels_last, make, run
 
 
@@ -120,7 +123,7 @@ def random_network(steps: list[str], seed: int) -> Network:
     return net
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(
     st.lists(st.sampled_from(STEPS), min_size=1, max_size=8),
     st.integers(0, 2**16),
@@ -136,6 +139,18 @@ def test_random_networks(steps: list[str], seed: int, unsigned: bool, per_channe
     x = model.input.batch(channels_last(samples["x0"]))
     expected = reference.run(model, x)[model.output_index]
     np.testing.assert_array_equal(Emulator(model, threads=1).run(x), expected)
+
+
+@settings(max_examples=20, deadline=None)
+@given(st.lists(st.sampled_from(STEPS), min_size=1, max_size=8), st.integers(0, 2**16))
+def test_random_float_networks(steps: list[str], seed: int) -> None:
+    net = random_network(steps, seed)
+    proto = net.proto()
+    read = parse_float_onnx(proto.SerializeToString())
+    samples = net.samples(2, seed=9)
+    mine = forward.run(read, channels_last(samples["x0"]))[read.outputs[0]]
+    (theirs,) = run(proto, samples)
+    np.testing.assert_allclose(mine, theirs, rtol=1e-3, atol=1e-3 * np.abs(theirs).max())
 
 
 # --- what onnxruntime quantises ------------------------------------------------------------------
@@ -426,3 +441,30 @@ def test_weights_of_4_bits() -> None:
     proto.ir_version = 10
     model = parse_onnx_model(proto.SerializeToString())
     np.testing.assert_array_equal(model.layers[0].weights, weights)
+
+
+@pytest.mark.parametrize("shape", [(1, 3, 1, 1), (3, 1, 1), (1,), ()])
+def test_numbers_added_to_a_convolution_are_its_bias(shape: tuple[int, ...]) -> None:
+    model = parse_onnx_model(with_added(shape).SerializeToString())
+    (layer,) = model.operators
+    assert isinstance(layer, graph.Convolution)
+    assert layer.bias.any()
+
+
+@pytest.mark.parametrize("shape", [(3,), (1, 3), (3, 3), (1, 1, 3, 1)])
+def test_numbers_that_differ_between_columns_are_none(shape: tuple[int, ...]) -> None:
+    with pytest.raises(ModelError, match="before it is quantised"):
+        parse_onnx_model(with_added(shape).SerializeToString())
+
+
+def with_added(shape: tuple[int, ...]) -> Any:
+    """A convolution with three filters, of a map of three columns, plus numbers."""
+    net = Network((1, 2, 3, 3))
+    net.add("Conv", "x0", np.ones((3, 2, 1, 1), np.float32))
+    proto = net.quantised()
+    terms = np.random.default_rng(0).normal(size=shape).astype(np.float32)
+    proto.graph.initializer.append(numpy_helper.from_array(terms, "terms"))
+    place = next(k for k, node in enumerate(proto.graph.node) if node.op_type == "Conv")
+    proto.graph.node[place + 1].input[0] = "sum"
+    proto.graph.node.insert(place + 1, helper.make_node("Add", ["terms", "y0"], ["sum"]))
+    return proto

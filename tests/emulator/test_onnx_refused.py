@@ -21,6 +21,7 @@ from axynq.emulator.file_formats import onnx_file
 from axynq.emulator.file_formats.onnx_reader import parse_onnx_model
 from axynq.emulator.frameworks.float_files import load_float_network
 from axynq.emulator.frameworks.onnx_float import parse_float_onnx
+from axynq.host.cli.tune import tune
 from tests.emulator.onnx_networks import Array, Network, as_int8, channels_last, run
 
 
@@ -279,3 +280,14 @@ def test_damaged_files(kind: str, changes: list[tuple[int, int]], length: int | 
 
 def test_the_package_is_found() -> None:
     assert onnx_file.package() is onnx
+
+
+def test_what_cannot_be_written_is_said_before_the_work(tmp_path: Path) -> None:
+    net = Network((1, 4))
+    net.add("Softplus", "x0")
+    net.add("Gemm", net.last, reals(3, 4), transB=1)
+    onnx.save(net.quantised(), tmp_path / "net.onnx")
+    np.savez(tmp_path / "data.npz", x=reals(8, 4), y=np.arange(8) % 3)
+    with pytest.raises(ModelError, match="which a .tflite file cannot hold"):
+        tune(tmp_path / "net.onnx", "roup:1,4", tmp_path / "data.npz", tmp_path / "out.tflite")
+    assert not (tmp_path / "out.tflite").exists()

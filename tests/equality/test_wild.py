@@ -21,7 +21,7 @@ FILES = sorted(FOLDER.glob("*.tflite"))
 
 
 STARTS = {
-    ("tinyengine_detection", "z2-roup16"): 3,
+    ("tinyengine_detection", "z2-roup16"): 1,
     ("tinyengine_mcunetv2_large", "zcu104-roup32"): 14,
     ("coral_tf2_mbv2_ptq", "z2-roup16"): 1,
 }

@@ -188,3 +188,44 @@ def test_transpositions_go_behind_means(small: Overlay, keep_dims: bool, kind: s
     if kind == "mean":
         assert len(program.core_stages) == 1
         assert "transpose_1" not in program.reasons
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_repeated_pixels_are_copied(small: Overlay, seed: int, monkeypatch) -> None:
+    unpredictable(monkeypatch, seed)
+    network = Network((3, 2, 4), seed)
+    times = [(2, 2), (1, 3), (2, 1), (3, 2)][seed]
+    x = network.enlarged(network.convolution(0, 4 + 3 * seed), *times)
+    skip = network.convolution(x, 4)
+    pooled = network.pool(network.convolution(x, 4, like=skip))
+    x = network.concatenation(
+        skip, network.enlarged(pooled, 1, 1), network.convolution(x, 3, like=skip)
+    )
+    network.convolution(x, 2)
+    program = assert_equal(network.model(), small)
+    assert not program.host_operators
+
+
+def test_what_the_host_makes_it_enlarges(small: Overlay) -> None:
+    network = Network((3, 2, 4), 1)
+    x = network.convolution(0, 4)
+    y = network.add(graph.Softmax, (x,), network.new((3, 2, 4), 1 / 256, -128), 1.0)
+    network.convolution(network.enlarged(y, 2, 2), 3)
+    program = assert_equal(network.model(), small)
+    assert [op.name for op in program.host_operators] == ["softmax_1", "resizenearest_2"]
+
+
+@pytest.mark.parametrize("same", [False, True])
+@pytest.mark.parametrize(("kernel", "stride"), [(2, (2, 2)), (3, (2, 2)), (4, (2, 3)), (1, (2, 2))])
+def test_transposed_convolutions_meet_no_zeros(
+    small: Overlay, same: bool, kernel: int, stride: tuple[int, int], monkeypatch
+) -> None:
+    unpredictable(monkeypatch, kernel)
+    network = Network((3, 4, 4), kernel)
+    x = network.transposed(network.convolution(0, 5), 6, kernel, stride, same)
+    network.convolution(x, 3)
+    program = assert_equal(network.model(), small)
+    assert not program.host_operators
+    assert program.layers.count("spread_1+convolution_2") == stride[0] * stride[1]
+    kernels = [d.kernel_rows for d in program_phases(program)[1:-1]]
+    assert max(kernels) <= -(-kernel // stride[0])
