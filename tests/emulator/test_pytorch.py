@@ -155,6 +155,9 @@ FUNCTIONS: dict[str, Callable[[Any], Any]] = {
     "log_softmax": lambda x: torch.log_softmax(x.flatten(1)[:, :10], -1),
     "pad": lambda x: functional.pad(x, (1, 2, 0, 1)),
     "pad_value": lambda x: functional.pad(x, (1, 1), value=0.5),
+    "reflected": lambda x: functional.pad(x, (2, 1, 0, 3), mode="reflect"),
+    "replicated": lambda x: functional.pad(x, (1, 2, 2, 0), mode="replicate"),
+    "circular": lambda x: functional.pad(x, (1, 2, 2, 0), mode="circular"),
     "cropped": lambda x: functional.pad(x, (-1, -1, 0, 0)),
     "squeeze_excite": lambda x: x * torch.sigmoid(x.mean(dim=(2, 3), keepdim=True)),
     "maximum": lambda x: torch.maximum(x, 0.5 * x),
@@ -486,7 +489,6 @@ def test_all_that_is_unknown_is_named() -> None:
         (lambda x: x / x.sigmoid(), "division by computed"),
         (lambda x: functional.adaptive_avg_pool2d(x, 5), "windows of different sizes"),
         (lambda x: functional.max_pool2d(x, 3, dilation=2), "dilation"),
-        (lambda x: functional.pad(x, (1, 1, 1, 1), mode="reflect"), "reflect"),
         (lambda x: torch.bmm(x.flatten(2), x.flatten(2).transpose(1, 2)), "two computed tensors"),
     ],
 )
