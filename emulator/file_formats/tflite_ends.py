@@ -164,7 +164,8 @@ def _outputs(file: TFLiteFile, ends: Ends, tail: Sequence[Node]) -> None:
             ends.nodes = [n for n in ends.nodes if n is not writer]
         elif raw.type == tflite.TensorType.UINT8:
             end = End(target, interface(file, target, "output"))
-        ends.targets.append(end)
+        if end.tensor not in [other.tensor for other in ends.targets]:
+            ends.targets.append(end)
     if left_out:
         counts = Counter(node.kind for node in left_out)
         kinds = ", ".join(f"{kind} ({count})" for kind, count in sorted(counts.items()))
