@@ -392,6 +392,36 @@ def test_quantised_modules_keep_their_scales() -> None:
     assert (found == np.rint(expected)).mean() > 0.9
 
 
+class FakeQuantised(nn.Module):
+    """What training for quantisation leaves: real numbers on a grid."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(3, 4, 3)
+        self.register_buffer("scales", torch.tensor([0.005, 0.01, 0.02, 0.004]))
+        self.register_buffer("zeros", torch.zeros(4, dtype=torch.int32))
+
+    def forward(self, x: Any) -> Any:
+        x = torch.fake_quantize_per_tensor_affine(x, 0.03, 5, -128, 127)
+        weights = torch.fake_quantize_per_channel_affine(
+            self.conv.weight, self.scales, self.zeros, 0, -127, 127
+        )
+        y = torch.relu(functional.conv2d(x, weights, self.conv.bias))
+        return torch.fake_quantize_per_tensor_affine(y, 0.02, 0, 0, 255)
+
+
+def test_modules_trained_for_quantisation_keep_their_scales() -> None:
+    torch.manual_seed(0)
+    module, x = FakeQuantised(), examples((3, 6, 6))
+    model = from_torch(module, x[:1])
+    assert [t.zero_point for t in model.tensors] == [5, -128]
+    np.testing.assert_array_equal(model.layers[0].weight_scales, module.scales.numpy())
+    expected = np.rint(turned(module(x)) / 0.02) - 128
+    found = Emulator(model).run(turned(x))
+    assert np.abs(found - expected).max() <= 1
+    assert (found == expected).mean() > 0.95
+
+
 def test_programs_are_read(tmp_path: Path) -> None:
     module, x = with_statistics(LAYERS["norm"][0]()), examples((3, 8, 8))
     path = tmp_path / "net.pt2"
@@ -407,6 +437,29 @@ def test_programs_are_read(tmp_path: Path) -> None:
         load_float_network(path)
     with pytest.raises(ModelError, match="from_torch"):
         load_float_network(tmp_path / "net.pth")
+
+
+def test_what_cannot_be_exported_is_traced(monkeypatch: pytest.MonkeyPatch) -> None:
+    module, x = with_statistics(Small()), examples((2, 6, 6))
+    with monkeypatch.context() as patched:
+        patched.delattr(torch.export, "export")
+        network = float_network(module, x)
+    with torch.no_grad():
+        expected = module(x)
+    found = forward.run(network, turned(x))[network.outputs[0]]
+    np.testing.assert_allclose(found, expected.numpy(), atol=1e-5)
+
+
+def test_decomposed_programs_are_read(tmp_path: Path) -> None:
+    """In PyTorch's core operators, of which others are made."""
+    module, x = with_statistics(Small()), examples((2, 6, 6))
+    path = tmp_path / "core.pt2"
+    torch.export.save(torch.export.export(module, (x[:1],)).run_decompositions(), path)
+    network = load_float_network(path)
+    with torch.no_grad():
+        expected = module(x)
+    found = forward.run(network, turned(x))[network.outputs[0]]
+    np.testing.assert_allclose(found, expected.numpy(), atol=1e-5)
 
 
 # --- what is refused -----------------------------------------------------------------------------
@@ -508,6 +561,16 @@ def test_a_module_computes_what_the_emulator_does() -> None:
         assert parameter.grad is not None, name
     with pytest.raises(DataError, match="takes inputs"):
         approximate(x[:, :1])
+
+
+def test_normalisations_alone_go_back() -> None:
+    module = with_statistics(LAYERS["norm_first"][0]())
+    x = examples((3, 8, 8))
+    model, other = from_torch(module, x), with_statistics(LAYERS["norm_first"][0](), seed=3)
+    write_back(model, other)
+    with torch.no_grad():
+        expected, found = module(x).numpy(), other(x).numpy()
+    assert decibels(np.square(expected).sum(), np.square(expected - found).sum()) > 35
 
 
 class Gated(nn.Module):

@@ -40,6 +40,8 @@ KINDS = (
 @given(any_models(KINDS, tflite=True), st.integers(0, 99))
 def test_float_files_are_read(tmp_path_factory, model: graph.Model, seed: int) -> None:
     """The float twins of random int8 networks, against TFLite."""
+    # The direction of a vector of hardly anything is anything.
+    assume(not any(isinstance(op, graph.L2Normalisation) for op in model.operators))
     assume(
         not any(isinstance(op, graph.Lookup) and op.kind == "quantise" for op in model.operators)
     )
@@ -58,6 +60,18 @@ def test_float_files_are_read(tmp_path_factory, model: graph.Model, seed: int) -
             continue
         largest = max(float(np.abs(values).max()), 1e-6)
         np.testing.assert_allclose(found[index], values, rtol=1e-3, atol=1e-4 * largest)
+
+
+def test_directions_are_read(tmp_path: Path) -> None:
+    builder = NetworkBuilder("direction", (3, 4))
+    builder.l2_normalisation(builder.input)
+    x = np.random.default_rng(0).normal(size=(5, 3, 4)).astype(np.float32)
+    content = float_twin(serialise_model(builder.quantise(x)))
+    path = tmp_path / "direction.tflite"
+    path.write_bytes(content)
+    network = load_float_tflite(path)
+    expected = runtime.run("tflite_runtime", content, x)
+    np.testing.assert_allclose(forward.run(network, x)[1], expected, rtol=1e-5)
 
 
 def test_float16_weights(tmp_path: Path) -> None:
