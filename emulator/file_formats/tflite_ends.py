@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+import numpy as np
 import tflite
 
 from axynq.emulator.errors import ModelError
@@ -73,9 +74,35 @@ def _inputs(file: TFLiteFile, ends: Ends) -> None:
         ):
             end = End(readers[0].outputs[0], interface(file, source, "input"))
             ends.nodes = [n for n in ends.nodes if n is not readers[0]]
+        elif len(readers) == 1 and (cast := _cast(file, ends, source, readers[0])) is not None:
+            end = cast
         elif raw.type == tflite.TensorType.UINT8:
             end = End(source, interface(file, source, "input"))
         ends.sources.append(end)
+
+
+def _cast(file: TFLiteFile, ends: Ends, source: int, reader: Node) -> End | None:
+    """An input of uint8 that a CAST turns into reals and a QUANTIZE into int8; None: it is none."""
+    if reader.code != _CODES.CAST or file.tensors[source].type != tflite.TensorType.UINT8:
+        return None
+    readers = [n for n in ends.nodes if set(reader.outputs) & set(n.inputs)]
+    if len(readers) != 1 or readers[0].code != _CODES.QUANTIZE or len(readers[0].outputs) != 1:
+        return None
+    target = readers[0].outputs[0]
+    if file.tensors[target].type != tflite.TensorType.INT8:
+        return None
+    ends.nodes = [n for n in ends.nodes if n not in (reader, readers[0])]
+    scale, zero_point = one_scale(file.tensors[target])
+    name = file.tensors[source].name
+    pixels = graph.Interface(name, "uint8", 1.0, 0)
+    tensor = graph.Tensor(name, (256,), scale, zero_point, pixels)
+    every = np.arange(256, dtype=np.float32)
+    if np.array_equal(tensor.int8_of_uint8, tensor.quantise(every)):
+        return End(target, pixels)
+    ends.notes.append(
+        f"The CAST of input '{name}' from uint8 is left out: the input takes real numbers 0 .. 255."
+    )
+    return End(target, graph.Interface(name, "float32"))
 
 
 def _becomes_int8(file: TFLiteFile, source: int, target: int) -> bool:
@@ -137,7 +164,8 @@ def _outputs(file: TFLiteFile, ends: Ends, tail: Sequence[Node]) -> None:
             ends.nodes = [n for n in ends.nodes if n is not writer]
         elif raw.type == tflite.TensorType.UINT8:
             end = End(target, interface(file, target, "output"))
-        ends.targets.append(end)
+        if end.tensor not in [other.tensor for other in ends.targets]:
+            ends.targets.append(end)
     if left_out:
         counts = Counter(node.kind for node in left_out)
         kinds = ", ".join(f"{kind} ({count})" for kind, count in sorted(counts.items()))

@@ -64,6 +64,8 @@ def _joined(reading: Reading, node: Node, axis: int, ranks: list[int]) -> None:
             sources.append(
                 reading.source(node, position) if stripped else reading.whole(node, position)
             )
+    if reading.is_legacy(node):
+        sources = [_rescaled(reading, node, k, i) for k, i in enumerate(sources)]
     shapes = [list(reading.shape(i)) for i in sources]
     along = axis - 1 if stripped else axis
     others = [[n for k, n in enumerate(shape) if k != along] for shape in shapes]
@@ -75,6 +77,25 @@ def _joined(reading: Reading, node: Node, axis: int, ranks: list[int]) -> None:
         node, graph.Concatenation, "concatenation", tuple(sources), tuple(result), along,
         moves=True,
     )  # fmt: skip
+
+
+def _rescaled(reading: Reading, node: Node, number: int, source: int) -> int:
+    """An input of a concatenation in the quantisation of its output, which TFLite's uint8 kernel
+    brings it to in float32."""
+    before = reading.tensors[source]
+    after = reading.tensors[reading.activation(node.outputs[0])]
+    if (before.scale, before.zero_point) == (after.scale, after.zero_point):
+        return source
+    scale = np.float32(before.scale) * (np.float32(1) / np.float32(after.scale))
+    bias = np.float32(-(before.zero_point + 128)) * scale
+    real = np.arange(256, dtype=np.float32) * scale + bias
+    real = np.clip(real, np.float32(-1024), np.float32(1024)).astype(np.float64)
+    y = np.trunc(real + np.copysign(0.5, real)) + after.zero_point
+    table = np.clip(y, graph.INT8_MIN, graph.INT8_MAX).astype(np.int8)
+    name = reading.name("table", node, f"_{number}")
+    target = reading.new(f"{before.name}/{name}", before.shape, after.scale, after.zero_point)
+    reading.append(graph.Lookup, name, (source,), target, "table", table=table)
+    return target
 
 
 def _pack(reading: Reading, node: Node) -> None:

@@ -29,7 +29,8 @@ from axynq.emulator.file_formats.tflite_reading import Reading
 from axynq.emulator.file_formats.tflite_values import VALUES
 from axynq.emulator.model import graph
 
-_HANDLERS: dict[int, Callable[[Reading, Node], None]] = {**LAYERS, **VALUES, **MOVEMENTS}
+HANDLERS: dict[int, Callable[[Reading, Node], None]] = {**LAYERS, **VALUES, **MOVEMENTS}
+"""What reads each operator."""
 
 
 def load_model(path: str | Path) -> graph.Model:
@@ -91,13 +92,16 @@ class _Reader:
         ]
         problems += not_int8(self.file, ends.nodes)
         if problems:
-            raise all_together(not_supported(ends.nodes, self._known()), problems, _HANDLERS)
+            raise all_together(not_supported(ends.nodes, self._known()), problems, HANDLERS)
         self._operators(ends)
         return self._model(ends)
 
     def _model(self, ends: Ends) -> graph.Model:
         reading = self.reading
         for end in ends.targets:
+            if reading.is_static(end.tensor):
+                name = self.file.tensors[end.tensor].name
+                raise ModelError(f"its output '{name}' follows from constants and shapes alone")
             if end.tensor not in reading.index_of:
                 raise DamagedError("is damaged: no operator computes the output")
         sources = tuple(reading.index_of[end.tensor] for end in ends.sources)
@@ -105,10 +109,11 @@ class _Reader:
         if set(sources) & set(targets):
             raise ModelError("has an input that is its output as well")
         if reading.doubled:
+            count = len(reading.doubled)
             ends.notes.append(
-                f"In {len(reading.doubled)} layers int8 does not hold all weights less their zero "
-                "point: these layers see inputs twice, the second time with the rest of the "
-                "weights, and multiply more often."
+                f"In {count} layer{'s' if count > 1 else ''} int8 does not hold all weights less "
+                "their zero point. Such a layer sees inputs twice, the second time with the rest "
+                "of the weights, and multiplies more often."
             )
         for index, end in zip((*sources, *targets), (*ends.sources, *ends.targets)):
             reading.tensors[index] = replace(reading.tensors[index], interface=end.interface)
@@ -141,7 +146,7 @@ class _Reader:
             try:
                 if self._fold(node):
                     continue
-                if node.code not in _HANDLERS:
+                if node.code not in HANDLERS:
                     unknown.append(node)
                     self._skip(node)
                     continue
@@ -150,7 +155,7 @@ class _Reader:
                     continue
                 self._check_new(node)
                 before = len(reading.operators)
-                _HANDLERS[node.code](reading, node._replace(number=number))
+                HANDLERS[node.code](reading, node._replace(number=number))
                 number += len(reading.operators) > before
             except DamagedError as error:
                 raise DamagedError(f"operator {node.place} ({node.kind}): {error}") from error
@@ -158,9 +163,9 @@ class _Reader:
                 complaints.setdefault(str(error), []).append(node)
                 self._skip(node)
         problems += by_operator(complaints)
-        listed = not_supported(unknown, _HANDLERS)
+        listed = not_supported(unknown, HANDLERS)
         if listed or problems:
-            raise all_together(listed, problems, _HANDLERS)
+            raise all_together(listed, problems, HANDLERS)
 
     def _fold(self, node: Node) -> bool:
         """Compute what follows from constants and shapes; whether that is all of an operator."""
@@ -187,7 +192,7 @@ class _Reader:
 
     def _known(self) -> Sequence[int]:
         """Operators that need no complaint."""
-        return (*_HANDLERS, *tflite_static.OPERATORS)
+        return (*HANDLERS, *tflite_static.OPERATORS)
 
     def _check_new(self, node: Node) -> None:
         if any(i in self.reading.index_of for i in node.outputs):

@@ -3,6 +3,7 @@ RESHAPE is given by SHAPE, STRIDED_SLICE and PACK."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -78,7 +79,7 @@ def _gather(node: Node, x: Values, indices: Values) -> Values:
 
 
 def _fill(node: Node, shape: Values, value: Values) -> Values:
-    if np.prod(shape.astype(object)) > MOST_FOLDED:
+    if math.prod(shape.tolist()) > MOST_FOLDED:
         raise ModelError(f"fills {shape.tolist()} values, too many for a constant")
     return np.full(shape.tolist(), value.reshape(()))
 
@@ -101,7 +102,7 @@ def _pairwise(function: Any) -> Callable[..., Values]:
 
 def _reduce_product(node: Node, x: Values, axes: Values) -> Values:
     keep = bool(options_of(node, tflite.ReducerOptions).KeepDims())
-    return np.asarray(x.prod(axis=tuple(axes.reshape(-1).tolist()), keepdims=keep))
+    return np.asarray(x.prod(axis=tuple(axes.reshape(-1).tolist()), keepdims=keep, dtype=x.dtype))
 
 
 _CODES = tflite.BuiltinOperator

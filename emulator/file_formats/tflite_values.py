@@ -184,14 +184,53 @@ def _pool(reading: Reading, node: Node) -> None:
     if average:
         _require_sum_in_32_bits(min(window[0], rows) * min(window[1], columns))
         if reading.is_legacy(node) and _has_even_windows(rows, columns, window, stride, padding):
-            raise ModelError(
-                "averages over an even number of uint8 values round halves up, and of int8 away "
-                "from zero: convert the float network again, to int8"
-            )
+            whole = (rows, columns) == window and size == (1, 1) and not any(padding)
+            if not whole or fused(options.FusedActivationFunction()) != "none":
+                raise ModelError(_HALVES)
+            _legacy_average(reading, node, source)
+            return
     reading.emit(
         node, graph.Pool, "average_pool" if average else "max_pool", (source,),
         (*size, channels), "average" if average else "max", window, stride, padding,
         fused(options.FusedActivationFunction()), moves=True,
+    )  # fmt: skip
+
+
+_HALVES = (
+    "averages over an even number of uint8 values round halves up, and of int8 away from zero: "
+    "convert the float network again, to int8"
+)
+
+
+def _legacy_average(reading: Reading, node: Node, source: int) -> None:
+    """The average of a whole map with halves up: a sum to a scale as many times larger as there are
+    values, where that has halves on the right side, read as what it stands for."""
+    tensor = reading.tensors[source]
+    rows, columns, channels = tensor.shape
+    count = rows * columns
+    sums = np.arange(255 * count + 1, dtype=np.int64)  # of values less the zero point
+    expected = (sums + count // 2) // count
+    scale = np.float32(count * tensor.scale)
+    for _ in range(8):
+        factor = np.float32(tensor.scale) / scale
+        total = (sums + count * tensor.zero_point).astype(np.float32)
+        real = total * factor + np.float32(-tensor.zero_point) * factor * np.float32(count)
+        if np.array_equal(np.floor(real.astype(np.float64) + 0.5).astype(np.int64), expected):
+            break
+        scale = np.nextafter(scale, np.float32(0))
+    else:
+        raise ModelError(_HALVES)
+    if tensor.zero_point != graph.INT8_MIN:  # sums may be negative
+        raise ModelError(_HALVES)
+    reading.require_same_quantisation(source, reading.activation(node.outputs[0]))
+    name = f"{tensor.name}/sum_{node.number}"
+    total_index = reading.new(name, (1, 1, channels), float(scale), graph.INT8_MIN)
+    reading.append(
+        graph.Reduce, reading.name("sum", node), (source,), total_index, "sum", (0, 1), True
+    )
+    same = np.arange(graph.INT8_MIN, graph.INT8_MAX + 1, dtype=np.int64).astype(np.int8)
+    reading.emit(
+        node, graph.Lookup, "table", (total_index,), (1, 1, channels), "table", table=same
     )  # fmt: skip
 
 

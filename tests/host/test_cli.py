@@ -16,6 +16,7 @@ from axynq.emulator.datasets import handwritten_digits
 from axynq.emulator.model import graph
 from axynq.host import Program
 from axynq.host.cli import doctor
+from tests.emulator.tflite_drawing import FLOAT32, Drawing
 
 
 def json_of(result: tuple[int, str, str]) -> dict[str, Any]:
@@ -192,6 +193,19 @@ def test_evaluate_resnet8_on_cifar10(axynq, resnet8_path: Path, cifar10_path: Pa
         axynq("evaluate", resnet8_path, "--data", cifar10_path, "--limit", 1000, "--json")
     )
     assert content["accuracy"] > 0.7
+
+
+def test_inspect_says_what_is_left_out_of_a_file(axynq, tmp_path: Path) -> None:
+    d = Drawing()
+    weights = d.constant(np.eye(4), [0.5], dtype=np.int8)
+    y = d.tensor((1, 4))
+    d.operator("FULLY_CONNECTED", [d.given((1, 4)), weights, -1], y, kind="FullyConnectedOptions")
+    real = d.operator("DEQUANTIZE", [y], d.tensor((1, 4), None, FLOAT32), kind="DequantizeOptions")
+    end = d.operator("SOFTMAX", [real], d.tensor((1, 4), None, FLOAT32), kind="SoftmaxOptions")
+    (tmp_path / "m.tflite").write_bytes(d.content(end))
+    code, _, err = axynq("inspect", str(tmp_path / "m.tflite"))
+    assert code == 0, err
+    assert "The end of the file is not int8 and is left out: SOFTMAX (1)." in err
 
 
 def test_inspect(axynq, digits_path: Path) -> None:
