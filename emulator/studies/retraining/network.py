@@ -30,6 +30,10 @@ WEIGHT_LIMIT = 127
 """Weights are symmetric, but for layers that come with -128."""
 
 
+UNLIMITED = 1 << 20
+"""More steps than a tensor can be away from its zero point."""
+
+
 class Disturbance(Protocol):
     """What a retraining method does to a layer on the way forward."""
 
@@ -319,12 +323,13 @@ _given_output: Callable[..., Tensor] = _GivenOutput.apply
 
 def without_softmax(model: graph.Model) -> graph.Model:
     """The network up to the scores that the softmax at an end takes."""
-    operators, outputs = list(model.operators), list(model.outputs)
-    for op in reversed(model.operators):
-        last = op.output in outputs and not any(op.output in other.inputs for other in operators)
-        if last and isinstance(op, (graph.Softmax, graph.LogSoftmax)):
-            operators.remove(op)
-            outputs = [op.inputs[0] if index == op.output else index for index in outputs]
+    operators, outputs = list(model.operators), []
+    for index in model.outputs:
+        made = next((op for op in model.operators if op.output == index), None)
+        if isinstance(made, (graph.Softmax, graph.LogSoftmax)) and not any(model.consumers(index)):
+            operators = [op for op in operators if op is not made]
+            index = made.inputs[0]
+        outputs.append(index)
     return replace(model, operators=tuple(operators), outputs=tuple(outputs))
 
 
@@ -381,6 +386,9 @@ def _operator(
         y = pooled(op, inputs[0]) if isinstance(op, graph.Pool) else inputs[0] + inputs[1]
         return _on_grid(y, grid, given)
     y = computed(model, op, inputs)
+    if isinstance(op, graph.ResizeBilinear):
+        # Between values that the grid has: nothing is clipped, even at its ends.
+        grid = grid._replace(low=-UNLIMITED, high=UNLIMITED)
     if given is not None:
         given = channels_last(given, target.shape)
         y = y.expand(len(given), *target.shape).clone() if len(y) < len(given) else y

@@ -56,9 +56,9 @@ def input_gradients(
             for n, m in zip(source.shape, target.shape[:2])
         )
         return [np.einsum("ar,bc,nabd->nrcd", down, across, g, optimize=True)]
+    g = g * passed(op, model, tensors)
     if isinstance(op, (graph.Softmax, graph.LogSoftmax, graph.L2Normalisation)):
         return [_over_last_axis(model, op, tensors, g) * ratio]
-    g = g * passed(op, model, tensors)
     if isinstance(op, (graph.Add, graph.Elementwise)):
         return _pair(model, op, tensors, g)
     if isinstance(op, (graph.Mean, graph.Reduce)):
