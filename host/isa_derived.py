@@ -69,16 +69,18 @@ def derived(d: Descriptor, array: Array, finish_steps: tuple[int, int]) -> dict[
         "fold_column_words": d.fold_column_step * pixel,
         "fresh_rows": fresh_rows,
         "fresh_taps": fresh_taps,
-        "output_row_words": d.output_columns * d.output_pixel_words,
         "store_row_words": d.output_columns * d.store_pixel_words,
         "first_row_steps": first_row,
         "row_steps": other_rows,
         "last_pass_row_steps": outputs * max(d.last_pass_taps, finish),
     }
+    # Rows of a tile follow each other; those of different tiles may have others between them.
+    if d.tile_rows > 1 or d.last_tile_rows > 1:
+        values["output_row_words"] = d.output_columns * d.output_pixel_words
+        if d.destination_stored:
+            values["destination_image_words"] = d.output_rows * d.output_row_words
     if d.source_loaded:
         values["source_image_words"] = d.input_rows * row
-    if d.destination_stored:
-        values["destination_image_words"] = d.output_rows * values["output_row_words"]
     return {name: value % 2**16 if name in _ADDRESSES else value for name, value in values.items()}
 
 

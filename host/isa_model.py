@@ -127,7 +127,10 @@ def run_phase(core: Core, d: Descriptor, image: int) -> None:
                         pixel = row * d.output_columns + column
                         word = pixel * d.output_pixel_words + d.block_word + own.word
                         address = (d.residual_base + word) * core.array.inputs + own.byte
-                        value = add(core, d, value, core.maps[d.residual_map][address])
+                        # Where a value only becomes another by table, the second table is zeros,
+                        # and the operand whatever lies there.
+                        operand = core.maps[d.residual_map].get(address, 0)
+                        value = add(core, d, value, operand)
                     word = d.destination_base + row * d.row_step + column * d.pixel_step + own.word
                     address = word * core.array.inputs + own.byte
                     core.maps[d.destination_map][address] = value

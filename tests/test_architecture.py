@@ -70,13 +70,13 @@ MAY_IMPORT: dict[str, set[str]] = {
     "host.isa_derived": {"emulator.errors", "host.isa", "host.isa_model"},
     "host.counters": set(),
     "host.overlay": BASICS | {"emulator.multipliers", "host.isa"},
-    "host.compiler": PROGRAMS | {"host.performance"},
+    "host.compiler": PROGRAMS | {"emulator.engine", "host.performance"},
     "host.performance": PROGRAMS,
     "host.generate": BASICS
     | {"emulator.multipliers"}
     | {"host.counters", "host.isa", "host.overlay"},
     # What runs on boards, and its stand-in.
-    "host.runtime": VOCABULARY | {"emulator.softmax", "host.isa", "host.overlay"},
+    "host.runtime": VOCABULARY | {"emulator.engine", "host.isa", "host.overlay"},
     "host.software_board": PROGRAMS | {"emulator.toolchain", "host.generate"},
     # What becomes hardware.
     "host.netlists": VOCABULARY

@@ -18,6 +18,9 @@ from axynq.emulator.errors import ModelError
 from axynq.emulator.file_formats.onnx_file import Array
 from axynq.emulator.model import graph
 
+MOST_VALUES = 2**28
+"""Of a tensor, for an image."""
+
 
 class Quantisation(NamedTuple):
     """What int8 values stand for: ``real = scale * (value - zero_point)``."""
@@ -82,7 +85,13 @@ class Drawing:
     _names: set[str] = field(default_factory=set)
 
     def tensor(self, name: str, shape: Sequence[int], quantisation: Quantisation | None) -> int:
-        """A new tensor's index; its name is made unique."""
+        """A new tensor's index; its name is made unique.
+
+        Raises:
+            ModelError: it has no values, or more than :data:`MOST_VALUES`.
+        """
+        if min(shape, default=1) < 1 or math.prod(shape) > MOST_VALUES:
+            raise ModelError(f"'{name}' would have shape {list(shape)}")
         unique, number = name, 1
         while unique in self._names:
             number += 1
@@ -119,6 +128,15 @@ class Drawing:
         output = self.tensor(f"{first.name}/{prefix}", shape, first.quantisation)
         self.append(kind, prefix, inputs, output, **fields)
         return output
+
+    def named(self, value: Held, name: str, since: int) -> Held:
+        """A value whose tensor, if it is not older than ``since``, gets the name that ONNX has for
+        it."""
+        if since <= value.tensor < len(self.tensors) and name not in self._names:
+            self._names.discard(self.tensors[value.tensor].name)
+            self._names.add(name)
+            self.tensors[value.tensor] = self.tensors[value.tensor]._replace(name=name)
+        return value
 
     def mark(self) -> tuple[int, int]:
         """What :meth:`take_back` needs."""

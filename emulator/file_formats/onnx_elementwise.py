@@ -16,7 +16,15 @@ from axynq.emulator.errors import ModelError
 from axynq.emulator.file_formats.onnx_drawing import Held, Quantisation, broadcast
 from axynq.emulator.file_formats.onnx_file import Array, Node
 from axynq.emulator.file_formats.onnx_reading import Reading
-from axynq.emulator.file_formats.onnx_values import Curve, Fixed, Float32Array, Pending, Value
+from axynq.emulator.file_formats.onnx_values import (
+    Curve,
+    Fixed,
+    Float32Array,
+    Pending,
+    Value,
+    quantised,
+    reals_of,
+)
 from axynq.emulator.model import graph
 from axynq.emulator.model.graph import Activation
 
@@ -195,7 +203,9 @@ def combined(reading: Reading, node: Node, kind: str, x: Value, y: Value) -> Val
                 low = number if kind == "maximum" else -np.inf
                 return first.limited(low, number if kind == "minimum" else np.inf)
             if kind == "add" and first.with_bias is not None:
-                return first.with_bias(second)
+                biased = first.with_bias(second)
+                if biased is not None:
+                    return biased
     curves = [_as_curve(reading, value) for value in (x, y)]
     base = _common_base(x, y, curves)
     if base is not None:
@@ -293,8 +303,6 @@ def _in_quantisation(reading: Reading, tensor: int, quantisation: Quantisation) 
     if tensor in reading.drawing.constants:
         values = reading.drawing.constants[tensor]
         assert sketch.quantisation is not None
-        from axynq.emulator.file_formats.onnx_values import quantised, reals_of
-
         reals = reals_of(sketch.quantisation)[values.astype(np.int64) + 128]
         output = reading.tensor(sketch.name, sketch.shape, quantisation)
         reading.drawing.constants[output] = quantised(reals, quantisation)

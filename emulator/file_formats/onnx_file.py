@@ -95,7 +95,7 @@ def parse(content: bytes, folder: Path | None) -> OnnxFile:
     if not model.graph.node:
         raise ModelError("has no operators" if model.graph.ByteSize() else "is damaged: no graph")
     _read_external(onnx, model, folder)
-    opsets = {imported.domain: int(imported.version) for imported in model.opset_import}
+    opsets = {_text(each.domain): int(each.version) for each in model.opset_import}
     opset = opsets.get("", opsets.get("ai.onnx", 0))
     if opset < OLDEST_OPSET:
         raise ModelError(
@@ -103,12 +103,15 @@ def parse(content: bytes, folder: Path | None) -> OnnxFile:
             "onnx.version_converter, or export it again"
         )
     if model.functions:
-        model = onnx.inliner.inline_local_functions(model)
+        try:
+            model = onnx.inliner.inline_local_functions(model)
+        except Exception as error:  # the inliner is C++ and ends in any error
+            raise DamagedError(f"has functions that cannot be opened ({error})") from error
     graph = model.graph
     if graph.sparse_initializer:
         raise ModelError("has sparse constants, which are not supported")
-    constants = {each.name: _array(onnx, each) for each in graph.initializer}
-    inputs = tuple(_end(onnx, each) for each in graph.input if each.name not in constants)
+    constants = {_text(each.name): _array(onnx, each) for each in graph.initializer}
+    inputs = tuple(_end(onnx, each) for each in graph.input if _text(each.name) not in constants)
     outputs = tuple(_end(onnx, each) for each in graph.output)
     nodes = tuple(_node(onnx, place, each) for place, each in enumerate(graph.node))
     return OnnxFile(nodes, constants, inputs, outputs, opset, opsets)
@@ -145,7 +148,12 @@ def _array(onnx: Any, tensor: Any) -> Array:
     if any(d < 0 for d in tensor.dims):
         raise DamagedError(f"is damaged: constant '{tensor.name}' has a negative dimension")
     try:
-        return np.asarray(onnx.numpy_helper.to_array(tensor))
+        array = np.asarray(onnx.numpy_helper.to_array(tensor))
+        if tensor.data_type == onnx.TensorProto.INT4:
+            return array.astype(np.int8)
+        if tensor.data_type == onnx.TensorProto.UINT4:
+            return array.astype(np.uint8)
+        return array
     except Exception as error:  # to_array verifies nothing and ends in any error
         raise DamagedError(
             f"is damaged: constant '{tensor.name}' cannot be read ({_first_line(error)})"
@@ -153,27 +161,34 @@ def _array(onnx: Any, tensor: Any) -> Array:
 
 
 def _node(onnx: Any, place: int, proto: Any) -> Node:
-    kind = proto.op_type
-    if proto.domain not in _STANDARD_DOMAINS:
-        kind = f"{proto.domain}.{kind}"
+    kind = _text(proto.op_type)
+    if _text(proto.domain) not in _STANDARD_DOMAINS:
+        kind = f"{_text(proto.domain)}.{kind}"
     attributes: dict[str, Any] = {}
     for each in proto.attribute:
         if each.type == onnx.AttributeProto.TENSOR:
-            attributes[each.name] = _array(onnx, each.t)
+            attributes[_text(each.name)] = _array(onnx, each.t)
         elif each.type in (onnx.AttributeProto.GRAPH, onnx.AttributeProto.GRAPHS):
-            attributes[each.name] = None
+            attributes[_text(each.name)] = None
         else:
-            value = onnx.helper.get_attribute_value(each)
-            if isinstance(value, bytes):
-                value = value.decode("utf-8", "replace")
-            attributes[each.name] = value
-    return Node(place, kind, tuple(proto.input), tuple(proto.output), attributes, proto)
+            try:
+                value = onnx.helper.get_attribute_value(each)
+            except ValueError as error:
+                raise DamagedError(f"is damaged: operator {place} ({error})") from error
+            attributes[_text(each.name)] = _text(value) if isinstance(value, bytes) else value
+    inputs, outputs = (tuple(map(_text, names)) for names in (proto.input, proto.output))
+    return Node(place, kind, inputs, outputs, attributes, proto)
+
+
+def _text(value: str | bytes) -> str:
+    """Text of a file, which is bytes where it is no UTF-8."""
+    return value.decode("utf-8", "replace") if isinstance(value, bytes) else value
 
 
 def _end(onnx: Any, value: Any) -> End:
     tensor = value.type.tensor_type
     if value.type.WhichOneof("value") != "tensor_type":
-        raise ModelError(f"'{value.name}' is no tensor, which is not supported")
+        raise ModelError(f"'{_text(value.name)}' is no tensor, which is not supported")
     known = onnx.TensorProto.DataType.values()
     if tensor.elem_type not in known or tensor.elem_type == 0:
         type_ = f"of type {tensor.elem_type}"
@@ -181,9 +196,9 @@ def _end(onnx: Any, value: Any) -> End:
         type_ = onnx.TensorProto.DataType.Name(tensor.elem_type).lower()
         type_ = {"float": "float32", "double": "float64"}.get(type_, type_)
     shape = tuple(
-        int(d.dim_value) if d.WhichOneof("value") == "dim_value" else (d.dim_param or "?")
+        int(d.dim_value) if d.WhichOneof("value") == "dim_value" else (_text(d.dim_param) or "?")
         for d in tensor.shape.dim
     )
     if not tensor.HasField("shape"):
         shape = ("?",)
-    return End(value.name, type_, shape)
+    return End(_text(value.name), type_, shape)

@@ -21,8 +21,8 @@ from axynq.emulator.model import graph
 from axynq.emulator.model.graph import Padding
 from axynq.emulator.model.movement import nearest
 
-Any = Held | Flat
-Movement = Callable[[Drawing, Any], Any]
+Moved = Held | Flat
+Movement = Callable[[Drawing, Moved], Moved]
 
 
 class Arguments(NamedTuple):
@@ -45,17 +45,17 @@ def reshape(arguments: Arguments) -> Movement:
         raise ModelError("lacks its shape")
     keeps_zeros = bool(arguments.node.attribute("allowzero", 0))
 
-    def move(drawing: Drawing, x: Any) -> Any:
+    def move(drawing: Drawing, x: Moved) -> Moved:
         shape = [
             x.shape[k] if size == 0 and not keeps_zeros and k < len(x.shape) else size
             for k, size in enumerate(target)
         ]
-        return drawing.reshaped(x, _completed(x.shape, shape))
+        return drawing.reshaped(x, completed(x.shape, shape))
 
     return move
 
 
-def _completed(given: Sequence[int], shape: Sequence[int]) -> tuple[int, ...]:
+def completed(given: Sequence[int], shape: Sequence[int]) -> tuple[int, ...]:
     """A shape with the size in place of -1."""
     if list(shape).count(-1) > 1 or any(size < -1 for size in shape):
         raise ModelError(f"has shape {list(shape)}")
@@ -70,7 +70,7 @@ def flatten(arguments: Arguments) -> Movement:
     """Flatten: two axes of all."""
     axis = int(arguments.node.attribute("axis", 1))
 
-    def move(drawing: Drawing, x: Any) -> Any:
+    def move(drawing: Drawing, x: Moved) -> Moved:
         split = axis + len(x.shape) if axis < 0 else axis
         shape = (math.prod(x.shape[:split]), math.prod(x.shape[split:]))
         return drawing.reshaped(x, shape)
@@ -82,7 +82,7 @@ def squeeze(arguments: Arguments) -> Movement:
     """Squeeze: axes of one left out."""
     axes = arguments.numbers("axes", 1, "list of axes")
 
-    def move(drawing: Drawing, x: Any) -> Any:
+    def move(drawing: Drawing, x: Moved) -> Moved:
         rank = len(x.shape)
         left_out = [k for k, n in enumerate(x.shape) if n == 1]
         if axes is not None:
@@ -101,7 +101,7 @@ def unsqueeze(arguments: Arguments) -> Movement:
     if axes is None:
         raise ModelError("lacks its axes")
 
-    def move(drawing: Drawing, x: Any) -> Any:
+    def move(drawing: Drawing, x: Moved) -> Moved:
         rank = len(x.shape) + len(axes)
         new = sorted(axis + rank if axis < 0 else axis for axis in axes)
         shape = list(x.shape)
@@ -116,7 +116,7 @@ def transpose(arguments: Arguments) -> Movement:
     """Transpose: another order of axes, which moves nothing yet."""
     given = arguments.node.attribute("perm", None)
 
-    def move(drawing: Drawing, x: Any) -> Any:
+    def move(drawing: Drawing, x: Moved) -> Moved:
         held = drawing.settled(x)
         rank = len(held.shape)
         permutation = [int(n) for n in given] if given else list(range(rank))[::-1]
@@ -149,7 +149,7 @@ def slice_(arguments: Arguments) -> Movement:
     axes = arguments.numbers("axes", 3, "list of axes") or list(range(len(starts)))
     steps = arguments.numbers("steps", 4, "steps") or [1] * len(starts)
 
-    def move(drawing: Drawing, x: Any) -> Any:
+    def move(drawing: Drawing, x: Moved) -> Moved:
         held = drawing.settled(x)
         rank = len(held.shape)
         parts = [slice(None)] * rank
@@ -197,7 +197,7 @@ def split(arguments: Arguments) -> list[Movement]:
     count = len(node.outputs)
 
     def part(number: int) -> Movement:
-        def move(drawing: Drawing, x: Any) -> Any:
+        def move(drawing: Drawing, x: Moved) -> Moved:
             held = drawing.settled(x)
             rank = len(held.shape)
             if not -rank <= axis < rank:
@@ -221,7 +221,7 @@ def gather(arguments: Arguments) -> Movement:
     indices = arguments.constant(1, "list of indices").astype(np.int64)
     axis = int(arguments.node.attribute("axis", 0))
 
-    def move(drawing: Drawing, x: Any) -> Any:
+    def move(drawing: Drawing, x: Moved) -> Moved:
         held = drawing.settled(x)
         rank = len(held.shape)
         if not -rank <= axis < rank or indices.ndim > 1 or indices.size == 0:
@@ -235,7 +235,7 @@ def gather(arguments: Arguments) -> Movement:
         stop: int | None = places[-1] + (1 if step > 0 else -1)
         parts = [slice(None)] * rank
         parts[axis] = slice(places[0], None if stop == -1 else stop, step)
-        result: Any = _sliced(drawing, held, parts)
+        result: Moved = _sliced(drawing, held, parts)
         if indices.ndim == 0:
             place = axis + rank if axis < 0 else axis
             shape = tuple(m for k, m in enumerate(result.shape) if k != place)
@@ -259,7 +259,7 @@ def pad(arguments: Arguments, value_of: Callable[[Held, float], int | None]) -> 
         number = float(arguments.constant(2, "value").reshape(-1)[0])
     axes = arguments.numbers("axes", 3, "list of axes")
 
-    def move(drawing: Drawing, x: Any) -> Any:
+    def move(drawing: Drawing, x: Moved) -> Moved:
         held = drawing.settled(x)
         rank = len(held.shape)
         places = list(range(rank)) if axes is None else [a + rank if a < 0 else a for a in axes]
@@ -302,7 +302,7 @@ def depth_to_space(arguments: Arguments) -> Movement:
     node = arguments.node
     block, mode = int(node.attribute("blocksize", 0)), str(node.attribute("mode", "DCR"))
 
-    def move(drawing: Drawing, x: Any) -> Any:
+    def move(drawing: Drawing, x: Moved) -> Moved:
         held = drawing.channels_last(x)
         _, channels, rows, columns = held.shape
         if block < 1 or channels % (block * block):
@@ -332,7 +332,7 @@ def space_to_depth(arguments: Arguments) -> Movement:
     """SpaceToDepth."""
     block = int(arguments.node.attribute("blocksize", 0))
 
-    def move(drawing: Drawing, x: Any) -> Any:
+    def move(drawing: Drawing, x: Moved) -> Moved:
         held = drawing.channels_last(x)
         _, channels, rows, columns = held.shape
         if block < 1 or rows % block or columns % block:
@@ -411,50 +411,57 @@ def _nearest_place(coordinate: float, rounding: str) -> int:
 
 def resize_nearest(arguments: Arguments) -> Movement:
     """Resize to the nearest values."""
-    mode = coordinate_mode(arguments)
-    rounding = str(arguments.node.attribute("nearest_mode", "round_prefer_floor"))
-    if arguments.node.kind == "Upsample" or arguments.opset < 11:
-        rounding = "floor"
 
-    def move(drawing: Drawing, x: Any) -> Any:
+    def move(drawing: Drawing, x: Moved) -> Moved:
         held = drawing.channels_last(x)
         before = held.shape
-        shape, scales = resized_shape(arguments, before)
+        shape, _ = resized_shape(arguments, before)
         if shape[:2] != before[:2]:
             raise ModelError("resizes more than rows and columns")
         if shape == before:
             return held
-        places = [
-            [
-                min(
-                    max(
-                        _nearest_place(
-                            source_coordinate(mode, k, before[axis], shape[axis], scales[axis]),
-                            rounding,
-                        ),
-                        0,
-                    ),
-                    before[axis] - 1,
-                )
-                for k in range(shape[axis])
-            ]
-            for axis in (2, 3)
-        ]
-        for corners, centers in ((False, False), (False, True), (True, False)):
-            if all(
-                list(nearest(before[axis], shape[axis], corners, centers)) == places[axis - 2]
-                for axis in (2, 3)
-            ):
-                stored = (*shape[2:], shape[1])
-                tensor = drawing.moved(
-                    graph.ResizeNearest, "resize_nearest", [held.tensor], stored,
-                    align_corners=corners, half_pixel_centers=centers,
-                )  # fmt: skip
-                return replace(held, tensor=tensor, shape=shape)
-        raise ModelError(
-            f"takes the nearest values in a way that is not supported (coordinates '{mode}', "
-            f"nearest_mode '{rounding}', {list(before[2:])} to {list(shape[2:])}): export with "
-            "'asymmetric' and 'floor'"
+        corners, centers = nearest_kind(arguments, before)
+        tensor = drawing.moved(
+            graph.ResizeNearest,
+            "resize_nearest",
+            [held.tensor],
+            (*shape[2:], shape[1]),
+            align_corners=corners,
+            half_pixel_centers=centers,
         )
+        return replace(held, tensor=tensor, shape=shape)
 
     return move
+
+
+def nearest_kind(arguments: Arguments, before: Sequence[int]) -> tuple[bool, bool]:
+    """``align_corners`` and ``half_pixel_centers`` with which :class:`graph.ResizeNearest` takes
+    the values that ONNX takes of a map [1, channels, rows, columns].
+
+    Raises:
+        ModelError: it never does.
+    """
+    mode = coordinate_mode(arguments)
+    rounding = str(arguments.node.attribute("nearest_mode", "round_prefer_floor"))
+    if arguments.node.kind == "Upsample" or arguments.opset < 11:
+        rounding = "floor"
+    after, scales = resized_shape(arguments, before)
+    places = []
+    for axis in (2, 3):
+        wanted = (
+            source_coordinate(mode, k, before[axis], after[axis], scales[axis])
+            for k in range(after[axis])
+        )
+        last = before[axis] - 1
+        places.append([min(max(_nearest_place(each, rounding), 0), last) for each in wanted])
+    for corners, centers in ((False, False), (False, True), (True, False)):
+        if all(
+            list(nearest(before[axis], after[axis], corners, centers)) == places[axis - 2]
+            for axis in (2, 3)
+        ):
+            return corners, centers
+    raise ModelError(
+        f"takes the nearest values in a way that is not supported (coordinates '{mode}', "
+        f"nearest_mode '{rounding}', {list(before[2:])} to {list(after[2:])}): export with "
+        "'asymmetric' and 'floor'"
+    )

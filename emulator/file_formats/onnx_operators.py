@@ -61,12 +61,17 @@ def arguments_of(reading: Reading, node: Node) -> movement.Arguments:
     )
 
 
-def apply(reading: Reading, x: Value, move: movement.Movement, pads: bool = False) -> Value:
-    """A movement of integers, of real numbers, or of a result that waits to be quantised."""
+def apply(
+    reading: Reading, x: Value, move: movement.Movement, name: str, pads: bool = False
+) -> Value:
+    """A movement of integers, of real numbers, or of a result that waits to be quantised; ``name``
+    is what ONNX calls what comes of it."""
     drawing = reading.drawing
 
     def moved(value: Held | Flat) -> Held | Flat:
-        return move(drawing, value)
+        since = len(drawing.tensors)
+        result = move(drawing, value)
+        return drawing.named(result, name, since) if isinstance(result, Held) else result
 
     if isinstance(x, Pending):
         shape = reading.tried(moved, x.shape)
@@ -80,18 +85,16 @@ def apply(reading: Reading, x: Value, move: movement.Movement, pads: bool = Fals
 
 def _moving(make: Callable[[movement.Arguments], movement.Movement]) -> Handler:
     def handler(reading: Reading, node: Node) -> Value:
-        return apply(reading, reading.operand(node, 0), make(arguments_of(reading, node)))
+        move = make(arguments_of(reading, node))
+        return apply(reading, reading.operand(node, 0), move, node.outputs[0])
 
     return handler
 
 
 def _split(reading: Reading, node: Node) -> list[Value]:
     x = reading.operand(node, 0)
-    if isinstance(x, Pending):
-        # Every part would draw the operator again where the parts are quantised differently.
-        return [apply(reading, x, move) for move in movement.split(arguments_of(reading, node))]
     moves = movement.split(arguments_of(reading, node))
-    return [apply(reading, x, move) for move in moves]
+    return [apply(reading, x, move, name) for move, name in zip(moves, node.outputs)]
 
 
 def _pad(reading: Reading, node: Node) -> Value:
@@ -103,7 +106,7 @@ def _pad(reading: Reading, node: Node) -> Value:
         return None if stored == quantisation.zero_point else stored
 
     move = movement.pad(arguments_of(reading, node), value_of)
-    return apply(reading, reading.operand(node, 0), move, pads=True)
+    return apply(reading, reading.operand(node, 0), move, node.outputs[0], pads=True)
 
 
 def _identity(reading: Reading, node: Node) -> Value:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import replace
 
 from axynq.emulator.errors import ModelError
-from axynq.emulator.file_formats.onnx_drawing import Held, Quantisation
+from axynq.emulator.file_formats.onnx_drawing import Flat, Held, Quantisation
 from axynq.emulator.file_formats.onnx_file import Node
 from axynq.emulator.file_formats.onnx_movement import (
     Arguments,
@@ -47,7 +48,7 @@ def max_pool(reading: Reading, node: Node, x: Value) -> Value:
             raise ModelError("has dilations, which are not supported in pooling")
         return _pooled(reading, source, "max", (kernel[-2:]), window, rank == 3)
 
-    return _monotone(reading, x, move)
+    return _monotone(reading, node, x, move)
 
 
 def global_max_pool(reading: Reading, node: Node, x: Value) -> Value:
@@ -59,15 +60,16 @@ def global_max_pool(reading: Reading, node: Node, x: Value) -> Value:
         window = Window((1, 1), (1, 1), (1, 1), Padding())
         return _pooled(reading, source, "max", list(kernel), window, len(value.shape) == 3)
 
-    return _monotone(reading, x, move)
+    return _monotone(reading, node, x, move)
 
 
-def _monotone(reading: Reading, x: Value, move: object) -> Value:
-    """A movement of the largest values, of real numbers or integers."""
-    assert callable(move)
+def _monotone(reading: Reading, node: Node, x: Value, move: Callable[[Held], Held]) -> Value:
+    """What keeps the order of values, of real numbers or integers."""
+    drawing = reading.drawing
 
-    def moved(value: Held | object) -> Held:
-        return move(reading.drawing.settled(value))  # type: ignore[arg-type]
+    def moved(value: Held | Flat) -> Held:
+        since = len(drawing.tensors)
+        return drawing.named(move(drawing.settled(value)), node.outputs[0], since)
 
     if isinstance(x, Pending):
         shape = reading.tried(moved, x.shape)
@@ -131,8 +133,10 @@ def average_pool(reading: Reading, node: Node, x: Value) -> Value:
         window = window._replace(padding=Padding())
 
     def emit(quantisation: Quantisation, activation: Activation) -> Held:
+        since = len(drawing.tensors)
         pooled = _pooled(reading, source, "average", kernel, window, len(shape) == 3)
-        return reading.requantised(pooled, quantisation)
+        result = reading.requantised(pooled, quantisation)
+        return drawing.named(result, node.outputs[0], since)
 
     return Pending(node, shape, emit)
 
@@ -279,7 +283,7 @@ def resize(reading: Reading, node: Node, x: Value, arguments: Arguments) -> Valu
         def moved(value: Held) -> Held:
             return reading.drawing.settled(move(reading.drawing, value))
 
-        return _monotone(reading, x, moved)
+        return _monotone(reading, node, x, moved)
     if mode != "linear":
         raise ModelError(f"is in mode '{mode}'; 'nearest' and 'linear' are supported")
     if node.attribute("antialias", 0):

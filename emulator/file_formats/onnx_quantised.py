@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from axynq.emulator.errors import ModelError
-from axynq.emulator.file_formats.onnx_drawing import Flat, Held, Quantisation
+from axynq.emulator.file_formats.onnx_drawing import Flat, Held, Quantisation, default_order
 from axynq.emulator.file_formats.onnx_elementwise import combined, leaky_relu, sigmoid
 from axynq.emulator.file_formats.onnx_file import Node
 from axynq.emulator.file_formats.onnx_pooling import (
@@ -19,7 +19,7 @@ from axynq.emulator.file_formats.onnx_pooling import (
     softmax,
 )
 from axynq.emulator.file_formats.onnx_reading import Reading
-from axynq.emulator.file_formats.onnx_values import Fixed, Value, quantisation_of
+from axynq.emulator.file_formats.onnx_values import Fixed, Value, quantisation_of, quantised
 from axynq.emulator.file_formats.onnx_weighted import convolution, dense
 from axynq.emulator.model import graph
 
@@ -209,9 +209,6 @@ def concatenated(
 
 
 def _constant(reading: Reading, node: Node, value: Value, quantisation: Quantisation) -> Held:
-    from axynq.emulator.file_formats.onnx_drawing import default_order
-    from axynq.emulator.file_formats.onnx_values import quantised
-
     assert isinstance(value, (np.ndarray, Fixed))
     reals = value.reals if isinstance(value, Fixed) else value
     held = Held(-1, reals.shape, default_order(reals.shape))
@@ -239,15 +236,28 @@ QOPERATORS: dict[str, Callable[[Reading, Node], Value]] = {
 }
 
 
+_KEEPING = frozenset(
+    {
+        *("DepthToSpace", "Flatten", "Gather", "Identity", "MaxPool", "Pad", "Reshape", "Slice"),
+        *("SpaceToDepth", "Split", "Squeeze", "Transpose", "Unsqueeze"),
+    }
+)
+"""Operators on integers that leave what they stand for as it is."""
+
+
 def input_quantisation(reading: Reading, name: str, unsigned: bool) -> Quantisation | None:
-    """What an integer input stands for: what its first reader says."""
+    """What an integer input stands for: what the first operator says that takes it, or what is
+    moved of it. None: none does."""
+    names = {name}
     for node in reading.file.nodes:
-        for position in (k for k, given in enumerate(node.inputs) if given == name):
-            if node.kind == "DequantizeLinear" or node.kind in QOPERATORS:
-                scale = reading.values.get(node.inputs[position + 1])
-                zero = None
-                if position + 2 < len(node.inputs) and node.inputs[position + 2]:
-                    zero = reading.values.get(node.inputs[position + 2])
-                if isinstance(scale, np.ndarray) and (zero is None or isinstance(zero, np.ndarray)):
-                    return quantisation_of(scale, zero, unsigned)
+        if node.kind in _KEEPING and node.inputs[:1] and node.inputs[0] in names:
+            names.update(node.outputs)
+        says = node.kind == "DequantizeLinear" or node.kind in QOPERATORS
+        for position in (k for k, given in enumerate(node.inputs) if says and given in names):
+            scale, zero = (
+                reading.values.get(node.inputs[k]) if k < len(node.inputs) else None
+                for k in (position + 1, position + 2)
+            )
+            if isinstance(scale, np.ndarray) and (zero is None or isinstance(zero, np.ndarray)):
+                return quantisation_of(scale, zero, unsigned)
     return None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 
@@ -22,11 +23,12 @@ from axynq.emulator.file_formats.onnx_drawing import (
 )
 from axynq.emulator.file_formats.onnx_file import Array, End, Node, OnnxFile
 from axynq.emulator.file_formats.onnx_folding import FOLDED, fold_fixed
+from axynq.emulator.file_formats.onnx_hints import hints
 from axynq.emulator.file_formats.onnx_operators import HANDLERS
-from axynq.emulator.file_formats.onnx_pooling import LOG_SOFTMAX, SOFTMAX
 from axynq.emulator.file_formats.onnx_quantised import QOPERATORS, input_quantisation
 from axynq.emulator.file_formats.onnx_reading import Reading
 from axynq.emulator.file_formats.onnx_values import Curve, Fixed, Pending, Value
+from axynq.emulator.file_formats.onnx_walk import NONSENSE, walked
 from axynq.emulator.file_formats.problems import (
     DamagedError,
     by_operator,
@@ -67,6 +69,8 @@ def parse_onnx_model(
         return _Reader(onnx_file.parse(content, folder), Path(name).stem).read()
     except ModelError as error:
         raise ModelError(f"'{name}': {error}") from error.__cause__
+    except NONSENSE as error:
+        raise ModelError(f"'{name}' is damaged ({type(error).__name__}: {error})") from error
 
 
 def is_quantised(file: OnnxFile) -> bool:
@@ -90,29 +94,17 @@ class _Reader:
         self._refuse_other_kinds()
         self.reading.values.update(self.file.constants)
         problems = self._inputs()
-        complaints: dict[str, list[Node]] = {}
-        unknown = []
-        for node in self.file.nodes:
-            if any(name in self.unread for name in node.inputs):
-                self.unread.update(node.outputs)  # a complaint would only repeat what is known
-                if node.kind not in HANDLERS and node.kind not in FOLDED:
-                    unknown.append(node)
-                continue
-            if not self._known(node):
-                unknown.append(node)
-                self.unread.update(node.outputs)
-                continue
-            try:
-                self._node(node)
-            except DamagedError as error:
-                raise DamagedError(f"operator {node.place} ({node.kind}): {error}") from error
-            except ModelError as error:
-                complaints.setdefault(str(error), []).append(node)
-                self.unread.update(node.outputs)
-        problems += by_operator(complaints)
+        unknown, complaints = walked(self.file, self._known, self._node, self.unread)
+        outputs, left_out = self._ends()
+        unknown = [node for node in unknown if node not in left_out]
+        for text, nodes in complaints.items():
+            complaints[text] = [node for node in nodes if node not in left_out]
+        problems += by_operator({text: nodes for text, nodes in complaints.items() if nodes})
         if unknown or problems:
-            raise together(unknown_operators(unknown), problems, HANDLERS)
-        return self._model()
+            raise together(unknown_operators(unknown, hints), problems, HANDLERS)
+        if left_out:
+            self.reading.notes.append(_said(left_out, outputs))
+        return self._model(outputs)
 
     def _refuse_other_kinds(self) -> None:
         dynamic = sorted({node.kind for node in self.file.nodes if node.kind in _DYNAMIC})
@@ -207,9 +199,9 @@ class _Reader:
         reading = self.reading
         inputs = [reading.optional(node, k) for k in range(len(node.inputs))]
         if node.kind == "Constant":
-            return [_constant(node)]
+            return [constant_of(node)]
         if node.kind in ("Shape", "Size") and inputs and inputs[0] is not None:
-            return [_shape(node, inputs[0].shape)]
+            return [shape_of(node, inputs[0].shape)]
         constants = [v for v in inputs if v is None or isinstance(v, (np.ndarray, Fixed))]
         if len(constants) == len(inputs) and node.kind in FOLDED:
             return list(fold_fixed(node, constants, self.file.opsets))
@@ -219,64 +211,101 @@ class _Reader:
 
     # --- outputs ---------------------------------------------------------------------------------
 
-    def _model(self) -> graph.Model:
-        reading, outputs = self.reading, []
+    def _ends(self) -> tuple[list[str], list[Node]]:
+        """Names of the outputs, with what is still quantised in place of what is not, and the
+        operators after that."""
+        values, names, left_out = self.reading.values, [], []
         for end in self.file.outputs:
-            if end.name not in reading.values:
-                raise DamagedError(f"is damaged: no operator computes the output '{end.name}'")
-            value = self._output(end, reading.values[end.name])
-            order = default_order(value.shape)
-            if value.order != straight_order(value.shape):
-                value = reading.drawing.in_order(value, order)
+            value = values.get(end.name)
+            if isinstance(value, Curve) and self.reading.holds(value):
+                values[end.name] = value = self.reading.held(value)
+            known = isinstance(value, (Held, Flat, np.ndarray, Fixed))
+            before = None if known else self._quantised_before(end.name)
+            if before is None:
+                names.append(end.name)
+            else:
+                names += before[0]
+                left_out += [node for node in before[1] if node not in left_out]
+        return list(dict.fromkeys(names)), left_out
+
+    def _quantised_before(self, output: str) -> tuple[list[str], list[Node]] | None:
+        """The quantised tensors that an output is computed from, and the operators between; None
+        where there are none, or layers are among the operators."""
+        writers = {name: node for node in self.file.nodes for name in node.outputs}
+        names: list[str] = []
+        between: list[Node] = []
+        waiting = [output]
+        while waiting:
+            node = writers.get(waiting.pop(0))
+            if node is None or node.kind in _KEPT or node.kind in QOPERATORS:
+                return None
+            if node in between:
+                continue
+            between.append(node)
+            for name in filter(None, node.inputs):
+                value = self.reading.values.get(name)
+                if isinstance(value, (Held, Flat)):
+                    names.append(name)
+                elif not isinstance(value, (np.ndarray, Fixed)):
+                    waiting.append(name)
+        return (names, between) if names else None
+
+    def _model(self, outputs: list[str]) -> graph.Model:
+        reading, targets = self.reading, []
+        for name in outputs:
+            if name not in reading.values:
+                raise DamagedError(f"is damaged: no operator computes the output '{name}'")
+            value = self._output(name, reading.values[name])
+            value = reading.drawing.in_order(value, output_order(self.file, name, value.shape))
             if value.tensor in self.inputs.values():
                 raise ModelError("has an input that is its output as well")
             if value.real:
-                self.interfaces[value.tensor] = graph.Interface(end.name, "float32")
+                self.interfaces[value.tensor] = graph.Interface(name, "float32")
             elif value.unsigned:
                 scale, zero_point = reading.quantisation(value)
                 self.interfaces[value.tensor] = graph.Interface(
-                    end.name, "uint8", scale, zero_point + 128
+                    name, "uint8", scale, zero_point + 128
                 )
-            outputs.append(value.tensor)
-        unread = [end.name for end in self.file.inputs if end.name not in self.inputs]
-        if unread:
-            raise ModelError(f"does not use its inputs {', '.join(unread)}")
-        return finished(
-            self.name, reading.drawing, list(self.inputs.values()), outputs, self.interfaces
-        )
+            targets.append(value.tensor)
+        for end in self.file.inputs:
+            if end.name not in self.inputs:
+                self.reading.notes.append(
+                    f"Input '{end.name}' is left out, as no operator reads it."
+                )
+        sources = [self.inputs[end.name] for end in self.file.inputs if end.name in self.inputs]
+        model = finished(self.name, reading.drawing, sources, targets, self.interfaces)
+        return replace(model, notes=tuple(self.reading.notes))
 
-    def _output(self, end: End, value: Value) -> Held:
-        """The int8 tensor behind an output. A softmax or a function of single values at the very
-        end, which quantisers often leave in real numbers, gets the quantisation of its range."""
-        reading = self.reading
+    def _output(self, name: str, value: Value) -> Held:
+        """The int8 tensor behind an output."""
         if isinstance(value, Pending):
-            own = {"Softmax": SOFTMAX, "LogSoftmax": LOG_SOFTMAX}.get(value.node.kind)
-            if own is None:
-                raise ModelError(
-                    f"its output '{end.name}' is the result of operator {value.node.place} "
-                    f"({value.node.kind}), which is not quantised: a QuantizeLinear after it is "
-                    "missing"
-                )
-            quantised = reading.quantise(value, own, False)
-            return replace(reading.drawing.settled(quantised), real=True)
-        if isinstance(value, Curve):
-            quantised = reading.quantise(value, _covering(value.reals), False)
-            return replace(reading.drawing.settled(quantised), real=True)
+            raise ModelError(
+                f"its output '{name}' is the result of operator {value.node.place} "
+                f"({value.node.kind}), which is not quantised: a QuantizeLinear after it is missing"
+            )
         if not isinstance(value, (Held, Flat)):
-            raise ModelError(f"its output '{end.name}' is a constant")
-        return reading.drawing.settled(value)
+            raise ModelError(f"its output '{name}' is a constant")
+        return self.reading.drawing.settled(value)
 
 
-def _covering(reals: Array) -> Quantisation:
-    """A quantisation of all numbers of a function."""
-    low, high = min(float(reals.min()), 0.0), max(float(reals.max()), 0.0)
-    scale = float(np.float32((high - low) / 255 or 1.0))
-    if not np.isfinite(scale):
-        raise ModelError("has an output whose numbers are not finite")
-    return Quantisation(scale, int(np.clip(round(-128 - low / scale), -128, 127)))
+_KEPT = ("Conv", "ConvTranspose", "Gemm", "MatMul", "QuantizeLinear", "DequantizeLinear")
+"""Operators that are never left out at the end: layers, and those that show that a network goes on
+in int8."""
 
 
-def _constant(node: Node) -> Array:
+def _said(left_out: list[Node], outputs: list[str]) -> str:
+    """What a user should know of an end that is left out."""
+    counts = Counter(node.kind for node in left_out)
+    kinds = ", ".join(f"{kind} ({count})" for kind, count in sorted(counts.items()))
+    names = ", ".join(f"'{name}'" for name in outputs)
+    return (
+        f"The end of the file is not int8 and is left out: {kinds}. The outputs are those int8 "
+        f"tensors that it begins from: {names}."
+    )
+
+
+def constant_of(node: Node) -> Array:
+    """What a Constant holds."""
     for name, type_ in (
         ("value", None),
         ("value_float", np.float32),
@@ -289,7 +318,8 @@ def _constant(node: Node) -> Array:
     raise ModelError("is no tensor of numbers")
 
 
-def _shape(node: Node, shape: tuple[int, ...]) -> Array:
+def shape_of(node: Node, shape: tuple[int, ...]) -> Array:
+    """What Shape or Size gives of a shape."""
     if node.kind == "Size":
         return np.asarray(math.prod(shape), np.int64)
     start, end = node.attribute("start", 0), node.attribute("end", len(shape))
@@ -331,6 +361,22 @@ def input_order(file: OnnxFile, name: str, shape: tuple[int, ...]) -> tuple[int,
         for node in readers
     )
     return straight_order(shape) if channels_last else default_order(shape)
+
+
+def output_order(file: OnnxFile, name: str, shape: tuple[int, ...]) -> tuple[int, ...]:
+    """As :func:`input_order`, of an output."""
+    while True:
+        writer = next((node for node in file.nodes if name in node.outputs), None)
+        passed = ("QuantizeLinear", "DequantizeLinear", "Identity", "Cast")
+        if writer is None or writer.kind not in passed:
+            break
+        name = writer.inputs[0]
+    turned = (
+        writer is not None
+        and writer.kind == "Transpose"
+        and list(writer.attribute("perm", [])) == [0, 2, 3, 1]
+    )
+    return straight_order(shape) if turned else default_order(shape)
 
 
 # --- the graph -----------------------------------------------------------------------------------

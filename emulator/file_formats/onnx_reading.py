@@ -9,7 +9,13 @@ from typing import Any
 import numpy as np
 
 from axynq.emulator.errors import ModelError
-from axynq.emulator.file_formats.onnx_drawing import Drawing, Flat, Held, Quantisation
+from axynq.emulator.file_formats.onnx_drawing import (
+    Drawing,
+    Flat,
+    Held,
+    Quantisation,
+    default_order,
+)
 from axynq.emulator.file_formats.onnx_file import Array, Node, OnnxFile
 from axynq.emulator.file_formats.onnx_values import (
     OPERANDS,
@@ -17,6 +23,7 @@ from axynq.emulator.file_formats.onnx_values import (
     Fixed,
     Pending,
     Value,
+    covering,
     quantisation_of,
     quantised,
     reals_of,
@@ -33,7 +40,13 @@ _NAMED: tuple[graph.LookupKind, ...] = (
 )
 """Functions that the graph has a name for."""
 
-_INTEGERS = {"int8": 8, "uint8": 8, "int32": 32, "int4": 4, "uint4": 4}
+_OUTPUTS: dict[graph.LookupKind, Quantisation] = {
+    "logistic": Quantisation(1 / 256, -128),
+    "tanh": Quantisation(1 / 128, 0),
+}
+"""Quantisation that these give in ``.tflite`` files; another needs a table."""
+
+_INTEGERS = {"int8": 8, "uint8": 8, "int32": 32}
 
 
 @dataclass
@@ -43,6 +56,8 @@ class Reading:
     file: OnnxFile
     drawing: Drawing = field(default_factory=Drawing)
     values: dict[str, Value] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+    """What a user should know."""
     _drawn: dict[tuple[int, Quantisation], tuple[Value, Held | Flat]] = field(default_factory=dict)
 
     # --- what a node has -------------------------------------------------------------------------
@@ -91,7 +106,7 @@ class Reading:
     def movable(self, value: Value, integers: bool = True) -> Held | Flat:
         """As :meth:`held`; ``integers``: or ONNX's integers. A flattened map stays as it is."""
         if isinstance(value, Curve):
-            value = self._exact(value)
+            value = self._tensor_of(value)
         if isinstance(value, Pending):
             raise ModelError(
                 f"takes the result of operator {value.node.place} ({value.node.kind}) before it is "
@@ -121,17 +136,26 @@ class Reading:
         assert found is not None
         return found
 
-    def _exact(self, curve: Curve) -> Held:
-        """A function of int8 values that their own quantisation holds without rounding."""
+    def holds(self, curve: Curve) -> bool:
+        """Whether the quantisation of the int8 values that a function takes holds its results
+        without rounding."""
         quantisation = self.quantisation(curve.base)
         table = quantised(curve.reals, quantisation)
         again = reals_of(quantisation)[table.astype(np.int64) - INT8_MIN]
-        if not np.array_equal(again, curve.reals):
-            raise ModelError(
-                "takes a function of quantised numbers before it is quantised: a QuantizeLinear "
-                "and DequantizeLinear between them are missing"
+        return bool(np.array_equal(again, curve.reals))
+
+    def _tensor_of(self, curve: Curve) -> Held:
+        """A function of int8 values as a tensor: in their own quantisation where that holds it
+        without rounding, else in one of the function's range."""
+        quantisation = self.quantisation(curve.base)
+        if not self.holds(curve):
+            quantisation = covering(curve.reals)
+            name = self.drawing.tensors[curve.base.tensor].name
+            self.notes.append(
+                f"A function of '{name}' is not quantised in the file; here it has scale "
+                f"{quantisation.scale:.4g} and zero point {quantisation.zero_point}."
             )
-        return self.looked_up(curve.base, table, quantisation)
+        return self.looked_up(curve.base, quantised(curve.reals, quantisation), quantisation)
 
     # --- quantisation ----------------------------------------------------------------------------
 
@@ -166,11 +190,12 @@ class Reading:
     def _fixed(self, node: Node, given: Array, scale: int, zero_point: int) -> Fixed:
         kind = str(given.dtype)
         if kind not in _INTEGERS:
-            raise ModelError(f"has constants of {kind}; int8, uint8, int4 and int32 are known")
+            raise ModelError(f"has constants of {kind}; 8-bit ones and int32 are known")
         if node.attribute("block_size", 0):
             raise ModelError("has constants with a scale for each block, not for each filter")
         scales = self.constant(node, scale, "scale").astype(np.float32).reshape(-1)
-        values = given.astype(np.int64)
+        # Less a zero point they fit 16 bits, those of 8 bits; large networks have many.
+        values = given.astype(np.int64 if _INTEGERS[kind] == 32 else np.int16)
         axis = int(node.attribute("axis", 1 if len(node.inputs) < 5 else 0))
         axis = axis + values.ndim if axis < 0 else axis
         zero = np.zeros(1, np.int64)
@@ -188,7 +213,7 @@ class Reading:
                 raise ModelError(f"has {zero.size} zero points for {scales.size} scales")
             spread = zero.reshape([-1 if k == axis else 1 for k in range(values.ndim)])
         known = int(zero[0]) - (128 if kind == "uint8" else 0) if zero.size == 1 else 0
-        return Fixed(values - spread, scales, axis, _INTEGERS[kind], known)
+        return Fixed(values - spread.astype(values.dtype), scales, axis, _INTEGERS[kind], known)
 
     def quantise(self, value: Value, quantisation: Quantisation, unsigned: bool) -> Held | Flat:
         """The int8 tensor of real numbers in a quantisation."""
@@ -252,6 +277,8 @@ class Reading:
     ) -> graph.LookupKind:
         tensors = (graph.Tensor("x", (1,), *source), graph.Tensor("y", (1,), *target))
         for kind in _NAMED:
+            if _OUTPUTS.get(kind, target) != target:
+                continue
             op = graph.Lookup(kind, (0,), 1, kind)
             model = graph.Model("", tensors, (op,), (0,), (1,))
             try:
@@ -266,14 +293,14 @@ class Reading:
         table = quantised(reals_of(self.quantisation(value)), quantisation)
         return self.looked_up(value, table, quantisation)
 
-    def tried(self, move: Callable[[Held | Flat], Held | Flat], shape: tuple[int, ...]) -> Any:
+    def tried(
+        self, move: Callable[[Held | Flat], Held | Flat], shape: tuple[int, ...]
+    ) -> tuple[int, ...]:
         """What shape a movement gives of a value of ``shape``; what it draws is taken back.
 
         Raises:
             ModelError: it cannot be done.
         """
-        from axynq.emulator.file_formats.onnx_drawing import default_order
-
         mark = self.drawing.mark()
         order = default_order(shape)
         stored = [shape[axis] for axis in order]

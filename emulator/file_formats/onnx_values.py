@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -24,8 +24,8 @@ OPERANDS = np.arange(INT8_MIN, INT8_MAX + 1, dtype=np.int64)
 class Fixed:
     """A quantised constant, behind its DequantizeLinear: ``real = scale * value``."""
 
-    values: npt.NDArray[np.int64]
-    """Less the zero point."""
+    values: npt.NDArray[np.signedinteger[Any]]
+    """Less the zero point: int16, or int64 of a bias."""
     scales: Float32Array
     """One, or one for each index of ``axis``."""
     axis: int
@@ -80,8 +80,9 @@ class Pending:
     """Movements of the quantised result."""
     padded: bool = False
     """Whether a movement brings in numbers that a limit would have to apply to."""
-    with_bias: Callable[[Value], Pending] | None = None
-    """The same operator with a bias, of a layer that has none."""
+    with_bias: Callable[[Fixed | Array], Pending | None] | None = None
+    """The same operator with numbers added, of a layer that has no bias; None where they are no
+    number for each filter."""
 
     def limited(self, low: float, high: float) -> Pending:
         """The same within limits."""
@@ -129,3 +130,16 @@ def quantisation_of(scale: Array, zero_point: Array | None, unsigned: bool) -> Q
         raise ModelError(f"a scale of {number} is not a positive number")
     zero = 0 if zero_point is None else int(zero_point.reshape(-1)[0])
     return Quantisation(number, zero - 128 if unsigned else zero)
+
+
+def covering(reals: Array) -> Quantisation:
+    """A quantisation of all numbers of a function.
+
+    Raises:
+        ModelError: some are not finite.
+    """
+    low, high = min(float(reals.min()), 0.0), max(float(reals.max()), 0.0)
+    scale = float(np.float32((high - low) / 255 or 1.0))
+    if not (np.isfinite(scale) and scale > 0):
+        raise ModelError("has results that are not finite")
+    return Quantisation(scale, int(np.clip(round(-128 - low / scale), -128, 127)))

@@ -13,7 +13,7 @@ from axynq.emulator.errors import ModelError
 from axynq.emulator.file_formats.onnx_drawing import Flat, Held, Quantisation
 from axynq.emulator.file_formats.onnx_file import Array, Node
 from axynq.emulator.file_formats.onnx_reading import Reading, within_int8
-from axynq.emulator.file_formats.onnx_values import Curve, Fixed, Pending, Value
+from axynq.emulator.file_formats.onnx_values import Fixed, Pending, Value
 from axynq.emulator.file_formats.onnx_windows import Window, window_of
 from axynq.emulator.model import graph
 from axynq.emulator.model.graph import Activation, Padding
@@ -58,6 +58,18 @@ def weights_of(value: Value, filter_axis: int) -> Weights:
     return Weights(np.ascontiguousarray(values), scales, value.scales.size == filters)
 
 
+def _one_for_each(terms: Fixed | Array, behind: int, filters: int) -> Fixed | Array | None:
+    """Numbers that are added to a layer's result as its bias, one for each filter or for all; the
+    result has ``behind`` axes after the filters'. None where they differ along another axis."""
+    size = math.prod(terms.shape)
+    along = len(terms.shape) > behind and terms.shape[-1 - behind] == filters == size
+    if size != 1 and not along:
+        return None
+    if isinstance(terms, Fixed):
+        return replace(terms, values=terms.values.reshape(-1), axis=0)
+    return terms.reshape(-1)
+
+
 def bias_of(value: Value | None, scales: Array, filters: int) -> graph.Int32Array:
     """A layer's bias in units of its accumulators, whose real values are ``scales``; [filters]."""
     if value is None:
@@ -99,17 +111,20 @@ def convolution(
     sequence = len(_shape_of(x)) == 3
     shape = _result_shape(filters, window.size, sequence)
 
-    def with_bias(bias: Value | None) -> Pending:
+    def made(bias: Value | None) -> Pending:
         units = _units(reading, source, numbers)
         layer = _Layer(reading, node, source, numbers, bias_of(bias, units, filters), window)
 
         def emit(quantisation: Quantisation, activation: Activation) -> Held:
             return layer.drawn(groups, quantisation, activation, shape)
 
-        again = with_bias if bias is None else None
-        return Pending(node, shape, emit, fuses=True, with_bias=again)
+        return Pending(node, shape, emit, fuses=True, with_bias=added if bias is None else None)
 
-    return with_bias(bias)
+    def added(terms: Fixed | Array) -> Pending | None:
+        one_each = _one_for_each(terms, len(shape) - 2, filters)
+        return None if one_each is None else made(one_each)
+
+    return made(bias)
 
 
 def transposed_convolution(
@@ -121,7 +136,7 @@ def transposed_convolution(
     numbers, filters = _turned(weights, groups)
     _check_groups(source.shape[1], numbers.values.shape[1] * groups, filters, groups)
     sequence = len(_shape_of(x)) == 3
-    stride, size, padding, dilation = _transposed_window(
+    stride, size, padding, dilation = transposed_window(
         node, source.shape[2:], numbers.values.shape[2:]
     )
     drawing = reading.drawing
@@ -167,7 +182,7 @@ def _turned(weights: Value, groups: int) -> tuple[Weights, int]:
     return numbers._replace(values=_as_maps(numbers.values)), filters
 
 
-def _transposed_window(
+def transposed_window(
     node: Node, rows_columns: Sequence[int], kernel: Sequence[int]
 ) -> tuple[tuple[int, int], tuple[int, int], Padding, tuple[int, int]]:
     """Stride, output size, what surrounds the spread map, dilation."""
@@ -323,11 +338,7 @@ def dense(
         raise ModelError(f"has weights of shape {list(weights.shape)}; two dimensions are needed")
     numbers = weights_of(weights, filter_axis)
     filters, inputs = numbers.values.shape
-    source: Held | Flat = (
-        x if isinstance(x, Flat) else reading.drawing.settled(reading.movable(x, integers=False))
-    )
-    if isinstance(x, Curve) and isinstance(source, Flat):
-        source = reading.drawing.settled(source)
+    source = reading.movable(x, integers=False)
     if source.shape[-1] != inputs:
         raise ModelError(f"its weights expect {inputs} inputs, not {list(source.shape)}")
     shape = (*source.shape[:-1], filters)
@@ -337,17 +348,20 @@ def dense(
     else:
         base = source = _inputs_last(reading, source)
 
-    def with_bias(bias: Value | None) -> Pending:
+    def made(bias: Value | None) -> Pending:
         units = _units(reading, base, numbers)
         constants = bias_of(bias, units, filters)
 
         def emit(quantisation: Quantisation, activation: Activation) -> Held:
             return _dense_drawn(reading, node, source, numbers, constants, quantisation, activation)
 
-        again = with_bias if bias is None else None
-        return Pending(node, shape, emit, fuses=True, with_bias=again)
+        return Pending(node, shape, emit, fuses=True, with_bias=added if bias is None else None)
 
-    return with_bias(bias)
+    def added(terms: Fixed | Array) -> Pending | None:
+        one_each = _one_for_each(terms, 0, filters)
+        return None if one_each is None else made(one_each)
+
+    return made(bias)
 
 
 def _as_stored(values: graph.Int8Array, base: Held) -> graph.Int8Array:

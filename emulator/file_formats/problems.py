@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Protocol
 
 from axynq.emulator.errors import ModelError
@@ -28,15 +28,19 @@ class AnyNode(Protocol):
         """Its name."""
 
 
-def unknown_operators(unknown: Sequence[AnyNode]) -> list[str]:
-    """All operators that are not supported as one problem; empty where there are none."""
+def unknown_operators(
+    unknown: Sequence[AnyNode], hints: Callable[[Iterable[str]], list[str]]
+) -> list[str]:
+    """All operators that are not supported as one problem, with what ``hints`` has to say of their
+    names; empty where there are none."""
     if not unknown:
         return []
-    if len(unknown) == 1:
-        return [f"operator {unknown[0].place} is {unknown[0].kind}, which is not supported"]
     counts = Counter(node.kind for node in unknown)
+    said = "".join(f" ({text})" for text in hints(list(counts)))
+    if len(unknown) == 1:
+        return [f"operator {unknown[0].place} is {unknown[0].kind}, which is not supported{said}"]
     listed = ", ".join(f"{kind} ({count})" for kind, count in sorted(counts.items()))
-    return [f"has operators that are not supported: {listed}"]
+    return [f"has operators that are not supported: {listed}{said}"]
 
 
 def together(unknown: Sequence[str], problems: Sequence[str], names: Iterable[str]) -> ModelError:

@@ -10,6 +10,7 @@ import numpy.typing as npt
 import tflite
 
 from axynq.emulator.errors import ModelError
+from axynq.emulator.file_formats.problems import DamagedError as DamagedError
 
 _BUILTIN_NAMES: dict[int, str] = {
     code: name
@@ -25,6 +26,7 @@ _NUMPY_TYPES: dict[int, type[np.generic]] = {
     tflite.TensorType.INT32: np.int32,
     tflite.TensorType.INT64: np.int64,
     tflite.TensorType.FLOAT32: np.float32,
+    tflite.TensorType.FLOAT16: np.float16,
     tflite.TensorType.BOOL: np.bool_,
 }
 
@@ -38,10 +40,6 @@ _CALLERS = {
     tflite.BuiltinOperator.STABLEHLO_REDUCE_WINDOW,
 }
 """Operators that run subgraphs of their own."""
-
-
-class DamagedError(ModelError):
-    """The file contradicts itself: no other complaint about it means anything."""
 
 
 class RawTensor(NamedTuple):

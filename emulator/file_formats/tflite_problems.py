@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Sequence
 
 import tflite
 
 from axynq.emulator.errors import ModelError
+from axynq.emulator.file_formats.problems import together, unknown_operators
 from axynq.emulator.file_formats.tflite_file import (
     Node,
     RawTensor,
@@ -15,9 +16,6 @@ from axynq.emulator.file_formats.tflite_file import (
     operator_name,
     type_name,
 )
-
-SHOWN = 8
-"""Problems, and operators that have one, which a message lists."""
 
 
 def refuse_compiled(nodes: Sequence[Node]) -> None:
@@ -37,15 +35,7 @@ def not_supported(nodes: Sequence[Node], supported: Collection[int]) -> list[str
 
     QUANTIZE and DEQUANTIZE at inputs and outputs are not among ``nodes``.
     """
-    unknown = [node for node in nodes if node.code not in supported]
-    if not unknown:
-        return []
-    counts = Counter(node.kind for node in unknown)
-    said = "".join(f" ({text})" for text in hints(counts))
-    if len(unknown) == 1:
-        return [f"operator {unknown[0].place} is {unknown[0].kind}, which is not supported{said}"]
-    listed = ", ".join(f"{kind} ({count})" for kind, count in sorted(counts.items()))
-    return [f"has operators that are not supported: {listed}{said}"]
+    return unknown_operators([node for node in nodes if node.code not in supported], hints)
 
 
 _HINTS: tuple[tuple[tuple[str, ...], str], ...] = (
@@ -77,7 +67,7 @@ _HINTS: tuple[tuple[tuple[str, ...], str], ...] = (
 """Beginnings or parts of operators' names, and what to say of them."""
 
 
-def hints(kinds: Collection[str]) -> list[str]:
+def hints(kinds: Iterable[str]) -> list[str]:
     """What to say of operators that are not supported."""
     found, left = [], set(kinds)
     for marks, text in _HINTS:
@@ -94,25 +84,7 @@ def hints(kinds: Collection[str]) -> list[str]:
 
 def all_together(unknown: list[str], problems: list[str], supported: Collection[int]) -> ModelError:
     """One error of operators that are not known and of other problems."""
-    if len(problems) > SHOWN:
-        problems = [*problems[:SHOWN], f"and {len(problems) - SHOWN} more"]
-    text = "; ".join(unknown + problems)
-    if unknown:
-        text += f". Supported: {', '.join(sorted(map(operator_name, supported)))}"
-    return ModelError(text)
-
-
-def by_operator(complaints: Mapping[str, Sequence[Node]]) -> list[str]:
-    """Each complaint with the operators that give rise to it."""
-    problems = []
-    for text, offenders in complaints.items():
-        several = "s" if len(offenders) > 1 else ""
-        places = ", ".join(str(n.place) for n in offenders[:SHOWN]) + (
-            ", …" if len(offenders) > SHOWN else ""
-        )
-        kinds = ", ".join(dict.fromkeys(n.kind for n in offenders))
-        problems.append(f"operator{several} {places} ({kinds}): {text}")
-    return problems
+    return together(unknown, problems, map(operator_name, supported))
 
 
 def not_int8(file: TFLiteFile, nodes: Sequence[Node]) -> list[str]:

@@ -13,6 +13,7 @@ from axynq.emulator import files
 from axynq.emulator.errors import ModelError
 from axynq.emulator.file_formats import tflite_static
 from axynq.emulator.file_formats.foreign import foreign_file, foreign_folder
+from axynq.emulator.file_formats.problems import by_operator
 from axynq.emulator.file_formats.tflite_dilation import without_batches
 from axynq.emulator.file_formats.tflite_ends import Ends, find_ends
 from axynq.emulator.file_formats.tflite_file import DamagedError, Node, TFLiteFile
@@ -20,7 +21,6 @@ from axynq.emulator.file_formats.tflite_layers import LAYERS
 from axynq.emulator.file_formats.tflite_movements import MOVEMENTS
 from axynq.emulator.file_formats.tflite_problems import (
     all_together,
-    by_operator,
     not_int8,
     not_supported,
     refuse_compiled,

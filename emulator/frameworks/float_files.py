@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from axynq.emulator.errors import ModelError
+from axynq.emulator.file_formats.loading import is_onnx
 from axynq.emulator.quantisation.float_network import FloatNetwork
 
 
@@ -29,6 +30,10 @@ def load_float_network(path: str | Path) -> FloatNetwork:
         from axynq.emulator.frameworks.tflite_float import load_float_tflite
 
         return load_float_tflite(path)
+    if is_onnx(path):
+        from axynq.emulator.frameworks.onnx_float import load_float_onnx
+
+        return load_float_onnx(path)
     if kind in (".pt", ".pth"):
         raise ModelError(
             f"'{path}' holds weights or a pickled module, and what it computes is in Python: load "

@@ -306,7 +306,7 @@ def _gelu(r: _Reader, node: Node) -> building.Node:
 
 
 def _prelu(r: _Reader, node: Node) -> building.Node:
-    slopes = r.builder.constant(np.asarray(r.numbers(node.inputs[1]), np.float32))
+    slopes = r.builder.constant(_of_images(r.numbers(node.inputs[1])))
     return r.builder.elementwise("prelu", r.node(node.inputs[0]), slopes)
 
 
@@ -356,7 +356,8 @@ def _pad(r: _Reader, node: Node) -> building.Node:
 
 def _concatenation(r: _Reader, node: Node) -> building.Node:
     o = options_of(node, tflite.ConcatenationOptions)
-    xs = [r.node(index) for index in node.inputs]
+    values = [r.value(index) for index in node.inputs]
+    xs = [r.builder.constant(v[0]) if isinstance(v, np.ndarray) else v for v in values]
     axis = o.Axis() % (len(xs[0].shape) + 1)
     if axis == 0:
         raise ModelError("it works along the images")
@@ -458,6 +459,7 @@ _HANDLERS: dict[int, _Handler] = {
     _CODES.RELU: _lookup("relu"),
     _CODES.RELU6: _lookup("relu6"),
     _CODES.RELU_N1_TO_1: _lookup("relu_n1_to_1"),
+    _CODES.RELU_0_TO_1: _lookup("relu_0_to_1"),
     _CODES.LOGISTIC: _lookup("logistic"),
     _CODES.TANH: _lookup("tanh"),
     _CODES.HARD_SWISH: _lookup("hard_swish"),

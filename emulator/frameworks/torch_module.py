@@ -2,68 +2,111 @@
 
 from __future__ import annotations
 
-import numpy as np
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 
+from axynq.emulator.emulation import Emulator
 from axynq.emulator.errors import DataError
 from axynq.emulator.model import graph
 from axynq.emulator.plan import Plan
-from axynq.emulator.studies.retraining.methods import Behavioural
-from axynq.emulator.studies.retraining.network import TrainableNetwork
+from axynq.emulator.studies.retraining.network import TrainableNetwork, without_softmax
+from axynq.emulator.studies.retraining.operators import channels_first, channels_last
 
 
 class ApproximateModule(nn.Module):
     """The approximate network, bit for bit, with the gradients of retraining.
 
-    Takes real inputs as the original module did, [images, channels, rows, columns] or [images,
-    values], and gives real outputs [images, values] before a softmax at the end. Parameters are
-    real weights and biases; what is computed with is their nearest integers.
+    Takes real inputs as PyTorch has them, maps [images, channels, rows, columns], and gives real
+    outputs likewise, those before a softmax at the end. Parameters are real weights and biases;
+    what is computed with is their nearest integers.
     """
 
     def __init__(self, model: graph.Model, plan: Plan) -> None:
         super().__init__()
-        plan.expand(model)
-        self._method = Behavioural(model, plan, torch.device("cpu"))
-        self.network: TrainableNetwork = self._method.network()
+        self._model = model
+        self._plan = _checked(model, plan)
+        self.network = TrainableNetwork(model)
 
     @property
     def plan(self) -> Plan:
-        """Which multiplier where; may be replaced at any time."""
-        return self._method.plan
+        """Which multiplier where; may be replaced at any time, by a plan or its text."""
+        return self._plan
 
     @plan.setter
     def plan(self, plan: Plan | str) -> None:
-        model = self._method.model
-        plan = Plan.parse(model, plan) if isinstance(plan, str) else plan
-        plan.expand(model)
-        self._method.plan = plan
+        self._plan = _checked(self._model, plan)
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Real outputs for real inputs, which are quantised first, or for int8 ones.
+    def forward(self, *inputs: Tensor) -> Any:
+        """Real outputs for real inputs, which are quantised first, or for int8 ones; a tuple of
+        several. Gradients reach the inputs where they are not clipped.
 
         Raises:
-            DataError: the shape does not fit.
+            DataError: there are too few or too many inputs, or a shape does not fit.
         """
-        source = self.network.model.input
-        shape = source.shape
-        expected = (shape[2], *shape[:2]) if len(shape) == 3 else shape
-        if tuple(x.shape[1:]) != expected:
+        model = self.network.model
+        if len(inputs) != len(model.inputs):
             raise DataError(
-                f"the network takes inputs [images, {', '.join(map(str, expected))}], not "
-                f"{list(x.shape)}"
+                f"the network has {len(model.inputs)} inputs, and {len(inputs)} are given"
             )
-        if x.dtype != torch.int8:
-            # As the emulator quantises them.
-            x = torch.from_numpy(source.quantise(x.detach().cpu().numpy())).to(x.device)
-        self._method.device = x.device
-        return self._method.scores(self.network, x)
+        given = [_steps(model.tensors[k], x) for k, x in zip(model.inputs, inputs)]
+        batch = [
+            channels_last(x.detach().cpu(), model.tensors[k].shape)
+            .contiguous()
+            .numpy()
+            .astype("i1")
+            for k, x in zip(model.inputs, given)
+        ]
+        emulator = Emulator(without_softmax(self.network.quantised()), self._plan)
+        values = {
+            index: channels_first(_tensor(tensor).to(given[0].device))
+            for index, tensor in emulator.tensors(batch if len(batch) > 1 else batch[0]).items()
+        }
+        found = self.network(given, None, values)
+        outputs = found if isinstance(found, tuple) else (found,)
+        shaped = tuple(
+            y.reshape(len(y), *as_pytorch(model.tensors[k].shape))
+            for k, y in zip(model.outputs, outputs)
+        )
+        return shaped if len(shaped) > 1 else shaped[0]
 
     def export(self) -> graph.Model:
         """The int8 network as it is now, of the quantisation it came with."""
         return self.network.quantised()
 
 
-def as_numpy(x: Tensor) -> np.ndarray[tuple[int, ...], np.dtype[np.float32]]:
-    """A tensor as an array of floats."""
-    return np.asarray(x.detach().cpu().float().numpy(), np.float32)
+def as_pytorch(shape: tuple[int, ...]) -> tuple[int, ...]:
+    """The shape of a map [rows, columns, channels] as PyTorch has it; others are the same."""
+    return (shape[2], *shape[:2]) if len(shape) == 3 else shape
+
+
+def _tensor(values: graph.Int8Array) -> Tensor:
+    # PyTorch has no tensors that are not to be written to.
+    return torch.from_numpy(values if values.flags.writeable else values.copy())
+
+
+def _checked(model: graph.Model, plan: Plan | str) -> Plan:
+    plan = Plan.parse(model, plan) if isinstance(plan, str) else plan
+    plan.expand(model)
+    return plan
+
+
+def _steps(source: graph.Tensor, x: Tensor) -> Tensor:
+    """Int8 values as floats, with the gradients of the real ones.
+
+    Raises:
+        DataError: the shape does not fit.
+    """
+    expected = as_pytorch(source.shape)
+    if tuple(x.shape[1:]) != expected:
+        raise DataError(
+            f"'{source.name}' takes inputs [images, {', '.join(map(str, expected))}], not "
+            f"{list(x.shape)}"
+        )
+    if x.dtype == torch.int8:
+        return x.float()
+    # As the emulator quantises them.
+    integers = torch.from_numpy(source.quantise(x.detach().cpu().numpy())).to(x.device).float()
+    steps = (x / source.scale + source.zero_point).clamp(graph.INT8_MIN, graph.INT8_MAX)
+    return integers + (steps - steps.detach())

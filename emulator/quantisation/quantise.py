@@ -38,6 +38,9 @@ from axynq.emulator.quantisation.ranges import (
 LARGEST_BIAS = 2**30
 """Half of what 32 bits hold: the sum of products needs the rest."""
 
+SMALLEST_STEP = 1e-8
+"""A limit of 6 has to be fewer than 2**31 steps away."""
+
 SIMILAR = 1.25
 """Ranges that differ by no more than this factor become one at no loss to speak of."""
 
@@ -197,6 +200,9 @@ class _Quantiser:
     def _tie(self, op: graph.Operator) -> None:
         for index in op.inputs:
             if index in self.network.constants:
+                if isinstance(op, graph.Movement):  # its values are among the output's
+                    values = self.network.constants[index]
+                    self.statistics.ranges[index] = (float(values.min()), float(values.max()))
                 if self._root(index) != self._root(op.output):
                     self.parent[self._root(index)] = self._root(op.output)
             elif self._together(op, index):
@@ -274,6 +280,7 @@ class _Quantiser:
     # --- operators -------------------------------------------------------------------------------
 
     def _operator(self, op: graph.Operator) -> graph.Operator:
+        op = self._without_far_limits(op)
         if isinstance(op, FloatLayer):
             return self._layer(op)
         if isinstance(op, Filled):
@@ -282,6 +289,15 @@ class _Quantiser:
             value = int(_rounded(np.float32(op.value), known))
             return graph.Surround(op.name, op.inputs, op.output, op.before, op.after, value)
         return op
+
+    def _without_far_limits(self, op: graph.Operator) -> graph.Operator:
+        """Limits that are so many steps away that TFLite refuses to count them are no limits."""
+        activation = getattr(op, "activation", "none")
+        without = {"relu6": "relu", "relu_n1_to_1": "none"}.get(activation)
+        if without is None or self.tensors[op.output].scale > SMALLEST_STEP:
+            return op
+        holder: Any = op
+        return replace(holder, activation=without)
 
     def _layer(self, layer: FloatLayer) -> graph.WeightedLayer:
         weights = np.asarray(layer.weights, np.float64)

@@ -7,6 +7,7 @@ turned where weights can be, and paddings are those that ``.tflite`` files have.
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -23,6 +24,7 @@ from axynq.emulator.quantisation.float_network import (
     FloatLayer,
     FloatNetwork,
     FloatTensor,
+    Origin,
     compacted,
 )
 
@@ -34,7 +36,37 @@ def simplified(network: FloatNetwork) -> FloatNetwork:
         _activations_fused, _paddings_as_files_have_them,
     ):  # fmt: skip
         network = compacted(step(network))
-    return network
+    return _numbered(network)
+
+
+_GROUP = re.compile(r"(.+?)_(\d+)(_group_\d+)$")
+
+
+def _numbered(network: FloatNetwork) -> FloatNetwork:
+    """Operators named after their kinds and places, and their outputs after them."""
+    operators, tensors = [], list(network.tensors)
+    groups: dict[str, int] = {}
+    for place, op in enumerate(network.operators):
+        group = _GROUP.fullmatch(op.name)
+        if group is not None:  # a group's layers share the number of the first
+            place = groups.setdefault(group[2], place)
+            name = f"{group[1]}_{place}{group[3]}"
+        else:
+            name = f"{_kind(op)}_{place}"
+        tensor = tensors[op.output]
+        if tensor.name == op.name or "/" in tensor.name:
+            tensors[op.output] = replace(tensor, name=name)
+        operators.append(replace(op, name=name))
+    return replace(network, operators=tuple(operators), tensors=tuple(tensors))
+
+
+def _kind(op: graph.Operator) -> str:
+    """What the operator was named after, unless it has become another."""
+    if isinstance(op, graph.Reshape):
+        return "reshape"
+    if isinstance(op, (graph.Pad, Filled)):
+        return "pad"
+    return "depthwise" if op.name.startswith("affine") else re.sub(r"_\d+.*$", "", op.name)
 
 
 class _Rewriter:
@@ -221,8 +253,13 @@ def _affine_as_layers(network: FloatNetwork) -> FloatNetwork:
             source = r.tensor(f"{op.name}/map", whole)
             r.keep(graph.Reshape(f"{op.name}_map", op.inputs, source))
             target = r.tensor(f"{op.name}/normalised", whole)
-        weights = op.factors[:, None, None, None]
-        r.keep(FloatLayer(op.name, (source,), target, "depthwise", weights, op.terms))
+        weights, origin = op.factors[:, None, None, None], None
+        if op.source is not None:
+            ones, none = np.ones(len(op.factors), np.float32), np.zeros(0, np.int64)
+            origin = Origin(None, none, ones, (0, len(ones)), normalisation=op.source)
+        r.keep(
+            FloatLayer(op.name, (source,), target, "depthwise", weights, op.terms, origin=origin)
+        )
         if target != op.output:
             r.keep(graph.Reshape(f"{op.name}_back", (target,), op.output))
         return True
@@ -262,7 +299,7 @@ def _pads_merged(network: FloatNetwork) -> FloatNetwork:
     """Zeros around a map become the padding of the layer that alone reads it."""
 
     def change(r: _Rewriter, op: graph.Operator) -> bool:
-        if not isinstance(op, FloatLayer):
+        if not isinstance(op, FloatLayer) or op.kind == "fully_connected":
             return False
         pad = r.made.get(op.inputs[0])
         if not (isinstance(pad, graph.Pad) and r.alone(op.inputs[0])):

@@ -49,6 +49,8 @@ def compile_(
         "overlay": program.overlay,
         "overlay_hash": program.overlay_hash,
         "layers": len(program.layers),
+        "starts_of_the_core": len(program.core_stages),
+        "host_operators": {op.name: program.reasons[op.name] for op in program.host_operators},
         "program_bytes": len(program.memory),
         "feature_map_bytes_per_image": program.arena_words * program.word_bytes,
     }
@@ -60,3 +62,8 @@ def compile_(
             f"{len(program.memory) / 1024:.0f} KiB, "
             f"{summary['feature_map_bytes_per_image'] / 1024:.0f} KiB of feature maps an image"
         )
+        if len(program.core_stages) > 1:
+            console.print(
+                f"the core is started {len(program.core_stages)} times a batch, the host computes "
+                f"{len(program.host_operators)} operators: axynq inspect --overlay says why"
+            )

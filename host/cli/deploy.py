@@ -18,6 +18,8 @@ from axynq.host.cli.inputs import (
     OverlayOption,
     PlanOption,
     SplitOption,
+    check_one_input,
+    check_one_output,
     read_data,
     read_plan,
 )
@@ -82,6 +84,8 @@ def deploy(
     """
     remote = remote_board(board, folder, python)
     network = load_model(model)
+    check_one_input(network, "axynq deploy takes")
+    check_one_output(network, "axynq deploy compares")
     chosen = Overlay.load(overlay)
     program = compile_program(network, read_plan(network, plan), chosen, batch)
     if wheel is not None and not wheel.is_file():

@@ -170,6 +170,43 @@ def read_energy(model: Model, plan: Plan, source: str) -> EnergyFigures:
     return energy_figures(source, used.values())
 
 
+def check_one_input(network: Model, what: str) -> None:
+    """Raises:
+    DataError: the network takes several inputs, which ``what`` has no examples for.
+    """
+    if len(network.inputs) > 1:
+        names = ", ".join(network.tensors[index].name for index in network.inputs)
+        raise DataError(
+            f"'{network.name}' has {len(network.inputs)} inputs ({names}), and {what} one for "
+            "each example: call Accelerator.run in Python, with a list of arrays or a dictionary "
+            "by these names"
+        )
+
+
+def check_one_output(network: Model, what: str) -> None:
+    """Raises:
+    DataError: the network gives several outputs, which ``what`` makes no classes of.
+    """
+    if len(network.outputs) > 1:
+        names = ", ".join(network.tensors[index].name for index in network.outputs)
+        raise DataError(
+            f"'{network.name}' has {len(network.outputs)} outputs ({names}), and {what} the "
+            "classes of one: call Accelerator.run in Python, which gives all of them"
+        )
+
+
+def check_can_be_written(network: Model) -> None:
+    """That the network, once its weights are others, can be written, before the work begins.
+
+    Raises:
+        ModelError: a ``.tflite`` file cannot hold it, such as one of ONNX with functions that
+            TFLite does not have.
+    """
+    from axynq.emulator.file_formats.tflite_writer import serialise_model
+
+    serialise_model(network)
+
+
 def check_labels(examples: Dataset, outputs: int) -> None:
     """Labels must be classes of the network.
 

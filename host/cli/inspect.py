@@ -25,6 +25,7 @@ from axynq.host.cli.output import JsonOption, console, percent, print_json, resu
 from axynq.host.compiler.compilation import TYPICAL_BATCH, compile_program
 from axynq.host.overlay import Overlay
 from axynq.host.performance.cycles import ProgramCycles, program_cycles
+from axynq.host.performance.host_costs import StageCost, stage_costs
 from axynq.host.performance.roofline import draw_roofline
 
 
@@ -38,6 +39,8 @@ class Outcome:
     relative_energy: float | None
     """Of the plan's multiplications, 1 being exact ones; None: unknown."""
     cycles: ProgramCycles | None
+    stages: list[StageCost]
+    """What accelerator and host do, where there is an overlay."""
 
 
 def inspect(
@@ -60,7 +63,8 @@ def inspect(
 ) -> None:
     """Show a network's layers, and the multipliers of a plan.
 
-    With --overlay, also cycles, microseconds and what bounds each layer, by the cycle model.
+    With --overlay, also what the accelerator runs and what the host, and cycles, microseconds and
+    what bounds each layer, by the cycle model.
     """
     network = load_model(model)
     for note in network.notes:
@@ -82,20 +86,24 @@ def inspect(
             "energy_figures": energy,
             "layers": outcome.layers,
         }
-        print_json(content | (_cycles_json(outcome.cycles) if outcome.cycles else {}))
+        if outcome.cycles:
+            content |= _cycles_json(outcome.cycles) | _stages_json(outcome.stages)
+        print_json(content)
         return
     _show(outcome, energy)
     if outcome.cycles:
         _show_cycles(outcome.cycles)
+        _show_stages(outcome.stages)
 
 
 def measure(
     network: Model, plan: Plan, overlay: Overlay | None, batch: int, figures: EnergyFigures
 ) -> Outcome:
     """Look at the network, and at its program where there is an overlay."""
-    cycles = None
+    cycles, stages = None, []
     if overlay is not None:
-        cycles = program_cycles(compile_program(network, plan, overlay, batch), overlay, batch)
+        program = compile_program(network, plan, overlay, batch)
+        cycles, stages = program_cycles(program, overlay, batch), stage_costs(program)
     layers = _layers(network, plan)
     return Outcome(
         network.name,
@@ -103,6 +111,7 @@ def measure(
         sum(entry["multiplications"] for entry in layers),
         relative_energy(network, plan, figures),
         cycles,
+        stages,
     )
 
 
@@ -206,6 +215,44 @@ def _show_cycles(cycles: ProgramCycles) -> None:
         f"{cycles.cycles_per_image:,.0f} cycles an image, {cycles.milliseconds_per_image:.3f} ms; "
         f"{percent(cycles.utilisation(), 1)} of the array's multipliers used"
     )
+
+
+def _stages_json(stages: list[StageCost]) -> dict[str, Any]:
+    return {
+        "starts_of_the_core": sum(not stage.on_host for stage in stages),
+        "stages": [
+            {
+                "on": "host",
+                "operators": [op._asdict() for op in stage.operators],
+                "estimated_operations": stage.operations,
+                "bytes_moved": stage.bytes_moved,
+            }
+            if stage.on_host
+            else {"on": "accelerator", "steps": stage.names, "bytes_moved": stage.bytes_moved}
+            for stage in stages
+        ],
+    }
+
+
+def _show_stages(stages: list[StageCost]) -> None:
+    starts = sum(not stage.on_host for stage in stages)
+    shown = table(
+        "stage", "on", "what", "operations", "bytes", "why",
+        title=f"\nthe core is started {starts} times a batch; the host's part for an image, an "
+        "ESTIMATE" if starts > 1 else "\nthe core is started once a batch; the host's part for an "
+        "image, an ESTIMATE",
+    )  # fmt: skip
+    for number, stage in enumerate(stages, start=1):
+        if not stage.on_host:
+            what = stage.names[0]
+            if len(stage.names) > 1:
+                what = f"{what} … {stage.names[-1]}: {len(stage.names)} steps"
+            shown.add_row(str(number), "accelerator", what, "", f"{stage.bytes_moved:,}", "")
+        for op in stage.operators:
+            shown.add_row(
+                str(number), "host", op.name, f"{op.operations:,}", f"{op.bytes_in:,}", op.reason
+            )
+    results.print(shown)
 
 
 def _by(shape: list[int]) -> str:

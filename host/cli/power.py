@@ -16,12 +16,15 @@ import typer
 from axynq.emulator import files
 from axynq.emulator.datasets import quantise_examples
 from axynq.emulator.errors import AxynqError, DataError, ToolError
+from axynq.emulator.model.batch import batch_of
 from axynq.host.baseline import ProcessorBaseline
 from axynq.host.cli.inputs import (
     BaselineOption,
     BaselineThreadsOption,
     Device,
     DeviceOption,
+    check_one_input,
+    check_one_output,
     read_data,
 )
 from axynq.host.cli.output import (
@@ -348,25 +351,35 @@ def _contenders(stack: ExitStack, inputs: Inputs) -> list[Contender]:
     accelerator = stack.enter_context(Accelerator(Overlay.load(first.overlay), inputs.device))
 
     def on_accelerator(program: Program) -> Callable[[], int]:
-        x = _images(program, inputs.data, inputs.batch)
-        return lambda: len(accelerator.run(program, x))
+        x = batch_of(program.network, _images(program, inputs.data, inputs.batch))
+
+        def run() -> int:
+            accelerator.run(program, x)
+            return len(x)
+
+        return run
 
     contenders = [Contender(name, on_accelerator(p)) for name, p in inputs.programs.items()]
     if inputs.baseline is not None:
-        processor = ProcessorBaseline(inputs.baseline, first.input.tensor, inputs.threads)
-        x = _images(first, inputs.data, inputs.batch)
+        check_one_input(first.network, "--baseline takes")
+        check_one_output(first.network, "--baseline gives")
+        processor = ProcessorBaseline(inputs.baseline, first.input, inputs.threads)
+        (x,) = _images(first, inputs.data, inputs.batch)
         contenders.append(Contender(BASELINE, lambda: len(processor.run(x))))
     return contenders
 
 
-def _images(program: Program, data: Path | None, batch: int) -> npt.NDArray[np.int8]:
-    """A batch of the data, or of random inputs if there is none."""
-    tensor = program.input.tensor
+def _images(program: Program, data: Path | None, batch: int) -> list[npt.NDArray[np.int8]]:
+    """A batch of the data, or of random inputs if there is none; for each input."""
     if data is None:
         rng = np.random.default_rng(0)
-        return rng.integers(-128, 128, (batch, *tensor.shape)).astype(np.int8)
-    x = quantise_examples(tensor, read_data(data, "test", batch).x)
-    return x[np.arange(batch) % len(x)]
+        return [
+            rng.integers(-128, 128, (batch, *tensor.shape)).astype(np.int8)
+            for tensor in program.inputs
+        ]
+    check_one_input(program.network, "--data has")
+    x = quantise_examples(program.input, read_data(data, "test", batch).x)
+    return [x[np.arange(batch) % len(x)]]
 
 
 def _recorded(log: Log, recording: Recording) -> Samples:

@@ -22,6 +22,7 @@ from axynq.host.cli.inputs import (
     DataOption,
     ModelArgument,
     PlanOption,
+    check_can_be_written,
     check_labels,
     read_data,
     read_plan,
@@ -246,6 +247,7 @@ def _read(
     if device is not None:
         _check_device(device)
     network = load_model(model)
+    check_can_be_written(network)
     taught_by = load_model(teacher) if teacher is not None else None
     chosen = read_plan(network, plan)
     training, test = read_data(data, "train", None), read_data(data, "test", None)

@@ -26,6 +26,8 @@ from axynq.host.cli.inputs import (
     LimitOption,
     SplitOption,
     check_labels,
+    check_one_input,
+    check_one_output,
     read_data,
 )
 from axynq.host.cli.output import (
@@ -122,6 +124,8 @@ def run(
     Reports accuracy, seconds for all examples, and the latency of a single image.
     """
     loaded = Program.load(program)
+    check_one_input(loaded.network, "axynq run takes")
+    check_one_output(loaded.network, "axynq run compares")
     examples = read_data(data, split, limit)
     check_labels(examples, int(np.prod(loaded.output.shape)))
     inputs = Inputs(
@@ -129,9 +133,9 @@ def run(
         overlay=Overlay.load(overlay or loaded.overlay),
         device=device,
         wait=wait,
-        x=quantise_examples(loaded.input.tensor, examples.x),
+        x=quantise_examples(loaded.input, examples.x),
         labels=examples.y,
-        processor=ProcessorBaseline(baseline, loaded.input.tensor, threads) if baseline else None,
+        processor=ProcessorBaseline(baseline, loaded.input, threads) if baseline else None,
     )
     outcome = measure(inputs, output, progress_bar, console.print)
     if json:

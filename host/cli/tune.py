@@ -28,6 +28,7 @@ from axynq.host.cli.inputs import (
     PlanOption,
     SplitOption,
     WeightsOption,
+    check_can_be_written,
     read_energy,
     read_examples,
     read_plan,
@@ -100,6 +101,7 @@ def tune(
     Nothing is trained. The result has the same quantisation.
     """
     network = load_model(model)
+    check_can_be_written(network)
     chosen = read_plan(network, plan)
     inputs = Inputs(
         network,

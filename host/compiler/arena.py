@@ -8,7 +8,7 @@ from typing import NamedTuple
 from axynq.emulator.model import graph
 from axynq.emulator.model.lifetimes import Lifetime, first_fit
 from axynq.host.compiler.flow import Flow
-from axynq.host.compiler.lowering import Lowered
+from axynq.host.compiler.lowering import HostOperators, Lowered
 
 
 class Arena(NamedTuple):
@@ -26,20 +26,40 @@ def plan_arena(
 
     Steps of a segment run image by image: what one of them stores for an image must not be where
     another one's input for a later image is. Input and output of the network keep their places to
-    themselves for the whole run, so that the host can write and read them at any time.
+    themselves for the whole run, so that the host can write and read them at any time. What the
+    host makes in between is written before the stage that takes it, and what it takes stays there
+    until then.
 
     Args:
         segments: the steps that run together, or alone.
     """
-    home, end = lowered.home, len(segments)
+    home = lowered.home
     born: dict[int, int] = {}
     dies: dict[int, int] = {}
-    for time, steps in enumerate(segments):
-        for number in steps:
-            uses = flow.steps[number]
-            if len(steps) == 1 or flow.leaves(uses.output, steps):
-                born[uses.output] = dies[uses.output] = time
-            dies.update({tensor: time for tensor in uses.inputs if tensor in born})
-    for boundary in (model.input_index, lowered.steps[-1].output):
-        born[home[boundary]], dies[home[boundary]] = -1, end
+    made = flow.made
+    time = 0
+    waiting = list(segments)
+    for stage in lowered.stages:
+        if isinstance(stage, HostOperators):
+            read = {home[index] for op in stage.operators for index in op.inputs}
+            dies.update({tensor: time for tensor in read if tensor in born})
+            time += 1
+            continue
+        before = time
+        while waiting and waiting[0].start in stage.numbers:
+            steps = waiting.pop(0)
+            for number in steps:
+                uses = flow.steps[number]
+                for tensor in uses.inputs:
+                    if tensor not in made:  # the host's
+                        born.setdefault(tensor, before)
+                if len(steps) == 1 or flow.leaves(uses.output, steps):
+                    output = flow.in_memory(uses.output)
+                    born.setdefault(output, time)
+                    dies[output] = time
+                dies.update({tensor: time for tensor in uses.inputs if tensor in born})
+            time += 1
+    for boundary in (*model.inputs, *model.outputs):
+        if home[boundary] in born:
+            born[home[boundary]], dies[home[boundary]] = -1, time
     return Arena(*first_fit({t: Lifetime(born[t], dies[t], flow.words[t]) for t in born}))

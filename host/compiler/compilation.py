@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
 import numpy as np
@@ -15,15 +15,16 @@ from axynq.host import isa
 from axynq.host.compiler.arena import plan_arena
 from axynq.host.compiler.flow import Flow
 from axynq.host.compiler.layers import Layers
-from axynq.host.compiler.lowering import lower
+from axynq.host.compiler.lowering import HostOperators, Steps, lower
 from axynq.host.compiler.pacing import paced
 from axynq.host.compiler.phases import Phase
+from axynq.host.compiler.rewriting import with_late_transpositions
 from axynq.host.compiler.segments import Segment, choose_segments
 from axynq.host.compiler.sets import pack_set
-from axynq.host.compiler.step_phases import StepPhases
-from axynq.host.isa import Descriptor
+from axynq.host.compiler.step_phases import MisfitError, StepPhases
 from axynq.host.overlay import Overlay
-from axynq.host.runtime.program import HostStep, Program, TensorPlace
+from axynq.host.runtime.program import CoreStage, HostStage, Program, Stage, TensorPlace
+from axynq.host.runtime.serialised import Assigned
 
 TYPICAL_BATCH = 16
 """Images at a time that programs are tuned for unless told otherwise."""
@@ -51,50 +52,122 @@ def compile_program(
         plan = Plan.uniform("exact")
     elif isinstance(plan, str):
         plan = Plan.parse(model, plan)
-    return _Compiler(model, plan.expand(model), overlay, batch).compile()
+    codes = plan.expand(model)
+    model = with_late_transpositions(model)
+    on_host: dict[str, str] = {}
+    while True:
+        try:
+            return _Compiler(model, codes, overlay, batch, on_host).compile()
+        except _LargeError as error:
+            on_host |= error.operators
+
+
+class _LargeError(ProgramError):
+    """Operators that are too large for the overlay: why, by their names."""
+
+    def __init__(self, operators: dict[str, str]) -> None:
+        super().__init__("; ".join(operators.values()))
+        self.operators = operators
 
 
 class _Compiler:
     def __init__(
-        self, model: graph.Model, codes: dict[str, LayerCodes], overlay: Overlay, batch: int
+        self,
+        model: graph.Model,
+        codes: dict[str, LayerCodes],
+        overlay: Overlay,
+        batch: int,
+        on_host: Mapping[str, str],
     ) -> None:
         self.model = model
         self.codes = codes
         self.overlay = overlay
         self.batch = batch
         self.word_bytes = overlay.array.inputs
-        self.lowered = lower(model, self.word_bytes)
-        self.flow = Flow(self.lowered)
+        self.lowered = lower(model, self.word_bytes, on_host)
+        self.flow = Flow(model, self.lowered)
         for words in self.flow.words.values():
             self._check_words("a feature map takes", words)
         layers = Layers(model, codes, self.lowered, overlay)
-        phases = StepPhases(self.flow, layers, overlay, batch)
-        self.segments = choose_segments(self.flow, phases, overlay.buffers.map_words)
+        try:
+            phases = StepPhases(self.flow, layers, overlay, batch)
+            self.segments = choose_segments(self.flow, phases, overlay.buffers.map_words)
+        except MisfitError as error:
+            raise self._too_large(error.errors) from error
         self.arena = plan_arena(
             model, self.lowered, self.flow, [segment.steps for segment in self.segments]
         )
 
+    def _too_large(self, errors: Mapping[int, ProgramError]) -> _LargeError:
+        """For the operators of steps, without what joined them."""
+        steps = self.lowered.steps
+        return _LargeError({steps[n].operator.name: str(why) for n, why in errors.items()})
+
     def compile(self) -> Program:
-        steps, overlay = self.lowered.steps, self.overlay
+        steps, overlay, lowered = self.lowered.steps, self.overlay, self.lowered
         self._check_words("its feature maps take", self.arena.words)
-        phases = [phase for segment in self.segments for phase in self._located(segment)]
-        records, data = self._with_sets(phases)
+        stages: list[Stage] = []
+        blocks: list[npt.NDArray[np.uint8]] = []
+        operators: list[graph.Operator] = []
+        packed: set[int] = set()
+        for stage in lowered.stages:
+            if isinstance(stage, HostOperators):
+                stages.append(HostStage(len(operators), len(stage.operators)))
+                operators += stage.operators
+                continue
+            packs = self._packs(stage) - packed
+            packed |= packs
+            place = sum(map(len, blocks))
+            numbers = stage.numbers
+            stages.append(CoreStage(place, numbers.start, len(numbers), tuple(sorted(packs))))
+            phases = [
+                phase
+                for segment in self.segments
+                if segment.steps.start in numbers
+                for phase in self._located(segment, numbers.start)
+            ]
+            records, data = self._with_sets(phases)
+            blocks += [records, *data]
+        memory = np.concatenate(blocks)
+        self._check_words("its program takes", len(memory) // self.word_bytes)
+        constants = {
+            index: self.model.constants[index]
+            for op in operators
+            for index in op.inputs
+            if index in self.model.constants
+        }
         return Program(
             model=self.model.name,
             overlay=overlay.name,
             overlay_hash=overlay.hash,
             word_bytes=self.word_bytes,
             arena_words=self.arena.words,
-            input=self._place(self.model.input_index, steps[0].source),
-            output=self._place(self.model.output_index, steps[-1].output),
-            host_steps=tuple(
-                HostStep("softmax", self.model.tensors[op.inputs[0]].scale, op.beta)
-                for op in self.lowered.host_steps
-            ),
+            stages=tuple(stages),
+            network=replace(self.model, operators=tuple(operators), constants=constants),
+            home={index: home for index, home in lowered.home.items() if index != home},
+            places={index: self._place(index) for index in sorted(self.arena.offsets)},
             layers=tuple(step.name for step in steps),
             plan={name: codes.counts() for name, codes in self.codes.items()},
-            memory=np.concatenate([records, *data]),
+            memory=memory,
+            reasons=lowered.reasons,
+            assigned={op.name: self._assigned(op) for op in operators if op.name in self.codes},
         )
+
+    def _packs(self, stage: Steps) -> set[int]:
+        """Tensors that a stage takes and no step makes, by their homes."""
+        taken = {tensor for number in stage.numbers for tensor in self.flow.steps[number].inputs}
+        return {tensor for tensor in taken if tensor not in self.flow.made}
+
+    def _assigned(self, op: graph.Operator) -> Assigned:
+        codes = self.codes[op.name]
+        specs = tuple(multiplier.spec for multiplier in codes.multipliers)
+        for spec in specs:
+            if spec.startswith("table:"):
+                raise ProgramError(
+                    f"'{op.name}' runs on the host ({self.lowered.reasons[op.name]}), where the "
+                    f"multiplier '{spec}' is not: choose another one for it"
+                )
+        return Assigned(specs, codes.codes)
 
     def _check_words(self, what: str, words: int) -> None:
         if words > isa.MAX_INTEGER:
@@ -103,28 +176,24 @@ class _Compiler:
                 f"bytes, and descriptors count up to {isa.MAX_INTEGER}"
             )
 
-    def _place(self, user: int, device: int) -> TensorPlace:
-        """A boundary tensor: shape and quantisation as the user sees it, memory as the device."""
-        tensor, device_map = self.model.tensors[user], self.lowered.maps[device]
+    def _place(self, home: int) -> TensorPlace:
+        """Of a tensor in memory."""
+        device_map = next(
+            each for index, each in self.lowered.maps.items() if self.lowered.home[index] == home
+        )
         return TensorPlace(
-            name=tensor.name,
-            shape=tensor.shape,
-            scale=tensor.scale,
-            zero_point=tensor.zero_point,
+            tensor=self.model.tensors[home],
             pixels=device_map.rows * device_map.columns,
             channels=device_map.channels,
-            offset=self._offset(device),
+            offset=self.arena.offsets[home],
             image_words=device_map.image_words,
-            interface=tensor.interface,
         )
-
-    def _offset(self, index: int) -> int:
-        return self.arena.offsets[self.lowered.home[index]]
 
     # --- phases ----------------------------------------------------------------------------------
 
-    def _located(self, segment: Segment) -> Iterator[Phase]:
-        """A segment's phases with the places of maps in memory, and their place in the network."""
+    def _located(self, segment: Segment, first_step: int) -> Iterator[Phase]:
+        """A segment's phases with the places of maps in memory, and their place in the stage that
+        begins with a step."""
         offsets = self.arena.offsets
         first = self.flow.steps[segment.steps.start].source
         for phase in segment.phases:
@@ -132,12 +201,14 @@ class _Compiler:
             is_last = phase.block is phase.layer.blocks[-1]
             descriptor = replace(
                 d,
-                layer=phase.step + is_last,
+                layer=phase.step - first_step + is_last,
                 source_offset=offsets[uses.source] if d.source_loaded else 0,
                 residual_offset=offsets[uses.operand]
                 if d.residual_loaded and uses.operand is not None
                 else 0,
-                destination_offset=offsets[uses.output] if d.destination_stored else 0,
+                destination_offset=offsets[self.flow.in_memory(uses.output)]
+                if d.destination_stored
+                else 0,
                 ahead_offset=offsets[first] if d.ahead_words else 0,
                 ahead_image_words=self.flow.words[first] if d.ahead_words else 0,
             )
@@ -164,13 +235,10 @@ class _Compiler:
             )
             words += sum(len(part) for part in packed) // self.word_bytes
             self._check_words("its program takes", words)
-            records.append(_record(layer.name, descriptor))
+            try:
+                records.append(descriptor.record())
+            except ProgramError as error:
+                reason = ProgramError(f"layer '{layer.name}' is too large: {error}")
+                raise self._too_large({phase.step: reason}) from error
         header = isa.header(self.overlay.identifier, len(phases), words)
         return np.concatenate([header, *records]).astype("<u4").view(np.uint8), data
-
-
-def _record(layer: str, descriptor: Descriptor) -> npt.NDArray[np.uint32]:
-    try:
-        return descriptor.record()
-    except ProgramError as error:
-        raise ProgramError(f"layer '{layer}' is too large: {error}") from error

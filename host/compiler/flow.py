@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from axynq.host.compiler.lowering import Lowered
+from axynq.emulator.model import graph
+from axynq.host.compiler.lowering import Lowered, Steps
 from axynq.host.compiler.residency import Resident
 
 
@@ -43,7 +44,7 @@ class Uses:
 class Flow:
     """Which steps make and take which tensors."""
 
-    def __init__(self, lowered: Lowered) -> None:
+    def __init__(self, model: graph.Model, lowered: Lowered) -> None:
         home = lowered.home
         self.steps = tuple(
             Uses(
@@ -54,15 +55,39 @@ class Flow:
             for step in lowered.steps
         )
         self.words = {home[index]: each.image_words for index, each in lowered.maps.items()}
+        self.parts = lowered.parts
         self.maker = {uses.output: number for number, uses in enumerate(self.steps)}
         """The step that makes a tensor."""
         self.last_use: dict[int, int] = {}
-        """The last step that takes a tensor."""
+        """The last step that takes a tensor; behind all steps where the host does."""
         for number, uses in enumerate(self.steps):
             for tensor in uses.inputs:
                 self.last_use[tensor] = number
-        # The network's output is needed behind all steps.
-        self.last_use[self.steps[-1].output] = len(self.steps)
+        for_host = [*model.outputs, *(i for op in lowered.host_operators for i in op.inputs)]
+        self.last_use |= {home[index]: len(self.steps) for index in for_host}
+        # Those who take a concatenation take it from memory.
+        self.last_use |= dict.fromkeys(lowered.parts, len(self.steps))
+        self.ends = {
+            number: stage.numbers.stop
+            for stage in lowered.stages
+            if isinstance(stage, Steps)
+            for number in stage.numbers
+        }
+        """For each step the end of its stage, behind which no step runs together with it."""
+
+    def in_memory(self, tensor: int) -> int:
+        """The tensor in whose memory one lies: itself, unless it is part of another."""
+        part = self.parts.get(tensor)
+        return tensor if part is None else part.whole
+
+    @property
+    def made(self) -> set[int]:
+        """What steps make, wholes of parts included."""
+        return {*self.maker, *map(self.in_memory, self.maker)}
+
+    def starts_stage(self, number: int) -> bool:
+        """Whether a step is the first of a stage."""
+        return number == 0 or self.ends[number - 1] == number
 
     def leaves(self, tensor: int, steps: range) -> bool:
         """Whether steps behind these take a tensor that one of them makes."""

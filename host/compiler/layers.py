@@ -15,9 +15,23 @@ from axynq.emulator.model.quantisation import add_factors, layer_factors, mean_f
 from axynq.emulator.plan import SKIP, LayerCodes
 from axynq.host import isa
 from axynq.host.compiler.blocks import Block, divide
-from axynq.host.compiler.filters import Filters, Fold, Kernel, allowed_lanes, choose_fold
-from axynq.host.compiler.lowering import FeatureMap, Lowered, Step
-from axynq.host.compiler.tables import addition_tables, average_factor, average_table
+from axynq.host.compiler.filters import (
+    PASS_THROUGH,
+    Filters,
+    Fold,
+    Kernel,
+    allowed_lanes,
+    choose_fold,
+)
+from axynq.host.compiler.grouped import Grouped
+from axynq.host.compiler.lowering import FeatureMap, Lowered, Part, Step
+from axynq.host.compiler.subpixels import SubPixels
+from axynq.host.compiler.tables import (
+    average_factor,
+    average_table,
+    lookup_table,
+    operand_table,
+)
 from axynq.host.isa import Opcode
 from axynq.host.overlay import Overlay
 
@@ -67,9 +81,49 @@ class Layer:
     numbers: Mapping[str, int]
     """Fields of the descriptor: the opcode and the numbers."""
 
+    adds_map: bool = False
+    """Whether it adds another map to what the lanes compute."""
+    part: Part | None = None
+    """Where in a larger map in memory the output is, if it is."""
+    whole_words: int = 0
+    """Of that map."""
+
+    @property
+    def adds_nothing(self) -> bool:
+        """Whether what the lanes compute goes through a table alone: the other operand is whatever
+        lies in the third memory, which nothing may be written to meanwhile."""
+        return self.has_residual and not self.adds_map
+
+    @property
+    def stored_pixel_words(self) -> int:
+        """From a pixel of the output in memory to the next."""
+        return self.target.pixel_words if self.part is None else self.part.pixel_words
+
+    @property
+    def stored_row_words(self) -> int:
+        """From a row of the output in memory to the next."""
+        if self.part is None or self.part.row_words is None:
+            return self.target.columns * self.stored_pixel_words
+        return self.part.row_words
+
+    @property
+    def stored_image_words(self) -> int:
+        """Of the output in memory, with what it is part of."""
+        return self.target.image_words if self.part is None else self.whole_words
+
+    @property
+    def first_stored_word(self) -> int:
+        """Of the output in memory, in that of which it is part."""
+        return 0 if self.part is None else self.part.first_word
+
+    @property
+    def has_rows_apart(self) -> bool:
+        """Whether its rows in memory have others between them: they are stored one at a time."""
+        return self.part is not None and self.part.row_words is not None
+
     @property
     def has_residual(self) -> bool:
-        """Whether it adds another map to what the lanes compute."""
+        """Whether what the lanes compute goes through tables: another map is added, or nothing."""
         return bool(self.numbers["has_residual"])
 
 
@@ -114,7 +168,7 @@ class Layers:
 
     def _layer(self, step: Step, folded: bool) -> Layer:
         maps = self.lowered.maps
-        source, target = maps[step.source], maps[step.output]
+        source, target = maps[step.source], _oriented(self.model, step, maps[step.output])
         filters, window = self._filters(step, source, target)
         fold = Fold()
         if folded and filters.kernel is not None and not filters.kernel.depthwise:
@@ -122,13 +176,23 @@ class Layers:
             inputs = self.overlay.array.inputs
             fold = choose_fold(rows, columns, channels, inputs, window.dilation)
         numbers, tables = self._numbers(step, source, target, window)
-        layer = Layer(step.name, source, target, window, fold, filters, tables, (), numbers)
+        part = self.lowered.parts.get(self.lowered.home[step.output])
+        layer = Layer(
+            step.name, source, target, window, fold, filters, tables, (), numbers,
+            adds_map=step.sum is not None,
+            part=part,
+            whole_words=0 if part is None else maps[part.whole].image_words,
+        )  # fmt: skip
         return replace(layer, blocks=self._blocks(step, layer))
 
     def _blocks(self, step: Step, layer: Layer, most_words: int | None = None) -> tuple[Block, ...]:
         return divide(
             layer.name,
-            allowed_lanes(step.operator.name, layer.filters, self.overlay),
+            allowed_lanes(
+                step.grouped.name if step.grouped else step.operator.name,
+                layer.filters,
+                self.overlay,
+            ),
             _group_vectors(layer, self.overlay.window_taps),
             self.overlay,
             in_passes=layer.numbers["opcode"] == Opcode.CONVOLUTION,
@@ -141,6 +205,10 @@ class Layers:
         self, step: Step, source: FeatureMap, target: FeatureMap
     ) -> tuple[Filters, Window]:
         operator = step.operator
+        if step.grouped is not None:
+            return self._grouped(step.grouped, source)
+        if step.subpixels is not None:
+            return self._subpixels(step.subpixels)
         if isinstance(operator, graph.WeightedLayer):
             kernel, window = self._kernel(operator, source)
             if step.pad is not None:
@@ -156,16 +224,33 @@ class Layers:
                 factor = average_factor(operator.window[0] * operator.window[1])
                 return Filters.unmultiplied(source.channels, factor), window
             return Filters.unmultiplied(source.channels), window
-        if isinstance(operator, graph.Mean):
+        if isinstance(operator, (graph.Mean, graph.Reduce)):
             factor = mean_factor(self.model, operator)
-            window = Window((source.rows, source.columns))
+            window = Window((source.rows // target.rows, source.columns // target.columns))
             return Filters.unmultiplied(source.channels, factor), window
         if isinstance(operator, graph.Pad):
             padding = operator.padding
             return Filters.unmultiplied(source.channels), Window(top=padding.top, left=padding.left)
-        if isinstance(operator, graph.Add):
+        if step.is_copy or step.is_tabulated or operator is step.sum:
             return Filters.unmultiplied(source.channels), Window()
         raise ProgramError(f"the accelerator has no operation for '{operator.name}'")
+
+    def _grouped(self, group: Grouped, source: FeatureMap) -> tuple[Filters, Window]:
+        """As one convolution."""
+        weights, codes = group.whole(source.channels, self.codes)
+        bias = np.concatenate([layer.bias for layer in group.layers])
+        factors = [f for layer in group.layers for f in layer_factors(self.model, layer)]
+        window = _window(group.layers[0], weights)
+        return Filters(bias, factors, Kernel(weights, codes, False)), window
+
+    def _subpixels(self, which: SubPixels) -> tuple[Filters, Window]:
+        """As a convolution of the map that is not spread."""
+        layer = which.layer
+        weights, codes = which.kernel(self.codes[layer.name])
+        rows, columns = which.taps
+        window = Window((rows.size, columns.size), top=rows.padding, left=columns.padding)
+        kernel = Kernel(weights, codes, False)
+        return Filters(layer.bias, layer_factors(self.model, layer), kernel), window
 
     def _kernel(self, layer: graph.WeightedLayer, source: FeatureMap) -> tuple[Kernel, Window]:
         """As the weights of a convolution, or of a depthwise one with a channel per filter."""
@@ -181,14 +266,7 @@ class Layers:
             depthwise = len(weights) == source.channels
             if not depthwise:
                 weights, codes = _widened(weights, codes, source.channels)
-        window = Window(
-            (weights.shape[1], weights.shape[2]),
-            layer.stride,
-            layer.dilation,
-            layer.padding.top,
-            layer.padding.left,
-        )
-        return Kernel(weights, codes, depthwise), window
+        return Kernel(weights, codes, depthwise), _window(layer, weights)
 
     # --- numbers ---------------------------------------------------------------------------------
 
@@ -197,8 +275,8 @@ class Layers:
     ) -> tuple[dict[str, int], Table | None]:
         """Opcode and numbers of the descriptor, and the tables."""
         operator = step.operator
-        # Of a layer with an addition, the tensor in between.
-        computed = operator.output if step.residual is not None else step.output
+        # Where another operator follows, the tensor in between.
+        computed = operator.output
         numbers: dict[str, int] = {
             "opcode": Opcode.SUM,
             "has_residual": 0,
@@ -207,6 +285,8 @@ class Layers:
             "pre_add_low": INT8_MIN,
             "pre_add_high": INT8_MAX,
         }
+        if step.grouped is not None:
+            operator = step.grouped.layers[0]
         if isinstance(operator, (graph.WeightedLayer, graph.Pool)):
             low, high = activation_bounds(operator.activation, self.model.tensors[computed])
             numbers |= {"pre_add_low": low, "pre_add_high": high}
@@ -225,35 +305,71 @@ class Layers:
         elif isinstance(operator, graph.Pad):
             # Outside the map activations are zero, which is the zero point.
             numbers["source_zero_point"] = numbers["pre_add_zero_point"]
-        elif isinstance(operator, graph.Add):
+        elif step.is_tabulated or operator is step.sum:
             numbers["pre_add_zero_point"] = numbers["source_zero_point"]
-            return self._sum(numbers, operator, step.source)
-        if step.residual is not None:
-            return self._sum(numbers, step.residual, operator.output)
+            computed = step.source
+        if step.sum is not None:
+            return self._sum(numbers, step.sum, computed)
+        if step.table is not None:
+            # Added to nothing, by a factor that changes nothing.
+            return numbers | {
+                "has_residual": 1,
+                "destination_multiplier": PASS_THROUGH.multiplier,
+                "destination_shift": PASS_THROUGH.shift,
+                "clamp_low": INT8_MIN,
+                "clamp_high": INT8_MAX,
+            }, lookup_table(self.model, step.table)
         return numbers, None
 
     def _zero_point(self, index: int) -> int:
         return self.model.tensors[index].zero_point
 
     def _sum(
-        self, numbers: dict[str, int], add: graph.Add, computed: int
+        self, numbers: dict[str, int], op: graph.Operator, computed: int
     ) -> tuple[dict[str, int], Table]:
-        """With an addition to what the lanes compute: alone, or behind a layer."""
-        own, other, total = add_factors(self.model, add)
-        operand = add.inputs[1]
-        if add.inputs[0] != computed:
-            own, other = other, own
-            operand = add.inputs[0]
-        low, high = activation_bounds(add.activation, self.model.tensors[add.output])
-        zero_point = numbers["pre_add_zero_point"]
+        """With another map added to what the lanes compute, or subtracted from it or it from that:
+        alone, or behind a layer."""
+        assert isinstance(op, (graph.Add, graph.Elementwise))
+        factors = add_factors(self.model, op)
+        zero_points = [self._zero_point(index) for index in op.inputs]
+        operands = [operand_table(*each) for each in zip(zero_points, factors)]
+        if isinstance(op, graph.Elementwise) and op.kind == "subtract":
+            operands[1] = -operands[1]
+        if op.inputs[0] != computed:
+            operands.reverse()
+        low, high = activation_bounds(op.activation, self.model.tensors[op.output])
+        total = factors[2]
         return numbers | {
             "has_residual": 1,
-            "destination_zero_point": self._zero_point(add.output),
+            "destination_zero_point": self._zero_point(op.output),
             "destination_multiplier": total.multiplier,
             "destination_shift": total.shift,
             "clamp_low": low,
             "clamp_high": high,
-        }, addition_tables(zero_point, own, self._zero_point(operand), other)
+        }, np.stack(operands)
+
+
+def _window(
+    layer: graph.Convolution | graph.DepthwiseConvolution, weights: graph.Int8Array
+) -> Window:
+    """Where a kernel [filters, rows, columns, channels] is applied."""
+    return Window(
+        (weights.shape[1], weights.shape[2]),
+        layer.stride,
+        layer.dilation,
+        layer.padding.top,
+        layer.padding.left,
+    )
+
+
+def _oriented(model: graph.Model, step: Step, target: FeatureMap) -> FeatureMap:
+    """The output of a step, pixels below each other where it is one for each row of the input."""
+    op = step.operator
+    if isinstance(op, graph.Reduce) and len(model.tensors[op.inputs[0]].shape) == 3:
+        pixels = target.rows * target.columns
+        shape = (pixels, 1) if op.axes == (1,) else (1, pixels)
+        return FeatureMap(*shape, target.channels, target.pixel_words)
+    return target
 
 
 def _average_table(step: Step, positions: int) -> Table:

@@ -71,8 +71,8 @@ def phase_of(layer: Layer, block: Block, overlay: Overlay) -> Descriptor:
         "weights_words": size.weights_words,
         "first_pass_words": size.first_pass_words,
         "source_image_words": source.image_words,
-        "residual_image_words": target.image_words if layer.has_residual else 0,
-        "destination_image_words": target.image_words,
+        "residual_image_words": target.image_words if layer.adds_map else 0,
+        "destination_image_words": layer.stored_image_words,
         "input_rows": source.rows,
         "input_columns": source.columns,
         "input_row_words": row_words,
@@ -101,8 +101,8 @@ def phase_of(layer: Layer, block: Block, overlay: Overlay) -> Descriptor:
         "fold_row_words": fold_steps[0] * row_words % ADDRESSES,
         "fold_column_words": fold_steps[1] * pixel_words % ADDRESSES,
         "output_columns": target.columns,
-        "output_row_words": target.columns * target.pixel_words,
-        "output_pixel_words": target.pixel_words,
+        "output_row_words": layer.stored_row_words,
+        "output_pixel_words": layer.stored_pixel_words,
         "block_word": block.first_word,
         "first_row_steps": row_steps,
         "row_steps": other_row_steps,
@@ -147,7 +147,7 @@ SOURCE, RESIDUAL, DESTINATION = range(3)
 """Map memories of phases whose maps are in the board's memory: each has one, for two tiles."""
 
 
-def streamed(descriptor: Descriptor, block: Block, overlay: Overlay) -> Descriptor:
+def streamed(descriptor: Descriptor, layer: Layer, block: Block, overlay: Overlay) -> Descriptor:
     """A phase that computes all images: tiles come from memory and go there again."""
     d, half = descriptor, overlay.buffers.map_words // 2
     return replace(
@@ -156,13 +156,13 @@ def streamed(descriptor: Descriptor, block: Block, overlay: Overlay) -> Descript
         source_loaded=1,
         source_map=SOURCE,
         source_half=half,
-        residual_loaded=d.has_residual,
+        residual_loaded=int(layer.adds_map),
         residual_map=RESIDUAL,
         residual_half=half,
         destination_map=DESTINATION,
         destination_half=half,
         destination_stored=1,
-        destination_first=block.first_word,
+        destination_first=layer.first_stored_word + block.first_word,
         pixel_step=block.words,
         row_step=d.output_columns * block.words,
         store_pixel_words=block.words,
@@ -181,7 +181,7 @@ def largest_tile_rows(phase: Phase, overlay: Overlay) -> int:
     # The other operand of an addition comes with all blocks' channels.
     row_words = d.output_row_words if d.has_residual else d.output_columns * phase.block.words
     row_sums = d.output_columns * d.groups
-    for rows in range(layer.target.rows, 0, -1):
+    for rows in range(1 if layer.has_rows_apart else layer.target.rows, 0, -1):
         input_words = min(_span(layer, rows) + 1, layer.source.rows) * d.input_row_words
         if (
             input_words <= half
@@ -204,7 +204,11 @@ def can_keep(layer: Layer, overlay: Overlay) -> bool:
     """Whether a layer can compute a whole image at a time with its maps on chip."""
     buffers = overlay.buffers
     pixels = layer.target.rows * layer.target.columns
-    return max(layer.source.image_words, layer.target.image_words) <= buffers.map_words and all(
+    # What goes through a table alone reads as many words elsewhere as its output has in memory.
+    output = layer.stored_image_words if layer.adds_nothing else layer.target.image_words
+    if layer.has_rows_apart:
+        return False
+    return max(layer.source.image_words, output) <= buffers.map_words and all(
         len(block.pass_vectors) == 1 or pixels * block.groups <= buffers.partial_sums
         for block in layer.blocks
     )
@@ -213,7 +217,9 @@ def can_keep(layer: Layer, overlay: Overlay) -> bool:
 def kept(descriptor: Descriptor, layer: Layer, block: Block, traffic: Traffic) -> Descriptor:
     """A phase that computes an image whose maps are on chip; they have no places yet."""
     d = descriptor
-    # All blocks of a layer see the maps that the first takes in; the last has the whole output.
+    # All blocks of a layer see the maps that the first takes in; the last has the whole output,
+    # which on chip is by itself.
+    pixel_words = layer.target.pixel_words
     is_first, is_last = block is layer.blocks[0], block is layer.blocks[-1]
     return replace(
         d,
@@ -222,8 +228,9 @@ def kept(descriptor: Descriptor, layer: Layer, block: Block, traffic: Traffic) -
         residual_loaded=int(traffic.residual and is_first),
         destination_stored=int(traffic.stored and is_last),
         ahead_words=traffic.ahead_words if is_first else 0,
-        pixel_step=d.output_pixel_words,
-        row_step=d.output_row_words,
-        store_pixel_words=d.output_pixel_words,
-        store_row_words=d.output_row_words,
+        destination_first=layer.first_stored_word if traffic.stored and is_last else 0,
+        pixel_step=pixel_words,
+        row_step=d.output_columns * pixel_words,
+        store_pixel_words=pixel_words,
+        store_row_words=d.output_columns * pixel_words,
     )

@@ -19,7 +19,7 @@ from axynq.emulator.errors import ProgramError
 from axynq.host.compiler.flow import Flow, Traffic, Uses
 from axynq.host.compiler.phases import Phase
 from axynq.host.compiler.residency import Place, find_places
-from axynq.host.compiler.step_phases import StepPhases, compute_steps
+from axynq.host.compiler.step_phases import MisfitError, StepPhases, compute_steps
 from axynq.host.isa import MAPS, Descriptor
 
 MAX_STEPS = 64
@@ -69,7 +69,7 @@ def choose_segments(flow: Flow, phases: StepPhases, map_words: int) -> list[Segm
         map_words: words of each map memory.
 
     Raises:
-        ProgramError: a layer is too large.
+        MisfitError: layers are too large.
     """
     count = len(flow.steps)
     alone = [
@@ -109,6 +109,7 @@ class _Growing:
         self.flow = flow
         self.phases = phases
         self.steps = range(first, first)
+        self.end = flow.ends[first]
         self.source = flow.steps[first].source
         self.traffic: dict[int, Traffic] = {}
         self.cycles: dict[int, int] = {}
@@ -125,7 +126,7 @@ class _Growing:
     def grow(self) -> bool:
         """Take in the next step; whether that is possible."""
         number = self.steps.stop
-        if number == self.phases.count or len(self.steps) == MAX_STEPS:
+        if number == self.end or len(self.steps) == MAX_STEPS:
             return False
         uses = self.flow.steps[number]
         # The two operands of an addition come from different memories.
@@ -171,7 +172,7 @@ class _Growing:
         uses, traffic = self.flow.steps[number], self.traffic[number]
         if self.source in uses.inputs:
             self.ahead = []  # only when this image's is no longer needed
-        elif not traffic.source and not traffic.residual:
+        elif not (traffic.source or traffic.residual or self.phases.plain[number].adds_nothing):
             steps = compute_steps(self.phases.kept(number, Traffic())[0])
             needed = self.flow.words[self.source] * self.phases.overlay.beats
             bisect.insort(self.ahead, (max(needed - steps, 0), -number))
@@ -230,7 +231,7 @@ def _cheapest(
             best[end] = choice
     end = max(total)
     if end < count:
-        raise too_large[end]
+        raise MisfitError({end: too_large[end]})
     chosen: list[_Choice] = []
     while end:
         chosen.append(best[end])
@@ -256,7 +257,11 @@ def _segment(choice: _Choice, flow: Flow, phases: StepPhases, places: dict[int, 
 def _placed(phase: Phase, uses: Uses, places: dict[int, Place], ahead: Place) -> Descriptor:
     """A phase with the places of its maps."""
     source, output = places[uses.source], places[uses.output]
-    operand = Place(0, 0) if uses.operand is None else places[uses.operand]
+    # What a layer looks up alone is added to nothing: it reads whatever is in the third memory.
+    third = next(m for m in range(MAPS) if m not in (source.memory, output.memory))
+    operand = Place(third, 0) if uses.operand is None else places[uses.operand]
+    if not phase.layer.has_residual:
+        operand = Place(0, 0)
     return replace(
         phase.descriptor,
         source_map=source.memory,

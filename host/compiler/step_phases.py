@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from axynq.emulator.errors import ProgramError
 from axynq.host.compiler.flow import Flow, Traffic
@@ -14,18 +14,29 @@ from axynq.host.performance.cycles import phase_cycles
 from axynq.host.performance.loops import Call
 
 
+class MisfitError(ProgramError):
+    """Steps that the accelerator cannot do, for the size of their layers."""
+
+    def __init__(self, errors: Mapping[int, ProgramError]) -> None:
+        super().__init__("; ".join(map(str, errors.values())))
+        self.errors = errors
+        """By the numbers of the steps."""
+
+
 class StepPhases:
     """Phases of a network's steps; each is made once.
 
     Raises:
         PlanError: a filter needs multipliers that no lane has together.
-        ProgramError: the accelerator cannot do a layer.
+        MisfitError: the accelerator cannot do some layers.
     """
 
     def __init__(self, flow: Flow, layers: Layers, overlay: Overlay, batch: int) -> None:
         self.count = len(flow.steps)
+        self.flow = flow
         self.overlay = overlay
         self.batch = batch
+        self._check(layers)
         self.folded = [layers.layer(number, folded=True) for number in range(self.count)]
         """The layers whose input comes from memory."""
         self.plain = [layers.layer(number, folded=False) for number in range(self.count)]
@@ -34,16 +45,43 @@ class StepPhases:
         """Steps that cannot compute the whole batch with their maps in memory, and why."""
         self.alone = [self._streamed(number) for number in range(self.count)]
         """The phases of each step that can; of others none."""
-        self._firsts: list[Phase | None] = [*(self._first(n) for n in range(self.count)), None]
+        misfits = {
+            number: error
+            for number, error in self.too_large.items()
+            if not any(map(self.can_keep, (self.plain[number], self.folded[number])))
+        }
+        if misfits:
+            raise MisfitError(misfits)
+        self._firsts = [self._first(number) for number in range(self.count)]
         self._kept: dict[tuple[int, Traffic], list[Phase]] = {}
         self._cycles: dict[tuple[int, Traffic, int, int], int] = {}
         for number in range(1, self.count):
-            self.plain[number] = self._divided(number, layers)
+            if not flow.starts_stage(number):
+                self.plain[number] = self._divided(number, layers)
+
+    def _check(self, layers: Layers) -> None:
+        """Raises:
+        MisfitError: there are steps that no phases can do.
+        """
+        misfits = {}
+        for number in range(self.count):
+            try:
+                layers.layer(number, folded=True)
+                layers.layer(number, folded=False)
+            except ProgramError as error:
+                misfits[number] = error
+        if misfits:
+            raise MisfitError(misfits)
 
     def _streamed(self, number: int) -> list[Phase]:
         layer, overlay = self.folded[number], self.overlay
         phases = [
-            Phase(number, layer, block, streamed(phase_of(layer, block, overlay), block, overlay))
+            Phase(
+                number,
+                layer,
+                block,
+                streamed(phase_of(layer, block, overlay), layer, block, overlay),
+            )
             for block in layer.blocks
         ]
         try:
@@ -63,8 +101,9 @@ class StepPhases:
 
     def after(self, number: int) -> Phase | None:
         """What comes behind a step that is alone or the last of several: its set comes in
-        meanwhile."""
-        return self._firsts[number + 1]
+        meanwhile. None behind the last of a stage."""
+        following = number + 1
+        return None if following == self.flow.ends[number] else self._firsts[following]
 
     def kept(self, number: int, traffic: Traffic) -> list[Phase]:
         """The phases of a step that runs with others, image by image; its maps have no places

@@ -2,31 +2,53 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import numpy.typing as npt
 
+from axynq.emulator.engine import operators
+from axynq.emulator.model import graph
 from axynq.emulator.model.fixed_point import FixedPoint, rescaled
 from axynq.emulator.model.quantisation import ADD_LEFT_SHIFT
+from axynq.host.compiler.tabulated import Tabulated
 from axynq.host.isa import TABLE_ENTRIES
 
 Table = npt.NDArray[np.int32]
 
 
-def addition_tables(
-    computed_zero_point: int, computed: FixedPoint, operand_zero_point: int, operand: FixedPoint
-) -> Table:
-    """Both operands of an addition, brought to one scale, for each byte: int32 [2, 256]."""
-    return np.stack(
-        [
-            _operand_table(computed_zero_point, computed),
-            _operand_table(operand_zero_point, operand),
-        ]
-    )
-
-
-def _operand_table(zero_point: int, factor: FixedPoint) -> Table:
-    values = np.arange(TABLE_ENTRIES, dtype=np.uint8).view(np.int8).astype(np.int64)
+def operand_table(zero_point: int, factor: FixedPoint) -> Table:
+    """An operand of an addition, brought to the scale of both, for each byte: int32 [256]."""
+    values = _bytes().astype(np.int64)
     return rescaled((values - zero_point) << ADD_LEFT_SHIFT, factor).astype(np.int32)
+
+
+def lookup_table(model: graph.Model, together: Tabulated) -> Table:
+    """What operators by value make of each byte, and zeros: int32 [2, 256]."""
+    table = np.zeros((2, TABLE_ENTRIES), np.int32)
+    table[0] = by_value(model, together)
+    return table
+
+
+def by_value(model: graph.Model, together: Tabulated) -> graph.Int8Array:
+    """What operators by value make of each byte, int8 [256]: they are applied to all of them."""
+    tensors = [replace(tensor, shape=(TABLE_ENTRIES,)) for tensor in model.tensors]
+    values = {together.root: _bytes()[None]}
+    for op in together.operators:
+        for index in op.inputs:
+            if index in model.constants:
+                constant = model.constants[index].reshape(-1)[0]
+                values[index] = np.broadcast_to(constant, (1, TABLE_ENTRIES))
+    constants = {index: each[0] for index, each in values.items() if index in model.constants}
+    small = replace(model, tensors=tuple(tensors), constants=constants)
+    for op in together.operators:
+        values[op.output] = operators.compute(small, op, [values[index] for index in op.inputs])
+    return values[together.operators[-1].output].reshape(-1)
+
+
+def _bytes() -> graph.Int8Array:
+    """All of them, as the tables count them."""
+    return np.arange(TABLE_ENTRIES, dtype=np.uint8).view(np.int8)
 
 
 def average_table() -> Table:

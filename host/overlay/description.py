@@ -175,7 +175,11 @@ class Overlay(_Strict):
         ]
         for table in ("array", "buffers"):
             values = getattr(self, table).model_dump(exclude_none=True)
-            lines += ["", f"[{table}]", *(f"{key} = {value}" for key, value in values.items())]
+            lines += [
+                "",
+                f"[{table}]",
+                *(f"{key} = {json.dumps(value)}" for key, value in values.items()),
+            ]
         for group in self.lanes:
             lines += ["", "[[lanes]]", f"count = {group.count}"]
             lines += [f"bank = {json.dumps(group.bank)}", f'cell = "{group.cell}"']

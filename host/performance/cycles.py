@@ -31,8 +31,8 @@ from axynq.host.performance.loops import (
     first_counts,
     first_runs,
     nonzero_weights,
-    program_phases,
     runs,
+    stage_phases,
 )
 from axynq.host.performance.schedules import loop_figures
 from axynq.host.runtime.program import Program
@@ -316,19 +316,21 @@ def bytes_per_cycle(overlay: Overlay) -> float:
 def program_cycles(
     program: Program, overlay: Overlay, batch: int, timing: Timing | None = None
 ) -> ProgramCycles:
-    """Cycles of a batch of so many images. What comes before the first phase is the first
-    layer's."""
+    """Cycles of a batch of so many images. What comes before the first phase of a start of the core
+    is its first layer's."""
     machine = _Machine.of(overlay, timing or Timing())
-    phases = program_phases(program)
-    weights = [nonzero_weights(phase, program.memory, overlay) for phase in phases]
-    # A phase belongs to the layer behind those that are finished before it.
-    owner = [0, *(phase.layer for phase in phases[:-1])]
     sums = [_Sum() for _ in program.layers]
-    first = _first_cycles(phases[0], machine)
-    sums[0].add(PhaseCycles(first, 0, 0, 0, 0, first), first_counts(phases[0], machine.sizes), 1)
-    for call in calls(phases, batch):
-        counts = call_counts(call, machine.sizes, weights[call.number])
-        sums[owner[call.number]].add(_phase_cycles(call, machine), counts, call.times)
+    for stage, phases in stage_phases(program):
+        memory = program.memory[stage.commands :]
+        weights = [nonzero_weights(phase, memory, overlay) for phase in phases]
+        # A phase belongs to the layer behind those that are finished before it.
+        owner = [stage.first_layer + done for done in (0, *(phase.layer for phase in phases[:-1]))]
+        first = _first_cycles(phases[0], machine)
+        counts = first_counts(phases[0], machine.sizes)
+        sums[owner[0]].add(PhaseCycles(first, 0, 0, 0, 0, first), counts, 1)
+        for call in calls(phases, batch):
+            counts = call_counts(call, machine.sizes, weights[call.number])
+            sums[owner[call.number]].add(_phase_cycles(call, machine), counts, call.times)
     layers = tuple(total.layer(name, overlay) for name, total in zip(program.layers, sums))
     return ProgramCycles(overlay, batch, layers)
 

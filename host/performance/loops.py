@@ -24,7 +24,7 @@ from axynq.host import isa
 from axynq.host.counters import Counts
 from axynq.host.isa import Descriptor
 from axynq.host.overlay import Overlay
-from axynq.host.runtime.program import Program
+from axynq.host.runtime.program import CoreStage, Program
 
 
 class Sizes(NamedTuple):
@@ -351,26 +351,44 @@ def first_counts(first: Descriptor, sizes: Sizes) -> Counts:
     )
 
 
-def program_counts(program: Program, overlay: Overlay, images: int) -> Counts:
-    """The simulation's counters after a batch of so many images."""
-    sizes, phases = Sizes.of(overlay), program_phases(program)
+def program_counts(program: Program, overlay: Overlay, images: int) -> list[Counts]:
+    """The simulation's counters after each start of the core, for a batch of so many images."""
+    return [
+        _stage_counts(phases, program.memory[stage.commands :], overlay, images)
+        for stage, phases in stage_phases(program)
+    ]
+
+
+def _stage_counts(
+    phases: list[Descriptor], memory: npt.NDArray[np.uint8], overlay: Overlay, images: int
+) -> Counts:
+    sizes = Sizes.of(overlay)
     total = first_counts(phases[0], sizes)
-    weights = [nonzero_weights(phase, program.memory, overlay) for phase in phases]
+    weights = [nonzero_weights(phase, memory, overlay) for phase in phases]
     for call in calls(phases, images):
         total += call_counts(call, sizes, weights[call.number]) * call.times
     return total
 
 
 def program_phases(program: Program) -> list[Descriptor]:
-    """The descriptors of a program."""
-    integers = program.memory.view("<i4")
-    count = int(integers[isa.Header.PHASES])
-    records = integers[isa.RECORD_INTEGERS : (1 + count) * isa.RECORD_INTEGERS]
-    return [Descriptor.of(record) for record in records.reshape(-1, isa.RECORD_INTEGERS)]
+    """The descriptors of a program, of all starts of the core."""
+    return [phase for _, phases in stage_phases(program) for phase in phases]
+
+
+def stage_phases(program: Program) -> list[tuple[CoreStage, list[Descriptor]]]:
+    """The starts of the core, with the descriptors of each."""
+    found = []
+    for stage in program.core_stages:
+        integers = program.memory[stage.commands :].view("<i4")
+        count = int(integers[isa.Header.PHASES])
+        records = integers[isa.RECORD_INTEGERS : (1 + count) * isa.RECORD_INTEGERS]
+        phases = [Descriptor.of(record) for record in records.reshape(-1, isa.RECORD_INTEGERS)]
+        found.append((stage, phases))
+    return found
 
 
 def nonzero_weights(d: Descriptor, memory: npt.NDArray[np.uint8], overlay: Overlay) -> int:
-    """Weights other than zero of a phase, in a program's memory."""
+    """Weights other than zero of a phase, in a program's memory from its header on."""
     array = overlay.array
     first = d.weights_offset * array.inputs
     vectors = memory[first : first + d.weights_words * array.inputs]

@@ -7,6 +7,7 @@ nothing here was measured on an FPGA.
 
 from __future__ import annotations
 
+import re
 from typing import NamedTuple
 
 from axynq.emulator.energy import EnergyFigures
@@ -49,7 +50,10 @@ def estimate(
     cycles = program_cycles(program, overlay, batch)
     spent = 0.0
     for layer in cycles.layers:
-        counts = program.plan.get(layer.name)
+        # A step is called by all of its operators, one of which may multiply; one of grouped layers
+        # by the first of them and the last.
+        names = [name for name in re.split("[+…]", layer.name) if name in program.plan]
+        counts = program.plan[names[0]] if names else None
         if counts is None:
             continue
         used = {spec: count for spec, count in counts.items() if spec != _SKIPPED}

@@ -6,22 +6,25 @@ import asyncio
 import concurrent.futures
 import os
 import threading
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Callable, Iterator
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
 from axynq.emulator.errors import DeviceError, OverlayError, ToolError
+from axynq.emulator.model.batch import Batch, Given, batch_of
 from axynq.host.overlay import Overlay
 from axynq.host.runtime import sharing
+from axynq.host.runtime.execution import Execution
 from axynq.host.runtime.hardware import (
     LoadGuard,
     board_present,
     how_to_install_pynq,
     open_board,
 )
-from axynq.host.runtime.program import Program
+from axynq.host.runtime.host_operators import HostOperators
+from axynq.host.runtime.program import CoreStage, Int8, Program
 
 ARENA_BYTES = 16 << 20
 """Feature maps of one start take at most this much of the board's contiguous memory."""
@@ -36,11 +39,20 @@ CLOSE_S = 5.0
 _CLOSED = "the accelerator is closed: open it again"
 
 
-class _Start(NamedTuple):
-    """Images that the accelerator has been started on."""
+class _Chunk(NamedTuple):
+    """Images on their way through the program."""
 
+    number: int
+    execution: Execution
+    steps: Iterator[CoreStage]
     arena: Any
-    images: int
+
+
+class _Request(NamedTuple):
+    """Images for which the core is to be started, or works."""
+
+    chunk: _Chunk
+    stage: CoreStage
 
 
 class _StoppedError(Exception):
@@ -110,6 +122,7 @@ class Accelerator:
         """For coroutines; the thread starts when it is needed."""
         self._buffers: dict[str, Any] = {}
         self._program: Program | None = None
+        self._host: tuple[Program, HostOperators] | None = None
         self._incoherent = False
         """Whether a call ended between writing and flushing, or while it read back: what the
         processor's cache still holds could come over what the core writes later."""
@@ -127,19 +140,21 @@ class Accelerator:
     def run(
         self,
         program: Program,
-        x: npt.ArrayLike,
+        x: Given,
         advance: Callable[[int], None] = lambda _: None,
-    ) -> npt.NDArray[np.int8]:
-        """The network's int8 output [images, ...] for a batch of any size.
+    ) -> Any:
+        """The network's int8 output [images, ...] for a batch of any size; a tuple of several, in
+        the network's order.
 
         ``x`` is int8 [images, *input shape] in the network's input quantisation, floats, which are
-        quantised, or uint8 where the network's file takes uint8. Large batches are streamed: while
-        the accelerator works on some images the host packs the next ones and unpacks the last
-        ones. ``advance`` is called with the number of images that are done, each time some are.
+        quantised, or uint8 where the network's file takes uint8. A network with several inputs
+        takes a list of these, or a dictionary by the inputs' names. Large batches are streamed:
+        while the accelerator works on some images the host packs, computes and unpacks others.
+        ``advance`` is called with the number of images that are done, each time some are.
 
         Raises:
             OverlayError: the program was compiled for another overlay.
-            DataError: ``x`` has another shape or type.
+            DataError: ``x`` has another shape or type, or lacks an input.
             DeviceError: the core reported an error or did not finish, the board's memory is
                 exhausted, another process has loaded another bitstream, the accelerator is closed,
                 or ``advance`` calls ``run``.
@@ -149,9 +164,9 @@ class Accelerator:
     async def run_async(
         self,
         program: Program,
-        x: npt.ArrayLike,
+        x: Given,
         advance: Callable[[int], None] = lambda _: None,
-    ) -> npt.NDArray[np.int8]:
+    ) -> Any:
         """:meth:`run` in a coroutine: the event loop goes on meanwhile. ``advance`` is called in
         another thread.
 
@@ -172,10 +187,10 @@ class Accelerator:
     def _run(
         self,
         program: Program,
-        x: npt.ArrayLike,
+        x: Given,
         advance: Callable[[int], None],
         stop: threading.Event,
-    ) -> npt.NDArray[np.int8]:
+    ) -> Any:
         """:meth:`run`; no start follows once ``stop`` is set."""
         self._check_usable()
         if program.overlay_hash != self.overlay.hash:
@@ -184,9 +199,9 @@ class Accelerator:
                 f"({program.overlay_hash[:8]}), but '{self.overlay.name}' "
                 f"({self.overlay.hash[:8]}) is loaded: compile it again for this one"
             )
-        batch = program.input.tensor.batch(x)
+        batch = batch_of(program.network, x)
 
-        def stream() -> npt.NDArray[np.int8]:
+        def stream() -> tuple[Int8, ...]:
             if self._closed:
                 raise DeviceError(_CLOSED)
             if stop.is_set():
@@ -196,42 +211,70 @@ class Accelerator:
             self._load(program)
             return self._stream(program, batch, advance, stop)
 
-        return self._turn.take(stream)
+        outputs = self._turn.take(stream)
+        return outputs if len(outputs) > 1 else outputs[0]
 
     def _stream(
         self,
         program: Program,
-        batch: npt.NDArray[np.int8],
+        batch: Batch,
         advance: Callable[[int], None],
         stop: threading.Event,
-    ) -> npt.NDArray[np.int8]:
-        """The outputs, of as many images a start as the arenas hold."""
+    ) -> tuple[Int8, ...]:
+        """The outputs, of as many images at a time as the arenas hold. Where there are two arenas,
+        the host works on the images of one while the core works on those of the other."""
         arenas = self._arenas(program, len(batch))
-        size = min(arena.size for arena in arenas) // (program.arena_words * program.word_bytes)
-        outputs = [program.unpack_output(self._no_output(program))]
-        running: _Start | None = None
-        for number, place in enumerate(range(0, len(batch), size)):
-            # Packed while the core works on the images before, in the other arena.
-            packed = program.pack_input(batch[place : place + size])
-            arena = arenas[number % len(arenas)]
-            if len(arenas) == 1 and running is not None:
-                outputs.append(self._finish(program, running))
-                advance(running.images)
-                running = None
-            self._fill(program, arena, packed)
-            if running is not None:
-                self._wait(program)
-            if stop.is_set():
-                raise _StoppedError
-            self._start(arena, len(packed))
-            if running is not None:
-                outputs.append(self._collect(program, running))
-                advance(running.images)
-            running = _Start(arena, len(packed))
-        if running is not None:
-            outputs.append(self._finish(program, running))
-            advance(running.images)
-        return np.concatenate(outputs)
+        size = arenas[0].size // (program.arena_words * program.word_bytes)
+        starts = iter(range(0, len(batch), size))
+        host = self._host_operators(program)
+        done: dict[int, tuple[Int8, ...]] = {}
+        waiting: deque[_Request] = deque()
+        running: _Request | None = None
+
+        def go_on(chunk: _Chunk) -> None:
+            """The host's part, up to the next start of the core."""
+            stage = next(chunk.steps, None)
+            if stage is not None:
+                waiting.append(_Request(chunk, stage))
+                return
+            done[chunk.number] = chunk.execution.outputs
+            arenas.append(chunk.arena)
+            advance(chunk.execution.images)
+
+        while True:
+            if running is None and waiting:
+                if stop.is_set():
+                    raise _StoppedError
+                running = waiting.popleft()
+                self._start(program, running)
+            start = next(starts, None) if arenas else None
+            if start is not None:
+                arena = arenas.pop()
+                images = batch[start : start + size]
+                execution = Execution(program, host, images.arrays, _Arena(self, arena))
+                go_on(_Chunk(start, execution, execution.steps(), arena))
+            elif running is not None:
+                finished, running = running, None
+                self._wait(program, finished.stage)
+                if waiting:
+                    if stop.is_set():
+                        raise _StoppedError
+                    running = waiting.popleft()
+                    self._start(program, running)
+                go_on(finished.chunk)
+            elif not waiting:
+                break
+        outputs = [done[number] for number in sorted(done)]
+        return tuple(
+            np.concatenate([np.zeros((0, *tensor.shape), np.int8), *(y[n] for y in outputs)])
+            for n, tensor in enumerate(program.outputs)
+        )
+
+    def _host_operators(self, program: Program) -> HostOperators:
+        """What computes the program's host operators; kept for later calls."""
+        if self._host is None or self._host[0] is not program:
+            self._host = program, HostOperators(program)
+        return self._host[1]
 
     # --- the core --------------------------------------------------------------------------------
 
@@ -278,13 +321,19 @@ class Accelerator:
         except DeviceError:  # the software board tells an error once
             return bool(self._driver.idle)
 
-    def _start(self, arena: Any, images: int) -> None:
+    def _start(self, program: Program, request: _Request) -> None:
         self._turn.unfinished = True
-        self._driver.start(self._buffers["program"], arena, images, self.wait == "interrupt")
+        self._driver.start(
+            self._buffers["program"],
+            request.chunk.arena,
+            request.chunk.execution.images,
+            self.wait == "interrupt",
+            request.stage.commands,
+        )
 
-    def _wait(self, program: Program) -> None:
+    def _wait(self, program: Program, stage: CoreStage) -> None:
         try:
-            self._driver.wait(self.timeout, program.layers)
+            self._driver.wait(self.timeout, program.layers_of(stage))
         except DeviceError:
             self._turn.hung = not self._idle()
             raise
@@ -305,7 +354,8 @@ class Accelerator:
         """Two buffers for feature maps, or one where one start takes all images; with less where
         the board's memory is short."""
         image_bytes = program.arena_words * program.word_bytes
-        size = max(1, min(images, START_IMAGES, ARENA_BYTES // image_bytes))
+        held = max(image_bytes, program.host_bytes)
+        size = max(1, min(images, START_IMAGES, ARENA_BYTES // held))
         while True:
             names = ["arena 0", "arena 1"] if images > size else ["arena 0"]
             try:
@@ -318,32 +368,18 @@ class Accelerator:
                     self._free(name)
                 size = (size + 1) // 2
 
-    def _fill(self, program: Program, arena: Any, packed: npt.NDArray[np.int8]) -> None:
-        start = len(packed) * program.input.offset * program.word_bytes
-        self._write(arena[start : start + packed.size], packed.reshape(-1))
-
-    def _write(self, target: Any, content: npt.NDArray[np.int8]) -> None:
+    def _write(self, target: Any, content: Int8) -> None:
         self._incoherent = True
         target[:] = content
         target.flush()
         self._incoherent = False
 
-    def _finish(self, program: Program, running: _Start) -> npt.NDArray[np.int8]:
-        self._wait(program)
-        return self._collect(program, running)
-
-    def _collect(self, program: Program, running: _Start) -> npt.NDArray[np.int8]:
-        """The output that the core left in an arena."""
-        target, word = program.output, program.word_bytes
-        start = running.images * target.offset * word
-        outputs = running.arena[start : start + running.images * target.image_words * word]
+    def _read(self, source: Any) -> Int8:
+        """What the core left there."""
         self._incoherent = True
-        outputs.invalidate()
+        source.invalidate()
         self._incoherent = False
-        return program.unpack_output(np.array(outputs).reshape(running.images, -1))
-
-    def _no_output(self, program: Program) -> npt.NDArray[np.int8]:
-        return np.zeros((0, program.output.image_words * program.word_bytes), np.int8)
+        return np.array(source)
 
     def _buffer(self, name: str, size: int) -> Any:
         """A buffer of at least ``size`` bytes, kept for later calls.
@@ -390,7 +426,7 @@ class Accelerator:
             self._settle(min(self.timeout, CLOSE_S))
         for name in list(self._buffers):
             self._free(name)
-        self._program = None
+        self._program = self._host = None
         self._closed = True
         if self._software:  # a board of this accelerator's own
             self._device.close()
@@ -401,3 +437,17 @@ class Accelerator:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+
+class _Arena:
+    """A buffer for feature maps, as an execution sees it."""
+
+    def __init__(self, accelerator: Accelerator, buffer: Any) -> None:
+        self._accelerator = accelerator
+        self._buffer = buffer
+
+    def write(self, start: int, values: Int8) -> None:
+        self._accelerator._write(self._buffer[start : start + values.size], values)
+
+    def read(self, start: int, size: int) -> Int8:
+        return self._accelerator._read(self._buffer[start : start + size])

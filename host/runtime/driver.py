@@ -50,11 +50,14 @@ class AcceleratorDriver(DefaultIP):  # type: ignore[misc]  # pynq has no type hi
         self._interrupt: concurrent.futures.Future[None] | None = None
         self._starting = threading.Lock()
 
-    def start(self, program: Any, arena: Any, images: int, interrupt: bool = False) -> None:
+    def start(
+        self, program: Any, arena: Any, images: int, interrupt: bool = False, commands: int = 0
+    ) -> None:
         """Start the core on ``images`` images.
 
         ``program`` and ``arena`` are pynq buffers; what was written to them must be flushed. With
-        ``interrupt`` the core raises its interrupt at the end, and waiting waits for that.
+        ``interrupt`` the core raises its interrupt at the end, and waiting waits for that. The
+        commands begin behind so many bytes of the program's memory image.
 
         Raises:
             DeviceError: the core is still at work, or the overlay has no interrupt.
@@ -62,7 +65,7 @@ class AcceleratorDriver(DefaultIP):  # type: ignore[misc]  # pynq has no type hi
         with self._starting:
             if not self.idle:
                 raise DeviceError(f"the core is still at work: {self.diagnosis()}")
-            self._set_pointer("commands", program.physical_address)
+            self._set_pointer("commands", program.physical_address + commands)
             self._set_pointer("source", arena.physical_address)
             self._set_pointer("destination", arena.physical_address)
             self.write(self._offset("images"), int(images))

@@ -13,7 +13,13 @@ from axynq.emulator.errors import AxynqError, PlanError, ProgramError
 from axynq.host.compiler.compilation import compile_program
 from axynq.host.runtime.accelerator import Accelerator
 from axynq.host.selftest import golden
-from axynq.host.selftest.networks import Random, networks, random_inputs, random_network
+from axynq.host.selftest.networks import (
+    Random,
+    networks,
+    random_inputs,
+    random_network,
+    split_network,
+)
 from axynq.host.selftest.products import WEIGHTS, product_layers
 
 
@@ -66,6 +72,7 @@ def run_checks(accelerator: Accelerator, soak: float, stride: int, seed: int) ->
     for spec in golden.designs(accelerator.overlay):
         yield check_products(accelerator, spec, stride)
     yield check_repeats(accelerator)
+    yield check_stages(accelerator)
     yield check_sizes(accelerator)
     if soak > 0:
         yield check_soak(accelerator, soak, seed)
@@ -125,6 +132,23 @@ def check_repeats(accelerator: Accelerator) -> Outcome:
             tally.fail(f"call {turn}", str(error))
             break
     return tally.outcome("12 calls of 3 programs")
+
+
+def check_stages(accelerator: Accelerator) -> Outcome:
+    """Programs in which core and host take turns."""
+    tally = _Tally("stages")
+    first = accelerator.overlay.banks[0][0].spec
+    for images in (1, 3, 70):
+        model = split_network(Random(images))
+        x = random_inputs(model, images, Random(images))
+        try:
+            program = compile_program(model, first, accelerator.overlay)
+            tally.compare(f"{images} images", accelerator.run(program, x),
+                          Emulator(model, first).run(x))  # fmt: skip
+        except AxynqError as error:
+            tally.fail(f"{images} images", str(error))
+            break
+    return tally.outcome("networks that core and host compute in turn")
 
 
 def check_sizes(accelerator: Accelerator) -> Outcome:

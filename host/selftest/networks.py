@@ -254,6 +254,19 @@ def random_network(random: Random) -> graph.Model:
     return chain.model()
 
 
+def split_network(random: Random) -> graph.Model:
+    """Layers, what only the host computes, an activation by table, and layers again."""
+    chain = Chain("split", (5, 4, 6), random)
+    chain.convolution(7, 3)
+    chain.append(graph.Lookup, chain.shape, "leaky_relu", 0.25, like=True)
+    first = chain.end
+    chain.convolution(7, 1)
+    chain.append(graph.Elementwise, chain.shape, "multiply", inputs=(first, chain.end), scale=900.0)
+    chain.append(graph.Transpose, (4, 5, 7), (1, 0, 2), like=True)
+    chain.convolution(5, 3)
+    return chain.model()
+
+
 def random_inputs(model: graph.Model, images: int, random: Random) -> graph.Int8Array:
     """Uniform int8 values."""
     return random.randint(-128, 128, (images, *model.input.shape)).astype(np.int8)

@@ -107,7 +107,8 @@ def check_programs(folder: Path) -> Differences:
 def _layout_holds(program: Program) -> bool:
     """What is packed is where the descriptors expect it, by a plain loop."""
     x = Random(3).randint(-128, 128, (2, *program.input.shape)).astype(np.int8)
-    packed, place = program.pack_input(x), program.input
+    place = program.places[program.home_of(program.network.input_index)]
+    packed = place.pack(x, program.word_bytes)
     room = place.image_words // place.pixels * program.word_bytes
     for image in range(2):
         for n, value in enumerate(x[image].reshape(-1).tolist()):
@@ -131,6 +132,7 @@ def check_software_board(folder: Path) -> Differences:
                     checks.check_products(accelerator, spec, 64)
                     for spec in golden.designs(accelerator.overlay)
                 ),
+                checks.check_stages(accelerator),
                 checks.check_sizes(accelerator),
             ]
             lost = accelerator.driver.lost_interrupts

@@ -28,6 +28,7 @@ from axynq.host.selftest import golden
 from axynq.host.software_board import device as software
 from axynq.host.software_board import simulation
 from tests.arm.machine import ARCHITECTURES, SOURCE, Architecture, emulator, missing
+from tests.execution import execute
 
 NATIVE = SOURCE / "emulator" / "engine" / "native"
 
@@ -291,23 +292,19 @@ def test_the_accelerator_compiled_for_arm(architecture: Architecture, tmp_path: 
     expected = golden.read(overlay)
     for case in golden.cases(overlay):
         program = compile_program(case.model, case.plan, overlay)
-        images, word = len(case.x), program.word_bytes
-        arena = np.full(images * program.arena_words * word, 0x5A, np.int8)
-        packed = program.pack_input(case.x)
-        start = images * program.input.offset * word
-        arena[start : start + packed.size] = packed.reshape(-1)
-        (tmp_path / "program").write_bytes(program.memory.tobytes())
-        (tmp_path / "arena").write_bytes(arena.tobytes())
-        paths = [str(tmp_path / name) for name in ("program", "arena", "after")]
-        runner = emulator(architecture)
-        assert runner is not None
-        command = [runner, str(replay), *paths[:2], str(images), paths[2]]
-        result = subprocess.run(command, capture_output=True, text=True, check=False)
-        assert result.returncode == 0, result.stderr
-        after = np.fromfile(paths[2], np.int8)
-        start = images * program.output.offset * word
-        size = images * program.output.image_words * word
-        y = program.unpack_output(after[start : start + size].reshape(images, -1))
+
+        def core(commands: np.ndarray, maps: np.ndarray, images: int) -> None:
+            paths = [str(tmp_path / name) for name in ("program", "arena", "after")]
+            commands.tofile(paths[0])
+            maps.tofile(paths[1])
+            runner = emulator(architecture)
+            assert runner is not None
+            command = [runner, str(replay), *paths[:2], str(images), paths[2]]
+            result = subprocess.run(command, capture_output=True, text=True, check=False)
+            assert result.returncode == 0, result.stderr
+            maps[:] = np.fromfile(paths[2], np.int8)
+
+        (y,) = execute(program, [case.x], core)
         assert np.array_equal(y, expected[case.name]), case.name
 
 

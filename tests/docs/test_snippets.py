@@ -67,3 +67,26 @@ def test_the_error_model(digits, images: np.ndarray, tmp_path: Path) -> None:
     names: dict[str, object] = {"output": output, "numpy": np}
     run("docs/retraining.md", 0, {"errors.npz": str(path), "conv_1": layer}, names)
     assert names["approximate"].shape == output.shape  # type: ignore[attr-defined]
+
+
+def test_the_split(tmp_path: Path) -> None:
+    from axynq.emulator import save_model
+    from axynq.emulator.model import graph
+    from tests.hybrid_networks import Network
+
+    network = Network((4, 6, 4), seed=0)
+    x = network.convolution(0, 8)
+    larger = network.new((8, 12, 8), *network.quantisation(x))
+    network.add(graph.ResizeNearest, (x,), larger, False, False)
+    model = network.model(x, network.convolution(larger, 3))
+    save_model(model, tmp_path / "detector.tflite")
+    names: dict[str, object] = {}
+    path = str(tmp_path / "detector.tflite")
+    run("docs/hybrid.md", 0, {"detector.tflite": path, "z2-roup16": "tiny4"}, names)
+    images = names["images"]
+    for one, other in zip(
+        names["outputs"],  # type: ignore[call-overload]
+        Emulator(names["model"], "roup:1,4").run(images),  # type: ignore[arg-type]
+        strict=True,
+    ):
+        assert np.array_equal(one, other)

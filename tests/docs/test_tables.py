@@ -231,3 +231,20 @@ def test_against_evoapprox() -> None:
             assert cell == f"{100 * found_gain:.1f} %", name
             assert number(ratio) == round(found_gain / best["its_gain"], 1), name
         assert settled.split(" at ")[1] == f"{100 * point['accuracy_loss']:.2f}", name
+
+
+def test_large_networks() -> None:
+    (table,) = document("docs/hybrid.md").tables("Large networks")
+    rows = results("benchmarks/large_networks/results.json")["rows"]
+    for cells, row in zip(table[1:], rows, strict=True):
+        network, overlay, multiplications, starts, host, compiled, seconds, memory, model = cells
+        assert (network, plain(overlay)) == (row["network"], row["overlay"])
+        assert number(multiplications) == round(row["multiplications"] / 1e6)
+        assert int(starts) == row["starts_of_the_core"]
+        assert host == (", ".join(row["host_operators"]) or "nothing")
+        assert number(compiled) == round(row["compile_seconds"], 1)
+        assert number(seconds) == round(row["software_board_seconds_an_image"])
+        assert number(memory) == round(row["peak_bytes"] / 2**30, 2)
+        assert number(model) == round(row["model_milliseconds_an_image"], 1)
+        assert row["equal_to_the_emulator"]
+        assert row["peak_bytes"] <= 4 << 30

@@ -155,6 +155,9 @@ FUNCTIONS: dict[str, Callable[[Any], Any]] = {
     "log_softmax": lambda x: torch.log_softmax(x.flatten(1)[:, :10], -1),
     "pad": lambda x: functional.pad(x, (1, 2, 0, 1)),
     "pad_value": lambda x: functional.pad(x, (1, 1), value=0.5),
+    "reflected": lambda x: functional.pad(x, (2, 1, 0, 3), mode="reflect"),
+    "replicated": lambda x: functional.pad(x, (1, 2, 2, 0), mode="replicate"),
+    "circular": lambda x: functional.pad(x, (1, 2, 2, 0), mode="circular"),
     "cropped": lambda x: functional.pad(x, (-1, -1, 0, 0)),
     "squeeze_excite": lambda x: x * torch.sigmoid(x.mean(dim=(2, 3), keepdim=True)),
     "maximum": lambda x: torch.maximum(x, 0.5 * x),
@@ -311,23 +314,16 @@ def squeezenet() -> nn.Module:
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("make", "bound", "layers"), [(mobilenet_v2, 4, 53), (resnet18, 20, 21), (squeezenet, 30, 26)]
+    ("make", "bound", "layers"), [(mobilenet_v2, 22, 53), (resnet18, 26, 21), (squeezenet, 27, 26)]
 )
 def test_known_architectures(make: Callable[[], nn.Module], bound: float, layers: int) -> None:
-    """With random weights, on small images; normalisations have the statistics of their inputs.
-
-    Such a network is chaotic: it spreads differences, and noise with them, from layer to layer. So
-    what each layer loses itself says whether it is quantised well, and the whole has a low bound.
-    """
+    """With random weights, as torchvision begins with, on small images."""
     torch.manual_seed(0)
-    module = make().train()
+    module = make().eval()
     for part in module.modules():
-        if isinstance(part, nn.BatchNorm2d):
-            part.momentum = None  # the mean over what is seen
-    x = torch.randn(16, 3, 64, 64)
-    with torch.no_grad():
-        module(x)
-    module.eval()
+        if isinstance(part, nn.Conv2d):
+            nn.init.kaiming_normal_(part.weight, mode="fan_out")
+    x = torch.randn(8, 3, 32, 32)
     quantised = quantised_module(module, x)
     assert len(quantised.model.layers) == layers
     with torch.no_grad():
@@ -341,12 +337,49 @@ def test_known_architectures(make: Callable[[], nn.Module], bound: float, layers
     noise = np.square(model.output.dequantise(y) - expected).sum()
     assert decibels(float(np.square(expected).sum()), float(noise)) > bound
     for loss in layer_losses(quantised, given):
-        assert loss.own > 28, loss
-    given8 = model.input.batch(given[:2])
+        assert loss.own > 33, loss
+    given8 = model.input.batch(given[:1])
     for engine in ("portable", "auto"):
-        np.testing.assert_array_equal(Emulator(model, engine=engine).run(given8), y[:2])
+        np.testing.assert_array_equal(Emulator(model, engine=engine).run(given8), y[:1])
     found = runtime.run("tflite_runtime", serialise_model(model), given8)
-    np.testing.assert_array_equal(found, y[:2])
+    np.testing.assert_array_equal(found, y[:1])
+
+
+class Detector(nn.Module):
+    """Classes and boxes at two scales, in one list."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.body = nn.Sequential(*unit(3, 8, 3, 2, 1), *unit(8, 16, 3, 2, 1))
+        self.classes = nn.ModuleList(nn.Conv2d(16, 6, 3, s, 1) for s in (1, 2))
+        self.boxes = nn.ModuleList(nn.Conv2d(16, 8, 3, s, 1) for s in (1, 2))
+
+    def forward(self, x: Any) -> Any:
+        x = self.body(x)
+
+        def listed(heads: Any, values: int) -> Any:
+            maps = [head(x).permute(0, 2, 3, 1) for head in heads]
+            return torch.cat([y.reshape(len(y), -1, values) for y in maps], 1)
+
+        return listed(self.classes, 3).softmax(-1), listed(self.boxes, 4)
+
+
+def test_a_detector() -> None:
+    module, x = with_statistics(Detector()), examples((3, 32, 24))
+    model = from_torch(module, x)
+    # Channels last, nothing has to be turned.
+    assert not any(isinstance(op, graph.Transpose) for op in model.operators)
+    y = Emulator(model).run(turned(x))
+    with torch.no_grad():
+        expected = module(x)
+    for integers, wanted, index in zip(y, expected, model.outputs):
+        difference = model.tensors[index].dequantise(integers) - wanted.numpy()
+        signal = float(wanted.square().sum())
+        assert decibels(signal, float(np.square(difference).sum())) > 30
+    given8 = model.input.batch(turned(x[:2]))
+    found = runtime.run_all("tflite_runtime", serialise_model(model), [given8])
+    for integers, other in zip(y, found):
+        np.testing.assert_array_equal(integers[:2], other)
 
 
 # --- quantised already ---------------------------------------------------------------------------
@@ -399,6 +432,36 @@ def test_quantised_modules_keep_their_scales() -> None:
     assert (found == np.rint(expected)).mean() > 0.9
 
 
+class FakeQuantised(nn.Module):
+    """What training for quantisation leaves: real numbers on a grid."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(3, 4, 3)
+        self.register_buffer("scales", torch.tensor([0.005, 0.01, 0.02, 0.004]))
+        self.register_buffer("zeros", torch.zeros(4, dtype=torch.int32))
+
+    def forward(self, x: Any) -> Any:
+        x = torch.fake_quantize_per_tensor_affine(x, 0.03, 5, -128, 127)
+        weights = torch.fake_quantize_per_channel_affine(
+            self.conv.weight, self.scales, self.zeros, 0, -127, 127
+        )
+        y = torch.relu(functional.conv2d(x, weights, self.conv.bias))
+        return torch.fake_quantize_per_tensor_affine(y, 0.02, 0, 0, 255)
+
+
+def test_modules_trained_for_quantisation_keep_their_scales() -> None:
+    torch.manual_seed(0)
+    module, x = FakeQuantised(), examples((3, 6, 6))
+    model = from_torch(module, x[:1])
+    assert [t.zero_point for t in model.tensors] == [5, -128]
+    np.testing.assert_array_equal(model.layers[0].weight_scales, module.scales.numpy())
+    expected = np.rint(turned(module(x)) / 0.02) - 128
+    found = Emulator(model).run(turned(x))
+    assert np.abs(found - expected).max() <= 1
+    assert (found == expected).mean() > 0.95
+
+
 def test_programs_are_read(tmp_path: Path) -> None:
     module, x = with_statistics(LAYERS["norm"][0]()), examples((3, 8, 8))
     path = tmp_path / "net.pt2"
@@ -414,6 +477,29 @@ def test_programs_are_read(tmp_path: Path) -> None:
         load_float_network(path)
     with pytest.raises(ModelError, match="from_torch"):
         load_float_network(tmp_path / "net.pth")
+
+
+def test_what_cannot_be_exported_is_traced(monkeypatch: pytest.MonkeyPatch) -> None:
+    module, x = with_statistics(Small()), examples((2, 6, 6))
+    with monkeypatch.context() as patched:
+        patched.delattr(torch.export, "export")
+        network = float_network(module, x)
+    with torch.no_grad():
+        expected = module(x)
+    found = forward.run(network, turned(x))[network.outputs[0]]
+    np.testing.assert_allclose(found, expected.numpy(), atol=1e-5)
+
+
+def test_decomposed_programs_are_read(tmp_path: Path) -> None:
+    """In PyTorch's core operators, of which others are made."""
+    module, x = with_statistics(Small()), examples((2, 6, 6))
+    path = tmp_path / "core.pt2"
+    torch.export.save(torch.export.export(module, (x[:1],)).run_decompositions(), path)
+    network = load_float_network(path)
+    with torch.no_grad():
+        expected = module(x)
+    found = forward.run(network, turned(x))[network.outputs[0]]
+    np.testing.assert_allclose(found, expected.numpy(), atol=1e-5)
 
 
 # --- what is refused -----------------------------------------------------------------------------
@@ -440,7 +526,6 @@ def test_all_that_is_unknown_is_named() -> None:
         (lambda x: x / x.sigmoid(), "division by computed"),
         (lambda x: functional.adaptive_avg_pool2d(x, 5), "windows of different sizes"),
         (lambda x: functional.max_pool2d(x, 3, dilation=2), "dilation"),
-        (lambda x: functional.pad(x, (1, 1, 1, 1), mode="reflect"), "reflect"),
         (lambda x: torch.bmm(x.flatten(2), x.flatten(2).transpose(1, 2)), "two computed tensors"),
     ],
 )
@@ -515,6 +600,58 @@ def test_a_module_computes_what_the_emulator_does() -> None:
         assert parameter.grad is not None, name
     with pytest.raises(DataError, match="takes inputs"):
         approximate(x[:, :1])
+
+
+def test_normalisations_alone_go_back() -> None:
+    module = with_statistics(LAYERS["norm_first"][0]())
+    x = examples((3, 8, 8))
+    model, other = from_torch(module, x), with_statistics(LAYERS["norm_first"][0](), seed=3)
+    write_back(model, other)
+    with torch.no_grad():
+        expected, found = module(x).numpy(), other(x).numpy()
+    assert decibels(np.square(expected).sum(), np.square(expected - found).sum()) > 35
+
+
+class Gated(nn.Module):
+    """Two inputs, a map and values, and two outputs."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = nn.Sequential(nn.Conv2d(2, 4, 3, padding=1), nn.Hardswish())
+        self.gate = nn.Linear(3, 4)
+        self.up = nn.ConvTranspose2d(8, 2, 2, stride=2)
+        self.classes = nn.Linear(8, 3)
+
+    def forward(self, x: Any, y: Any) -> Any:
+        x = self.conv(x)
+        gated = x * torch.sigmoid(self.gate(y))[:, :, None, None]
+        both = torch.cat([gated, x], 1)
+        return self.up(both), self.classes(both.mean(dim=(2, 3)))
+
+
+def test_several_inputs_and_outputs() -> None:
+    torch.manual_seed(0)
+    module, x, y = Gated().eval(), examples((2, 6, 4)), examples((3,))
+    model = from_torch(module, [x, y])
+    approximate = to_torch(model, "roup:1,4")
+    expected = Emulator(model, "roup:1,4").run([turned(x), y.numpy()])
+    x.requires_grad_()
+    found = approximate(x, y)
+    assert [tuple(values.shape) for values in found] == [(24, 2, 12, 8), (24, 3)]
+    for values, integers, index in zip(found, expected, model.outputs):
+        real = model.tensors[index].dequantise(integers)
+        np.testing.assert_allclose(turned(values), real, rtol=1e-6, atol=1e-7)
+    sum(values.square().sum() for values in found).backward()
+    assert x.grad.abs().max() > 0
+    for name, parameter in approximate.named_parameters():
+        assert parameter.grad is not None, name
+    write_back(approximate, module)
+    approximate.plan = "exact"
+    for values, real in zip(approximate(x, y), module(x, y)):
+        noise = (values - real).square().sum()
+        assert decibels(float(real.detach().square().sum()), float(noise.detach())) > 30
+    with pytest.raises(DataError, match="2 inputs, and 1"):
+        approximate(x)
 
 
 def test_a_module_is_trained_and_exported() -> None:

@@ -16,6 +16,7 @@ from axynq.host import Overlay, Program, compile_program
 from axynq.host.generate.overlay_files import overlay_blackboxes
 from axynq.host.overlay import overlay_names
 from axynq.host.software_board.simulation import ap_types_folder
+from tests.execution import execute
 from tests.networks import random_input
 
 HLS = Path(__file__).parents[2] / "hls"
@@ -49,22 +50,15 @@ def compile_plain(overlay: str, folder: Path, *flags: str) -> ctypes.CDLL:
 
 
 def run_plain(library: ctypes.CDLL, program: Program, x: graph.Int8Array) -> graph.Int8Array:
-    word, images = program.word_bytes, len(x)
-    arena = np.full((images * program.arena_words, word), 0x5A, np.uint8)
-    source, target = program.input, program.output
-    first = images * source.offset
-    arena[first : first + images * source.image_words] = (
-        program.pack_input(x).view(np.uint8).reshape(-1, word)
-    )
-    status = library.axynq_run_plain(
-        program.memory.ctypes.data_as(ctypes.c_void_p),
-        arena.ctypes.data_as(ctypes.c_void_p),
-        ctypes.c_uint32(images),
-    )
-    assert status == 0
-    first = images * target.offset
-    raw = arena[first : first + images * target.image_words].view(np.int8)
-    return program.unpack_output(raw.reshape(images, -1))
+    def core(commands: graph.Int8Array, maps: graph.Int8Array, images: int) -> None:
+        status = library.axynq_run_plain(
+            commands.ctypes.data_as(ctypes.c_void_p),
+            maps.ctypes.data_as(ctypes.c_void_p),
+            ctypes.c_uint32(images),
+        )
+        assert status == 0
+
+    return execute(program, [x], core)[0]
 
 
 def thorough(*values: object):

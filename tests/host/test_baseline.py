@@ -75,8 +75,8 @@ def test_programs_take_what_the_file_takes(
     model, path = saved(digits, tmp_path, taken, given)
     compile_program(model, None, "tiny4").save(tmp_path / "m.axp")
     program = Program.load(tmp_path / "m.axp")
-    assert program.input.tensor == model.input
-    assert program.output.tensor == model.output
+    assert program.input == model.input
+    assert program.output == model.output
     data = handwritten_digits("test")
     x = data.x[:20]
     if taken.type == "uint8":

@@ -200,7 +200,7 @@ def test_no_layer_is_faster_than_what_it_waits_for(model: graph.Model, batch: in
         assert layer.cycles >= layer.counts.steps
         assert layer.macs <= layer.counts.multiply_steps * peak_macs(overlay)
     assert 0 <= estimate.utilisation() <= 1
-    total = program_counts(program, overlay, batch)
+    (total,) = program_counts(program, overlay, batch)
     parts = [layer.counts for layer in estimate.layers]
     assert sum(parts[1:], parts[0]) == total
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from axynq.host.isa import Descriptor, Field, Opcode
 from axynq.host.isa_derived import check_derived
 from axynq.host.performance.loops import program_phases
 from axynq.host.selftest.networks import networks
+from tests.execution import execute
 from tests.networks import convolution, random_input
 from tests.overlays import write_overlay
 
@@ -36,18 +38,8 @@ def array_of(overlay: Overlay) -> isa_model.Array:
 
 
 def run(program: Program, overlay: Overlay, x: graph.Int8Array) -> graph.Int8Array:
-    """The program on the page's accelerator, whose memory is full of garbage at first."""
-    images, word = len(x), program.word_bytes
-    memory = np.full((images * program.arena_words, word), 0x5A, np.int8)
-    source, target = program.input, program.output
-    first = images * source.offset
-    packed = program.pack_input(x).view(np.int8).reshape(-1, word)
-    memory[first : first + len(packed)] = packed
-    flat = memory.reshape(-1)
-    isa_model.run_program(array_of(overlay), program.memory.view(np.int8), flat, images)
-    first = images * target.offset
-    output = memory[first : first + images * target.image_words]
-    return program.unpack_output(output.reshape(images, -1))
+    """The program on the page's accelerator."""
+    return execute(program, [x], partial(isa_model.run_program, array_of(overlay)))[0]
 
 
 def assert_equal(model: graph.Model, plan: str, overlay: Overlay, images: int) -> list[Descriptor]:

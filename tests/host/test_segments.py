@@ -143,7 +143,7 @@ def kinds_of(d: Descriptor) -> set[str]:
 def made(model: graph.Model, overlay: Overlay, batch: int) -> tuple[Flow, step_phases.StepPhases]:
     lowered = lower(model, overlay.array.inputs)
     layers = Layers(model, Plan.uniform("exact").expand(model), lowered, overlay)
-    flow = Flow(lowered)
+    flow = Flow(model, lowered)
     return flow, step_phases.StepPhases(flow, layers, overlay, batch)
 
 

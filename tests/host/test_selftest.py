@@ -62,7 +62,7 @@ def test_everything_passes(accelerator: Accelerator) -> None:
     names = [outcome.check for outcome in outcomes]
     assert names[0] == "golden vectors"
     assert {f"products of {s}" for s in golden.designs(accelerator.overlay)} <= set(names)
-    assert names[-3:] == ["repeated calls", "odd sizes", "soak"]
+    assert names[-3:] == ["stages", "odd sizes", "soak"]
     for outcome in outcomes:
         assert outcome.passed, outcome
 
@@ -78,7 +78,7 @@ def test_an_overlay_without_vectors(tmp_path) -> None:
     assert "computed here" in outcome.detail
 
 
-@pytest.mark.parametrize("check", ["golden", "products", "repeats", "sizes", "soak"])
+@pytest.mark.parametrize("check", ["golden", "products", "repeats", "stages", "sizes", "soak"])
 def test_one_wrong_bit_is_found(accelerator: Accelerator, monkeypatch, check: str) -> None:
     right = accelerator.run
     calls = 0
@@ -96,6 +96,7 @@ def test_one_wrong_bit_is_found(accelerator: Accelerator, monkeypatch, check: st
         "golden": lambda: checks.check_golden(accelerator),
         "products": lambda: checks.check_products(accelerator, "roup:1,4", 64),
         "repeats": lambda: checks.check_repeats(accelerator),
+        "stages": lambda: checks.check_stages(accelerator),
         "sizes": lambda: checks.check_sizes(accelerator),
         "soak": lambda: checks.check_soak(accelerator, 0.01, 0),
     }[check]()

@@ -270,7 +270,7 @@ def damaged(program: Program, record: int, field: int, value: int, mend: bool = 
         (2, isa.Field.INPUT_ROWS, 9, False, "a descriptor is damaged"),
         (2, isa.Field.OPCODE, 0, True, "unknown opcode"),
         (2, isa.Field.OPCODE, 7, True, "unknown opcode"),
-        (1, isa.Field.INPUT_ROW_WORDS, 5000, True, "larger than the on-chip buffers"),
+        (1, isa.Field.INPUT_ROW_WORDS, 9000, True, "larger than the on-chip buffers"),
         (1, isa.Field.VECTORS, 600, True, "larger than the on-chip buffers"),
         (1, isa.Field.GROUPS, 255, True, "larger than the on-chip buffers"),
     ],

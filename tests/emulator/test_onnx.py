@@ -1,0 +1,363 @@
+"""Every operator of quantised ONNX networks against onnxruntime."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import pytest
+from onnx import TensorProto, helper
+
+from axynq.emulator import reference
+from axynq.emulator.file_formats.onnx_reader import parse_onnx_model
+from axynq.emulator.frameworks.onnx_float import parse_float_onnx
+from axynq.emulator.model import graph
+from axynq.emulator.quantisation import forward
+from tests.emulator.onnx_networks import (
+    Array,
+    Network,
+    as_int8,
+    channels_last,
+    make,
+    run,
+)
+
+RNG = np.random.default_rng(0)
+MAP = (1, 6, 9, 8)
+SEQUENCE = (1, 6, 20)
+NO_ROI = np.array([], np.float32)
+
+
+def reals(*shape: int) -> Array:
+    return RNG.normal(size=shape).astype(np.float32)
+
+
+def whole(*numbers: int) -> Array:
+    return np.array(numbers, np.int64)
+
+
+class Case(NamedTuple):
+    """A network of one operator or few."""
+
+    name: str
+    build: Callable[[Network], Any]
+    shapes: Sequence[Sequence[int]] = (MAP,)
+    most: int = 0
+    """By how much values may differ: 0 where the contract computes what onnxruntime does, 1 where
+    it rounds differently, 2 where it rounds twice."""
+    opset: int = 17
+    float_too: bool = True
+    """Whether float networks may have it."""
+
+
+def one(kind: str, *more: Any, **attributes: Any) -> Callable[[Network], Any]:
+    return lambda net: net.add(kind, "x0", *more, **attributes)
+
+
+def chain(*steps: Callable[[Network], Any]) -> Callable[[Network], Any]:
+    def build(net: Network) -> None:
+        for step in steps:
+            step(net)
+
+    return build
+
+
+def then(kind: str, *more: Any, **attributes: Any) -> Callable[[Network], Any]:
+    return lambda net: net.add(kind, net.last, *more, **attributes)
+
+
+def resize(mode: str, coordinates: str, rounding: str = "floor") -> Callable[[Network], Any]:
+    scales = np.array([1, 1, 2, 3 if mode == "nearest" else 2], np.float32)
+    return one("Resize", NO_ROI, scales, mode=mode, nearest_mode=rounding,
+               coordinate_transformation_mode=coordinates)  # fmt: skip
+
+
+LAYERS = [
+    Case("conv", one("Conv", reals(5, 6, 3, 3), reals(5), pads=[1] * 4, strides=[2, 1]), most=1),
+    Case("conv same upper", one("Conv", reals(5, 6, 3, 3), reals(5), auto_pad="SAME_UPPER",
+                                strides=[2, 2]), most=1),
+    Case("conv same lower", one("Conv", reals(5, 6, 2, 2), reals(5), auto_pad="SAME_LOWER",
+                                strides=[1, 2]), most=1),
+    Case("conv dilated", one("Conv", reals(5, 6, 3, 3), pads=[2, 1, 0, 2], dilations=[2, 1]),
+         most=1),
+    Case("conv relu", chain(one("Conv", reals(5, 6, 3, 3), reals(5)), then("Relu")), most=1),
+    Case("depthwise", one("Conv", reals(12, 1, 3, 3), reals(12), group=6), most=1),
+    Case("grouped", one("Conv", reals(9, 2, 3, 3), reals(9), group=3, pads=[1] * 4), most=1),
+    Case("conv of a sequence", one("Conv", reals(5, 6, 3), reals(5), pads=[1, 1], strides=[2]),
+         (SEQUENCE,), 1),
+    Case("transposed", one("ConvTranspose", reals(6, 5, 3, 3), reals(5), strides=[2, 2],
+                           pads=[1] * 4, output_padding=[1, 0]), most=1),
+    Case("transposed, grouped", one("ConvTranspose", reals(6, 2, 3, 2), reals(6), strides=[2, 3],
+                                    group=3, dilations=[2, 1]), most=1),
+    Case("transposed same", one("ConvTranspose", reals(6, 5, 3, 3), reals(5), strides=[2, 2],
+                                auto_pad="SAME_UPPER"), most=1),
+    Case("transposed same lower", one("ConvTranspose", reals(6, 5, 3, 3), reals(5),
+                                      strides=[2, 2], auto_pad="SAME_LOWER"), most=1),
+    Case("transposed to a shape", one("ConvTranspose", reals(6, 5, 3, 3), reals(5),
+                                      strides=[2, 2], output_shape=[18, 16]), most=1),
+    Case("transposed, much padding", one("ConvTranspose", reals(6, 5, 3, 3), strides=[2, 2],
+                                         pads=[3, 3, 2, 4]), most=1),
+    Case("gemm", one("Gemm", reals(5, 17), reals(5), transB=1), ((1, 17),), 1),
+    Case("gemm, weights turned", one("Gemm", reals(17, 5), reals(5)), ((1, 17),), 1),
+    Case("matmul", one("MatMul", reals(17, 5)), ((1, 17),), 1),
+    Case("matmul of a sequence", one("MatMul", reals(17, 5)), ((1, 7, 17),), 1),
+    Case("matmul of a map", one("MatMul", reals(17, 5)), ((1, 3, 7, 17),), 1),
+    Case("flatten, gemm", chain(one("Flatten"), then("Gemm", reals(4, 432), reals(4), transB=1)),
+         most=1),
+    Case("reshape, gemm", chain(one("Reshape", whole(0, -1)), then("Gemm", reals(432, 4))), most=1),
+]  # fmt: skip
+
+PAIRS = [
+    Case("add", one("Add", "x1"), (MAP, MAP), 1),
+    Case("sub", one("Sub", "x1"), (MAP, MAP), 1),
+    Case("mul", one("Mul", "x1"), (MAP, MAP), 1),
+    Case("max", one("Max", "x1"), (MAP, MAP)),
+    Case("min", one("Min", "x1"), (MAP, MAP)),
+    Case("mul of a scale for each channel", one("Mul", "x1"), (MAP, (1, 6, 1, 1)), 1),
+    Case("add of fewer axes", one("Add", "x1"), (MAP, (1, 8)), 1),
+    Case("sub from fewer axes", one("Sub", "x1"), ((1, 8), MAP), 1),
+    Case("mul by constants", one("Mul", reals(6, 1, 1)), most=1),
+    Case("add of constants", one("Add", reals(1, 6, 1, 1)), most=1),
+    Case("constants less x", lambda net: net.add("Sub", reals(6, 1, 1), "x0"), most=1),
+    Case("max with constants", one("Max", reals(6, 1, 1))),
+    Case("prelu of channels", one("PRelu", reals(6, 1, 1)), most=1),
+    Case("x + x", one("Add", "x0")),
+    Case("concat", one("Concat", "x1", axis=1), (MAP, MAP)),
+    Case("concat of columns", one("Concat", "x1", axis=-1), (MAP, MAP)),
+]  # fmt: skip
+
+FUNCTIONS = [
+    Case("mul by a number", one("Mul", np.float32(0.3))),
+    Case("add of a number", one("Add", np.float32(3))),
+    Case("div by a number", one("Div", np.float32(3))),
+    Case("square", one("Pow", np.float32(2))),
+    Case("prelu", one("PRelu", np.array([0.2], np.float32))),
+    Case("leaky relu", one("LeakyRelu", alpha=0.1)),
+    Case("relu6", one("Clip", np.float32(0), np.float32(6))),
+    Case("clip", one("Clip", np.float32(-0.5), np.float32(0.7))),
+    Case("sqrt", chain(one("Abs"), then("Sqrt")), float_too=False),
+    *[Case(kind, one(kind)) for kind in ("Relu", "Sigmoid", "Tanh", "HardSigmoid", "HardSwish",
+                                         "Elu", "Abs", "Neg", "Exp")],
+    *[Case(kind, one(kind), float_too=False, opset=18)
+      for kind in ("Selu", "Celu", "Softplus", "Softsign", "Erf", "Floor", "Ceil", "Round", "Sign",
+                   "Sin", "Cos", "Mish")],
+    Case("Gelu", one("Gelu"), opset=20),
+    Case("Gelu by tanh", one("Gelu", approximate="tanh"), opset=20),
+]  # fmt: skip
+
+POOLS = [
+    Case("max pool", one("MaxPool", kernel_shape=[3, 3], strides=[2, 2], pads=[1] * 4)),
+    Case("max pool, ceil", one("MaxPool", kernel_shape=[2, 3], strides=[2, 3], ceil_mode=1)),
+    Case("max pool of a sequence", one("MaxPool", kernel_shape=[3], strides=[2]), (SEQUENCE,)),
+    Case("average pool", one("AveragePool", kernel_shape=[3, 3], strides=[2, 2], pads=[1] * 4),
+         most=1),
+    Case("average with padding", one("AveragePool", kernel_shape=[3, 3], pads=[1] * 4,
+                                     count_include_pad=1), most=1),
+    Case("average pool, ceil", one("AveragePool", kernel_shape=[2, 3], strides=[2, 3],
+                                   ceil_mode=1), most=1),
+    Case("global average", one("GlobalAveragePool"), most=1),
+    Case("global maximum", one("GlobalMaxPool")),
+    Case("global average of a sequence", one("GlobalAveragePool"), (SEQUENCE,), 1),
+    Case("mean of a map", one("ReduceMean", axes=[2, 3], keepdims=0), most=1),
+    Case("mean of channels", one("ReduceMean", axes=[1]), most=1),
+    Case("mean of columns", one("ReduceMean", axes=[-1], keepdims=0), most=1),
+    Case("sum", one("ReduceSum", whole(1, 2), keepdims=0), most=1),
+    Case("maximum of a map", one("ReduceMax", axes=[2, 3], keepdims=0)),
+    Case("softmax", one("Softmax"), ((1, 12),), 2),
+    Case("softmax of channels", one("Softmax", axis=1), most=2),
+    Case("log softmax", one("LogSoftmax"), ((1, 12),), 2),
+    Case("length 1", one("LpNormalization"), ((1, 12),), 2),
+    *[Case(f"linear, {mode}", resize("linear", mode), most=1)
+      for mode in ("asymmetric", "half_pixel", "align_corners")],
+]  # fmt: skip
+
+MOVEMENTS = [
+    Case("slice", one("Slice", whole(1, 7), whole(5, 0), whole(1, 3), whole(2, -3))),
+    Case("slice to the start", one("Slice", whole(-1), whole(-100), whole(2), whole(-1))),
+    Case("split", one("Split", whole(1, 3, 2), axis=1, outputs=3)),
+    Case("split evenly", one("Split", axis=1, outputs=2), opset=13),
+    Case("transpose", one("Transpose", perm=[0, 2, 1, 3])),
+    Case("reshape", one("Reshape", whole(1, 3, 2, -1))),
+    Case("squeeze", one("Squeeze", whole(2)), ((1, 6, 1, 8),)),
+    Case("unsqueeze", one("Unsqueeze", whole(2, -1)), ((1, 6, 8),)),
+    Case("flatten", one("Flatten")),
+    Case("channel shuffle", chain(one("Reshape", whole(0, 2, 3, 9, 8)),
+                                  then("Transpose", perm=[0, 2, 1, 3, 4]),
+                                  then("Reshape", whole(0, 6, 9, 8)))),
+    Case("pad", one("Pad", whole(0, 0, 1, 2, 0, 0, 3, 0))),
+    Case("pad channels", one("Pad", whole(0, 2, 1, 0, 0, 0, 0, 1), np.float32(0.5))),
+    Case("pad and crop", one("Pad", whole(0, 0, -1, 2, 0, 0, 3, -2))),
+    Case("gather", one("Gather", whole(1, 3, 5), axis=1)),
+    Case("gather one", one("Gather", np.array(2, np.int64), axis=2)),
+    Case("depth to space", one("DepthToSpace", blocksize=2), ((1, 12, 4, 5),)),
+    Case("depth to space, CRD", one("DepthToSpace", blocksize=2, mode="CRD"), ((1, 12, 4, 5),)),
+    Case("space to depth", one("SpaceToDepth", blocksize=2), ((1, 3, 4, 6),)),
+    Case("nearest, asymmetric", resize("nearest", "asymmetric")),
+    Case("nearest, half pixel", resize("nearest", "half_pixel", "round_prefer_floor")),
+    Case("nearest, corners", resize("nearest", "align_corners", "round_prefer_ceil")),
+    Case("dropout", chain(one("Dropout"), then("Relu"))),
+    Case("identity", chain(one("Identity"), then("Relu"))),
+]  # fmt: skip
+
+CASES = [*LAYERS, *PAIRS, *FUNCTIONS, *POOLS, *MOVEMENTS]
+
+
+def network(case: Case) -> tuple[Network, list[str]]:
+    net = Network(*case.shapes, opset=case.opset)
+    case.build(net)
+    return net, list(net.nodes[-1].output)
+
+
+def computed(model: graph.Model, inputs: Sequence[Array]) -> list[Array]:
+    """The oracle's outputs for real inputs in ONNX's order of axes."""
+    given = [model.tensors[i].batch(channels_last(x)) for i, x in zip(model.inputs, inputs)]
+    values = reference.run(model, given)
+    return [values[index] for index in model.outputs]
+
+
+@pytest.mark.parametrize("unsigned", [False, True], ids=["int8", "uint8"])
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+def test_qdq(case: Case, unsigned: bool) -> None:
+    net, outputs = network(case)
+    proto = net.quantised(*outputs, unsigned=unsigned)
+    model = parse_onnx_model(proto.SerializeToString())
+    samples = net.samples(4, seed=9)
+    ours = computed(model, list(samples.values()))
+    for index, mine, theirs in zip(model.outputs, ours, run(proto, samples)):
+        difference = np.abs(mine - as_int8(model.tensors[index], theirs))
+        assert difference.max() <= case.most
+        # Roundings that differ are rare but where few values are summed.
+        assert (difference > 0).mean() <= (0 if case.most == 0 else 1 if case.most == 2 else 0.5)
+
+
+@pytest.mark.parametrize("case", [c for c in CASES if c.float_too], ids=lambda case: case.name)
+def test_float(case: Case) -> None:
+    net, outputs = network(case)
+    proto = net.proto(*outputs)
+    read = parse_float_onnx(proto.SerializeToString())
+    samples = net.samples(4, seed=9)
+    inputs = {i: channels_last(x) for i, x in zip(read.inputs, samples.values())}
+    values = forward.run(read, inputs)
+    for index, theirs in zip(read.outputs, run(proto, samples)):
+        mine = values[index]
+        expected = channels_last(theirs).reshape(mine.shape)
+        np.testing.assert_allclose(mine, expected, rtol=1e-4, atol=1e-4)
+
+
+# --- QOperator -----------------------------------------------------------------------------------
+
+
+class Integers:
+    """A network on integers, of one input."""
+
+    def __init__(self, shape: Sequence[int], type_: type = np.int8) -> None:
+        self.shape, self.type, self.rng = shape, type_, np.random.default_rng(1)
+        self.constants: dict[str, Array] = {}
+        self.nodes: list[Any] = []
+
+    def quantisation(self, name: str, scale: float, zero: int) -> list[str]:
+        shift = 128 if self.type is np.uint8 else 0
+        self.constants[f"{name}_s"] = np.asarray(scale, np.float32)
+        self.constants[f"{name}_z"] = np.asarray(zero + shift, self.type)
+        return [f"{name}_s", f"{name}_z"]
+
+    def weights(self, name: str, *shape: int, filters: int = 0) -> list[str]:
+        low, high, dtype = (1, 256, np.uint8) if self.type is np.uint8 else (-127, 128, np.int8)
+        self.constants[name] = self.rng.integers(low, high, shape).astype(dtype)
+        scales = (self.rng.random(filters) * 0.01 + 0.001) if filters else np.asarray(0.004)
+        zero = np.full(scales.shape, 128 if dtype is np.uint8 else 0, dtype)
+        self.constants[f"{name}_s"], self.constants[f"{name}_z"] = scales.astype(np.float32), zero
+        return [name, f"{name}_s", f"{name}_z"]
+
+    def add(self, kind: str, *inputs: str, domain: str = "", **attributes: Any) -> str:
+        self.nodes.append(
+            helper.make_node(kind, list(inputs), [f"y{len(self.nodes)}"], domain=domain,
+                             **attributes)
+        )  # fmt: skip
+        return f"y{len(self.nodes) - 1}"
+
+    def proto(self, output: str) -> Any:
+        type_ = TensorProto.UINT8 if self.type is np.uint8 else TensorProto.INT8
+        return make(self.nodes, ["x"], [self.shape], [output], self.constants, 17, type_, type_)
+
+    def inputs(self) -> dict[str, Array]:
+        low = 0 if self.type is np.uint8 else -128
+        values = self.rng.integers(low, low + 256, (8, *self.shape[1:]))
+        return {"x": values.astype(self.type)}
+
+
+def qlinear(kind: str, **attributes: Any) -> Callable[[Integers], str]:
+    def build(net: Integers) -> str:
+        x, y = net.quantisation("x", 0.05, 3), net.quantisation("y", 0.06, -4)
+        return net.add(kind, "x", *x, *y, domain="com.microsoft", **attributes)
+
+    return build
+
+
+def qlinear_pair(kind: str) -> Callable[[Integers], str]:
+    def build(net: Integers) -> str:
+        x, y = net.quantisation("x", 0.05, 3), net.quantisation("y", 0.3, -4)
+        turned = net.add("Transpose", "x", perm=[0, 1, 3, 2])
+        return net.add(kind, "x", *x, turned, *x, *y, domain="com.microsoft")
+
+    return build
+
+
+def qlinear_conv(net: Integers) -> str:
+    x, y = net.quantisation("x", 0.05, 3), net.quantisation("y", 0.3, -4)
+    net.constants["b"] = net.rng.integers(-2000, 2000, 5).astype(np.int32)
+    filters = 0 if net.type is np.uint8 else 5
+    w = net.weights("w", 5, 6, 3, 3, filters=filters)
+    return net.add("QLinearConv", "x", *x, *w, *y, "b", pads=[1, 1, 1, 1])
+
+
+def qlinear_matmul(net: Integers) -> str:
+    x, y = net.quantisation("x", 0.05, 3), net.quantisation("y", 0.3, -4)
+    return net.add("QLinearMatMul", "x", *x, *net.weights("w", 8, 5), *y)
+
+
+def qgemm(net: Integers) -> str:
+    x, y = net.quantisation("x", 0.05, 3), net.quantisation("y", 0.3, -4)
+    net.constants["b"] = net.rng.integers(-2000, 2000, 5).astype(np.int32)
+    flat = net.add("Flatten", "x")
+    return net.add("QGemm", flat, *x, *net.weights("w", 5, 384), "b", *y, domain="com.microsoft",
+                   transB=1)  # fmt: skip
+
+
+def qlinear_concat(net: Integers) -> str:
+    x, y = net.quantisation("x", 0.05, 3), net.quantisation("y", 0.07, -4)
+    pooled = net.add("MaxPool", "x", kernel_shape=[1, 1])
+    return net.add("QLinearConcat", *y, "x", *x, pooled, *x, domain="com.microsoft", axis=1)
+
+
+QOPERATORS: dict[str, tuple[Callable[[Integers], str], int]] = {
+    "QLinearConv": (qlinear_conv, 1),
+    "QLinearMatMul": (qlinear_matmul, 1),
+    "QGemm": (qgemm, 1),
+    "QLinearAdd": (qlinear_pair("QLinearAdd"), 1),
+    "QLinearMul": (qlinear_pair("QLinearMul"), 1),
+    "QLinearSigmoid": (qlinear("QLinearSigmoid"), 0),
+    "QLinearLeakyRelu": (qlinear("QLinearLeakyRelu", alpha=0.1), 0),
+    "QLinearAveragePool": (
+        qlinear("QLinearAveragePool", kernel_shape=[2, 2], strides=[2, 2]), 1,
+    ),
+    "QLinearGlobalAveragePool": (qlinear("QLinearGlobalAveragePool"), 1),
+    "QLinearSoftmax": (qlinear("QLinearSoftmax", axis=-1, opset=13), 2),
+    "QLinearConcat": (qlinear_concat, 0),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("type_", [np.int8, np.uint8])
+@pytest.mark.parametrize("kind", QOPERATORS)
+def test_qoperator(kind: str, type_: type) -> None:
+    build, most = QOPERATORS[kind]
+    net = Integers((1, 6, 8, 8), type_)
+    proto = net.proto(build(net))
+    model = parse_onnx_model(proto.SerializeToString())
+    inputs = net.inputs()
+    (theirs,) = run(proto, inputs)
+    (mine,) = computed(model, [inputs["x"]])
+    shift = 128 if type_ is np.uint8 else 0
+    expected = channels_last(theirs).astype(np.int64).reshape(mine.shape) - shift
+    assert np.abs(mine - expected).max() <= most

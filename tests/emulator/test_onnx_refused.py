@@ -1,0 +1,293 @@
+"""ONNX files that are refused: one clear message, with all reasons."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from onnx import TensorProto, helper, numpy_helper
+
+from axynq.emulator import load_model, reference
+from axynq.emulator.errors import AxynqError, ModelError, ToolError
+from axynq.emulator.file_formats import onnx_file
+from axynq.emulator.file_formats.onnx_reader import parse_onnx_model
+from axynq.emulator.frameworks.float_files import load_float_network
+from axynq.emulator.frameworks.onnx_float import parse_float_onnx
+from axynq.host.cli.tune import tune
+from tests.emulator.onnx_networks import Array, Network, as_int8, channels_last, run
+
+
+def reals(*sizes: int) -> Array:
+    return np.random.default_rng(0).normal(size=sizes).astype(np.float32)
+
+
+def network() -> Network:
+    net = Network((1, 4, 6, 6))
+    net.add("Conv", "x0", reals(4, 4, 3, 3), reals(4), pads=[1] * 4)
+    net.add("Relu", net.last)
+    return net
+
+
+def refused(proto: Any) -> str:
+    with pytest.raises(ModelError) as caught:
+        parse_onnx_model(proto.SerializeToString(), "net.onnx")
+    text = str(caught.value)
+    assert text.startswith("'net.onnx'")
+    assert "\n" not in text
+    return text
+
+
+def test_a_float_network_is_told_how_to_become_int8(tmp_path: Path) -> None:
+    onnx.save(network().proto(), tmp_path / "net.onnx")
+    with pytest.raises(ModelError, match="'net.onnx': is a float network: .*`axynq quantise"):
+        load_model(tmp_path / "net.onnx")
+
+
+def test_a_quantised_network_is_not_quantised_again(tmp_path: Path) -> None:
+    onnx.save(network().quantised(), tmp_path / "net.onnx")
+    with pytest.raises(ModelError, match="is quantised already"):
+        load_float_network(tmp_path / "net.onnx")
+    onnx.save(network().proto(), tmp_path / "net.onnx")
+    assert load_float_network(tmp_path / "net.onnx").layers[0].name == "conv_0"
+
+
+def test_without_the_package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    onnx.save(network().quantised(), tmp_path / "net.onnx")
+    monkeypatch.setitem(sys.modules, "onnx", None)
+    with pytest.raises(ToolError, match=r"pip install axynq\[onnx\]"):
+        load_model(tmp_path / "net.onnx")
+
+
+def test_all_reasons_in_one_message() -> None:
+    net = network()
+    net.add("LSTM", net.last, reals(1, 8, 6), reals(1, 8, 2), hidden_size=2)
+    net.add("Resize", "y1", np.array([], np.float32), np.array([1, 1, 2, 2], np.float32),
+            mode="cubic")  # fmt: skip
+    net.add("MaxPool", "y1", kernel_shape=[2, 2], dilations=[2, 2])
+    proto = network().quantised()
+    proto.graph.initializer.extend(
+        numpy_helper.from_array(v, k) for k, v in net.constants.items() if k not in ("c0", "c1")
+    )
+    for node in net.nodes[2:]:
+        node.input[0] = "y1_dq"
+        proto.graph.node.append(node)
+        source = node.output[0]
+        more = [f"{source}_q", "y1_scale", "y1_zero"]
+        proto.graph.node.append(
+            helper.make_node("QuantizeLinear", [source, *more[1:]], [f"{source}_q"])
+        )
+        proto.graph.node.append(helper.make_node("DequantizeLinear", more, [f"{source}_dq"]))
+        proto.graph.output.append(
+            helper.make_tensor_value_info(f"{source}_dq", TensorProto.FLOAT, None)
+        )
+    text = refused(proto)
+    assert "is LSTM, which is not supported (recurrent networks" in text
+    assert "(Resize): is in mode 'cubic'" in text
+    assert "(MaxPool): has dilations" in text
+    assert "Supported: " in text
+
+
+def changed(change: Callable[[Any], Any]) -> Any:
+    proto = network().quantised()
+    change(proto)
+    return proto
+
+
+def set_constant(name: str, value: Array) -> Callable[[Any], None]:
+    def change(proto: Any) -> None:
+        for tensor in proto.graph.initializer:
+            if tensor.name == name:
+                tensor.CopyFrom(numpy_helper.from_array(value, name))
+
+    return change
+
+
+def drop(kind: str, output: str) -> Callable[[Any], None]:
+    """Leave out an operator: its output is its first input."""
+
+    def change(proto: Any) -> None:
+        (node,) = [n for n in proto.graph.node if n.op_type == kind and n.output[0] == output]
+        for other in proto.graph.node:
+            other.input[:] = [node.input[0] if name == output else name for name in other.input]
+        proto.graph.node.remove(node)
+
+    return change
+
+
+def add_node(*arguments: Any, **attributes: Any) -> Callable[[Any], None]:
+    def change(proto: Any) -> None:
+        proto.graph.node.insert(2, helper.make_node(*arguments, **attributes))
+
+    return change
+
+
+def input_shape(*sizes: int | str) -> Callable[[Any], None]:
+    def change(proto: Any) -> None:
+        name = proto.graph.input[0].name
+        made = helper.make_tensor_value_info(name, TensorProto.FLOAT, sizes)
+        proto.graph.input[0].CopyFrom(made)
+
+    return change
+
+
+def opset(number: int) -> Callable[[Any], None]:
+    def change(proto: Any) -> None:
+        proto.opset_import[0].version = number
+
+    return change
+
+
+WRONG: dict[str, tuple[Callable[[Any], None], str]] = {
+    "weights that do not fit int8": (
+        set_constant("c0_zero", np.full(4, 90, np.int8)), "symmetrically",
+    ),
+    "16-bit activations": (
+        set_constant("y0_zero", np.uint16(3)), "quantises activations to uint16",
+    ),
+    "a scale of 0": (set_constant("y0_scale", np.float32(0)), "a scale of 0.0"),
+    "a scale that is not finite": (set_constant("y0_scale", np.float32(np.inf)), "a scale of inf"),
+    "scales for channels of an activation": (
+        set_constant("y0_scale", np.ones(4, np.float32)), "a scale for each channel",
+    ),
+    "weights in real numbers": (drop("DequantizeLinear", "c0_dq"), "its weights are not quantised"),
+    "integers where reals should be": (
+        drop("DequantizeLinear", "x0_dq"), "takes integers where a DequantizeLinear",
+    ),
+    "dynamic quantisation": (
+        add_node("DynamicQuantizeLinear", ["x0"], ["q", "s", "z"]), "is quantised dynamically",
+    ),
+    "integer convolutions": (
+        add_node("ConvInteger", ["x0_q", "c0_q"], ["i"]), "is quantised dynamically (ConvInteger)",
+    ),
+    "an operator of another's": (
+        add_node("Magic", ["x0_dq"], ["m"], domain="acme"), "acme.Magic, which is not supported",
+    ),
+    "several images": (input_shape(8, 4, 6, 6), "has 8 images; export the network for 1"),
+    "open sizes": (input_shape("n", 4, "h", "w"), "[n, 4, h, w]; all but the first dimension"),
+    "an old opset": (opset(6), "has opset 6; 7 is the oldest"),
+    "a name that nothing computes": (
+        add_node("Relu", ["nowhere"], ["r"]), "reads 'nowhere', which nothing computes",
+    ),
+    "a tensor computed twice": (
+        add_node("Relu", ["x0_dq"], ["x0_dq"]), "is there already",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("what", WRONG)
+def test_what_is_wrong(what: str) -> None:
+    change, message = WRONG[what]
+    assert message in refused(changed(change))
+
+
+def test_a_result_that_is_not_quantised() -> None:
+    net = network()
+    net.add("Sigmoid", "y0")  # of the convolution's result, before it is quantised
+    proto = network().quantised()
+    sigmoid = helper.make_node("Sigmoid", ["y0"], ["s"])
+    place = next(k for k, n in enumerate(proto.graph.node) if n.op_type == "Conv")
+    proto.graph.node.insert(place + 1, sigmoid)
+    assert "takes the result of operator" in refused(proto)
+    unfinished = network().quantised()
+    unfinished.graph.output[0].name = "y1"  # Relu of a quantised tensor, which needs no rounding
+    assert parse_onnx_model(unfinished.SerializeToString()).operators[-1].name == "relu_1"
+    unfinished.graph.output[0].name = "y0"  # the convolution's own result
+    assert "a QuantizeLinear after it is missing" in refused(unfinished)
+
+
+@pytest.mark.parametrize("kind", ["ArgMax", "Softmax", "Sigmoid", "NonZero"])
+def test_an_end_in_other_numbers_is_left_out(kind: str) -> None:
+    proto = network().quantised()
+    more = {"axis": 1} if kind in ("ArgMax", "Softmax") else {}
+    proto.graph.node.append(helper.make_node(kind, ["y1_dq"], ["end"], **more))
+    proto.graph.output[0].name = "end"
+    model = parse_onnx_model(proto.SerializeToString())
+    assert model.notes == (
+        f"The end of the file is not int8 and is left out: {kind} (1). The outputs are those int8 "
+        "tensors that it begins from: 'y1_dq'.",
+    )
+    x = network().samples(2)["x0"]
+    whole = network().quantised()
+    mine = reference.run(model, model.input.batch(channels_last(x)))[model.output_index]
+    theirs = as_int8(model.output, run(whole, {"x0": x})[0])
+    assert np.abs(mine - theirs).max() <= 1
+
+
+def test_constants_that_are_missing(tmp_path: Path) -> None:
+    path = tmp_path / "net.onnx"
+    onnx.save(network().quantised(), path, save_as_external_data=True, location="net.bin",
+              size_threshold=0)  # fmt: skip
+    (tmp_path / "net.bin").unlink()
+    with pytest.raises(ModelError, match=r"constants in net\.bin, which cannot be read"):
+        load_model(path)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"\x08\x08:\x00", "no graph"),
+        (b"\x08\x08:\x7f", "is damaged or truncated"),
+        (b"not a network at all", "not a TFLite model"),
+    ],
+)
+def test_files_that_hold_no_network(tmp_path: Path, content: bytes, message: str) -> None:
+    path = tmp_path / "net.onnx"
+    path.write_bytes(content)
+    with pytest.raises(ModelError, match=message):
+        load_model(path)
+
+
+def test_constants_that_would_fill_the_memory() -> None:
+    net = Network((1, 4))
+    net.add("Add", "x0", np.ones(1, np.float32))
+    proto = net.quantised()
+    shape = numpy_helper.from_array(np.array([1 << 20, 1 << 20], np.int64), "big")
+    proto.graph.initializer.append(shape)
+    proto.graph.node.insert(0, helper.make_node("ConstantOfShape", ["big"], ["filled"]))
+    assert "makes a constant of" in refused(proto)
+
+
+BOTH = {
+    "int8": (parse_onnx_model, network().quantised().SerializeToString()),
+    "float": (parse_float_onnx, network().proto().SerializeToString()),
+}
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    st.sampled_from(sorted(BOTH)),
+    st.lists(st.tuples(st.integers(0, 2**20), st.integers(0, 255)), min_size=1, max_size=5),
+    st.none() | st.integers(0, 2**20),
+)
+def test_damaged_files(kind: str, changes: list[tuple[int, int]], length: int | None) -> None:
+    parse, content = BOTH[kind]
+    damaged = bytearray(content)
+    for place, value in changes:
+        damaged[place % len(damaged)] = value
+    if length is not None:
+        del damaged[length % len(damaged) :]
+    with contextlib.suppress(AxynqError):  # nothing else
+        parse(bytes(damaged), "net.onnx")
+
+
+def test_the_package_is_found() -> None:
+    assert onnx_file.package() is onnx
+
+
+def test_what_cannot_be_written_is_said_before_the_work(tmp_path: Path) -> None:
+    net = Network((1, 4))
+    net.add("Softplus", "x0")
+    net.add("Gemm", net.last, reals(3, 4), transB=1)
+    onnx.save(net.quantised(), tmp_path / "net.onnx")
+    np.savez(tmp_path / "data.npz", x=reals(8, 4), y=np.arange(8) % 3)
+    with pytest.raises(ModelError, match="which a .tflite file cannot hold"):
+        tune(tmp_path / "net.onnx", "roup:1,4", tmp_path / "data.npz", tmp_path / "out.tflite")
+    assert not (tmp_path / "out.tflite").exists()

@@ -1,0 +1,426 @@
+"""Float networks: read from files, computed, quantised."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
+
+from axynq.emulator import Emulator
+from axynq.emulator.errors import DataError, ModelError
+from axynq.emulator.file_formats.tflite_writer import serialise_model
+from axynq.emulator.frameworks.float_files import load_float_network
+from axynq.emulator.frameworks.tflite_float import load_float_tflite
+from axynq.emulator.model import graph
+from axynq.emulator.model.graph import Padding
+from axynq.emulator.quantisation import forward
+from axynq.emulator.quantisation.builder import NetworkBuilder
+from axynq.emulator.quantisation.equalisation import equalised
+from axynq.emulator.quantisation.float_network import Quantisation
+from axynq.emulator.quantisation.inputs import real_inputs
+from axynq.emulator.quantisation.quantise import Options, Quantised, quantise
+from axynq.emulator.quantisation.ranges import quantisation
+from axynq.emulator.quantisation.report import decibels, float_accuracy, layer_losses
+from axynq.emulator.quantisation.simplification import simplified
+from tests.any_network import any_models, random_inputs
+from tests.emulator import runtime
+from tests.emulator.float_files import float_twin, half_precision_twin
+
+KINDS = (
+    "convolution", "depthwise", "fully_connected", "transposed_convolution", "addition",
+    "elementwise", "lookup", "softmax", "reduction", "pool", "pad", "reshape", "concatenation",
+    "slice", "transpose", "resize", "blocks",
+)  # fmt: skip
+
+
+@settings(max_examples=60, deadline=None)
+@given(any_models(KINDS, tflite=True), st.integers(0, 99))
+def test_float_files_are_read(tmp_path_factory, model: graph.Model, seed: int) -> None:
+    """The float twins of random int8 networks, against TFLite."""
+    # The direction of a vector of hardly anything is anything.
+    assume(not any(isinstance(op, graph.L2Normalisation) for op in model.operators))
+    assume(
+        not any(isinstance(op, graph.Lookup) and op.kind == "quantise" for op in model.operators)
+    )
+    content = float_twin(serialise_model(model))
+    path = tmp_path_factory.mktemp("float") / "net.tflite"
+    path.write_bytes(content)
+    network = load_float_tflite(path)
+    x = [
+        model.tensors[index].dequantise(values).astype(np.float32)
+        for index, values in zip(model.inputs, random_inputs(model, 2, seed))
+    ]
+    expected = runtime.run_all("tflite_runtime", content, x)
+    found = forward.run(network, dict(zip(network.inputs, x)))
+    for index, values in zip(network.outputs, expected):
+        if index in network.constants:
+            continue
+        largest = max(float(np.abs(values).max()), 1e-6)
+        np.testing.assert_allclose(found[index], values, rtol=1e-3, atol=1e-4 * largest)
+
+
+def test_directions_are_read(tmp_path: Path) -> None:
+    builder = NetworkBuilder("direction", (3, 4))
+    builder.l2_normalisation(builder.input)
+    x = np.random.default_rng(0).normal(size=(5, 3, 4)).astype(np.float32)
+    content = float_twin(serialise_model(builder.quantise(x)))
+    path = tmp_path / "direction.tflite"
+    path.write_bytes(content)
+    network = load_float_tflite(path)
+    expected = runtime.run("tflite_runtime", content, x)
+    np.testing.assert_allclose(forward.run(network, x)[1], expected, rtol=1e-5)
+
+
+def test_float16_weights(tmp_path: Path) -> None:
+    builder, x = uneven()
+    content = half_precision_twin(float_twin(serialise_model(builder.quantise(x))))
+    path = tmp_path / "half.tflite"
+    path.write_bytes(content)
+    network = load_float_tflite(path)
+    expected = runtime.run("tflite_runtime", content, x)
+    found = forward.run(network, x)[network.outputs[0]]
+    np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5)
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    any_models(KINDS, tflite=True), st.integers(0, 99), st.sampled_from(["min-max", "least-error"])
+)
+def test_any_float_network_is_quantised(
+    tmp_path_factory, model: graph.Model, seed: int, ranges: str
+) -> None:
+    """What comes of it keeps the contract, and is the same in a file, which TFLite runs alike."""
+    assume(
+        not any(isinstance(op, graph.Lookup) and op.kind == "quantise" for op in model.operators)
+    )
+    path = tmp_path_factory.mktemp("float") / "net.tflite"
+    path.write_bytes(float_twin(serialise_model(model)))
+    network = load_float_tflite(path)
+    assume(all(index not in network.inputs for index in network.outputs))
+    rng = np.random.default_rng(seed)
+    x = {k: rng.normal(size=(4, *network.tensors[k].shape)) for k in network.inputs}
+    try:
+        made = quantise(network, x, Options(ranges=ranges)).model  # type: ignore[arg-type]
+    except DataError:  # of exponentials that are not finite
+        return
+    one_quantisation_where_it_must_be(made)
+    given8 = [made.tensors[k].quantise(x[j]) for j, k in zip(network.inputs, made.inputs)]
+    y = Emulator(made).run(given8 if len(given8) > 1 else given8[0])
+    content = serialise_model(made)
+    found = runtime.run_all("tflite_runtime", content, given8)
+    for one, other in zip(y if len(made.outputs) > 1 else [y], found):
+        np.testing.assert_array_equal(one, other)
+
+
+def one_quantisation_where_it_must_be(model: graph.Model) -> None:
+    for op in model.operators:
+        target = model.tensors[op.output]
+        larger = isinstance(op, graph.Elementwise) and op.kind in ("maximum", "minimum")
+        alike = (graph.Movement, graph.Pool, graph.Reshape, graph.Pad, graph.ResizeBilinear)
+        if larger or isinstance(op, alike):
+            for index in op.inputs:
+                source = model.tensors[index]
+                assert (source.scale, source.zero_point) == (target.scale, target.zero_point), op
+
+
+# --- ranges --------------------------------------------------------------------------------------
+
+
+def line(values: int = 6) -> NetworkBuilder:
+    """A fully connected layer that gives its inputs."""
+    builder = NetworkBuilder("line", (values,))
+    builder.fully_connected(builder.input, np.eye(values, dtype=np.float32), np.zeros(values))
+    return builder
+
+
+def test_ranges() -> None:
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(50_000, 6)).astype(np.float32)
+    x[0, 0] = 7
+    network = line().network()
+    tops = {}
+    for rule in ("min-max", "percentile", "least-error"):
+        model = quantise(network, x, Options(rule, percentile=99.9)).model
+        # An input is what it is.
+        assert model.input.dequantise(127) == pytest.approx(7, rel=0.01)
+        tops[rule] = float(model.output.dequantise(127))
+    assert tops["min-max"] == pytest.approx(7, rel=0.01)
+    assert tops["percentile"] == pytest.approx(np.percentile(x, 99.9), rel=0.05)
+    assert tops["percentile"] < tops["least-error"] < 6.5
+
+
+@given(st.floats(-100, 100), st.floats(-100, 100))
+def test_a_range_has_zero_in_it(one: float, other: float) -> None:
+    scale, zero_point = quantisation(min(one, other), max(one, other))
+    assert scale > 0
+    assert -128 <= zero_point <= 127
+    reach = scale * (np.array([-128, 127]) - zero_point)
+    assert reach[0] <= min(one, other, 0) + scale
+    assert reach[1] >= max(one, other, 0) - scale
+
+
+def test_an_input_range_is_kept() -> None:
+    model = line().quantise(np.full((2, 6), 0.5), input_range=(0.0, 1.0))
+    assert (model.input.scale, model.input.zero_point) == (pytest.approx(1 / 255), -128)
+
+
+# --- options -------------------------------------------------------------------------------------
+
+
+def uneven(second: graph.Activation = "relu6") -> tuple[NetworkBuilder, np.ndarray]:
+    """Three layers whose channels differ by orders of magnitude, and inputs."""
+    rng = np.random.default_rng(0)
+    factors = np.exp(rng.normal(size=8) * 2).astype(np.float32)
+    builder = NetworkBuilder("uneven", (6, 6, 3))
+    first = rng.normal(size=(8, 3, 3, 3)) * factors[:, None, None, None]
+    x = builder.convolution(builder.input, first, rng.normal(size=8) * factors, activation="relu")
+    depthwise = rng.normal(size=(8, 3, 3, 1))
+    x = builder.depthwise(x, depthwise, rng.normal(size=8) * factors, activation=second)
+    last = rng.normal(size=(4, 1, 1, 8)) / factors
+    builder.convolution(x, last, rng.normal(size=4))
+    return builder, rng.normal(size=(16, 6, 6, 3)).astype(np.float32) * 0.05
+
+
+def test_equalisation_keeps_the_function() -> None:
+    builder, x = uneven()
+    network = builder.network()
+    values = forward.run(network, x)
+    ranges = {index: (float(v.min()), float(v.max())) for index, v in values.items()}
+    same = equalised(network, ranges)
+    found = forward.run(same, x)[same.outputs[0]]
+    np.testing.assert_allclose(found, values[network.outputs[0]], rtol=1e-3, atol=1e-4)
+    first, second = same.layers[:2]
+    np.testing.assert_allclose(
+        np.abs(first.weights).max(axis=(1, 2, 3)), np.abs(second.weights).max(axis=(1, 2, 3)),
+        rtol=0.05,
+    )  # fmt: skip
+
+
+def test_equalisation_loses_less() -> None:
+    builder, x = uneven("relu")
+    losses = []
+    for equalise in (False, True):
+        quantised = quantise(builder.network(), x, Options(equalise=equalise))
+        losses.append(layer_losses(quantised, x)[-1].total)
+    assert losses[1] > losses[0] + 3
+
+
+def test_bias_correction_removes_mean_errors() -> None:
+    rng = np.random.default_rng(0)
+    builder = NetworkBuilder("one", (5, 5, 16))
+    weights = rng.normal(size=(6, 3, 3, 16))
+    weights[:, 0, 0, 0] = 30  # the others are rounded coarsely
+    builder.convolution(builder.input, weights, np.zeros(6))
+    x = rng.uniform(1, 2, (20, 5, 5, 16)).astype(np.float32)
+    errors = []
+    for correct in (False, True):
+        model, network = quantise(builder.network(), x, Options(correct_bias=correct))
+        real = forward.run(network, x)[1]
+        found = model.output.dequantise(Emulator(model).run(x))
+        errors.append(np.abs((found - real).mean(axis=(0, 1, 2))).max())
+    assert errors[1] < errors[0] / 4
+
+
+def test_biases_fit() -> None:
+    """A filter of zeros or nearly so does not make its bias too large for 32 bits."""
+    builder = NetworkBuilder("dead", (4, 4, 1))
+    weights = np.zeros((3, 1, 1, 1))
+    weights[0], weights[1] = 1, 1e-12
+    builder.convolution(builder.input, weights, np.array([0, 100, -100.0]))
+    x = np.random.default_rng(0).normal(size=(3, 4, 4, 1)) * 1e-3
+    model, network = quantise(builder.network(), x)
+    found = model.output.dequantise(Emulator(model).run(x))
+    assert np.abs(found - forward.run(network, x)[1]).max() < model.output.scale
+
+
+# --- one quantisation ----------------------------------------------------------------------------
+
+
+def test_a_concatenation_of_what_is_fixed_has_a_table() -> None:
+    builder = NetworkBuilder("joined", (4, 4, 2))
+    weights = np.random.default_rng(0).normal(size=(3, 1, 1, 2)) * 4
+    x = builder.convolution(builder.input, weights, np.zeros(3))
+    builder.concatenate([builder.lookup(x, "logistic"), x])
+    given8 = np.random.default_rng(1).normal(size=(8, 4, 4, 2))
+    quantised = quantise(builder.network(), given8)
+    model = quantised.model
+    one_quantisation_where_it_must_be(model)
+    tables = [op for op in model.operators if isinstance(op, graph.Lookup)]
+    assert [op.kind for op in tables] == ["logistic", "quantise"]
+    assert layer_losses(quantised, given8)[-1].total > 35
+
+
+def test_what_the_source_knows_is_kept() -> None:
+    builder = NetworkBuilder("known", (4, 4, 2))
+    builder.set_quantisation(builder.input, Quantisation(0.05, 3))
+    x = builder.pool(builder.input, "max", (2, 2))
+    builder.set_quantisation(x, Quantisation(0.04, -2))
+    model = quantise(builder.network(), None).model
+    assert [(t.scale, t.zero_point) for t in model.tensors] == [(0.05, 3), (0.04, -2), (0.04, -2)]
+    assert [type(op).__name__ for op in model.operators] == ["Lookup", "Pool"]
+    with pytest.raises(ModelError, match="give calibration inputs"):
+        quantise(line().network(), None)
+
+
+def test_a_maximum_and_numbers() -> None:
+    builder = NetworkBuilder("limits", (3, 3, 2))
+    x = builder.elementwise("maximum", builder.input, builder.constant([0.25]))
+    x = builder.elementwise("multiply", x, builder.constant([[[0.5, 2]]]))
+    builder.pad(x, (0, 1, 0), (0, 0, 1), value=1.5)
+    x8 = np.random.default_rng(0).uniform(-1, 1, (5, 3, 3, 2))
+    quantised = quantise(builder.network(), x8)
+    one_quantisation_where_it_must_be(quantised.model)
+    assert all(loss.total > 35 for loss in layer_losses(quantised, x8))
+
+
+def test_normalisations_alone() -> None:
+    """A normalisation that follows no layer becomes one."""
+    builder = NetworkBuilder("norms", (4, 4, 3))
+    x = builder.affine(builder.input, np.array([1, -2, 0.5]), np.array([0, 1, -1]))
+    x = builder.flatten(builder.lookup(x, "relu"))
+    builder.affine(x, np.full(48, 0.5), np.ones(48))
+    network = simplified(builder.network())
+    assert [layer.kind for layer in network.layers] == ["depthwise", "depthwise"]
+    assert network.layers[0].activation == "relu"
+    x8 = np.random.default_rng(0).normal(size=(6, 4, 4, 3)).astype(np.float32)
+    expected = forward.run(builder.network(), x8)[builder.network().outputs[0]]
+    np.testing.assert_allclose(forward.run(network, x8)[network.outputs[0]], expected, atol=1e-5)
+    with pytest.raises(ModelError, match="has to be folded"):
+        quantise(builder.network(), x8)
+
+
+# --- what it costs -------------------------------------------------------------------------------
+
+
+def test_losses_say_where() -> None:
+    rng = np.random.default_rng(0)
+    builder = NetworkBuilder("lossy", (8,))
+    x = builder.fully_connected(builder.input, rng.normal(size=(8, 8)), np.zeros(8))
+    x = builder.lookup(x, "logistic")
+    builder.fully_connected(x, rng.normal(size=(4, 8)), np.zeros(4))
+    inputs = rng.normal(size=(50, 8)).astype(np.float32)
+    inputs[0, 0] = 400  # makes the steps of the input coarse
+    losses = layer_losses(quantise(builder.network(), inputs), inputs[1:])
+    assert [loss.operator for loss in losses] == ["fully connected", "logistic", "fully connected"]
+    assert all(loss.own > loss.total for loss in losses)
+    assert losses[-1].own > 30 > losses[-1].total
+    assert losses[0].saturated == 0
+
+
+def test_accuracy_of_float_networks() -> None:
+    network = line(3).network()
+    x = np.eye(3)[[0, 1, 2, 0]]
+    assert float_accuracy(network, x, np.array([0, 1, 2, 1])) == 0.75
+    with pytest.raises(DataError, match="more inputs than labels"):
+        float_accuracy(network, x, np.array([0]))
+
+
+def test_decibels() -> None:
+    assert decibels(100, 1) == 20
+    assert decibels(1, 0) == float("inf")
+    assert decibels(0, 1) == float("-inf")
+
+
+# --- inputs and files ----------------------------------------------------------------------------
+
+
+def test_real_inputs() -> None:
+    network = NetworkBuilder("images", (4, 5, 3))
+    network.lookup(network.input, "relu")
+    images = np.random.default_rng(0).integers(0, 256, (2, 4, 5, 3)).astype(np.uint8)
+    built = network.network()
+    np.testing.assert_allclose(real_inputs(built, images, "0..1"), images / 255, rtol=1e-6)
+    np.testing.assert_allclose(
+        real_inputs(built, images, "-1..1"), images / 127.5 - 1, rtol=1e-5, atol=1e-6
+    )
+    np.testing.assert_array_equal(real_inputs(built, images, "0..255"), images)
+    turned = images.transpose(0, 3, 1, 2).astype(np.float32)
+    np.testing.assert_array_equal(real_inputs(built, turned, "0..1"), images)
+    with pytest.raises(DataError, match="quantised"):
+        real_inputs(built, images.astype(np.int8), "0..1")
+    with pytest.raises(DataError, match=r"takes inputs of shape \[4, 5, 3\]"):
+        real_inputs(built, images[:, 1:], "0..1")
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("net.tflite", b"nothing of the kind, but long enough", "lacks the identifier"),
+        ("net.tflite", b"\x1c\0\0\0TFL3" + bytes(20), "damaged"),
+        ("net.keras", b"", "TFLiteConverter"),
+        ("net.bin", b"", "no float network that is known"),
+    ],
+)
+def test_files_that_are_none(tmp_path: Path, name: str, content: bytes, message: str) -> None:
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(ModelError, match=message):
+        load_float_network(tmp_path / name)
+
+
+def test_int8_files_are_no_float_networks(digits_path: Path) -> None:
+    with pytest.raises(ModelError, match="int8 already"):
+        load_float_network(digits_path)
+
+
+def test_inputs_are_checked() -> None:
+    with pytest.raises(ModelError, match="takes inputs"):
+        quantise(line().network(), np.zeros((2, 5)))
+    with pytest.raises(DataError, match="at least one"):
+        quantise(line().network(), np.zeros((0, 6)))
+    with pytest.raises(DataError, match="not finite"):
+        quantise(line().network(), np.full((2, 6), np.inf))
+
+
+def test_builders_say_what_does_not_fit() -> None:
+    builder = NetworkBuilder("wrong", (4, 4, 3))
+    for call, message in (
+        (lambda: builder.convolution(builder.input, np.zeros((2, 3, 3, 2)), np.zeros(2)), "fit"),
+        (lambda: builder.convolution(builder.input, np.zeros((2, 3, 3, 3)), np.zeros(1)), "biases"),
+        (lambda: builder.depthwise(builder.input, np.zeros((4, 3, 3, 1)), np.zeros(4)), "fit"),
+        (lambda: builder.fully_connected(builder.input, np.zeros((2, 7)), np.zeros(2)), "needs"),
+        (lambda: builder.reshape(builder.input, (7,)), "does not become"),
+        (lambda: builder.slice(builder.input, (0, 0, 0), (5, 4, 3)), "leaves"),
+        (
+            lambda: builder.elementwise("multiply", builder.input, builder.constant([1, 2])),
+            "do not fit",
+        ),
+    ):
+        with pytest.raises(ModelError, match=message):
+            call()
+
+
+def test_both_networks_belong_together() -> None:
+    builder, x = uneven()
+    quantised = quantise(builder.network(), x)
+    assert isinstance(quantised, Quantised)
+    for index, tensor in enumerate(quantised.network.tensors):
+        assert quantised.model.tensors[index].shape == tensor.shape
+    assert Padding() == Padding(0, 0, 0, 0)
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.booleans(), st.integers(0, 999))
+def test_layers_are_the_same_by_pytorch(depthwise: bool, seed: int) -> None:
+    pytest.importorskip("torch")
+    rng = np.random.default_rng(seed)
+    builder = NetworkBuilder("one", (9, 8, 3))
+    options = {
+        "stride": tuple(rng.integers(1, 3, 2).tolist()),
+        "dilation": tuple(rng.integers(1, 3, 2).tolist()),
+        "padding": Padding(*rng.integers(0, 3, 4).tolist()),
+        "activation": "relu6",
+    }
+    window = (*rng.integers(1, 4, 2).tolist(), 1 if depthwise else 3)
+    filters = 3 * int(rng.integers(1, 4))
+    add = builder.depthwise if depthwise else builder.convolution
+    add(builder.input, rng.normal(size=(filters, *window)), rng.normal(size=filters), **options)
+    x = rng.normal(size=(3, 9, 8, 3)).astype(np.float32)
+    found = []
+    for large in (0, 10**12):
+        with pytest.MonkeyPatch.context() as patched:
+            patched.setattr(forward, "LARGE", large)
+            found.append(builder.run(x)[1])
+    np.testing.assert_allclose(*found, rtol=1e-4, atol=1e-5)

@@ -1,0 +1,61 @@
+"""Networks that host and accelerator compute together: the software board gives what the emulator
+gives."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import asdict
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+
+from axynq.emulator import Emulator
+from axynq.emulator.errors import ProgramError
+from axynq.emulator.model import graph
+from axynq.host import Accelerator, compile_program
+from axynq.host.performance.loops import program_counts
+from tests.any_network import any_models, random_inputs
+from tests.host.test_segments import unpredictable
+from tests.hybrid_networks import branches
+
+
+@pytest.fixture(scope="module")
+def tiny4() -> Iterator[Accelerator]:
+    with Accelerator("tiny4", device="software") as opened:
+        yield opened
+
+
+def all_outputs(y: object) -> tuple[graph.Int8Array, ...]:
+    return y if isinstance(y, tuple) else (y,)
+
+
+@settings(max_examples=60)
+@given(model=any_models())
+def test_any_network(tiny4: Accelerator, model: graph.Model) -> None:
+    plan = "flam=exact|roup:1,4" if model.layers else None
+    try:
+        program = compile_program(model, plan, tiny4.overlay)
+    except ProgramError as error:
+        if "nothing for the accelerator to do" not in str(error):
+            raise
+        return
+    x = random_inputs(model, 3, 0)
+    found = all_outputs(tiny4.run(program, x))
+    expected = all_outputs(Emulator(model, plan, engine="portable").run(x))
+    assert len(found) == len(expected)
+    for one, other in zip(found, expected):
+        assert np.array_equal(one, other)
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_parts_of_a_map_in_any_segments(tiny4: Accelerator, seed: int, monkeypatch) -> None:
+    if seed % 2:
+        unpredictable(monkeypatch, seed)
+    model, plan = branches(seed), "flam=exact|roup:1,4"
+    program, x = compile_program(model, plan, tiny4.overlay), random_inputs(model, 3, seed)
+    found, expected = tiny4.run(program, x), Emulator(model, plan).run(x)
+    for one, other in zip(all_outputs(found), all_outputs(expected)):
+        assert np.array_equal(one, other)
+    (counts,) = program_counts(program, tiny4.overlay, 3)
+    assert asdict(counts) == tiny4.device.core.simulation.counters()

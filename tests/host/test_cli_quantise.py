@@ -1,0 +1,81 @@
+"""``axynq quantise``: what it writes, prints and refuses."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from axynq.emulator import Emulator, load_model
+from axynq.emulator.datasets import handwritten_digits
+from axynq.emulator.file_formats.tflite_writer import serialise_model
+from axynq.emulator.quantisation.builder import NetworkBuilder
+from tests.emulator.float_files import float_twin
+
+
+@pytest.fixture(scope="module")
+def float_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A float network that tells the digits by their nearest means."""
+    pytest.importorskip("sklearn")
+    train = handwritten_digits("train")
+    means = np.stack([train.x[train.y == k].mean(axis=0).reshape(-1) for k in range(10)])
+    builder = NetworkBuilder("means", (8, 8, 1))
+    x = builder.flatten(builder.input)
+    bias = -np.square(means).sum(axis=1) / 2
+    builder.fully_connected(x, means, bias)
+    path = tmp_path_factory.mktemp("float") / "means.tflite"
+    path.write_bytes(float_twin(serialise_model(builder.quantise(train.x))))
+    return path
+
+
+@pytest.fixture(scope="module")
+def data_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("data") / "digits.npz"
+    test = handwritten_digits("test")
+    np.savez(path, x=test.x, y=test.y)
+    return path
+
+
+def test_a_float_network_is_quantised(
+    axynq, float_path: Path, data_path: Path, tmp_path: Path
+) -> None:
+    output = tmp_path / "int8.tflite"
+    words = ["quantise", str(float_path), "--data", str(data_path), "--output", str(output)]
+    code, out, err = axynq(*words, "--ranges", "least-error", "--equalise", "--correct-bias")
+    assert code == 0, err
+    assert "fully connected" in out
+    assert "dB" in out
+    assert "in floating point" in " ".join(out.split())
+    code, out, err = axynq(*words, "--json")
+    assert code == 0, err
+    told = json.loads(out)
+    assert [layer["operator"] for layer in told["layers"]] == ["reshape", "fully connected"]
+    assert told["layers"][1]["own"] > 30
+    assert told["accuracy_float"] > 0.85
+    assert abs(told["accuracy"] - told["accuracy_float"]) < 0.02
+    test = np.load(data_path)
+    assert Emulator(load_model(output)).accuracy(test["x"], test["y"]) == told["accuracy"]
+    code, out, _ = axynq(*words, "--json", "--no-accuracy")
+    assert code == 0
+    assert json.loads(out)["accuracy"] is None
+
+
+def test_what_does_not_fit(
+    axynq, digits_path: Path, float_path: Path, data_path: Path, tmp_path: Path
+) -> None:
+    other = tmp_path / "other.npz"
+    np.savez(other, x=np.zeros((3, 7, 8, 1), np.float32), y=np.zeros(3, np.int64))
+    for model, data, message in (
+        (digits_path, data_path, "int8 already"),
+        (float_path, other, "the data has [7, 8, 1]"),
+        (tmp_path / "none.pt2", data_path, "No such file"),
+        (tmp_path / "net.pth", data_path, "from_torch"),
+    ):
+        code, _, err = axynq(
+            "quantise", str(model), "--data", str(data), "--output", str(tmp_path / "o.tflite")
+        )
+        assert code == 1
+        assert message in " ".join(err.split())
+    assert not (tmp_path / "o.tflite").exists()
