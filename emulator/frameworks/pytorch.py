@@ -67,7 +67,10 @@ def float_network(module: nn.Module, calibration: Any, name: str | None = None) 
     # was exported with.
     problem: ModelError | None = None
     for images in dict.fromkeys((2, 1, len(inputs[0]))):
-        examples = [torch.from_numpy(np.resize(x, (images, *x.shape[1:]))) for x in inputs]
+        examples = [
+            torch.from_numpy(np.resize(x, (images, *x.shape[1:]))).to(_device(module))
+            for x in inputs
+        ]
         try:
             return torch_import.float_network(module, examples, name)
         except torch_import.TracingError as error:
@@ -114,9 +117,17 @@ def write_back(trained: ApproximateModule | graph.Model, original: nn.Module) ->
     from axynq.emulator.frameworks.torch_module import as_pytorch
 
     model = trained if isinstance(trained, graph.Model) else trained.export()
-    examples = [torch.zeros(2, *as_pytorch(model.tensors[index].shape)) for index in model.inputs]
+    examples = [
+        torch.zeros(2, *as_pytorch(model.tensors[index].shape), device=_device(original))
+        for index in model.inputs
+    ]
     network = torch_import.float_network(original, examples, model.name)
     torch_weights.write_back(model, network, original)
+
+
+def _device(module: nn.Module) -> Any:
+    """Where the module's parameters are."""
+    return next((parameter.device for parameter in module.parameters()), "cpu")
 
 
 def require_torch() -> Any:

@@ -218,7 +218,8 @@ def _import(importer: Importer, node: Any) -> None:
 
 def _names_scales(node: Any) -> bool:
     """Whether it makes real weights of quantised ones, whose scales are kept."""
-    return "dequantize" in _operator(node.target)
+    name = _operator(node.target)
+    return "dequantize" in name or name.startswith("fake_quantize")
 
 
 def _computed(node: Any, args: Any, kwargs: Any) -> Any:

@@ -555,8 +555,6 @@ def _pad(
 ) -> Value:
     if not isinstance(mode, str):  # that of constant_pad_nd has no mode
         mode, value = "constant", mode
-    if mode != "constant":
-        raise ModelError(f"padding by '{mode}': pad with a constant")
     rank = len(x.shape)
     before, after = [0] * rank, [0] * rank
     if len(amounts) > 2 * rank:
@@ -564,7 +562,19 @@ def _pad(
     for place in range(len(amounts) // 2):
         before[rank - 1 - place] = amounts[2 * place]
         after[rank - 1 - place] = amounts[2 * place + 1]
+    if mode != "constant":
+        return im.first.repeat_edges(x, before, after, mode)
     return im.first.pad(x, before, after, float(value or 0))
+
+
+@_handles("reflection_pad1d", "reflection_pad2d")
+def _reflection(im: Importer, node: Any, x: Value, amounts: Any) -> Value:
+    return _pad(im, node, x, amounts, "reflect")
+
+
+@_handles("replication_pad1d", "replication_pad2d")
+def _replication(im: Importer, node: Any, x: Value, amounts: Any) -> Value:
+    return _pad(im, node, x, amounts, "replicate")
 
 
 @_handles("upsample_nearest2d", "_upsample_nearest_exact2d", "upsample_bilinear2d")
@@ -639,9 +649,30 @@ def _quantize(
 
 @_handles("fake_quantize_per_tensor_affine")
 def _fake_quantize(
-    im: Importer, node: Any, x: Value, scale: Any, zero_point: Any, low: Any, high: Any, *more: Any
-) -> Value:
-    return _quantize(im, node, x, scale, zero_point, low, high)
+    im: Importer, node: Any, x: Any, scale: Any, zero_point: Any, low: Any, high: Any, *more: Any
+) -> Any:
+    if isinstance(x, Value):
+        return _quantize(im, node, x, scale, zero_point, low, high)
+    known = _quantisation(scale, zero_point, low, high)
+    point = int(number(zero_point) or 0)
+    steps = torch.clamp(torch.round(x.tensor.double() / known.scale) + point, low, high)
+    scales = np.full(len(x.tensor), known.scale, np.float32) if point == 0 and low < 0 else None
+    return Constant(((steps - point) * known.scale).float(), scales=scales)
+
+
+@_handles("fake_quantize_per_channel_affine")
+def _fake_quantize_channels(
+    im: Importer, node: Any, x: Any, scales: Any, zero_points: Any, axis: int, low: int, high: int
+) -> Any:
+    if isinstance(x, Value):
+        raise ModelError("activations with a scale for each channel: quantise them per tensor")
+    shape = [-1 if k == axis else 1 for k in range(x.tensor.dim())]
+    steps = scales.tensor.double().reshape(shape)
+    points = zero_points.tensor.double().reshape(shape)
+    integers = torch.clamp(torch.round(x.tensor.double() / steps) + points, low, high)
+    symmetric = axis == 0 and low < 0 and not bool(points.any())
+    real = ((integers - points) * steps).float()
+    return Constant(real, scales=scales.array() if symmetric else None)
 
 
 @_handles("dequantize_per_tensor", "dequantize")

@@ -32,8 +32,8 @@ def write_back(model: graph.Model, network: FloatNetwork, original: nn.Module) -
     homeless = [layer.name for layer in layers if layer.origin is None]
     if homeless:
         raise ModelError(
-            f"weights of {', '.join(homeless)} are computed in the module, or those of a "
-            "normalisation alone: they have no parameters to be written to"
+            f"weights of {', '.join(homeless)} are computed in the module: there are no "
+            "parameters that they could be written to"
         )
     parameters = {**dict(original.named_parameters()), **dict(original.named_buffers())}
     for layer, trained in zip(layers, model.layers):
@@ -53,6 +53,10 @@ def _write(
     kernel = kernel.reshape(layer.weights.shape)
     bias = trained.bias * accumulator_scales(model, trained)
     factors = origin.factors.astype(np.float64)
+    if origin.weights is None:
+        norm = operator.attrgetter(origin.normalisation or "")(original)
+        _write_normalisation_alone(norm, kernel.reshape(-1), bias)
+        return
     divisors = np.where(factors == 0, 1, factors)
     target = parameters[origin.weights].view(-1)
     weights = torch.from_numpy((kernel / divisors[:, None, None, None]).astype(np.float32))
@@ -74,6 +78,17 @@ def _write(
             f"'{layer.name}' was trained to have a bias, and '{origin.weights}' is without one: "
             "make the original with bias=True"
         )
+
+
+def _write_normalisation_alone(
+    norm: Any, factors: np.ndarray[Any, Any], bias: np.ndarray[Any, Any]
+) -> None:
+    """What a layer of one tap multiplies by and adds becomes a normalisation's own numbers."""
+    if norm.bias is None:
+        raise ModelError("a normalisation has no factors and numbers to be written to")
+    mean, variance = (v.double().cpu().numpy() for v in (norm.running_mean, norm.running_var))
+    norm.weight.copy_(torch.from_numpy(factors * np.sqrt(variance + norm.eps)))
+    norm.bias.copy_(torch.from_numpy(bias + mean * factors))
 
 
 def _write_normalisation(

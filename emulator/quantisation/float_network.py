@@ -45,8 +45,8 @@ class FloatTensor:
 class Origin:
     """Where a layer's weights come from, so that they can go back."""
 
-    weights: str
-    """Name of the parameter in the source."""
+    weights: str | None
+    """Name of the parameter in the source; None: the layer is a normalisation alone."""
     places: npt.NDArray[np.int64]
     """For each weight, [filters, rows, columns, channels], its place in the parameter, flat."""
     factors: FloatArray

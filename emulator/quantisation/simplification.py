@@ -24,6 +24,7 @@ from axynq.emulator.quantisation.float_network import (
     FloatLayer,
     FloatNetwork,
     FloatTensor,
+    Origin,
     compacted,
 )
 
@@ -252,8 +253,13 @@ def _affine_as_layers(network: FloatNetwork) -> FloatNetwork:
             source = r.tensor(f"{op.name}/map", whole)
             r.keep(graph.Reshape(f"{op.name}_map", op.inputs, source))
             target = r.tensor(f"{op.name}/normalised", whole)
-        weights = op.factors[:, None, None, None]
-        r.keep(FloatLayer(op.name, (source,), target, "depthwise", weights, op.terms))
+        weights, origin = op.factors[:, None, None, None], None
+        if op.source is not None:
+            ones, none = np.ones(len(op.factors), np.float32), np.zeros(0, np.int64)
+            origin = Origin(None, none, ones, (0, len(ones)), normalisation=op.source)
+        r.keep(
+            FloatLayer(op.name, (source,), target, "depthwise", weights, op.terms, origin=origin)
+        )
         if target != op.output:
             r.keep(graph.Reshape(f"{op.name}_back", (target,), op.output))
         return True

@@ -177,8 +177,21 @@ def test_speed_of_retraining() -> None:
         assert number(row[-1].split("%")[0]) == round(share, 1), row[0]
 
 
+def test_images_a_second_of_networks_of_all_kinds() -> None:
+    table, _ = document("docs/emulator.md").tables("Benchmarks")
+    networks = results("benchmarks/emulation/operators.json")["networks"]
+    plans = [title.strip("`") for title in table[0][3:]]
+    for row, measured in zip(table[1:], networks, strict=True):
+        assert row[0] == measured["network"]
+        assert int(row[1]) == measured["operators"]
+        assert float(row[2]) == round(measured["multiplications"] / 1e6, 1)
+        for cell, plan in zip(row[3:], plans, strict=True):
+            rate = measured["images_per_processor_second"][plan]
+            assert int(cell.replace(" ", "")) == round(rate), (row[0], plan)
+
+
 def test_seconds_until_a_network_is_ready() -> None:
-    (table,) = document("docs/emulator.md").tables("Benchmarks")
+    _, table = document("docs/emulator.md").tables("Benchmarks")
     seconds = results("benchmarks/setup/results.json")["seconds"]
     names = {
         "MobileNetV2, 224 × 224": "mobilenetv2",

@@ -155,6 +155,9 @@ FUNCTIONS: dict[str, Callable[[Any], Any]] = {
     "log_softmax": lambda x: torch.log_softmax(x.flatten(1)[:, :10], -1),
     "pad": lambda x: functional.pad(x, (1, 2, 0, 1)),
     "pad_value": lambda x: functional.pad(x, (1, 1), value=0.5),
+    "reflected": lambda x: functional.pad(x, (2, 1, 0, 3), mode="reflect"),
+    "replicated": lambda x: functional.pad(x, (1, 2, 2, 0), mode="replicate"),
+    "circular": lambda x: functional.pad(x, (1, 2, 2, 0), mode="circular"),
     "cropped": lambda x: functional.pad(x, (-1, -1, 0, 0)),
     "squeeze_excite": lambda x: x * torch.sigmoid(x.mean(dim=(2, 3), keepdim=True)),
     "maximum": lambda x: torch.maximum(x, 0.5 * x),
@@ -342,6 +345,43 @@ def test_known_architectures(make: Callable[[], nn.Module], bound: float, layers
     np.testing.assert_array_equal(found, y[:1])
 
 
+class Detector(nn.Module):
+    """Classes and boxes at two scales, in one list."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.body = nn.Sequential(*unit(3, 8, 3, 2, 1), *unit(8, 16, 3, 2, 1))
+        self.classes = nn.ModuleList(nn.Conv2d(16, 6, 3, s, 1) for s in (1, 2))
+        self.boxes = nn.ModuleList(nn.Conv2d(16, 8, 3, s, 1) for s in (1, 2))
+
+    def forward(self, x: Any) -> Any:
+        x = self.body(x)
+
+        def listed(heads: Any, values: int) -> Any:
+            maps = [head(x).permute(0, 2, 3, 1) for head in heads]
+            return torch.cat([y.reshape(len(y), -1, values) for y in maps], 1)
+
+        return listed(self.classes, 3).softmax(-1), listed(self.boxes, 4)
+
+
+def test_a_detector() -> None:
+    module, x = with_statistics(Detector()), examples((3, 32, 24))
+    model = from_torch(module, x)
+    # Channels last, nothing has to be turned.
+    assert not any(isinstance(op, graph.Transpose) for op in model.operators)
+    y = Emulator(model).run(turned(x))
+    with torch.no_grad():
+        expected = module(x)
+    for integers, wanted, index in zip(y, expected, model.outputs):
+        difference = model.tensors[index].dequantise(integers) - wanted.numpy()
+        signal = float(wanted.square().sum())
+        assert decibels(signal, float(np.square(difference).sum())) > 30
+    given8 = model.input.batch(turned(x[:2]))
+    found = runtime.run_all("tflite_runtime", serialise_model(model), [given8])
+    for integers, other in zip(y, found):
+        np.testing.assert_array_equal(integers[:2], other)
+
+
 # --- quantised already ---------------------------------------------------------------------------
 
 
@@ -392,6 +432,36 @@ def test_quantised_modules_keep_their_scales() -> None:
     assert (found == np.rint(expected)).mean() > 0.9
 
 
+class FakeQuantised(nn.Module):
+    """What training for quantisation leaves: real numbers on a grid."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(3, 4, 3)
+        self.register_buffer("scales", torch.tensor([0.005, 0.01, 0.02, 0.004]))
+        self.register_buffer("zeros", torch.zeros(4, dtype=torch.int32))
+
+    def forward(self, x: Any) -> Any:
+        x = torch.fake_quantize_per_tensor_affine(x, 0.03, 5, -128, 127)
+        weights = torch.fake_quantize_per_channel_affine(
+            self.conv.weight, self.scales, self.zeros, 0, -127, 127
+        )
+        y = torch.relu(functional.conv2d(x, weights, self.conv.bias))
+        return torch.fake_quantize_per_tensor_affine(y, 0.02, 0, 0, 255)
+
+
+def test_modules_trained_for_quantisation_keep_their_scales() -> None:
+    torch.manual_seed(0)
+    module, x = FakeQuantised(), examples((3, 6, 6))
+    model = from_torch(module, x[:1])
+    assert [t.zero_point for t in model.tensors] == [5, -128]
+    np.testing.assert_array_equal(model.layers[0].weight_scales, module.scales.numpy())
+    expected = np.rint(turned(module(x)) / 0.02) - 128
+    found = Emulator(model).run(turned(x))
+    assert np.abs(found - expected).max() <= 1
+    assert (found == expected).mean() > 0.95
+
+
 def test_programs_are_read(tmp_path: Path) -> None:
     module, x = with_statistics(LAYERS["norm"][0]()), examples((3, 8, 8))
     path = tmp_path / "net.pt2"
@@ -407,6 +477,29 @@ def test_programs_are_read(tmp_path: Path) -> None:
         load_float_network(path)
     with pytest.raises(ModelError, match="from_torch"):
         load_float_network(tmp_path / "net.pth")
+
+
+def test_what_cannot_be_exported_is_traced(monkeypatch: pytest.MonkeyPatch) -> None:
+    module, x = with_statistics(Small()), examples((2, 6, 6))
+    with monkeypatch.context() as patched:
+        patched.delattr(torch.export, "export")
+        network = float_network(module, x)
+    with torch.no_grad():
+        expected = module(x)
+    found = forward.run(network, turned(x))[network.outputs[0]]
+    np.testing.assert_allclose(found, expected.numpy(), atol=1e-5)
+
+
+def test_decomposed_programs_are_read(tmp_path: Path) -> None:
+    """In PyTorch's core operators, of which others are made."""
+    module, x = with_statistics(Small()), examples((2, 6, 6))
+    path = tmp_path / "core.pt2"
+    torch.export.save(torch.export.export(module, (x[:1],)).run_decompositions(), path)
+    network = load_float_network(path)
+    with torch.no_grad():
+        expected = module(x)
+    found = forward.run(network, turned(x))[network.outputs[0]]
+    np.testing.assert_allclose(found, expected.numpy(), atol=1e-5)
 
 
 # --- what is refused -----------------------------------------------------------------------------
@@ -433,7 +526,6 @@ def test_all_that_is_unknown_is_named() -> None:
         (lambda x: x / x.sigmoid(), "division by computed"),
         (lambda x: functional.adaptive_avg_pool2d(x, 5), "windows of different sizes"),
         (lambda x: functional.max_pool2d(x, 3, dilation=2), "dilation"),
-        (lambda x: functional.pad(x, (1, 1, 1, 1), mode="reflect"), "reflect"),
         (lambda x: torch.bmm(x.flatten(2), x.flatten(2).transpose(1, 2)), "two computed tensors"),
     ],
 )
@@ -508,6 +600,16 @@ def test_a_module_computes_what_the_emulator_does() -> None:
         assert parameter.grad is not None, name
     with pytest.raises(DataError, match="takes inputs"):
         approximate(x[:, :1])
+
+
+def test_normalisations_alone_go_back() -> None:
+    module = with_statistics(LAYERS["norm_first"][0]())
+    x = examples((3, 8, 8))
+    model, other = from_torch(module, x), with_statistics(LAYERS["norm_first"][0](), seed=3)
+    write_back(model, other)
+    with torch.no_grad():
+        expected, found = module(x).numpy(), other(x).numpy()
+    assert decibels(np.square(expected).sum(), np.square(expected - found).sum()) > 35
 
 
 class Gated(nn.Module):

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from axynq.emulator.model import graph
-from axynq.host import compile_program
+from axynq.host import Overlay, compile_program
+from tests.hybrid_networks import Network
 
 BLOCK = """
 import importlib.abc, sys
@@ -31,11 +33,21 @@ PROGRAM = """
 import numpy as np
 from axynq.host import Overlay, Program
 from axynq.host.runtime.accelerator import Accelerator
+from axynq.host.runtime.execution import Execution
+from axynq.host.runtime.host_operators import HostOperators
 program = Program.load(sys.argv[1])
-x = np.zeros((3, 8, 8, 1), np.int8)
-(stage, _) = program.stages
-print(x.shape[0], [len(program.memory), stage.layers, *program.output.shape])
 assert Overlay.load("tiny4").hash == program.overlay_hash
+
+class Memory:
+    def write(self, start, values):
+        print("writes", values.size)
+    def read(self, start, size):
+        return np.zeros(size, np.int8)
+
+x = np.zeros((3, *program.input.shape), np.int8)
+execution = Execution(program, HostOperators(program), [x], Memory())
+print("starts", len(list(execution.steps())))
+print(*execution.outputs[0].shape)
 """
 
 
@@ -55,7 +67,23 @@ def test_running_a_program(program: Path) -> None:
     """Nor the command line's packages."""
     ran = run(PROGRAM, (*HEAVY, "rich", "typer"), program)
     assert ran.returncode == 0, ran.stderr
-    assert ran.stdout.startswith("3 [")
+    assert ran.stdout.split("\n")[:3] == ["writes 768", "starts 1", "3 10"]
+
+
+def test_what_the_host_computes(tmp_path: Path) -> None:
+    """Layers that are too large among it."""
+    network = Network((9, 9, 4), seed=3)
+    network.lookup(network.convolution(network.convolution(0, 4), 4, 3), "logistic")
+    overlay = Overlay.load("tiny4")
+    small = overlay.model_copy(
+        update={"buffers": overlay.buffers.model_copy(update={"map_words": 32})}
+    )
+    program = compile_program(network.model(), "roup:1,4", small)
+    assert [op.name for op in program.host_operators] == ["convolution_1", "lookup_2"]
+    replace(program, overlay_hash=overlay.hash).save(tmp_path / "p.axp")
+    ran = run(PROGRAM, (*HEAVY, "rich", "typer"), tmp_path / "p.axp")
+    assert ran.returncode == 0, ran.stderr
+    assert ran.stdout.split("\n")[:3] == ["writes 972", "starts 1", "3 9 9 4"]
 
 
 @pytest.mark.parametrize(
