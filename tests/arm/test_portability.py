@@ -154,8 +154,8 @@ def one_layer(weights: np.ndarray, output_scale: float = 1e6) -> graph.Model:
 # --- integers whose size is the processor's ------------------------------------------------------
 
 NOT_ON_BOARDS = ("emulator/studies", "emulator/engine/torch_layer.py", "emulator/quantisation",
-                 "host/cli", "host/netlists", "host/power", "host/baseline.py",
-                 "host/performance/roofline.py")  # fmt: skip
+                 "emulator/frameworks", "host/cli", "host/netlists", "host/power",
+                 "host/baseline.py", "host/performance/roofline.py")  # fmt: skip
 
 NEED_A_TYPE = ("arange", "sum", "cumsum", "prod", "cumprod")
 """Functions of numpy whose result has the processor's integer where no type is given."""
