@@ -142,7 +142,7 @@ def paired_tables(model: graph.Model, op: graph.Operator, constant: int) -> Int8
     ``constant`` is the place of the operand among the operator's inputs, 0 or 1.
     """
     assert isinstance(op, (graph.Add, graph.Elementwise))
-    every = np.arange(INT8_MIN, INT8_MAX + 1).astype(np.int8)
+    every = np.arange(INT8_MIN, INT8_MAX + 1, dtype=np.int16).astype(np.int8)
     operands = [every[None, :], every[None, :]]
     operands[constant] = every[:, None]
     flat = [np.broadcast_to(x, (256, 256)).reshape(-1, 1) for x in operands]

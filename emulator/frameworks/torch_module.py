@@ -60,7 +60,7 @@ class ApproximateModule(nn.Module):
         ]
         emulator = Emulator(without_softmax(self.network.quantised()), self._plan)
         values = {
-            index: channels_first(torch.from_numpy(tensor).to(given[0].device))
+            index: channels_first(_tensor(tensor).to(given[0].device))
             for index, tensor in emulator.tensors(batch if len(batch) > 1 else batch[0]).items()
         }
         found = self.network(given, None, values)
@@ -79,6 +79,11 @@ class ApproximateModule(nn.Module):
 def as_pytorch(shape: tuple[int, ...]) -> tuple[int, ...]:
     """The shape of a map [rows, columns, channels] as PyTorch has it; others are the same."""
     return (shape[2], *shape[:2]) if len(shape) == 3 else shape
+
+
+def _tensor(values: graph.Int8Array) -> Tensor:
+    # PyTorch has no tensors that are not to be written to.
+    return torch.from_numpy(values if values.flags.writeable else values.copy())
 
 
 def _checked(model: graph.Model, plan: Plan | str) -> Plan:

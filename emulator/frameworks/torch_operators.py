@@ -555,8 +555,6 @@ def _pad(
 ) -> Value:
     if not isinstance(mode, str):  # that of constant_pad_nd has no mode
         mode, value = "constant", mode
-    if mode != "constant":
-        raise ModelError(f"padding by '{mode}': pad with a constant")
     rank = len(x.shape)
     before, after = [0] * rank, [0] * rank
     if len(amounts) > 2 * rank:
@@ -564,7 +562,19 @@ def _pad(
     for place in range(len(amounts) // 2):
         before[rank - 1 - place] = amounts[2 * place]
         after[rank - 1 - place] = amounts[2 * place + 1]
+    if mode != "constant":
+        return im.first.repeat_edges(x, before, after, mode)
     return im.first.pad(x, before, after, float(value or 0))
+
+
+@_handles("reflection_pad1d", "reflection_pad2d")
+def _reflection(im: Importer, node: Any, x: Value, amounts: Any) -> Value:
+    return _pad(im, node, x, amounts, "reflect")
+
+
+@_handles("replication_pad1d", "replication_pad2d")
+def _replication(im: Importer, node: Any, x: Value, amounts: Any) -> Value:
+    return _pad(im, node, x, amounts, "replicate")
 
 
 @_handles("upsample_nearest2d", "_upsample_nearest_exact2d", "upsample_bilinear2d")

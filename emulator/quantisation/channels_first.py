@@ -523,6 +523,29 @@ class ChannelsFirst:
         first, last = ([n[axis] for axis in x.order] for n in (before, after))
         return Value(self.builder.pad(x.node, first, last, value), x.order)
 
+    def repeat_edges(
+        self, x: Value, before: Sequence[int], after: Sequence[int],
+        mode: Literal["reflect", "replicate", "circular"],
+    ) -> Value:  # fmt: skip
+        """The map's own values before and after along each axis: mirrored without the edge itself,
+        the edge again and again, or those of the other end."""
+        for axis, (b, a) in enumerate(zip(before, after)):
+            n = x.shape[axis]
+            if min(a, b) < 0 or max(a, b) > (n - 1 if mode == "reflect" else n):
+                raise ModelError(f"padding an axis of {n} by {b} and {a} in mode '{mode}'")
+            parts = [x]
+            if mode == "replicate":
+                first, last = self.slice(x, axis, 0, 1), self.slice(x, axis, n - 1, n)
+                parts = [first] * b + parts + [last] * a
+            elif mode == "reflect":
+                parts = [self.slice(x, axis, b, 0, -1)] if b else []
+                parts += [x, *([self.slice(x, axis, n - 2, n - 2 - a, -1)] if a else [])]
+            else:
+                parts = [self.slice(x, axis, n - b, n)] if b else []
+                parts += [x, *([self.slice(x, axis, 0, a)] if a else [])]
+            x = self.concatenate(parts, axis) if len(parts) > 1 else x
+        return x
+
     def resize(
         self, x: Value, size: tuple[int, int], kind: Literal["nearest", "bilinear"],
         align_corners: bool = False, half_pixel_centers: bool = False,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
+from functools import cache
 from typing import Any, cast
 
 import numpy as np
@@ -18,6 +19,9 @@ from axynq.emulator.quantisation.float_network import (
     FloatLayer,
     FloatNetwork,
 )
+
+LARGE = 10**7
+"""Multiplications, about, from which on a layer is worth loading PyTorch for."""
 
 
 def run(
@@ -87,7 +91,12 @@ def convolved(layer: FloatLayer, x: FloatArray) -> FloatArray:
     if layer.kind == "fully_connected":
         return (x.reshape(len(x), -1) @ weights.reshape(filters, -1).T + layer.bias)[:, None, None]
     p, stride, dilation = layer.padding, layer.stride, layer.dilation
-    x = np.pad(x, ((0, 0), (p.top, p.bottom), (p.left, p.right), (0, 0)))
+    if any(p):
+        x = np.pad(x, ((0, 0), (p.top, p.bottom), (p.left, p.right), (0, 0)))
+    if x.size * weights[0].size * (filters if layer.kind == "convolution" else 1) > LARGE:
+        torch = _torch()
+        if torch is not None:
+            return _by_torch(torch, layer, x)
     rows = (x.shape[1] - (k_rows - 1) * dilation[0] - 1) // stride[0] + 1
     columns = (x.shape[2] - (k_columns - 1) * dilation[1] - 1) // stride[1] + 1
     y = np.zeros((len(x), rows, columns, filters), np.float32)
@@ -107,6 +116,29 @@ def convolved(layer: FloatLayer, x: FloatArray) -> FloatArray:
             else:
                 y += np.ascontiguousarray(taps) @ w.T
     return y
+
+
+@cache
+def _torch() -> Any:
+    """PyTorch, which convolves faster; None: it is not installed."""
+    try:
+        import torch
+    except ImportError:
+        return None
+    return torch
+
+
+def _by_torch(torch: Any, layer: FloatLayer, x: FloatArray) -> FloatArray:
+    """The same of a padded map; nothing is copied to turn it."""
+    image = torch.from_numpy(np.ascontiguousarray(x)).permute(0, 3, 1, 2)
+    weights = torch.from_numpy(np.ascontiguousarray(layer.weights)).permute(0, 3, 1, 2)
+    groups = x.shape[-1] if layer.kind == "depthwise" else 1
+    with torch.no_grad():
+        y = torch.nn.functional.conv2d(
+            image, weights, torch.from_numpy(np.ascontiguousarray(layer.bias)), layer.stride,
+            0, layer.dilation, groups,
+        )  # fmt: skip
+    return np.ascontiguousarray(y.permute(0, 2, 3, 1).numpy())
 
 
 def activated(y: FloatArray, activation: graph.Activation) -> FloatArray:

@@ -73,7 +73,7 @@ def test_a_kernel_with_other_structures_is_refused(monkeypatch: pytest.MonkeyPat
     other = mirror(monkeypatch, np.uint32 if np.uintp(0).itemsize == 8 else np.uint64)
     monkeypatch.setattr(abi, "checks", other.checks)
     kernel.load_kernel.cache_clear()
-    with pytest.raises(ToolError, match=r"\(CXX\) has another FilterBlock than this Python"):
+    with pytest.raises(ToolError, match=r"\(CXX\) has another Tensor.constant than this"):
         kernel.load_kernel("generic")
 
 
@@ -81,7 +81,7 @@ def test_a_kernel_with_other_structures_is_refused(monkeypatch: pytest.MonkeyPat
     ("right", "wrong", "what"),
     [
         ("int32_t plane, kernel_row;", "int32_t kernel_row, plane;", "Segment.plane"),
-        ("  CONVOLUTION,\n  ADD,", "  ADD,\n  CONVOLUTION,", "CONVOLUTION"),
+        ("  CONVOLUTION,\n  MOVE,", "  MOVE,\n  CONVOLUTION,", "CONVOLUTION"),
         ("WHOLE_BYTE, LOW_HALF, HIGH_HALF", "WHOLE_BYTE, HIGH_HALF, LOW_HALF", "LOW_HALF"),
         ("int BLOCK = 64", "int BLOCK = 32", "BLOCK"),
         ("filter[MOST_FILTERS]", "filter[5]", "FilterBlock.filter"),

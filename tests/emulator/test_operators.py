@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from axynq.emulator import Emulator, Plan, reference
+from axynq.emulator import Emulator, Plan, load_model, reference
 from axynq.emulator.engine.blocks import Blocks
 from axynq.emulator.engine.choice import choose_engine, make_engine
 from axynq.emulator.engine.kernel import supported_variants
@@ -20,6 +20,7 @@ from axynq.emulator.engine.records import _thresholds
 from axynq.emulator.errors import DataError, ModelError
 from axynq.emulator.model import graph
 from tests.any_network import any_models, random_inputs
+from tests.emulator.test_wild_networks import LARGE, SMALL, wild
 from tests.networks import tensor
 
 ENGINES = [variant.name for variant in supported_variants()] + ["portable"]
@@ -307,3 +308,30 @@ def test_softmaxes_with_few_and_many_classes(engine: str, step: float) -> None:
         x[0], x[1] = -128, 127
         x[2, ..., 0], x[3] = -x[2, ..., -1], x[3] // 50
         assert np.array_equal(Emulator(model, engine=engine).run(x), reference.run(model, x)[1])
+
+
+# --- networks of other projects ------------------------------------------------------------------
+
+
+def check_every_tensor(name: str, plan: str) -> None:
+    model = load_model(wild(name))
+    x = random_inputs(model, 1, 0)
+    parsed = Plan.parse(model, plan)
+    expected = reference.run(model, x, reference.plan_products(model, parsed))
+    for engine in ENGINES:
+        found = Emulator(model, parsed, engine=engine).tensors(x)
+        for op in model.operators:
+            assert np.array_equal(found[op.output], expected[op.output]), (engine, op.name)
+
+
+@pytest.mark.parametrize(
+    "name", ["cfu_magic_wand", "tinymaix_mnist_resnet", "tinyengine_detection"]
+)
+def test_small_networks_of_others(name: str) -> None:
+    check_every_tensor(name, "roup:1,4" if name != "tinyengine_detection" else "exact")
+
+
+@pytest.mark.thorough
+@pytest.mark.parametrize("name", [*SMALL, *LARGE])
+def test_networks_of_others(name: str) -> None:
+    check_every_tensor(name, "exact")

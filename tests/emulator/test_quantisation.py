@@ -399,3 +399,28 @@ def test_both_networks_belong_together() -> None:
     for index, tensor in enumerate(quantised.network.tensors):
         assert quantised.model.tensors[index].shape == tensor.shape
     assert Padding() == Padding(0, 0, 0, 0)
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.booleans(), st.integers(0, 999))
+def test_layers_are_the_same_by_pytorch(depthwise: bool, seed: int) -> None:
+    pytest.importorskip("torch")
+    rng = np.random.default_rng(seed)
+    builder = NetworkBuilder("one", (9, 8, 3))
+    options = {
+        "stride": tuple(rng.integers(1, 3, 2).tolist()),
+        "dilation": tuple(rng.integers(1, 3, 2).tolist()),
+        "padding": Padding(*rng.integers(0, 3, 4).tolist()),
+        "activation": "relu6",
+    }
+    window = (*rng.integers(1, 4, 2).tolist(), 1 if depthwise else 3)
+    filters = 3 * int(rng.integers(1, 4))
+    add = builder.depthwise if depthwise else builder.convolution
+    add(builder.input, rng.normal(size=(filters, *window)), rng.normal(size=filters), **options)
+    x = rng.normal(size=(3, 9, 8, 3)).astype(np.float32)
+    found = []
+    for large in (0, 10**12):
+        with pytest.MonkeyPatch.context() as patched:
+            patched.setattr(forward, "LARGE", large)
+            found.append(builder.run(x)[1])
+    np.testing.assert_allclose(*found, rtol=1e-4, atol=1e-5)
