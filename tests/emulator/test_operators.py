@@ -32,7 +32,7 @@ def outputs(model: graph.Model, found: Any) -> tuple[graph.Int8Array, ...]:
     return found if len(model.outputs) > 1 else (found,)
 
 
-@settings(max_examples=100)
+@settings(max_examples=50)
 @given(any_models(), st.sampled_from(PLANS), st.integers(0, 9), st.sampled_from([1, 3, 65]))
 def test_any_network_equals_the_oracle(
     model: graph.Model, plan: str, seed: int, images: int

@@ -51,7 +51,7 @@ def test_statistics_of_any_network(model: graph.Model, seed: int) -> None:
     np.testing.assert_allclose(moments.output_mean, exact.mean(axis=0), rtol=1e-9, atol=1e-9)
 
 
-@settings(max_examples=15)
+@settings(max_examples=10)
 @given(any_models(("convolution", "depthwise", "elementwise", "lookup", "concatenation")))
 def test_tuning_any_network_brings_it_nearer(model: graph.Model) -> None:
     """Mean accumulators come back to where they are in the exact network."""
