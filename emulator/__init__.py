@@ -4,7 +4,16 @@
 >>> model = load_model("model.tflite")
 >>> plan = Plan.parse(model, "flam=exact|roup:1,4")
 >>> output = Emulator(model, plan).run(images)
+
+Networks of other frameworks, whose packages are imported when they are asked for:
+
+>>> from axynq.emulator import from_torch, load_float_network, quantise
+>>> model = from_torch(module, calibration)
+>>> model = quantise(load_float_network("float.onnx"), calibration).model
 """
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
 from axynq.emulator import moved
 from axynq.emulator.emulation import Accumulators, Emulator
@@ -21,6 +30,11 @@ except ModuleNotFoundError as error:  # boards run compiled programs without the
         raise
     from axynq.emulator.file_formats.no_tflite import save_model
 
+if TYPE_CHECKING:
+    from axynq.emulator.frameworks.float_files import load_float_network
+    from axynq.emulator.frameworks.pytorch import from_torch, to_torch, write_back
+    from axynq.emulator.quantisation.quantise import quantise
+
 __all__ = [
     "Accumulators",
     "AxynqError",
@@ -28,10 +42,35 @@ __all__ = [
     "Multiplier",
     "Plan",
     "__version__",
+    "from_torch",
+    "load_float_network",
     "load_model",
     "multiplier",
+    "quantise",
     "save_model",
+    "to_torch",
+    "write_back",
 ]
+
+_WHEN_ASKED = {
+    "from_torch": "axynq.emulator.frameworks.pytorch",
+    "load_float_network": "axynq.emulator.frameworks.float_files",
+    "quantise": "axynq.emulator.quantisation.quantise",
+    "to_torch": "axynq.emulator.frameworks.pytorch",
+    "write_back": "axynq.emulator.frameworks.pytorch",
+}
+"""Where names are that only importing a network needs: boards have no such modules."""
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _WHEN_ASKED:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(_WHEN_ASKED[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_WHEN_ASKED})
+
 
 __version__ = installed_version()
 

@@ -45,7 +45,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     # What becomes int8 networks.
     "emulator.quantisation": VOCABULARY | {"emulator.emulation"},
     "emulator": VOCABULARY
-    | {"emulator.emulation", "emulator.file_formats", "emulator.moved", "emulator.version"},
+    | {"emulator.emulation", "emulator.file_formats", "emulator.moved", "emulator.version"}
+    | {"emulator.frameworks", "emulator.quantisation"},
     # What uses it.
     "emulator.studies.evaluator": VOCABULARY
     | {"emulator.datasets", "emulator.engine", "emulator.keys", "emulator.studies.tuning"},
@@ -227,6 +228,25 @@ def test_the_emulator_knows_nothing_of_the_host() -> None:
     for place, others in MAY_IMPORT.items():
         if place.startswith("emulator"):
             assert not [other for other in others if other.startswith("host")]
+
+
+ONE_DOOR = """
+import sys
+import axynq.emulator
+heavy = {"onnx", "pandas", "scipy", "tensorflow", "tflite_runtime", "torch"} & set(sys.modules)
+assert not heavy, heavy
+from axynq.emulator import from_torch, load_float_network, quantise, to_torch, write_back
+assert not {"onnx", "tflite_runtime", "torch"} & set(sys.modules)
+assert {"from_torch", "load_float_network", "quantise"} <= set(dir(axynq.emulator))
+assert not hasattr(axynq.emulator, "from_nowhere")
+"""
+
+
+def test_the_emulator_offers_frameworks_without_importing_them() -> None:
+    ran = subprocess.run(
+        [sys.executable, "-c", ONE_DOOR], capture_output=True, text=True, check=False
+    )
+    assert ran.returncode == 0, ran.stderr
 
 
 def test_a_wrong_import_is_found(tmp_path: Path) -> None:
