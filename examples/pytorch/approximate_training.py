@@ -17,9 +17,8 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from axynq.emulator import Emulator, save_model
+from axynq.emulator import Emulator, from_torch, save_model, to_torch, write_back
 from axynq.emulator.datasets import Dataset, handwritten_digits
-from axynq.emulator.frameworks.pytorch import from_torch, to_torch, write_back
 
 
 def network() -> nn.Module:
