@@ -4,27 +4,27 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-_RECURRENT = "recurrent networks are not supported: every result here depends on one input alone"
-_BRANCHES = "networks with branches, loops or sequences are not supported"
-_STATISTICS = "its statistics depend on each input: train with batch normalisation"
-_ATTENTION = (
-    "products of two computed tensors are not supported: only layers with constant weights "
-    "multiply matrices"
+from axynq.emulator.file_formats.problems import (
+    BRANCHES,
+    CHOICE,
+    COMPUTED_PRODUCT,
+    RECURRENT,
+    STATISTICS,
 )
-_AFTER = "end the network before it, and do it in Python"
+
 _HINTS: dict[str, str] = {
-    **dict.fromkeys(("LSTM", "GRU", "RNN"), _RECURRENT),
-    **dict.fromkeys(("If", "Loop", "Scan", "SequenceAt", "SplitToSequence"), _BRANCHES),
+    **dict.fromkeys(("LSTM", "GRU", "RNN"), RECURRENT),
+    **dict.fromkeys(("If", "Loop", "Scan", "SequenceAt", "SplitToSequence"), BRANCHES),
     **dict.fromkeys(
         (
             "LayerNormalization", "InstanceNormalization", "GroupNormalization", "MeanVariance"
             "Normalization", "SimplifiedLayerNormalization", "SkipLayerNormalization",
         ),
-        _STATISTICS,
+        STATISTICS,
     ),
-    **dict.fromkeys(("Attention", "MultiHeadAttention", "Einsum"), _ATTENTION),
+    **dict.fromkeys(("Attention", "MultiHeadAttention", "Einsum"), COMPUTED_PRODUCT),
     **dict.fromkeys(
-        ("ArgMax", "ArgMin", "NonMaxSuppression", "TopK", "NonZero", "OneHot", "RoiAlign"), _AFTER
+        ("ArgMax", "ArgMin", "NonMaxSuppression", "TopK", "NonZero", "OneHot", "RoiAlign"), CHOICE
     ),
     "BatchNormalization": "fold it into the convolution before: onnxruntime.quantization."
     "shape_inference.quant_pre_process does, before quantising",

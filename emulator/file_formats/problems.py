@@ -11,6 +11,16 @@ from axynq.emulator.errors import ModelError
 SHOWN = 8
 """Problems, and operators that have one, which a message lists."""
 
+# What to say of kinds of operators that no format's networks may have.
+RECURRENT = "recurrent networks are not supported: every result here depends on one input alone"
+BRANCHES = "networks with branches, loops or memory are not supported"
+STATISTICS = "its statistics depend on each input: train with batch normalisation"
+COMPUTED_PRODUCT = (
+    "products of two computed tensors are not supported: only layers with constant weights "
+    "multiply matrices"
+)
+CHOICE = "end the network before it, and do it in Python"
+
 
 class DamagedError(ModelError):
     """The file contradicts itself: no other complaint about it means anything."""

@@ -8,7 +8,12 @@ from collections.abc import Collection, Iterable, Sequence
 import tflite
 
 from axynq.emulator.errors import ModelError
-from axynq.emulator.file_formats.problems import together, unknown_operators
+from axynq.emulator.file_formats.problems import (
+    BRANCHES,
+    RECURRENT,
+    together,
+    unknown_operators,
+)
 from axynq.emulator.file_formats.tflite_file import (
     Node,
     RawTensor,
@@ -39,14 +44,8 @@ def not_supported(nodes: Sequence[Node], supported: Collection[int]) -> list[str
 
 
 _HINTS: tuple[tuple[tuple[str, ...], str], ...] = (
-    (
-        ("LSTM", "RNN", "GRU", "SVDF"),
-        "recurrent networks are not supported: every result here depends on one input alone",
-    ),
-    (
-        ("WHILE", "IF", "CALL", "VAR_HANDLE", "READ_VARIABLE", "ASSIGN_VARIABLE"),
-        "networks with branches, loops or memory are not supported",
-    ),
+    (("LSTM", "RNN", "GRU", "SVDF"), RECURRENT),
+    (("WHILE", "IF", "CALL", "VAR_HANDLE", "READ_VARIABLE", "ASSIGN_VARIABLE"), BRANCHES),
     (
         ("CUSTOM 'Flex",),
         "operators of TensorFlow itself (Flex) are not supported: convert the network again "

@@ -13,18 +13,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from torch import nn
 
 from axynq.emulator import files
 from axynq.emulator.errors import ModelError
+from axynq.emulator.file_formats.problems import together
 from axynq.emulator.frameworks.torch_operators import HANDLERS, HINTS
 from axynq.emulator.frameworks.torch_values import Constant, Failed, Images, Importer
 from axynq.emulator.quantisation.channels_first import ChannelsFirst, Value
 from axynq.emulator.quantisation.float_network import FloatNetwork
-
-MANY_PROBLEMS = 12
 
 
 class TracingError(ModelError):
@@ -261,14 +259,5 @@ def _flat(value: Any) -> list[Any]:
 
 
 def _message(name: str, problems: Sequence[str]) -> str:
-    shown = list(dict.fromkeys(problems))
-    more = len(shown) - MANY_PROBLEMS
-    text = "; ".join(shown[:MANY_PROBLEMS]) + (f"; and {more} more" if more > 0 else "")
+    text = together([], list(dict.fromkeys(problems)), ())
     return f"network '{name}' cannot become an int8 network: {text}"
-
-
-def as_array(x: Any) -> np.ndarray[Any, Any]:
-    """A tensor or array as a float array."""
-    if isinstance(x, torch.Tensor):
-        x = x.detach().cpu().float().numpy()
-    return np.asarray(x, np.float32)

@@ -11,9 +11,16 @@ from collections.abc import Callable
 from typing import Any, Literal
 
 import numpy as np
+import numpy.typing as npt
 import torch
 
 from axynq.emulator.errors import ModelError
+from axynq.emulator.file_formats.problems import (
+    CHOICE,
+    COMPUTED_PRODUCT,
+    RECURRENT,
+    STATISTICS,
+)
 from axynq.emulator.frameworks.torch_values import (
     Constant,
     Importer,
@@ -34,28 +41,20 @@ HANDLERS: dict[str, Handler] = {}
 """By the operator's name, without ``aten.`` and the overload."""
 
 HINTS = {
-    "layer_norm": "its statistics depend on each image: use batch normalisation",
-    "native_layer_norm": "its statistics depend on each image: use batch normalisation",
-    "group_norm": "its statistics depend on each image: use batch normalisation",
-    "native_group_norm": "its statistics depend on each image: use batch normalisation",
-    "instance_norm": "its statistics depend on each image: use batch normalisation",
-    "scaled_dot_product_attention": "the product of two computed tensors: only layers with "
-    "constant weights multiply matrices",
-    "bmm": "the product of two computed tensors: only layers with constant weights multiply "
-    "matrices",
-    "lstm": "recurrent layers do not run on the accelerator",
-    "gru": "recurrent layers do not run on the accelerator",
+    **dict.fromkeys(
+        ("layer_norm", "native_layer_norm", "group_norm", "native_group_norm", "instance_norm"),
+        STATISTICS,
+    ),
+    **dict.fromkeys(("scaled_dot_product_attention", "bmm"), COMPUTED_PRODUCT),
+    **dict.fromkeys(("lstm", "gru"), RECURRENT),
+    **dict.fromkeys(("topk", "argmax", "sort"), CHOICE),
+    **dict.fromkeys(("conv3d", "max_pool3d"), "maps have rows and columns only"),
+    **dict.fromkeys(("selu", "celu"), "use elu"),
     "embedding": "look the embedding up before the network",
     "mish": "use silu or hardswish",
     "softplus": "use relu",
-    "selu": "use elu",
-    "celu": "use elu",
-    "conv3d": "maps have rows and columns only",
-    "max_pool3d": "maps have rows and columns only",
-    "topk": "end the network before it, and choose the largest of its outputs",
-    "argmax": "end the network before it, and choose the largest of its outputs",
-    "sort": "end the network before it",
-}  # fmt: skip
+}
+"""What to say of operators that are not known, by name."""
 
 
 def _handles(*names: str) -> Callable[[Handler], Handler]:
@@ -165,7 +164,7 @@ def _addmm(im: Importer, node: Any, bias: Any, x: Value, weight: Any) -> Value:
 @_handles("mm", "matmul")
 def _matmul(im: Importer, node: Any, x: Any, weight: Any) -> Value:
     if not (isinstance(x, Value) and isinstance(weight, Constant) and weight.tensor.dim() == 2):
-        raise ModelError(HINTS["bmm"])
+        raise ModelError(COMPUTED_PRODUCT)
     return im.first.linear(x, weight.array().T)
 
 
@@ -180,19 +179,18 @@ def _batch_norm(
         raise ModelError("a batch normalisation by the batch's own statistics: call eval() first")
     epsilon = float(more[2] if "no_training" not in name else more[1])
     # In double, as the sum of a small variance and epsilon.
-    factors = 1 / np.sqrt(mean_of(variance) + epsilon)
+    factors = 1 / np.sqrt(_in_double(variance) + epsilon)
     if weight is not None:
-        factors = factors * mean_of(weight)
-    terms = -mean_of(mean) * factors
+        factors = factors * _in_double(weight)
+    terms = -_in_double(mean) * factors
     if bias is not None:
-        terms = terms + mean_of(bias)
+        terms = terms + _in_double(bias)
     source = mean.name.rpartition(".")[0] if mean.name else None
     y = im.first.affine(x, factors.astype(np.float32), terms.astype(np.float32), source or None)
     return y if "native" not in name else [y, None, None]
 
 
-def mean_of(value: Constant) -> Any:
-    """The numbers in double."""
+def _in_double(value: Constant) -> npt.NDArray[np.float64]:
     return value.array().astype(np.float64)
 
 

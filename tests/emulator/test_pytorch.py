@@ -513,7 +513,13 @@ def test_all_that_is_unknown_is_named() -> None:
 
     with pytest.raises(ModelError) as error:
         from_torch(Function(function), examples((4, 6, 6)))
-    for words in ("layer_norm", "softplus", "use relu", "group_norm", "use batch normalisation"):
+    for words in (
+        "layer_norm",
+        "softplus",
+        "use relu",
+        "group_norm",
+        "train with batch normalisation",
+    ):
         assert words in str(error.value)
 
 
