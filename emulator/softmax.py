@@ -8,16 +8,17 @@ A number with ``n`` integer bits is an int32 that stands for itself divided by `
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 import numpy.typing as npt
 
 from axynq.emulator.model.fixed_point import (
     FixedPoint,
     fixed_point,
+    high_half,
     inverse_square_root,
     rescaled,
+    shifted_right,
+    significand_and_shift,
 )
 
 Int8Array = npt.NDArray[np.int8]
@@ -60,10 +61,10 @@ def softmax(scale: float, beta: float, x: Int8Array) -> Int8Array:
     """
     below_maximum = x.max(axis=-1, keepdims=True).astype(np.int64) - x
     e = exponentials(beta * scale)[below_maximum]
-    total = _halved(e, SUM_BITS).sum(axis=-1, keepdims=True, dtype=np.int64)
+    total = shifted_right(e, SUM_BITS).sum(axis=-1, keepdims=True, dtype=np.int64)
     digits = np.frexp(total)[1].astype(np.int64)  # binary
     inverse = _reciprocal(total << (32 - digits))
-    y = _halved(_multiplied(inverse, e), digits + 3) - 128
+    y = shifted_right(high_half(inverse, e), digits + 3) - 128
     return np.minimum(y, 127).astype(np.int8)
 
 
@@ -73,18 +74,13 @@ def exponentials(step: float) -> Int64Array:
     multiplier, shift = _exponent_factor(step)
     d = np.arange(256, dtype=np.int64)
     inside = d <= ((2**EXPONENT_BITS - 1) << (31 - EXPONENT_BITS)) >> shift
-    exponents = _multiplied(-np.where(inside, d, 0) << shift, multiplier)
+    exponents = high_half(-np.where(inside, d, 0) << shift, multiplier)
     return np.where(inside, _exponential(exponents), 0)
 
 
 def _exponent_factor(step: float) -> FixedPoint:
     """From steps to exponents with :data:`EXPONENT_BITS`."""
-    raw = min(step * 2.0 ** (31 - EXPONENT_BITS), float(ONE))
-    significand, shift = math.frexp(raw)
-    multiplier = math.floor(significand * 2**31 + 0.5)
-    if multiplier == 2**31:
-        multiplier, shift = 2**30, shift + 1
-    return FixedPoint(multiplier, shift)
+    return significand_and_shift(min(step * 2.0 ** (31 - EXPONENT_BITS), float(ONE)))
 
 
 def _exponential(a: Int64Array) -> Int64Array:
@@ -96,13 +92,13 @@ def _exponential(a: Int64Array) -> Int64Array:
     quarter = 1 << (31 - EXPONENT_BITS - 2)
     rest = (a & (quarter - 1)) - quarter
     x = (rest << EXPONENT_BITS) + (1 << 28)
-    x2 = _multiplied(x, x)
-    x3, x4 = _multiplied(x2, x), _multiplied(x2, x2)
-    series = x + _halved(_multiplied(_halved(x4, 2) + x3, THIRD) + x2, 1)
-    result = EXP_EIGHTH + _multiplied(series, EXP_EIGHTH)
+    x2 = high_half(x, x)
+    x3, x4 = high_half(x2, x), high_half(x2, x2)
+    series = x + shifted_right(high_half(shifted_right(x4, 2) + x3, THIRD) + x2, 1)
+    result = EXP_EIGHTH + high_half(series, EXP_EIGHTH)
     quarters = (rest - a) // quarter
     for bit, power in enumerate(EXP_POWERS):
-        result = np.where(quarters >> bit & 1, _multiplied(result, power), result)
+        result = np.where(quarters >> bit & 1, high_half(result, power), result)
     return np.where(a == 0, ONE, result)
 
 
@@ -110,21 +106,10 @@ def _reciprocal(a: Int64Array) -> Int64Array:
     """``2**62 / a`` of numbers from ``2**31`` to below ``2**32``: three steps of Newton's method on
     numbers with 2 integer bits."""
     half = a >> 1
-    x = 1515870810 + _multiplied(half, -1010580540)  # 48/17 - 32/17 * half
+    x = 1515870810 + high_half(half, -1010580540)  # 48/17 - 32/17 * half
     for _ in range(3):
-        x = x + (_multiplied(x, (1 << 29) - _multiplied(half, x)) << 2)
+        x = x + (high_half(x, (1 << 29) - high_half(half, x)) << 2)
     return np.minimum(x << 1, ONE)
-
-
-def _multiplied(a: Int64Array, b: Int64Array | int) -> Int64Array:
-    """The high half of the doubled product, rounded halves up."""
-    return (a * b + (1 << 30)) >> 31
-
-
-def _halved(a: Int64Array, times: Int64Array | int) -> Int64Array:
-    """``a / 2**times``, rounded halves away from zero."""
-    half = (1 << np.asarray(times)) >> 1
-    return np.sign(a) * ((np.abs(a) + half) >> times)
 
 
 # --- logarithms and lengths ----------------------------------------------------------------------
@@ -138,12 +123,12 @@ def log_softmax(scale: float, x: Int8Array) -> Int8Array:
     # What the factor's inverse makes of exponents: from numbers with EXPONENT_BITS to steps.
     inverse = fixed_point(2.0 ** (31 - left) / multiplier)
     below_maximum = x.max(axis=-1, keepdims=True).astype(np.int64) - x
-    total = _halved(exponentials(scale)[below_maximum], SUM_BITS)
+    total = shifted_right(exponentials(scale)[below_maximum], SUM_BITS)
     logarithm = _logarithm(total.sum(axis=-1, keepdims=True, dtype=np.int64))
     furthest = ((2**EXPONENT_BITS - 1) << (31 - EXPONENT_BITS)) >> left
     bound = np.maximum(-furthest - 1, rescaled(logarithm - 2**31, inverse))
-    exponents = _multiplied(-np.minimum(below_maximum, furthest) << left, multiplier)
-    y = _halved(exponents - logarithm, 31 - EXPONENT_BITS - LOGARITHM_BITS) + 127
+    exponents = high_half(-np.minimum(below_maximum, furthest) << left, multiplier)
+    y = shifted_right(exponents - logarithm, 31 - EXPONENT_BITS - LOGARITHM_BITS) + 127
     y = np.where(-below_maximum > bound, y, -128)
     return np.clip(y, -128, 127).astype(np.int8)
 
@@ -155,20 +140,20 @@ def _logarithm(a: Int64Array) -> Int64Array:
     accumulator_bits = EXPONENT_BITS + 1
     unit, quarter = 31 - accumulator_bits, 1 << (29 - accumulator_bits)
     zeros = _leading_zeros(a)
-    lower = _saturated(_multiplied(a << (zeros - 1), HALF_ROOT_OF_TWO) << 1)
+    lower = _saturated(high_half(a << (zeros - 1), HALF_ROOT_OF_TWO) << 1)
     lower_power = ((SUM_BITS - zeros) << unit) + quarter
-    headroom = _leading_zeros(_multiplied(a, HALF_ROOT_OF_TWO)) - 1
+    headroom = _leading_zeros(high_half(a, HALF_ROOT_OF_TWO)) - 1
     upper = _saturated(a << headroom)
     upper_power = ((SUM_BITS - headroom) << unit) - quarter
     r, power = np.minimum(lower, upper), np.maximum(lower_power, upper_power)
     middle = (r + FOURTH_ROOT_OF_HALF + 1) >> 1
     q = 2 * (r - FOURTH_ROOT_OF_HALF)
-    square = _multiplied(q, q)
-    above = _multiplied(q, r) + _multiplied(_multiplied(q, square), 117049297)
-    below = _multiplied(middle, 1057819769 + q + _multiplied(square, 127690142))
-    below = below + _multiplied(q, 638450708)
-    quotient = _multiplied(_halved(above, accumulator_bits), _reciprocal(below + 2**31))
-    return _saturated((_multiplied(power, LOGARITHM_OF_TWO) + quotient) << 1)
+    square = high_half(q, q)
+    above = high_half(q, r) + high_half(high_half(q, square), 117049297)
+    below = high_half(middle, 1057819769 + q + high_half(square, 127690142))
+    below = below + high_half(q, 638450708)
+    quotient = high_half(shifted_right(above, accumulator_bits), _reciprocal(below + 2**31))
+    return _saturated((high_half(power, LOGARITHM_OF_TWO) + quotient) << 1)
 
 
 def _leading_zeros(a: Int64Array) -> Int64Array:

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 import numpy.typing as npt
+
+Int64Array = npt.NDArray[np.int64]
+
+Integers = TypeVar("Integers", int, Int64Array)
 
 
 class FixedPoint(NamedTuple):
@@ -48,16 +52,24 @@ def limited(factor: FixedPoint) -> FixedPoint:
     return LARGEST if factor.shift > LARGEST.shift else factor
 
 
-def rescaled(values: npt.NDArray[np.int64], factor: FixedPoint) -> npt.NDArray[np.int64]:
+def high_half(a: Integers, b: Integers | int) -> Integers:
+    """The high half of the doubled product of int32 values, halves up."""
+    return (a * b + (1 << 30)) >> 31
+
+
+def shifted_right(values: Int64Array, times: Int64Array | int) -> Int64Array:
+    """``values / 2**times``, halves away from zero."""
+    half = (1 << np.asarray(times)) >> 1
+    return np.sign(values) * ((np.abs(values) + half) >> times)
+
+
+def rescaled(values: Int64Array, factor: FixedPoint) -> Int64Array:
     """int32 values times a factor, as the numeric contract has it: shifted left with saturation,
     to the high half of the doubled product, halves up, then to the right shift, halves away from
     zero."""
     limits = np.iinfo(np.int32)
     widened = np.clip(values << max(factor.shift, 0), limits.min, limits.max)
-    high = (widened * factor.multiplier + (1 << 30)) >> 31
-    right = max(-factor.shift, 0)
-    half = (1 << right) >> 1
-    return np.where(high >= 0, 1, -1) * ((np.abs(high) + half) >> right)
+    return shifted_right(high_half(widened, factor.multiplier), max(-factor.shift, 0))
 
 
 def inverse_square_root(value: int) -> FixedPoint:
@@ -74,12 +86,7 @@ def inverse_square_root(value: int) -> FixedPoint:
     three_halves = (1 << 28) + (1 << 27)
     x = 1 << 28
     for _ in range(5):
-        cube = _high_half(_high_half(x, x), x) << 6
-        x = (_high_half(x, three_halves) - _high_half(half_input, cube)) << 3
-    multiplier = _high_half(x, 1518500250)  # half the root of 2
+        cube = high_half(high_half(x, x), x) << 6
+        x = (high_half(x, three_halves) - high_half(half_input, cube)) << 3
+    multiplier = high_half(x, 1518500250)  # half the root of 2
     return FixedPoint(multiplier << max(-right, 0), -max(right, 0))
-
-
-def _high_half(a: int, b: int) -> int:
-    """Of the doubled product, halves up."""
-    return (a * b + (1 << 30)) >> 31

@@ -17,6 +17,7 @@ from axynq.emulator.model.fixed_point import (
     fixed_point,
     inverse_square_root,
     rescaled,
+    shifted_right,
 )
 from axynq.emulator.model.graph import (
     INT8_MAX,
@@ -51,8 +52,9 @@ def lookup_table(model: Model, op: Lookup) -> Int8Array:
         return op.table
     source, target = model.tensors[op.inputs[0]], model.tensors[op.output]
     operands = _OPERANDS - source.zero_point
-    if op.kind in _TRANSFORMS or op.kind == "gelu":
-        transform = _gelu if op.alpha and op.kind == "gelu" else _TRANSFORMS[op.kind]
+    if op.kind in _TRANSFORMS:
+        approximated = op.kind == "gelu" and op.alpha
+        transform = _gelu_approximated if approximated else _TRANSFORMS[op.kind]
         return _through_reals(source, target, transform)
     if op.kind == "hard_swish":
         return _hard_swish(source, target, operands)
@@ -104,11 +106,11 @@ def _exp(x: float) -> float:
         return math.inf
 
 
-def _gelu_exact(x: np.float32) -> float:
+def _gelu(x: np.float32) -> float:
     return 0.5 * float(x) * math.erfc(-float(x) * math.sqrt(0.5))
 
 
-def _gelu(x: np.float32) -> float:
+def _gelu_approximated(x: np.float32) -> float:
     value = float(x)
     inner = math.sqrt(2 / math.pi) * (value + 0.044715 * value**3)
     return 0.5 * value * (1 + math.tanh(inner))
@@ -118,7 +120,7 @@ _TRANSFORMS: dict[LookupKind, _Transform] = {
     "logistic": _logistic,
     "tanh": lambda x: math.tanh(float(x)),
     "exponential": lambda x: _exp(float(x)),
-    "gelu": _gelu_exact,
+    "gelu": _gelu,
 }
 
 
@@ -162,10 +164,10 @@ def _hard_swish(source: Tensor, target: Tensor, operands: Int64Array) -> Int8Arr
     gate = _high_half16(gate, _in_16_bits(gate_factor))
     if gate_factor.shift > 0:
         gate = _saturated16(gate << 1)
-    gate = (_divided(gate, max(-gate_factor.shift, 0)) + 2**15) >> 1
+    gate = (shifted_right(gate, max(-gate_factor.shift, 0)) + 2**15) >> 1
     product = gate * value
     y = np.sign(product) * (np.abs(product) >> 15)  # towards zero
-    y = _divided(y, max(-output_factor.shift, 0)) + target.zero_point
+    y = shifted_right(y, max(-output_factor.shift, 0)) + target.zero_point
     return np.clip(y, INT8_MIN, INT8_MAX).astype(np.int8)
 
 
@@ -182,11 +184,6 @@ def _high_half16(a: Int64Array, b: int) -> Int64Array:
 
 def _saturated16(a: Int64Array) -> Int64Array:
     return np.clip(a, -(2**15), 2**15 - 1)
-
-
-def _divided(a: Int64Array, times: int) -> Int64Array:
-    """``a / 2**times``, halves away from zero."""
-    return np.sign(a) * ((np.abs(a) + ((1 << times) >> 1)) >> times)
 
 
 def _reciprocal_square_root(source: Tensor, target: Tensor, operands: Int64Array) -> Int8Array:
