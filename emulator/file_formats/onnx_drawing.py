@@ -17,16 +17,10 @@ from typing import Any, NamedTuple, TypeVar
 from axynq.emulator.errors import ModelError
 from axynq.emulator.file_formats.onnx_file import Array
 from axynq.emulator.model import graph
+from axynq.emulator.model.graph import Quantisation
 
 MOST_VALUES = 2**28
 """Of a tensor, for an image."""
-
-
-class Quantisation(NamedTuple):
-    """What int8 values stand for: ``real = scale * (value - zero_point)``."""
-
-    scale: float
-    zero_point: int
 
 
 class Sketch(NamedTuple):

@@ -13,7 +13,7 @@ from dataclasses import replace
 import numpy as np
 
 from axynq.emulator.errors import ModelError
-from axynq.emulator.file_formats.onnx_drawing import Held, Quantisation, broadcast
+from axynq.emulator.file_formats.onnx_drawing import Held, broadcast
 from axynq.emulator.file_formats.onnx_file import Array, Node
 from axynq.emulator.file_formats.onnx_reading import Reading
 from axynq.emulator.file_formats.onnx_values import (
@@ -26,7 +26,7 @@ from axynq.emulator.file_formats.onnx_values import (
     reals_of,
 )
 from axynq.emulator.model import graph
-from axynq.emulator.model.graph import Activation
+from axynq.emulator.model.graph import Activation, Quantisation
 
 # --- values by themselves ------------------------------------------------------------------------
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from axynq.emulator.errors import ModelError
 from axynq.emulator.file_formats import onnx_movement as movement
-from axynq.emulator.file_formats.onnx_drawing import Flat, Held, Quantisation
+from axynq.emulator.file_formats.onnx_drawing import Flat, Held
 from axynq.emulator.file_formats.onnx_elementwise import (
     UNARY,
     binary,
@@ -42,7 +42,7 @@ from axynq.emulator.file_formats.onnx_weighted import (
     dense,
     transposed_convolution,
 )
-from axynq.emulator.model.graph import Activation
+from axynq.emulator.model.graph import Activation, Quantisation
 
 Handler = Callable[[Reading, Node], "Value | list[Value]"]
 

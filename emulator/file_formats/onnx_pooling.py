@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from axynq.emulator.errors import ModelError
-from axynq.emulator.file_formats.onnx_drawing import Flat, Held, Quantisation
+from axynq.emulator.file_formats.onnx_drawing import Flat, Held
 from axynq.emulator.file_formats.onnx_file import Node
 from axynq.emulator.file_formats.onnx_movement import (
     Arguments,
@@ -19,7 +19,7 @@ from axynq.emulator.file_formats.onnx_reading import Reading
 from axynq.emulator.file_formats.onnx_values import Curve, Pending, Value
 from axynq.emulator.file_formats.onnx_windows import Window, window_of
 from axynq.emulator.model import graph
-from axynq.emulator.model.graph import Activation, Padding
+from axynq.emulator.model.graph import Activation, Padding, Quantisation
 from axynq.emulator.softmax import MOST_CLASSES, SMALLEST_STEP
 
 MOST_POSITIONS = 2**23

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from axynq.emulator.errors import ModelError
-from axynq.emulator.file_formats.onnx_drawing import Flat, Held, Quantisation, default_order
+from axynq.emulator.file_formats.onnx_drawing import Flat, Held, default_order
 from axynq.emulator.file_formats.onnx_elementwise import combined, leaky_relu, sigmoid
 from axynq.emulator.file_formats.onnx_file import Node
 from axynq.emulator.file_formats.onnx_pooling import (
@@ -22,6 +22,7 @@ from axynq.emulator.file_formats.onnx_reading import Reading
 from axynq.emulator.file_formats.onnx_values import Fixed, Value, quantisation_of, quantised
 from axynq.emulator.file_formats.onnx_weighted import convolution, dense
 from axynq.emulator.model import graph
+from axynq.emulator.model.graph import Quantisation
 
 _TYPES = {2: np.uint8, 3: np.int8, 6: np.int32}
 """ONNX's numbers of the integers that QuantizeLinear gives."""

@@ -17,7 +17,6 @@ from axynq.emulator.file_formats.onnx_drawing import (
     Drawing,
     Flat,
     Held,
-    Quantisation,
     default_order,
     straight_order,
 )
@@ -36,7 +35,7 @@ from axynq.emulator.file_formats.problems import (
     unknown_operators,
 )
 from axynq.emulator.model import graph
-from axynq.emulator.model.graph import Activation
+from axynq.emulator.model.graph import Activation, Quantisation
 
 QUANTISE = "quantise it with `axynq quantise MODEL --data DATA --output OUT.tflite`"
 

@@ -9,13 +9,7 @@ from typing import Any
 import numpy as np
 
 from axynq.emulator.errors import ModelError
-from axynq.emulator.file_formats.onnx_drawing import (
-    Drawing,
-    Flat,
-    Held,
-    Quantisation,
-    default_order,
-)
+from axynq.emulator.file_formats.onnx_drawing import Drawing, Flat, Held, default_order
 from axynq.emulator.file_formats.onnx_file import Array, Node, OnnxFile
 from axynq.emulator.file_formats.onnx_values import (
     OPERANDS,
@@ -30,7 +24,7 @@ from axynq.emulator.file_formats.onnx_values import (
 )
 from axynq.emulator.file_formats.problems import DamagedError
 from axynq.emulator.model import graph
-from axynq.emulator.model.graph import INT8_MAX, INT8_MIN, Activation, Int8Array
+from axynq.emulator.model.graph import INT8_MAX, INT8_MIN, Activation, Int8Array, Quantisation
 from axynq.emulator.model.lookups import lookup_table
 
 _ACTIVATIONS: tuple[Activation, ...] = ("none", "relu", "relu6", "relu_n1_to_1")

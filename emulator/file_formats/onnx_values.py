@@ -10,9 +10,9 @@ import numpy as np
 import numpy.typing as npt
 
 from axynq.emulator.errors import ModelError
-from axynq.emulator.file_formats.onnx_drawing import Flat, Held, Quantisation
+from axynq.emulator.file_formats.onnx_drawing import Flat, Held
 from axynq.emulator.file_formats.onnx_file import Array, Node
-from axynq.emulator.model.graph import INT8_MAX, INT8_MIN, Activation, Int8Array
+from axynq.emulator.model.graph import INT8_MAX, INT8_MIN, Activation, Int8Array, Quantisation
 
 Float32Array = npt.NDArray[np.float32]
 

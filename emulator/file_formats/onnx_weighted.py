@@ -10,13 +10,13 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from axynq.emulator.errors import ModelError
-from axynq.emulator.file_formats.onnx_drawing import Flat, Held, Quantisation
+from axynq.emulator.file_formats.onnx_drawing import Flat, Held
 from axynq.emulator.file_formats.onnx_file import Array, Node
 from axynq.emulator.file_formats.onnx_reading import Reading, within_int8
 from axynq.emulator.file_formats.onnx_values import Fixed, Pending, Value
 from axynq.emulator.file_formats.onnx_windows import Window, window_of
 from axynq.emulator.model import graph
-from axynq.emulator.model.graph import Activation, Padding
+from axynq.emulator.model.graph import Activation, Padding, Quantisation
 
 
 class Weights(NamedTuple):

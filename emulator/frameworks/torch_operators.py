@@ -31,9 +31,8 @@ from axynq.emulator.frameworks.torch_values import (
     pair,
 )
 from axynq.emulator.model import graph
-from axynq.emulator.model.graph import Padding
+from axynq.emulator.model.graph import Padding, Quantisation
 from axynq.emulator.quantisation.channels_first import Parameter, Value
-from axynq.emulator.quantisation.float_network import Quantisation
 
 Handler = Callable[..., Any]
 

@@ -48,6 +48,13 @@ class Interface:
     zero_point: int = 0
 
 
+class Quantisation(NamedTuple):
+    """What int8 values stand for: ``real = scale * (value - zero_point)``."""
+
+    scale: float
+    zero_point: int
+
+
 @dataclass(frozen=True)
 class Tensor:
     """An int8 activation tensor: ``real = scale * (value - zero_point)``."""

@@ -18,7 +18,7 @@ import numpy.typing as npt
 
 from axynq.emulator.errors import ModelError
 from axynq.emulator.model import graph
-from axynq.emulator.model.graph import Activation, Padding
+from axynq.emulator.model.graph import Activation, Padding, Quantisation
 from axynq.emulator.model.windows import window_geometry
 from axynq.emulator.quantisation import forward
 from axynq.emulator.quantisation.float_network import (
@@ -30,7 +30,6 @@ from axynq.emulator.quantisation.float_network import (
     FloatTensor,
     LayerKind,
     Origin,
-    Quantisation,
 )
 
 

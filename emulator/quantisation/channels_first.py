@@ -24,14 +24,9 @@ import numpy.typing as npt
 
 from axynq.emulator.errors import ModelError
 from axynq.emulator.model import graph
-from axynq.emulator.model.graph import Padding
+from axynq.emulator.model.graph import Padding, Quantisation
 from axynq.emulator.quantisation.builder import NetworkBuilder, Node
-from axynq.emulator.quantisation.float_network import (
-    FloatArray,
-    FloatNetwork,
-    Origin,
-    Quantisation,
-)
+from axynq.emulator.quantisation.float_network import FloatArray, FloatNetwork, Origin
 from axynq.emulator.quantisation.simplification import simplified
 
 NONE = Padding()

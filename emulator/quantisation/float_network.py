@@ -9,25 +9,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Literal, NamedTuple
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
 
 from axynq.emulator.errors import ModelError
 from axynq.emulator.model import graph
-from axynq.emulator.model.graph import Activation, Padding
+from axynq.emulator.model.graph import Activation, Padding, Quantisation
 
 FloatArray = npt.NDArray[np.float32]
 
 LayerKind = Literal["convolution", "depthwise", "fully_connected"]
-
-
-class Quantisation(NamedTuple):
-    """What int8 values stand for: ``real = scale * (value - zero_point)``."""
-
-    scale: float
-    zero_point: int
 
 
 @dataclass(frozen=True)

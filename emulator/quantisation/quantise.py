@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from axynq.emulator.errors import ModelError
 from axynq.emulator.model import graph
-from axynq.emulator.model.graph import INT8_MAX, INT8_MIN
+from axynq.emulator.model.graph import INT8_MAX, INT8_MIN, Quantisation
 from axynq.emulator.quantisation.equalisation import equalised
 from axynq.emulator.quantisation.float_network import (
     Affine,
@@ -24,7 +24,6 @@ from axynq.emulator.quantisation.float_network import (
     FloatArray,
     FloatLayer,
     FloatNetwork,
-    Quantisation,
 )
 from axynq.emulator.quantisation.forward import convolved
 from axynq.emulator.quantisation.ranges import (

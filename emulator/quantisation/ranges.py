@@ -10,8 +10,9 @@ import numpy as np
 import numpy.typing as npt
 
 from axynq.emulator.errors import DataError
+from axynq.emulator.model.graph import Quantisation
 from axynq.emulator.quantisation import forward
-from axynq.emulator.quantisation.float_network import FloatArray, FloatNetwork, Quantisation
+from axynq.emulator.quantisation.float_network import FloatArray, FloatNetwork
 
 RangeRule = Literal["min-max", "percentile", "least-error"]
 """All values; a share of them; the range with the least mean squared error."""

@@ -15,11 +15,10 @@ from axynq.emulator.file_formats.tflite_writer import serialise_model
 from axynq.emulator.frameworks.float_files import load_float_network
 from axynq.emulator.frameworks.tflite_float import load_float_tflite
 from axynq.emulator.model import graph
-from axynq.emulator.model.graph import Padding
+from axynq.emulator.model.graph import Padding, Quantisation
 from axynq.emulator.quantisation import forward
 from axynq.emulator.quantisation.builder import NetworkBuilder
 from axynq.emulator.quantisation.equalisation import equalised
-from axynq.emulator.quantisation.float_network import Quantisation
 from axynq.emulator.quantisation.inputs import real_inputs
 from axynq.emulator.quantisation.quantise import Options, Quantised, quantise
 from axynq.emulator.quantisation.ranges import quantisation
