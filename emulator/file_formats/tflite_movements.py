@@ -232,17 +232,9 @@ def _unpack(reading: Reading, node: Node) -> None:
 def _reverse(reading: Reading, node: Node) -> None:
     reading.needs(node, 2)
     shape = reading.raw[node.inputs[0]].shape
-    axes = _axes(reading, node, len(shape))
+    axes = reading.axes(node, 1, len(shape))
     _cut(reading, node, 0, [(n - 1, -1, n) if k in axes else (0, 1, n)
                             for k, n in enumerate(shape)])  # fmt: skip
-
-
-def _axes(reading: Reading, node: Node, rank: int) -> set[int]:
-    """The axes of the file's shape that the second input lists."""
-    listed = reading.integers(node, 1, "list of axes").reshape(-1)
-    if any(not -rank <= axis < rank for axis in listed):
-        raise ModelError(f"axes {listed.tolist()} of {rank} dimensions")
-    return {int(axis) % rank for axis in listed}
 
 
 # --- copies --------------------------------------------------------------------------------------

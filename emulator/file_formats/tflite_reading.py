@@ -173,6 +173,13 @@ class Reading:
             raise ModelError(f"{what} is {self._type(node.inputs[position])}, not int32")
         return values.astype(np.int64)
 
+    def axes(self, node: Node, position: int, rank: int) -> set[int]:
+        """The axes of the file's shape, of ``rank`` dimensions, that an input lists."""
+        listed = self.integers(node, position, "list of axes").reshape(-1)
+        if any(not -rank <= axis < rank for axis in listed):
+            raise ModelError(f"axes {listed.tolist()} of {rank} dimensions")
+        return {int(axis) % rank for axis in listed}
+
     def constant(self, node: Node, position: int, types: Sequence[int], what: str) -> RawTensor:
         """A constant input of one of the given types."""
         if position >= len(node.inputs) or node.inputs[position] < 0:

@@ -12,7 +12,7 @@ import tflite
 from axynq.emulator.errors import ModelError
 from axynq.emulator.file_formats.tflite_file import Node, options_of
 from axynq.emulator.file_formats.tflite_layers import padded_shape, require_moderate_size
-from axynq.emulator.file_formats.tflite_reading import Reading, fused
+from axynq.emulator.file_formats.tflite_reading import Reading, fused, require_no_activation
 from axynq.emulator.model import graph
 from axynq.emulator.model.lookups import hard_swish_fits
 from axynq.emulator.model.windows import window_geometry
@@ -158,9 +158,7 @@ def _l2_normalisation(reading: Reading, node: Node) -> None:
     if reading.is_legacy(node):
         raise ModelError(_NOT_IN_UINT8)
     if node.options is not None:
-        activation = options_of(node, tflite.L2NormOptions).FusedActivationFunction()
-        if fused(activation) != "none":
-            raise ModelError("a fused activation is not supported here")
+        require_no_activation(options_of(node, tflite.L2NormOptions).FusedActivationFunction())
     reading.require_quantisation(node, 1 / 128, 0)
     shape = reading.shape(source)
     if shape[-1] > 2**15:
@@ -261,11 +259,7 @@ def _reduce(reading: Reading, node: Node) -> None:
     reading.needs(node, 2)
     options = options_of(node, tflite.ReducerOptions)
     source = reading.source(node)
-    rank = len(reading.raw[node.inputs[0]].shape)
-    listed = reading.integers(node, 1, "list of axes").reshape(-1)
-    if any(not -rank <= axis < rank for axis in listed):
-        raise ModelError(f"axes {listed.tolist()} of {rank} dimensions")
-    axes = {int(axis) % rank for axis in listed}
+    axes = reading.axes(node, 1, len(reading.raw[node.inputs[0]].shape))
     mean = node.code == tflite.BuiltinOperator.MEAN
     if reading.is_legacy(node) and not mean:
         raise ModelError(_NOT_IN_UINT8)
@@ -299,10 +293,9 @@ def _reduce_max(reading: Reading, node: Node) -> None:
     reading.needs(node, 2)
     keep = bool(options_of(node, tflite.ReducerOptions).KeepDims())
     source, shape = reading.whole(node), reading.raw[node.inputs[0]].shape
-    listed = reading.integers(node, 1, "list of axes").reshape(-1)
-    if not shape or any(not -len(shape) <= axis < len(shape) for axis in listed):
-        raise ModelError(f"axes {listed.tolist()} of {len(shape)} dimensions")
-    over = {int(axis) % len(shape) for axis in listed}
+    if not shape:
+        raise ModelError("takes the maximum of a number without axes")
+    over = reading.axes(node, 1, len(shape))
     order = tuple(sorted(range(len(shape)), key=lambda axis: axis not in over))
     if [n for k, n in enumerate(shape) if n > 1] != [shape[k] for k in order if shape[k] > 1]:
         source = reading.part(

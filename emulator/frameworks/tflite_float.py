@@ -20,6 +20,7 @@ import tflite
 from axynq.emulator import files
 from axynq.emulator.errors import ModelError
 from axynq.emulator.file_formats.foreign import foreign_file
+from axynq.emulator.file_formats.problems import by_operator
 from axynq.emulator.file_formats.tflite_file import (
     Node,
     RawTensor,
@@ -27,6 +28,7 @@ from axynq.emulator.file_formats.tflite_file import (
     options_of,
     type_name,
 )
+from axynq.emulator.file_formats.tflite_problems import all_together, not_supported
 from axynq.emulator.model import graph
 from axynq.emulator.model.graph import Padding
 from axynq.emulator.quantisation import builder as building
@@ -98,27 +100,31 @@ class _Reader:
         for index in self.file.inputs:
             node = self.builder.add_input(raw[index].name, _stripped(raw[index]))
             self.values[index] = node
-        problems: list[str] = []
+        unknown: list[Node] = []
+        complaints: dict[str, list[Node]] = {}
         failed: set[int] = set()
         for operator in self.file.nodes:
             if any(index in failed for index in operator.inputs):
                 failed.update(operator.outputs)
                 continue
+            if operator.code not in _HANDLERS:
+                unknown.append(operator)
+                failed.update(operator.outputs)
+                continue
             try:
                 self._import(operator)
             except ModelError as error:
-                problems.append(f"operator {operator.place} ({operator.kind}): {error}")
+                complaints.setdefault(str(error), []).append(operator)
                 failed.update(operator.outputs)
-        if problems:
-            raise ModelError("cannot become an int8 network: " + "; ".join(problems[:12]))
+        if unknown or complaints:
+            raise all_together(
+                not_supported(unknown, _HANDLERS), by_operator(complaints), _HANDLERS
+            )
         self.builder.set_outputs([self.node(index) for index in self.file.outputs])
         return self.builder.network()
 
     def _import(self, operator: Node) -> None:
-        handler = _HANDLERS.get(operator.code)
-        if handler is None:
-            raise ModelError("int8 networks have no such operator, or not in this form")
-        made = handler(self, operator)
+        made = _HANDLERS[operator.code](self, operator)
         results = made if isinstance(made, list) else [made]
         for index, result in zip(operator.outputs, results):
             if isinstance(result, building.Node):

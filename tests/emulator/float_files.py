@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import flatbuffers
@@ -67,6 +68,19 @@ def half_precision_twin(content: bytes) -> bytes:
     model.operatorCodes.append(code)
     subgraph.tensors.append(half)
     subgraph.operators.insert(0, dequantise)
+    builder = flatbuffers.Builder(1 << 16)
+    builder.Finish(model.Pack(builder), b"TFL3")
+    return bytes(builder.Output())
+
+
+def with_operators(content: bytes, codes: Mapping[int, int]) -> bytes:
+    """A file with other operators in place of some, by their codes."""
+    from ai_edge_litert import schema_py_generated as schema
+
+    model = schema.ModelT.InitFromPackedBuf(content, 0)
+    for held in model.operatorCodes:
+        held.builtinCode = codes.get(held.builtinCode, held.builtinCode)
+        held.deprecatedBuiltinCode = min(held.builtinCode, 127)
     builder = flatbuffers.Builder(1 << 16)
     builder.Finish(model.Pack(builder), b"TFL3")
     return bytes(builder.Output())

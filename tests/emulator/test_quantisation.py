@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import tflite
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
@@ -26,7 +27,7 @@ from axynq.emulator.quantisation.report import decibels, float_accuracy, layer_l
 from axynq.emulator.quantisation.simplification import simplified
 from tests.any_network import any_models, random_inputs
 from tests.emulator import runtime
-from tests.emulator.float_files import float_twin, half_precision_twin
+from tests.emulator.float_files import float_twin, half_precision_twin, with_operators
 
 KINDS = (
     "convolution", "depthwise", "fully_connected", "transposed_convolution", "addition",
@@ -359,6 +360,22 @@ def test_files_that_are_none(tmp_path: Path, name: str, content: bytes, message:
         load_float_network(tmp_path / name)
 
 
+def test_all_that_float_files_may_not_have_is_named(tmp_path: Path) -> None:
+    builder = NetworkBuilder("net", (4, 4, 3))
+    outputs = [builder.lookup(builder.input, kind) for kind in ("relu", "tanh")]
+    outputs.append(builder.concatenate([builder.input, builder.input]))
+    builder.set_outputs(outputs)
+    model = builder.quantise(np.random.default_rng(0).normal(size=(2, 4, 4, 3)))
+    codes = tflite.BuiltinOperator
+    others = {codes.RELU: codes.ELU, codes.TANH: codes.UNIDIRECTIONAL_SEQUENCE_LSTM}
+    path = tmp_path / "net.tflite"
+    path.write_bytes(with_operators(float_twin(serialise_model(model)), others))
+    with pytest.raises(ModelError) as error:
+        load_float_network(path)
+    for words in ("ELU (1)", "UNIDIRECTIONAL_SEQUENCE_LSTM (1)", "recurrent", "Supported: ABS"):
+        assert words in str(error.value)
+
+
 def test_int8_files_are_no_float_networks(digits_path: Path) -> None:
     with pytest.raises(ModelError, match="int8 already"):
         load_float_network(digits_path)
@@ -397,7 +414,6 @@ def test_both_networks_belong_together() -> None:
     assert isinstance(quantised, Quantised)
     for index, tensor in enumerate(quantised.network.tensors):
         assert quantised.model.tensors[index].shape == tensor.shape
-    assert Padding() == Padding(0, 0, 0, 0)
 
 
 @settings(max_examples=30, deadline=None)
