@@ -10,7 +10,6 @@ from pathlib import Path
 
 import numpy as np
 
-from axynq.emulator import files
 from axynq.emulator.errors import ModelError
 from axynq.emulator.file_formats import onnx_file
 from axynq.emulator.file_formats.onnx_drawing import (
@@ -27,10 +26,12 @@ from axynq.emulator.file_formats.onnx_operators import HANDLERS
 from axynq.emulator.file_formats.onnx_quantised import QOPERATORS, input_quantisation
 from axynq.emulator.file_formats.onnx_reading import Reading
 from axynq.emulator.file_formats.onnx_values import Curve, Fixed, Pending, Value
-from axynq.emulator.file_formats.onnx_walk import NONSENSE, walked
+from axynq.emulator.file_formats.onnx_walk import walked
 from axynq.emulator.file_formats.problems import (
     DamagedError,
     by_operator,
+    content_of,
+    errors_named,
     together,
     unknown_operators,
 )
@@ -52,11 +53,7 @@ def load_onnx_model(path: str | Path) -> graph.Model:
         ToolError: the package ``onnx`` is not installed.
     """
     path = Path(path)
-    try:
-        content = files.read_bytes(path)
-    except OSError as error:
-        raise ModelError(f"model '{path}' cannot be read: {error.strerror}") from error
-    return parse_onnx_model(content, path.name, path.parent)
+    return parse_onnx_model(content_of(path), path.name, path.parent)
 
 
 def parse_onnx_model(
@@ -64,12 +61,8 @@ def parse_onnx_model(
 ) -> graph.Model:
     """As :func:`load_onnx_model`, from the file's content; ``name`` is used in messages, and
     ``folder`` is where constants in other files lie."""
-    try:
+    with errors_named(name):
         return _Reader(onnx_file.parse(content, folder), Path(name).stem).read()
-    except ModelError as error:
-        raise ModelError(f"'{name}': {error}") from error.__cause__
-    except NONSENSE as error:
-        raise ModelError(f"'{name}' is damaged ({type(error).__name__}: {error})") from error
 
 
 def is_quantised(file: OnnxFile) -> bool:

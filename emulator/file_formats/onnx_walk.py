@@ -8,11 +8,6 @@ from axynq.emulator.errors import ModelError
 from axynq.emulator.file_formats.onnx_file import Node, OnnxFile
 from axynq.emulator.file_formats.problems import DamagedError
 
-NONSENSE = (ValueError, TypeError, LookupError, AttributeError, ArithmeticError, AssertionError,
-            MemoryError, RecursionError)  # fmt: skip
-"""What comes of attributes of wrong types and shapes that no operator can have: the package
-``onnx`` checks neither."""
-
 
 def walked(
     file: OnnxFile,

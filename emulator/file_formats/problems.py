@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import struct
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Protocol
 
+from axynq.emulator import files
 from axynq.emulator.errors import ModelError
 
 SHOWN = 8
@@ -22,8 +26,42 @@ COMPUTED_PRODUCT = (
 CHOICE = "end the network before it, and do it in Python"
 
 
+_NONSENSE = (struct.error, ValueError, TypeError, LookupError, AttributeError, ArithmeticError,
+             AssertionError, MemoryError, RecursionError)  # fmt: skip
+"""What reading a damaged file ends in: neither ``flatbuffers`` nor ``onnx`` verifies offsets, types
+or shapes."""
+
+
 class DamagedError(ModelError):
     """The file contradicts itself: no other complaint about it means anything."""
+
+
+def content_of(path: Path) -> bytes:
+    """A network's file.
+
+    Raises:
+        ModelError: it cannot be read.
+    """
+    try:
+        return files.read_bytes(path)
+    except OSError as error:
+        raise ModelError(f"model '{path}' cannot be read: {error.strerror}") from error
+
+
+@contextmanager
+def errors_named(name: str) -> Iterator[None]:
+    """All that goes wrong while a network is read, as one error that names the network.
+
+    Raises:
+        ModelError: something went wrong.
+    """
+    try:
+        yield
+    except ModelError as error:
+        raise ModelError(f"'{name}': {error}") from error.__cause__
+    except _NONSENSE as error:
+        kind = type(error).__name__
+        raise ModelError(f"'{name}' is damaged or truncated ({kind}: {error})") from error
 
 
 class AnyNode(Protocol):

@@ -10,6 +10,7 @@ import numpy.typing as npt
 import tflite
 
 from axynq.emulator.errors import ModelError
+from axynq.emulator.file_formats.foreign import foreign_file
 from axynq.emulator.file_formats.problems import DamagedError as DamagedError
 
 _BUILTIN_NAMES: dict[int, str] = {
@@ -40,6 +41,18 @@ _CALLERS = {
     tflite.BuiltinOperator.STABLEHLO_REDUCE_WINDOW,
 }
 """Operators that run subgraphs of their own."""
+
+
+def require_identifier(content: bytes, name: str) -> None:
+    """Raises:
+    ModelError: a file is of another format; ``name`` is used in the message.
+    """
+    if len(content) < 16:
+        raise ModelError(f"'{name}' is not a TFLite model: it has only {len(content)} bytes")
+    if content[4:8] != b"TFL3":
+        kind = foreign_file(content)
+        known = f". It is {kind}" if kind else ""
+        raise ModelError(f"'{name}' is not a TFLite model: it lacks the identifier 'TFL3'{known}")
 
 
 class RawTensor(NamedTuple):

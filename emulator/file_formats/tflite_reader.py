@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
-import struct
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import tflite
 
-from axynq.emulator import files
 from axynq.emulator.errors import ModelError
 from axynq.emulator.file_formats import tflite_static
-from axynq.emulator.file_formats.foreign import foreign_file, foreign_folder
-from axynq.emulator.file_formats.problems import by_operator
+from axynq.emulator.file_formats.foreign import foreign_folder
+from axynq.emulator.file_formats.problems import by_operator, content_of, errors_named
 from axynq.emulator.file_formats.tflite_dilation import without_batches
 from axynq.emulator.file_formats.tflite_ends import Ends, find_ends
-from axynq.emulator.file_formats.tflite_file import DamagedError, Node, TFLiteFile
+from axynq.emulator.file_formats.tflite_file import (
+    DamagedError,
+    Node,
+    TFLiteFile,
+    require_identifier,
+)
 from axynq.emulator.file_formats.tflite_layers import LAYERS
 from axynq.emulator.file_formats.tflite_movements import MOVEMENTS
 from axynq.emulator.file_formats.tflite_problems import (
@@ -48,29 +51,14 @@ def load_model(path: str | Path) -> graph.Model:
     path = Path(path)
     if path.is_dir():
         raise ModelError(f"model '{path}' is {foreign_folder(path)}")
-    try:
-        data = files.read_bytes(path)
-    except OSError as error:
-        raise ModelError(f"model '{path}' cannot be read: {error.strerror}") from error
-    return parse_model(data, path.name)
+    return parse_model(content_of(path), path.name)
 
 
 def parse_model(data: bytes, name: str = "model") -> graph.Model:
     """As :func:`load_model`, from the file's content; ``name`` is used in messages."""
-    if len(data) < 16:
-        raise ModelError(f"'{name}' is not a TFLite model: it has only {len(data)} bytes")
-    if data[4:8] != b"TFL3":
-        kind = foreign_file(data)
-        known = f". It is {kind}" if kind else ""
-        raise ModelError(f"'{name}' is not a TFLite model: it lacks the identifier 'TFL3'{known}")
-    try:
+    require_identifier(data, name)
+    with errors_named(name):
         return _Reader(data, name).read()
-    except ModelError as error:
-        raise ModelError(f"'{name}': {error}") from error.__cause__
-    except (struct.error, IndexError, ValueError, TypeError, AttributeError, KeyError,
-            OverflowError, MemoryError, RecursionError, AssertionError) as error:  # fmt: skip
-        # The flatbuffers package does not verify: a damaged offset ends in any of these.
-        raise ModelError(f"'{name}' is damaged or truncated ({error})") from error
 
 
 class _Reader:

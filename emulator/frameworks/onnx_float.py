@@ -14,7 +14,6 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from axynq.emulator import files
 from axynq.emulator.errors import ModelError
 from axynq.emulator.file_formats import onnx_file
 from axynq.emulator.file_formats.onnx_file import Array, Node, OnnxFile
@@ -35,12 +34,14 @@ from axynq.emulator.file_formats.onnx_reader import (
     output_order,
     shape_of,
 )
-from axynq.emulator.file_formats.onnx_walk import NONSENSE, walked
+from axynq.emulator.file_formats.onnx_walk import walked
 from axynq.emulator.file_formats.onnx_weighted import transposed_window
 from axynq.emulator.file_formats.onnx_windows import window_of
 from axynq.emulator.file_formats.problems import (
     DamagedError,
     by_operator,
+    content_of,
+    errors_named,
     together,
     unknown_operators,
 )
@@ -62,11 +63,7 @@ def load_float_onnx(path: str | Path) -> FloatNetwork:
         ToolError: the package ``onnx`` is not installed.
     """
     path = Path(path)
-    try:
-        content = files.read_bytes(path)
-    except OSError as error:
-        raise ModelError(f"model '{path}' cannot be read: {error.strerror}") from error
-    return parse_float_onnx(content, path.name, path.parent)
+    return parse_float_onnx(content_of(path), path.name, path.parent)
 
 
 def parse_float_onnx(
@@ -74,15 +71,11 @@ def parse_float_onnx(
 ) -> FloatNetwork:
     """As :func:`load_float_onnx`, from the file's content; ``name`` is used in messages, and
     ``folder`` is where constants in other files lie."""
-    try:
+    with errors_named(name):
         file = onnx_file.parse(content, folder)
         if is_quantised(file):
             raise ModelError("is quantised already: axynq.emulator.load_model reads it as it is")
         return _Importer(file, Path(name).stem).read()
-    except ModelError as error:
-        raise ModelError(f"'{name}': {error}") from error.__cause__
-    except NONSENSE as error:
-        raise ModelError(f"'{name}' is damaged ({type(error).__name__}: {error})") from error
 
 
 @dataclass(eq=False)

@@ -8,7 +8,6 @@ they stand for.
 from __future__ import annotations
 
 import math
-import struct
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal
@@ -17,15 +16,14 @@ import numpy as np
 import numpy.typing as npt
 import tflite
 
-from axynq.emulator import files
 from axynq.emulator.errors import ModelError
-from axynq.emulator.file_formats.foreign import foreign_file
-from axynq.emulator.file_formats.problems import by_operator
+from axynq.emulator.file_formats.problems import by_operator, content_of, errors_named
 from axynq.emulator.file_formats.tflite_file import (
     Node,
     RawTensor,
     TFLiteFile,
     options_of,
+    require_identifier,
     type_name,
 )
 from axynq.emulator.file_formats.tflite_problems import all_together, not_supported
@@ -57,24 +55,10 @@ def load_float_tflite(path: str | Path) -> FloatNetwork:
             int8 networks do not; the message lists them.
     """
     path = Path(path)
-    try:
-        content = files.read_bytes(path)
-    except OSError as error:
-        raise ModelError(f"model '{path}' cannot be read: {error.strerror}") from error
-    if content[4:8] != b"TFL3":
-        kind = foreign_file(content)
-        known = f". It is {kind}" if kind else ""
-        raise ModelError(
-            f"'{path.name}' is not a TFLite model: it lacks the identifier 'TFL3'{known}"
-        )
-    try:
+    content = content_of(path)
+    require_identifier(content, path.name)
+    with errors_named(path.name):
         return simplified(_Reader(content, path.stem).read())
-    except ModelError as error:
-        raise ModelError(f"'{path.name}': {error}") from error.__cause__
-    except (struct.error, IndexError, ValueError, TypeError, AttributeError, KeyError,
-            OverflowError, MemoryError, RecursionError) as error:  # fmt: skip
-        # The flatbuffers package does not verify: a damaged offset ends in any of these.
-        raise ModelError(f"'{path.name}' is damaged or truncated ({error})") from error
 
 
 Read = building.Node | npt.NDArray[Any]
