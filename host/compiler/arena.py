@@ -8,7 +8,7 @@ from typing import NamedTuple
 from axynq.emulator.model import graph
 from axynq.emulator.model.lifetimes import Lifetime, first_fit
 from axynq.host.compiler.flow import Flow
-from axynq.host.compiler.lowering import HostOperators, Lowered
+from axynq.host.compiler.lowering import Lowered, OperatorsOnHost
 
 
 class Arena(NamedTuple):
@@ -40,7 +40,7 @@ def plan_arena(
     time = 0
     waiting = list(segments)
     for stage in lowered.stages:
-        if isinstance(stage, HostOperators):
+        if isinstance(stage, OperatorsOnHost):
             read = {home[index] for op in stage.operators for index in op.inputs}
             dies.update({tensor: time for tensor in read if tensor in born})
             time += 1

@@ -15,7 +15,7 @@ from axynq.host import isa
 from axynq.host.compiler.arena import plan_arena
 from axynq.host.compiler.flow import Flow
 from axynq.host.compiler.layers import Layers
-from axynq.host.compiler.lowering import HostOperators, Steps, lower
+from axynq.host.compiler.lowering import OperatorsOnHost, StepsOnCore, lower
 from axynq.host.compiler.pacing import paced
 from axynq.host.compiler.phases import Phase
 from axynq.host.compiler.rewriting import with_late_transpositions
@@ -111,7 +111,7 @@ class _Compiler:
         operators: list[graph.Operator] = []
         packed: set[int] = set()
         for stage in lowered.stages:
-            if isinstance(stage, HostOperators):
+            if isinstance(stage, OperatorsOnHost):
                 stages.append(HostStage(len(operators), len(stage.operators)))
                 operators += stage.operators
                 continue
@@ -153,7 +153,7 @@ class _Compiler:
             assigned={op.name: self._assigned(op) for op in operators if op.name in self.codes},
         )
 
-    def _packs(self, stage: Steps) -> set[int]:
+    def _packs(self, stage: StepsOnCore) -> set[int]:
         """Tensors that a stage takes and no step makes, by their homes."""
         taken = {tensor for number in stage.numbers for tensor in self.flow.steps[number].inputs}
         return {tensor for tensor in taken if tensor not in self.flow.made}

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from axynq.emulator.model import graph
-from axynq.host.compiler.lowering import Lowered, Steps
+from axynq.host.compiler.lowering import Lowered, StepsOnCore
 from axynq.host.compiler.residency import Resident
 
 
@@ -70,7 +70,7 @@ class Flow:
         self.ends = {
             number: stage.numbers.stop
             for stage in lowered.stages
-            if isinstance(stage, Steps)
+            if isinstance(stage, StepsOnCore)
             for number in stage.numbers
         }
         """For each step the end of its stage, behind which no step runs together with it."""

@@ -98,20 +98,20 @@ class Step:
 
 
 @dataclass(frozen=True)
-class Steps:
+class StepsOnCore:
     """A stage of the accelerator: it is started once for these steps."""
 
     numbers: range
 
 
 @dataclass(frozen=True)
-class HostOperators:
+class OperatorsOnHost:
     """A stage of the host."""
 
     operators: tuple[graph.Operator, ...]
 
 
-StageOf = Union[Steps, HostOperators]
+LoweredStage = Union[StepsOnCore, OperatorsOnHost]
 
 
 @dataclass(frozen=True)
@@ -134,7 +134,7 @@ class Lowered:
 
     steps: tuple[Step, ...]
     """What the accelerator runs, in order."""
-    stages: tuple[StageOf, ...]
+    stages: tuple[LoweredStage, ...]
     """All steps and what the host computes between them, in order."""
     maps: dict[int, FeatureMap]
     """The feature map of each tensor that a step reads or writes."""
@@ -151,7 +151,7 @@ class Lowered:
         return tuple(
             op
             for stage in self.stages
-            if isinstance(stage, HostOperators)
+            if isinstance(stage, OperatorsOnHost)
             for op in stage.operators
         )
 
@@ -220,18 +220,18 @@ class _Split:
         """Tensors that stand for copies in larger maps: what they are copies of."""
         self.parts: dict[int, Part] = {}
         given = {self.home[index] for index in (*model.inputs, *model.constants)}
-        self.stages: list[StageOf] = []
+        self.stages: list[LoweredStage] = []
         self.steps: list[Step] = []
         for stage in in_stages(self._units(), given):
             units = [unit for unit in stage.units if unit.operators]
             if not units:
                 continue
             if stage.on_host:
-                self.stages.append(HostOperators(tuple(op for u in units for op in u.operators)))
+                self.stages.append(OperatorsOnHost(tuple(op for u in units for op in u.operators)))
             else:
                 steps = [self._step(unit) for unit in units]
                 first = len(self.steps)
-                self.stages.append(Steps(range(first, first + len(steps))))
+                self.stages.append(StepsOnCore(range(first, first + len(steps))))
                 self.steps += steps
         if not self.steps:
             host = [op.name for op in model.operators if roles[op.name] == "host"]
