@@ -84,12 +84,27 @@ class RandomNetwork:
         """Tensors that an operator may take, the last ones first."""
         return [k for k in range(len(self.tensors) - 1, -1, -1) if k not in self.constants]
 
-    def source(self, dimensions: int | None = None) -> int | None:
-        """A tensor to go on from: mostly the last that fits."""
-        fitting = [k for k in self.values() if dimensions in (None, len(self.shape(k)))]
-        if not fitting:
-            return None
-        return fitting[0] if self.rng.random() < 0.7 else int(self.one_of(fitting))
+    def source(self) -> int:
+        """A tensor to go on from: mostly the last one."""
+        return self.mostly_first(self.values())
+
+    def map(self) -> int | None:
+        """As :meth:`source`, of rows, columns and channels; None: there is none."""
+        fitting = [k for k in self.values() if len(self.shape(k)) == 3]
+        return self.mostly_first(fitting) if fitting else None
+
+    def mostly_first(self, choices: list[int]) -> int:
+        return choices[0] if self.rng.random() < 0.7 else int(self.one_of(choices))
+
+    def sliding(
+        self, rows: int, columns: int
+    ) -> tuple[tuple[int, int], tuple[int, int], tuple[int, int], graph.Padding]:
+        """A window and its stride, the rows and columns of the output, and the padding."""
+        window = (self.number(1, 3), self.number(1, 3))
+        stride = (self.number(1, 2), self.number(1, 2))
+        same = rows < window[0] or columns < window[1] or bool(self.rng.random() < 0.5)
+        size, padding = window_geometry((rows, columns), window, stride, (1, 1), same)
+        return window, stride, size, padding
 
     def add(
         self, kind: Any, name: str, sources: tuple[int, ...], shape: Shape,
@@ -122,14 +137,11 @@ class RandomNetwork:
         return self.rng.integers(-127, 128, shape).astype(np.int8)
 
     def convolution(self, depthwise: bool = False) -> bool:
-        source = self.source(3)
+        source = self.map()
         if source is None:
             return False
         rows, columns, channels = self.shape(source)
-        window = (self.number(1, 3), self.number(1, 3))
-        stride = (self.number(1, 2), self.number(1, 2))
-        same = rows < window[0] or columns < window[1] or bool(self.rng.random() < 0.5)
-        size, padding = window_geometry((rows, columns), window, stride, (1, 1), same)
+        window, stride, size, padding = self.sliding(rows, columns)
         filters = channels * self.number(1, 2) if depthwise else self.number(1, 6)
         if depthwise:
             weights, taps = self.weights(*window, filters), math.prod(window)
@@ -149,7 +161,6 @@ class RandomNetwork:
 
     def fully_connected(self) -> bool:
         source = self.source()
-        assert source is not None
         inputs, filters = math.prod(self.shape(source)), self.number(1, 6)
         fields, quantisation, per_channel = self.parameters(
             source, self.weights(filters, inputs), inputs, filters
@@ -165,7 +176,7 @@ class RandomNetwork:
         return True
 
     def transposed_convolution(self) -> bool:
-        source = self.source(3)
+        source = self.map()
         if source is None:
             return False
         rows, columns, channels = self.shape(source)
@@ -199,7 +210,6 @@ class RandomNetwork:
 
     def addition(self) -> bool:
         first = self.source()
-        assert first is not None
         second = self.one_of([k for k in self.values() if self.shape(k) == self.shape(first)])
         larger = max(self.tensors[first].scale, self.tensors[second].scale)
         self.add(
@@ -213,7 +223,6 @@ class RandomNetwork:
             ["add", "subtract", "multiply", "multiply", "maximum", "minimum", "prelu"]
         )
         first = self.source()
-        assert first is not None
         alike = kind in ("maximum", "minimum")
         partners = [
             k for k in self.values()
@@ -253,7 +262,6 @@ class RandomNetwork:
 
     def lookup(self, source: int | None = None) -> bool:
         source = self.source() if source is None else source
-        assert source is not None
         kind = self.one_of(LOOKUPS)
         scale = self.tensors[source].scale
         largest = scale * (127 - self.tensors[source].zero_point)
@@ -274,7 +282,6 @@ class RandomNetwork:
 
     def softmax(self) -> bool:
         source = self.source()
-        assert source is not None
         kind, name, fields = self.one_of(
             [
                 (graph.Softmax, "softmax", (1.0,)),
@@ -287,7 +294,6 @@ class RandomNetwork:
 
     def reduction(self) -> bool:
         source = self.source()
-        assert source is not None
         shape = self.shape(source)
         axes = tuple(k for k in range(len(shape)) if self.rng.random() < 0.5) or (0,)
         keep = len(axes) == len(shape) or bool(self.rng.random() < 0.5)
@@ -301,14 +307,11 @@ class RandomNetwork:
         return True
 
     def pool(self) -> bool:
-        source = self.source(3)
+        source = self.map()
         if source is None:
             return False
         rows, columns, channels = self.shape(source)
-        window = (self.number(1, 3), self.number(1, 3))
-        stride = (self.number(1, 2), self.number(1, 2))
-        same = rows < window[0] or columns < window[1] or bool(self.rng.random() < 0.5)
-        size, padding = window_geometry((rows, columns), window, stride, (1, 1), same)
+        window, stride, size, padding = self.sliding(rows, columns)
         kind = self.one_of(["average", "max"])
         self.add(
             graph.Pool, f"{kind}_pool", (source,), (*size, channels), self.quantised(source),
@@ -320,7 +323,6 @@ class RandomNetwork:
 
     def pad(self) -> bool:
         source = self.source()
-        assert source is not None
         shape = self.shape(source)
         rows_and_columns = len(shape) == 3 and self.rng.random() < 0.5
         before = [self.number(0, 2) for _ in shape]
@@ -346,7 +348,6 @@ class RandomNetwork:
 
     def reshape(self) -> bool:
         source = self.source()
-        assert source is not None
         shape = self.shape(source)
         count = math.prod(shape)
         target: Shape = (count,)
@@ -359,7 +360,6 @@ class RandomNetwork:
 
     def concatenation(self) -> bool:
         source = self.source()
-        assert source is not None
         shape = self.shape(source)
         axis = self.number(0, len(shape) - 1)
 
@@ -387,7 +387,6 @@ class RandomNetwork:
 
     def slice(self) -> bool:
         source = self.source()
-        assert source is not None
         begin, stride, target = [], [], []
         for n in self.shape(source):
             step = self.one_of([1, 1, 2, -1])
@@ -404,7 +403,6 @@ class RandomNetwork:
 
     def transpose(self) -> bool:
         source = self.source()
-        assert source is not None
         shape = self.shape(source)
         order = tuple(int(k) for k in self.rng.permutation(len(shape)))
         self.add(
@@ -414,7 +412,7 @@ class RandomNetwork:
         return True
 
     def resize(self) -> bool:
-        source = self.source(3)
+        source = self.map()
         if source is None:
             return False
         channels = self.shape(source)[2]
@@ -429,7 +427,7 @@ class RandomNetwork:
         return True
 
     def blocks(self) -> bool:
-        source = self.source(3)
+        source = self.map()
         if source is None:
             return False
         rows, columns, channels = self.shape(source)
@@ -446,7 +444,7 @@ class RandomNetwork:
         return True
 
     def spread(self) -> bool:
-        source = self.source(3)
+        source = self.map()
         if source is None or self.tflite:
             return False
         rows, columns, channels = self.shape(source)

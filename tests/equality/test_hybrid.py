@@ -43,8 +43,7 @@ def test_any_network(tiny4: Accelerator, model: graph.Model) -> None:
     x = random_inputs(model, 3, 0)
     found = all_outputs(tiny4.run(program, x))
     expected = all_outputs(Emulator(model, plan, engine="portable").run(x))
-    assert len(found) == len(expected)
-    for one, other in zip(found, expected):
+    for one, other in zip(found, expected, strict=True):
         assert np.array_equal(one, other)
 
 
@@ -55,7 +54,7 @@ def test_parts_of_a_map_in_any_segments(tiny4: Accelerator, seed: int, monkeypat
     model, plan = branches(seed), "flam=exact|roup:1,4"
     program, x = compile_program(model, plan, tiny4.overlay), random_inputs(model, 3, seed)
     found, expected = tiny4.run(program, x), Emulator(model, plan).run(x)
-    for one, other in zip(all_outputs(found), all_outputs(expected)):
+    for one, other in zip(all_outputs(found), all_outputs(expected), strict=True):
         assert np.array_equal(one, other)
     (counts,) = program_counts(program, tiny4.overlay, 3)
     assert asdict(counts) == tiny4.device.core.simulation.counters()

@@ -40,7 +40,7 @@ def assert_equal(model: graph.Model, overlay: Overlay, images: int = 2) -> Progr
     found = execute(program, x, partial(isa_model.run_program, array_of(overlay)))
     expected = Emulator(model, "roup:1,4", engine="portable").run(x)
     expected = expected if isinstance(expected, tuple) else (expected,)
-    for one, other in zip(found, expected):
+    for one, other in zip(found, expected, strict=True):
         assert np.array_equal(one, other)
     for descriptor in program_phases(program):
         check_derived(descriptor, array_of(overlay), finish_steps(overlay))
