@@ -16,6 +16,7 @@ import numpy.typing as npt
 
 from axynq.emulator.errors import ModelError
 from axynq.emulator.file_formats import onnx_file
+from axynq.emulator.file_formats.onnx_elementwise import UNARY
 from axynq.emulator.file_formats.onnx_file import Array, Node, OnnxFile
 from axynq.emulator.file_formats.onnx_folding import FOLDED, fold
 from axynq.emulator.file_formats.onnx_hints import hints
@@ -49,6 +50,7 @@ from axynq.emulator.model import graph
 from axynq.emulator.model.graph import Padding
 from axynq.emulator.quantisation.channels_first import ChannelsFirst, Value
 from axynq.emulator.quantisation.float_network import FloatNetwork
+from axynq.emulator.quantisation.forward import looked_up
 
 GRID = np.linspace(-9, 9, 1441)
 """Where functions are compared."""
@@ -260,29 +262,17 @@ def _axis(axis: int, value: Value) -> int:
 # --- functions of single values ------------------------------------------------------------------
 
 
-def _erf(x: Array) -> Array:
-    return np.array([math.erf(value) for value in x])
-
-
-_KNOWN: tuple[tuple[graph.LookupKind, float, Callable[[Array], Array]], ...] = (
-    ("relu", 0.0, lambda x: np.maximum(x, 0)),
-    ("relu6", 0.0, lambda x: np.clip(x, 0, 6)),
-    ("relu_n1_to_1", 0.0, lambda x: np.clip(x, -1, 1)),
-    ("relu_0_to_1", 0.0, lambda x: np.clip(x, 0, 1)),
-    ("hard_swish", 0.0, lambda x: x * np.clip(x + 3, 0, 6) / 6),
-    ("logistic", 0.0, lambda x: 1 / (1 + np.exp(-x))),
-    ("tanh", 0.0, np.tanh),
-    ("absolute", 0.0, np.abs),
-    ("exponential", 0.0, np.exp),
-    ("gelu", 0.0, lambda x: 0.5 * x * (1 + _erf(x / math.sqrt(2)))),
-    (
-        "gelu", 1.0,
-        lambda x: 0.5 * x * (1 + np.tanh(math.sqrt(2 / math.pi) * (x + 0.044715 * x**3))),
-    ),
+_KNOWN: tuple[tuple[graph.LookupKind, float], ...] = (
+    ("relu", 0.0), ("relu6", 0.0), ("relu_n1_to_1", 0.0), ("relu_0_to_1", 0.0),
+    ("hard_swish", 0.0), ("logistic", 0.0), ("tanh", 0.0), ("absolute", 0.0),
+    ("exponential", 0.0), ("gelu", 0.0), ("gelu", 1.0),
 )  # fmt: skip
 """Functions that the graph has, with their ``alpha``."""
 
-_SAMPLED = [(kind, alpha, function(GRID)) for kind, alpha, function in _KNOWN]
+_SAMPLED = [
+    (kind, alpha, looked_up(graph.Lookup("", (0,), 1, kind, alpha), GRID.astype(np.float32)))
+    for kind, alpha in _KNOWN
+]
 
 
 def _known_function(samples: Array) -> tuple[graph.LookupKind, float] | None:
@@ -300,11 +290,15 @@ def _function(importer: _Importer, operand: Operand) -> Function:
     return Function(value, GRID, lambda: value, value)
 
 
-def _unary(
-    samples: Callable[[Array, Node], Array],
-    make: Callable[[_Importer, Node, Value], Value] | None = None,
-) -> Any:
-    """A reader of a function: its results, and how it is made of what the graph has."""
+_FUNCTIONS: dict[str, Callable[[Array, Node], Array]] = {
+    **UNARY,
+    # Not among them, as int8 networks have it in float32.
+    "LeakyRelu": lambda x, node: np.where(x < 0, node.attribute("alpha", 0.01) * x, x),
+}
+
+
+def _unary(make: Callable[[_Importer, Node, Value], Value] | None = None) -> Any:
+    """A reader of a function; ``make`` makes it of what the graph has."""
 
     def handler(importer: _Importer, node: Node) -> Function:
         operand = importer.operand(node, 0)
@@ -319,7 +313,7 @@ def _unary(
             return make(importer, node, importer.value(operand))
 
         with np.errstate(all="ignore"):
-            return Function(before.base, samples(before.samples, node), made)
+            return Function(before.base, _FUNCTIONS[node.kind](before.samples, node), made)
 
     return handler
 
@@ -830,7 +824,7 @@ HANDLERS: dict[str, Callable[[_Importer, Node], Any]] = {
     **dict.fromkeys(("AveragePool", "MaxPool"), _pool),
     **dict.fromkeys(("Softmax", "LogSoftmax"), _softmax),
     **dict.fromkeys(("Resize", "Upsample"), _resize),
-    "Abs": _unary(lambda x, node: np.abs(x), _lookup("absolute")),
+    "Abs": _unary(_lookup("absolute")),
     "BatchNormalization": _normalisation,
     "Clip": _clip,
     "Concat": _concat,
@@ -838,31 +832,24 @@ HANDLERS: dict[str, Callable[[_Importer, Node], Any]] = {
     "ConvTranspose": _transposed_convolution,
     "DepthToSpace": _depth_to_space,
     "Div": _divide,
-    "Elu": _unary(lambda x, node: np.where(x < 0, np.expm1(x), x), _elu),
-    "Erf": _unary(lambda x, node: _erf(x)),
-    "Exp": _unary(lambda x, node: np.exp(x), _lookup("exponential")),
+    "Elu": _unary(_elu),
+    "Erf": _unary(),
+    "Exp": _unary(_lookup("exponential")),
     "Flatten": _flatten,
     "Gather": _gather,
     "Gelu": _unary(
-        lambda x, node: _SAMPLED[-1 if node.attribute("approximate", "none") == "tanh" else -2][2],
         lambda importer, node, x: importer.first.lookup(
             x, "gelu", 1.0 if node.attribute("approximate", "none") == "tanh" else 0.0
         ),
     ),
     "Gemm": _gemm,
     "HardSigmoid": _unary(
-        lambda x, node: np.clip(
-            node.attribute("alpha", 0.2) * x + node.attribute("beta", 0.5), 0, 1
-        ),
         lambda importer, node, x: importer.first.hard_sigmoid(
             x, float(node.attribute("alpha", 0.2)), float(node.attribute("beta", 0.5))
         ),
     ),
-    "HardSwish": _unary(
-        lambda x, node: x * np.clip(x / 6 + 0.5, 0, 1), _lookup("hard_swish")
-    ),
+    "HardSwish": _unary(_lookup("hard_swish")),
     "LeakyRelu": _unary(
-        lambda x, node: np.where(x < 0, node.attribute("alpha", 0.01) * x, x),
         lambda importer, node, x: importer.first.lookup(
             x, "leaky_relu", float(node.attribute("alpha", 0.01))
         ),
@@ -870,20 +857,19 @@ HANDLERS: dict[str, Callable[[_Importer, Node], Any]] = {
     "LpNormalization": _length,
     "MatMul": _matmul,
     "Neg": _unary(
-        lambda x, node: -x,
         lambda importer, node, x: importer.first.elementwise("multiply", x, np.float32(-1)),
     ),
     "PRelu": _prelu,
     "Pad": _pad,
     "Pow": _power,
-    "Relu": _unary(lambda x, node: np.maximum(x, 0), _lookup("relu")),
+    "Relu": _unary(_lookup("relu")),
     "Reshape": _reshape,
-    "Sigmoid": _unary(lambda x, node: 1 / (1 + np.exp(-x)), _lookup("logistic")),
+    "Sigmoid": _unary(_lookup("logistic")),
     "Slice": _slice,
     "SpaceToDepth": _space_to_depth,
     "Split": _split,
     "Squeeze": _squeeze,
-    "Tanh": _unary(lambda x, node: np.tanh(x), _lookup("tanh")),
+    "Tanh": _unary(_lookup("tanh")),
     "Transpose": _transpose,
     "Unsqueeze": _unsqueeze,
 }  # fmt: skip
