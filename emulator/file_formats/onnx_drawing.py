@@ -15,12 +15,10 @@ from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple, TypeVar
 
 from axynq.emulator.errors import ModelError
+from axynq.emulator.file_formats.limits import MOST_VALUES
 from axynq.emulator.file_formats.onnx_file import Array
 from axynq.emulator.model import graph
 from axynq.emulator.model.graph import Quantisation
-
-MOST_VALUES = 2**28
-"""Of a tensor, for an image."""
 
 
 class Sketch(NamedTuple):

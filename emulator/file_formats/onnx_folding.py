@@ -12,7 +12,7 @@ from axynq.emulator.errors import ModelError
 from axynq.emulator.file_formats.onnx_file import Array, Node, package
 from axynq.emulator.file_formats.onnx_values import Fixed
 
-MOST_VALUES = 2**26
+MOST_FOLDED = 2**26
 """Of a constant that is computed."""
 
 FOLDED = frozenset(
@@ -85,9 +85,9 @@ def _check_size(node: Node, inputs: Sequence[Array | None]) -> None:
             wanted = math.prod(int(n) + 1 for n in np.abs(shape.reshape(-1)))
     if node.kind == "Range" and None not in inputs:
         start, stop, step = (float(np.asarray(value).reshape(-1)[0]) for value in inputs[:3])
-        wanted = int(abs((stop - start) / step)) if step else MOST_VALUES + 1
-    if wanted > MOST_VALUES and node.kind != "MatMul":
-        raise ModelError(f"makes a constant of {wanted} values; {MOST_VALUES} are the most")
+        wanted = int(abs((stop - start) / step)) if step else MOST_FOLDED + 1
+    if wanted > MOST_FOLDED and node.kind != "MatMul":
+        raise ModelError(f"makes a constant of {wanted} values; {MOST_FOLDED} are the most")
 
 
 def fold_fixed(

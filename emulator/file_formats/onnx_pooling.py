@@ -7,6 +7,11 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from axynq.emulator.errors import ModelError
+from axynq.emulator.file_formats.limits import (
+    require_softmax,
+    require_sum_in_32_bits,
+    require_vector,
+)
 from axynq.emulator.file_formats.onnx_drawing import Flat, Held
 from axynq.emulator.file_formats.onnx_file import Node
 from axynq.emulator.file_formats.onnx_movement import (
@@ -20,15 +25,7 @@ from axynq.emulator.file_formats.onnx_values import Curve, Pending, Value
 from axynq.emulator.file_formats.onnx_windows import Window, window_of
 from axynq.emulator.model import graph
 from axynq.emulator.model.graph import Activation, Padding, Quantisation
-from axynq.emulator.softmax import MOST_CLASSES, SMALLEST_STEP
-
-MOST_POSITIONS = 2**23
-"""Of a window that is summed, each -255 .. 255."""
-
-SOFTMAX = Quantisation(1 / 256, -128)
-LOG_SOFTMAX = Quantisation(16 / 256, 127)
-L2_NORMALISATION = Quantisation(1 / 128, 0)
-"""What the results of these operators are quantised to."""
+from axynq.emulator.model.quantisation import FIXED_OUTPUTS
 
 
 def max_pool(reading: Reading, node: Node, x: Value) -> Value:
@@ -114,7 +111,7 @@ def average_pool(reading: Reading, node: Node, x: Value) -> Value:
     window = window_of(node, source.shape[2:], kernel, ceil)
     if window.dilation != (1, 1):
         raise ModelError("has dilations, which are not supported in pooling")
-    _check_sum(math.prod(kernel))
+    require_sum_in_32_bits(math.prod(kernel))
     size = window.size if len(value.shape) == 4 else window.size[1:]
     shape = (1, source.shape[1], *size)
     if node.attribute("count_include_pad", 0) and any(window.padding):
@@ -186,7 +183,7 @@ def _reduced(
     kept = tuple(1 if k in axes else n for k, n in enumerate(value.shape))
     shape = kept if keep else tuple(n for k, n in enumerate(value.shape) if k not in axes)
     places = tuple(k for k, axis in enumerate(value.order) if axis in axes)
-    _check_sum(math.prod(value.shape[axis] for axis in axes))
+    require_sum_in_32_bits(math.prod(value.shape[axis] for axis in axes))
     stored = [kept[axis] for axis in value.order]
     over_map = kind == "mean" and len(value.order) == 3 and places == (0, 1)
 
@@ -200,14 +197,6 @@ def _reduced(
         return drawing.settled(result)
 
     return Pending(node, shape, emit)
-
-
-def _check_sum(positions: int) -> None:
-    if positions > MOST_POSITIONS:
-        raise ModelError(
-            f"the sum of {positions} positions may leave 32 bits; {MOST_POSITIONS} at most are "
-            "supported"
-        )
 
 
 # --- along the last axis -------------------------------------------------------------------------
@@ -226,15 +215,11 @@ def softmax(reading: Reading, node: Node, x: Value) -> Value:
     if before_13 and any(n > 1 for n in value.shape[axis + 1 :]):
         raise ModelError("is over several axes, as before opset 13, which is not supported")
     value = _axis_last(reading, value, axis)
-    if value.shape[axis] > MOST_CLASSES:
-        raise ModelError(f"over {value.shape[axis]} values; {MOST_CLASSES} at most are supported")
-    scale = reading.quantisation(value).scale
-    if not SMALLEST_STEP < scale < math.inf:
-        raise ModelError(f"input scale {scale} must be above {SMALLEST_STEP:.2g}")
+    require_softmax(value.shape[axis], reading.quantisation(value).scale)
 
     def emit(quantisation: Quantisation, activation: Activation) -> Held:
         logarithm = node.kind == "LogSoftmax"
-        own = LOG_SOFTMAX if logarithm else SOFTMAX
+        own = FIXED_OUTPUTS["log_softmax" if logarithm else "softmax"]
         output = reading.tensor(node.outputs[0], value.stored, own)
         if logarithm:
             reading.drawing.append(graph.LogSoftmax, "log_softmax", [value.tensor], output)
@@ -253,9 +238,10 @@ def l2_normalisation(reading: Reading, node: Node, x: Value) -> Value:
     rank = len(value.shape)
     axis = int(node.attribute("axis", -1))
     value = _axis_last(reading, value, axis + rank if axis < 0 else axis)
+    require_vector(value.stored[-1])
 
     def emit(quantisation: Quantisation, activation: Activation) -> Held:
-        output = reading.tensor(node.outputs[0], value.stored, L2_NORMALISATION)
+        output = reading.tensor(node.outputs[0], value.stored, FIXED_OUTPUTS["l2_normalisation"])
         reading.drawing.append(graph.L2Normalisation, "l2_normalisation", [value.tensor], output)
         return reading.requantised(replace(value, tensor=output), quantisation)
 

@@ -26,6 +26,7 @@ from axynq.emulator.file_formats.problems import DamagedError
 from axynq.emulator.model import graph
 from axynq.emulator.model.graph import INT8_MAX, INT8_MIN, Activation, Int8Array, Quantisation
 from axynq.emulator.model.lookups import lookup_table
+from axynq.emulator.model.quantisation import FIXED_OUTPUTS
 
 _ACTIVATIONS: tuple[Activation, ...] = ("none", "relu", "relu6", "relu_n1_to_1")
 _NAMED: tuple[graph.LookupKind, ...] = (
@@ -33,12 +34,6 @@ _NAMED: tuple[graph.LookupKind, ...] = (
     *("absolute", "logistic", "tanh", "hard_swish", "exponential"),
 )
 """Functions that the graph has a name for."""
-
-_OUTPUTS: dict[graph.LookupKind, Quantisation] = {
-    "logistic": Quantisation(1 / 256, -128),
-    "tanh": Quantisation(1 / 128, 0),
-}
-"""Quantisation that these give in ``.tflite`` files; another needs a table."""
 
 _INTEGERS = {"int8": 8, "uint8": 8, "int32": 32}
 
@@ -271,7 +266,7 @@ class Reading:
     ) -> graph.LookupKind:
         tensors = (graph.Tensor("x", (1,), *source), graph.Tensor("y", (1,), *target))
         for kind in _NAMED:
-            if _OUTPUTS.get(kind, target) != target:
+            if FIXED_OUTPUTS.get(kind, target) != target:  # that needs a table
                 continue
             op = graph.Lookup(kind, (0,), 1, kind)
             model = graph.Model("", tensors, (op,), (0,), (1,))

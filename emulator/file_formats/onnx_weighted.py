@@ -108,7 +108,7 @@ def convolution(
     groups = int(node.attribute("group", 1))
     _check_groups(source.shape[1], channels * groups, filters, groups)
     window = window_of(node, source.shape[2:], numbers.values.shape[2:])
-    sequence = len(_shape_of(x)) == 3
+    sequence = len(x.shape) == 3
     shape = _result_shape(filters, window.size, sequence)
 
     def made(bias: Value | None) -> Pending:
@@ -135,7 +135,7 @@ def transposed_convolution(
     groups = int(node.attribute("group", 1))
     numbers, filters = _turned(weights, groups)
     _check_groups(source.shape[1], numbers.values.shape[1] * groups, filters, groups)
-    sequence = len(_shape_of(x)) == 3
+    sequence = len(x.shape) == 3
     stride, size, padding, dilation = transposed_window(
         node, source.shape[2:], numbers.values.shape[2:]
     )
@@ -218,10 +218,6 @@ def transposed_window(
 
 def _result_shape(filters: int, size: tuple[int, int], sequence: bool) -> tuple[int, ...]:
     return (1, filters, size[1]) if sequence else (1, filters, *size)
-
-
-def _shape_of(value: Value) -> tuple[int, ...]:
-    return value.shape
 
 
 def _as_maps(values: graph.Int8Array) -> graph.Int8Array:

@@ -7,11 +7,9 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from axynq.emulator.errors import ModelError
+from axynq.emulator.file_formats.limits import MOST_VALUES
 from axynq.emulator.file_formats.onnx_file import Node
 from axynq.emulator.model.graph import Padding
-
-MOST_PADDED = 2**28
-"""Values of an image's map with its padding, which engines may hold in memory."""
 
 
 class Window(NamedTuple):
@@ -68,7 +66,7 @@ def window_of(
         around.append((begin, max(end, 0)))
     padding = Padding(*around[0], *around[1])
     rows = rows_columns[0] + padding.top + padding.bottom
-    if rows * (rows_columns[1] + padding.left + padding.right) > MOST_PADDED:
+    if rows * (rows_columns[1] + padding.left + padding.right) > MOST_VALUES:
         raise ModelError(f"has pads {pads}, more than are supported")
     return Window((sizes[0], sizes[1]), stride, dilation, padding)
 

@@ -10,11 +10,11 @@ import numpy as np
 import tflite
 
 from axynq.emulator.errors import ModelError
+from axynq.emulator.file_formats.limits import require_moderate_size
 from axynq.emulator.file_formats.tflite_dilation import Dilation
 from axynq.emulator.file_formats.tflite_file import Node, options_of
 from axynq.emulator.file_formats.tflite_reading import (
     ACTIVATION_TYPES,
-    MOST_VALUES,
     Reading,
     fused,
     require_no_activation,
@@ -34,17 +34,6 @@ class _Weights(NamedTuple):
     """The layer's name, where the file has it."""
     rest: graph.Int8Array | None = None
     """What :attr:`values` lack, where int8 does not hold the weights less their zero point."""
-
-
-def require_moderate_size(shape: tuple[int, ...]) -> None:
-    """Raises:
-    ModelError: a feature map with its padding is larger than :data:`MOST_VALUES`.
-    """
-    if math.prod(shape) > MOST_VALUES:
-        raise ModelError(
-            f"with its padding the input has {' x '.join(map(str, shape))} values; {MOST_VALUES} "
-            "at most are supported: is its window or dilation meant to be so large?"
-        )
 
 
 def _weights(

@@ -10,8 +10,8 @@ import numpy as np
 import tflite
 
 from axynq.emulator.errors import ModelError
+from axynq.emulator.file_formats.limits import require_moderate_size
 from axynq.emulator.file_formats.tflite_file import Node, options_of
-from axynq.emulator.file_formats.tflite_layers import require_moderate_size
 from axynq.emulator.file_formats.tflite_reading import (
     ACTIVATION_TYPES,
     Reading,

@@ -16,6 +16,7 @@ import numpy.typing as npt
 import tflite
 
 from axynq.emulator.errors import ModelError
+from axynq.emulator.file_formats.limits import MOST_VALUES
 from axynq.emulator.file_formats.tflite_assembly import DESCRIPTION
 from axynq.emulator.file_formats.tflite_dilation import Dilation
 from axynq.emulator.file_formats.tflite_file import (
@@ -40,9 +41,6 @@ _ACTIVATIONS: dict[int, Activation] = {
     tflite.ActivationFunctionType.RELU6: "relu6",
     tflite.ActivationFunctionType.RELU_N1_TO_1: "relu_n1_to_1",
 }
-
-MOST_VALUES = 2**28
-"""Of an image's feature map, its padding included, which engines may hold in memory."""
 
 BATCH_ONE = "convert the network with a batch of 1"
 

@@ -10,16 +10,19 @@ import numpy as np
 import tflite
 
 from axynq.emulator.errors import ModelError
+from axynq.emulator.file_formats.limits import (
+    require_moderate_size,
+    require_softmax,
+    require_sum_in_32_bits,
+    require_vector,
+)
 from axynq.emulator.file_formats.tflite_file import Node, options_of
-from axynq.emulator.file_formats.tflite_layers import padded_shape, require_moderate_size
+from axynq.emulator.file_formats.tflite_layers import padded_shape
 from axynq.emulator.file_formats.tflite_reading import Reading, fused, require_no_activation
 from axynq.emulator.model import graph
 from axynq.emulator.model.lookups import hard_swish_fits
+from axynq.emulator.model.quantisation import FIXED_OUTPUTS
 from axynq.emulator.model.windows import window_geometry
-from axynq.emulator.softmax import MOST_CLASSES, SMALLEST_STEP
-
-MOST_POSITIONS = 2**23
-"""Of a window that is summed, each -255 .. 255."""
 
 _NOT_IN_UINT8 = (
     "is not the same in uint8 as in int8 (TFLite rounds otherwise): convert the float network "
@@ -105,7 +108,7 @@ def _lookup(reading: Reading, node: Node) -> None:
     elif kind == "gelu" and node.options is not None:
         alpha = float(options_of(node, tflite.GeluOptions).Approximate())
     elif kind == "logistic":
-        reading.require_quantisation(node, 1 / 256, -128)
+        reading.require_quantisation(node, *FIXED_OUTPUTS["logistic"])
     elif kind == "hard_swish":
         target = reading.tensors[reading.activation(node.outputs[0])]
         if not hard_swish_fits(tensor, target):
@@ -127,19 +130,11 @@ def _softmax(reading: Reading, node: Node) -> None:
     reading.needs(node, 1)
     source = reading.source(node)
     options = options_of(node, tflite.SoftmaxOptions)
-    reading.require_quantisation(node, 1 / 256, -128)
+    reading.require_quantisation(node, *FIXED_OUTPUTS["softmax"])
     beta = float(options.Beta())
-    _require_softmax(reading.tensors[source], beta)
+    tensor = reading.tensors[source]
+    require_softmax(tensor.shape[-1], tensor.scale, beta)
     reading.emit(node, graph.Softmax, "softmax", (source,), reading.shape(source), beta)
-
-
-def _require_softmax(tensor: graph.Tensor, beta: float) -> None:
-    if not SMALLEST_STEP < beta * tensor.scale < math.inf:
-        raise ModelError(
-            f"beta {beta} times input scale {tensor.scale} must be above {SMALLEST_STEP:.2g}"
-        )
-    if tensor.shape[-1] > MOST_CLASSES:
-        raise ModelError(f"over {tensor.shape[-1]} values; {MOST_CLASSES} at most are supported")
 
 
 def _log_softmax(reading: Reading, node: Node) -> None:
@@ -147,8 +142,9 @@ def _log_softmax(reading: Reading, node: Node) -> None:
     source = reading.source(node)
     if reading.is_legacy(node):
         raise ModelError(_NOT_IN_UINT8)
-    reading.require_quantisation(node, 1 / 16, 127)
-    _require_softmax(reading.tensors[source], 1.0)
+    reading.require_quantisation(node, *FIXED_OUTPUTS["log_softmax"])
+    tensor = reading.tensors[source]
+    require_softmax(tensor.shape[-1], tensor.scale)
     reading.emit(node, graph.LogSoftmax, "log_softmax", (source,), reading.shape(source))
 
 
@@ -159,10 +155,9 @@ def _l2_normalisation(reading: Reading, node: Node) -> None:
         raise ModelError(_NOT_IN_UINT8)
     if node.options is not None:
         require_no_activation(options_of(node, tflite.L2NormOptions).FusedActivationFunction())
-    reading.require_quantisation(node, 1 / 128, 0)
+    reading.require_quantisation(node, *FIXED_OUTPUTS["l2_normalisation"])
     shape = reading.shape(source)
-    if shape[-1] > 2**15:
-        raise ModelError(f"over {shape[-1]} values; {2**15} at most are supported")
+    require_vector(shape[-1])
     reading.emit(node, graph.L2Normalisation, "l2_normalisation", (source,), shape)
 
 
@@ -180,7 +175,7 @@ def _pool(reading: Reading, node: Node) -> None:
     require_moderate_size(padded_shape((rows, columns, channels), padding))
     average = node.code == tflite.BuiltinOperator.AVERAGE_POOL_2D
     if average:
-        _require_sum_in_32_bits(min(window[0], rows) * min(window[1], columns))
+        require_sum_in_32_bits(min(window[0], rows) * min(window[1], columns))
         if reading.is_legacy(node) and _has_even_windows(rows, columns, window, stride, padding):
             whole = (rows, columns) == window and size == (1, 1) and not any(padding)
             if not whole or fused(options.FusedActivationFunction()) != "none":
@@ -247,14 +242,6 @@ def _has_even_windows(
     return any(count % 2 == 0 for along in counts for count in along)
 
 
-def _require_sum_in_32_bits(positions: int) -> None:
-    if positions > MOST_POSITIONS:
-        raise ModelError(
-            f"the sum of {positions} positions may leave 32 bits; {MOST_POSITIONS} at most are "
-            "supported"
-        )
-
-
 def _reduce(reading: Reading, node: Node) -> None:
     reading.needs(node, 2)
     options = options_of(node, tflite.ReducerOptions)
@@ -268,7 +255,7 @@ def _reduce(reading: Reading, node: Node) -> None:
     else:
         source, over = reading.whole(node), tuple(sorted(axes))
     shape = reading.shape(source)
-    _require_sum_in_32_bits(math.prod(shape[axis] for axis in over))
+    require_sum_in_32_bits(math.prod(shape[axis] for axis in over))
     keep = bool(options.KeepDims())
     result = tuple(1 if k in over else n for k, n in enumerate(shape) if keep or k not in over)
     if not result:

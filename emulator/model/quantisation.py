@@ -13,7 +13,25 @@ from axynq.emulator.model.fixed_point import (
     limited,
     significand_and_shift,
 )
-from axynq.emulator.model.graph import Add, Elementwise, Mean, Model, Reduce, WeightedLayer
+from axynq.emulator.model.graph import (
+    Add,
+    Elementwise,
+    Mean,
+    Model,
+    Quantisation,
+    Reduce,
+    WeightedLayer,
+)
+
+FIXED_OUTPUTS: dict[str, Quantisation] = {
+    "logistic": Quantisation(1 / 256, -128),
+    "tanh": Quantisation(1 / 128, 0),
+    "softmax": Quantisation(1 / 256, -128),
+    "log_softmax": Quantisation(1 / 16, 127),
+    "l2_normalisation": Quantisation(1 / 128, 0),
+}
+"""What TFLite quantises the outputs of these operators to. Its reference kernel of TANH alone takes
+any."""
 
 
 def layer_factors(model: Model, layer: WeightedLayer) -> list[FixedPoint]:

@@ -17,6 +17,7 @@ import numpy.typing as npt
 from axynq.emulator.errors import ModelError
 from axynq.emulator.model import graph
 from axynq.emulator.model.graph import INT8_MAX, INT8_MIN, Quantisation
+from axynq.emulator.model.quantisation import FIXED_OUTPUTS
 from axynq.emulator.quantisation.equalisation import equalised
 from axynq.emulator.quantisation.float_network import (
     Affine,
@@ -37,8 +38,8 @@ from axynq.emulator.quantisation.ranges import (
 LARGEST_BIAS = 2**30
 """Half of what 32 bits hold: the sum of products needs the rest."""
 
-SMALLEST_STEP = 1e-8
-"""A limit of 6 has to be fewer than 2**31 steps away."""
+SMALLEST_LIMITED_SCALE = 1e-8
+"""Of an output with an upper limit: 6 has to be fewer than 2**31 steps away."""
 
 SIMILAR = 1.25
 """Ranges that differ by no more than this factor become one at no loss to speak of."""
@@ -114,22 +115,17 @@ def quantise(
     return Quantised(_Quantiser(network, statistics).model(), network)
 
 
-_FIXED: dict[str, Quantisation] = {
-    "logistic": Quantisation(1 / 256, -128),
-    "tanh": Quantisation(1 / 128, 0),
+_OVER_LAST_AXIS: dict[type[graph.Operator], str] = {
+    graph.Softmax: "softmax",
+    graph.LogSoftmax: "log_softmax",
+    graph.L2Normalisation: "l2_normalisation",
 }
-"""Outputs of lookups whose quantisation the contract fixes."""
 
 
 def fixed_quantisation(op: graph.Operator) -> Quantisation | None:
     """What the contract says of an operator's output; None: nothing."""
-    if isinstance(op, graph.Softmax):
-        return Quantisation(1 / 256, -128)
-    if isinstance(op, graph.LogSoftmax):
-        return Quantisation(16 / 256, 127)
-    if isinstance(op, graph.L2Normalisation):
-        return Quantisation(1 / 128, 0)
-    return _FIXED.get(op.kind) if isinstance(op, graph.Lookup) else None
+    kind = op.kind if isinstance(op, graph.Lookup) else _OVER_LAST_AXIS.get(type(op), "")
+    return FIXED_OUTPUTS.get(kind)
 
 
 def _of_one_quantisation(op: graph.Operator) -> bool:
@@ -293,7 +289,7 @@ class _Quantiser:
         """Limits that are so many steps away that TFLite refuses to count them are no limits."""
         activation = getattr(op, "activation", "none")
         without = {"relu6": "relu", "relu_n1_to_1": "none"}.get(activation)
-        if without is None or self.tensors[op.output].scale > SMALLEST_STEP:
+        if without is None or self.tensors[op.output].scale > SMALLEST_LIMITED_SCALE:
             return op
         holder: Any = op
         return replace(holder, activation=without)
