@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple
 
@@ -14,7 +13,7 @@ from axynq.emulator.file_formats.onnx_drawing import Flat, Held
 from axynq.emulator.file_formats.onnx_file import Array, Node
 from axynq.emulator.file_formats.onnx_reading import Reading, within_int8
 from axynq.emulator.file_formats.onnx_values import Fixed, Pending, Value
-from axynq.emulator.file_formats.onnx_windows import Window, window_of
+from axynq.emulator.file_formats.onnx_windows import Window, transposed_window, window_of
 from axynq.emulator.model import graph
 from axynq.emulator.model.graph import Activation, Padding, Quantisation
 
@@ -180,40 +179,6 @@ def _turned(weights: Value, groups: int) -> tuple[Weights, int]:
     turned = replace(weights, values=values, axis=0)
     numbers = weights_of(turned, 0)
     return numbers._replace(values=_as_maps(numbers.values)), filters
-
-
-def transposed_window(
-    node: Node, rows_columns: Sequence[int], kernel: Sequence[int]
-) -> tuple[tuple[int, int], tuple[int, int], Padding, tuple[int, int]]:
-    """Stride, output size, what surrounds the spread map, dilation."""
-
-    def two(name: str, default: int) -> tuple[int, int]:
-        given = [int(n) for n in node.attribute(name, [])] or [default] * 2
-        return (default, given[0]) if len(given) == 1 else (given[0], given[1])
-
-    stride, dilation, extra = two("strides", 1), two("dilations", 1), two("output_padding", 0)
-    pads = [int(n) for n in node.attribute("pads", [])] or [0] * 4
-    pads = [0, pads[0], 0, pads[1]] if len(pads) == 2 else pads
-    wanted = [int(n) for n in node.attribute("output_shape", [])]
-    auto = str(node.attribute("auto_pad", "NOTSET"))
-    sizes, around = [], []
-    for k in range(2):
-        extent = (kernel[k] - 1) * dilation[k] + 1
-        full = (rows_columns[k] - 1) * stride[k] + extent + extra[k]
-        begin, end = pads[k], pads[k + 2]
-        if len(wanted) == 2 or auto.startswith("SAME"):
-            size = wanted[k] if len(wanted) == 2 else rows_columns[k] * stride[k]
-            total = max(full - size, 0)
-            # ONNX gives the odd one to the end but for SAME_UPPER's opposite.
-            small, large = total // 2, total - total // 2
-            begin, end = (small, large) if auto == "SAME_UPPER" else (large, small)
-        size = full - begin - end
-        if size < 1 or min(stride) < 1 or min(dilation) < 1:
-            raise ModelError("its result has no values")
-        sizes.append(size)
-        around.append((extent - 1 - begin, extent - 1 - end + extra[k]))
-    padding = Padding(*around[0], *around[1])
-    return stride, (sizes[0], sizes[1]), padding, dilation
 
 
 def _result_shape(filters: int, size: tuple[int, int], sequence: bool) -> tuple[int, ...]:

@@ -33,15 +33,13 @@ def window_of(
     shape = [int(n) for n in node.attribute("kernel_shape", [])]
     if shape and [1] * (2 - len(shape)) + shape != list(kernel):
         raise ModelError(f"has kernel_shape {shape} and a kernel of {list(kernel)}")
-    stride, dilation = _two(node, "strides"), _two(node, "dilations")
+    stride, dilation = _two(node, "strides", 1), _two(node, "dilations", 1)
     if min(*stride, *dilation, *kernel) < 1:
         raise ModelError("window, stride and dilation must be positive")
-    pads = [int(n) for n in node.attribute("pads", [])] or [0] * 4
-    if len(pads) == 2:
-        pads = [0, pads[0], 0, pads[1]]
+    pads = pads_of(node)
     auto = str(node.attribute("auto_pad", "NOTSET"))
-    if auto not in ("NOTSET", "VALID", "SAME_UPPER", "SAME_LOWER") or len(pads) != 4:
-        raise ModelError(f"has auto_pad {auto} and pads {pads}")
+    if auto not in ("NOTSET", "VALID", "SAME_UPPER", "SAME_LOWER"):
+        raise ModelError(f"has auto_pad {auto}")
     if min(pads) < 0:
         raise ModelError(f"has pads {pads}, of which some are negative")
     sizes, around = [], []
@@ -71,8 +69,53 @@ def window_of(
     return Window((sizes[0], sizes[1]), stride, dilation, padding)
 
 
-def _two(node: Node, name: str) -> tuple[int, int]:
-    given = [int(n) for n in node.attribute(name, [])] or [1, 1]
+def transposed_window(
+    node: Node, rows_columns: Sequence[int], kernel: Sequence[int]
+) -> tuple[tuple[int, int], tuple[int, int], Padding, tuple[int, int]]:
+    """Stride, output size, what surrounds the spread map, dilation.
+
+    Raises:
+        ModelError: the attributes contradict each other, or there is no output.
+    """
+    stride, dilation = _two(node, "strides", 1), _two(node, "dilations", 1)
+    extra, pads = _two(node, "output_padding", 0), pads_of(node)
+    wanted = [int(n) for n in node.attribute("output_shape", [])]
+    auto = str(node.attribute("auto_pad", "NOTSET"))
+    sizes, around = [], []
+    for k in range(2):
+        extent = (kernel[k] - 1) * dilation[k] + 1
+        full = (rows_columns[k] - 1) * stride[k] + extent + extra[k]
+        begin, end = pads[k], pads[k + 2]
+        if len(wanted) == 2 or auto.startswith("SAME"):
+            size = wanted[k] if len(wanted) == 2 else rows_columns[k] * stride[k]
+            total = max(full - size, 0)
+            # ONNX gives the odd one to the end but for SAME_UPPER's opposite.
+            small, large = total // 2, total - total // 2
+            begin, end = (small, large) if auto == "SAME_UPPER" else (large, small)
+        size = full - begin - end
+        if size < 1 or min(stride) < 1 or min(dilation) < 1:
+            raise ModelError("its result has no values")
+        sizes.append(size)
+        around.append((extent - 1 - begin, extent - 1 - end + extra[k]))
+    padding = Padding(*around[0], *around[1])
+    return stride, (sizes[0], sizes[1]), padding, dilation
+
+
+def pads_of(node: Node) -> list[int]:
+    """Rows and columns before the map, rows and columns after it; sequences have one row.
+
+    Raises:
+        ModelError: there are more or fewer.
+    """
+    pads = [int(n) for n in node.attribute("pads", [])] or [0] * 4
+    pads = [0, pads[0], 0, pads[1]] if len(pads) == 2 else pads
+    if len(pads) != 4:
+        raise ModelError(f"has pads {pads}; maps have rows and columns")
+    return pads
+
+
+def _two(node: Node, name: str, default: int) -> tuple[int, int]:
+    given = [int(n) for n in node.attribute(name, [])] or [default] * 2
     if len(given) > 2:
         raise ModelError(f"has {name} {given}; maps have rows and columns")
-    return (1, given[0]) if len(given) == 1 else (given[0], given[1])
+    return (default, given[0]) if len(given) == 1 else (given[0], given[1])

@@ -36,8 +36,7 @@ from axynq.emulator.file_formats.onnx_reader import (
     shape_of,
 )
 from axynq.emulator.file_formats.onnx_walk import walked
-from axynq.emulator.file_formats.onnx_weighted import transposed_window
-from axynq.emulator.file_formats.onnx_windows import window_of
+from axynq.emulator.file_formats.onnx_windows import pads_of, transposed_window, window_of
 from axynq.emulator.file_formats.problems import (
     DamagedError,
     by_operator,
@@ -586,8 +585,7 @@ def _pool(importer: _Importer, node: Node) -> Value:
         raise ModelError("has dilations, which are not supported in pooling")
     padding = window.padding
     if ceil:
-        pads = [int(n) for n in node.attribute("pads", [])] or [0] * 4
-        pads = [0, pads[0], 0, pads[1]] if len(pads) == 2 else pads
+        pads = pads_of(node)
         padding = Padding(pads[0], pads[2], pads[1], pads[3])
     kind: Literal["average", "max"] = "max" if node.kind == "MaxPool" else "average"
     y = importer.first.pool(
