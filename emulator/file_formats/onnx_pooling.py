@@ -38,7 +38,7 @@ def max_pool(reading: Reading, node: Node, x: Value) -> Value:
     def move(value: Held) -> Held:
         source = reading.drawing.channels_last(value)
         window = window_of(
-            node, source.shape[2:], [1] * (2 - len(kernel)) + kernel,
+            node, source.shape[1:], [1] * (2 - len(kernel)) + kernel,
             bool(node.attribute("ceil_mode", 0)),
         )  # fmt: skip
         if window.dilation != (1, 1):
@@ -108,7 +108,7 @@ def average_pool(reading: Reading, node: Node, x: Value) -> Value:
     kernel = [int(n) for n in node.attribute("kernel_shape", [])]
     kernel = [1] * (2 - len(kernel)) + kernel
     ceil = bool(node.attribute("ceil_mode", 0))
-    window = window_of(node, source.shape[2:], kernel, ceil)
+    window = window_of(node, source.shape[1:], kernel, ceil)
     if window.dilation != (1, 1):
         raise ModelError("has dilations, which are not supported in pooling")
     require_sum_in_32_bits(math.prod(kernel))

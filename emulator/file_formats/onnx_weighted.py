@@ -106,7 +106,7 @@ def convolution(
     filters, channels = numbers.values.shape[:2]
     groups = int(node.attribute("group", 1))
     _check_groups(source.shape[1], channels * groups, filters, groups)
-    window = window_of(node, source.shape[2:], numbers.values.shape[2:])
+    window = window_of(node, source.shape[1:], numbers.values.shape[2:])
     sequence = len(x.shape) == 3
     shape = _result_shape(filters, window.size, sequence)
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from axynq.emulator.errors import ModelError
-from axynq.emulator.file_formats.limits import MOST_VALUES
+from axynq.emulator.file_formats.limits import require_moderate_size
 from axynq.emulator.file_formats.onnx_file import Node
 from axynq.emulator.model.graph import Padding
 
@@ -23,16 +23,19 @@ class Window(NamedTuple):
 
 
 def window_of(
-    node: Node, rows_columns: Sequence[int], kernel: Sequence[int], ceil: bool = False
+    node: Node, shape: Sequence[int], kernel: Sequence[int], ceil: bool = False
 ) -> Window:
-    """A window of ``kernel`` over a map; those of sequences have one row.
+    """A window of ``kernel`` over a map of a shape [channels, rows, columns]; sequences have one
+    row.
 
     Raises:
-        ModelError: the attributes contradict each other, or the window does not fit the map.
+        ModelError: the attributes contradict each other, the window does not fit the map, or the
+            map is too large with its padding.
     """
-    shape = [int(n) for n in node.attribute("kernel_shape", [])]
-    if shape and [1] * (2 - len(shape)) + shape != list(kernel):
-        raise ModelError(f"has kernel_shape {shape} and a kernel of {list(kernel)}")
+    channels, *rows_columns = shape
+    given = [int(n) for n in node.attribute("kernel_shape", [])]
+    if given and [1] * (2 - len(given)) + given != list(kernel):
+        raise ModelError(f"has kernel_shape {given} and a kernel of {list(kernel)}")
     stride, dilation = _two(node, "strides", 1), _two(node, "dilations", 1)
     if min(*stride, *dilation, *kernel) < 1:
         raise ModelError("window, stride and dilation must be positive")
@@ -64,8 +67,7 @@ def window_of(
         around.append((begin, max(end, 0)))
     padding = Padding(*around[0], *around[1])
     rows = rows_columns[0] + padding.top + padding.bottom
-    if rows * (rows_columns[1] + padding.left + padding.right) > MOST_VALUES:
-        raise ModelError(f"has pads {pads}, more than are supported")
+    require_moderate_size((rows, rows_columns[1] + padding.left + padding.right, channels))
     return Window((sizes[0], sizes[1]), stride, dilation, padding)
 
 

@@ -484,7 +484,7 @@ def _bias(importer: _Importer, node: Node) -> npt.NDArray[np.float32] | None:
 def _convolution(importer: _Importer, node: Node) -> Value:
     x, sequence = _as_map(importer, importer.computed(node))
     weights = _weights(importer, node, sequence)
-    window = window_of(node, x.shape[1:], weights.shape[2:])
+    window = window_of(node, x.shape, weights.shape[2:])
     y = importer.first.convolution(
         x, weights, _bias(importer, node), stride=window.stride, padding=window.padding,
         dilation=window.dilation, groups=int(node.attribute("group", 1)),
@@ -580,7 +580,7 @@ def _pool(importer: _Importer, node: Node) -> Value:
     kernel = [int(n) for n in node.attribute("kernel_shape", [])]
     kernel = [1] * (2 - len(kernel)) + kernel
     ceil = bool(node.attribute("ceil_mode", 0))
-    window = window_of(node, x.shape[1:], kernel)
+    window = window_of(node, x.shape, kernel)
     if window.dilation != (1, 1):
         raise ModelError("has dilations, which are not supported in pooling")
     padding = window.padding

@@ -203,6 +203,21 @@ def test_a_result_that_is_not_quantised() -> None:
     assert "a QuantizeLinear after it is missing" in refused(unfinished)
 
 
+def test_vectors_whose_squares_leave_32_bits() -> None:
+    net = Network((1, 2**15 + 1))
+    net.add("LpNormalization", "x0", axis=1, p=2)
+    assert "over 32769 values; 32768 at most" in refused(net.quantised())
+
+
+def test_maps_that_are_too_large_with_their_padding() -> None:
+    def pad(proto: Any) -> None:
+        (node,) = [n for n in proto.graph.node if n.op_type == "Conv"]
+        del node.attribute[:]
+        node.attribute.append(helper.make_attribute("pads", [6000] * 4))
+
+    assert "12006 x 12006 x 4 values" in refused(changed(pad))
+
+
 @pytest.mark.parametrize("kind", ["ArgMax", "Softmax", "Sigmoid", "NonZero"])
 def test_an_end_in_other_numbers_is_left_out(kind: str) -> None:
     proto = network().quantised()
