@@ -13,7 +13,7 @@ CONVERT = (
 )
 _FROM_TORCH = (
     "load it in Python and export it (torch.export.save) for `axynq quantise`, or give the module "
-    "to axynq.emulator.frameworks.pytorch.from_torch"
+    "to axynq.emulator.from_torch"
 )
 _UNPACK = "unpack it and give the .tflite file inside"
 
