@@ -77,7 +77,9 @@ def parse_float_onnx(
     try:
         file = onnx_file.parse(content, folder)
         if is_quantised(file):
-            raise ModelError("is quantised already: axynq.emulator.load_model reads it as it is")
+            raise ModelError(
+                "is quantised already: load_model and all other commands take it as it is"
+            )
         return _Importer(file, Path(name).stem).read()
     except ModelError as error:
         raise ModelError(f"'{name}': {error}") from error.__cause__

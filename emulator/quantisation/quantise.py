@@ -26,6 +26,7 @@ from axynq.emulator.quantisation.float_network import (
     FloatNetwork,
     Quantisation,
 )
+from axynq.emulator.quantisation.folding import folded
 from axynq.emulator.quantisation.forward import convolved
 from axynq.emulator.quantisation.ranges import (
     Range,
@@ -105,14 +106,18 @@ def quantise(
         advance: called with a number of inputs after each part of the calibration.
 
     Raises:
-        ModelError: calibration is needed and not given, or something is not in the vocabulary of
-            int8 networks.
+        ModelError: calibration is needed and not given, something is not in the vocabulary of int8
+            networks, or an output follows from constants alone.
         DataError: calibration inputs do not fit, or give values that are not finite.
     """
     options = options or Options()
     for op in network.operators:
         if isinstance(op, Affine):
             raise ModelError(f"the normalisation '{op.name}' has to be folded first: simplify")
+    whole, network = network, folded(network)
+    if calibration is not None and network is not whole:  # whose tensors have other numbers
+        given = whole.batch(calibration)
+        calibration = dict(zip(network.inputs, (given[index] for index in whole.inputs)))
     if options.equalise:
         if calibration is None:
             raise ModelError("equalisation needs calibration inputs")
