@@ -111,16 +111,27 @@ def load_dataset(path: str | Path, split: Split = "test") -> Dataset:
     )
 
 
+def arranged(x: npt.NDArray[np.generic], shape: tuple[int, ...]) -> npt.NDArray[np.generic]:
+    """Examples whose maps are channels first, or lack the axis of an only channel, as a network has
+    them that takes ``shape``; others as they are."""
+    given = tuple(x.shape[1:])
+    if given != shape and len(shape) == 3 and given == (shape[2], *shape[:2]):
+        return x.transpose(0, 2, 3, 1)
+    return x[..., None] if (*given, 1) == shape else x
+
+
 def quantise_examples(tensor: Tensor, x: npt.NDArray[np.generic]) -> Int8Array:
     """Examples as a batch for a network's input tensor.
 
-    Images (uint8) are what a network takes whose file takes uint8. For others they are scaled to
+    Maps may be channels first, and those of one channel lack its axis. Images (uint8) are what a
+    network takes whose file takes uint8. For others they are scaled to
     the range that the tensor represents: 0..255, 0..1 or -1..1, in float32 as frameworks scale
     them, and quantised.
 
     Raises:
         DataError: the shape does not fit, or the tensor's range is none of these.
     """
+    x = arranged(x, tensor.shape)
     if x.dtype != np.uint8 or x.shape[1:] != tensor.shape or tensor.takes_uint8:
         return tensor.batch(x)
     low, high = tensor.dequantise([-128, 127])

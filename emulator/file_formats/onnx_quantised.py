@@ -67,7 +67,7 @@ def _quantised_constant(reading: Reading, node: Node, reals: Value, type_: Any) 
 
 def dequantize_linear(reading: Reading, node: Node) -> Value:
     """Integers as real numbers: nothing is drawn."""
-    return reading.dequantised(node, 0, 1, 2)
+    return reading.dequantised(node, 0, 1, 2, int(node.attribute("axis", 1)))
 
 
 # --- QOperator -----------------------------------------------------------------------------------
@@ -81,7 +81,7 @@ def _result(reading: Reading, node: Node, real: Value, scale: int, zero_point: i
 def qlinear_conv(reading: Reading, node: Node) -> Value:
     """QLinearConv."""
     x = reading.dequantised(node, 0, 1, 2)
-    weights = _along(reading.dequantised(node, 3, 4, 5), 0)
+    weights = reading.dequantised(node, 3, 4, 5)
     if node.attribute("channels_last", 0):
         raise ModelError("has channels last, which is not supported")
     bias = _accumulator_units(reading, node, 8, x, weights)
@@ -90,28 +90,21 @@ def qlinear_conv(reading: Reading, node: Node) -> Value:
 
 def qlinear_matmul(reading: Reading, node: Node) -> Value:
     """QLinearMatMul with constant weights."""
-    x, weights = reading.dequantised(node, 0, 1, 2), reading.dequantised(node, 3, 4, 5)
-    weights = _along(weights, 1)
+    x, weights = reading.dequantised(node, 0, 1, 2), reading.dequantised(node, 3, 4, 5, axis=1)
     return _result(reading, node, dense(reading, node, x, weights, 1, None), 6, 7)
 
 
 def qgemm(reading: Reading, node: Node) -> Value:
     """QGemm that gives integers."""
-    x, weights = reading.dequantised(node, 0, 1, 2), reading.dequantised(node, 3, 4, 5)
     axis = 0 if node.attribute("transB", 0) else 1
+    x, weights = reading.dequantised(node, 0, 1, 2), reading.dequantised(node, 3, 4, 5, axis)
     if node.attribute("transA", 0) or float(node.attribute("alpha", 1.0)) != 1.0:
         raise ModelError("has transA or alpha, which is not supported")
-    weights = _along(weights, axis)
     bias = _accumulator_units(reading, node, 6, x, weights)
     real = dense(reading, node, x, weights, axis, bias)
     if reading.optional(node, 7) is None:
         raise ModelError("gives real numbers; one that gives integers is supported")
     return _result(reading, node, real, 7, 8)
-
-
-def _along(weights: Value, axis: int) -> Value:
-    """Weights whose scales, if there are several, are those of an axis."""
-    return replace(weights, axis=axis) if isinstance(weights, Fixed) else weights
 
 
 def _accumulator_units(

@@ -162,6 +162,8 @@ class _Reader:
         def emit(quantisation: Quantisation, activation: Activation) -> Held:
             if end.name in self.inputs:
                 known = self.reading.drawing.tensors[self.inputs[end.name]].quantisation
+                if known == quantisation:
+                    return Held(self.inputs[end.name], shape, order)
                 raise ModelError(
                     f"quantises the input '{end.name}' in another way than before ({known} and "
                     f"{quantisation})"
@@ -250,7 +252,7 @@ class _Reader:
             value = self._output(name, reading.values[name])
             value = reading.drawing.in_order(value, output_order(self.file, name, value.shape))
             if value.tensor in self.inputs.values():
-                raise ModelError("has an input that is its output as well")
+                raise ModelError("has an input that is its output as well: leave that output out")
             if value.real:
                 self.interfaces[value.tensor] = graph.Interface(name, "float32")
             elif value.unsigned:
@@ -270,6 +272,11 @@ class _Reader:
 
     def _output(self, name: str, value: Value) -> Held:
         """The int8 tensor behind an output."""
+        if isinstance(value, Pending) and value.node.place < 0:
+            raise ModelError(
+                f"its output '{name}' is an input in another order, which nothing quantises: leave "
+                "that output out"
+            )
         if isinstance(value, Pending):
             raise ModelError(
                 f"its output '{name}' is the result of operator {value.node.place} "

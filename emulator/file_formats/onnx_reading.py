@@ -161,11 +161,14 @@ class Reading:
             unsigned = zero.dtype == np.uint8
         return quantisation_of(self.constant(node, scale, "scale"), zero, unsigned), unsigned
 
-    def dequantised(self, node: Node, value: int, scale: int, zero_point: int) -> Value:
-        """The real numbers behind an input and the two that say what it stands for."""
+    def dequantised(
+        self, node: Node, value: int, scale: int, zero_point: int, axis: int = 0
+    ) -> Value:
+        """The real numbers behind an input and the two that say what it stands for; ``axis``:
+        along which a constant has several scales."""
         given = self.operand(node, value)
         if isinstance(given, np.ndarray):
-            return self._fixed(node, given, scale, zero_point)
+            return self._fixed(node, given, scale, zero_point, axis)
         if not isinstance(given, (Held, Flat)):
             raise ModelError("takes real numbers where quantised ones should be")
         base = given.base if isinstance(given, Flat) else given
@@ -176,7 +179,7 @@ class Reading:
             raise ModelError("reads a tensor with another scale or zero point than it was given")
         return _with_base(given, real=True)
 
-    def _fixed(self, node: Node, given: Array, scale: int, zero_point: int) -> Fixed:
+    def _fixed(self, node: Node, given: Array, scale: int, zero_point: int, axis: int) -> Fixed:
         kind = str(given.dtype)
         if kind not in _INTEGERS:
             raise ModelError(f"has constants of {kind}; 8-bit ones and int32 are known")
@@ -185,7 +188,6 @@ class Reading:
         scales = self.constant(node, scale, "scale").astype(np.float32).reshape(-1)
         # Less a zero point they fit 16 bits, those of 8 bits; large networks have many.
         values = given.astype(np.int64 if _INTEGERS[kind] == 32 else np.int16)
-        axis = int(node.attribute("axis", 1 if len(node.inputs) < 5 else 0))
         axis = axis + values.ndim if axis < 0 else axis
         zero = np.zeros(1, np.int64)
         if self.optional(node, zero_point) is not None:

@@ -95,7 +95,7 @@ class _Reader:
         sources = tuple(reading.index_of[end.tensor] for end in ends.sources)
         targets = tuple(reading.index_of[end.tensor] for end in ends.targets)
         if set(sources) & set(targets):
-            raise ModelError("has an input that is its output as well")
+            raise ModelError("has an input that is its output as well: leave that output out")
         if reading.doubled:
             count = len(reading.doubled)
             ends.notes.append(

@@ -398,7 +398,8 @@ class _Writer:
     def lookup(self, op: graph.Lookup) -> None:
         if op.kind == "table":
             raise ModelError(
-                f"operator '{op.name}' is a table of its own, which a .tflite file cannot hold"
+                f"operator '{op.name}' is a table of its own, which a .tflite file cannot hold: "
+                "`axynq quantise` makes a network without one of the float network"
             )
         code, kind = _LOOKUPS[op.kind]
         options: dict[str, Any] = {}

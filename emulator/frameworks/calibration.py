@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -26,6 +26,11 @@ def calibration_inputs(given: Any) -> list[FloatArray]:
     Raises:
         DataError: it is none of these, or has no examples.
     """
+    if isinstance(given, (Mapping, str)):
+        raise DataError(
+            f"calibration inputs are a list, in the order in which the network takes them, not a "
+            f"{type(given).__name__}"
+        )
     if hasattr(given, "shape"):
         inputs = [_array(given)]
     elif isinstance(given, Sequence) and given and all(hasattr(part, "shape") for part in given):
@@ -40,15 +45,28 @@ def calibration_inputs(given: Any) -> list[FloatArray]:
     if any(x.ndim == 0 or len(x) == 0 for x in inputs):
         raise DataError("there are no calibration inputs")
     if len({len(x) for x in inputs}) > 1:
-        raise DataError("the inputs of the network have different numbers of examples")
+        raise DataError(
+            "the inputs have different numbers of examples: "
+            + ", ".join(str(len(x)) for x in inputs)
+        )
     return inputs
 
 
 def _of_batches(batches: Iterable[Any]) -> FloatArray:
     parts: list[FloatArray] = []
     for batch in batches:
-        x = batch if hasattr(batch, "shape") else batch[0]
-        parts.append(_array(x))
+        first = batch[0] if isinstance(batch, (tuple, list)) and len(batch) else batch
+        if not hasattr(first, "shape"):
+            raise DataError(
+                "calibration batches are tensors, or tuples of them whose first is the input, not "
+                f"{_kind(batch)}: give a tensor [examples, ...], or a list of one for each input"
+            )
+        parts.append(_array(first))
+        if parts[-1].shape[1:] != parts[0].shape[1:] or not parts[-1].ndim:
+            raise DataError(
+                f"calibration batches have shapes {list(parts[0].shape)} and "
+                f"{list(parts[-1].shape)}, which differ in more than the examples"
+            )
         if sum(map(len, parts)) >= MOST_EXAMPLES:
             break
     if not parts:
@@ -56,10 +74,21 @@ def _of_batches(batches: Iterable[Any]) -> FloatArray:
     return np.concatenate(parts)[:MOST_EXAMPLES]
 
 
+def _kind(value: Any) -> str:
+    """What an item of calibration is called."""
+    if isinstance(value, (tuple, list)):
+        inner = {_kind(part) for part in value[:4]}
+        return f"a {type(value).__name__} of {inner.pop()}" if len(inner) == 1 else "a mixture"
+    return f"a {type(value).__name__}"
+
+
 def _array(x: Any) -> FloatArray:
     if hasattr(x, "detach"):
         x = x.detach().cpu().float().numpy()
-    return np.asarray(x, np.float32)
+    try:
+        return np.asarray(x, np.float32)
+    except (TypeError, ValueError) as error:
+        raise DataError(f"calibration inputs are no numbers: {error}") from error
 
 
 def channels_last(x: npt.NDArray[np.generic]) -> npt.NDArray[np.generic]:

@@ -75,7 +75,9 @@ def parse_float_onnx(
     with errors_named(name):
         file = onnx_file.parse(content, folder)
         if is_quantised(file):
-            raise ModelError("is quantised already: axynq.emulator.load_model reads it as it is")
+            raise ModelError(
+                "is quantised already: load_model and all other commands take it as it is"
+            )
         return _Importer(file, Path(name).stem).read()
 
 

@@ -114,8 +114,13 @@ def write_back(trained: ApproximateModule | graph.Model, original: nn.Module) ->
     """
     torch = require_torch()
     from axynq.emulator.frameworks import torch_import, torch_weights
-    from axynq.emulator.frameworks.torch_module import as_pytorch
+    from axynq.emulator.frameworks.torch_module import ApproximateModule, as_pytorch
 
+    if not isinstance(trained, (graph.Model, ApproximateModule)):
+        raise ModelError(
+            f"a {type(trained).__name__} is no trained network: give what to_torch made, or an "
+            "int8 network, and then the module that it was made of"
+        )
     model = trained if isinstance(trained, graph.Model) else trained.export()
     examples = [
         torch.zeros(2, *as_pytorch(model.tensors[index].shape), device=_device(original))
@@ -125,9 +130,11 @@ def write_back(trained: ApproximateModule | graph.Model, original: nn.Module) ->
     torch_weights.write_back(model, network, original)
 
 
-def _device(module: nn.Module) -> Any:
-    """Where the module's parameters are."""
-    return next((parameter.device for parameter in module.parameters()), "cpu")
+def _device(module: Any) -> Any:
+    """Where the module's parameters are; of what is none the processor."""
+    is_one = hasattr(module, "parameters") and not isinstance(module, type)
+    parameters = module.parameters() if is_one else ()
+    return next((parameter.device for parameter in parameters), "cpu")
 
 
 def require_torch() -> Any:

@@ -41,11 +41,14 @@ class Traced:
     """Names of the nodes that a user gives."""
 
 
-def float_network(module: nn.Module, examples: Sequence[torch.Tensor], name: str) -> FloatNetwork:
+def float_network(
+    module: nn.Module | torch.export.ExportedProgram, examples: Sequence[torch.Tensor], name: str
+) -> FloatNetwork:
     """The float network of a module.
 
     Args:
-        module: any; it is traced as it computes after ``eval()``.
+        module: any; it is traced as it computes after ``eval()``. What ``torch.export`` made of one
+            is taken as it is.
         examples: for each input a batch, [images, ...], of two images or more, so that what mixes
             images is seen.
         name: of the network.
@@ -54,6 +57,12 @@ def float_network(module: nn.Module, examples: Sequence[torch.Tensor], name: str
         ModelError: it cannot be traced, or has operators that int8 networks do not; the message
             lists all of them.
     """
+    if isinstance(module, torch.export.ExportedProgram):
+        return _imported(_of_program(module), name)
+    if not isinstance(module, nn.Module):
+        raise ModelError(
+            f"{module!r} is no PyTorch module: give one that was made, such as Net(), not Net"
+        )
     refuse_packed(module)
     with evaluating(module), torch.no_grad():
         traced = _traced(module, tuple(examples))
@@ -122,7 +131,8 @@ def _traced(module: nn.Module, examples: tuple[torch.Tensor, ...]) -> Traced:
             raise TracingError(
                 f"the module cannot be traced for inputs of shape "
                 f"{[list(x.shape) for x in examples]}: {_first_line(exported)}. Check that it runs "
-                "on them, and that its forward has no branches that depend on values"
+                "on them in float32, and that its forward has no branches that depend on values; a "
+                "list of tensors is one for each input, and of a loader's batches the first counts"
             ) from error
 
 

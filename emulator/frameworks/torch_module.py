@@ -106,6 +106,8 @@ def _steps(source: graph.Tensor, x: Tensor) -> Tensor:
         )
     if x.dtype == torch.int8:
         return x.float()
+    if not bool(torch.isfinite(x).all()):
+        raise DataError(f"the input of '{source.name}' holds values that are not finite")
     # As the emulator quantises them.
     integers = torch.from_numpy(source.quantise(x.detach().cpu().numpy())).to(x.device).float()
     steps = (x / source.scale + source.zero_point).clamp(graph.INT8_MIN, graph.INT8_MAX)

@@ -103,7 +103,7 @@ class Tensor:
         """
         try:
             values = np.asarray(x)
-        except ValueError as error:
+        except (TypeError, ValueError, RuntimeError) as error:  # of tensors of other packages too
             raise DataError(f"the input is no array: {error}") from error
         if values.ndim != len(self.shape) + 1 or values.shape[1:] != self.shape:
             raise DataError(

@@ -7,14 +7,14 @@ hold real weights. Shapes leave out the images; axes are counted without them.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 
-from axynq.emulator.errors import ModelError
+from axynq.emulator.errors import DataError, ModelError
 from axynq.emulator.model import graph
 from axynq.emulator.model.graph import Activation, Padding, Quantisation
 
@@ -119,14 +119,36 @@ class FloatNetwork:
         alone = len(found) == 1 and found[0].inputs.count(tensor) == 1
         return found[0] if alone and tensor not in self.outputs else None
 
-    def batch(self, x: npt.ArrayLike | Mapping[int, npt.ArrayLike]) -> dict[int, FloatArray]:
-        """Inputs [images, *shape] by tensor, of an only input or of several by tensor.
+    def batch(
+        self, x: npt.ArrayLike | Sequence[npt.ArrayLike] | Mapping[int, npt.ArrayLike]
+    ) -> dict[int, FloatArray]:
+        """Inputs [images, *shape] by tensor, of an only input or of several by tensor, or in a list
+        in the order of the network's inputs.
 
         Raises:
             ModelError: there are inputs without values, or their shape is another.
+            DataError: they are no numbers, or of different numbers of images.
         """
-        given = x if isinstance(x, Mapping) else {self.inputs[0]: x}
-        values = {index: np.asarray(value, np.float32) for index, value in given.items()}
+        given: dict[int, Any]
+        if isinstance(x, Mapping):
+            given = dict(x)
+        elif len(self.inputs) == 1:
+            given = {self.inputs[0]: x}
+        elif isinstance(x, (list, tuple)) and len(x) == len(self.inputs):
+            given = dict(zip(self.inputs, x))
+        else:
+            names = ", ".join(self.tensors[index].name for index in self.inputs)
+            raise DataError(
+                f"network '{self.name}' has {len(self.inputs)} inputs ({names}): give a list of as "
+                "many arrays in this order"
+            )
+        values: dict[int, FloatArray]
+        try:
+            values = {index: np.asarray(value, np.float32) for index, value in given.items()}
+        except (TypeError, ValueError) as error:
+            raise DataError(f"the inputs are no arrays of numbers: {error}") from error
+        if len({len(value) if value.ndim else 0 for value in values.values()}) > 1:
+            raise DataError("the inputs have different numbers of examples")
         for index in self.inputs:
             tensor = self.tensors[index]
             if index not in values:

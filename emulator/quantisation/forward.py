@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import cache
 from typing import Any, cast
 
@@ -26,7 +26,7 @@ LARGE = 10**7
 
 def run(
     network: FloatNetwork,
-    x: npt.ArrayLike | Mapping[int, npt.ArrayLike],
+    x: npt.ArrayLike | Sequence[npt.ArrayLike] | Mapping[int, npt.ArrayLike],
     keep: Collection[int] | None = None,
     seen: Callable[[int, FloatArray], None] = lambda index, values: None,
 ) -> dict[int, FloatArray]:

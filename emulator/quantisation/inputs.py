@@ -7,6 +7,7 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
+from axynq.emulator.datasets import arranged
 from axynq.emulator.errors import DataError
 from axynq.emulator.quantisation.float_network import FloatArray, FloatNetwork
 
@@ -18,6 +19,17 @@ RANGES: dict[Pixels, tuple[float, float]] = {
 }  # fmt: skip
 
 
+def check_can_be_calibrated(network: FloatNetwork) -> None:
+    """Raises:
+    DataError: the network has several inputs, which data sets do not.
+    """
+    if len(network.inputs) != 1:
+        raise DataError(
+            f"network '{network.name}' has {len(network.inputs)} inputs, and data sets have one: "
+            "quantise it in Python (docs/quantisation.md)"
+        )
+
+
 def real_inputs(network: FloatNetwork, x: npt.NDArray[np.generic], pixels: Pixels) -> FloatArray:
     """A batch for a network with one input: images (uint8) scaled, real numbers as they are. Maps
     that come channels first are turned.
@@ -25,24 +37,16 @@ def real_inputs(network: FloatNetwork, x: npt.NDArray[np.generic], pixels: Pixel
     Raises:
         DataError: the network has several inputs, or the shape or type does not fit.
     """
-    if len(network.inputs) != 1:
-        raise DataError(
-            f"network '{network.name}' has {len(network.inputs)} inputs, and data sets have one: "
-            "quantise it in Python (docs/quantisation.md)"
-        )
+    check_can_be_calibrated(network)
     shape = network.tensors[network.inputs[0]].shape
     if x.dtype == np.int8:
         raise DataError(
             "the data is quantised (int8), and a float network takes real numbers or images"
         )
-    given = tuple(x.shape[1:])
-    if given != shape and len(shape) == 3 and given == (shape[2], *shape[:2]):
-        x = x.transpose(0, 2, 3, 1)
-    elif given != shape and (*given, 1) == shape:
-        x = x[..., None]
-    elif given != shape:
+    given, x = list(x.shape[1:]), arranged(x, shape)
+    if x.shape[1:] != shape:
         raise DataError(
-            f"the network takes inputs of shape {list(shape)}, and the data has {list(given)}"
+            f"the network takes inputs of shape {list(shape)}, and the data has {given}"
         )
     real = x.astype(np.float32)
     if x.dtype != np.uint8 or pixels == "0..255":

@@ -7,14 +7,14 @@ quantisation get one, or a table between them.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, get_args
 
 import numpy as np
 import numpy.typing as npt
 
-from axynq.emulator.errors import ModelError
+from axynq.emulator.errors import DataError, ModelError
 from axynq.emulator.model import graph
 from axynq.emulator.model.graph import INT8_MAX, INT8_MIN, Quantisation
 from axynq.emulator.model.quantisation import FIXED_OUTPUTS
@@ -26,6 +26,7 @@ from axynq.emulator.quantisation.float_network import (
     FloatLayer,
     FloatNetwork,
 )
+from axynq.emulator.quantisation.folding import folded
 from axynq.emulator.quantisation.forward import convolved
 from axynq.emulator.quantisation.ranges import (
     Range,
@@ -47,7 +48,11 @@ SIMILAR = 1.25
 
 @dataclass(frozen=True)
 class Options:
-    """How to quantise."""
+    """How to quantise.
+
+    Raises:
+        DataError: something has a value that it cannot have.
+    """
 
     ranges: RangeRule = "min-max"
     percentile: float = 99.99
@@ -62,6 +67,18 @@ class Options:
     images: int = 16
     """Calibration inputs at a time: what they take in memory."""
 
+    def __post_init__(self) -> None:
+        if self.ranges not in get_args(RangeRule):
+            raise DataError(f"ranges '{self.ranges}' are none of {', '.join(get_args(RangeRule))}")
+        if not 50 <= self.percentile <= 100:
+            raise DataError(f"a percentile of {self.percentile} is not within 50 to 100")
+        if self.images < 1:
+            raise DataError(f"calibration takes at least 1 image at a time, not {self.images}")
+        if self.input_range is not None and not (
+            np.isfinite(self.input_range).all() and self.input_range[0] < self.input_range[1]
+        ):
+            raise DataError(f"{self.input_range} is no range of inputs: the lower end comes first")
+
 
 class Quantised(NamedTuple):
     """An int8 network, and the float network that it stands for."""
@@ -74,7 +91,7 @@ class Quantised(NamedTuple):
 
 def quantise(
     network: FloatNetwork,
-    calibration: npt.ArrayLike | Mapping[int, npt.ArrayLike] | None,
+    calibration: npt.ArrayLike | Sequence[npt.ArrayLike] | Mapping[int, npt.ArrayLike] | None,
     options: Options | None = None,
     advance: Callable[[int], None] = lambda images: None,
 ) -> Quantised:
@@ -82,20 +99,25 @@ def quantise(
 
     Args:
         network: what to quantise; normalisations are folded (:func:`simplification.simplified`).
-        calibration: real inputs [examples, *input shape], of several inputs by tensor; None where
+        calibration: real inputs [examples, *input shape], of several inputs by tensor, or
+            a list in the order of the network's inputs; None where
             the network knows the quantisation of all its tensors.
         options: how.
         advance: called with a number of inputs after each part of the calibration.
 
     Raises:
-        ModelError: calibration is needed and not given, or something is not in the vocabulary of
-            int8 networks.
+        ModelError: calibration is needed and not given, something is not in the vocabulary of int8
+            networks, or an output follows from constants alone.
         DataError: calibration inputs do not fit, or give values that are not finite.
     """
     options = options or Options()
     for op in network.operators:
         if isinstance(op, Affine):
             raise ModelError(f"the normalisation '{op.name}' has to be folded first: simplify")
+    whole, network = network, folded(network)
+    if calibration is not None and network is not whole:  # whose tensors have other numbers
+        given = whole.batch(calibration)
+        calibration = dict(zip(network.inputs, (given[index] for index in whole.inputs)))
     if options.equalise:
         if calibration is None:
             raise ModelError("equalisation needs calibration inputs")
@@ -174,10 +196,25 @@ class _Quantiser:
                 for index in op.inputs
             )
             self.operators.append(self._operator(replace(op, inputs=inputs)))
+        outputs = self._outputs()
         return graph.Model(
             network.name, tuple(self.tensors), tuple(self.operators), network.inputs,
-            network.outputs, self.constants,
+            outputs, self.constants,
         )  # fmt: skip
+
+    def _outputs(self) -> tuple[int, ...]:
+        """A tensor for each output: what is an input as well, or given twice, is given as another
+        of the same values, as files and boards have them apart."""
+        taken, outputs = set(self.network.inputs), []
+        for index in self.network.outputs:
+            if index in taken:
+                name = f"output_{len(self.tensors)}"
+                self.tensors.append(replace(self.tensors[index], name=name))
+                self.operators.append(graph.Reshape(name, (index,), len(self.tensors) - 1))
+                index = len(self.tensors) - 1
+            taken.add(index)
+            outputs.append(index)
+        return tuple(outputs)
 
     # --- one quantisation ------------------------------------------------------------------------
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -33,7 +33,9 @@ class Statistics:
 
 
 def batches(
-    network: FloatNetwork, x: npt.ArrayLike | Mapping[int, npt.ArrayLike], images: int
+    network: FloatNetwork,
+    x: npt.ArrayLike | Sequence[npt.ArrayLike] | Mapping[int, npt.ArrayLike],
+    images: int,
 ) -> Iterator[dict[int, FloatArray]]:
     """Inputs by tensor, so many images at a time.
 
@@ -51,7 +53,7 @@ def batches(
 
 def collected(
     network: FloatNetwork,
-    x: npt.ArrayLike | Mapping[int, npt.ArrayLike],
+    x: npt.ArrayLike | Sequence[npt.ArrayLike] | Mapping[int, npt.ArrayLike],
     rule: RangeRule,
     percentile: float,
     mean_of: frozenset[int],

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -35,7 +35,7 @@ class LayerLoss(NamedTuple):
 
 def layer_losses(
     quantised: Quantised,
-    x: npt.ArrayLike | Mapping[int, npt.ArrayLike],
+    x: npt.ArrayLike | Sequence[npt.ArrayLike] | Mapping[int, npt.ArrayLike],
     images: int = 16,
     advance: Callable[[int], None] = lambda images: None,
 ) -> list[LayerLoss]:

@@ -28,7 +28,7 @@ Engine = Literal["auto", "avx512", "avx2", "generic", "portable"]
 LARGEST_SEED = 2**32 - 1
 
 ModelArgument = Annotated[
-    Path, typer.Argument(help="The network: an int8 .tflite file.", metavar="MODEL")
+    Path, typer.Argument(help="The network: an int8 .tflite or .onnx file.", metavar="MODEL")
 ]
 
 PlanOption = Annotated[

@@ -12,9 +12,15 @@ import typer
 
 from axynq.emulator import Emulator, load_model, save_model
 from axynq.emulator.datasets import Split
+from axynq.emulator.errors import DataError
 from axynq.emulator.frameworks.float_files import load_float_network
 from axynq.emulator.quantisation.float_network import FloatArray, FloatNetwork
-from axynq.emulator.quantisation.inputs import RANGES, Pixels, real_inputs
+from axynq.emulator.quantisation.inputs import (
+    RANGES,
+    Pixels,
+    check_can_be_calibrated,
+    real_inputs,
+)
 from axynq.emulator.quantisation.quantise import Options
 from axynq.emulator.quantisation.quantise import quantise as quantise_network
 from axynq.emulator.quantisation.ranges import RangeRule
@@ -150,6 +156,12 @@ def _read(
     options: Options,
     labelled: bool,
 ) -> Inputs:
+    check_can_be_calibrated(network)
+    if labelled and len(network.outputs) > 1:
+        raise DataError(
+            f"'{network.name}' has {len(network.outputs)} outputs, so that there is no accuracy of "
+            "its classes: --no-accuracy quantises it without"
+        )
     known = read_data(data, *calibration)
     tested = read_data(data, *test)
     if labelled:

@@ -376,7 +376,21 @@ def test_pixels_for_an_input_of_another_range() -> None:
 def test_shapes_that_do_not_fit(given: tuple, wanted: tuple, hint: str) -> None:
     for dtype in (np.uint8, np.int8, np.float32):
         with pytest.raises(DataError, match=hint):
-            quantise_examples(tensor("x", wanted, 1.0, -128), np.zeros(given, dtype))
+            tensor("x", wanted, 1.0, -128).batch(np.zeros(given, dtype))
+
+
+def test_maps_channels_first_and_without_their_only_channel_are_arranged() -> None:
+    rng = np.random.default_rng(0)
+    for dtype in (np.uint8, np.int8, np.float32):
+        x = rng.integers(0, 100, (5, 8, 6, 3)).astype(dtype)
+        colours = tensor("x", (8, 6, 3), 1.0, -128)
+        np.testing.assert_array_equal(
+            quantise_examples(colours, x.transpose(0, 3, 1, 2)), quantise_examples(colours, x)
+        )
+        grey = tensor("x", (8, 6, 1), 1.0, -128)
+        np.testing.assert_array_equal(
+            quantise_examples(grey, x[..., 0]), quantise_examples(grey, x[..., :1])
+        )
 
 
 def test_rows_of_different_lengths() -> None:

@@ -325,6 +325,18 @@ def qgemm(net: Integers) -> str:
                    transB=1)  # fmt: skip
 
 
+def qlinear_matmul_of_filters(net: Integers) -> str:
+    x, y = net.quantisation("x", 0.05, 3), net.quantisation("y", 0.3, -4)
+    return net.add("QLinearMatMul", "x", *x, *net.weights("w", 8, 5, filters=5), *y)
+
+
+def qgemm_of_filters(net: Integers) -> str:
+    x, y = net.quantisation("x", 0.05, 3), net.quantisation("y", 0.3, -4)
+    net.constants["b"] = net.rng.integers(-2000, 2000, 5).astype(np.int32)
+    weights = net.weights("w", 384, 5, filters=5)
+    return net.add("QGemm", net.add("Flatten", "x"), *x, *weights, "b", *y, domain="com.microsoft")
+
+
 def qlinear_concat(net: Integers) -> str:
     x, y = net.quantisation("x", 0.05, 3), net.quantisation("y", 0.07, -4)
     pooled = net.add("MaxPool", "x", kernel_shape=[1, 1])
@@ -335,6 +347,8 @@ QOPERATORS: dict[str, tuple[Callable[[Integers], str], int]] = {
     "QLinearConv": (qlinear_conv, 1),
     "QLinearMatMul": (qlinear_matmul, 1),
     "QGemm": (qgemm, 1),
+    "QLinearMatMul, scales of filters": (qlinear_matmul_of_filters, 1),
+    "QGemm, scales of filters": (qgemm_of_filters, 1),
     "QLinearAdd": (qlinear_pair("QLinearAdd"), 1),
     "QLinearMul": (qlinear_pair("QLinearMul"), 1),
     "QLinearSigmoid": (qlinear("QLinearSigmoid"), 0),
@@ -361,3 +375,25 @@ def test_qoperator(kind: str, type_: type) -> None:
     shift = 128 if type_ is np.uint8 else 0
     expected = channels_last(theirs).astype(np.int64).reshape(mine.shape) - shift
     assert np.abs(mine - expected).max() <= most
+
+
+def test_an_input_that_is_quantised_twice_alike_is_one_tensor() -> None:
+    rng = np.random.default_rng(0)
+    constants = {
+        "s": np.float32(0.02), "z": np.int8(3), "w": rng.integers(-99, 99, (6, 5)).astype(np.int8),
+        "ws": np.float32(0.01), "wz": np.int8(0),
+    }  # fmt: skip
+    nodes = [
+        helper.make_node("QuantizeLinear", ["x", "s", "z"], ["q"]),
+        helper.make_node("Transpose", ["x"], ["t"], perm=[0, 2, 1]),
+        helper.make_node("QuantizeLinear", ["t", "s", "z"], ["u"]),
+        helper.make_node("QLinearMatMul", ["u", "s", "z", "w", "ws", "wz", "s", "z"], ["v"]),
+        helper.make_node("QLinearMatMul", ["q", "s", "z", "w2", "ws", "wz", "s", "z"], ["o"]),
+    ]
+    constants["w2"] = rng.integers(-99, 99, (4, 5)).astype(np.int8)
+    proto = make(nodes, ["x"], [(1, 6, 4)], ["v", "o"], constants, 17, 1, TensorProto.INT8)
+    model = parse_onnx_model(proto.SerializeToString())
+    assert len(model.inputs) == 1
+    x = rng.normal(size=(8, 6, 4)).astype(np.float32)
+    for mine, theirs in zip(computed(model, [x]), run(proto, {"x": x})):
+        assert np.abs(mine.astype(np.int64) - theirs).max() <= 1

@@ -770,3 +770,116 @@ def test_what_is_on_the_grid_stays_exact(seed: int, equalise: bool, correct: boo
     np.testing.assert_array_equal(model.layers[0].kernel.transpose(0, 3, 1, 2), weights)
     np.testing.assert_array_equal(model.layers[0].bias * model.layers[0].weight_scales / 16,
                                   layer.bias.detach().numpy())  # fmt: skip
+
+
+# --- what is given in another form --------------------------------------------------------------
+
+
+def small() -> nn.Module:
+    return nn.Sequential(nn.Flatten(), nn.Linear(12, 4))
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"x": torch.rand(4, 3, 4)}, "in the order in which the network takes them, not a dict"),
+        ([{"x": torch.rand(4, 3, 4)}], "not a dict: give a tensor"),
+        ([1.0, 2.0], "not a float: give a tensor"),
+        (torch.rand(1, 3, 4).tolist(), "a list of a list of a float: give a tensor"),
+        (iter([torch.rand(4, 3, 4), torch.rand(4, 4, 3)]), "differ in more than the examples"),
+        (np.array(["a", "b"]), "no numbers"),
+        ((torch.rand(4, 3, 4), torch.rand(3, 3, 4)), "different numbers of examples: 4, 3"),
+        (None, "not a NoneType"),
+    ],
+)
+def test_calibration_in_a_form_that_is_not_known_is_refused(given: Any, message: str) -> None:
+    with pytest.raises(DataError, match=message):
+        from_torch(small(), given)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{"ranges": "all"}, {"percentile": 10.0}, {"images": 0}, {"input_range": (1.0, -1.0)}],
+)
+def test_options_that_mean_nothing_are_refused(options: dict[str, Any]) -> None:
+    with pytest.raises(DataError):
+        Options(**options)
+
+
+def test_a_class_or_a_network_is_no_module() -> None:
+    with pytest.raises(ModelError, match="such as Net.., not Net"):
+        from_torch(nn.Linear, torch.rand(4, 3, 4))  # type: ignore[arg-type]
+    with pytest.raises(ModelError, match="Linear is no trained network"):
+        write_back(nn.Linear(2, 2), small())  # type: ignore[arg-type]
+
+
+def test_an_exported_program_is_the_network_of_its_module() -> None:
+    module, x = small().eval(), torch.rand(8, 3, 4)
+    exported = torch.export.export(module, (x[:2],))
+    assert serialise_model(from_torch(exported, x, name="net")) == serialise_model(
+        from_torch(module, x, name="net")
+    )
+
+
+class Given(nn.Module):
+    """Gives its input, and the same result twice."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = nn.Linear(4, 2)
+
+    def forward(self, x: Any) -> Any:
+        y = self.layer(x)
+        return x, y, y
+
+
+def test_outputs_that_are_inputs_or_given_twice_are_tensors_of_their_own() -> None:
+    x = torch.rand(8, 4)
+    model = from_torch(Given(), x)
+    assert len({*model.inputs, *model.outputs}) == 4
+    given, first, second = Emulator(parse_model(serialise_model(model), "net")).run(x.numpy())
+    np.testing.assert_array_equal(given, model.input.quantise(x.numpy()))
+    np.testing.assert_array_equal(first, second)
+
+
+def test_sequences_are_added_to_what_is_computed_of_them() -> None:
+    class Mixer(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.layer = nn.Linear(6, 6)
+
+        def forward(self, x: Any) -> Any:
+            return x + self.layer(x.transpose(1, 2)).transpose(1, 2)
+
+    x = torch.rand(8, 6, 5)
+    model = from_torch(Mixer(), x)
+    y = to_torch(model, "roup:1,4")(x.requires_grad_())
+    whole = Emulator(model, "roup:1,4").run(x.detach().numpy())
+    expected = model.tensors[model.outputs[0]].dequantise(whole)
+    np.testing.assert_allclose(y.detach().numpy(), expected, atol=1e-6)
+    y.sum().backward()
+    assert x.grad is not None
+    assert x.grad.shape == x.shape
+
+
+def test_training_inputs_that_are_not_finite_are_refused() -> None:
+    approximate = to_torch(from_torch(small(), torch.rand(8, 3, 4)))
+    with pytest.raises(DataError, match="not finite"):
+        approximate(torch.full((1, 3, 4), torch.nan))
+
+
+def test_several_inputs_are_given_in_their_order() -> None:
+    class Difference(nn.Module):
+        def forward(self, a: Any, b: Any) -> Any:
+            return a - b
+
+    a, b = torch.rand(8, 4), torch.rand(8, 4) * 3
+    network = float_network(Difference(), [a, b])
+    (first, second) = network.inputs
+    by_tensor = quantise(network, {first: a.numpy(), second: b.numpy()}).model
+    in_order = quantise(network, [a.numpy(), b.numpy()]).model
+    assert serialise_model(in_order) == serialise_model(by_tensor)
+    with pytest.raises(DataError, match="2 inputs .a, b.: give a list"):
+        quantise(network, a.numpy())
+    with pytest.raises(DataError, match="different numbers of examples"):
+        quantise(network, [a.numpy(), b.numpy()[:3]])

@@ -439,3 +439,27 @@ def test_layers_are_the_same_by_pytorch(depthwise: bool, seed: int) -> None:
             patched.setattr(forward, "LARGE", large)
             found.append(builder.run(x)[1])
     np.testing.assert_allclose(*found, rtol=1e-4, atol=1e-5)
+
+
+def test_what_follows_from_constants_is_computed_once() -> None:
+    rng = np.random.default_rng(0)
+    builder = NetworkBuilder("constants", (6, 6, 3))
+    weights, bias = rng.normal(size=(4, 3, 3, 3)).astype(np.float32), np.zeros(4, np.float32)
+    known = builder.constant(rng.normal(size=(6, 6, 3)).astype(np.float32))
+    seen = builder.convolution(builder.input, weights, bias)
+    builder.add(seen, builder.lookup(builder.convolution(known, weights, bias), "relu"))
+    x = rng.normal(size=(16, 6, 6, 3)).astype(np.float32)
+    model = builder.quantise(x)
+    assert [type(op) for op in model.operators] == [graph.Convolution, graph.Elementwise]
+    assert len(model.constants) == 1
+    y = model.tensors[model.outputs[0]].dequantise(Emulator(model).run(x))
+    real = builder.run(x)[-1]
+    assert decibels(float(np.square(real).sum()), float(np.square(real - y).sum())) > 30
+
+
+def test_an_output_of_constants_alone_is_refused() -> None:
+    builder = NetworkBuilder("constants", (4,))
+    first = builder.lookup(builder.input, "relu")
+    builder.set_outputs([first, builder.lookup(builder.constant(np.ones(4, np.float32)), "tanh")])
+    with pytest.raises(ModelError, match="output '.*' of 'constants' follows from constants"):
+        builder.quantise(np.ones((2, 4), np.float32))

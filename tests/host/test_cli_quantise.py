@@ -79,3 +79,33 @@ def test_what_does_not_fit(
         assert code == 1
         assert message in " ".join(err.split())
     assert not (tmp_path / "o.tflite").exists()
+
+
+@pytest.mark.parametrize(
+    ("inputs", "outputs", "message"),
+    [
+        (1, 2, "2 outputs, so that there is no accuracy of its classes: --no-accuracy"),
+        (2, 1, "2 inputs, and data sets have one: quantise it in Python"),
+    ],
+)
+def test_several_inputs_or_outputs_are_told_of_first(
+    axynq, tmp_path: Path, inputs: int, outputs: int, message: str
+) -> None:
+    """Before anything is computed or written."""
+    builder = NetworkBuilder("several")
+    given = [builder.add_input(f"x{k}", (4,)) for k in range(inputs)]
+    total = builder.add(given[0], given[-1])
+    ends = [builder.fully_connected(total, np.eye(4, dtype=np.float32), np.zeros(4, np.float32))
+            for _ in range(outputs)]  # fmt: skip
+    builder.set_outputs(ends)
+    x = np.random.default_rng(0).random((8, 4), np.float32)
+    path, output = tmp_path / "several.tflite", tmp_path / "int8.tflite"
+    path.write_bytes(
+        float_twin(serialise_model(builder.quantise([x] * inputs if inputs > 1 else x)))
+    )
+    np.savez(tmp_path / "data.npz", x=x, y=np.arange(8) % 4)
+    words = ["--data", str(tmp_path / "data.npz"), "--output", str(output)]
+    code, _, err = axynq("quantise", str(path), *words)
+    assert code != 0
+    assert message in " ".join(err.split())
+    assert not output.exists()

@@ -119,8 +119,8 @@ class TrainableNetwork(nn.Module):
         in the order of the network's outputs.
 
         Args:
-            x: int8 [images, channels, rows, columns], or [images, values]; a sequence of them for
-                a network with several inputs.
+            x: int8 [images, channels, rows, columns], or [images, ...] of no map; a sequence of
+                them for a network with several inputs.
             disturbance: what a method does to layers.
             values: int8 tensors by index, as the approximate network has them. Then nothing is
                 convolved: these are the values, and only gradients are computed (paper, eq. 13).
@@ -132,7 +132,8 @@ class TrainableNetwork(nn.Module):
         given = [x] if isinstance(x, Tensor) else x
         for index, integers in zip(model.inputs, given):
             source = model.tensors[index]
-            real[index] = (integers.float() - source.zero_point) * source.scale
+            held = integers if integers.dim() == 4 else integers.flatten(1)
+            real[index] = (held.float() - source.zero_point) * source.scale
         for op in model.operators:
             inputs = [real[index] for index in op.inputs]
             known = values[op.output] if values is not None else None
