@@ -212,9 +212,7 @@ def _moved(model: graph.Model, op: graph.Movement, inputs: list[Int8Array]) -> I
 
 
 def _padded(x: Int8Array, padding: graph.Padding, value: int) -> Int8Array:
-    p = padding
-    amounts = ((0, 0), (p.top, p.bottom), (p.left, p.right), (0, 0))
-    return np.pad(x, amounts, constant_values=value)
+    return np.pad(x, ((0, 0), *padding.amounts), constant_values=value)
 
 
 # --- resizing ------------------------------------------------------------------------------------

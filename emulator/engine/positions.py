@@ -63,9 +63,7 @@ def _places(model: graph.Model, op: graph.Operator) -> IndexArray:
     if isinstance(op, graph.Movement):
         return places(model, op)
     if isinstance(op, graph.Pad):
-        p = op.padding
-        around = ((p.top, p.bottom), (p.left, p.right), (0, 0))
-        return np.pad(numbers, around, constant_values=FILLED)
+        return np.pad(numbers, op.padding.amounts, constant_values=FILLED)
     assert isinstance(op, graph.Reshape)
     return numbers
 

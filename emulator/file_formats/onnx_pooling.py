@@ -118,15 +118,11 @@ def average_pool(reading: Reading, node: Node, x: Value) -> Value:
         if ceil:
             raise ModelError("counts padding and has ceil_mode, which is not supported")
         padding = window.padding
-        rows, columns, channels = source.stored
-        padded = (
-            rows + padding.top + padding.bottom,
-            columns + padding.left + padding.right,
-        )
+        rows, columns, channels = padding.around(source.stored)
         tensor = drawing.moved(
-            graph.Pad, "pad", [source.tensor], (*padded, channels), padding=padding
+            graph.Pad, "pad", [source.tensor], (rows, columns, channels), padding=padding
         )
-        source = replace(source, tensor=tensor, shape=(1, channels, *padded))
+        source = replace(source, tensor=tensor, shape=(1, channels, rows, columns))
         window = window._replace(padding=Padding())
 
     def emit(quantisation: Quantisation, activation: Activation) -> Held:

@@ -151,25 +151,15 @@ def _geometry(
         if same or stride != (1, 1) or dilation != (1, 1) or min(outer.around) < 0:
             raise ModelError("between SPACE_TO_BATCH_ND and BATCH_TO_SPACE_ND is not supported")
         dilation, padding = outer.steps, outer.around
-        padded = padded_shape((rows, columns, channels), padding)
+        padded = padding.around((rows, columns, channels))
         size, _ = window_geometry(padded[:2], window, stride, dilation, same=False)
-    require_moderate_size(padded_shape((rows, columns, channels), padding))
+    require_moderate_size(padding.around((rows, columns, channels)))
     return size, {
         "stride": stride,
         "dilation": dilation,
         "padding": padding,
         "activation": fused(options.FusedActivationFunction()),
     }
-
-
-def padded_shape(shape: tuple[int, int, int], padding: Padding) -> tuple[int, int, int]:
-    """Rows, columns and channels with a padding around them."""
-    rows, columns, channels = shape
-    return (
-        rows + padding.top + padding.bottom,
-        columns + padding.left + padding.right,
-        channels,
-    )
 
 
 def _convolution(reading: Reading, node: Node) -> None:

@@ -17,7 +17,6 @@ from axynq.emulator.file_formats.limits import (
     require_vector,
 )
 from axynq.emulator.file_formats.tflite_file import Node, options_of
-from axynq.emulator.file_formats.tflite_layers import padded_shape
 from axynq.emulator.file_formats.tflite_reading import Reading, fused, require_no_activation
 from axynq.emulator.model import graph
 from axynq.emulator.model.lookups import hard_swish_fits
@@ -172,7 +171,7 @@ def _pool(reading: Reading, node: Node) -> None:
     stride = (options.StrideH(), options.StrideW())
     same = options.Padding() == tflite.Padding.SAME
     size, padding = window_geometry((rows, columns), window, stride, (1, 1), same)
-    require_moderate_size(padded_shape((rows, columns, channels), padding))
+    require_moderate_size(padding.around((rows, columns, channels)))
     average = node.code == tflite.BuiltinOperator.AVERAGE_POOL_2D
     if average:
         require_sum_in_32_bits(min(window[0], rows) * min(window[1], columns))

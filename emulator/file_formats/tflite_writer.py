@@ -168,6 +168,15 @@ class _Writer:
         )
         self._enter(CODES.PADV2, inputs, target, "PadV2Options")
 
+    def _padded(
+        self, name: str, source: int, padding: graph.Padding, value: int | None = None
+    ) -> int:
+        """A map in a padding that its operator cannot have in the file."""
+        shape = padding.around(self.model.tensors[source].shape)
+        target = self._between(f"{name}/padded", source, shape)
+        self._pad(name, source, target, padding.amounts, value)
+        return target
+
     def _slice(
         self,
         name: str,
@@ -213,13 +222,7 @@ class _Writer:
         source = op.inputs[0]
         code = self._padding(op, (rows, columns), op.stride, op.dilation, op.padding)
         if code is None:
-            p = op.padding
-            before = self.model.tensors[source].shape
-            shape = (before[0] + p.top + p.bottom, before[1] + p.left + p.right, before[2])
-            padded = self._between(f"{op.name}/padded", source, shape)
-            amounts = [(p.top, p.bottom), (p.left, p.right), (0, 0)]
-            self._pad(op.name, source, padded, amounts)
-            source, code = padded, tflite.Padding.VALID
+            source, code = self._padded(op.name, source, op.padding), tflite.Padding.VALID
         options = {
             "Padding": code,
             "StrideH": op.stride[0],
@@ -324,8 +327,7 @@ class _Writer:
             CODES.TRANSPOSE_CONV, inputs, wide, "TransposeConvOptions",
             Padding=tflite.Padding.VALID, **options,
         )  # fmt: skip
-        p = op.padding
-        amounts = [(p.top, p.bottom), (p.left, p.right), (0, 0)]
+        amounts = op.padding.amounts
         begin = tuple(max(-before, 0) for before, _ in amounts)
         cut = tuple(
             n - max(-before, 0) - max(-after, 0) for n, (before, after) in zip(size, amounts)
@@ -413,15 +415,12 @@ class _Writer:
         source = op.inputs[0]
         code = self._padding(op, op.window, op.stride, (1, 1), op.padding)
         if code is None:
-            p = op.padding
             if op.kind == "average":
-                raise ModelError(f"operator '{op.name}': padding {tuple(p)} is not SAME or VALID")
-            before = self.model.tensors[source].shape
-            shape = (before[0] + p.top + p.bottom, before[1] + p.left + p.right, before[2])
-            padded = self._between(f"{op.name}/padded", source, shape)
-            amounts = [(p.top, p.bottom), (p.left, p.right), (0, 0)]
-            self._pad(op.name, source, padded, amounts, graph.INT8_MIN)
-            source, code = padded, tflite.Padding.VALID
+                raise ModelError(
+                    f"operator '{op.name}': padding {tuple(op.padding)} is not SAME or VALID"
+                )
+            source = self._padded(op.name, source, op.padding, graph.INT8_MIN)
+            code = tflite.Padding.VALID
         self._enter(
             CODES.AVERAGE_POOL_2D if op.kind == "average" else CODES.MAX_POOL_2D,
             [source], op.output, "Pool2DOptions",
@@ -443,9 +442,7 @@ class _Writer:
         self._reshape(op.name, op.inputs[0], op.output)
 
     def pad(self, op: graph.Pad) -> None:
-        p = op.padding
-        amounts = [(p.top, p.bottom), (p.left, p.right), (0, 0)]
-        self._pad(op.name, op.inputs[0], op.output, amounts)
+        self._pad(op.name, op.inputs[0], op.output, op.padding.amounts)
 
     def surround(self, op: graph.Surround) -> None:
         self._pad(op.name, op.inputs[0], op.output, list(zip(op.before, op.after)), op.value)

@@ -35,6 +35,16 @@ class Padding(NamedTuple):
     left: int = 0
     right: int = 0
 
+    @property
+    def amounts(self) -> tuple[tuple[int, int], tuple[int, int], tuple[int, int]]:
+        """Before and after each axis of [rows, columns, channels], as numpy pads."""
+        return (self.top, self.bottom), (self.left, self.right), (0, 0)
+
+    def around(self, shape: tuple[int, ...]) -> tuple[int, int, int]:
+        """The shape of a map [rows, columns, channels] with it."""
+        rows, columns, channels = shape
+        return (rows + self.top + self.bottom, columns + self.left + self.right, channels)
+
 
 @dataclass(frozen=True)
 class Interface:

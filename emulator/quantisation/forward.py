@@ -90,9 +90,9 @@ def convolved(layer: FloatLayer, x: FloatArray) -> FloatArray:
     filters, k_rows, k_columns, _ = weights.shape
     if layer.kind == "fully_connected":
         return (x.reshape(len(x), -1) @ weights.reshape(filters, -1).T + layer.bias)[:, None, None]
-    p, stride, dilation = layer.padding, layer.stride, layer.dilation
-    if any(p):
-        x = np.pad(x, ((0, 0), (p.top, p.bottom), (p.left, p.right), (0, 0)))
+    stride, dilation = layer.stride, layer.dilation
+    if any(layer.padding):
+        x = np.pad(x, ((0, 0), *layer.padding.amounts))
     if x.size * weights[0].size * (filters if layer.kind == "convolution" else 1) > LARGE:
         torch = _torch()
         if torch is not None:
@@ -221,8 +221,8 @@ def _moved(network: FloatNetwork, op: graph.Movement, inputs: list[FloatArray]) 
 
 def _pooled(op: graph.Pool, x: FloatArray, target: tuple[int, ...]) -> FloatArray:
     rows, columns, channels = target
-    p, (window_rows, window_columns) = op.padding, op.window
-    amounts = ((0, 0), (p.top, p.bottom), (p.left, p.right), (0, 0))
+    window_rows, window_columns = op.window
+    amounts = ((0, 0), *op.padding.amounts)
     largest = op.kind == "max"
     padded = np.pad(x, amounts, constant_values=-np.inf if largest else 0)
     inside = np.pad(np.ones((1, *x.shape[1:3], 1), np.float32), amounts)
@@ -254,8 +254,7 @@ def _reduced(op: graph.Reduce, x: FloatArray, target: tuple[int, ...]) -> FloatA
 
 
 def _padded(op: graph.Pad, x: FloatArray, target: tuple[int, ...]) -> FloatArray:
-    p = op.padding
-    return np.pad(x, ((0, 0), (p.top, p.bottom), (p.left, p.right), (0, 0)))
+    return np.pad(x, ((0, 0), *op.padding.amounts))
 
 
 def _filled(op: Filled, x: FloatArray, target: tuple[int, ...]) -> FloatArray:

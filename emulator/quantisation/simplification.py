@@ -332,18 +332,18 @@ def _paddings_as_files_have_them(network: FloatNetwork) -> FloatNetwork:
             window, dilation = op.window, (1, 1)
         else:
             return False
-        rows, columns, channels = r.tensors[op.inputs[0]].shape
+        shape = r.tensors[op.inputs[0]].shape
         p, target = op.padding, r.tensors[op.output].shape
         for same in (False, True):
             try:
-                size, padding = window_geometry((rows, columns), window, op.stride, dilation, same)
+                size, padding = window_geometry(
+                    (shape[0], shape[1]), window, op.stride, dilation, same
+                )
             except ModelError:
                 continue  # the window does not fit without padding
             if padding == p and size == target[:2]:
                 return False
-        around = r.tensor(
-            f"{op.name}/padded", (rows + p.top + p.bottom, columns + p.left + p.right, channels)
-        )
+        around = r.tensor(f"{op.name}/padded", p.around(shape))
         name = f"{op.name}_pad"
         if isinstance(op, graph.Pool) and not _never_negative(r.made.get(op.inputs[0])):
             before, after = (p.top, p.left, 0), (p.bottom, p.right, 0)

@@ -210,7 +210,7 @@ def _pool(
     if op.kind == "average":
         g = g * passed(op, model, tensors)
     p = op.padding
-    around = ((0, 0), (p.top, p.bottom), (p.left, p.right), (0, 0))
+    around = ((0, 0), *p.amounts)
     inside = np.pad(np.ones((1, *x.shape[1:3], 1), np.float32), around)
     values = np.pad(x, around)
     windows = [
