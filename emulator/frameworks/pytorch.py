@@ -150,4 +150,4 @@ def require_torch() -> Any:
     return torch
 
 
-__all__ = ["ModelError", "Options", "from_torch", "to_torch", "write_back"]
+__all__ = ["Options", "from_torch", "to_torch", "write_back"]

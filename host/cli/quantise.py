@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, NamedTuple, Optional
 
@@ -167,7 +167,7 @@ def _read(
     if labelled:
         check_labels(tested, int(np.prod(network.tensors[network.outputs[0]].shape)))
     if known.x.dtype == np.uint8:
-        options = Options(**{**vars(options), "input_range": RANGES[pixels]})
+        options = replace(options, input_range=RANGES[pixels])
     return Inputs(
         network,
         real_inputs(network, known.x, pixels),
