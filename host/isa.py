@@ -184,7 +184,7 @@ class Descriptor:
     last_tile_rows: int = _field(16, "output rows of the last tile", "rows", low=1)
     tile_stride: int = _field(16, "from a tile's first input row to the next tile's", "rows")
     tile_span: int = _field(16, "input rows that a tile sees, less one", "rows")
-    last_tile_span: int = _field(16, "input rows that the last tile sees, less one", "rows")
+    last_tile_span: int = _field(16, "input rows that the last tile takes in, less one", "rows")
 
     # The input.
     input_rows: int = _field(16, "height of the input", "rows", low=1)

@@ -48,6 +48,11 @@ def derived(d: Descriptor, array: Array, finish_steps: tuple[int, int]) -> dict[
     span = (d.kernel_rows - 1) * d.kernel_row_step
     if d.fold_row_step:
         span += d.kernel_row_step - d.fold_row_step
+    last_span = (d.last_tile_rows - 1) * d.stride_rows + span
+    whole = d.padding_top + d.input_rows - 1
+    if d.source_loaded and not d.whole_batch and d.last_tile_span == whole:
+        # Phases behind may see rows that this one does not.
+        last_span = max(last_span, whole)
     row, pixel = d.input_row_words, pixel_words
     values = {
         "vectors": vectors,
@@ -59,7 +64,7 @@ def derived(d: Descriptor, array: Array, finish_steps: tuple[int, int]) -> dict[
         "last_pass_taps": d.taps - (d.passes - 1) * d.pass_taps,
         "tile_stride": d.tile_rows * d.stride_rows,
         "tile_span": (d.tile_rows - 1) * d.stride_rows + span,
-        "last_tile_span": (d.last_tile_rows - 1) * d.stride_rows + span,
+        "last_tile_span": last_span,
         "padding_left_words": d.padding_left * pixel,
         "stride_row_words": d.stride_rows * row,
         "stride_column_words": d.stride_columns * pixel,

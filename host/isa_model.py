@@ -141,11 +141,13 @@ def run_phase(core: Core, d: Descriptor, image: int) -> None:
 
 
 def load(core: Core, d: Descriptor, image: int) -> None:
-    """Input, residual operand, and the input of the next image. (The core loads a tile at a time,
-    and puts tiles alternately at two places.)"""
+    """Input, residual operand, and the input of the next image. Of the input come the rows that
+    tiles see, up to the last one's span. (The core loads a tile at a time, and puts tiles
+    alternately at two places.)"""
     if d.source_loaded and not (d.source_ahead and image > 0):
         first = d.source_offset * core.images + image * d.source_image_words
-        words = d.input_rows * d.input_row_words
+        behind = (d.tiles - 1) * d.tile_stride + d.last_tile_span + 1 - d.padding_top
+        words = max(min(behind, d.input_rows), 0) * d.input_row_words
         copy_in(core, d, first, words, d.source_map, d.source_base, d.fold_channels)
     if d.residual_loaded:
         first = d.residual_offset * core.images + image * d.residual_image_words

@@ -130,11 +130,9 @@ class _Compiler:
             blocks += [records, *data]
         memory = np.concatenate(blocks)
         self._check_words("its program takes", len(memory) // self.word_bytes)
+        taken = {*self.model.outputs, *(index for op in operators for index in op.inputs)}
         constants = {
-            index: self.model.constants[index]
-            for op in operators
-            for index in op.inputs
-            if index in self.model.constants
+            index: values for index, values in self.model.constants.items() if index in taken
         }
         return Program(
             model=self.model.name,

@@ -15,6 +15,8 @@ class Traffic(NamedTuple):
 
     source: bool = False
     """Whether the input comes from memory."""
+    source_shared: bool = False
+    """Whether steps behind take the input too, so that all its rows have to come."""
     source_ahead: bool = False
     """Whether it does so for the first image only: later ones are loaded ahead."""
     folded: bool = False
@@ -102,12 +104,14 @@ class Flow:
             ahead: the step in which the first one's input for the next image comes in.
         """
         on_chip: set[int] = set()
+        last_use = {tensor: number for number in steps for tensor in self.steps[number].inputs}
         found = []
         for number in steps:
             uses, is_first = self.steps[number], number == steps.start
             found.append(
                 Traffic(
                     source=uses.source not in on_chip,
+                    source_shared=uses.source not in on_chip and last_use[uses.source] > number,
                     source_ahead=is_first and ahead is not None,
                     folded=is_first and folded,
                     residual=uses.operand is not None and uses.operand not in on_chip,

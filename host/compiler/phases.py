@@ -221,8 +221,13 @@ def kept(descriptor: Descriptor, layer: Layer, block: Block, traffic: Traffic) -
     # which on chip is by itself.
     pixel_words = layer.target.pixel_words
     is_first, is_last = block is layer.blocks[0], block is layer.blocks[-1]
+    span = d.last_tile_span
+    if traffic.source_shared and is_first:
+        # A stride may pass over the last rows, which the others see.
+        span = max(span, layer.window.top + layer.source.rows - 1)
     return replace(
         d,
+        last_tile_span=span,
         source_loaded=int(traffic.source and is_first),
         source_ahead=int(traffic.source_ahead and is_first),
         residual_loaded=int(traffic.residual and is_first),

@@ -117,6 +117,8 @@ class _Growing:
         self.total = 0
         self.last_use: dict[int, int] = {}
         """Of the tensors on chip, within the steps."""
+        self.loads: dict[int, int] = {}
+        """The steps that take tensors in as their inputs, by the tensors."""
         self.live: dict[int, int] = {}
         """Words on chip while a step runs."""
         self.ahead: list[tuple[int, int]] = []
@@ -142,7 +144,13 @@ class _Growing:
         )
         if len(self.steps) > 1:
             self._sum(number - 1)
+        if self.traffic[number].source:
+            self.loads[uses.source] = number
         for tensor in uses.inputs:
+            loads = self.loads.get(tensor, number)
+            if loads < number and not self.traffic[loads].source_shared:
+                self.traffic[loads] = self.traffic[loads]._replace(source_shared=True)
+                self._sum(loads)
             maker = self.flow.maker.get(tensor, -1)
             if maker in self.steps and not self.flow.leaves(tensor, self.steps):
                 self.traffic[maker] = self.traffic[maker]._replace(stored=False)

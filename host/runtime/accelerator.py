@@ -346,26 +346,34 @@ class Accelerator:
         if self._program is program:
             return
         self._program = None
-        memory = self._buffer("program", len(program.memory))
+        try:
+            memory = self._buffer("program", len(program.memory))
+        except DeviceError:
+            self._free_arenas()  # of programs before
+            memory = self._buffer("program", len(program.memory))
         self._write(memory[: len(program.memory)], program.memory.view(np.int8))
         self._program = program
 
     def _arenas(self, program: Program, images: int) -> list[Any]:
         """Two buffers for feature maps, or one where one start takes all images; with less where
-        the board's memory is short."""
+        the board's memory is short, and one for an image at a time where there is no room for two.
+        """
         image_bytes = program.arena_words * program.word_bytes
         held = max(image_bytes, program.host_bytes)
         size = max(1, min(images, START_IMAGES, ARENA_BYTES // held))
+        names = ["arena 0", "arena 1"]
         while True:
-            names = ["arena 0", "arena 1"] if images > size else ["arena 0"]
+            if images <= size:
+                names = ["arena 0"]
             try:
                 arenas = [self._buffer(name, size * image_bytes) for name in names]
                 return [arena[: size * image_bytes] for arena in arenas]
             except DeviceError:
-                if size == 1:
+                if size == 1 and len(names) == 1:
                     raise
-                for name in names:
-                    self._free(name)
+                self._free_arenas()
+                if size == 1:
+                    names = ["arena 0"]
                 size = (size + 1) // 2
 
     def _write(self, target: Any, content: Int8) -> None:
@@ -402,6 +410,10 @@ class Accelerator:
                     "buffers of other programs and notebooks, or give the kernel a larger cma="
                 ) from error
         return self._buffers[name]
+
+    def _free_arenas(self) -> None:
+        for name in ("arena 0", "arena 1"):
+            self._free(name)
 
     def _free(self, name: str) -> None:
         buffer = self._buffers.pop(name, None)

@@ -17,7 +17,7 @@ from axynq.host import Accelerator, compile_program
 from axynq.host.performance.loops import program_counts
 from tests.any_network import any_models, random_inputs
 from tests.host.test_segments import unpredictable
-from tests.hybrid_networks import branches
+from tests.hybrid_networks import Network, branches
 
 
 @pytest.fixture(scope="module")
@@ -58,3 +58,21 @@ def test_parts_of_a_map_in_any_segments(tiny4: Accelerator, seed: int, monkeypat
         assert np.array_equal(one, other)
     (counts,) = program_counts(program, tiny4.overlay, 3)
     assert asdict(counts) == tiny4.device.core.simulation.counters()
+
+
+def test_outputs_that_no_input_decides(tiny4: Accelerator) -> None:
+    """Constants as outputs, as inputs of layers, and behind operators."""
+    network = Network((3, 4, 4), 5)
+    constant = network.constant(network.rng.integers(-128, 128, (3, 4, 4)), 0.05, 3)
+    first = network.convolution(0, 4)
+    second = network.convolution(constant, 4, 3)
+    third = network.lookup(constant, "absolute")
+    total = network.add(graph.Add, (first, third), network.new((3, 4, 4)))
+    last = network.convolution(network.pool(total), 3)
+    model = network.model(constant, second, third, 0, last)
+    program, emulator = compile_program(model, None, tiny4.overlay), Emulator(model)
+    for images in (0, 1, 65):
+        x = random_inputs(model, images, 0)
+        for one, other in zip(tiny4.run(program, x), emulator.run(x), strict=True):
+            assert one.shape == other.shape
+            assert np.array_equal(one, other)

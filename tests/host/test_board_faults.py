@@ -25,7 +25,7 @@ from axynq.host.runtime import hardware
 from axynq.host.runtime.program import TensorPlace
 from axynq.host.software_board.device import PAGE, RegisterBlock
 from axynq.host.software_board.simulation import Simulation
-from tests.networks import random_input
+from tests.networks import convolution, random_input
 
 PLAN = "flam=exact|roup:1,4"
 
@@ -236,6 +236,32 @@ def test_memory_that_runs_short(program, x, expected) -> None:
         with pytest.raises(DeviceError, match="contiguous memory is exhausted"):
             accelerator.run(program, x)
         assert not accelerator.device.memory.allocations
+
+
+def test_room_for_one_image(program, x, expected) -> None:
+    """And for no second one, which the host would work on meanwhile."""
+    with opened() as accelerator:
+        pages = [len(program.memory), program.arena_words * program.word_bytes]
+        accelerator.device.memory.size = sum(-(-size // PAGE) for size in pages) * PAGE
+        assert np.array_equal(accelerator.run(program, x), expected)
+        assert set(accelerator._buffers) == {"program", "arena 0"}
+    assert not accelerator.device.memory.allocations
+
+
+def test_memory_that_programs_before_hold(program, x, expected) -> None:
+    """Maps of another program, of which as many images as possible are there, make room."""
+    model = convolution(6, 6, 4, 4, 1, 1)
+    other, images = compile_program(model, "exact", "tiny4"), random_input(model, 40, 1)
+    assert len(other.memory) <= PAGE < len(program.memory)
+    with opened() as accelerator:
+        accelerator.device.memory.size = (-(-len(program.memory) // PAGE) + 2) * PAGE
+        for _ in range(2):
+            assert np.array_equal(
+                accelerator.run(other, images), Emulator(model, "exact").run(images)
+            )
+            assert np.array_equal(accelerator.run(program, x), expected)
+            assert np.array_equal(accelerator.run(program, x[:1]), expected[:1])
+    assert not accelerator.device.memory.allocations
 
 
 @pytest.mark.parametrize("error", [MemoryError("cma"), RuntimeError("bo"), OSError(12, "no")])

@@ -21,10 +21,12 @@ import pytest
 
 from axynq.emulator import Emulator
 from axynq.emulator.errors import DeviceError
+from axynq.emulator.model import graph
 from axynq.host import Accelerator, Overlay, Program, compile_program
 from axynq.host.runtime import accelerator as accelerator_module
 from axynq.host.runtime import sharing
 from axynq.host.software_board.device import SoftwareBoard
+from tests.hybrid_networks import Network
 from tests.networks import convolution, depthwise, random_input
 
 WAITS = ("polling", "interrupt")
@@ -41,12 +43,23 @@ class Case(NamedTuple):
         assert np.array_equal(y, self.expected)
 
 
+def in_turns() -> graph.Model:
+    """Three layers of the core, and what the host computes between them."""
+    network = Network((3, 4, 4), seed=2)
+    x = network.convolution(0, 6, 3)
+    for _ in range(2):
+        y = network.add(graph.Softmax, (x,), network.new(network.shape(x), 1 / 256, -128), 1.0)
+        x = network.convolution(y, 5)
+    return network.model()
+
+
 def cases_for(overlay: str) -> list[Case]:
     """Networks whose feature maps lie in different places, in batches of different sizes."""
     networks = [
         (convolution(5, 5, 3, 4, 3, 1), "exact"),
         (convolution(8, 8, 2, 8, 3, 2), "exact"),
         (depthwise(6, 6, 4, 3, 3), "exact"),
+        (in_turns(), "exact"),
     ]
     cases = []
     for model, plan in networks:
@@ -66,6 +79,12 @@ def cases() -> list[Case]:
 def long(cases: list[Case]) -> Case:
     """Four starts."""
     return cases[2]
+
+
+@pytest.fixture(params=["core", "core and host"])
+def any_long(request: pytest.FixtureRequest, cases: list[Case]) -> Case:
+    """Four starts, or three for each of four."""
+    return cases[2] if request.param == "core" else cases[11]
 
 
 @pytest.fixture
@@ -227,13 +246,13 @@ def test_several_boards_at_once(cases: list[Case]) -> None:
 @pytest.mark.parametrize("count", [1, 2, 3, 4])
 @pytest.mark.parametrize("error", [KeyboardInterrupt(), ZeroDivisionError(), MemoryError()])
 def test_an_advance_that_raises(
-    accelerator: Accelerator, long: Case, other: Case, count: int, error: BaseException
+    accelerator: Accelerator, any_long: Case, other: Case, count: int, error: BaseException
 ) -> None:
     accelerator.device.core.delay = 0.02
     with pytest.raises(type(error)):
-        accelerator.run(long.program, long.x, stop_after(count, error))
+        accelerator.run(any_long.program, any_long.x, stop_after(count, error))
     other.check(accelerator.run(other.program, other.x))
-    long.check(accelerator.run(long.program, long.x))
+    any_long.check(accelerator.run(any_long.program, any_long.x))
     assert accelerator.driver.lost_interrupts == 0
 
 
@@ -252,7 +271,10 @@ def test_the_board_notices_where_nobody_waits(
     other.check(polling.run(other.program, other.x))
 
 
-OURS = ("accelerator.py", "driver.py", "interrupts.py", "sharing.py", "software.py")
+OURS = (
+    "accelerator.py", "driver.py", "execution.py", "host_operators.py", "interrupts.py",
+    "sharing.py", "software.py",
+)  # fmt: skip
 
 
 class Places:
@@ -287,7 +309,7 @@ class Places:
 @pytest.mark.parametrize("wait", ["polling", pytest.param("interrupt", marks=pytest.mark.slow)])
 def test_keyboard_interrupts_everywhere(wait: Any, cases: list[Case]) -> None:
     """At the first and at the third passage through every line that a run goes through."""
-    long, other = cases[2], cases[3]
+    long, other = cases[10], cases[3]
     accelerator = Accelerator("tiny4", device="software", timeout=60, wait=wait)
 
     def run() -> None:
@@ -310,28 +332,32 @@ def test_keyboard_interrupts_everywhere(wait: Any, cases: list[Case]) -> None:
             other.check(accelerator.run(other.program, other.x))
 
 
-def test_a_signal_while_the_core_works(accelerator: Accelerator, long: Case, other: Case) -> None:
-    accelerator.run(long.program, long.x)
+def test_a_signal_while_the_core_works(
+    accelerator: Accelerator, any_long: Case, other: Case
+) -> None:
+    accelerator.run(any_long.program, any_long.x)
     accelerator.device.core.delay = 0.1
     for after in (0.05, 0.13):
         signal.signal(signal.SIGALRM, signal.default_int_handler)
         signal.setitimer(signal.ITIMER_REAL, after)
         with pytest.raises(KeyboardInterrupt):
-            accelerator.run(long.program, long.x)
+            accelerator.run(any_long.program, any_long.x)
         other.check(accelerator.run(other.program, other.x))
     signal.signal(signal.SIGALRM, signal.SIG_DFL)
 
 
 @pytest.mark.parametrize("after", [0, 0.05, 0.13])
 def test_coroutines_that_are_cancelled(
-    accelerator: Accelerator, long: Case, other: Case, after: float
+    accelerator: Accelerator, any_long: Case, other: Case, after: float
 ) -> None:
     accelerator.device.core.delay = 0.1
     done: list[int] = []
 
     async def main() -> None:
-        queued = asyncio.create_task(accelerator.run_async(long.program, long.x, done.append))
-        behind = asyncio.create_task(accelerator.run_async(long.program, long.x))
+        queued = asyncio.create_task(
+            accelerator.run_async(any_long.program, any_long.x, done.append)
+        )
+        behind = asyncio.create_task(accelerator.run_async(any_long.program, any_long.x))
         with pytest.raises(asyncio.TimeoutError):
             await asyncio.wait_for(queued, after)
         behind.cancel()
@@ -339,10 +365,10 @@ def test_coroutines_that_are_cancelled(
             await behind
         accelerator.device.core.delay = 0
         other.check(await accelerator.run_async(other.program, other.x))
-        long.check(await accelerator.run_async(long.program, long.x))
+        any_long.check(await accelerator.run_async(any_long.program, any_long.x))
 
     asyncio.run(main())
-    assert sum(done) < len(long.x)  # stopped early
+    assert sum(done) < len(any_long.x)  # stopped early
 
 
 def test_waiting_coroutines_that_are_cancelled(accelerator: Accelerator, long: Case) -> None:

@@ -12,9 +12,11 @@ from axynq.emulator import Emulator
 from axynq.emulator.errors import ProgramError
 from axynq.emulator.model import graph
 from axynq.host import Overlay, Program, compile_program, isa_model
+from axynq.host.compiler import step_phases
 from axynq.host.isa_derived import check_derived
+from axynq.host.performance.cycles import phase_cycles
 from axynq.host.performance.host_costs import stage_costs
-from axynq.host.performance.loops import program_phases
+from axynq.host.performance.loops import Call, program_phases
 from axynq.host.runtime.program import CoreStage, HostStage
 from tests.execution import execute
 from tests.host.test_isa_model import array_of, finish_steps
@@ -113,6 +115,45 @@ def test_the_end_is_the_hosts() -> None:
     program = compile_program(network.model(), None, "tiny4")
     assert [op.name for op in program.host_operators] == ["softmax_1", "pool_2"]
     assert program.reasons["pool_2"] == "the core is not started for what multiplies nothing"
+
+
+@pytest.mark.parametrize("second", ["convolution", "lookup", "fully connected"])
+@pytest.mark.parametrize("ahead", [False, True])
+def test_rows_that_only_others_see_come_too(
+    small: Overlay, second: str, ahead: bool, monkeypatch
+) -> None:
+    """The layer that takes a map in passes over its last row; what follows on chip does not."""
+    together(monkeypatch, ahead)
+    network = Network((6, 4, 4), seed=7)
+    first = network.add(
+        graph.Convolution, (0,), network.new((3, 2, 3)),
+        network.rng.integers(-127, 128, (3, 1, 1, 4)).astype(np.int8),
+        np.zeros(3, np.int32), np.full(3, 0.02, np.float32), stride=(2, 2),
+    )  # fmt: skip
+    if second == "convolution":
+        other = network.convolution(0, 5, 3)
+    elif second == "lookup":
+        other = network.lookup(0, "absolute")
+    else:
+        weights = network.rng.integers(-127, 128, (3, 96)).astype(np.int8)
+        other = network.add(graph.FullyConnected, (0,), network.new((3,), 5.0), weights,
+                            np.zeros(3, np.int32), np.full(3, 0.02, np.float32))  # fmt: skip
+    last = network.convolution(network.pool(first), 3)
+    program = assert_equal(network.model(first, other, last), small, images=3)
+    loading, *others = program_phases(program)
+    assert (loading.source_loaded, loading.source_ahead) == (1, ahead)
+    assert loading.last_tile_span == 5
+    assert not any(d.whole_batch for d in others)
+
+
+def together(monkeypatch: pytest.MonkeyPatch, ahead: bool) -> None:
+    """Have as many steps as possible run image by image; the next image's input comes in ahead."""
+
+    def made_up(call: Call, overlay: Overlay) -> object:
+        d, real = call.phase, phase_cycles(call, overlay)
+        return real._replace(cycles=10_000 * d.whole_batch + 1 + (d.source_ahead != ahead))
+
+    monkeypatch.setattr(step_phases, "phase_cycles", made_up)
 
 
 def test_costs_of_the_host() -> None:

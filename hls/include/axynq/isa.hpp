@@ -106,7 +106,7 @@ struct phase_t {
   ap_uint<16> last_tile_rows;           // output rows of the last tile
   ap_uint<16> tile_stride;              // from a tile's first input row to the next tile's
   ap_uint<16> tile_span;                // input rows that a tile sees, less one
-  ap_uint<16> last_tile_span;           // input rows that the last tile sees, less one
+  ap_uint<16> last_tile_span;           // input rows that the last tile takes in, less one
   ap_uint<16> input_rows;               // height of the input
   ap_uint<12> input_columns;            // width of the input
   ap_uint<16> input_row_words;          // a row of the input
