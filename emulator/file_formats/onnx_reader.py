@@ -274,8 +274,7 @@ class _Reader:
         """The int8 tensor behind an output."""
         if isinstance(value, Pending) and value.node.place < 0:
             raise ModelError(
-                f"its output '{name}' is an input in another order, which nothing quantises: leave "
-                "that output out"
+                f"its output '{name}' is an input that nothing quantises: leave that output out"
             )
         if isinstance(value, Pending):
             raise ModelError(

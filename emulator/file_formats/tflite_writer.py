@@ -19,7 +19,7 @@ from axynq.emulator.file_formats.tflite_assembly import (
     constant_tensor,
 )
 from axynq.emulator.model import graph
-from axynq.emulator.model.quantisation import layer_factors
+from axynq.emulator.model.quantisation import ADD_LEFT_SHIFT, is_sum, layer_factors
 from axynq.emulator.model.windows import transposed_geometry, window_geometry
 
 CODES = tflite.BuiltinOperator
@@ -381,14 +381,26 @@ class _Writer:
     # --- the other operators ---------------------------------------------------------------------
 
     def add(self, op: graph.Add) -> None:
+        self._require_sum(op)
         self._enter(
             CODES.ADD, list(op.inputs), op.output, "AddOptions",
             FusedActivationFunction=_FUSED[op.activation],
         )  # fmt: skip
 
+    def _require_sum(self, op: graph.Operator) -> None:
+        larger = max(self.model.tensors[index].scale for index in op.inputs)
+        scale = self.model.tensors[op.output].scale
+        if 2 * larger / 2**ADD_LEFT_SHIFT >= scale:
+            raise ModelError(
+                f"operator '{op.name}': its output's scale {scale:.3g} is so much finer than its "
+                f"inputs' {larger:.3g} that TFLite's kernel ends the process: give it a coarser one"
+            )
+
     def elementwise(self, op: graph.Elementwise) -> None:
         code, kind = _ELEMENTWISE[op.kind]
         options = {}
+        if is_sum(op):
+            self._require_sum(op)
         if op.kind in ("add", "subtract", "multiply"):
             options = {"FusedActivationFunction": _FUSED[op.activation]}
         elif op.activation != "none":

@@ -18,6 +18,7 @@ from axynq.emulator.model.graph import (
     Elementwise,
     Mean,
     Model,
+    Operator,
     Quantisation,
     Reduce,
     WeightedLayer,
@@ -73,6 +74,11 @@ def add_factors(model: Model, add: Add | Elementwise) -> tuple[FixedPoint, Fixed
         fixed_point(second / twice_larger),
         fixed_point(twice_larger / (2**ADD_LEFT_SHIFT * output_scale)),
     )
+
+
+def is_sum(op: Operator) -> bool:
+    """Whether an operator is a sum or difference, which has :func:`add_factors`."""
+    return isinstance(op, Add) or (isinstance(op, Elementwise) and op.kind in ("add", "subtract"))
 
 
 def product_factor(model: Model, op: Elementwise) -> FixedPoint:

@@ -17,7 +17,7 @@ import numpy.typing as npt
 from axynq.emulator.errors import DataError, ModelError
 from axynq.emulator.model import graph
 from axynq.emulator.model.graph import INT8_MAX, INT8_MIN, Quantisation
-from axynq.emulator.model.quantisation import FIXED_OUTPUTS
+from axynq.emulator.model.quantisation import ADD_LEFT_SHIFT, FIXED_OUTPUTS, is_sum
 from axynq.emulator.quantisation.equalisation import equalised
 from axynq.emulator.quantisation.float_network import (
     Affine,
@@ -35,6 +35,7 @@ from axynq.emulator.quantisation.ranges import (
     collected,
     quantisation,
 )
+from axynq.emulator.softmax import SMALLEST_STEP as SMALLEST_STEP_OF_SOFTMAX
 
 LARGEST_BIAS = 2**30
 """Half of what 32 bits hold: the sum of products needs the rest."""
@@ -285,6 +286,12 @@ class _Quantiser:
             else:
                 found = self._calibrated(members)
             chosen.update(dict.fromkeys(members, found))
+        for op in self.network.operators:
+            index, least = _least_scale(op, chosen)
+            root = self._root(index)
+            if chosen[index].scale < least and root not in self.fixed:
+                coarser = chosen[index]._replace(scale=float(np.float32(least)))
+                chosen.update(dict.fromkeys(groups[root], coarser))
         return [chosen[index] for index in range(len(chosen))]
 
     def _calibrated(self, members: list[int]) -> Quantisation:
@@ -381,6 +388,17 @@ def _weighted(
         weights = np.ascontiguousarray(kernel[..., 0].transpose(1, 2, 0))
         return graph.DepthwiseConvolution(weights=weights, **window, **common)
     return graph.Convolution(weights=np.ascontiguousarray(kernel), **window, **common)
+
+
+def _least_scale(op: graph.Operator, chosen: Mapping[int, Quantisation]) -> tuple[int, float]:
+    """A tensor, and the scale below which TFLite's kernel of ``op`` ends the process: logits that
+    differ by nothing, and sums far larger than the activation behind them lets through."""
+    if isinstance(op, (graph.Softmax, graph.LogSoftmax)):
+        return op.inputs[0], 2 * SMALLEST_STEP_OF_SOFTMAX / getattr(op, "beta", 1.0)
+    if is_sum(op):
+        larger = max(chosen[index].scale for index in op.inputs)
+        return op.output, 4 * larger / 2**ADD_LEFT_SHIFT
+    return op.output, 0.0
 
 
 def _rounded(values: npt.ArrayLike, chosen: Quantisation) -> graph.Int8Array:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -463,3 +464,45 @@ def test_an_output_of_constants_alone_is_refused() -> None:
     builder.set_outputs([first, builder.lookup(builder.constant(np.ones(4, np.float32)), "tanh")])
     with pytest.raises(ModelError, match="output '.*' of 'constants' follows from constants"):
         builder.quantise(np.ones((2, 4), np.float32))
+
+
+@pytest.mark.parametrize("activation", ["relu6", "relu_n1_to_1"])
+@pytest.mark.parametrize("constant", [False, True])
+def test_sums_far_larger_than_their_limits(activation: graph.Activation, constant: bool) -> None:
+    """TFLite's ADD ends the process where its output is 2**19 times finer than its inputs."""
+    rng = np.random.default_rng(0)
+    builder = NetworkBuilder("large", (4, 4, 3))
+    other = builder.lookup(builder.input, "leaky_relu", 0.5)
+    if constant:
+        other = builder.constant(rng.normal(size=3).astype(np.float32))
+    builder.add(builder.input, other, activation)
+    x = (rng.normal(size=(4, 4, 4, 3)) * 1e9).astype(np.float32)
+    model = builder.quantise(x)
+    integers = model.input.quantise(x)
+    theirs = runtime.run("tflite_runtime", serialise_model(model), integers)
+    np.testing.assert_array_equal(Emulator(model).run(integers), theirs)
+    finer = [replace(t, scale=1e-3) if k == model.outputs[0] else t
+             for k, t in enumerate(model.tensors)]  # fmt: skip
+    with pytest.raises(ModelError, match="'add_.*TFLite's kernel ends the process"):
+        serialise_model(replace(model, tensors=tuple(finer)))
+
+
+@pytest.mark.parametrize("logarithm", [False, True])
+def test_logits_that_are_all_zero(logarithm: bool) -> None:
+    builder = NetworkBuilder("dead", (4,))
+    zeros = builder.fully_connected(
+        builder.input, np.zeros((5, 4), np.float32), np.zeros(5, np.float32)
+    )
+    scaled = builder.elementwise("multiply", zeros, builder.constant(np.float32(1e-30)))
+    tiny = builder.add(scaled, builder.constant(np.full(5, 1e-12, np.float32)))
+    if logarithm:
+        builder.log_softmax(tiny)
+    else:
+        builder.softmax(tiny)
+    x = np.random.default_rng(0).normal(size=(8, 4)).astype(np.float32)
+    model = builder.quantise(x)
+    integers = model.input.quantise(x)
+    y = Emulator(model).run(integers)
+    theirs = runtime.run("tflite_runtime", serialise_model(model), integers)
+    np.testing.assert_array_equal(y, theirs)
+    assert len(np.unique(y)) == 1
