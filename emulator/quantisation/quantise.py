@@ -35,7 +35,7 @@ from axynq.emulator.quantisation.ranges import (
     collected,
     quantisation,
 )
-from axynq.emulator.softmax import SMALLEST_STEP as SMALLEST_STEP_OF_SOFTMAX
+from axynq.emulator.softmax import SMALLEST_STEP
 
 LARGEST_BIAS = 2**30
 """Half of what 32 bits hold: the sum of products needs the rest."""
@@ -394,7 +394,7 @@ def _least_scale(op: graph.Operator, chosen: Mapping[int, Quantisation]) -> tupl
     """A tensor, and the scale below which TFLite's kernel of ``op`` ends the process: logits that
     differ by nothing, and sums far larger than the activation behind them lets through."""
     if isinstance(op, (graph.Softmax, graph.LogSoftmax)):
-        return op.inputs[0], 2 * SMALLEST_STEP_OF_SOFTMAX / getattr(op, "beta", 1.0)
+        return op.inputs[0], 2 * SMALLEST_STEP / getattr(op, "beta", 1.0)
     if is_sum(op):
         larger = max(chosen[index].scale for index in op.inputs)
         return op.output, 4 * larger / 2**ADD_LEFT_SHIFT
