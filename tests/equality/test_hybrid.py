@@ -77,21 +77,3 @@ def test_outputs_that_no_input_decides(tiny4: Accelerator) -> None:
         for one, other in zip(tiny4.run(program, x), emulator.run(x), strict=True):
             assert one.shape == other.shape
             assert np.array_equal(one, other)
-
-
-@pytest.mark.parametrize("images", [1, 2, 5, 66])
-def test_what_the_core_wrote_beside_what_the_host_writes(tiny4: Accelerator, images: int) -> None:
-    """Maps in one cache line: the host has not read the first one when it writes the next."""
-    network = Network((3, 3, 4), seed=1)
-    made, unread = network.convolution(0, 4), network.convolution(0, 3)
-    rows = network.new((9, 3, 4), *network.quantisation(made))
-    network.add(graph.Concatenation, (made, made, made), rows, 0)
-    model = network.model(unread, network.convolution(rows, 1))
-    program, emulator = compile_program(model, None, tiny4.overlay), Emulator(model)
-    (packed,) = program.core_stages[1].packs
-    ends = [place.offset + place.image_words for place in program.places.values()]
-    assert program.places[packed].offset in ends
-    for seed in (0, 1):
-        x = random_inputs(model, images, seed)
-        for one, other in zip(tiny4.run(program, x), emulator.run(x), strict=True):
-            assert np.array_equal(one, other)
