@@ -45,7 +45,7 @@ class _Chunk(NamedTuple):
     number: int
     execution: Execution
     steps: Iterator[CoreStage]
-    arena: Any
+    arena: _Arena
 
 
 class _Request(NamedTuple):
@@ -238,7 +238,7 @@ class Accelerator:
                 waiting.append(_Request(chunk, stage))
                 return
             done[chunk.number] = chunk.execution.outputs
-            arenas.append(chunk.arena)
+            arenas.append(chunk.arena.buffer)
             advance(chunk.execution.images)
 
         while True:
@@ -249,9 +249,9 @@ class Accelerator:
                 self._start(program, running)
             start = next(starts, None) if arenas else None
             if start is not None:
-                arena = arenas.pop()
+                arena = _Arena(self, arenas.pop())
                 images = batch[start : start + size]
-                execution = Execution(program, host, images.arrays, _Arena(self, arena))
+                execution = Execution(program, host, images.arrays, arena)
                 go_on(_Chunk(start, execution, execution.steps(), arena))
             elif running is not None:
                 finished, running = running, None
@@ -323,9 +323,11 @@ class Accelerator:
 
     def _start(self, program: Program, request: _Request) -> None:
         self._turn.unfinished = True
+        arena = request.chunk.arena
+        arena.shared = True
         self._driver.start(
             self._buffers["program"],
-            request.chunk.arena,
+            arena.buffer,
             request.chunk.execution.images,
             self.wait == "interrupt",
             request.stage.commands,
@@ -384,10 +386,14 @@ class Accelerator:
 
     def _read(self, source: Any) -> Int8:
         """What the core left there."""
-        self._incoherent = True
-        source.invalidate()
-        self._incoherent = False
+        self._refresh(source)
         return np.array(source)
+
+    def _refresh(self, part: Any) -> None:
+        """Have the processor see what the core wrote."""
+        self._incoherent = True
+        part.invalidate()
+        self._incoherent = False
 
     def _buffer(self, name: str, size: int) -> Any:
         """A buffer of at least ``size`` bytes, kept for later calls.
@@ -455,11 +461,18 @@ class _Arena:
     """A buffer for feature maps, as an execution sees it."""
 
     def __init__(self, accelerator: Accelerator, buffer: Any) -> None:
+        self.buffer = buffer
+        self.shared = False
+        """Whether the core has written there."""
         self._accelerator = accelerator
-        self._buffer = buffer
 
     def write(self, start: int, values: Int8) -> None:
-        self._accelerator._write(self._buffer[start : start + values.size], values)
+        part = self.buffer[start : start + values.size]
+        if self.shared:
+            # The cache writes whole lines. The first and the last one have bytes of other maps too,
+            # which may be older there than what the core wrote.
+            self._accelerator._refresh(part)
+        self._accelerator._write(part, values)
 
     def read(self, start: int, size: int) -> Int8:
-        return self._accelerator._read(self._buffer[start : start + size])
+        return self._accelerator._read(self.buffer[start : start + size])

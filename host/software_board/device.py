@@ -44,6 +44,9 @@ from axynq.host.software_board.simulation import Memory, Simulation
 
 PAGE = 4096
 
+CACHE_LINE = 64
+"""Bytes that the cache writes back together, and takes in together."""
+
 
 class Allocation:
     """A buffer in the board's memory, and the processor's cached view of it."""
@@ -438,16 +441,21 @@ class SoftwareBoard(pynq.Device):  # type: ignore[misc]  # pynq has no type hint
     def flush(self, allocation: Allocation, offset: int, pointer: int, size: int) -> None:
         if self._work_on(allocation) is not None:
             raise DeviceError(_in_use(allocation.address, "flushed"))
-        ctypes.memmove(self.memory.host_pointer(allocation.address) + offset, pointer, size)
-        part = slice(offset, offset + size)
-        allocation.synchronised[part] = allocation.cached[part]
+        # What lies beside it in its first and last line is written too, as the cache has it.
+        lines = _lines(allocation, offset, size)
+        first, length = lines.start, lines.stop - lines.start
+        target = self.memory.host_pointer(allocation.address) + first
+        ctypes.memmove(target, pointer - offset + first, length)
+        allocation.synchronised[lines] = allocation.cached[lines]
 
     def invalidate(self, allocation: Allocation, offset: int, pointer: int, size: int) -> None:
         if self._work_on(allocation) is not None:
             raise DeviceError(_in_use(allocation.address, "read back"))
-        ctypes.memmove(pointer, self.memory.host_pointer(allocation.address) + offset, size)
-        part = slice(offset, offset + size)
-        allocation.synchronised[part] = allocation.cached[part]
+        lines = _lines(allocation, offset, size)
+        first, length = lines.start, lines.stop - lines.start
+        source = self.memory.host_pointer(allocation.address) + first
+        ctypes.memmove(pointer - offset + first, source, length)
+        allocation.synchronised[lines] = allocation.cached[lines]
 
     def get_bitfile_metadata(self, bitfile_name: str, partial: bool = False) -> Any:
         from pynqmetadata.frontends import Metadata
@@ -505,6 +513,12 @@ class SoftwareBoard(pynq.Device):  # type: ignore[misc]  # pynq has no type hint
             if base <= address < base + size:
                 return block, address - base
         raise DeviceError(f"no peripheral at address {address:#x}")
+
+
+def _lines(allocation: Allocation, offset: int, size: int) -> slice:
+    """The bytes of an allocation that share cache lines with some."""
+    end = -(-(offset + size) // CACHE_LINE) * CACHE_LINE
+    return slice(offset // CACHE_LINE * CACHE_LINE, min(end, allocation.size))
 
 
 def _in_use(address: int, what: str) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import concurrent.futures
+import ctypes
 import hashlib
 import json
 import os
@@ -236,6 +237,22 @@ def test_memory_that_runs_short(program, x, expected) -> None:
         with pytest.raises(DeviceError, match="contiguous memory is exhausted"):
             accelerator.run(program, x)
         assert not accelerator.device.memory.allocations
+
+
+def test_maps_that_share_a_line_of_the_cache(program, x) -> None:
+    """What the host writes between two starts keeps what the core wrote beside it."""
+    with opened() as accelerator:
+        accelerator.run(program, x)
+        buffer = accelerator._buffers["arena 0"]
+        arena = accelerator_module._Arena(accelerator, buffer)
+        arena.write(0, np.zeros(200, np.int8))
+        by_core = np.arange(60, dtype=np.int8)
+        pointer = accelerator.device.memory.host_pointer(buffer.physical_address)
+        ctypes.memmove(pointer + 70, by_core.ctypes.data, by_core.size)
+        arena.shared = True
+        arena.write(60, np.ones(10, np.int8))
+        arena.write(130, np.ones(10, np.int8))
+        assert np.array_equal(arena.read(70, 60), by_core)
 
 
 def test_room_for_one_image(program, x, expected) -> None:
