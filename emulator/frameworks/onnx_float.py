@@ -49,8 +49,9 @@ from axynq.emulator.model.graph import Padding
 from axynq.emulator.quantisation.channels_first import ChannelsFirst, Value
 from axynq.emulator.quantisation.float_network import FloatNetwork
 
-GRID = np.linspace(-9, 9, 1441)
-"""Where functions are compared."""
+_FAR = np.geomspace(9, 1e30, 600)
+GRID = np.concatenate([-_FAR[::-1], np.linspace(-9, 9, 1441), _FAR])
+"""Where functions are compared: closely around 0, and far out, where limits may be."""
 
 
 def load_float_onnx(path: str | Path) -> FloatNetwork:
@@ -291,13 +292,16 @@ _KNOWN: tuple[tuple[graph.LookupKind, float, Callable[[Array], Array]], ...] = (
 )  # fmt: skip
 """Functions that the graph has, with their ``alpha``."""
 
-_SAMPLED = [(kind, alpha, function(GRID)) for kind, alpha, function in _KNOWN]
+with np.errstate(over="ignore"):
+    _SAMPLED = [(kind, alpha, function(GRID)) for kind, alpha, function in _KNOWN]
 
 
 def _known_function(samples: Array) -> tuple[graph.LookupKind, float] | None:
     """Kind and ``alpha`` of a function that the graph has a name for."""
+    # What is computed by way of infinities, as exp(x) / (1 + exp(x)) far out, says nothing there.
+    told = ~np.isnan(samples)
     for kind, alpha, known in _SAMPLED:
-        if np.allclose(samples, known, rtol=1e-5, atol=1e-5):
+        if np.allclose(samples[told], known[told], rtol=1e-5, atol=1e-5):
             return kind, alpha
     return None
 
