@@ -472,7 +472,8 @@ def with_added(shape: tuple[int, ...]) -> Any:
 
 @pytest.mark.parametrize(
     ("kind", "low", "high"),
-    [("Relu", None, 20.0), ("Identity", 0.0, 20.0), ("Identity", 0.0, 9.5), ("Identity", -50.0, 1e6),
+    [("Relu", None, 20.0), ("Identity", 0.0, 20.0), ("Identity", 0.0, 9.5),
+     ("Identity", -50.0, 1e6),
      ("Abs", 0.0, 15.0), ("Sigmoid", 0.1, 0.9), ("HardSwish", None, 20.0), ("Tanh", None, 1.0),
      ("Identity", 0.0, 6.0), ("Identity", 0.0, 1e5)],
 )  # fmt: skip
