@@ -43,7 +43,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "emulator.engine": VOCABULARY | {"emulator.softmax", "emulator.toolchain"},
     "emulator.emulation": VOCABULARY | {"emulator.engine"},
     # What becomes int8 networks.
-    "emulator.quantisation": VOCABULARY | {"emulator.emulation"},
+    "emulator.quantisation": VOCABULARY | {"emulator.emulation", "emulator.softmax"},
     "emulator": VOCABULARY
     | {"emulator.emulation", "emulator.file_formats", "emulator.moved", "emulator.version"},
     # What uses it.

@@ -25,6 +25,7 @@ from axynq.emulator.file_formats.onnx_movement import (
     completed,
     coordinate_mode,
     nearest_kind,
+    require_whole_sizes,
     resized_shape,
 )
 from axynq.emulator.file_formats.onnx_reader import (
@@ -791,7 +792,7 @@ def _pad(importer: _Importer, node: Node) -> Value:
 def _resize(importer: _Importer, node: Node) -> Value:
     x, arguments = importer.computed(node), importer.arguments(node)
     mode, given = str(node.attribute("mode", "nearest")), (1, *x.shape)
-    shape, _ = resized_shape(arguments, given)
+    shape, scales = resized_shape(arguments, given)
     if len(shape) != 4 or shape[:2] != given[:2]:
         raise ModelError("resizes more than the rows and columns of a map")
     size = (shape[2], shape[3])
@@ -799,6 +800,7 @@ def _resize(importer: _Importer, node: Node) -> Value:
         corners, centers = nearest_kind(arguments, given)
         return importer.first.resize(x, size, "nearest", corners, centers)
     places = coordinate_mode(arguments)
+    require_whole_sizes(given, shape, scales)
     if places == "pytorch_half_pixel" and min(size) > 1:
         places = "half_pixel"
     supported = ("half_pixel", "align_corners", "asymmetric")
