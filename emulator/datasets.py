@@ -33,6 +33,7 @@ import numpy.typing as npt
 from axynq.emulator import files
 from axynq.emulator.arrays import open_arrays
 from axynq.emulator.errors import DataError, ToolError
+from axynq.emulator.model.batch import arranged
 from axynq.emulator.model.graph import Int8Array, Tensor
 
 Split = Literal["train", "test"]
@@ -109,15 +110,6 @@ def load_dataset(path: str | Path, split: Split = "test") -> Dataset:
         f"data '{path}' is of no known form: give a .npz with x and y, a folder or archive of "
         "class-named image folders, or the original CIFAR-10"
     )
-
-
-def arranged(x: npt.NDArray[np.generic], shape: tuple[int, ...]) -> npt.NDArray[np.generic]:
-    """Examples whose maps are channels first, or lack the axis of an only channel, as a network has
-    them that takes ``shape``; others as they are."""
-    given = tuple(x.shape[1:])
-    if given != shape and len(shape) == 3 and given == (shape[2], *shape[:2]):
-        return x.transpose(0, 2, 3, 1)
-    return x[..., None] if (*given, 1) == shape else x
 
 
 def quantise_examples(tensor: Tensor, x: npt.NDArray[np.generic]) -> Int8Array:

@@ -377,6 +377,20 @@ def resized_shape(
     return tuple(sizes), scales
 
 
+def require_whole_sizes(
+    before: Sequence[int], after: Sequence[int], scales: Sequence[float]
+) -> None:
+    """Raises:
+    ModelError: a size was rounded, so that ONNX finds its places by another scale than the sizes'.
+    """
+    for axis in (2, 3):
+        if abs(scales[axis] - after[axis] / before[axis]) > 1e-6:
+            raise ModelError(
+                f"has a scale of {scales[axis]:.6g} for {before[axis]} values, whose size is no "
+                "whole number: give the size, or another scale"
+            )
+
+
 def coordinate_mode(arguments: Arguments) -> str:
     """How Resize places its points."""
     if arguments.node.kind == "Upsample" or arguments.opset < 11:

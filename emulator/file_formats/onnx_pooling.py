@@ -17,6 +17,7 @@ from axynq.emulator.file_formats.onnx_file import Node
 from axynq.emulator.file_formats.onnx_movement import (
     Arguments,
     coordinate_mode,
+    require_whole_sizes,
     resize_nearest,
     resized_shape,
 )
@@ -275,9 +276,7 @@ def resize(reading: Reading, node: Node, x: Value, arguments: Arguments) -> Valu
     if shape[:2] != source.shape[:2]:
         raise ModelError("resizes more than rows and columns")
     places = coordinate_mode(arguments)
-    for axis in (2, 3):
-        if abs(scales[axis] - shape[axis] / source.shape[axis]) > 1e-6:
-            raise ModelError("has a scale that its size does not follow from exactly")
+    require_whole_sizes(source.shape, shape, scales)
     if places == "pytorch_half_pixel" and min(shape[2:]) > 1:
         places = "half_pixel"
     if places not in ("half_pixel", "align_corners", "asymmetric"):

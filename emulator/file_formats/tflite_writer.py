@@ -264,6 +264,15 @@ class _Writer:
         self._reshape(f"{op.name}/after", spread, target)
 
     def _dense(self, op: graph.WeightedLayer, weights: graph.Int8Array, keep: bool) -> None:
+        tensors = self.model.tensors
+        product = tensors[op.inputs[0]].scale * float(op.weight_scales[0])
+        rounded_off = abs(product - float(np.float32(product)))
+        if not op.per_channel and rounded_off > 0.02 * tensors[op.output].scale:
+            raise ModelError(
+                f"operator '{op.name}': its output's scale {tensors[op.output].scale:.3g} is so "
+                f"much finer than its accumulator's {product:.3g} that TFLite refuses it: give "
+                "it a coarser one"
+            )
         self._enter(
             CODES.FULLY_CONNECTED, [op.inputs[0], *self._parameters(op, weights, 0)], op.output,
             "FullyConnectedOptions",
@@ -394,6 +403,11 @@ class _Writer:
             raise ModelError(
                 f"operator '{op.name}': its output's scale {scale:.3g} is so much finer than its "
                 f"inputs' {larger:.3g} that TFLite's kernel ends the process: give it a coarser one"
+            )
+        if scale * 2**ADD_LEFT_SHIFT > np.finfo(np.float32).max:
+            raise ModelError(
+                f"operator '{op.name}': its output's scale {scale:.3g} is so large that TFLite's "
+                "kernel ends the process: divide the inputs"
             )
 
     def elementwise(self, op: graph.Elementwise) -> None:

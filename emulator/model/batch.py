@@ -114,6 +114,15 @@ def _names(model: Model) -> str:
     return ", ".join(model.tensors[index].name for index in model.inputs)
 
 
+def arranged(x: npt.NDArray[np.generic], shape: tuple[int, ...]) -> npt.NDArray[np.generic]:
+    """Examples whose maps are channels first, or lack the axis of an only channel, as a network has
+    them that takes ``shape``; others as they are."""
+    given = tuple(x.shape[1:])
+    if given != shape and len(shape) == 3 and given == (shape[2], *shape[:2]):
+        return x.transpose(0, 2, 3, 1)
+    return x[..., None] if (*given, 1) == shape else x
+
+
 def check_classifier(model: Model) -> None:
     """Raises:
     ModelError: the network has several outputs, none of which are classes for sure.

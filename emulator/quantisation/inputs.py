@@ -7,8 +7,8 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
-from axynq.emulator.datasets import arranged
 from axynq.emulator.errors import DataError
+from axynq.emulator.model.batch import arranged
 from axynq.emulator.quantisation.float_network import FloatArray, FloatNetwork
 
 Pixels = Literal["0..1", "-1..1", "0..255"]

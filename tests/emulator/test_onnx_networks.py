@@ -468,3 +468,26 @@ def with_added(shape: tuple[int, ...]) -> Any:
     proto.graph.node[place + 1].input[0] = "sum"
     proto.graph.node.insert(place + 1, helper.make_node("Add", ["terms", "y0"], ["sum"]))
     return proto
+
+
+@pytest.mark.parametrize(
+    ("kind", "low", "high"),
+    [("Relu", None, 20.0), ("Identity", 0.0, 20.0), ("Identity", 0.0, 9.5),
+     ("Identity", -50.0, 1e6),
+     ("Abs", 0.0, 15.0), ("Sigmoid", 0.1, 0.9), ("HardSwish", None, 20.0), ("Tanh", None, 1.0),
+     ("Identity", 0.0, 6.0), ("Identity", 0.0, 1e5)],
+)  # fmt: skip
+def test_limits_far_from_zero_are_kept(kind: str, low: float | None, high: float | None) -> None:
+    """A function is only taken for one of the graph's where both agree everywhere."""
+    limits = {name: np.float32(n) for name, n in (("low", low), ("high", high)) if n is not None}
+    nodes = [
+        helper.make_node(kind, ["x"], ["f"]),
+        helper.make_node(
+            "Clip", ["f", *(n if n in limits else "" for n in ("low", "high"))], ["y"]
+        ),
+    ]
+    proto = make(nodes, ["x"], [(1, 12)], ["y"], limits, 17)
+    x = np.float32([[-1e7, -300, -60, -12, -9.4, -3, 0.5, 8, 9.7, 12, 60, 1e7]])
+    network = parse_float_onnx(proto.SerializeToString())
+    found = forward.run(network, x)[network.outputs[0]]
+    np.testing.assert_allclose(found, run(proto, {"x": x})[0], rtol=1e-5, atol=1e-6)

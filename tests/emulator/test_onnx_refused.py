@@ -306,3 +306,10 @@ def test_what_cannot_be_written_is_said_before_the_work(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match="which a .tflite file cannot hold"):
         tune(tmp_path / "net.onnx", "roup:1,4", tmp_path / "data.npz", tmp_path / "out.tflite")
     assert not (tmp_path / "out.tflite").exists()
+
+
+def test_a_map_resized_by_a_scale_that_gives_no_whole_size() -> None:
+    net = network()
+    net.add("Resize", net.last, "", np.float32([1, 1, 1.3, 1.3]), mode="linear")
+    with pytest.raises(ModelError, match=r"a scale of 1.3 for 6 values, whose size is no whole"):
+        parse_float_onnx(net.proto().SerializeToString())

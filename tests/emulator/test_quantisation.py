@@ -487,6 +487,24 @@ def test_sums_far_larger_than_their_limits(activation: graph.Activation, constan
         serialise_model(replace(model, tensors=tuple(finer)))
 
 
+def test_a_layer_far_larger_than_its_limits_is_not_written() -> None:
+    rng = np.random.default_rng(0)
+    builder = NetworkBuilder("large", (8,))
+    weights, bias = rng.normal(size=(4, 8)).astype(np.float32), np.zeros(4, np.float32)
+    builder.fully_connected(builder.input, weights, bias, activation="relu6")
+    model = builder.quantise((rng.normal(size=(4, 8)) * 1e26).astype(np.float32))
+    with pytest.raises(ModelError, match="'fully_connected_0'.*TFLite refuses it"):
+        serialise_model(model)
+
+
+def test_sums_beyond_float32_are_not_written() -> None:
+    builder = NetworkBuilder("huge", (4,))
+    builder.add(builder.input, builder.constant(np.float32([1, 2, 3, 4])))
+    model = builder.quantise(np.full((2, 4), 1e36, np.float32))
+    with pytest.raises(ModelError, match="so large that TFLite's kernel ends the process"):
+        serialise_model(model)
+
+
 @pytest.mark.parametrize("logarithm", [False, True])
 def test_logits_that_are_all_zero(logarithm: bool) -> None:
     builder = NetworkBuilder("dead", (4,))
