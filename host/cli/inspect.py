@@ -246,7 +246,7 @@ def _show_stages(stages: list[StageCost]) -> None:
         if not stage.on_host:
             what = stage.names[0]
             if len(stage.names) > 1:
-                what = f"{what} … {stage.names[-1]}: {len(stage.names)} steps"
+                what = f"{what} to {stage.names[-1]}: {len(stage.names)} steps"
             shown.add_row(str(number), "accelerator", what, "", f"{stage.bytes_moved:,}", "")
         for op in stage.operators:
             shown.add_row(

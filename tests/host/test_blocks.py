@@ -14,7 +14,7 @@ from axynq.emulator.model.fixed_point import FixedPoint
 from axynq.host import Overlay, isa_model
 from axynq.host.compiler.blocks import NO_FILTER, divide
 from axynq.host.compiler.filters import choose_fold
-from axynq.host.compiler.tables import addition_tables, average_factor, average_table
+from axynq.host.compiler.tables import average_factor, average_table, operand_table
 from tests.overlays import write_overlay
 
 
@@ -76,20 +76,13 @@ def test_folds_fit_a_word(rows: int, columns: int, channels: int, inputs: int) -
     assert fold.columns <= columns
 
 
-@given(
-    st.integers(-128, 127), st.integers(-128, 127),
-    st.integers(2**30, 2**31 - 1), st.integers(-31, 1),
-)  # fmt: skip
-def test_tables_are_rescaled_operands(
-    computed: int, operand: int, multiplier: int, shift: int
-) -> None:
-    factors = FixedPoint(multiplier, shift), FixedPoint(2**31 - 1 - (multiplier - 2**30), -1)
-    tables = addition_tables(computed, factors[0], operand, factors[1])
-    assert tables.shape == (2, 256)
-    for table, zero_point, factor in zip(tables, (computed, operand), factors):
-        for value in (-128, -1, 0, 1, 127, zero_point):
-            expected = isa_model.rescale((value - zero_point) << 20, *factor)
-            assert table[value % 256] == expected
+@given(st.integers(-128, 127), st.integers(2**30, 2**31 - 1), st.integers(-31, 1))
+def test_tables_are_rescaled_operands(zero_point: int, multiplier: int, shift: int) -> None:
+    table = operand_table(zero_point, FixedPoint(multiplier, shift))
+    assert table.shape == (256,)
+    for value in (-128, -1, 0, 1, 127, zero_point):
+        expected = isa_model.rescale((value - zero_point) << 20, multiplier, shift)
+        assert table[value % 256] == expected
 
 
 @given(st.integers(1, 65535), st.data())
