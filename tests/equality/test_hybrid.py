@@ -8,13 +8,14 @@ from dataclasses import asdict
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 
 from axynq.emulator import Emulator
 from axynq.emulator.errors import ProgramError
 from axynq.emulator.model import graph
 from axynq.host import Accelerator, compile_program
 from axynq.host.performance.loops import program_counts
+from axynq.host.software_board.simulation import Simulation
 from tests.any_network import any_models, random_inputs
 from tests.host.test_segments import unpredictable
 from tests.hybrid_networks import Network, branches
@@ -30,9 +31,25 @@ def all_outputs(y: object) -> tuple[graph.Int8Array, ...]:
     return y if isinstance(y, tuple) else (y,)
 
 
-@settings(max_examples=60)
-@given(model=any_models())
-def test_any_network(tiny4: Accelerator, model: graph.Model) -> None:
+@pytest.fixture
+def counted(tiny4: Accelerator) -> Iterator[list[dict[str, int]]]:
+    """What the loops did in each start of the core."""
+    simulation = tiny4.device.core.simulation
+    found: list[dict[str, int]] = []
+
+    def run(*arguments: object) -> None:
+        Simulation.run(simulation, *arguments)
+        found.append(simulation.counters())
+
+    simulation.run = run
+    yield found
+    del simulation.run
+
+
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(model=any_models(most=8))
+def test_any_network(tiny4: Accelerator, counted: list[dict[str, int]], model: graph.Model) -> None:
+    """Stage by stage, the loops do what the cycle model counts."""
     plan = "flam=exact|roup:1,4" if model.layers else None
     try:
         program = compile_program(model, plan, tiny4.overlay)
@@ -41,7 +58,9 @@ def test_any_network(tiny4: Accelerator, model: graph.Model) -> None:
             raise
         return
     x = random_inputs(model, 3, 0)
+    counted.clear()
     found = all_outputs(tiny4.run(program, x))
+    assert counted == [asdict(counts) for counts in program_counts(program, tiny4.overlay, 3)]
     expected = all_outputs(Emulator(model, plan, engine="portable").run(x))
     for one, other in zip(found, expected, strict=True):
         assert np.array_equal(one, other)

@@ -78,3 +78,10 @@ def test_a_detector_on_the_software_board(board: Accelerator) -> None:
 @every_file
 def test_all_on_the_software_board(board: Accelerator, path: Path) -> None:
     assert_equal(board, path, 1)
+
+
+@pytest.mark.thorough
+@every_file
+def test_all_on_a_larger_overlay(path: Path) -> None:
+    with Accelerator("zcu104-roup32", device="software") as board:
+        assert_equal(board, path, 1)

@@ -113,14 +113,17 @@ def test_processor_and_core_see_each_other_through_flush_and_invalidate(accelera
     assert (buffer == 7).all()
 
 
-def test_part_of_a_buffer_is_flushed_alone(accelerator: Accelerator) -> None:
-    buffer = pynq.allocate((8,), np.int8, target=accelerator.device)
+def test_part_of_a_buffer_is_flushed_with_its_cache_lines(accelerator: Accelerator) -> None:
+    buffer = pynq.allocate((200,), np.int8, target=accelerator.device)
     buffer[:] = 3
-    part = buffer[2:4]
+    part = buffer[66:68]
     part.flush()
-    assert part.physical_address == buffer.physical_address + 2
+    assert part.physical_address == buffer.physical_address + 66
     buffer.invalidate()
-    assert buffer.tolist() == [0, 0, 3, 3, 0, 0, 0, 0]
+    assert buffer.tolist() == 64 * [0] + 64 * [3] + 72 * [0]
+    buffer[:] = 3
+    buffer[127:130].invalidate()
+    assert buffer.tolist() == 64 * [3] + 64 * [3] + 64 * [0] + 8 * [3]
 
 
 def test_missing_flush(accelerator: Accelerator, program: Program) -> None:
