@@ -125,7 +125,8 @@ def arranged(x: npt.NDArray[np.generic], shape: tuple[int, ...]) -> npt.NDArray[
 
 def check_classifier(model: Model) -> None:
     """Raises:
-    ModelError: the network has several outputs, none of which are classes for sure.
+    ModelError: the network has several outputs, none of which are classes for sure, or one with
+        scores for each of many places.
     """
     if len(model.outputs) > 1:
         names = ", ".join(model.tensors[index].name for index in model.outputs)
@@ -133,3 +134,14 @@ def check_classifier(model: Model) -> None:
             f"'{model.name}' has {len(model.outputs)} outputs ({names}), so that there is no "
             "accuracy of its classes; Emulator.run gives all of them"
         )
+    if has_places(model.output.shape):
+        raise ModelError(
+            f"'{model.name}' gives an output of shape {list(model.output.shape)}, scores for each "
+            "of many places, so that there is no accuracy; Emulator.run gives them"
+        )
+
+
+def has_places(shape: tuple[int, ...]) -> bool:
+    """Whether an output of a shape, without the images, has scores for each of many places, as of
+    a segmentation."""
+    return sum(length > 1 for length in shape) > 1

@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 from axynq.emulator import Emulator, load_model
 from axynq.emulator.energy import relative_energy
+from axynq.emulator.model.batch import check_classifier
 from axynq.emulator.studies.evaluator import Examples
 from axynq.host.cli.inputs import (
     DataOption,
@@ -53,6 +54,7 @@ def evaluate(
     network = load_model(model)
     for note in network.notes:
         console.note(note)
+    check_classifier(network)
     chosen = read_plan(network, plan)
     examples = read_examples(network, data, split, limit)
     figures = read_energy(network, chosen, energy)

@@ -14,6 +14,7 @@ from axynq.emulator import Emulator, load_model, save_model
 from axynq.emulator.datasets import Split
 from axynq.emulator.errors import DataError
 from axynq.emulator.frameworks.float_files import load_float_network
+from axynq.emulator.model.batch import has_places
 from axynq.emulator.quantisation.float_network import FloatArray, FloatNetwork
 from axynq.emulator.quantisation.inputs import (
     RANGES,
@@ -161,6 +162,12 @@ def _read(
         raise DataError(
             f"'{network.name}' has {len(network.outputs)} outputs, so that there is no accuracy of "
             "its classes: --no-accuracy quantises it without"
+        )
+    shape = network.tensors[network.outputs[0]].shape
+    if labelled and has_places(shape):
+        raise DataError(
+            f"'{network.name}' gives an output of shape {list(shape)}, scores for each of many "
+            "places, so that there is no accuracy: --no-accuracy quantises it without"
         )
     known = read_data(data, *calibration)
     tested = read_data(data, *test)

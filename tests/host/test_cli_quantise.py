@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from axynq.emulator import Emulator, load_model
+from axynq.emulator import Emulator, load_model, save_model
 from axynq.emulator.datasets import handwritten_digits
 from axynq.emulator.file_formats.tflite_writer import serialise_model
 from axynq.emulator.quantisation.builder import NetworkBuilder
@@ -109,3 +109,23 @@ def test_several_inputs_or_outputs_are_told_of_first(
     assert code != 0
     assert message in " ".join(err.split())
     assert not output.exists()
+
+
+def test_maps_of_scores_have_no_accuracy(axynq, tmp_path: Path) -> None:
+    """Neither before nor after: the largest of all scores is no class."""
+    builder = NetworkBuilder("segmentation", (4, 4, 1))
+    weights = np.ones((3, 1, 1, 1), np.float32)
+    builder.convolution(builder.input, weights, np.zeros(3, np.float32))
+    x = np.random.default_rng(0).random((8, 4, 4, 1), np.float32)
+    model = builder.quantise(x)
+    data, path, output = tmp_path / "data.npz", tmp_path / "float.tflite", tmp_path / "int8.tflite"
+    np.savez(data, x=x, y=np.arange(8) % 3)
+    path.write_bytes(float_twin(serialise_model(model)))
+    code, _, err = axynq("quantise", str(path), "--data", str(data), "--output", str(output))
+    assert code == 1
+    assert "many places" in err
+    assert "--no-accuracy" in err
+    save_model(model, output)
+    code, _, err = axynq("evaluate", str(output), "--data", str(data))
+    assert code == 1
+    assert "many places" in err
