@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 
 import numpy as np
@@ -74,11 +75,24 @@ def test_tuning_any_network_brings_it_nearer(model: graph.Model) -> None:
         assert tuned.constants is model.constants
 
 
+def flattened(model: graph.Model) -> graph.Model:
+    """The network with an output that may be scores of classes."""
+    last = model.tensors[model.output_index]
+    flat = replace(last, name="scores", shape=(math.prod(last.shape),))
+    end = graph.Reshape("scores", (model.output_index,), len(model.tensors))
+    return replace(
+        model,
+        tensors=(*model.tensors, flat),
+        operators=(*model.operators, end),
+        outputs=(end.output,),
+    )
+
+
 @settings(max_examples=25)
 @given(any_models(most=8), st.integers(0, 9))
 def test_evaluator_of_any_network(model: graph.Model, seed: int) -> None:
     assume(len(model.inputs) == 1)
-    model = replace(model, outputs=model.outputs[-1:])
+    model = flattened(replace(model, outputs=model.outputs[-1:]))
     x = random_inputs(model, 70, seed)
     examples = Examples(x[0], np.zeros(70, np.int64))
     plan = Plan.parse(model, ROUGH) if model.layers else Plan.uniform("exact")
