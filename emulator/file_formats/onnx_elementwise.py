@@ -6,7 +6,6 @@ Whatever depends on one quantised value alone, over however many operators, beco
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -15,6 +14,7 @@ import numpy as np
 from axynq.emulator.errors import ModelError
 from axynq.emulator.file_formats.onnx_drawing import Held, broadcast
 from axynq.emulator.file_formats.onnx_file import Array, Node
+from axynq.emulator.file_formats.onnx_formulas import UNARY, logistic
 from axynq.emulator.file_formats.onnx_reading import Reading
 from axynq.emulator.file_formats.onnx_values import (
     Curve,
@@ -44,13 +44,8 @@ def unary(reading: Reading, node: Node) -> Value:
 
 def clip(reading: Reading, node: Node) -> Value:
     """Limits, in attributes or inputs."""
-    bounds = []
-    for position, (name, default) in enumerate((("min", -np.inf), ("max", np.inf)), start=1):
-        if reading.optional(node, position) is not None:
-            bounds.append(float(reading.constant(node, position, "limit").reshape(-1)[0]))
-        else:
-            bounds.append(float(node.attribute(name, default)))
-    return limited(reading, reading.operand(node, 0), bounds[0], bounds[1])
+    low, high = reading.limits(node)
+    return limited(reading, reading.operand(node, 0), low, high)
 
 
 def limited(reading: Reading, x: Value, low: float, high: float) -> Value:
@@ -84,7 +79,7 @@ def _leaky(curve: Curve, slope: float) -> Curve:
 def sigmoid(reading: Reading, x: Value) -> Value:
     """The logistic function."""
     curve = _curve(reading, x)
-    return replace(curve, reals=_logistic(curve.reals.astype(np.float64)).astype(np.float32))
+    return replace(curve, reals=logistic(curve.reals.astype(np.float64)).astype(np.float32))
 
 
 def _curve(reading: Reading, x: Value) -> Curve:
@@ -94,75 +89,6 @@ def _curve(reading: Reading, x: Value) -> Curve:
         raise ModelError("takes integers where a DequantizeLinear should come before")
     return curve
 
-
-def _logistic(x: Array) -> Array:
-    return 1.0 / (1.0 + np.exp(-x))
-
-
-def _error_function(x: Array) -> Array:
-    return np.array([math.erf(value) for value in x])
-
-
-def _gelu(x: Array, node: Node) -> Array:
-    if node.attribute("approximate", "none") == "tanh":
-        return 0.5 * x * (1 + np.tanh(math.sqrt(2 / math.pi) * (x + 0.044715 * x**3)))
-    return 0.5 * x * (1 + _error_function(x / math.sqrt(2)))
-
-
-def _softplus(x: Array, node: Node) -> Array:
-    return np.logaddexp(x, 0.0)
-
-
-def _hard_sigmoid(x: Array, node: Node) -> Array:
-    return np.clip(node.attribute("alpha", 0.2) * x + node.attribute("beta", 0.5), 0, 1)
-
-
-def _elu(x: Array, node: Node) -> Array:
-    return np.where(x < 0, node.attribute("alpha", 1.0) * np.expm1(x), x)
-
-
-def _selu(x: Array, node: Node) -> Array:
-    alpha = node.attribute("alpha", 1.67326319217681884765625)
-    gamma = node.attribute("gamma", 1.05070102214813232421875)
-    return gamma * np.where(x < 0, alpha * np.expm1(x), x)
-
-
-def _thresholded(x: Array, node: Node) -> Array:
-    return np.where(x > node.attribute("alpha", 1.0), x, 0.0)
-
-
-UNARY: dict[str, Callable[[Array, Node], Array]] = {
-    "Relu": lambda x, node: np.maximum(x, 0),
-    "Sigmoid": lambda x, node: _logistic(x),
-    "Tanh": lambda x, node: np.tanh(x),
-    "HardSigmoid": _hard_sigmoid,
-    "HardSwish": lambda x, node: x * np.clip(x / 6 + 0.5, 0, 1),
-    "QuickGelu": lambda x, node: x * _logistic(node.attribute("alpha", 1.702) * x),
-    "Gelu": _gelu,
-    "Elu": _elu,
-    "Selu": _selu,
-    "Celu": lambda x, node: (
-        np.maximum(x, 0)
-        + np.minimum(0, node.attribute("alpha", 1.0) * np.expm1(x / node.attribute("alpha", 1.0)))
-    ),
-    "Softplus": _softplus,
-    "Softsign": lambda x, node: x / (1 + np.abs(x)),
-    "Mish": lambda x, node: x * np.tanh(_softplus(x, node)),
-    "ThresholdedRelu": _thresholded,
-    "Abs": lambda x, node: np.abs(x),
-    "Neg": lambda x, node: -x,
-    "Exp": lambda x, node: np.exp(x),
-    "Erf": lambda x, node: _error_function(x),
-    "Sqrt": lambda x, node: np.sqrt(x),
-    "Reciprocal": lambda x, node: 1 / x,
-    "Floor": lambda x, node: np.floor(x),
-    "Ceil": lambda x, node: np.ceil(x),
-    "Round": lambda x, node: np.rint(x),
-    "Sign": lambda x, node: np.sign(x),
-    "Sin": lambda x, node: np.sin(x),
-    "Cos": lambda x, node: np.cos(x),
-}
-"""Functions of single values, in double."""
 
 # --- values in pairs -----------------------------------------------------------------------------
 

@@ -11,7 +11,6 @@ from axynq.emulator.errors import ModelError
 from axynq.emulator.file_formats import onnx_movement as movement
 from axynq.emulator.file_formats.onnx_drawing import Flat, Held
 from axynq.emulator.file_formats.onnx_elementwise import (
-    UNARY,
     binary,
     clip,
     leaky_relu,
@@ -19,6 +18,7 @@ from axynq.emulator.file_formats.onnx_elementwise import (
     unary,
 )
 from axynq.emulator.file_formats.onnx_file import Node
+from axynq.emulator.file_formats.onnx_formulas import UNARY
 from axynq.emulator.file_formats.onnx_pooling import (
     average_pool,
     global_average_pool,
@@ -50,17 +50,6 @@ Handler = Callable[[Reading, Node], "Value | list[Value]"]
 # --- movements -----------------------------------------------------------------------------------
 
 
-def arguments_of(reading: Reading, node: Node) -> movement.Arguments:
-    """A node for the readers of movements."""
-    return movement.Arguments(
-        node,
-        reading.file.opset,
-        lambda attribute, position, what: reading.numbers(node, attribute, position, what),
-        lambda position, what: reading.constant(node, position, what),
-        lambda position: reading.optional(node, position) is not None,
-    )
-
-
 def apply(
     reading: Reading, x: Value, move: movement.Movement, name: str, pads: bool = False
 ) -> Value:
@@ -85,7 +74,7 @@ def apply(
 
 def _moving(make: Callable[[movement.Arguments], movement.Movement]) -> Handler:
     def handler(reading: Reading, node: Node) -> Value:
-        move = make(arguments_of(reading, node))
+        move = make(reading.arguments(node))
         return apply(reading, reading.operand(node, 0), move, node.outputs[0])
 
     return handler
@@ -93,7 +82,7 @@ def _moving(make: Callable[[movement.Arguments], movement.Movement]) -> Handler:
 
 def _split(reading: Reading, node: Node) -> list[Value]:
     x = reading.operand(node, 0)
-    moves = movement.split(arguments_of(reading, node))
+    moves = movement.split(reading.arguments(node))
     return [apply(reading, x, move, name) for move, name in zip(moves, node.outputs)]
 
 
@@ -105,7 +94,7 @@ def _pad(reading: Reading, node: Node) -> Value:
             stored = int(number) - (128 if held.unsigned else 0)
         return None if stored == quantisation.zero_point else stored
 
-    move = movement.pad(arguments_of(reading, node), value_of)
+    move = movement.pad(reading.arguments(node), value_of)
     return apply(reading, reading.operand(node, 0), move, node.outputs[0], pads=True)
 
 
@@ -187,7 +176,7 @@ def _of_input(function: Callable[[Reading, Node, Value], Value]) -> Handler:
 
 
 def _resize(reading: Reading, node: Node) -> Value:
-    return resize(reading, node, reading.operand(node, 0), arguments_of(reading, node))
+    return resize(reading, node, reading.operand(node, 0), reading.arguments(node))
 
 
 HANDLERS: dict[str, Handler] = {

@@ -11,6 +11,7 @@ import numpy as np
 from axynq.emulator.errors import ModelError
 from axynq.emulator.file_formats.onnx_drawing import Drawing, Flat, Held, default_order
 from axynq.emulator.file_formats.onnx_file import Array, Node, OnnxFile
+from axynq.emulator.file_formats.onnx_inputs import NodeInputs
 from axynq.emulator.file_formats.onnx_values import (
     OPERANDS,
     Curve,
@@ -22,7 +23,6 @@ from axynq.emulator.file_formats.onnx_values import (
     quantised,
     reals_of,
 )
-from axynq.emulator.file_formats.problems import DamagedError
 from axynq.emulator.model import graph
 from axynq.emulator.model.graph import INT8_MAX, INT8_MIN, Activation, Int8Array, Quantisation
 from axynq.emulator.model.lookups import lookup_table
@@ -39,7 +39,7 @@ _INTEGERS = {"int8": 8, "uint8": 8, "int32": 32}
 
 
 @dataclass
-class Reading:
+class Reading(NodeInputs[Value]):
     """A file, the network drawn so far, and what each of ONNX's names stands for."""
 
     file: OnnxFile
@@ -51,40 +51,10 @@ class Reading:
 
     # --- what a node has -------------------------------------------------------------------------
 
-    def optional(self, node: Node, position: int) -> Value | None:
-        """An input; None where it is left out."""
-        if position >= len(node.inputs) or not node.inputs[position]:
-            return None
-        name = node.inputs[position]
-        if name not in self.values:
-            raise DamagedError(f"is damaged: it reads '{name}', which nothing computes")
-        return self.values[name]
-
-    def operand(self, node: Node, position: int) -> Value:
-        """An input."""
-        value = self.optional(node, position)
-        if value is None:
-            raise ModelError(f"lacks input {position}")
-        return value
-
-    def constant(self, node: Node, position: int, what: str) -> Array:
-        """A constant input."""
-        value = self.operand(node, position)
+    def numbers_in(self, value: Value) -> Array | None:
         if isinstance(value, Fixed):
             return value.reals
-        if not isinstance(value, np.ndarray):
-            raise ModelError(f"its {what} is computed; only a constant is supported")
-        return value
-
-    def numbers(self, node: Node, attribute: str, position: int, what: str) -> list[int] | None:
-        """Whole numbers that older versions of ONNX have in an attribute and newer ones in an
-        input; None: neither is there."""
-        if attribute in node.attributes:
-            given = node.attributes[attribute]
-            return [int(n) for n in (given if isinstance(given, (list, tuple)) else [given])]
-        if self.optional(node, position) is None:
-            return None
-        return [int(n) for n in self.constant(node, position, what).reshape(-1)]
+        return value if isinstance(value, np.ndarray) else None
 
     # --- real values -----------------------------------------------------------------------------
 

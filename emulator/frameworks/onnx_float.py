@@ -16,12 +16,13 @@ import numpy.typing as npt
 from axynq.emulator.errors import ModelError
 from axynq.emulator.file_formats import onnx_file
 from axynq.emulator.file_formats.onnx_file import Array, Node
+from axynq.emulator.file_formats.onnx_formulas import UNARY
 from axynq.emulator.file_formats.onnx_reader import is_quantised
 from axynq.emulator.file_formats.onnx_windows import pads_of, transposed_window, window_of
 from axynq.emulator.file_formats.problems import content_of, errors_named
 from axynq.emulator.frameworks.onnx_float_importer import Function, Importer, Operand
 from axynq.emulator.frameworks.onnx_float_movement import MOVEMENTS, axis_of
-from axynq.emulator.frameworks.onnx_functions import GRID, SAMPLED, error_function
+from axynq.emulator.frameworks.onnx_functions import GRID
 from axynq.emulator.model import graph
 from axynq.emulator.model.graph import Padding
 from axynq.emulator.quantisation.channels_first import Value
@@ -64,11 +65,15 @@ def _function(importer: Importer, operand: Operand) -> Function:
     return Function(value, GRID, lambda: value, value)
 
 
-def _unary(
-    samples: Callable[[Array, Node], Array],
-    make: Callable[[Importer, Node, Value], Value] | None = None,
-) -> Any:
-    """A reader of a function: its results, and how it is made of what the graph has."""
+_FORMULAS: dict[str, Callable[[Array, Node], Array]] = {
+    **UNARY,
+    # Not among them: int8 networks have its slope in float32.
+    "LeakyRelu": lambda x, node: np.where(x < 0, node.attribute("alpha", 0.01) * x, x),
+}
+
+
+def _unary(make: Callable[[Importer, Node, Value], Value] | None = None) -> Any:
+    """A reader of a function; ``make`` makes it of what the graph has."""
 
     def handler(importer: Importer, node: Node) -> Function:
         operand = importer.operand(node, 0)
@@ -83,7 +88,7 @@ def _unary(
             return make(importer, node, importer.value(operand))
 
         with np.errstate(all="ignore"):
-            return Function(before.base, samples(before.samples, node), made)
+            return Function(before.base, _FORMULAS[node.kind](before.samples, node), made)
 
     return handler
 
@@ -95,15 +100,9 @@ def _elu(importer: Importer, node: Node, x: Value) -> Value:
 
 
 def _bounds(importer: Importer, node: Node) -> tuple[float, float]:
-    found = []
-    for position, (name, default) in enumerate((("min", -math.inf), ("max", math.inf)), start=1):
-        if importer.optional(node, position) is not None:
-            found.append(float(importer.constant(node, position, "limit").reshape(-1)[0]))
-        else:
-            found.append(float(node.attribute(name, default)))
     # Limits beyond what float32 holds are none.
     largest = float(np.finfo(np.float32).max)
-    low, high = found
+    low, high = importer.limits(node)
     return (-math.inf if low <= -largest else low), (math.inf if high >= largest else high)
 
 
@@ -420,37 +419,28 @@ HANDLERS: dict[str, Callable[[Importer, Node], Any]] = {
     **dict.fromkeys(("AveragePool", "MaxPool"), _pool),
     **dict.fromkeys(("Softmax", "LogSoftmax"), _softmax),
     **MOVEMENTS,
-    "Abs": _unary(lambda x, node: np.abs(x), _lookup("absolute")),
+    "Abs": _unary(_lookup("absolute")),
     "BatchNormalization": _normalisation,
     "Clip": _clip,
     "Conv": _convolution,
     "ConvTranspose": _transposed_convolution,
     "Div": _divide,
-    "Elu": _unary(
-        lambda x, node: np.where(x < 0, node.attribute("alpha", 1.0) * np.expm1(x), x), _elu
-    ),
-    "Erf": _unary(lambda x, node: error_function(x)),
-    "Exp": _unary(lambda x, node: np.exp(x), _lookup("exponential")),
+    "Elu": _unary(_elu),
+    "Erf": _unary(),
+    "Exp": _unary(_lookup("exponential")),
     "Gelu": _unary(
-        lambda x, node: SAMPLED[-1 if node.attribute("approximate", "none") == "tanh" else -2][2],
         lambda importer, node, x: importer.first.lookup(
             x, "gelu", 1.0 if node.attribute("approximate", "none") == "tanh" else 0.0
         ),
     ),
     "Gemm": _gemm,
     "HardSigmoid": _unary(
-        lambda x, node: np.clip(
-            node.attribute("alpha", 0.2) * x + node.attribute("beta", 0.5), 0, 1
-        ),
         lambda importer, node, x: importer.first.hard_sigmoid(
             x, float(node.attribute("alpha", 0.2)), float(node.attribute("beta", 0.5))
         ),
     ),
-    "HardSwish": _unary(
-        lambda x, node: x * np.clip(x / 6 + 0.5, 0, 1), _lookup("hard_swish")
-    ),
+    "HardSwish": _unary(_lookup("hard_swish")),
     "LeakyRelu": _unary(
-        lambda x, node: np.where(x < 0, node.attribute("alpha", 0.01) * x, x),
         lambda importer, node, x: importer.first.lookup(
             x, "leaky_relu", float(node.attribute("alpha", 0.01))
         ),
@@ -458,13 +448,12 @@ HANDLERS: dict[str, Callable[[Importer, Node], Any]] = {
     "LpNormalization": _length,
     "MatMul": _matmul,
     "Neg": _unary(
-        lambda x, node: -x,
         lambda importer, node, x: importer.first.elementwise("multiply", x, np.float32(-1)),
     ),
     "PRelu": _prelu,
     "Pow": _power,
-    "Relu": _unary(lambda x, node: np.maximum(x, 0), _lookup("relu")),
-    "Sigmoid": _unary(lambda x, node: 1 / (1 + np.exp(-x)), _lookup("logistic")),
-    "Tanh": _unary(lambda x, node: np.tanh(x), _lookup("tanh")),
+    "Relu": _unary(_lookup("relu")),
+    "Sigmoid": _unary(_lookup("logistic")),
+    "Tanh": _unary(_lookup("tanh")),
 }  # fmt: skip
 """By the operator's name."""

@@ -12,7 +12,7 @@ from axynq.emulator.errors import ModelError
 from axynq.emulator.file_formats.onnx_file import Array, Node, OnnxFile
 from axynq.emulator.file_formats.onnx_folding import FOLDED, fold
 from axynq.emulator.file_formats.onnx_hints import hints
-from axynq.emulator.file_formats.onnx_movement import Arguments
+from axynq.emulator.file_formats.onnx_inputs import NodeInputs
 from axynq.emulator.file_formats.onnx_reader import (
     constant_of,
     input_order,
@@ -52,7 +52,7 @@ Operand = Value | Function | Array
 
 
 @dataclass
-class Importer:
+class Importer(NodeInputs[Operand]):
     """Reads a file, operator by operator."""
 
     file: OnnxFile
@@ -146,21 +146,6 @@ class Importer:
 
     # --- what handlers use -----------------------------------------------------------------------
 
-    def optional(self, node: Node, position: int) -> Operand | None:
-        """An input; None where it is left out."""
-        if position >= len(node.inputs) or not node.inputs[position]:
-            return None
-        if node.inputs[position] not in self.values:
-            raise DamagedError(f"is damaged: it reads '{node.inputs[position]}', which is nowhere")
-        return self.values[node.inputs[position]]
-
-    def operand(self, node: Node, position: int) -> Operand:
-        """An input."""
-        found = self.optional(node, position)
-        if found is None:
-            raise ModelError(f"lacks input {position}")
-        return found
-
     def value(self, operand: Operand) -> Value:
         """A computed tensor."""
         if isinstance(operand, np.ndarray):
@@ -179,28 +164,5 @@ class Importer:
         """An input that is computed."""
         return self.value(self.operand(node, position))
 
-    def constant(self, node: Node, position: int, what: str) -> Array:
-        """A constant input."""
-        found = self.operand(node, position)
-        if not isinstance(found, np.ndarray):
-            raise ModelError(f"its {what} is computed; only a constant is supported")
-        return found
-
-    def numbers(self, node: Node, attribute: str, position: int, what: str) -> list[int] | None:
-        """Whole numbers that older files have in an attribute and newer ones in an input."""
-        if attribute in node.attributes:
-            given = node.attributes[attribute]
-            return [int(n) for n in (given if isinstance(given, (list, tuple)) else [given])]
-        if self.optional(node, position) is None:
-            return None
-        return [int(n) for n in self.constant(node, position, what).reshape(-1)]
-
-    def arguments(self, node: Node) -> Arguments:
-        """A node for what int8 and float networks share."""
-        return Arguments(
-            node,
-            self.file.opset,
-            lambda attribute, position, what: self.numbers(node, attribute, position, what),
-            lambda position, what: self.constant(node, position, what),
-            lambda position: self.optional(node, position) is not None,
-        )
+    def numbers_in(self, value: Operand) -> Array | None:
+        return value if isinstance(value, np.ndarray) else None

@@ -491,3 +491,21 @@ def test_limits_far_from_zero_are_kept(kind: str, low: float | None, high: float
     network = parse_float_onnx(proto.SerializeToString())
     found = forward.run(network, x)[network.outputs[0]]
     np.testing.assert_allclose(found, run(proto, {"x": x})[0], rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("kind", "attributes"),
+    [("Gelu", {}), ("Gelu", {"approximate": "tanh"}), ("Elu", {}), ("HardSigmoid", {"alpha": 0.1}),
+     ("HardSwish", {}), ("LeakyRelu", {"alpha": 0.3}), ("Relu", {}), ("Sigmoid", {}), ("Tanh", {}),
+     ("Abs", {}), ("Exp", {}), ("Neg", {})],
+)  # fmt: skip
+def test_functions_of_functions(kind: str, attributes: dict[str, object]) -> None:
+    """Each is of what comes before it, not of the tensor that the chain begins with."""
+    nodes = [
+        helper.make_node("Neg", ["x"], ["n"]), helper.make_node(kind, ["n"], ["y"], **attributes),
+    ]  # fmt: skip
+    proto = make(nodes, ["x"], [(1, 9)], ["y"], {}, 20)
+    x = np.linspace(-4, 4, 9, dtype=np.float32)[None]
+    network = parse_float_onnx(proto.SerializeToString())
+    found = forward.run(network, x)[network.outputs[0]]
+    np.testing.assert_allclose(found, run(proto, {"x": x})[0], rtol=1e-5, atol=1e-6)
