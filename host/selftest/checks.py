@@ -10,6 +10,7 @@ import numpy as np
 
 from axynq.emulator import Emulator
 from axynq.emulator.errors import AxynqError, PlanError, ProgramError
+from axynq.emulator.model import graph
 from axynq.host.compiler.compilation import compile_program
 from axynq.host.runtime.accelerator import Accelerator
 from axynq.host.selftest import golden
@@ -137,16 +138,10 @@ def check_repeats(accelerator: Accelerator) -> Outcome:
 def check_stages(accelerator: Accelerator) -> Outcome:
     """Programs in which core and host take turns."""
     tally = _Tally("stages")
-    first = accelerator.overlay.banks[0][0].spec
     for images in (1, 3, 70):
         model = split_network(Random(images))
         x = random_inputs(model, images, Random(images))
-        try:
-            program = compile_program(model, first, accelerator.overlay)
-            tally.compare(f"{images} images", accelerator.run(program, x),
-                          Emulator(model, first).run(x))  # fmt: skip
-        except AxynqError as error:
-            tally.fail(f"{images} images", str(error))
+        if not _ran(accelerator, tally, model, x):
             break
     return tally.outcome("networks that core and host compute in turn")
 
@@ -154,19 +149,25 @@ def check_stages(accelerator: Accelerator) -> Outcome:
 def check_sizes(accelerator: Accelerator) -> Outcome:
     """Transfers of odd sizes: numbers of images, and rows and channels that fill no word."""
     tally = _Tally("odd sizes")
-    first = accelerator.overlay.banks[0][0].spec
     random = Random(77)
     for images in (1, 2, 3, 5, 17, 63, 65, 131):
         model = random_network(Random(images))
         x = random_inputs(model, images, random)
-        try:
-            program = compile_program(model, first, accelerator.overlay)
-            tally.compare(f"{images} images", accelerator.run(program, x),
-                          Emulator(model, first).run(x))  # fmt: skip
-        except AxynqError as error:
-            tally.fail(f"{images} images", str(error))
+        if not _ran(accelerator, tally, model, x):
             break
     return tally.outcome("1 to 131 images, buffers of any length")
+
+
+def _ran(accelerator: Accelerator, tally: _Tally, model: graph.Model, x: graph.Int8Array) -> bool:
+    """Whether a network ran to its end; ``tally`` learns whether its outputs are right."""
+    what, plan = f"{len(x)} images", accelerator.overlay.banks[0][0].spec
+    try:
+        program = compile_program(model, plan, accelerator.overlay)
+        tally.compare(what, accelerator.run(program, x), Emulator(model, plan).run(x))
+    except AxynqError as error:
+        tally.fail(what, str(error))
+        return False
+    return True
 
 
 def check_soak(accelerator: Accelerator, seconds: float, seed: int) -> Outcome:
