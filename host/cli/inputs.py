@@ -12,6 +12,7 @@ from rich.text import Text
 from axynq.emulator.datasets import Dataset, Split, load_dataset, quantise_examples
 from axynq.emulator.energy import SHIPPED, EnergyFigures
 from axynq.emulator.errors import DataError
+from axynq.emulator.model.batch import has_places
 from axynq.emulator.model.graph import Model
 from axynq.emulator.plan import Plan
 from axynq.emulator.studies.evaluator import Examples
@@ -185,13 +186,20 @@ def check_one_input(network: Model, what: str) -> None:
 
 def check_one_output(network: Model, what: str) -> None:
     """Raises:
-    DataError: the network gives several outputs, which ``what`` makes no classes of.
+    DataError: the network gives several outputs, or scores for each of many places, which
+        ``what`` makes no classes of.
     """
     if len(network.outputs) > 1:
         names = ", ".join(network.tensors[index].name for index in network.outputs)
         raise DataError(
             f"'{network.name}' has {len(network.outputs)} outputs ({names}), and {what} the "
             "classes of one: call Accelerator.run in Python, which gives all of them"
+        )
+    if has_places(network.output.shape):
+        raise DataError(
+            f"'{network.name}' gives an output of shape {list(network.output.shape)}, scores for "
+            f"each of many places, and {what} one class for each example: call Accelerator.run in "
+            "Python, which gives them"
         )
 
 

@@ -238,9 +238,8 @@ def _show_stages(stages: list[StageCost]) -> None:
     starts = sum(not stage.on_host for stage in stages)
     shown = table(
         "stage", "on", "what", "operations", "bytes", "why",
-        title=f"\nthe core is started {starts} times a batch; the host's part for an image, an "
-        "ESTIMATE" if starts > 1 else "\nthe core is started once a batch; the host's part for an "
-        "image, an ESTIMATE",
+        title=f"\nthe core is started {'once' if starts == 1 else f'{starts} times'} a batch; the "
+        "host's part for an image, an ESTIMATE",
     )  # fmt: skip
     for number, stage in enumerate(stages, start=1):
         if not stage.on_host:

@@ -16,7 +16,6 @@ import typer
 from axynq.emulator import files
 from axynq.emulator.datasets import quantise_examples
 from axynq.emulator.errors import AxynqError, DataError, ToolError
-from axynq.emulator.model.batch import batch_of
 from axynq.host.baseline import ProcessorBaseline
 from axynq.host.cli.inputs import (
     BaselineOption,
@@ -24,7 +23,6 @@ from axynq.host.cli.inputs import (
     Device,
     DeviceOption,
     check_one_input,
-    check_one_output,
     read_data,
 )
 from axynq.host.cli.output import (
@@ -351,18 +349,16 @@ def _contenders(stack: ExitStack, inputs: Inputs) -> list[Contender]:
     accelerator = stack.enter_context(Accelerator(Overlay.load(first.overlay), inputs.device))
 
     def on_accelerator(program: Program) -> Callable[[], int]:
-        x = batch_of(program.network, _images(program, inputs.data, inputs.batch))
+        x = _images(program, inputs.data, inputs.batch)
 
         def run() -> int:
             accelerator.run(program, x)
-            return len(x)
+            return inputs.batch
 
         return run
 
     contenders = [Contender(name, on_accelerator(p)) for name, p in inputs.programs.items()]
     if inputs.baseline is not None:
-        check_one_input(first.network, "--baseline takes")
-        check_one_output(first.network, "--baseline gives")
         processor = ProcessorBaseline(inputs.baseline, first.input, inputs.threads)
         (x,) = _images(first, inputs.data, inputs.batch)
         contenders.append(Contender(BASELINE, lambda: len(processor.run(x))))

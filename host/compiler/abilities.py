@@ -75,11 +75,11 @@ def lasts_for(model: graph.Model, tensor: int, reader: graph.Operator) -> bool:
 
 
 def _is_mean_of_lines(model: graph.Model, op: graph.Operator) -> bool:
-    """Whether an operator is the mean of each column of pixels, or of each row."""
-    if not isinstance(op, graph.Reduce) or op.kind != "mean" or len(op.axes) != 1:
+    """Whether an operator is a mean over columns of pixels, over rows, or over both."""
+    if not isinstance(op, graph.Reduce) or op.kind != "mean" or not op.axes:
         return False
     rank = len(model.tensors[op.inputs[0]].shape)
-    return rank in (2, 3) and op.axes[0] < rank - 1
+    return rank in (2, 3) and max(op.axes) < rank - 1
 
 
 def _repeats(model: graph.Model, op: graph.ResizeNearest, word_bytes: int) -> bool:

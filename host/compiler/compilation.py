@@ -154,7 +154,7 @@ class _Compiler:
     def _packs(self, stage: StepsOnCore) -> set[int]:
         """Tensors that a stage takes and no step makes, by their homes."""
         taken = {tensor for number in stage.numbers for tensor in self.flow.steps[number].inputs}
-        return {tensor for tensor in taken if tensor not in self.flow.made}
+        return taken - self.flow.made
 
     def _assigned(self, op: graph.Operator) -> Assigned:
         codes = self.codes[op.name]

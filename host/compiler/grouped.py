@@ -13,6 +13,7 @@ import numpy as np
 from axynq.emulator.model import graph
 from axynq.emulator.multipliers import Multiplier
 from axynq.emulator.plan import SKIP, LayerCodes
+from axynq.host.compiler.abilities import lasts_for
 
 
 @dataclass(frozen=True, eq=False)
@@ -81,10 +82,10 @@ def _grouped(
     slices: list[graph.Slice] = []
     for index in end.inputs:
         layer = makers.get(index)
-        if not isinstance(layer, graph.Convolution) or not _only_for(model, index, end):
+        if not isinstance(layer, graph.Convolution) or not lasts_for(model, index, end):
             return None
         part = makers.get(layer.inputs[0])
-        if not isinstance(part, graph.Slice) or not _only_for(model, part.output, layer):
+        if not isinstance(part, graph.Slice) or not lasts_for(model, part.output, layer):
             return None
         layers.append(layer)
         slices.append(part)
@@ -99,10 +100,6 @@ def _grouped(
         return None
     (source,) = sources
     return Grouped(source, tuple(slices), tuple(layers), end)
-
-
-def _only_for(model: graph.Model, tensor: int, reader: graph.Operator) -> bool:
-    return tensor not in model.outputs and list(model.consumers(tensor)) == [reader]
 
 
 def _of_channels(model: graph.Model, part: graph.Slice) -> bool:

@@ -381,7 +381,7 @@ class _Split:
         units = []
         for row in range(min(rows, target.rows)):
             for column in range(min(columns, target.columns)):
-                piece = len(self.model.tensors) + len(self.copied) + len(self.subpixels)
+                piece = len(self.home)
                 self.subpixels[piece] = SubPixels(spread, op, row, column)
                 self.home[piece] = piece
                 self.parts[piece] = Part(
@@ -405,7 +405,7 @@ class _Split:
 
     def _copy(self, op: graph.Operator, index: int) -> Unit:
         """A copy of a tensor, for an operator that has it elsewhere."""
-        piece = len(self.model.tensors) + len(self.copied) + len(self.subpixels)
+        piece = len(self.home)
         self.copied[piece] = index
         self.home[piece] = piece
         return Unit((op,), (self.home[index],), piece)
@@ -538,8 +538,7 @@ def _alike(model: graph.Model, first: int, second: int, word_bytes: int) -> bool
 def _map_of_home(model: graph.Model, index: int, home: int, word_bytes: int) -> FeatureMap:
     """The map of a tensor: of its own shape, unless its values lie as those of its home do."""
     shape = model.tensors[index if _alike(model, index, home, word_bytes) else home].shape
-    rows, columns, channels = graph.rows_columns_channels(shape)
-    return FeatureMap(rows, columns, channels, -(-channels // word_bytes))
+    return map_of(shape, word_bytes)
 
 
 def map_of(shape: tuple[int, ...], word_bytes: int) -> FeatureMap:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from axynq.emulator.model import graph
+from axynq.host.compiler.abilities import lasts_for
 
 
 def with_late_transpositions(model: graph.Model) -> graph.Model:
@@ -23,9 +24,8 @@ def with_late_transpositions(model: graph.Model) -> graph.Model:
             if (
                 isinstance(op, graph.Reduce)
                 and isinstance(before, graph.Transpose)
-                and before.output not in model.outputs
                 and before.inputs[0] not in model.constants
-                and list(model.consumers(before.output)) == [op]
+                and lasts_for(model, before.output, op)
             ):
                 operators[place : place + 1] = _swapped(op, before, tensors)
                 operators.remove(before)

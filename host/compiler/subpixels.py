@@ -16,6 +16,7 @@ import numpy as np
 
 from axynq.emulator.model import graph
 from axynq.emulator.plan import SKIP, LayerCodes
+from axynq.host.compiler.abilities import lasts_for
 
 
 class Taps(NamedTuple):
@@ -97,9 +98,8 @@ def transposed_convolutions(
             and isinstance(spread, graph.Spread)
             and op.name not in left_out
             and op.stride == op.dilation == (1, 1)
-            and spread.output not in model.outputs
             and spread.inputs[0] not in model.constants
-            and list(model.consumers(spread.output)) == [op]
+            and lasts_for(model, spread.output, op)
         ):
             found[op] = spread
     return found

@@ -26,13 +26,16 @@ def operand_table(zero_point: int, factor: FixedPoint) -> Table:
 def lookup_table(model: graph.Model, together: Tabulated) -> Table:
     """What operators by value make of each byte, and zeros: int32 [2, 256]."""
     table = np.zeros((2, TABLE_ENTRIES), np.int32)
-    table[0] = by_value(model, together)
+    table[0] = _by_value(model, together)
     return table
 
 
-def by_value(model: graph.Model, together: Tabulated) -> graph.Int8Array:
+def _by_value(model: graph.Model, together: Tabulated) -> graph.Int8Array:
     """What operators by value make of each byte, int8 [256]: they are applied to all of them."""
-    tensors = [replace(tensor, shape=(TABLE_ENTRIES,)) for tensor in model.tensors]
+    tensors = list(model.tensors)
+    seen = (index for op in together.operators for index in (*op.inputs, op.output))
+    for index in {together.root, *seen}:
+        tensors[index] = replace(tensors[index], shape=(TABLE_ENTRIES,))
     values = {together.root: _bytes()[None]}
     for op in together.operators:
         for index in op.inputs:

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from axynq.emulator.model import graph
-from axynq.host.runtime.program import CoreStage, HostStage, Program
+from axynq.host.runtime.program import HostStage, Program
 
 OPERATIONS_A_VALUE: tuple[tuple[type[graph.Operator], int], ...] = (
     (graph.Reshape, 1),
@@ -62,10 +62,7 @@ class StageCost(NamedTuple):
 
 def stage_costs(program: Program) -> list[StageCost]:
     """The stages of a program in order."""
-    packed = {
-        home for stage in program.stages if isinstance(stage, CoreStage) for home in stage.packs
-    }
-    held = packed | {program.home_of(index) for index in program.network.inputs}
+    held = {program.home_of(index) for index in program.network.inputs}
     return list(_stage_costs(program, held))
 
 

@@ -8,6 +8,7 @@ nothing here was measured on an FPGA.
 from __future__ import annotations
 
 import re
+from collections import Counter
 from typing import NamedTuple
 
 from axynq.emulator.energy import EnergyFigures
@@ -50,12 +51,7 @@ def estimate(
     cycles = program_cycles(program, overlay, batch)
     spent = 0.0
     for layer in cycles.layers:
-        # A step is called by all of its operators, one of which may multiply; one of grouped layers
-        # by the first of them and the last.
-        names = [name for name in re.split("[+…]", layer.name) if name in program.plan]
-        counts = program.plan[names[0]] if names else None
-        if counts is None:
-            continue
+        counts = _weights(program, layer.name)
         used = {spec: count for spec, count in counts.items() if spec != _SKIPPED}
         total = sum(used.values())
         for spec, count in used.items():
@@ -67,3 +63,14 @@ def estimate(
         multiplications=spent * assumed.exact_multiplication * 1e-12 / batch,
         memory=cycles.bytes_moved * assumed.byte_moved * 1e-12 / batch,
     )
+
+
+def _weights(program: Program, step: str) -> Counter[str]:
+    """Weights by multiplier of a step, which is called by all of its operators, one of which may
+    multiply; one of grouped layers by the first of them and the last."""
+    names = list(program.plan)
+    own = [names.index(name) for name in re.split("[+…]", step) if name in program.plan]
+    weights: Counter[str] = Counter()
+    for name in names[min(own) : max(own) + 1] if own else ():
+        weights.update(program.plan[name])
+    return weights

@@ -241,12 +241,18 @@ class Accelerator:
             arenas.append(chunk.arena.buffer)
             advance(chunk.execution.images)
 
+        def started() -> _Request | None:
+            """The next start of the core, if one waits."""
+            if not waiting:
+                return None
+            if stop.is_set():
+                raise _StoppedError
+            request = waiting.popleft()
+            self._start(program, request)
+            return request
+
         while True:
-            if running is None and waiting:
-                if stop.is_set():
-                    raise _StoppedError
-                running = waiting.popleft()
-                self._start(program, running)
+            running = running or started()
             start = next(starts, None) if arenas else None
             if start is not None:
                 arena = _Arena(self, arenas.pop())
@@ -254,15 +260,11 @@ class Accelerator:
                 execution = Execution(program, host, images.arrays, arena)
                 go_on(_Chunk(start, execution, execution.steps(), arena))
             elif running is not None:
-                finished, running = running, None
+                finished = running
                 self._wait(program, finished.stage)
-                if waiting:
-                    if stop.is_set():
-                        raise _StoppedError
-                    running = waiting.popleft()
-                    self._start(program, running)
+                running = started()
                 go_on(finished.chunk)
-            elif not waiting:
+            else:
                 break
         outputs = [done[number] for number in sorted(done)]
         return tuple(

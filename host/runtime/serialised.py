@@ -3,7 +3,7 @@ that a board needs no file of the network."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 import numpy as np
@@ -71,7 +71,7 @@ def encode_model(model: graph.Model, arrays: Arrays) -> dict[str, Any]:
     """A network as JSON."""
     return {
         "name": model.name,
-        "tensors": [_values(tensor) for tensor in model.tensors],
+        "tensors": [asdict(tensor) for tensor in model.tensors],
         "operators": [_operator(op, arrays) for op in model.operators],
         "inputs": model.inputs,
         "outputs": model.outputs,
@@ -96,14 +96,6 @@ def decode_tensor(content: dict[str, Any]) -> graph.Tensor:
     held = content["interface"]
     interface = None if held is None else graph.Interface(**held)
     return graph.Tensor(**{**content, "shape": tuple(content["shape"]), "interface": interface})
-
-
-def _values(tensor: graph.Tensor) -> dict[str, Any]:
-    content = {item.name: getattr(tensor, item.name) for item in fields(tensor)}
-    if tensor.interface is not None:
-        held = tensor.interface
-        content["interface"] = {item.name: getattr(held, item.name) for item in fields(held)}
-    return content
 
 
 def _operator(op: graph.Operator, arrays: Arrays) -> dict[str, Any]:
