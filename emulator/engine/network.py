@@ -140,8 +140,8 @@ class NativeNetwork:
         return values
 
     def _chunks(self, x: Sequence[graph.Int8Array]) -> Iterator[Sequence[graph.Int8Array]]:
-        """What lies between parts must not grow with the batch."""
-        if sum(isinstance(part, NativePart) for part in self._parts) < 2 or len(x[0]) == 0:
+        """What numpy computes, and what lies between parts, must not grow with the batch."""
+        if all(isinstance(part, NativePart) for part in self._parts) or len(x[0]) == 0:
             yield x
             return
         for start in range(0, len(x[0]), self._chunk):

@@ -92,9 +92,9 @@ def _curve(reading: Reading, x: Value) -> Curve:
 
 # --- values in pairs -----------------------------------------------------------------------------
 
-_KINDS: dict[str, graph.ElementwiseKind] = {
-    "Add": "add", "Sub": "subtract", "Mul": "multiply", "Max": "maximum", "Min": "minimum",
-    "PRelu": "prelu",
+_KINDS = {
+    "Add": "add", "Sum": "add", "Sub": "subtract", "Mul": "multiply", "Div": "divide",
+    "Pow": "power", "Max": "maximum", "Min": "minimum",
 }  # fmt: skip
 
 _FUNCTIONS: dict[str, Callable[[Float32Array, Float32Array], Float32Array]] = {
@@ -109,8 +109,8 @@ _FUNCTIONS: dict[str, Callable[[Float32Array, Float32Array], Float32Array]] = {
 
 
 def binary(reading: Reading, node: Node) -> Value:
-    """Add, Sub, Mul, Div, Pow, and Max and Min of any number of inputs."""
-    kind = {"Div": "divide", "Pow": "power"}.get(node.kind) or _KINDS[node.kind]
+    """Add, Sub, Mul, Div, Pow, and Sum, Max and Min of any number of inputs."""
+    kind = _KINDS[node.kind]
     x = reading.operand(node, 0)
     for position in range(1, len(node.inputs)):
         x = combined(reading, node, kind, x, reading.operand(node, position))

@@ -346,12 +346,16 @@ def input_shape(end: End) -> tuple[int, ...]:
     return tuple(size for size in sizes if size is not None)
 
 
+_PASSED = ("QuantizeLinear", "DequantizeLinear", "Identity", "Cast")
+"""Operators that leave the order of axes as it is."""
+
+
 def input_order(file: OnnxFile, name: str, shape: tuple[int, ...]) -> tuple[int, ...]:
     """Maps have channels last; those that the file has so already are left alone."""
     readers = [node for node in file.nodes if name in node.inputs]
-    while len(readers) == 1 and readers[0].kind in (
-        *("QuantizeLinear", "DequantizeLinear", "Identity", "Cast"),
-    ):
+    for _ in file.nodes:  # a damaged file may lead round in a circle
+        if len(readers) != 1 or readers[0].kind not in _PASSED:
+            break
         (output,) = readers[0].outputs[:1]
         readers = [node for node in file.nodes if output in node.inputs]
     channels_last = any(
@@ -363,10 +367,10 @@ def input_order(file: OnnxFile, name: str, shape: tuple[int, ...]) -> tuple[int,
 
 def output_order(file: OnnxFile, name: str, shape: tuple[int, ...]) -> tuple[int, ...]:
     """As :func:`input_order`, of an output."""
-    while True:
+    writer = None
+    for _ in file.nodes:
         writer = next((node for node in file.nodes if name in node.outputs), None)
-        passed = ("QuantizeLinear", "DequantizeLinear", "Identity", "Cast")
-        if writer is None or writer.kind not in passed:
+        if writer is None or writer.kind not in _PASSED:
             break
         name = writer.inputs[0]
     turned = (

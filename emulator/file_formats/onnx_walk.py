@@ -34,11 +34,11 @@ def walked(
     unknown = []
     for node in file.nodes:
         if any(name in unread for name in node.inputs):
-            unread.update(node.outputs)
+            unread.update(_named(node))
             continue
         if not known(node):
             unknown.append(node)
-            unread.update(node.outputs)
+            unread.update(_named(node))
             continue
         try:
             read(node)
@@ -46,5 +46,10 @@ def walked(
             raise DamagedError(f"operator {node.place} ({node.kind}): {error}") from error
         except ModelError as error:
             complaints.setdefault(str(error), []).append(node)
-            unread.update(node.outputs)
+            unread.update(_named(node))
     return unknown, complaints
+
+
+def _named(node: Node) -> list[str]:
+    """The outputs of an operator but for those that are left out, which have the empty name."""
+    return [name for name in node.outputs if name]

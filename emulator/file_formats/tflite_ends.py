@@ -125,6 +125,8 @@ def _tail(file: TFLiteFile, ends: Ends) -> list[Node]:
         if leaves or any(i in ends.real for i in node.inputs):
             tail.append(node)
             ends.real.update(i for i in node.outputs if i >= 0)
+    if not tail:
+        return tail
     # Operators on constants that only the tail reads.
     for node in reversed(ends.nodes):
         if node in tail or not node.outputs or set(node.outputs) & set(file.outputs):

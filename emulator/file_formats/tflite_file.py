@@ -65,6 +65,8 @@ class RawTensor(NamedTuple):
     zero_points: npt.NDArray[np.int64]
     constant: bool
     data: npt.NDArray[Any] | None
+    scale_axis: int = 0
+    """Along which there are several scales."""
 
 
 class Node(NamedTuple):
@@ -130,10 +132,11 @@ class TFLiteFile:
                 f"is damaged: tensor {index} has a negative dimension: {list(shape)}"
             )
         quantisation = tensor.Quantization()
-        scales, zero_points = np.zeros(0, np.float32), np.zeros(0, np.int64)
+        scales, zero_points, axis = np.zeros(0, np.float32), np.zeros(0, np.int64), 0
         if quantisation is not None:
             scales = np.array(_vector(quantisation, "Scale"), np.float32)
             zero_points = np.array(_vector(quantisation, "ZeroPoint"), np.int64)
+            axis = int(quantisation.QuantizedDimension())
         name = (tensor.Name() or b"").decode("utf-8", "replace")
         data = None
         content = self._buffer(tensor.Buffer())
@@ -145,7 +148,7 @@ class TFLiteFile:
                     f"is damaged: constant '{name}' holds {len(content)} bytes for {list(shape)}"
                 )
             data = np.frombuffer(content, dtype).astype(dtype.newbyteorder("=")).reshape(shape)
-        return RawTensor(name, shape, tensor.Type(), scales, zero_points, constant, data)
+        return RawTensor(name, shape, tensor.Type(), scales, zero_points, constant, data, axis)
 
     def _buffer(self, index: int) -> bytes:
         """A buffer's content; large files have it behind the tables."""

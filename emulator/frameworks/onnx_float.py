@@ -349,7 +349,9 @@ def _pool(importer: Importer, node: Node) -> Value:
     x, sequence = _as_map(importer, importer.computed(node))
     kernel = [int(n) for n in node.attribute("kernel_shape", [])]
     kernel = [1] * (2 - len(kernel)) + kernel
-    ceil = bool(node.attribute("ceil_mode", 0))
+    # What SAME pads leaves nothing to round up.
+    same = str(node.attribute("auto_pad", "NOTSET")).startswith("SAME")
+    ceil = bool(node.attribute("ceil_mode", 0)) and not same
     window = window_of(node, x.shape, kernel)
     if window.dilation != (1, 1):
         raise ModelError("has dilations, which are not supported in pooling")

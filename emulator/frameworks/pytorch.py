@@ -51,7 +51,7 @@ def quantised_module(
 ) -> Quantised:
     """As :func:`from_torch`, with the float network beside the int8 one."""
     inputs = calibration_inputs(calibration)
-    network = float_network(module, calibration, name)
+    network = float_network(module, inputs, name)
     return quantise(network, by_tensor(network, inputs), options)
 
 

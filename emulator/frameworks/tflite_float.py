@@ -174,8 +174,7 @@ def _real(raw: RawTensor) -> npt.NDArray[Any]:
     if len(raw.scales) == 1:
         zero = raw.zero_points[0] if len(raw.zero_points) else 0
         return ((raw.data.astype(np.float64) - zero) * raw.scales[0]).astype(np.float32)
-    axis = next(k for k, size in enumerate(raw.shape) if size == len(raw.scales))
-    shape = [-1 if k == axis else 1 for k in range(len(raw.shape))]
+    shape = [-1 if k == raw.scale_axis else 1 for k in range(len(raw.shape))]
     return (raw.data * raw.scales.reshape(shape)).astype(np.float32)
 
 

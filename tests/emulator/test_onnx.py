@@ -110,6 +110,7 @@ LAYERS = [
 
 PAIRS = [
     Case("add", one("Add", "x1"), (MAP, MAP), 1),
+    Case("sum", one("Sum", "x1"), (MAP, MAP), 1),
     Case("sub", one("Sub", "x1"), (MAP, MAP), 1),
     Case("mul", one("Mul", "x1"), (MAP, MAP), 1),
     Case("max", one("Max", "x1"), (MAP, MAP)),

@@ -509,3 +509,51 @@ def test_functions_of_functions(kind: str, attributes: dict[str, object]) -> Non
     network = parse_float_onnx(proto.SerializeToString())
     found = forward.run(network, x)[network.outputs[0]]
     np.testing.assert_allclose(found, run(proto, {"x": x})[0], rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("kind", ["MaxPool", "AveragePool"])
+@pytest.mark.parametrize("size", [5, 6])
+@pytest.mark.parametrize("ceil", [0, 1])
+def test_pooling_that_is_padded_by_name(kind: str, size: int, ceil: int) -> None:
+    """``ceil_mode`` takes none of the padding away."""
+    node = helper.make_node(
+        kind, ["x"], ["y"], kernel_shape=[3, 3], strides=[2, 2], auto_pad="SAME_UPPER",
+        ceil_mode=ceil,
+    )  # fmt: skip
+    proto = make([node], ["x"], [(1, 1, size, size)], ["y"], {}, 13)
+    x = np.random.default_rng(0).normal(size=(1, 1, size, size)).astype(np.float32)
+    network = parse_float_onnx(proto.SerializeToString())
+    found = forward.run(network, x.transpose(0, 2, 3, 1))[network.outputs[0]]
+    expected = run(proto, {"x": x})[0].transpose(0, 2, 3, 1)
+    np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-6)
+
+
+def test_operators_that_lead_round_in_a_circle() -> None:
+    nodes = [helper.make_node("Identity", [a], [b]) for a, b in (("x", "b"), ("b", "x"))]
+    proto = make(nodes, ["x"], [(1, 3, 4, 4)], ["b"], {}, 13)
+    with pytest.raises(ModelError, match="there already"):
+        parse_float_onnx(proto.SerializeToString())
+
+
+@pytest.mark.parametrize("left_out", [[], [""]])
+def test_outputs_that_are_left_out_stop_nothing(left_out: list[str]) -> None:
+    """An operator that cannot be read leaves one out, and another leaves out an input."""
+    numbers = {"s": np.float32(0.1), "z": np.int8(0), "most": np.float32(3)}
+    ends = [
+        helper.make_node(kind, [name, "s", "z"], [to])
+        for source, held in (("x", "a"), ("f", "r"), ("c", "y"))
+        for kind, name, to in (
+            ("QuantizeLinear", source, f"{held}q"), ("DequantizeLinear", f"{held}q", held),
+        )
+    ]  # fmt: skip
+    nodes = [
+        *ends[:2],
+        helper.make_node("Relu", ["a"], ["f"]),
+        *ends[2:4],
+        helper.make_node("Unknown", ["r"], ["t", *left_out]),
+        helper.make_node("Clip", ["a", "", "most"], ["c"]),
+        *ends[4:],
+    ]
+    model = parse_onnx_model(make(nodes, ["x"], [(1, 4)], ["t", "y"], numbers).SerializeToString())
+    assert len(model.outputs) == 2
+    assert "Unknown" in model.notes[0]

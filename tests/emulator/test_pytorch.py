@@ -17,6 +17,7 @@ from axynq.emulator.errors import DataError, ModelError
 from axynq.emulator.file_formats.tflite_reader import parse_model
 from axynq.emulator.file_formats.tflite_writer import serialise_model
 from axynq.emulator.model import graph
+from axynq.emulator.model.segments import fingerprint
 from axynq.emulator.quantisation import forward
 from axynq.emulator.quantisation.quantise import Options, Quantised, quantise
 from axynq.emulator.quantisation.report import decibels, layer_losses
@@ -883,3 +884,13 @@ def test_several_inputs_are_given_in_their_order() -> None:
         quantise(network, a.numpy())
     with pytest.raises(DataError, match="different numbers of examples"):
         quantise(network, [a.numpy(), b.numpy()[:3]])
+
+
+def test_calibration_is_gone_through_once() -> None:
+    """A generator gives its batches once."""
+    torch.manual_seed(0)
+    module = nn.Sequential(nn.Conv2d(1, 2, 3), nn.ReLU())
+    batches = [torch.randn(4, 1, 8, 8) for _ in range(3)]
+    first = from_torch(module, (batch for batch in batches))
+    second = from_torch(module, torch.cat(batches))
+    assert fingerprint(first) == fingerprint(second)

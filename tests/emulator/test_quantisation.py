@@ -13,6 +13,12 @@ from hypothesis import strategies as st
 
 from axynq.emulator import Emulator
 from axynq.emulator.errors import DataError, ModelError
+from axynq.emulator.file_formats.tflite_assembly import (
+    FileOperator,
+    FileTensor,
+    assemble,
+    constant_tensor,
+)
 from axynq.emulator.file_formats.tflite_writer import serialise_model
 from axynq.emulator.frameworks.float_files import load_float_network
 from axynq.emulator.frameworks.tflite_float import load_float_tflite
@@ -524,3 +530,27 @@ def test_logits_that_are_all_zero(logarithm: bool) -> None:
     theirs = runtime.run("tflite_runtime", serialise_model(model), integers)
     np.testing.assert_array_equal(y, theirs)
     assert len(np.unique(y)) == 1
+
+
+def test_scales_lie_along_the_axis_that_the_file_names(tmp_path: Path) -> None:
+    """Also where another axis is as long: int8 weights of a depthwise layer in a float file."""
+    weights = np.random.default_rng(0).integers(-127, 128, (1, 3, 3, 3)).astype(np.int8)
+    scales = [0.01, 0.1, 1.0]
+    real, shape = tflite.TensorType.FLOAT32, (1, 5, 5, 3)
+    int8 = tflite.TensorType.INT8
+    tensors = [
+        FileTensor("x", shape, real),
+        FileTensor("y", shape, real),
+        FileTensor("w", weights.shape, int8, weights.tobytes(), scales, [0] * 3, 3),
+        constant_tensor("b", np.zeros(3, np.float32)),
+    ]
+    options = {"Padding": 0, "StrideH": 1, "StrideW": 1, "DepthMultiplier": 1,
+               "DilationHFactor": 1, "DilationWFactor": 1}  # fmt: skip
+    layer = FileOperator(
+        tflite.BuiltinOperator.DEPTHWISE_CONV_2D, [0, 2, 3], [1], "DepthwiseConv2DOptions", options
+    )
+    path = tmp_path / "float.tflite"
+    path.write_bytes(assemble(tensors, [layer], [0], [1]))
+    network = load_float_tflite(path)
+    found = network.layers[0].weights[..., 0].transpose(1, 2, 0)
+    np.testing.assert_allclose(found, weights[0] * np.float32(scales), rtol=1e-6)
