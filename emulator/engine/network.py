@@ -122,8 +122,8 @@ class NativeNetwork:
         sums: Sums | None = None,
     ) -> dict[int, Values]:
         """Inputs, constants, and what is computed of them: the tensors between parts and the
-        outputs, or every tensor. Outputs of the kernel are ``blocked`` if nothing else reads
-        them."""
+        outputs, or every tensor. What the kernel computes is in
+        blocks where ``blocked``."""
         values: dict[int, Values] = dict(given)
         values |= {index: value[None] for index, value in self.model.constants.items()}
         for part in self._parts:
@@ -137,6 +137,8 @@ class NativeNetwork:
             if index in self.model.constants:
                 shape = (images, *self.model.tensors[index].shape)
                 values[index] = np.broadcast_to(self.model.constants[index], shape).copy()
+            elif index in given and not blocked:  # the caller's own array
+                values[index] = _ordered(self.model, index, given[index]).copy()
         return values
 
     def _chunks(self, x: Sequence[graph.Int8Array]) -> Iterator[Sequence[graph.Int8Array]]:
@@ -171,10 +173,6 @@ class NativePart:
         self._operator_records = self._describe_operators()
         self._tensor_records, self._arena_bytes = self._describe_tensors()
         self.threads = affordable(threads, self._arena_bytes)
-        read_elsewhere = {
-            index for op in model.operators if op not in part.operators for index in op.inputs
-        }
-        self._only_outputs = set(part.outputs) - read_elsewhere
 
     def run(
         self,
@@ -188,7 +186,7 @@ class NativePart:
         wanted = {op.output for op in self.part.operators} if every else set(self.part.outputs)
         made: dict[int, Values] = {}
         for index in wanted:
-            if blocked and index in self._only_outputs:
+            if blocked:
                 shape = (-(-images // BLOCK), *self._planar(index), BLOCK)
                 made[index] = Blocks(np.empty(shape, np.int8), images)
             else:

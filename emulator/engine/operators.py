@@ -14,7 +14,7 @@ import numpy.typing as npt
 from numpy.lib.stride_tricks import sliding_window_view
 
 from axynq.emulator.model import graph
-from axynq.emulator.model.fixed_point import FixedPoint
+from axynq.emulator.model.fixed_point import FixedPoint, nearest_int8
 from axynq.emulator.model.graph import INT8_MAX, INT8_MIN, Int8Array, activation_bounds
 from axynq.emulator.model.lookups import lookup_table
 from axynq.emulator.model.movement import BETWEEN_ONE, between, filling, places
@@ -167,9 +167,7 @@ def reduced(model: graph.Model, op: graph.Mean | graph.Reduce) -> Callable[[Int6
         def summed(total: Int64Array) -> Int8Array:
             with np.errstate(over="ignore", invalid="ignore"):
                 real = total.astype(np.float32) * scale + bias
-            real = np.clip(real, np.float32(-1024), np.float32(1024)).astype(np.float64)
-            rounded = np.trunc(real + np.copysign(0.5, real)) + output.zero_point
-            return np.clip(rounded, INT8_MIN, INT8_MAX).astype(np.int8)
+            return nearest_int8(real, output.zero_point)
 
         return summed
     factor = mean_factor(model, op)

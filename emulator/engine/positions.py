@@ -16,7 +16,7 @@ import numpy.typing as npt
 from axynq.emulator.engine.abi import PAIRING, RUN
 from axynq.emulator.model import graph
 from axynq.emulator.model.graph import rows_columns_channels
-from axynq.emulator.model.movement import FILLED, places
+from axynq.emulator.model.movement import FILLED, Moving, places
 
 IndexArray = npt.NDArray[np.int64]
 
@@ -44,28 +44,17 @@ def stretches(*sequences: tuple[IndexArray, int]) -> tuple[IndexArray, IndexArra
     return first, np.diff(np.append(first, length))
 
 
-def movement_runs(model: graph.Model, op: graph.Operator) -> npt.NDArray[Any]:
+def movement_runs(model: graph.Model, op: Moving) -> npt.NDArray[Any]:
     """What a movement copies: runs of positions of its inputs, or of the filling."""
     target = model.tensors[op.output].shape
     shapes = [model.tensors[index].shape for index in op.inputs]
-    moved = by_position(_places(model, op), target)
+    moved = by_position(places(model, op), target)
     starts = np.cumsum([0, *map(math.prod, shapes)], dtype=np.int64)
     number = np.searchsorted(starts, moved, side="right") - 1  # -1: filled
     found = np.concatenate([positions(shape).reshape(-1) for shape in shapes])
     position = np.where(moved == FILLED, np.arange(len(moved), dtype=np.int64), found[moved])
     tensors = np.array([*op.inputs, -1], np.int64)
     return _runs(tensors[number], position)
-
-
-def _places(model: graph.Model, op: graph.Operator) -> IndexArray:
-    shape = model.tensors[op.inputs[0]].shape
-    numbers = np.arange(math.prod(shape), dtype=np.int64).reshape(shape)
-    if isinstance(op, graph.Movement):
-        return places(model, op)
-    if isinstance(op, graph.Pad):
-        return np.pad(numbers, op.padding.amounts, constant_values=FILLED)
-    assert isinstance(op, graph.Reshape)
-    return numbers
 
 
 def map_runs(

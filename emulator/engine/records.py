@@ -42,12 +42,9 @@ def describe(model: graph.Model, op: graph.Operator, memory: Memory) -> Fields:
         every = np.zeros(model.tensors[op.output].shape, np.int64)
         return _map(model, op, op.inputs[0], table[None], every, memory)
     if isinstance(op, (graph.Movement, graph.Pad, graph.Reshape)):
-        value = model.tensors[op.inputs[0]].zero_point
-        if isinstance(op, graph.Movement):
-            value = filling(model, op)
         runs = movement_runs(model, op)
-        fields = {"kind": _kind("MOVE"), "output_zero_point": value, "runs": len(runs)}
-        return {**fields, "run": memory.pointer(runs)}
+        fields = {"kind": _kind("MOVE"), "output_zero_point": filling(model, op)}
+        return {**fields, "runs": len(runs), "run": memory.pointer(runs)}
     if isinstance(op, graph.Pool):
         return _pool(model, op)
     if isinstance(op, (graph.Mean, graph.Reduce)):

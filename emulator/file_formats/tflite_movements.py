@@ -21,6 +21,7 @@ from axynq.emulator.file_formats.tflite_reading import (
 )
 from axynq.emulator.file_formats.tflite_static import strided_slice_index
 from axynq.emulator.model import graph
+from axynq.emulator.model.fixed_point import nearest_int8
 from axynq.emulator.model.graph import Padding
 
 
@@ -89,9 +90,7 @@ def _rescaled(reading: Reading, node: Node, number: int, source: int) -> int:
     scale = np.float32(before.scale) * (np.float32(1) / np.float32(after.scale))
     bias = np.float32(-(before.zero_point + 128)) * scale
     real = np.arange(256, dtype=np.float32) * scale + bias
-    real = np.clip(real, np.float32(-1024), np.float32(1024)).astype(np.float64)
-    y = np.trunc(real + np.copysign(0.5, real)) + after.zero_point
-    table = np.clip(y, graph.INT8_MIN, graph.INT8_MAX).astype(np.int8)
+    table = nearest_int8(real, after.zero_point)
     name = reading.name("table", node, f"_{number}")
     target = reading.new(f"{before.name}/{name}", before.shape, after.scale, after.zero_point)
     reading.append(graph.Lookup, name, (source,), target, "table", table=table)

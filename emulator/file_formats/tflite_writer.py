@@ -19,7 +19,7 @@ from axynq.emulator.file_formats.tflite_assembly import (
     constant_tensor,
 )
 from axynq.emulator.model import graph
-from axynq.emulator.model.quantisation import ADD_LEFT_SHIFT, is_sum, layer_factors
+from axynq.emulator.model.quantisation import ADD_LEFT_SHIFT, is_sum, layer_factors, reduced_axes
 from axynq.emulator.model.windows import transposed_geometry, window_geometry
 
 CODES = tflite.BuiltinOperator
@@ -456,9 +456,8 @@ class _Writer:
         )  # fmt: skip
 
     def reduce(self, op: graph.Mean | graph.Reduce) -> None:
-        over = (0, 1) if isinstance(op, graph.Mean) else op.axes
         total = isinstance(op, graph.Reduce) and op.kind == "sum"
-        axes = self._integers(f"{op.name}/axes", [axis + 1 for axis in over])
+        axes = self._integers(f"{op.name}/axes", [axis + 1 for axis in reduced_axes(op)])
         self._enter(
             CODES.SUM if total else CODES.MEAN, [op.inputs[0], axes], op.output,
             "ReducerOptions", KeepDims=op.keep_dims,

@@ -63,6 +63,14 @@ def shifted_right(values: Int64Array, times: Int64Array | int) -> Int64Array:
     return np.sign(values) * ((np.abs(values) + half) >> times)
 
 
+def nearest_int8(steps: npt.NDArray[np.float32], zero_point: int) -> npt.NDArray[np.int8]:
+    """Steps of a quantisation in float32, rounded halves away from zero, as int8 values."""
+    # What lies further out saturates whatever the zero point is.
+    steps_64 = np.clip(steps, np.float32(-1024), np.float32(1024)).astype(np.float64)
+    rounded = np.trunc(steps_64 + np.copysign(0.5, steps_64)) + zero_point
+    return np.clip(rounded, -128, 127).astype(np.int8)
+
+
 def rescaled(values: Int64Array, factor: FixedPoint) -> Int64Array:
     """int32 values times a factor, as the numeric contract has it: shifted left with saturation,
     to the high half of the doubled product, halves up, then to the right shift, halves away from

@@ -488,6 +488,10 @@ class Model:
         positions = math.prod(self.tensors[layer.output].shape[:-1])
         return positions * layer.kernel.size
 
+    def maker(self, tensor: int) -> Operator | None:
+        """The operator that computes a tensor, if one does."""
+        return next((op for op in self.operators if op.output == tensor), None)
+
     def consumers(self, tensor: int) -> Iterator[Operator]:
         """The operators that read a tensor."""
         return (op for op in self.operators if tensor in op.inputs)

@@ -16,6 +16,7 @@ from axynq.emulator.model.fixed_point import (
     FixedPoint,
     fixed_point,
     inverse_square_root,
+    nearest_int8,
     rescaled,
     shifted_right,
 )
@@ -131,10 +132,7 @@ def _through_reals(source: Tensor, target: Tensor, transform: _Transform) -> Int
         reals = np.float32(source.scale) * (_OPERANDS - source.zero_point).astype(np.float32)
         results = np.array([transform(real) for real in reals]).astype(np.float32)
         steps = results * (np.float32(1) / np.float32(target.scale))
-    # What lies further out saturates whatever the zero point is.
-    steps = np.clip(steps, np.float32(-1024), np.float32(1024)).astype(np.float64)
-    rounded = np.trunc(steps + np.copysign(0.5, steps)) + target.zero_point
-    return np.clip(rounded, INT8_MIN, INT8_MAX).astype(np.int8)
+    return nearest_int8(steps, target.zero_point)
 
 
 # --- in fixed point ------------------------------------------------------------------------------

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import Union
 
 import numpy as np
 import numpy.typing as npt
 
 from axynq.emulator.model import graph
+
+Moving = Union[graph.Movement, graph.Pad, graph.Reshape]
+"""Operators whose values are all those of inputs, or one that is filled in."""
 
 FILLED = -1
 """In the place of a value that is no input's: :func:`filling` is there."""
@@ -17,7 +21,7 @@ BETWEEN_ONE = 1 << 10
 """The distance of two rows or columns, for bilinear resizing."""
 
 
-def places(model: graph.Model, op: graph.Movement) -> npt.NDArray[np.int64]:
+def places(model: graph.Model, op: Moving) -> npt.NDArray[np.int64]:
     """For each value of the output, [*shape], its place among the values of all inputs, one input
     after another, each in the order of its tensor; :data:`FILLED` for those that are new."""
     numbers, start = [], 0
@@ -39,8 +43,12 @@ def places(model: graph.Model, op: graph.Movement) -> npt.NDArray[np.int64]:
     if isinstance(op, graph.Surround):
         amounts = list(zip(op.before, op.after))
         return np.pad(x, amounts, constant_values=FILLED)
+    if isinstance(op, graph.Pad):
+        return np.pad(x, op.padding.amounts, constant_values=FILLED)
+    if isinstance(op, graph.Reshape):
+        return x.reshape(target)
     if isinstance(op, graph.Spread):
-        return _spread(x, op)
+        return _spread(x, op, target)
     if isinstance(op, graph.ResizeNearest):
         nearest_rows, nearest_columns = (
             nearest(source, size, op.align_corners, op.half_pixel_centers)
@@ -48,8 +56,7 @@ def places(model: graph.Model, op: graph.Movement) -> npt.NDArray[np.int64]:
         )
         return x[nearest_rows][:, nearest_columns]
     if isinstance(op, graph.DepthToSpace):
-        rows, columns, channels = x.shape
-        blocks = x.reshape(rows, columns, op.block, op.block, -1)
+        blocks = x.reshape(*x.shape[:2], op.block, op.block, -1)
         return blocks.transpose(0, 2, 1, 3, 4).reshape(target)
     assert isinstance(op, graph.SpaceToDepth)
     rows, columns, channels = x.shape
@@ -57,7 +64,7 @@ def places(model: graph.Model, op: graph.Movement) -> npt.NDArray[np.int64]:
     return blocks.transpose(0, 2, 1, 3, 4).reshape(target)
 
 
-def filling(model: graph.Model, op: graph.Movement) -> int:
+def filling(model: graph.Model, op: Moving) -> int:
     """What values that are no input's are: int8."""
     if isinstance(op, graph.Surround) and op.value is not None:
         return op.value
@@ -82,22 +89,16 @@ def nearest(
     return found
 
 
-def _spread(x: npt.NDArray[np.int64], op: graph.Spread) -> npt.NDArray[np.int64]:
-    rows, columns, channels = x.shape
-    stride, p = op.stride, op.padding
-    size = ((rows - 1) * stride[0] + 1, (columns - 1) * stride[1] + 1)
-    y = np.full((*size, channels), FILLED, np.int64)
-    y[:: stride[0], :: stride[1]] = x
+def _spread(
+    x: npt.NDArray[np.int64], op: graph.Spread, target: tuple[int, ...]
+) -> npt.NDArray[np.int64]:
     # Padding may be negative: rows and columns that nothing of the output sees.
-    y = np.pad(
-        y,
-        ((max(p.top, 0), max(p.bottom, 0)), (max(p.left, 0), max(p.right, 0)), (0, 0)),
-        constant_values=FILLED,
-    )
-    rows, columns = y.shape[:2]
-    return y[
-        max(-p.top, 0) : rows - max(-p.bottom, 0), max(-p.left, 0) : columns - max(-p.right, 0)
-    ]
+    y = np.full(target, FILLED, np.int64)
+    axes = zip(x.shape, op.stride, (op.padding.top, op.padding.left))
+    rows, columns = (np.arange(n, dtype=np.int64) * step + first for n, step, first in axes)
+    seen = [(at >= 0) & (at < size) for at, size in zip((rows, columns), target)]
+    y[np.ix_(rows[seen[0]], columns[seen[1]])] = x[np.ix_(*seen)]
+    return y
 
 
 def between(

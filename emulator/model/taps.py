@@ -43,9 +43,7 @@ def padded_input(
     assert isinstance(layer, (Convolution, DepthwiseConvolution))
     if padding is None:
         padding = model.tensors[layer.inputs[0]].zero_point
-    p = layer.padding
-    around = ((0, 0), (p.top, p.bottom), (p.left, p.right), (0, 0))
-    return np.pad(x, around, constant_values=padding)
+    return np.pad(x, ((0, 0), *layer.padding.amounts), constant_values=padding)
 
 
 def tap_windows(

@@ -126,8 +126,7 @@ def _stream(
     stride, dilation = (1, 1), (1, 1)
     if isinstance(layer, graph.Convolution):
         stride, dilation = layer.stride, layer.dilation
-        p = layer.padding
-        a = np.pad(a, ((p.top, p.bottom), (p.left, p.right), (0, 0)))
+        a = np.pad(a, layer.padding.amounts)
     else:
         a = a.reshape(1, 1, -1)
     kernel = layer.kernel.astype(np.int64)

@@ -335,3 +335,14 @@ def test_small_networks_of_others(name: str) -> None:
 @pytest.mark.parametrize("name", [*SMALL, *LARGE])
 def test_networks_of_others(name: str) -> None:
     check_every_tensor(name, "exact")
+
+
+@pytest.mark.parametrize("engine", ["auto", "portable"])
+def test_an_output_that_is_an_input_is_a_copy(engine: str) -> None:
+    tensors = tuple(graph.Tensor(name, (4,), 0.1, 0) for name in "xy")
+    model = graph.Model("m", tensors, (graph.Reshape("r", (0,), 1),), (0,), (0, 1))
+    x = np.arange(12, dtype=np.int8).reshape(3, 4)
+    first, second = Emulator(model, engine=engine).run(x)
+    first[:] = 0
+    second[:] = 0
+    assert x.reshape(-1).tolist() == list(range(12))

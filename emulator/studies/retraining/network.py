@@ -326,7 +326,7 @@ def without_softmax(model: graph.Model) -> graph.Model:
     """The network up to the scores that the softmax at an end takes."""
     operators, outputs = list(model.operators), []
     for index in model.outputs:
-        made = next((op for op in model.operators if op.output == index), None)
+        made = model.maker(index)
         if isinstance(made, (graph.Softmax, graph.LogSoftmax)) and not any(model.consumers(index)):
             operators = [op for op in operators if op is not made]
             index = made.inputs[0]

@@ -12,6 +12,7 @@ from torch.nn import functional
 from axynq.emulator.errors import ModelError
 from axynq.emulator.model import graph
 from axynq.emulator.model.movement import filling, interpolation
+from axynq.emulator.model.quantisation import reduced_axes
 
 
 def channels_first(values: Tensor) -> Tensor:
@@ -67,7 +68,7 @@ def moved(
     assert places is not None
     source = model.tensors[op.inputs[0]]
     new = source.scale * (filling(model, op) - source.zero_point)
-    values = torch.cat([*(y.flatten(1) for y in natural), x.new_full((len(x), 1), new)], dim=1)
+    values = torch.cat([x.flatten(1), x.new_full((len(x), 1), new)], dim=1)
     picked = values.index_select(1, places % values.shape[1])  # new values are the last
     return channels_first(picked.reshape(len(x), *shape))
 
@@ -96,8 +97,7 @@ def computed(model: graph.Model, op: graph.Operator, inputs: list[Tensor]) -> Te
         y = _PAIRS[op.kind](a, b)
         return y.expand(len(y), *shape).clone() if y.shape[1:] != shape else y
     if isinstance(op, (graph.Mean, graph.Reduce)):
-        axes = (0, 1) if isinstance(op, graph.Mean) else op.axes
-        dim = [axis + 1 for axis in axes]
+        dim = [axis + 1 for axis in reduced_axes(op)]
         if isinstance(op, graph.Reduce) and op.kind == "sum":
             return x.sum(dim=dim, keepdim=op.keep_dims)
         return x.mean(dim=dim, keepdim=op.keep_dims)

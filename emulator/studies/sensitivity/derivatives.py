@@ -15,6 +15,7 @@ from axynq.emulator.errors import ModelError
 from axynq.emulator.model import graph
 from axynq.emulator.model.graph import Int8Array, Model, activation_bounds
 from axynq.emulator.model.movement import FILLED, interpolation, places
+from axynq.emulator.model.quantisation import reduced_axes
 
 FloatArray = npt.NDArray[np.float32]
 Reals = npt.NDArray[np.float64]
@@ -62,7 +63,7 @@ def input_gradients(
     if isinstance(op, (graph.Add, graph.Elementwise)):
         return _pair(model, op, tensors, g)
     if isinstance(op, (graph.Mean, graph.Reduce)):
-        axes = (0, 1) if isinstance(op, graph.Mean) else op.axes
+        axes = reduced_axes(op)
         kept = [1 if axis in axes else size for axis, size in enumerate(source.shape)]
         if not (isinstance(op, graph.Reduce) and op.kind == "sum"):
             ratio = np.float32(ratio / math.prod(source.shape[axis] for axis in axes))

@@ -75,12 +75,11 @@ def cross_entropy(
 
 def _logits(model: Model) -> tuple[int, float]:
     """The tensor in front of the softmax at the end, and what it is multiplied by."""
-    for op in model.operators:
-        if op.output == model.output_index:
-            if isinstance(op, graph.Softmax):
-                return op.inputs[0], op.beta
-            if isinstance(op, graph.LogSoftmax):
-                return op.inputs[0], 1.0
+    made = model.maker(model.output_index)
+    if isinstance(made, graph.Softmax):
+        return made.inputs[0], made.beta
+    if isinstance(made, graph.LogSoftmax):
+        return made.inputs[0], 1.0
     return model.output_index, 1.0
 
 
