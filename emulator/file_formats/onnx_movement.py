@@ -202,11 +202,7 @@ def split(arguments: Arguments) -> list[Movement]:
             rank = len(held.shape)
             if not -rank <= axis < rank:
                 raise ModelError(f"has axis {axis} for {rank} axes")
-            n = held.shape[axis]
-            each = -(-n // count)
-            sizes = given or [each] * (count - 1) + [n - each * (count - 1)]
-            if len(sizes) != count or sum(sizes) != n or min(sizes) < 1:
-                raise ModelError(f"has parts of {sizes} for {n} values and {count} outputs")
+            sizes = split_sizes(given, held.shape[axis], count)
             parts = [slice(None)] * rank
             parts[axis] = slice(sum(sizes[:number]), sum(sizes[: number + 1]))
             return _sliced(drawing, held, parts)
@@ -214,6 +210,19 @@ def split(arguments: Arguments) -> list[Movement]:
         return move
 
     return [part(number) for number in range(count)]
+
+
+def split_sizes(given: list[int] | None, values: int, count: int) -> list[int]:
+    """How many of so many values each of ``count`` outputs takes; None: as many, but for the last.
+
+    Raises:
+        ModelError: the sizes that are given do not add up.
+    """
+    each = -(-values // count)
+    sizes = given or [each] * (count - 1) + [values - each * (count - 1)]
+    if len(sizes) != count or sum(sizes) != values or min(sizes) < 1:
+        raise ModelError(f"has parts of {sizes} for {values} values and {count} outputs")
+    return sizes
 
 
 def gather(arguments: Arguments) -> Movement:
@@ -226,15 +235,9 @@ def gather(arguments: Arguments) -> Movement:
         rank = len(held.shape)
         if not -rank <= axis < rank or indices.ndim > 1 or indices.size == 0:
             raise ModelError(f"has indices of shape {list(indices.shape)}")
-        n = held.shape[axis]
-        places = [int(k) + n if k < 0 else int(k) for k in indices.reshape(-1)]
-        steps = {b - a for a, b in itertools.pairwise(places)} or {1}
-        if len(steps) != 1 or 0 in steps or not all(0 <= k < n for k in places):
-            raise ModelError("has indices that do not lie at equal distances")
-        step = steps.pop()
-        stop: int | None = places[-1] + (1 if step > 0 else -1)
+        found = evenly_spaced(indices, held.shape[axis])
         parts = [slice(None)] * rank
-        parts[axis] = slice(places[0], None if stop == -1 else stop, step)
+        parts[axis] = slice(found.start, None if found.stop == -1 else found.stop, found.step)
         result: Moved = _sliced(drawing, held, parts)
         if indices.ndim == 0:
             place = axis + rank if axis < 0 else axis
@@ -243,6 +246,20 @@ def gather(arguments: Arguments) -> Movement:
         return result
 
     return move
+
+
+def evenly_spaced(indices: Array, values: int) -> range:
+    """The places, of so many, that indices name, negative ones from the end.
+
+    Raises:
+        ModelError: there are none, or they do not lie at equal distances.
+    """
+    places = [int(k) + values if k < 0 else int(k) for k in indices.reshape(-1)]
+    steps = {b - a for a, b in itertools.pairwise(places)} or {1}
+    if not places or len(steps) != 1 or 0 in steps or not all(0 <= k < values for k in places):
+        raise ModelError("has indices that do not lie at equal distances")
+    step = steps.pop()
+    return range(places[0], places[-1] + (1 if step > 0 else -1), step)
 
 
 def pad(arguments: Arguments, value_of: Callable[[Held, float], int | None]) -> Movement:
@@ -446,6 +463,29 @@ def resize_nearest(arguments: Arguments) -> Movement:
         return replace(held, tensor=tensor, shape=shape)
 
     return move
+
+
+def linear_kind(
+    arguments: Arguments,
+    before: Sequence[int],
+    after: Sequence[int],
+    scales: Sequence[float],
+) -> tuple[bool, bool]:
+    """Whether corners are aligned, and pixels' centers, in a linear Resize of the shape [1,
+    channels, rows, columns] to another.
+
+    Raises:
+        ModelError: int8 networks do not have it.
+    """
+    require_whole_sizes(before, after, scales)
+    places = coordinate_mode(arguments)
+    if places == "pytorch_half_pixel" and min(after[2:]) > 1:
+        places = "half_pixel"
+    if places not in ("half_pixel", "align_corners", "asymmetric"):
+        raise ModelError(f"has coordinates '{places}', which is not supported")
+    if arguments.node.attribute("antialias", 0):
+        raise ModelError("has antialias, which is not supported")
+    return places == "align_corners", places == "half_pixel"
 
 
 def nearest_kind(arguments: Arguments, before: Sequence[int]) -> tuple[bool, bool]:

@@ -16,8 +16,7 @@ from axynq.emulator.file_formats.onnx_drawing import Flat, Held
 from axynq.emulator.file_formats.onnx_file import Node
 from axynq.emulator.file_formats.onnx_movement import (
     Arguments,
-    coordinate_mode,
-    require_whole_sizes,
+    linear_kind,
     resize_nearest,
     resized_shape,
 )
@@ -269,18 +268,11 @@ def resize(reading: Reading, node: Node, x: Value, arguments: Arguments) -> Valu
         return _monotone(reading, node, x, moved)
     if mode != "linear":
         raise ModelError(f"is in mode '{mode}'; 'nearest' and 'linear' are supported")
-    if node.attribute("antialias", 0):
-        raise ModelError("has antialias, which is not supported")
     source = reading.drawing.channels_last(reading.held(x))
     shape, scales = resized_shape(arguments, source.shape)
     if shape[:2] != source.shape[:2]:
         raise ModelError("resizes more than rows and columns")
-    places = coordinate_mode(arguments)
-    require_whole_sizes(source.shape, shape, scales)
-    if places == "pytorch_half_pixel" and min(shape[2:]) > 1:
-        places = "half_pixel"
-    if places not in ("half_pixel", "align_corners", "asymmetric"):
-        raise ModelError(f"has coordinates '{places}', which is not supported")
+    corners, centers = linear_kind(arguments, source.shape, shape, scales)
     drawing = reading.drawing
 
     def emit(quantisation: Quantisation, activation: Activation) -> Held:
@@ -288,7 +280,7 @@ def resize(reading: Reading, node: Node, x: Value, arguments: Arguments) -> Valu
         output = reading.tensor(node.outputs[0], (*shape[2:], shape[1]), own)
         drawing.append(
             graph.ResizeBilinear, "resize_bilinear", [source.tensor], output,
-            places == "align_corners", places == "half_pixel",
+            corners, centers,
         )  # fmt: skip
         result = replace(source, tensor=output, shape=shape)
         return reading.requantised(result, quantisation)

@@ -20,7 +20,7 @@ from axynq.emulator.file_formats.tflite_assembly import (
 )
 from axynq.emulator.model import graph
 from axynq.emulator.model.quantisation import ADD_LEFT_SHIFT, is_sum, layer_factors, reduced_axes
-from axynq.emulator.model.windows import transposed_geometry, window_geometry
+from axynq.emulator.model.windows import same_or_valid, transposed_geometry
 
 CODES = tflite.BuiltinOperator
 
@@ -303,14 +303,11 @@ class _Writer:
     ) -> int | None:
         """TFLite's code for a padding given in numbers, or None where it has none."""
         rows, columns = self.model.tensors[op.inputs[0]].shape[:2]
-        for same, code in ((False, tflite.Padding.VALID), (True, tflite.Padding.SAME)):
-            try:
-                size, expected = window_geometry((rows, columns), window, stride, dilation, same)
-            except ModelError:
-                continue  # the window does not fit without padding
-            if expected == padding and size == self.model.tensors[op.output].shape[:2]:
-                return int(code)
-        return None
+        size = self.model.tensors[op.output].shape[:2]
+        same = same_or_valid((rows, columns), window, stride, dilation, size, padding)
+        if same is None:
+            return None
+        return int(tflite.Padding.SAME if same else tflite.Padding.VALID)
 
     def spread(self, op: graph.Spread) -> None:
         """With the convolution of it as a transposed one; by itself as that of 1, and zeros."""

@@ -12,10 +12,11 @@ from axynq.emulator.errors import ModelError
 from axynq.emulator.file_formats.onnx_file import Node
 from axynq.emulator.file_formats.onnx_movement import (
     completed,
-    coordinate_mode,
+    evenly_spaced,
+    linear_kind,
     nearest_kind,
-    require_whole_sizes,
     resized_shape,
+    split_sizes,
 )
 from axynq.emulator.frameworks.onnx_float_importer import Importer, Operand
 from axynq.emulator.quantisation.channels_first import Value
@@ -113,13 +114,8 @@ def _slice(importer: Importer, node: Node) -> Value:
 def _split(importer: Importer, node: Node) -> list[Operand]:
     x = importer.computed(node)
     axis = axis_of(int(node.attribute("axis", 0)), x)
-    n, count = x.shape[axis], len(node.outputs)
-    each = -(-n // count)
-    sizes = importer.numbers(node, "split", 1, "sizes") or (
-        [each] * (count - 1) + [n - each * (count - 1)]
-    )
-    if len(sizes) != count or sum(sizes) != n or min(sizes) < 1:
-        raise ModelError(f"has parts of {sizes} for {n} values and {count} outputs")
+    given = importer.numbers(node, "split", 1, "sizes")
+    sizes = split_sizes(given, x.shape[axis], len(node.outputs))
     ends = np.cumsum(sizes).tolist()
     return [importer.first.slice(x, axis, end - size, end) for size, end in zip(sizes, ends)]
 
@@ -128,15 +124,10 @@ def _gather(importer: Importer, node: Node) -> Value:
     x = importer.computed(node)
     indices = importer.constant(node, 1, "list of indices").astype(np.int64)
     axis = axis_of(int(node.attribute("axis", 0)), x)
-    n = x.shape[axis]
-    places = [int(k) + n if k < 0 else int(k) for k in indices.reshape(-1)]
-    if indices.ndim > 1 or not places or not all(0 <= k < n for k in places):
-        raise ModelError(f"has indices {indices.tolist()}, which are not supported")
-    steps = set(np.diff(places).tolist()) or {1}
-    if len(steps) != 1 or 0 in steps:
-        raise ModelError("has indices that do not lie at equal distances")
-    step = steps.pop()
-    y = importer.first.slice(x, axis, places[0], places[-1] + (1 if step > 0 else -1), step)
+    if indices.ndim > 1:
+        raise ModelError(f"has indices of shape {list(indices.shape)}")
+    found = evenly_spaced(indices, x.shape[axis])
+    y = importer.first.slice(x, axis, found.start, found.stop, found.step)
     return importer.first.squeeze(y, [axis]) if indices.ndim == 0 else y
 
 
@@ -179,16 +170,10 @@ def _resize(importer: Importer, node: Node) -> Value:
     if mode == "nearest":
         corners, centers = nearest_kind(arguments, given)
         return importer.first.resize(x, size, "nearest", corners, centers)
-    places = coordinate_mode(arguments)
-    require_whole_sizes(given, shape, scales)
-    if places == "pytorch_half_pixel" and min(size) > 1:
-        places = "half_pixel"
-    supported = ("half_pixel", "align_corners", "asymmetric")
-    if mode != "linear" or places not in supported or node.attribute("antialias", 0):
-        raise ModelError(f"is in mode '{mode}' with coordinates '{places}', not supported")
-    return importer.first.resize(
-        x, size, "bilinear", places == "align_corners", places == "half_pixel"
-    )
+    if mode != "linear":
+        raise ModelError(f"is in mode '{mode}'; 'nearest' and 'linear' are supported")
+    corners, centers = linear_kind(arguments, given, shape, scales)
+    return importer.first.resize(x, size, "bilinear", corners, centers)
 
 
 def _depth_to_space(importer: Importer, node: Node) -> Value:

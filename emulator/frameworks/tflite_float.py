@@ -29,6 +29,7 @@ from axynq.emulator.file_formats.tflite_file import (
 from axynq.emulator.file_formats.tflite_problems import all_together, not_supported
 from axynq.emulator.model import graph
 from axynq.emulator.model.graph import Padding
+from axynq.emulator.model.windows import transposed_geometry
 from axynq.emulator.quantisation import builder as building
 from axynq.emulator.quantisation.builder import NetworkBuilder
 from axynq.emulator.quantisation.float_network import FloatNetwork
@@ -221,13 +222,13 @@ def _window(o: Any) -> dict[str, Any]:
 def _transposed(r: _Reader, node: Node) -> building.Node:
     o = options_of(node, tflite.TransposeConvOptions)
     weights = np.asarray(r.numbers(node.inputs[1]), np.float32)[:, ::-1, ::-1]
-    x, target = r.node(node.inputs[2]), r.file.tensors[node.outputs[0]].shape[1:3]
-    stride, around = (o.StrideH(), o.StrideW()), []
-    for size, wanted, k, s in zip(x.shape, target, weights.shape[1:3], stride):
-        cut = max((size - 1) * s + k - wanted, 0)
-        before = k - 1 - cut // 2
-        around += [before, wanted + k - 1 - ((size - 1) * s + 1) - before]
-    spread = r.builder.spread(x, stride, Padding(*around))
+    x, target = r.node(node.inputs[2]), r.file.tensors[node.outputs[0]].shape
+    stride = (o.StrideH(), o.StrideW())
+    padding = transposed_geometry(
+        (x.shape[0], x.shape[1]), (target[1], target[2]), (weights.shape[1], weights.shape[2]),
+        stride, o.Padding() == tflite.Padding.SAME,
+    )  # fmt: skip
+    spread = r.builder.spread(x, stride, padding)
     bias = r.floats(node, 3, len(weights))
     y = r.builder.convolution(spread, np.ascontiguousarray(weights), bias, padding=Padding())
     return r.activated(y, o.FusedActivationFunction())

@@ -32,6 +32,25 @@ def window_geometry(
     return (sizes[0], sizes[1]), Padding(*pads[0], *pads[1])
 
 
+def same_or_valid(
+    rows_columns: tuple[int, int],
+    window: tuple[int, int],
+    stride: tuple[int, int],
+    dilation: tuple[int, int],
+    size: tuple[int, ...],
+    padding: Padding,
+) -> bool | None:
+    """Whether the padding of a window with ``size`` output rows and columns is TFLite's SAME
+    (True) or VALID (False); None: neither."""
+    for same in (False, True):
+        try:
+            if window_geometry(rows_columns, window, stride, dilation, same) == (size, padding):
+                return same
+        except ModelError:
+            continue  # the window does not fit without padding
+    return None
+
+
 def transposed_geometry(
     rows_columns: tuple[int, int],
     size: tuple[int, int],

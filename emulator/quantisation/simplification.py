@@ -14,10 +14,9 @@ from typing import Any
 
 import numpy as np
 
-from axynq.emulator.errors import ModelError
 from axynq.emulator.model import graph
 from axynq.emulator.model.graph import Padding
-from axynq.emulator.model.windows import window_geometry
+from axynq.emulator.model.windows import same_or_valid
 from axynq.emulator.quantisation.float_network import (
     Affine,
     Filled,
@@ -333,16 +332,10 @@ def _paddings_as_files_have_them(network: FloatNetwork) -> FloatNetwork:
         else:
             return False
         shape = r.tensors[op.inputs[0]].shape
-        p, target = op.padding, r.tensors[op.output].shape
-        for same in (False, True):
-            try:
-                size, padding = window_geometry(
-                    (shape[0], shape[1]), window, op.stride, dilation, same
-                )
-            except ModelError:
-                continue  # the window does not fit without padding
-            if padding == p and size == target[:2]:
-                return False
+        p, size = op.padding, r.tensors[op.output].shape[:2]
+        rows_columns = (shape[0], shape[1])
+        if same_or_valid(rows_columns, window, op.stride, dilation, size, p) is not None:
+            return False
         around = r.tensor(f"{op.name}/padded", p.around(shape))
         name = f"{op.name}_pad"
         if isinstance(op, graph.Pool) and not _never_negative(r.made.get(op.inputs[0])):
