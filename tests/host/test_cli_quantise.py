@@ -129,3 +129,8 @@ def test_maps_of_scores_have_no_accuracy(axynq, tmp_path: Path) -> None:
     code, _, err = axynq("evaluate", str(output), "--data", str(data))
     assert code == 1
     assert "many places" in err
+    program = tmp_path / "program.axp"
+    assert axynq("compile", str(output), "--overlay", "tiny4", "--output", str(program))[0] == 0
+    code, _, err = axynq("run", str(program), "--data", str(data), "--device", "software")
+    assert code == 1
+    assert "many places" in err

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from axynq.emulator import Emulator
+from axynq.emulator import Emulator, Plan
 from axynq.emulator.errors import ProgramError
 from axynq.emulator.model import graph
 from axynq.host import Overlay, Program, compile_program, isa_model
@@ -17,6 +17,7 @@ from axynq.host.isa_derived import check_derived
 from axynq.host.performance.cycles import phase_cycles
 from axynq.host.performance.host_costs import stage_costs
 from axynq.host.performance.loops import Call, program_phases
+from axynq.host.power.estimate import estimate
 from axynq.host.runtime.program import CoreStage, HostStage
 from tests.execution import execute
 from tests.host.test_isa_model import array_of, finish_steps
@@ -270,3 +271,43 @@ def test_transposed_convolutions_meet_no_zeros(
     assert program.layers.count("spread_1+convolution_2") == stride[0] * stride[1]
     kernels = [d.kernel_rows for d in program_phases(program)[1:-1]]
     assert max(kernels) <= -(-kernel // stride[0])
+
+
+@pytest.mark.parametrize("axes", [(1,), (2,), (1, 2)])
+@pytest.mark.parametrize("keep_dims", [False, True])
+def test_means_behind_transpositions_are_the_arrays(
+    small: Overlay, axes: tuple[int, ...], keep_dims: bool
+) -> None:
+    """Over rows and columns together too, where the file has channels first."""
+    network = Network((3, 4, 5), seed=7)
+    x = network.convolution(0, 6)
+    turned = network.new((6, 3, 4), *network.quantisation(x))
+    network.add(graph.Transpose, (x,), turned, (2, 0, 1))
+    sizes = [1 if axis in axes else n for axis, n in enumerate((6, 3, 4))]
+    shape = tuple(n for axis, n in enumerate(sizes) if keep_dims or axis not in axes)
+    y = network.new(shape)
+    network.add(graph.Reduce, (turned,), y, "mean", axes, keep_dims)
+    program = assert_equal(network.model(), small)
+    assert not any(isinstance(op, graph.Reduce) for op in program.host_operators)
+
+
+def test_energy_of_grouped_layers_is_that_of_all_their_multipliers() -> None:
+    overlay = Overlay.load("tiny4")
+    network = Network((6, 6, 8), seed=2)
+    network.grouped(0, 2, 8, 2)
+    model = network.model()
+    first, second = (layer.name for layer in model.layers)
+
+    def joules(one: str, other: str) -> float:
+        codes = {
+            name: ([spec], np.ones(model.layer(name).kernel.shape, np.int64))
+            for name, spec in ((first, one), (second, other))
+        }
+        found = estimate(compile_program(model, Plan.from_codes(codes), overlay), overlay, 16)
+        assert found is not None
+        return found.multiplications
+
+    exact, cheap = joules("exact", "exact"), joules("roup:1,4", "roup:1,4")
+    assert cheap < exact
+    for mixed in (joules("exact", "roup:1,4"), joules("roup:1,4", "exact")):
+        assert mixed == pytest.approx((exact + cheap) / 2)
