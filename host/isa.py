@@ -318,6 +318,7 @@ CONSTANT_INTEGERS = len(Constant)
 
 PLACE_LANE_BITS = 6
 """Of a byte's place: which lane's filter has its channel there."""
+MAX_LANES = 1 << PLACE_LANE_BITS
 PLACE_USED = 1 << PLACE_LANE_BITS
 PLACE_WORD_SHIFT = PLACE_LANE_BITS + 1
 LANE_USED = 1 << 7

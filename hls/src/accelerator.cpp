@@ -7,7 +7,10 @@
 
 namespace axynq {
 
-static_assert(FILTERS <= INPUTS, "a group of filters writes each byte lane of a word at most once");
+static_assert(ROUNDS == 1 || INPUTS % REQUANTISERS == 0,
+              "outputs that fall on the same byte of a word are finished in different steps");
+static_assert(WINDOW_LANES <= FILTERS && WINDOW_LANES <= INPUTS,
+              "channels that lanes take in for themselves come from one word");
 static_assert((INPUTS & (INPUTS - 1)) == 0 && INPUTS >= 4, "a memory word has 4, 8, 16, ... bytes");
 static_assert(RECORD_INTEGERS % (RECORD_BANKS * WORD_INTEGERS) == 0,
               "a descriptor is a whole number of rows");

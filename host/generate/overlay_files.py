@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass
 from axynq.emulator.multipliers import Exact, Multiplier, Roup, SMApprox, multiplier
 from axynq.host.generate.template import render
 from axynq.host.overlay import Overlay
+from axynq.host.overlay.description import LaneGroup
 from axynq.host.overlay.naming import BLACKBOX_PREFIX, module_name
 from axynq.host.overlay.processing_system import SOFTWARE_MEMORY_BYTES
 from axynq.host.overlay.registers import ARGUMENTS, TOP_FUNCTION, VLNV, register_map
@@ -31,13 +32,16 @@ def overlay_files(overlay: Overlay) -> dict[str, str]:
 
 def overlay_header(overlay: Overlay) -> str:
     """The C++ constants and lane banks."""
-    banks = [
-        f"{'configurable_' if group.cell == 'configurable' else ''}"
-        f"bank<{', '.join(cpp_type(multiplier(spec)) for spec in group.bank)}>"
-        for group in overlay.lanes
-        for _ in range(group.count)
-    ]
+    banks = [_bank(group) for group in overlay.lanes for _ in range(group.count)]
     return render("overlay.hpp.j2", overlay=overlay, banks=banks)
+
+
+def _bank(group: LaneGroup) -> str:
+    """The C++ type of a lane's bank."""
+    if group.cell == "dsp pair":
+        return "dsp_pair"
+    designs = ", ".join(cpp_type(multiplier(spec)) for spec in group.bank)
+    return f"{'configurable_' if group.cell == 'configurable' else ''}bank<{designs}>"
 
 
 @dataclass(frozen=True)

@@ -33,6 +33,9 @@ MAX_GROUPS = 128
 """Descriptors count groups in eight bits."""
 
 
+MAX_COPIES = 16
+
+
 class _Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -40,7 +43,7 @@ class _Strict(BaseModel):
 class Array(_Strict):
     """The multiplier array."""
 
-    filters: PositiveInt
+    filters: Annotated[PositiveInt, Field(le=isa.MAX_LANES)]
     """Lanes: filters computed at a time."""
     inputs: PositiveInt
     """Multipliers per lane: input channels multiplied at a time, and bytes in a memory word."""
@@ -50,6 +53,13 @@ class Array(_Strict):
     adders: PositiveInt | None = None
     """Lanes to whose outputs a second map is added at a time; such an output takes ``filters /
     adders`` steps at least. Default: as many as requantisers."""
+    window_lanes: PositiveInt | None = None
+    """Lanes, the first ones, that can take in a channel of their own: for depthwise layers, pools,
+    sums and means, whose outputs the others leave to them. Default: as many as there are bytes in
+    a word."""
+    copies: Annotated[PositiveInt, Field(le=MAX_COPIES)] = 1
+    """Copies of the lanes with their requantisers and feature maps. Each computes an image of its
+    own, with the weights of all."""
 
 
 class LaneGroup(_Strict):
@@ -58,9 +68,10 @@ class LaneGroup(_Strict):
     count: PositiveInt
     bank: Annotated[tuple[str, ...], Field(min_length=1, max_length=MAX_BANK)]
     """Multiplier specifications. Code k selects the k-th, from 0; a bank of one needs no codes."""
-    cell: Literal["separate", "configurable"] = "separate"
-    """Whether each multiplier of the bank is a circuit of its own, or all are settings of one
-    Booth array (``exact`` and ``roup`` only)."""
+    cell: Literal["separate", "configurable", "dsp pair"] = "separate"
+    """Whether each multiplier of the bank is a circuit of its own; or all are settings of one
+    Booth array (``exact`` and ``roup`` only); or each DSP block multiplies for two neighbouring
+    lanes (``exact`` only)."""
 
 
 class Buffers(_Strict):
@@ -97,8 +108,17 @@ class Overlay(_Strict):
             raise ValueError(f"the lanes add up to {lanes}, the array has {self.array.filters}")
         if self.array.inputs & (self.array.inputs - 1) or not 4 <= self.array.inputs <= 64:
             raise ValueError("inputs must be a power of two from 4 to 64 (bytes of a memory word)")
-        if self.array.filters > self.array.inputs:
-            raise ValueError("filters must not exceed inputs: a group writes each byte lane once")
+        if self.array.filters > self.array.inputs and self.array.inputs % self.array.requantisers:
+            raise ValueError(
+                f"{self.array.requantisers} requantisers finish outputs that fall on the same byte "
+                f"of a word in one step: where there are more filters than inputs, requantisers "
+                f"must divide inputs"
+            )
+        if self.window_lanes > min(self.array.filters, self.array.inputs):
+            raise ValueError(
+                f"window_lanes must be at most {min(self.array.filters, self.array.inputs)}: as "
+                "many as there are filters, and bytes in a word"
+            )
         if self.array.filters % self.array.requantisers:
             raise ValueError(
                 f"{self.array.requantisers} requantisers cannot finish {self.array.filters} "
@@ -120,8 +140,15 @@ class Overlay(_Strict):
                 raise ValueError(f"{name} must be a power of two, not {size}")
         if self.buffers.groups > MAX_GROUPS:
             raise ValueError(f"groups must be at most {MAX_GROUPS}")
+        first_lane = 0
         for group in self.lanes:
             _check_bank(group)
+            if group.cell == "dsp pair" and (first_lane % 2 or group.count % 2):
+                raise ValueError(
+                    "lanes of DSP pairs come two by two: their count must be even, and so must the "
+                    "number of lanes before them"
+                )
+            first_lane += group.count
         try:
             load_board(self.board)
         except OverlayError as error:
@@ -223,9 +250,36 @@ class Overlay(_Strict):
 
     @property
     def straight(self) -> bool:
-        """Whether filters may go to any lane, so that lane ``n`` always writes byte ``n`` of a word
-        and nothing crosses between lanes and bytes."""
-        return self.array.filters == self.array.inputs and len(set(self.banks)) == 1
+        """Whether filters may go to any lane, so that lane ``n`` always writes byte ``n`` of a word,
+        or ``n - inputs`` and so on, and nothing crosses between lanes and bytes."""
+        inputs = self.array.inputs
+        return (
+            self.array.filters % inputs == 0
+            and self.window_lanes == inputs
+            and len(set(self.banks)) == 1
+            and not any(self.paired)
+        )
+
+    @property
+    def window_lanes(self) -> int:
+        """Lanes that can take in a channel of their own, the first ones."""
+        return self.array.window_lanes or min(self.array.filters, self.array.inputs)
+
+    @cached_property
+    def paired(self) -> tuple[bool, ...]:
+        """For each lane whether its multipliers are halves of DSP pairs: a pair's two lanes multiply
+        the same activations."""
+        return tuple(group.cell == "dsp pair" for group in self.lanes for _ in range(group.count))
+
+    def takes_windows(self, lane: int) -> bool:
+        """Whether a lane can multiply a depthwise channel of its own. Of a DSP pair the first lane
+        can."""
+        return lane < self.window_lanes and not (self.paired[lane] and lane % 2)
+
+    @property
+    def rounds(self) -> int:
+        """How often the outputs of a group go through all bytes of a word."""
+        return -(-self.array.filters // self.array.inputs)
 
     @property
     def window_taps(self) -> int:
@@ -265,6 +319,8 @@ def _check_bank(group: LaneGroup) -> None:
             raise ValueError(f"'{spec}': tables have no hardware; only the emulator runs them")
         if group.cell == "configurable" and not isinstance(m, (Exact, Roup)):
             raise ValueError(f"'{spec}': a configurable cell is exact or ROUP")
+        if group.cell == "dsp pair" and (len(group.bank) > 1 or not isinstance(m, Exact)):
+            raise ValueError("the bank of a DSP pair is exact alone: DSP blocks approximate nothing")
 
 
 def overlay_names() -> list[str]:

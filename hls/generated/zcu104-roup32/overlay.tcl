@@ -1,6 +1,6 @@
 # Generated from hls/overlays/zcu104-roup32.toml. Do not edit: run `make generate`.
 set axynq(overlay) zcu104-roup32
-set axynq(hash) 5239b62fc768bbd90e42f33c594682601e121ef70c55e14df3850ea1a7595b0a
+set axynq(hash) 1c4950068b8359107e183e38e567f1a624d00cbae87467be236038ae55de9ebf
 set axynq(board) zcu104
 set axynq(part) xczu7ev-ffvc1156-2-e
 set axynq(board_part) xilinx.com:zcu104:part0:1.1
@@ -11,7 +11,7 @@ set axynq(memory_port_bits) 128
 set axynq(memory_protocol) AXI4
 set axynq(word_bits) 256
 set axynq(blackboxes) {axynq_configurable_exact_or_roup_0_4_or_roup_1_4_or_roup_2_6.json}
-set axynq(identifier) 0x5239b62f
+set axynq(identifier) 0x1c495006
 set axynq(vlnv) axynq:hls:accelerator:1.0
 set axynq(pointers) {commands source destination}
 set axynq(ps_instance) zynq_ultra_ps_e_0

@@ -29,6 +29,9 @@ typedef ap_uint<bits_below(HALF_VECTORS)> vector_t;
 typedef banked<weight_row::type, FILTERS, WEIGHT_VECTORS>::type weight_memory_t;
 typedef banked<code_row::type, FILTERS, CODE_VECTORS>::type code_memory_t;
 
+// How often the outputs of a group go through the bytes of a word.
+const int ROUNDS = (FILTERS + INPUTS - 1) / INPUTS;
+
 // Steps in which the requantisers finish the outputs of all lanes.
 const int REQUANTISE_STEPS = FILTERS / REQUANTISERS;
 // Adders of a residual operand take the outputs of a step in so many parts.

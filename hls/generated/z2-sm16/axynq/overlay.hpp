@@ -10,13 +10,17 @@
 
 namespace axynq {
 
-const std::uint32_t OVERLAY_ID = 0xD0ADEF66u;
+const std::uint32_t OVERLAY_ID = 0xA57C8AD9u;
 
 const int FILTERS = 16;
 const int INPUTS = 16;
 const int REQUANTISERS = 4;
 const int ADDERS = 2;
-// Whether lane n always computes byte n of a word.
+// Lanes that can take in a channel of their own, the first ones.
+const int WINDOW_LANES = 16;
+// Parts of the array that compute an image each.
+const int COPIES = 1;
+// Whether lane n always computes byte n of a word, or n - INPUTS and so on.
 const bool STRAIGHT = false;
 
 const int STORED_CODE_BITS = 0;
@@ -36,6 +40,7 @@ template <class... DESIGNS>
 struct bank;
 template <class... DESIGNS>
 struct configurable_bank;
+struct dsp_pair;
 
 // The multipliers of each lane.
 template <int LANE>

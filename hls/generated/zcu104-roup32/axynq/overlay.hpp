@@ -10,13 +10,17 @@
 
 namespace axynq {
 
-const std::uint32_t OVERLAY_ID = 0x5239B62Fu;
+const std::uint32_t OVERLAY_ID = 0x1C495006u;
 
 const int FILTERS = 32;
 const int INPUTS = 32;
 const int REQUANTISERS = 16;
 const int ADDERS = 8;
-// Whether lane n always computes byte n of a word.
+// Lanes that can take in a channel of their own, the first ones.
+const int WINDOW_LANES = 32;
+// Parts of the array that compute an image each.
+const int COPIES = 1;
+// Whether lane n always computes byte n of a word, or n - INPUTS and so on.
 const bool STRAIGHT = true;
 
 const int STORED_CODE_BITS = 2;
@@ -36,6 +40,7 @@ template <class... DESIGNS>
 struct bank;
 template <class... DESIGNS>
 struct configurable_bank;
+struct dsp_pair;
 
 // The multipliers of each lane.
 template <int LANE>
