@@ -28,9 +28,10 @@ from axynq.host.netlists.netlist import (
     dependencies,
 )
 
+TICK_NANOSECONDS = 0.12
+"""What a tick takes in a 7-series device of speed grade 1."""
 LUT_DELAY = 5
-"""Ticks from a LUT's input to the next cell's. A tick is about 0.12 ns: a LUT and the wire behind
-it take some 0.6 ns in a 7-series device of speed grade 1."""
+"""Ticks from a LUT's input to the next cell's: a LUT and the wire behind it take some 0.6 ns."""
 SUM_DELAY = 4
 """Ticks from a carry chain's input to the cell that its sum goes to."""
 BLOCK_DELAY = 1
@@ -90,7 +91,7 @@ def levels(netlist: Netlist) -> int:
 
 def _waves(netlist: Netlist, old: dict[Net, Bits], new: dict[Net, Bits]) -> dict[Net, Bits]:
     """Every net over time, uint8 of shape [ticks, pairs]; the operands change after tick 0."""
-    ticks = 2 + _longest_delay(netlist)
+    ticks = 2 + longest_delay(netlist)
     waves: dict[Net, Bits] = {}
     for net in (ZERO, ONE, *(net for nets in netlist.inputs.values() for net in nets)):
         waves[net] = np.repeat(new[net][None], ticks, axis=0)
@@ -124,7 +125,8 @@ def _delayed(wave: Bits, ticks: int) -> Bits:
     return made
 
 
-def _longest_delay(netlist: Netlist) -> int:
+def longest_delay(netlist: Netlist) -> int:
+    """Ticks from a change of the operands to the last change of the product."""
     arrival: dict[Net, int] = {}
     for cell in netlist.cells:
         delay = LUT_DELAY

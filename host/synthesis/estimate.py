@@ -57,13 +57,17 @@ class Estimate:
         return sum(part.amount(resource, bound) for part in self.parts)
 
 
-def estimate(overlay: Overlay) -> Estimate:
+def estimate(overlay: Overlay, compiled: Compiled | None = None) -> Estimate:
     """The resources of an overlay.
+
+    Args:
+        overlay: what to estimate.
+        compiled: its sources, where they are compiled already.
 
     Raises:
         ToolError: clang or LLVM is not installed.
     """
-    compiled = compile_overlay(overlay)
+    compiled = compiled or compile_overlay(overlay)
     memories = Memories(compiled)
     pace = delays.PACE[overlay.board_description.family]
     budget = delays.budget(1000 / overlay.clock_mhz) / pace
@@ -120,8 +124,8 @@ def _netlist(blackbox: Blackbox) -> Cost:
 
 def _logic(function: str, count: int, logic: Logic) -> Iterator[Part]:
     by_file: dict[str, Cost] = defaultdict(Cost)
-    for (file, _), cost in logic.operators.items():
-        by_file[file or "conditions"] += cost
+    for (place, _), cost in logic.operators.items():
+        by_file[place.split(":")[0] or "conditions"] += cost
     for file, cost in sorted(by_file.items(), key=lambda item: -item[1].lut):
         yield Part.of(f"{function}: {file}", COUNTED, count, cost * count)
     registers_ = Cost()

@@ -48,7 +48,8 @@ class Logic:
     """What a function takes, apart from functions that it calls.
 
     Attributes:
-        operators: LUTs and DSP blocks by file and kind of operator.
+        operators: LUTs and DSP blocks by place in the sources, ``FILE:LINE``, and kind of
+            operator.
         registers: between stages and states, in loops, and of the state machine.
         netlists: how often each multiplier's netlist is called.
     """
@@ -232,10 +233,9 @@ class _Counting:
             return
         if i in self.inside:
             return
-        file = self.places.of(i).split(":")[0]
         kind, cost = self._cost(i, made)
         if cost != Cost():
-            self.made.operators[file, kind] += cost
+            self.made.operators[self.places.of(i), kind] += cost
 
     def _kept(self, i: Instruction, made: Operator) -> Cost:
         """What keeps a value for the next iteration, with the choice of its first."""

@@ -1,0 +1,450 @@
+"""The search: which arrays of a space are on the front of speed against LUTs, and which is best.
+
+What an array takes is known only after a look, which takes seconds, and its cycles after compiling
+the network for it, a tenth of one. So both are put off for as long as something cheaper says that
+an array cannot matter:
+
+1. A shape stands for all its arrays: as small as the smallest by the surrogate, and as fast as the
+   least steps allow; then as the fastest of them is by the cycle model.
+2. Shapes that no known array beats in both are taken apart. An array is no faster than one that
+   has as much of everything or more and is known.
+3. When all arrays of the front, by the surrogate, are known by the cycle model, some of them are
+   looked at, the surrogate learns from that, and the front is drawn anew.
+
+It ends when nothing that might fit could be faster than the best that was looked at: the best of
+the space, by these models, to within :data:`TOLERANCE`. Nothing in it is random.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from axynq.emulator.plan import Plan
+from axynq.host.design.limits import Limits
+from axynq.host.design.looks import RESOURCES, Look
+from axynq.host.design.space import Choice, Shape, Space
+from axynq.host.design.surrogate import Described, Floats, Surrogate, described
+from axynq.host.design.workers import Workers
+from axynq.host.overlay.board import Board
+
+TOLERANCE = 0.003
+"""A difference in speed that is none."""
+RANGE = 4.0
+"""How many times slower than the fastest the slowest array of a front is."""
+FRONT_POINTS = 9
+"""Arrays of a front that are looked at."""
+
+BOUND, SHAPE_KNOWN, APART, KNOWN = range(4)
+"""How much is known of an item's cycles: the bound of a shape; its fastest array's; an array's
+that its shape or a neighbour bounds; its own."""
+
+Progress = Callable[[str, int, int], None]
+"""Called with what is being done, how much is done, and of how much."""
+
+
+@dataclass(frozen=True)
+class Family:
+    """Arrays that are compared with each other."""
+
+    name: str
+    space: Space
+    plan: Callable[[Shape], Plan]
+    """The plan that the network runs under on a shape."""
+    least_steps: Callable[[Shape], float]
+    """No fewer cycles an image."""
+
+
+@dataclass(frozen=True)
+class Found:
+    """An array that was looked at."""
+
+    family: str
+    choice: Choice
+    look: Look
+    cycles: float
+    """Per image, at the search's batch."""
+    fits: bool
+
+    @property
+    def clock_mhz(self) -> float:
+        assert self.look.clock_mhz is not None
+        return self.look.clock_mhz
+
+    @property
+    def images_per_second(self) -> float:
+        return self.clock_mhz * 1e6 / self.cycles
+
+    @property
+    def luts(self) -> float:
+        return self.look.likely("lut")
+
+
+@dataclass
+class Result:
+    """What was found in a family."""
+
+    family: str
+    found: list[Found] = field(default_factory=list)
+    """All that were looked at and can run the network."""
+    arrays: int = 0
+    """Of the space."""
+    compiled: int = 0
+    """Arrays that the cycle model was asked of."""
+    looked: int = 0
+    proven: bool = False
+    """Whether nothing else in the space could be faster, by the models."""
+    smallest: list[float] = field(default_factory=list)
+    """Least of each resource that any array takes, by the surrogate; for errors."""
+
+    @property
+    def best(self) -> Found | None:
+        """The fastest that fits; of those as fast, the one with fewest LUTs."""
+        fitting = [each for each in self.found if each.fits]
+        if not fitting:
+            return None
+        fastest = max(each.images_per_second for each in fitting)
+        able = [e for e in fitting if e.images_per_second >= fastest * (1 - TOLERANCE)]
+        return min(able, key=lambda each: (each.luts, -each.images_per_second))
+
+    def front(self) -> list[Found]:
+        """Those that fit and that none beats in both LUTs and images per second, by LUTs."""
+        made: list[Found] = []
+        fitting = [each for each in self.found if each.fits]
+        for each in sorted(fitting, key=lambda e: (e.luts, -e.images_per_second)):
+            if not made or each.images_per_second > made[-1].images_per_second:
+                made.append(each)
+        return made
+
+
+class Search:
+    """A search in several families that share looks and surrogate.
+
+    Args:
+        board: to build for.
+        limits: of it.
+        workers: compute cycles and look at arrays.
+        batch: images at a time.
+        seconds: after which no new looks begin.
+        progress: told how far it is.
+    """
+
+    def __init__(
+        self,
+        board: str,
+        limits: Limits,
+        workers: Workers,
+        batch: int,
+        seconds: float = 150.0,
+        progress: Progress = lambda what, done, of: None,
+    ) -> None:
+        self.board, self.limits, self.workers, self.batch = board, limits, workers, batch
+        self.progress = progress
+        self.surrogate = Surrogate()
+        self.looks: dict[Choice, Look] = {}
+        self._until = time.monotonic() + seconds
+        self._clock = max(workers.clocks)
+
+    def run(self, family: Family, description: Board, front_points: int = FRONT_POINTS) -> Result:
+        """Search a family.
+
+        Args:
+            family: arrays to choose from.
+            description: of the board.
+            front_points: of the front to look at.
+        """
+        allowed = self.limits.amounts(description)
+        items = _Items(family, self, allowed)
+        if not self.looks and items.choices:
+            self._look(items, items.extremes())
+        while self.in_time():
+            items.settle()
+            wanted = items.promising()
+            if not wanted:
+                items.result.proven = True
+                break
+            self._look(items, wanted)
+        items.settle()
+        wanted = items.along_front(front_points)
+        if self.in_time() and wanted:
+            self._look(items, wanted)
+        return items.finished()
+
+    def in_time(self) -> bool:
+        return time.monotonic() < self._until
+
+    @property
+    def clock(self) -> float:
+        """MHz that an array gets, as far as is known."""
+        return self._clock
+
+    def _look(self, items: _Items, numbers: Sequence[int]) -> None:
+        fresh = [items.choices[n] for n in numbers if items.choices[n] not in self.looks]
+        overlays = [c.overlay("looked-at", self.board, self._clock) for c in fresh]
+        done = len(self.looks)
+        self.progress(f"{items.family.name}: looking at arrays", done, done + len(fresh))
+
+        def advance(count: int) -> None:
+            nonlocal done
+            done += count
+            self.progress(f"{items.family.name}: looking at arrays", done, done)
+
+        self.looks |= dict(zip(fresh, self.workers.looks(overlays, advance)))
+        items.result.looked += len(fresh)
+        clocks = [look.clock_mhz for look in self.looks.values() if look.clock_mhz is not None]
+        if clocks:
+            self._clock = max(clocks)
+        usable = {c: look for c, look in self.looks.items() if look.clock_mhz is not None}
+        self.surrogate.fit(described(list(usable)), list(usable.values()))
+
+
+class _Items:
+    """Shapes and arrays of a family, and what is known of them."""
+
+    def __init__(self, family: Family, search: Search, allowed: Floats) -> None:
+        self.family, self.search, self.allowed = family, search, allowed
+        self.result = Result(family.name, arrays=family.space.size())
+        self.choices: list[Choice] = []
+        self.stage: list[int] = []
+        self.cycles: list[float] = []
+        """At least; infinite where the network does not run."""
+        self.described = described([])
+        self.apart: dict[Shape, list[int]] = {}
+        shapes = [(shape, family.least_steps(shape)) for shape in family.space.shapes()]
+        shapes = [(shape, steps) for shape, steps in shapes if np.isfinite(steps)]
+        smallest = [family.space.smallest(shape) for shape, _ in shapes]
+        self._add(smallest, [max(steps, 1.0) for _, steps in shapes], BOUND)
+
+    def _add(self, choices: Sequence[Choice], cycles: Sequence[float], stage: int) -> None:
+        new = described(choices)
+        self.described = Described(
+            np.concatenate([self.described.terms, new.terms]),
+            np.concatenate([self.described.known, new.known]),
+        )
+        self.choices += choices
+        self.cycles += cycles
+        self.stage += [stage] * len(choices)
+
+    # --- what is known and guessed ---
+
+    def _amounts(self, doubts: float = 0.0) -> Floats:
+        """[items, resources]: as looked at, or as guessed less so many standard deviations."""
+        guess = self.search.surrogate.guess(self.described)
+        made = guess.likely - doubts * guess.doubt
+        for n, choice in enumerate(self.choices):
+            look = self.search.looks.get(choice)
+            if look is not None and look.clock_mhz is not None and self.stage[n] >= APART:
+                made[n] = [look.likely(resource) for resource in RESOURCES]
+        return np.asarray(made)
+
+    def _fitting(self, amounts: Floats) -> Floats:
+        fits = (amounts <= self.allowed).all(axis=1)
+        for n, choice in enumerate(self.choices):
+            look = self.search.looks.get(choice)
+            if look is not None and look.clock_mhz is None and self.stage[n] >= APART:
+                fits[n] = False
+        return fits & np.isfinite(self.cycles) & np.array([s != SHAPE_KNOWN for s in self.stage])
+
+    def _speeds(self) -> Floats:
+        """Images a microsecond, at most."""
+        clocks = np.full(len(self.choices), self.search.clock)
+        for n, choice in enumerate(self.choices):
+            look = self.search.looks.get(choice)
+            if look is not None and look.clock_mhz is not None:
+                clocks[n] = look.clock_mhz
+        return np.asarray(clocks / np.array(self.cycles))
+
+    # --- cycles ---
+
+    def settle(self) -> None:
+        """Until the front, by the surrogate, is known by the cycle model."""
+        while True:
+            open_ = self._open()
+            if not open_:
+                return
+            bounds = [n for n in open_ if self.stage[n] == BOUND]
+            apart = [n for n in open_ if self.stage[n] == APART]
+            self.progress_words(len(open_))
+            asked = [self.family.space.fastest(self.choices[n].shape) for n in bounds]
+            asked += [self.choices[n] for n in apart]
+            found = self._computed(asked)
+            for n, cycles in zip(apart, found[len(bounds) :]):
+                self._know(n, cycles)
+            self._take_apart(bounds, found[: len(bounds)])
+
+    def progress_words(self, left: int) -> None:
+        done = self.result.compiled
+        self.search.progress(f"{self.family.name}: cycles", done, done + left)
+
+    def _open(self) -> list[int]:
+        """Items that might be on the front and are not known."""
+        if not self.choices:
+            return []
+        amounts = self._amounts()
+        fits, speeds = self._fitting(amounts), self._speeds()
+        # Arrays that might fit count too: a look may show that they do.
+        fits |= self._fitting(self._amounts(1.0)) & (speeds >= speeds[fits].max(initial=0.0))
+        known = np.array([stage == KNOWN for stage in self.stage])
+        order = [n for n in np.argsort(amounts[:, 0], kind="stable") if fits[n]]
+        if not order:
+            return []
+        best = np.maximum.accumulate(np.where(known, speeds, 0.0)[order])
+        fastest = max(speeds[order])
+        chosen, highest = [], 0.0
+        for n, beaten in zip(order, best):
+            might = speeds[n] > beaten * (1 + TOLERANCE) and speeds[n] * RANGE >= fastest
+            if known[n] or not might or speeds[n] <= highest * (1 + TOLERANCE):
+                continue
+            highest = speeds[n]
+            chosen.append(n)
+        return [self._middle(n, amounts) for n in chosen[-4 * self.search.workers.count :]]
+
+    def _middle(self, n: int, amounts: Floats) -> int:
+        """Of the arrays of a shape that are as fast for all that is known, the one in the middle:
+        whichever way it turns out, half of the others need not be asked."""
+        if self.stage[n] == BOUND:
+            return n
+        alike = [
+            k
+            for k in self.apart[self.choices[n].shape]
+            if self.stage[k] == APART and self.cycles[k] == self.cycles[n]
+        ]
+        alike.sort(key=lambda k: amounts[k, 0])
+        return alike[len(alike) // 2]
+
+    def _computed(self, choices: Sequence[Choice]) -> list[float]:
+        """Cycles, infinite where the network does not run."""
+        search = self.search
+        asked = [
+            (
+                self.family.plan(c.shape),
+                c.overlay("tried", search.board, search.clock),
+                search.batch,
+            )
+            for c in choices
+        ]
+        self.result.compiled += len(asked)
+        return [float("inf") if c is None else c for c in search.workers.cycles(asked)]
+
+    def _take_apart(self, numbers: Sequence[int], cycles: Sequence[float]) -> None:
+        for n, fewest in zip(numbers, cycles):
+            shape = self.choices[n].shape
+            self.stage[n] = SHAPE_KNOWN
+            if not np.isfinite(fewest):
+                continue
+            first = len(self.choices)
+            choices = list(self._largest_memories(shape))
+            self._add(choices, [fewest] * len(choices), APART)
+            self.apart[shape] = list(range(first, len(self.choices)))
+
+    def _largest_memories(self, shape: Shape) -> Iterator[Choice]:
+        """A shape's arrays, but for those of which another is the same with more memory, and has
+        room for it: they are no faster."""
+        choices = list(self.family.space.choices(shape))
+        guess = self.search.surrogate.guess(described(choices))
+        k = RESOURCES.index("block_ram_36k")
+        fits = guess.likely[:, k] <= self.allowed[k]
+        sizes: dict[tuple[object, ...], list[tuple[int, int, int]]] = {}
+        for choice, able in zip(choices, fits):
+            if able:
+                sizes.setdefault(_but_memories(choice), []).append(_memories(choice))
+        for choice, able in zip(choices, fits):
+            own = _memories(choice)
+            others = sizes.get(_but_memories(choice), [])
+            if able and not any(o != own and _covers(o, own) for o in others):
+                yield choice
+
+    def _know(self, n: int, cycles: float) -> None:
+        """An array's cycles, and what follows for others of its shape."""
+        self.cycles[n], self.stage[n] = cycles, KNOWN
+        own = _numbers(self.choices[n])
+        for k in self.apart[self.choices[n].shape]:
+            if self.stage[k] == APART and _covers(own, _numbers(self.choices[k])):
+                self.cycles[k] = max(self.cycles[k], cycles)
+
+    # --- what to look at ---
+
+    def extremes(self) -> list[int]:
+        """A small and a larger array, from which the surrogate begins."""
+        amounts = self._amounts()
+        fits = np.flatnonzero((amounts <= self.allowed).all(axis=1))
+        able = fits if len(fits) else np.arange(len(self.choices))
+        by_luts = able[np.argsort(amounts[able, 0], kind="stable")]
+        return sorted({int(by_luts[len(by_luts) // 4]), int(by_luts[3 * len(by_luts) // 4])})
+
+    def promising(self) -> list[int]:
+        """Arrays that might fit and be faster than the best that was looked at: the fastest that
+        probably fits, and others that might."""
+        speeds = self._speeds()
+        looked = np.array([choice in self.search.looks for choice in self.choices])
+        known = np.array([stage == KNOWN for stage in self.stage], bool)
+        amounts = self._amounts()
+        certain = known & looked & self._fitting(amounts)
+        best = speeds[certain].max(initial=0.0)
+        better = known & ~looked & (speeds > best * (1 + TOLERANCE))
+        wanted: list[int] = []
+        for doubts in (0.0, 1.0, 0.5):
+            able = np.flatnonzero(better & self._fitting(self._amounts(doubts)))
+            able = np.array([n for n in able if n not in wanted], np.int64)
+            if len(able) and len(wanted) < self.search.workers.count:
+                fastest = speeds[able].max()
+                alike = able[speeds[able] >= fastest * (1 - TOLERANCE)]
+                wanted.append(int(alike[amounts[alike, 0].argmin()]))
+        return wanted
+
+    def along_front(self, points: int) -> list[int]:
+        """Arrays of the front, by the surrogate, evenly spread over it."""
+        amounts, speeds = self._amounts(), self._speeds()
+        fits = self._fitting(amounts)
+        known = [n for n in np.flatnonzero(fits) if self.stage[n] == KNOWN]
+        front: list[int] = []
+        for n in sorted(known, key=lambda n: (amounts[n, 0], -speeds[n])):
+            if not front or speeds[n] > speeds[front[-1]] * (1 + TOLERANCE):
+                front.append(int(n))
+        if not front:
+            return []
+        front = [n for n in front if speeds[n] * RANGE >= speeds[front[-1]]]
+        # By their speeds in equal ratios.
+        targets = np.geomspace(speeds[front[0]], speeds[front[-1]], min(points, len(front)))
+        chosen = {min(front, key=lambda n: abs(np.log(speeds[n] / t))) for t in targets}
+        return [n for n in chosen if self.choices[n] not in self.search.looks]
+
+    def finished(self) -> Result:
+        """All that was looked at and is known, or becomes so now."""
+        looks = self.search.looks
+        numbers = [n for n, c in enumerate(self.choices) if c in looks and self.stage[n] >= APART]
+        numbers = [n for n in numbers if looks[self.choices[n]].clock_mhz is not None]
+        amounts = self._amounts()
+        for n in numbers:
+            cycles = self.cycles[n]
+            if self.stage[n] != KNOWN:
+                [cycles] = self._computed([self.choices[n]])
+                self._know(n, cycles)
+            if np.isfinite(cycles):
+                fits = bool((amounts[n] <= self.allowed).all())
+                choice = self.choices[n]
+                found = Found(self.family.name, choice, looks[choice], cycles, fits)
+                self.result.found.append(found)
+        if len(amounts):
+            self.result.smallest = amounts.min(axis=0).tolist()
+        return self.result
+
+
+def _memories(choice: Choice) -> tuple[int, int, int]:
+    return choice.map_words, choice.weight_vectors, choice.groups
+
+
+def _but_memories(choice: Choice) -> tuple[object, ...]:
+    return (choice.requantisers, choice.adders, choice.window_lanes, choice.codes_in)
+
+
+def _numbers(choice: Choice) -> tuple[int, ...]:
+    return (choice.requantisers, choice.adders, choice.window_lanes, *_memories(choice))
+
+
+def _covers(one: Sequence[int], other: Sequence[int]) -> bool:
+    """Whether one has as much of everything."""
+    return all(a >= b for a, b in zip(one, other))
