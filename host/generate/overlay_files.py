@@ -12,7 +12,7 @@ from axynq.emulator.multipliers import Exact, Multiplier, Roup, SMApprox, multip
 from axynq.host.generate.template import render
 from axynq.host.overlay import Overlay
 from axynq.host.overlay.description import LaneGroup
-from axynq.host.overlay.naming import BLACKBOX_PREFIX, module_name
+from axynq.host.overlay.naming import BLACKBOX_PREFIX, dsp_pair_name, module_name, verilog_name
 from axynq.host.overlay.processing_system import SOFTWARE_MEMORY_BYTES
 from axynq.host.overlay.registers import ARGUMENTS, TOP_FUNCTION, VLNV, register_map
 
@@ -46,21 +46,28 @@ def _bank(group: LaneGroup) -> str:
 
 @dataclass(frozen=True)
 class Blackbox:
-    """A netlist in ``hls/rtl`` that stands for a design, or for a configurable cell."""
+    """Verilog as in ``hls/rtl`` that stands for a design, a configurable cell or a DSP pair."""
 
     function: str
     specs: tuple[str, ...]
-    """Multipliers; several for a configurable cell."""
+    """Multipliers; several for a configurable cell. Or the name of a DSP pair."""
     types: tuple[str, ...]
     """Their C++ functors."""
-    code_bits: int
+    code_bits: int = 0
     """0 where nothing selects."""
+    pair: bool = False
+    """Whether it is a DSP block, which multiplies by two weights."""
 
 
 def overlay_blackboxes(overlay: Overlay) -> list[Blackbox]:
     """The netlists that the overlay's lanes consist of."""
     found: dict[str, Blackbox] = {}
     for group in overlay.lanes:
+        if group.cell == "dsp pair":
+            name = dsp_pair_name(overlay.board_description.dsp_block)
+            function = BLACKBOX_PREFIX + verilog_name(name)
+            found[name] = Blackbox(function, (name,), ("exact_pair",), pair=True)
+            continue
         bank = [multiplier(spec) for spec in group.bank]
         cells = [bank] if group.cell == "configurable" and len(bank) > 1 else [[m] for m in bank]
         for cell in cells:

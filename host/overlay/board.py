@@ -12,6 +12,9 @@ from axynq.emulator.validation import complaint
 from axynq.host.overlay.processing_system import PROCESSING_SYSTEMS, ProcessingSystem
 from axynq.host.overlay.toml import parse_toml
 
+DSP_BLOCKS = {"zynq-7000": "dsp48e1", "zynq-ultrascale+": "dsp48e2"}
+"""By family."""
+
 
 class Resources(BaseModel):
     """What the programmable logic of the part holds."""
@@ -53,6 +56,11 @@ class Board(BaseModel):
     @property
     def processing_system(self) -> ProcessingSystem:
         return PROCESSING_SYSTEMS[self.family]
+
+    @property
+    def dsp_block(self) -> str:
+        """The DSP block of the family."""
+        return DSP_BLOCKS[self.family]
 
 
 def board_names() -> list[str]:

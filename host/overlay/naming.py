@@ -9,7 +9,20 @@ from axynq.emulator.multipliers import Multiplier
 BLACKBOX_PREFIX = "axynq_"
 """Before the C function and the Verilog module of a blackbox."""
 
+DSP_PAIR_PREFIX = "dsp-pair:"
+"""Before the DSP block in the name of a pair's circuit."""
+
+
+def dsp_pair_name(block: str) -> str:
+    """What the circuit of two products in a DSP block is called, such as ``dsp-pair:dsp48e1``."""
+    return DSP_PAIR_PREFIX + block
+
 
 def module_name(m: Multiplier) -> str:
     """What a multiplier's module is called."""
-    return re.sub(r"[^a-z0-9]+", "_", m.spec)
+    return verilog_name(m.spec)
+
+
+def verilog_name(text: str) -> str:
+    """A text as the name of a module."""
+    return re.sub(r"[^a-z0-9]+", "_", text)

@@ -4,6 +4,7 @@
 #define AXYNQ_CIRCUIT_HPP
 
 #include "axynq/multipliers/configurable.hpp"
+#include "axynq/multipliers/exact_pair.hpp"
 
 namespace axynq {
 
@@ -18,5 +19,12 @@ struct configurable_circuit : configurable_roup<DESIGNS...> {};
 #if defined(AXYNQ_RTL_MULTIPLIERS)
 #include "axynq/blackboxes.hpp"
 #endif
+
+namespace axynq {
+
+// One DSP block: pair_circuit::products(a, first, second).
+typedef circuit<exact_pair> pair_circuit;
+
+}  // namespace axynq
 
 #endif

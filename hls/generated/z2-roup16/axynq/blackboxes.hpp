@@ -6,6 +6,7 @@
 
 #include "axynq/multipliers/configurable.hpp"
 #include "axynq/multipliers/exact.hpp"
+#include "axynq/multipliers/exact_pair.hpp"
 #include "axynq/multipliers/roup.hpp"
 #include "axynq/multipliers/smapprox.hpp"
 #include "axynq/types.hpp"
