@@ -14,17 +14,19 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from axynq.emulator import __version__
     from axynq.host.compiler.compilation import compile_program
+    from axynq.host.design.designer import design_overlay
     from axynq.host.overlay import Overlay
     from axynq.host.runtime.accelerator import Accelerator
     from axynq.host.runtime.program import Program
 
-__all__ = ["Accelerator", "Overlay", "Program", "__version__", "compile_program"]
+__all__ = ["Accelerator", "Overlay", "Program", "__version__", "compile_program", "design_overlay"]
 
 _MODULES = {
     "Accelerator": "axynq.host.runtime.accelerator",
     "Overlay": "axynq.host.overlay",
     "Program": "axynq.host.runtime.program",
     "compile_program": "axynq.host.compiler",
+    "design_overlay": "axynq.host.design.designer",
     "__version__": "axynq.emulator",
 }
 

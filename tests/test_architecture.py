@@ -66,7 +66,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     | {"emulator.emulation", "emulator.file_formats", "emulator.quantisation"}
     | {"emulator.studies.retraining"},
     # The accelerator: its description, programs for it, how fast they are.
-    "host": {"emulator", "host.compiler", "host.overlay", "host.runtime"},
+    "host": {"emulator", "host.compiler", "host.design", "host.overlay", "host.runtime"},
     "host.isa": {"emulator.errors"},
     "host.isa_model": {"host.isa"},
     "host.isa_derived": {"emulator.errors", "host.isa", "host.isa_model"},
@@ -93,6 +93,10 @@ MAY_IMPORT: dict[str, set[str]] = {
     # What measures and serves.
     "host.energy": VOCABULARY | {"emulator.energy", "host.netlists"},
     "host.power": PROGRAMS | {"emulator.energy", "host.performance"},
+    # What chooses the hardware for a network, by models of all of it.
+    "host.design": PROGRAMS
+    | {"emulator.energy", "emulator.toolchain"}
+    | {"host.compiler", "host.netlists", "host.performance", "host.power", "host.synthesis"},
     "host.selftest": PROGRAMS | {"emulator", "host.compiler"},
     "host.baseline": VOCABULARY,
     "host.deploy": PROGRAMS | {"emulator.datasets"},

@@ -12,6 +12,7 @@ from axynq.host.cli import (
     compile,
     demo,
     deploy,
+    design,
     doctor,
     evaluate,
     explore,
@@ -93,6 +94,11 @@ for name, function, example in (
         "axynq compile model.tflite --overlay z2-mixed16 --plan 'flam=exact|roup:1,4'",
     ),
     ("run", run.run, "axynq run model.axp --data images.npz --device software"),
+    (
+        "design",
+        design.design_,
+        "axynq design model.tflite --board pynq-z2 --plan 'flam=exact|roup:1,4' --output designed",
+    ),
     ("build", build.build, "axynq build --overlay z2-roup16"),
     (
         "deploy",

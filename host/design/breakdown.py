@@ -109,7 +109,7 @@ def break_down(overlay: Overlay) -> Breakdown:
         for cost in logic.registers.values():
             made[REGISTERS] += cost.lut * FACTORS[COUNTED]["likely"]
     ordered = sorted(made.items(), key=lambda item: -item[1])
-    parts = {name: round(luts, 1) for name, luts in ordered if round(luts, 1)}
+    parts = {name: round(luts, 1) for name, luts in ordered if luts >= 0.5}
     return Breakdown(parts, overlay.array.filters * overlay.array.copies)
 
 

@@ -97,6 +97,8 @@ class Result:
     looked: int = 0
     proven: bool = False
     """Whether nothing else in the space could be faster, by the models."""
+    refused: str = ""
+    """Why some array has no clock, where that is so."""
     smallest: list[float] = field(default_factory=list)
     """Least of each resource that any array takes, by the surrogate; for errors."""
 
@@ -128,7 +130,6 @@ class Search:
         limits: of it.
         workers: compute cycles and look at arrays.
         batch: images at a time.
-        seconds: after which no new looks begin.
         progress: told how far it is.
     """
 
@@ -138,24 +139,31 @@ class Search:
         limits: Limits,
         workers: Workers,
         batch: int,
-        seconds: float = 150.0,
         progress: Progress = lambda what, done, of: None,
     ) -> None:
         self.board, self.limits, self.workers, self.batch = board, limits, workers, batch
         self.progress = progress
         self.surrogate = Surrogate()
         self.looks: dict[Choice, Look] = {}
-        self._until = time.monotonic() + seconds
+        self._until = 0.0
         self._clock = max(workers.clocks)
 
-    def run(self, family: Family, description: Board, front_points: int = FRONT_POINTS) -> Result:
+    def run(
+        self,
+        family: Family,
+        description: Board,
+        seconds: float,
+        front_points: int = FRONT_POINTS,
+    ) -> Result:
         """Search a family.
 
         Args:
             family: arrays to choose from.
             description: of the board.
+            seconds: after which no new looks begin.
             front_points: of the front to look at.
         """
+        self._until = time.monotonic() + seconds
         allowed = self.limits.amounts(description)
         items = _Items(family, self, allowed)
         if not self.looks and items.choices:
@@ -194,6 +202,10 @@ class Search:
 
         self.looks |= dict(zip(fresh, self.workers.looks(overlays, advance)))
         items.result.looked += len(fresh)
+        for choice in fresh:
+            if self.looks[choice].clock_mhz is None:
+                slowest = list(self.looks[choice].refused.items())[-1]
+                items.result.refused = f"at {slowest[0]} MHz {slowest[1]}"
         clocks = [look.clock_mhz for look in self.looks.values() if look.clock_mhz is not None]
         if clocks:
             self._clock = max(clocks)

@@ -1,0 +1,230 @@
+"""``axynq design``: a search for the array that suits a network and a board."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Optional
+
+import typer
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+
+from axynq.emulator import load_model
+from axynq.emulator.errors import OverlayError
+from axynq.emulator.plan import Plan
+from axynq.host.cli.inputs import BatchOption, ModelArgument, PlanOption, read_plan
+from axynq.host.cli.output import JsonOption, console, finite, percent, print_json, results, table
+from axynq.host.compiler.compilation import TYPICAL_BATCH
+from axynq.host.design.breakdown import MULTIPLIERS
+from axynq.host.design.designer import Design, Figures, Objective, Request, description, design
+from axynq.host.design.limits import NAMES, Limits
+from axynq.host.design.report import content_of, shares_of, write_design
+from axynq.host.design.search import Progress as SearchProgress
+from axynq.host.overlay.board import board_names
+
+
+def clock_list(text: str | None) -> str | None:
+    """For options: refuses what is no list of numbers.
+
+    Raises:
+        typer.BadParameter: it is none.
+    """
+    if text is not None:
+        try:
+            clocks = [finite(float(part)) for part in text.split(",")]
+        except ValueError:
+            raise typer.BadParameter(f"'{text}' is not a list of MHz, such as 100,125.") from None
+        if any(clock is None or clock <= 0 for clock in clocks):
+            raise typer.BadParameter("clocks must be above 0 MHz.")
+    return text
+
+
+BoardOption = Annotated[
+    str, typer.Option(help=f"The board to design for: {', '.join(board_names())}.")
+]
+ObjectiveOption = Annotated[
+    Objective,
+    typer.Option(
+        help="throughput: most images a second at --batch; latency: the shortest time for an image "
+        "alone; energy: the least estimated energy an image, of arrays on the front."
+    ),
+]
+ClocksOption = Annotated[
+    Optional[str],
+    typer.Option(
+        metavar="MHZ,…",
+        callback=clock_list,
+        help="Clocks to choose from; default: those that the board's I/O PLL is usually divided "
+        "to. An array gets the fastest that its loops and multipliers keep up with.",
+    ),
+]
+LutLimitOption = Annotated[
+    float, typer.Option(min=0.01, max=1, help="Likely LUTs at most, as a share of the board's.")
+]
+FlipFlopLimitOption = Annotated[
+    float, typer.Option(min=0.01, max=1, help="Flip-flops at most, as a share of the board's.")
+]
+BlockRamLimitOption = Annotated[
+    float, typer.Option(min=0.01, max=1, help="Block RAMs at most, as a share of the board's.")
+]
+DspLimitOption = Annotated[
+    float, typer.Option(min=0.01, max=1, help="DSP blocks at most, as a share of the board's.")
+]
+ProductsOption = Annotated[
+    bool,
+    typer.Option(help="Let DSP blocks multiply exactly for some lanes, two lanes for each block."),
+]
+ExactOnlyOption = Annotated[
+    bool,
+    typer.Option("--exact-only", help="Only arrays with exact multipliers; instead of --plan."),
+]
+CompareOption = Annotated[
+    bool,
+    typer.Option(
+        help="Also find the best exact arrays, with and without products in DSP blocks, to compare."
+    ),
+]
+SecondsOption = Annotated[
+    float,
+    typer.Option(min=0, callback=finite, help="After about this time no new arrays are looked at."),
+]
+WorkersOption = Annotated[
+    Optional[int], typer.Option(min=1, help="Processes; default: as many as processors.")
+]
+
+
+def design_(
+    model: ModelArgument,
+    output: Annotated[
+        Path,
+        typer.Option(help="Folder for overlay.toml, design.json and pictures; it is made."),
+    ],
+    board: BoardOption = "pynq-z2",
+    plan: PlanOption = "exact",
+    objective: ObjectiveOption = "throughput",
+    batch: BatchOption = TYPICAL_BATCH,
+    clocks: ClocksOption = None,
+    lut_limit: LutLimitOption = Limits.lut,
+    flip_flop_limit: FlipFlopLimitOption = Limits.flip_flop,
+    block_ram_limit: BlockRamLimitOption = Limits.block_ram_36k,
+    dsp_limit: DspLimitOption = Limits.dsp,
+    dsp_products: ProductsOption = True,
+    exact_only: ExactOnlyOption = False,
+    compare: CompareOption = True,
+    seconds: SecondsOption = 150.0,
+    workers: WorkersOption = None,
+    json: JsonOption = False,
+) -> None:
+    """Find the array for a network by itself: lanes, multipliers, buffers, clock.
+
+    Searches overlay descriptions under the board's limits, by the cycle model and by estimates from
+    the HLS sources; what was estimated is kept, so that the command resumes when it is run again.
+    All figures are models': nothing is built.
+    """
+    network = load_model(model)
+    for note in network.notes:
+        console.note(note)
+    if exact_only and plan != "exact":
+        raise OverlayError("--exact-only needs no --plan: it means exact multipliers everywhere")
+    chosen = Plan.uniform("exact") if exact_only else read_plan(network, plan)
+    request = Request(
+        network,
+        chosen,
+        board,
+        objective,
+        batch,
+        Limits(lut_limit, flip_flop_limit, block_ram_limit, dsp_limit),
+        () if clocks is None else tuple(float(part) for part in clocks.split(",")),
+        dsp_products,
+        compare,
+        seconds,
+        workers,
+    )
+    with _display() as progress:
+        made = design(request, progress)
+    written = write_design(made, output)
+    if json:
+        content = content_of(made)
+        print_json({"output": str(output), **content, "plan": plan})
+        return
+    _show(made)
+    console.print(f"wrote {', '.join(map(str, written))}")
+
+
+@contextmanager
+def _display() -> Iterator[SearchProgress]:
+    columns = (TextColumn("{task.description}", markup=False), BarColumn(),
+               TextColumn("{task.completed}"), TimeElapsedColumn())  # fmt: skip
+    with Progress(*columns, console=console, transient=True) as bar:
+        task = bar.add_task("beginning", total=None)
+
+        def progress(what: str, done: int, of: int) -> None:
+            bar.update(task, description=what, completed=done, total=max(of, 1))
+
+        yield progress
+
+
+def _show(made: Design) -> None:
+    request = made.request
+    shown = table(
+        "arrays", "array", "MHz", "images/s", "ms alone", "LUTs", "low to high", "DSPs",
+        "block RAMs",
+        title=f"{request.model.name} on {request.board}, batch {request.batch}: best of each kind",
+    )  # fmt: skip
+    for name, figures in made.best.items():
+        shown.add_row(name, *_row(figures))
+    results.print(shown)
+    front = table(
+        "array", "MHz", "images/s", "ms alone", "LUTs", "low to high", "DSPs", "block RAMs",
+        title="front: images per second against LUTs",
+    )  # fmt: skip
+    for figures in next(iter(made.fronts.values())):
+        front.add_row(*_row(figures))
+    results.print(front)
+    _show_chosen(made)
+
+
+def _row(figures: Figures) -> tuple[str, ...]:
+    look = figures.found.look
+    lut = look.resources["lut"]
+    return (
+        description(figures.found.choice),
+        f"{figures.found.clock_mhz:g}",
+        f"{figures.images_per_second:,.0f}",
+        f"{figures.latency_milliseconds:.3f}",
+        f"{lut['likely']:,.0f}",
+        f"{lut['low']:,.0f}–{lut['high']:,.0f}",
+        f"{look.likely('dsp'):.0f}",
+        f"{look.likely('block_ram_36k'):g}",
+    )
+
+
+def _show_chosen(made: Design) -> None:
+    breakdown = made.breakdown
+    shown = table("LUTs of the chosen array are for", "LUTs", "share", "per lane")
+    for name, luts in breakdown.parts.items():
+        lane = breakdown.per_lane.get(name)
+        each = "" if lane is None else f"{lane:.0f}"
+        shown.add_row(name, f"{luts:,.0f}", percent(luts / breakdown.total, 0), each)
+    results.print(shown)
+    exact = {name: pair for name, pair in made.for_free.items() if pair[0]}
+    if exact and made.best and len(made.overlay.lanes) > 1:
+        free = table("layer", "filters", "exact in no more time", title="exact lanes")
+        for name, (number, filters) in exact.items():
+            free.add_row(name, str(filters), str(number))
+        results.print(free)
+    shares = ", ".join(f"{NAMES[name]} {percent(s, 0)}" for name, s in shares_of(made).items())
+    results.print(f"of the board: {shares}")
+    bounds = ", ".join(f"{name} {percent(share, 0)}" for name, share in made.bounds.items())
+    results.print(f"cycles by what bounds their layers: {bounds}")
+    results.print(
+        f"multipliers take {breakdown.parts.get(MULTIPLIERS, 0):,.0f} LUTs, "
+        f"{percent(breakdown.multipliers_share, 0)}: if they took none, as many LUTs would be "
+        f"{breakdown.most_lanes:.2f} times as many lanes at most"
+    )
+    refused = made.chosen.found.look.refused
+    for clock, why in refused.items():
+        results.print(f"not {clock} MHz: {why}")
+    if not all(result.proven for result in made.results.values()):
+        results.print("the time was up before the best was certain: run again to go on")

@@ -1,0 +1,384 @@
+"""Finds an array for a network, and says what is to be expected of it."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Literal, get_args
+
+from axynq.emulator.energy import relative_energy
+from axynq.emulator.errors import AxynqError, OverlayError
+from axynq.emulator.model.graph import DepthwiseConvolution, Model
+from axynq.emulator.plan import Plan
+from axynq.host.compiler.compilation import TYPICAL_BATCH, compile_program
+from axynq.host.design.breakdown import Breakdown, break_down
+from axynq.host.design.clocks import usual_clocks
+from axynq.host.design.limits import NAMES, Limits
+from axynq.host.design.looks import RESOURCES
+from axynq.host.design.mixes import mixes, needs_of
+from axynq.host.design.search import Family, Found, Progress, Result, Search
+from axynq.host.design.space import Choice, Space, even_counts
+from axynq.host.design.speed import LeastSteps, filters_for_free
+from axynq.host.design.workers import Workers
+from axynq.host.overlay import Overlay
+from axynq.host.overlay.board import Board, load_board
+from axynq.host.overlay.description import MAX_GROUPS
+from axynq.host.performance.cycles import program_cycles
+from axynq.host.power.estimate import estimate as energy_estimate
+from axynq.host.synthesis.compilation import require_packages
+
+Objective = Literal["throughput", "latency", "energy"]
+
+APPROXIMATE = "approximate"
+EXACT = "exact"
+EXACT_IN_LUTS = "exact, no products in DSPs"
+
+MOST_LANES = 64
+ALIKE = 0.02
+"""A difference of estimated energy that is none."""
+SHARE_OF_OTHERS = 0.2
+"""Of the time, for each family that the array is compared with."""
+
+
+@dataclass(frozen=True)
+class Request:
+    """What to design."""
+
+    model: Model
+    plan: Plan
+    """What every filter needs."""
+    board: str
+    objective: Objective = "throughput"
+    batch: int = TYPICAL_BATCH
+    limits: Limits = field(default_factory=Limits)
+    clocks: tuple[float, ...] = ()
+    """MHz; empty: the board's usual ones."""
+    products: bool = True
+    """Whether DSP blocks may multiply for the lanes."""
+    compare: bool = True
+    """Whether to search among exact arrays too, to compare."""
+    seconds: float = 150.0
+    """No new arrays are looked at after this time."""
+    workers: int | None = None
+    space: Space | None = None
+    """Arrays for the plan; default: all that seem worth it."""
+
+    def __post_init__(self) -> None:
+        """Raises:
+        OverlayError: there is no such board or objective, or no clock.
+        """
+        load_board(self.board)
+        if self.objective not in get_args(Objective):
+            known = ", ".join(get_args(Objective))
+            raise OverlayError(f"unknown objective '{self.objective}'; known are: {known}")
+        if any(clock <= 0 for clock in self.clocks):
+            raise OverlayError("clocks must be above 0 MHz")
+
+    @property
+    def description(self) -> Board:
+        return load_board(self.board)
+
+
+@dataclass(frozen=True)
+class Figures:
+    """What is expected of an array that was looked at."""
+
+    found: Found
+    latency_cycles: float
+    """Of an image alone."""
+    batch_cycles: float
+    """Per image, at the batch of the request."""
+    joules: float | None
+    """Per image at that batch, by :mod:`axynq.host.power.estimate`; None: unknown."""
+
+    @property
+    def images_per_second(self) -> float:
+        return self.found.clock_mhz * 1e6 / self.batch_cycles
+
+    @property
+    def latency_milliseconds(self) -> float:
+        return self.latency_cycles / self.found.clock_mhz / 1000
+
+
+@dataclass(frozen=True)
+class Design:
+    """An array, and what it was chosen from."""
+
+    request: Request
+    overlay: Overlay
+    chosen: Figures
+    fronts: dict[str, list[Figures]]
+    """By family, by LUTs; that of the request first."""
+    best: dict[str, Figures]
+    """By family, the one that the objective prefers."""
+    results: dict[str, Result]
+    breakdown: Breakdown
+    for_free: dict[str, tuple[int, int]]
+    """By layer, filters that lanes of exact multipliers alone take in no more time, and all."""
+    bounds: dict[str, float]
+    """Share of the cycles, at the batch, of layers that are bound by each of the lanes
+    (``compute``), ports, memory and the rest (:class:`LayerCycles`)."""
+    relative_energy: float | None
+    """Of the plan's multiplications, 1 being exact ones."""
+
+
+def design_overlay(
+    model: Model,
+    plan: Plan | str = "exact",
+    board: str = "pynq-z2",
+    *,
+    objective: Objective = "throughput",
+    batch: int = TYPICAL_BATCH,
+    limits: Limits | None = None,
+    clocks: Sequence[float] = (),
+    products: bool = True,
+    compare: bool = True,
+    seconds: float = 150.0,
+    workers: int | None = None,
+    space: Space | None = None,
+    progress: Progress = lambda what, done, of: None,
+) -> Design:
+    """Find the array for a network under a plan.
+
+    ``design.overlay`` is the overlay, ``design.overlay.to_toml()`` its description; all figures are
+    models', nothing was built.
+
+    Args:
+        model: an int8 network.
+        plan: which multiplier computes what, as :meth:`Plan.parse` reads it; the array holds what
+            its filters need.
+        board: a board's name.
+        objective: most images a second at ``batch``; the shortest time for an image alone; or the
+            least energy an image by :mod:`axynq.host.power.estimate`, of arrays on the front.
+        batch: images at a time.
+        limits: of the board; default: :class:`Limits`.
+        clocks: MHz to choose from; default: the board's usual ones.
+        products: whether DSP blocks may multiply for the lanes.
+        compare: whether to search among exact arrays too.
+        seconds: after which no new arrays are looked at.
+        workers: processes; default: as many as processors.
+        space: the arrays to choose from; default: all that seem worth it.
+        progress: called with what is being done, how much is done, and of how much.
+
+    Raises:
+        PlanError: the plan does not fit the model, or needs what lanes cannot hold.
+        OverlayError: no array fits the board; the message says what bounds it.
+        ProgramError: no array can run the network.
+        ToolError: clang or LLVM is not installed.
+    """
+    chosen = Plan.parse(model, plan) if isinstance(plan, str) else plan
+    request = Request(
+        model, chosen, board, objective, batch, limits or Limits(), tuple(clocks), products,
+        compare, seconds, workers, space,
+    )  # fmt: skip
+    return design(request, progress)
+
+
+def design(request: Request, progress: Progress = lambda what, done, of: None) -> Design:
+    """As :func:`design_overlay`."""
+    require_packages()
+    board = request.description
+    families = families_of(request)
+    with Workers(request.model, request.clocks or usual_clocks(board), request.workers) as workers:
+        batch = 1 if request.objective == "latency" else request.batch
+        search = Search(request.board, request.limits, workers, batch, progress)
+        results: dict[str, Result] = {}
+        for number, family in enumerate(families):
+            left = 1 - SHARE_OF_OTHERS * (len(families) - 1) if number == 0 else SHARE_OF_OTHERS
+            results[family.name] = search.run(family, board, left * request.seconds)
+            if number == 0:
+                check_found(results[family.name], request)
+        plans = {family.name: family.plan for family in families}
+        fronts = {
+            name: _figures(result.front(), request, plans[name], workers)
+            for name, result in results.items()
+        }
+        best = {
+            name: _preferred(_figures([result.best], request, plans[name], workers),
+                             fronts[name], request.objective)
+            for name, result in results.items()
+            if result.best is not None
+        }  # fmt: skip
+    return _described(request, families[0], fronts, best, results)
+
+
+def families_of(request: Request) -> list[Family]:
+    """The arrays for the plan, then those that they are compared with."""
+    exact = Plan.uniform("exact")
+    needs = needs_of(request.model, request.plan)
+    is_exact = all(need.specs == {"exact"} for need in needs)
+    name = APPROXIMATE
+    if is_exact:
+        name = EXACT if request.products else EXACT_IN_LUTS
+    families = [_family(request, name, request.plan, request.products, request.space)]
+    if request.compare:
+        if not is_exact and request.products:
+            families.append(_family(request, EXACT, exact, True))
+        if request.products or not is_exact:
+            families.append(_family(request, EXACT_IN_LUTS, exact, False))
+    return families
+
+
+def _family(
+    request: Request, name: str, plan: Plan, products: bool, space: Space | None = None
+) -> Family:
+    least = LeastSteps(request.model, plan)
+    space = space or usual_space(request, plan, products)
+    return Family(name, space, lambda shape: plan, least.of)
+
+
+def usual_space(request: Request, plan: Plan, products: bool) -> Space:
+    """Arrays that seem worth it for a plan."""
+    model = request.model
+    # Copies take images of their own: one image alone has no use for them.
+    copies = (1,) if request.objective == "latency" else (1, 2, 3, 4)
+    largest = max((len(layer.kernel) for layer in model.layers), default=1)
+    groups = tuple(g for g in (32, 64, MAX_GROUPS) if g == 32 or g * 4 < 2 * largest)
+    depthwise = any(isinstance(layer, DepthwiseConvolution) for layer in model.layers)
+    return Space(
+        mixes(needs_of(model, plan), even_counts(MOST_LANES), products),
+        inputs=(8, 16, 32, 64),
+        copies=copies,
+        window_parts=(1, 2, 4) if depthwise else (1, 4),
+        groups=groups,
+    )
+
+
+def check_found(result: Result, request: Request) -> None:
+    """Raises:
+    OverlayError: nothing fits; the message says what bounds it.
+    """
+    if result.best is not None:
+        return
+    board = request.description
+    if result.found:
+        nearest = min(
+            result.found,
+            key=lambda each: max(
+                each.look.likely(name) / allowed
+                for name, allowed in zip(RESOURCES, request.limits.amounts(board))
+            ),
+        )
+        takes = ", ".join(request.limits.exceeded(nearest.look, board))
+        raise OverlayError(
+            f"no array that was looked at fits {board.name}: the nearest takes {takes}. Raise the "
+            "limits, take a larger board, or a plan with fewer multipliers"
+        )
+    if result.smallest:
+        takes = [
+            f"{least:,.0f} {NAMES[name]} of {allowed:,.0f}"
+            for name, least, allowed in zip(
+                RESOURCES, result.smallest, request.limits.amounts(board)
+            )
+            if least > allowed
+        ]
+        if takes:
+            raise OverlayError(
+                f"no array fits {board.name}: the smallest would take about {', '.join(takes)} "
+                "that the limits allow"
+            )
+    if result.refused:
+        raise OverlayError(f"no array reaches a clock: {result.refused}")
+    raise OverlayError(
+        f"no array can run the network on {board.name} under this plan: {_why_not(request)}"
+    )
+
+
+def _why_not(request: Request) -> str:
+    """What the compiler says of some array."""
+    family = families_of(request)[0]
+    clock = min(request.clocks or usual_clocks(request.description))
+    for shape in family.space.shapes():
+        overlay = family.space.fastest(shape).overlay("tried", request.board, clock)
+        try:
+            compile_program(request.model, request.plan, overlay, request.batch)
+        except AxynqError as error:
+            return str(error)
+    return "there is no array in the space"
+
+
+def _figures(
+    found: Sequence[Found], request: Request, plan_of: Callable[..., Plan], workers: Workers
+) -> list[Figures]:
+    overlays = [each.choice.overlay("tried", request.board, each.clock_mhz) for each in found]
+    plans = [plan_of(each.choice.shape) for each in found]
+    alone = workers.cycles([(p, o, 1) for p, o in zip(plans, overlays)])
+    many = workers.cycles([(p, o, request.batch) for p, o in zip(plans, overlays)])
+    made = []
+    for each, plan, overlay, one, cycles in zip(found, plans, overlays, alone, many):
+        assert one is not None  # they ran before
+        assert cycles is not None
+        joules = None
+        if request.objective == "energy":
+            program = compile_program(request.model, plan, overlay, request.batch)
+            spent = energy_estimate(program, overlay, request.batch)
+            joules = None if spent is None else spent.joules
+        made.append(Figures(each, one, cycles, joules))
+    return made
+
+
+def _preferred(best: Sequence[Figures], front: Sequence[Figures], objective: Objective) -> Figures:
+    """Of a family's fastest and its front."""
+    if objective != "energy":
+        return best[0]
+    known = [each for each in (*front, *best) if each.joules is not None]
+    if not known:
+        return best[0]
+    least = min(each.joules for each in known if each.joules is not None)
+    able = [e for e in known if e.joules is not None and e.joules <= least * (1 + ALIKE)]
+    return max(able, key=lambda each: each.images_per_second)
+
+
+def _described(
+    request: Request,
+    family: Family,
+    fronts: dict[str, list[Figures]],
+    best: dict[str, Figures],
+    results: dict[str, Result],
+) -> Design:
+    chosen = best[family.name]
+    choice = chosen.found.choice
+    name = overlay_name(request.model.name, request.board)
+    overlay = choice.overlay(name, request.board, chosen.found.clock_mhz)
+    plan = family.plan(choice.shape)
+    return Design(
+        request,
+        overlay,
+        chosen,
+        fronts,
+        best,
+        results,
+        break_down(overlay),
+        filters_for_free(request.model, choice),
+        _bounds(request, plan, overlay),
+        relative_energy(request.model, plan),
+    )
+
+
+def overlay_name(model: str, board: str) -> str:
+    """A name for an overlay, of what descriptions allow."""
+    text = re.sub(r"[^a-z0-9]+", "-", f"{model}-{board}".lower()).strip("-")
+    return text or "designed"
+
+
+def _bounds(request: Request, plan: Plan, overlay: Overlay) -> dict[str, float]:
+    program = compile_program(request.model, plan, overlay, request.batch)
+    cycles = program_cycles(program, overlay, request.batch)
+    shares: Counter[str] = Counter()
+    for layer in cycles.layers:
+        shares[layer.bound] += layer.cycles
+    return {bound: amount / cycles.cycles for bound, amount in shares.most_common()}
+
+
+def description(choice: Choice) -> str:
+    """An array in a few words."""
+    shape = choice.shape
+    lanes = " + ".join(
+        f"{group.count} × {'|'.join(group.bank)}"
+        + {"separate": "", "configurable": " (one cell)", "dsp pair": " (DSP)"}[group.cell]
+        for group in shape.lanes
+    )
+    copies = f"{shape.copies} copies of " if shape.copies > 1 else ""
+    return f"{copies}{shape.filters} × {shape.inputs}: {lanes}"
