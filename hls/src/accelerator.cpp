@@ -192,7 +192,7 @@ static std::uint32_t run_program(read_port_t commands, read_port_t source, write
   AXYNQ_MEMORY(table_memory_t, operand_table)
   AXYNQ_BLOCK_RAM(operand_table)
   AXYNQ_MEMORY(partial_memory_t, partials)
-  AXYNQ_BLOCK_RAM(partials)
+  AXYNQ_SUM_RAM(partials)
   AXYNQ_MEMORY(record_memory_t, next)
   AXYNQ_LUT_RAM(next)
   std::int32_t record[RECORD_INTEGERS];

@@ -60,7 +60,7 @@ class Call(NamedTuple):
     images: int
     """Of the batch."""
     image: int
-    """The first image that is computed, where it is not the batch: the copies take the next ones."""
+    """The first image that is computed, where it is not the batch; copies take the next ones."""
     copies: int
     next: Descriptor | None
     """The phase that runs next, whose descriptor and set come in meanwhile."""
