@@ -109,12 +109,12 @@ def _functions(
             name = f"{plain_name(function.name)}: variables"
             yield Part.of(name, COUNTED, count, state[function.name] * count)
     for blackbox in overlay_blackboxes(overlay):
-        calls = sum(n for name, n in netlists.items() if blackbox.function + "6ap_int" in name)
-        yield Part.of(blackbox.function, MAPPED, calls, _cost(blackbox) * calls)
+        calls = sum(n for name, n in netlists.items() if plain_name(name) == blackbox.function)
+        yield Part.of(blackbox.function, MAPPED, calls, blackbox_cost(blackbox) * calls)
 
 
-def _cost(blackbox: Blackbox) -> Cost:
-    """Of one; flip-flops of a DSP block are its own."""
+def blackbox_cost(blackbox: Blackbox) -> Cost:
+    """Of one instance. Flip-flops inside a DSP block are none of the device's."""
     if blackbox.pair:
         return Cost(DSP_PAIR["LUT"], DSP_PAIR["FF"], DSP_PAIR["DSP"])
     specs = blackbox.specs
