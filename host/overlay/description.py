@@ -320,7 +320,9 @@ def _check_bank(group: LaneGroup) -> None:
         if group.cell == "configurable" and not isinstance(m, (Exact, Roup)):
             raise ValueError(f"'{spec}': a configurable cell is exact or ROUP")
         if group.cell == "dsp pair" and (len(group.bank) > 1 or not isinstance(m, Exact)):
-            raise ValueError("the bank of a DSP pair is exact alone: DSP blocks approximate nothing")
+            raise ValueError(
+                "the bank of a DSP pair is exact alone: DSP blocks approximate nothing"
+            )
 
 
 def overlay_names() -> list[str]:
