@@ -12,11 +12,13 @@ from axynq.host.generate.overlay_files import blackboxes_header, overlay_blackbo
 from axynq.host.synthesis import compilation, delays
 from axynq.host.synthesis.compilation import Compiled, compile_source
 from axynq.host.synthesis.costs import Cost
-from axynq.host.synthesis.estimate import blackbox_cost
+from axynq.host.synthesis.estimate import blackbox_cost, estimate
+from axynq.host.synthesis.findings import problems
 from axynq.host.synthesis.logic import Logic, logic_of
 from axynq.host.synthesis.memories import Memories, plain_name
+from axynq.host.synthesis.parts import MAPPED
 from axynq.host.synthesis.places import Places
-from axynq.host.synthesis.schedule import LoopSchedule, schedule
+from axynq.host.synthesis.schedule import LoopSchedule, schedule, schedule_overlay
 from axynq.host.synthesis.widths import Widths
 from tests.overlays import write_overlay
 
@@ -110,3 +112,16 @@ def test_the_block_is_that_of_the_board(board: str, block: str, tmp_path: Path) 
     assert blackbox_cost(pair) == Cost(0, 0, 1)
     assert blackbox_cost(exact) == Cost(40, 33, 0)
     assert f" {pair.function}(" in blackboxes_header(overlay)
+
+
+@pytest.mark.slow
+def test_an_overlay_with_pairs(tmp_path: Path) -> None:
+    overlay = overlay_with_pairs(tmp_path)
+    parts = {part.name: part for part in estimate(overlay).parts}
+    pair = parts["axynq_dsp_pair_dsp48e1"]
+    assert (pair.basis, pair.instances) == (MAPPED, 4)  # two lanes of four inputs
+    assert (pair.lut, pair.flip_flop, pair.dsp) == (0, 0, 4)
+    assert parts["axynq_exact"].instances == 8
+    found = schedule_overlay(overlay)
+    assert problems(found) == []
+    assert {loop.ii for loop in found.loops} == {1}
