@@ -19,13 +19,14 @@ from axynq.host.synthesis.compilation import Compiled, compile_overlay
 from axynq.host.synthesis.estimate import estimate
 from axynq.host.synthesis.logic import Logic, logic_of
 from axynq.host.synthesis.memories import Memories, plain_name
-from axynq.host.synthesis.parts import COUNTED, FACTORS, MAPPED, MEASURED, PUBLISHED
+from axynq.host.synthesis.parts import COUNTED, FACTORS, MAPPED, MEASURED, PUBLISHED, Part
 from axynq.host.synthesis.places import Places
 
 LOOP = "multiply_run"
 RUN = "run.hpp"
 
 MULTIPLIERS = "multipliers"
+IN_DSPS = "products in DSP blocks"
 ADDERS = "adder trees"
 ACCUMULATORS = "accumulators"
 OPERANDS = "operands: shared or of a window, banks"
@@ -55,7 +56,10 @@ OF_FILE = {
 }
 """What the files of the loop are for."""
 
-OF_LANES = (MULTIPLIERS, ADDERS, ACCUMULATORS, OPERANDS, WINDOWS)
+AROUND_IT = ("memory ports, read", "memory ports, write", "registers", "width converters")
+"""Parts of the estimate that are no core of the accelerator's."""
+
+OF_LANES = (MULTIPLIERS, IN_DSPS, ADDERS, ACCUMULATORS, OPERANDS, WINDOWS)
 """What there is once more with each lane."""
 
 
@@ -102,7 +106,7 @@ def break_down(overlay: Overlay) -> Breakdown:
     made: dict[str, float] = defaultdict(float)
     for part in estimate(overlay, compiled).parts:
         if not part.name.startswith(f"{LOOP}:"):
-            made[_of_part(part.basis, part.name)] += part.amount("lut")
+            made[_of_part(part)] += part.amount("lut")
     for logic in _loop(overlay, compiled):
         for (place, kind), cost in logic.operators.items():
             made[_of_place(place, kind)] += cost.lut * FACTORS[COUNTED]["likely"]
@@ -124,14 +128,14 @@ def _loop(overlay: Overlay, compiled: Compiled) -> list[Logic]:
     ]
 
 
-def _of_part(basis: str, name: str) -> str:
-    if basis == MAPPED:
-        return MULTIPLIERS
-    if basis == PUBLISHED or name in ("memory ports, read", "memory ports, write", "registers"):
+def _of_part(part: Part) -> str:
+    if part.basis == MAPPED:
+        return IN_DSPS if part.dsp else MULTIPLIERS
+    if part.basis == PUBLISHED or part.name in AROUND_IT:
         return AROUND
-    if basis in (COUNTED, MEASURED) or name.startswith("start and end"):
+    if part.basis in (COUNTED, MEASURED) or part.name.startswith("start and end"):
         return PROCESSES
-    return AROUND if name == "width converters" else MEMORIES
+    return MEMORIES
 
 
 def _of_place(place: str, kind: str) -> str:

@@ -359,7 +359,7 @@ class _Items:
         guess = self.search.surrogate.guess(described(choices))
         k = RESOURCES.index("block_ram_36k")
         fits = guess.likely[:, k] <= self.allowed[k]
-        sizes: dict[tuple[object, ...], list[tuple[int, int, int]]] = {}
+        sizes: dict[tuple[object, ...], list[tuple[int, int, int, int]]] = {}
         for choice, able in zip(choices, fits):
             if able:
                 sizes.setdefault(_but_memories(choice), []).append(_memories(choice))
@@ -445,8 +445,8 @@ class _Items:
         return self.result
 
 
-def _memories(choice: Choice) -> tuple[int, int, int]:
-    return choice.map_words, choice.weight_vectors, choice.groups
+def _memories(choice: Choice) -> tuple[int, int, int, int]:
+    return choice.map_words, choice.weight_vectors, choice.groups, choice.partial_sums
 
 
 def _but_memories(choice: Choice) -> tuple[object, ...]:

@@ -67,6 +67,7 @@ class Choice(NamedTuple):
     weight_vectors: int
     groups: int
     partial_sums: int
+    sums_in: Storage
     codes_in: Storage
 
     def overlay(self, name: str, board: str, clock_mhz: float) -> Overlay:
@@ -97,6 +98,7 @@ class Choice(NamedTuple):
                 weight_vectors=self.weight_vectors,
                 groups=self.groups,
                 partial_sums=self.partial_sums,
+                sums_in=self.sums_in,
                 codes_in=self.codes_in,
             ),
         )
@@ -128,7 +130,8 @@ class Space:
     map_words: tuple[int, ...] = (2048, 4096, 8192, 16384)
     weight_vectors: tuple[int, ...] = (512, 1024, 2048)
     groups: tuple[int, ...] = (32,)
-    partial_sums: tuple[int, ...] = (512,)
+    partial_sums: tuple[tuple[int, Storage], ...] = ((512, "block RAM"), (32, "LUTs"))
+    """How many, and where."""
     codes_in: tuple[Storage, ...] = ("block RAM", "LUTs")
 
     def shapes(self) -> Iterator[Shape]:
@@ -145,11 +148,11 @@ class Space:
                 for map_words in self.map_words:
                     for weight_vectors in self.weight_vectors:
                         for groups in self._groups(shape):
-                            for partial_sums in self.partial_sums:
+                            for sums in self.partial_sums:
                                 for codes_in in self._storages(shape):
                                     yield Choice(
                                         shape, requantisers, adders, window_lanes, map_words,
-                                        weight_vectors, groups, partial_sums, codes_in,
+                                        weight_vectors, groups, *sums, codes_in,
                                     )  # fmt: skip
 
     def fastest(self, shape: Shape) -> Choice:
@@ -157,7 +160,7 @@ class Space:
         requantisers, adders = max(self._finishers(shape))
         return Choice(
             shape, requantisers, adders, max(self._window_lanes(shape)), max(self.map_words),
-            max(self.weight_vectors), max(self._groups(shape)), max(self.partial_sums),
+            max(self.weight_vectors), max(self._groups(shape)), *max(self.partial_sums),
             self._storages(shape)[0],
         )  # fmt: skip
 
@@ -166,7 +169,7 @@ class Space:
         requantisers, adders = min(self._finishers(shape))
         return Choice(
             shape, requantisers, adders, min(self._window_lanes(shape)), min(self.map_words),
-            min(self.weight_vectors), min(self._groups(shape)), min(self.partial_sums),
+            min(self.weight_vectors), min(self._groups(shape)), *max(self.partial_sums),
             self._storages(shape)[0],
         )  # fmt: skip
 

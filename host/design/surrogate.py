@@ -20,6 +20,7 @@ from axynq.host.design.looks import RESOURCES, Look
 from axynq.host.design.space import Choice, Shape
 from axynq.host.netlists.blackbox import flip_flops
 from axynq.host.netlists.designs import configurable_netlist, netlist
+from axynq.host.netlists.dsp_pair import RESOURCES as DSP_PAIR
 from axynq.host.synthesis.storage import block_memory, lut_memory
 
 Floats = npt.NDArray[np.float64]
@@ -50,7 +51,7 @@ PRIOR: dict[str, Term] = {
     "channels crossing to lanes": Term(2, 2, 0, 0),
     "multipliers with codes": Term(2, 3, 0, 0),
     "multipliers beside others": Term(30, 10, 0, 0),
-    "halves of DSP pairs": Term(12, 12, 0, 0.5),
+    "halves of DSP pairs": Term(4, 4, 0, 0.5),
     "windows": Term(8, 8, 0, 0),
     "further copies' multipliers": Term(2, 0, 0, 0),
     "further copies": Term(2500, 2500, 0, 0),
@@ -155,11 +156,14 @@ def _memories(choice: Choice) -> tuple[float, float, float]:
     lanes, copies, inputs = shape.filters, shape.copies, shape.inputs
     blocks = 3 * inputs * copies * block_memory(8, choice.map_words).block_ram_36k
     blocks += lanes * block_memory(8 * inputs, choice.weight_vectors).block_ram_36k
-    blocks += lanes * copies * block_memory(32, choice.partial_sums).block_ram_36k
+    luts = 0.0
+    if choice.sums_in == "LUTs":
+        luts += lanes * copies * lut_memory(32, choice.partial_sums).lut
+    else:
+        blocks += lanes * copies * block_memory(32, choice.partial_sums).block_ram_36k
     rows = 1 << (2 * choice.groups * choice.finish_steps - 1).bit_length()
     constants = choice.requantisers * block_memory(CONSTANT_BITS, rows).block_ram_36k
     tables = 2 * choice.adders * block_memory(32, TABLE_WORDS).block_ram_36k
-    luts = 0.0
     if shape.code_bits:
         width = inputs * shape.code_bits
         if choice.codes_in == "LUTs":
@@ -174,7 +178,9 @@ def known_part(shape: Shape) -> tuple[float, float]:
     """LUTs and flip-flops of the multipliers' netlists, which are counted."""
     luts = flips = 0.0
     for group in shape.lanes:
-        if group.cell == "dsp pair":
+        if group.cell == "dsp pair":  # half of one for each lane
+            luts += group.count * DSP_PAIR["LUT"] / 2
+            flips += group.count * DSP_PAIR["FF"] / 2
             continue
         own = _bank(group.bank, group.cell == "configurable")
         luts += group.count * own[0]
