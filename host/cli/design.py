@@ -12,12 +12,23 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from axynq.emulator import load_model
 from axynq.emulator.errors import OverlayError
+from axynq.emulator.multipliers import split_multipliers
 from axynq.emulator.plan import Plan
-from axynq.host.cli.inputs import BatchOption, ModelArgument, PlanOption, read_plan
+from axynq.host.cli.explore import SearchExamplesOption, SearchSplitOption
+from axynq.host.cli.inputs import (
+    BatchOption,
+    LimitOption,
+    ModelArgument,
+    PlanOption,
+    SplitOption,
+    read_examples,
+    read_plan,
+)
 from axynq.host.cli.output import JsonOption, console, finite, percent, print_json, results, table
 from axynq.host.compiler.compilation import TYPICAL_BATCH
 from axynq.host.design.breakdown import MULTIPLIERS
 from axynq.host.design.designer import Design, Figures, Objective, Request, description, design
+from axynq.host.design.library import Library
 from axynq.host.design.limits import NAMES, Limits
 from axynq.host.design.report import content_of, shares_of, write_design
 from axynq.host.design.search import Progress as SearchProgress
@@ -89,6 +100,31 @@ SecondsOption = Annotated[
     float,
     typer.Option(min=0, callback=finite, help="After about this time no new arrays are looked at."),
 ]
+LibraryOption = Annotated[
+    Optional[str],
+    typer.Option(
+        metavar="M1|M2|…",
+        help="Instead of --plan: multipliers to choose from. Arrays have lanes of one of them "
+        "beside exact ones, which take the most sensitive filters.",
+    ),
+]
+LibraryDataOption = Annotated[
+    Optional[Path],
+    typer.Option(
+        help="With --library: labelled examples, by which filters are ranked and accuracy is "
+        "measured (.npz with x and y, image folders, CIFAR-10); default: filters are ranked by the "
+        "errors of their weights."
+    ),
+]
+MaxLossOption = Annotated[
+    Optional[float],
+    typer.Option(
+        min=0,
+        callback=finite,
+        help="With --data: the largest loss of accuracy on the search's examples, in percentage "
+        "points; default: any loss.",
+    ),
+]
 WorkersOption = Annotated[
     Optional[int], typer.Option(min=1, help="Processes; default: as many as processors.")
 ]
@@ -111,6 +147,13 @@ def design_(
     dsp_limit: DspLimitOption = Limits.dsp,
     dsp_products: ProductsOption = True,
     exact_only: ExactOnlyOption = False,
+    library: LibraryOption = None,
+    data: LibraryDataOption = None,
+    max_loss: MaxLossOption = None,
+    search_examples: SearchExamplesOption = 512,
+    search_split: SearchSplitOption = "train",
+    split: SplitOption = "test",
+    limit: LimitOption = None,
     compare: CompareOption = True,
     seconds: SecondsOption = 150.0,
     workers: WorkersOption = None,
@@ -125,8 +168,23 @@ def design_(
     network = load_model(model)
     for note in network.notes:
         console.note(note)
-    if exact_only and plan != "exact":
-        raise OverlayError("--exact-only needs no --plan: it means exact multipliers everywhere")
+    if plan != "exact" and (exact_only or library is not None):
+        other = "--exact-only" if exact_only else "--library"
+        raise OverlayError(f"{other} and --plan exclude each other: either says what filters need")
+    if exact_only and library is not None:
+        raise OverlayError("--exact-only and --library exclude each other")
+    if library is None and data is not None:
+        raise OverlayError("--data needs --library: a plan that is given is not measured")
+    if data is None and max_loss is not None:
+        raise OverlayError("--max-loss needs --data: accuracy is measured on examples")
+    searched = tested = None
+    if data is not None:
+        searched = read_examples(network, data, search_split, search_examples)
+        tested = read_examples(network, data, split, limit)
+    loss = None if max_loss is None else max_loss / 100
+    choices = None
+    if library is not None:
+        choices = Library(network, tuple(split_multipliers(library)), searched, loss)
     chosen = Plan.uniform("exact") if exact_only else read_plan(network, plan)
     request = Request(
         network,
@@ -140,6 +198,8 @@ def design_(
         compare,
         seconds,
         workers,
+        library=choices,
+        test_examples=tested,
     )
     with _display() as progress:
         made = design(request, progress)
@@ -165,20 +225,24 @@ def _display() -> Iterator[SearchProgress]:
         yield progress
 
 
+COLUMNS = (
+    "MHz", "images/s", "ms alone", "LUTs", "low to high", "DSPs", "block RAMs", "energy",
+    "accuracy",
+)  # fmt: skip
+"""Of an array: energy is that of the multiplications against exact ones, accuracy that on the
+search's examples."""
+
+
 def _show(made: Design) -> None:
     request = made.request
     shown = table(
-        "arrays", "array", "MHz", "images/s", "ms alone", "LUTs", "low to high", "DSPs",
-        "block RAMs",
+        "arrays", "array", *COLUMNS,
         title=f"{request.model.name} on {request.board}, batch {request.batch}: best of each kind",
     )  # fmt: skip
     for name, figures in made.best.items():
         shown.add_row(name, *_row(figures))
     results.print(shown)
-    front = table(
-        "array", "MHz", "images/s", "ms alone", "LUTs", "low to high", "DSPs", "block RAMs",
-        title="front: images per second against LUTs",
-    )  # fmt: skip
+    front = table("array", *COLUMNS, title="front: images per second against LUTs")
     for figures in next(iter(made.fronts.values())):
         front.add_row(*_row(figures))
     results.print(front)
@@ -197,6 +261,8 @@ def _row(figures: Figures) -> tuple[str, ...]:
         f"{lut['low']:,.0f}–{lut['high']:,.0f}",
         f"{look.likely('dsp'):.0f}",
         f"{look.likely('block_ram_36k'):g}",
+        percent(figures.relative_energy, 0),
+        percent(figures.accuracy),
     )
 
 
@@ -223,6 +289,8 @@ def _show_chosen(made: Design) -> None:
         f"{percent(breakdown.multipliers_share, 0)}: if they took none, as many LUTs would be "
         f"{breakdown.most_lanes:.2f} times as many lanes at most"
     )
+    for name, accuracy in made.accuracies.items():
+        results.print(f"accuracy on the test examples, {name}: {percent(accuracy)}")
     refused = made.chosen.found.look.refused
     for clock, why in refused.items():
         results.print(f"not {clock} MHz: {why}")

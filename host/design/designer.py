@@ -12,15 +12,17 @@ from axynq.emulator.energy import relative_energy
 from axynq.emulator.errors import AxynqError, OverlayError
 from axynq.emulator.model.graph import DepthwiseConvolution, Model
 from axynq.emulator.plan import Plan
+from axynq.emulator.studies.evaluator import Evaluator, Examples
 from axynq.host.compiler.compilation import TYPICAL_BATCH, compile_program
 from axynq.host.design.breakdown import Breakdown, break_down
 from axynq.host.design.clocks import usual_clocks
+from axynq.host.design.library import Library, exact_filters
 from axynq.host.design.limits import NAMES, Limits
 from axynq.host.design.looks import RESOURCES
-from axynq.host.design.mixes import mixes, needs_of
-from axynq.host.design.search import Family, Found, Progress, Result, Search
-from axynq.host.design.space import Choice, Space, even_counts
-from axynq.host.design.speed import LeastSteps, filters_for_free
+from axynq.host.design.mixes import Lanes, mixes, needs_of
+from axynq.host.design.search import FRONT_POINTS, Family, Found, Progress, Result, Search
+from axynq.host.design.space import Choice, Shape, Space, even_counts
+from axynq.host.design.speed import LeastSteps
 from axynq.host.design.workers import Workers
 from axynq.host.overlay import Overlay
 from axynq.host.overlay.board import Board, load_board
@@ -64,6 +66,10 @@ class Request:
     workers: int | None = None
     space: Space | None = None
     """Arrays for the plan; default: all that seem worth it."""
+    library: Library | None = None
+    """Multipliers to choose from; then the plan does not matter."""
+    test_examples: Examples | None = None
+    """To measure the accuracy of the chosen array on."""
 
     def __post_init__(self) -> None:
         """Raises:
@@ -92,6 +98,11 @@ class Figures:
     """Per image, at the batch of the request."""
     joules: float | None
     """Per image at that batch, by :mod:`axynq.host.power.estimate`; None: unknown."""
+    plan: Plan
+    relative_energy: float | None
+    """Of the plan's multiplications, 1 being exact ones; None: unknown."""
+    accuracy: float | None
+    """Under the plan, on the examples of a library; None: there are none."""
 
     @property
     def images_per_second(self) -> float:
@@ -120,13 +131,13 @@ class Design:
     bounds: dict[str, float]
     """Share of the cycles, at the batch, of layers that are bound by each of the lanes
     (``compute``), ports, memory and the rest (:class:`LayerCycles`)."""
-    relative_energy: float | None
-    """Of the plan's multiplications, 1 being exact ones."""
+    accuracies: dict[str, float]
+    """On the test examples, of ``exact`` and of the ``chosen`` plan; empty: there are none."""
 
 
 def design_overlay(
     model: Model,
-    plan: Plan | str = "exact",
+    plan: Plan | str | Library = "exact",
     board: str = "pynq-z2",
     *,
     objective: Objective = "throughput",
@@ -148,7 +159,8 @@ def design_overlay(
     Args:
         model: an int8 network.
         plan: which multiplier computes what, as :meth:`Plan.parse` reads it; the array holds what
-            its filters need.
+            its filters need. Or multipliers to choose from: ``design.chosen.plan`` is the plan
+            then.
         board: a board's name.
         objective: most images a second at ``batch``; the shortest time for an image alone; or the
             least energy an image by :mod:`axynq.host.power.estimate`, of arrays on the front.
@@ -168,10 +180,13 @@ def design_overlay(
         ProgramError: no array can run the network.
         ToolError: clang or LLVM is not installed.
     """
-    chosen = Plan.parse(model, plan) if isinstance(plan, str) else plan
+    library = plan if isinstance(plan, Library) else None
+    chosen = Plan.uniform("exact")
+    if not isinstance(plan, Library):
+        chosen = Plan.parse(model, plan) if isinstance(plan, str) else plan
     request = Request(
         model, chosen, board, objective, batch, limits or Limits(), tuple(clocks), products,
-        compare, seconds, workers, space,
+        compare, seconds, workers, space, library,
     )  # fmt: skip
     return design(request, progress)
 
@@ -180,14 +195,16 @@ def design(request: Request, progress: Progress = lambda what, done, of: None) -
     """As :func:`design_overlay`."""
     require_packages()
     board = request.description
-    families = families_of(request)
     with Workers(request.model, request.clocks or usual_clocks(board), request.workers) as workers:
+        progress("what filters need", 0, 1)
+        families = families_of(request)
         batch = 1 if request.objective == "latency" else request.batch
         search = Search(request.board, request.limits, workers, batch, progress)
         results: dict[str, Result] = {}
         for number, family in enumerate(families):
             left = 1 - SHARE_OF_OTHERS * (len(families) - 1) if number == 0 else SHARE_OF_OTHERS
-            results[family.name] = search.run(family, board, left * request.seconds)
+            points = FRONT_POINTS if number == 0 else FRONT_POINTS // 2
+            results[family.name] = search.run(family, board, left * request.seconds, points)
             if number == 0:
                 check_found(results[family.name], request)
         plans = {family.name: family.plan for family in families}
@@ -206,13 +223,16 @@ def design(request: Request, progress: Progress = lambda what, done, of: None) -
 
 def families_of(request: Request) -> list[Family]:
     """The arrays for the plan, then those that they are compared with."""
-    exact = Plan.uniform("exact")
     needs = needs_of(request.model, request.plan)
-    is_exact = all(need.specs == {"exact"} for need in needs)
+    is_exact = request.library is None and all(need.specs == {"exact"} for need in needs)
+    exact = request.plan if is_exact else Plan.uniform("exact")
     name = APPROXIMATE
     if is_exact:
         name = EXACT if request.products else EXACT_IN_LUTS
-    families = [_family(request, name, request.plan, request.products, request.space)]
+    if request.library is None:
+        families = [_family(request, name, request.plan, request.products, request.space)]
+    else:
+        families = [_of_library(request, request.library)]
     if request.compare:
         if not is_exact and request.products:
             families.append(_family(request, EXACT, exact, True))
@@ -225,12 +245,30 @@ def _family(
     request: Request, name: str, plan: Plan, products: bool, space: Space | None = None
 ) -> Family:
     least = LeastSteps(request.model, plan)
-    space = space or usual_space(request, plan, products)
+    if space is None:
+        needs = needs_of(request.model, plan)
+        space = usual_space(request, mixes(needs, even_counts(MOST_LANES), products))
     return Family(name, space, lambda shape: plan, least.of)
 
 
-def usual_space(request: Request, plan: Plan, products: bool) -> Space:
-    """Arrays that seem worth it for a plan."""
+def _of_library(request: Request, library: Library) -> Family:
+    mixes_ = library.mixes(even_counts(MOST_LANES), request.products)
+    space = request.space or usual_space(request, mixes_)
+    bounds: dict[int, LeastSteps] = {}
+
+    def least_steps(shape: Shape) -> float:
+        if not library.tolerates(shape):
+            return float("inf")
+        plan = library.plan(shape)
+        if id(plan) not in bounds:
+            bounds[id(plan)] = LeastSteps(request.model, plan)
+        return bounds[id(plan)].of(shape)
+
+    return Family(APPROXIMATE, space, library.plan, least_steps)
+
+
+def usual_space(request: Request, lanes: tuple[Lanes, ...]) -> Space:
+    """Arrays that seem worth it, with lanes that are divided like that."""
     model = request.model
     # Copies take images of their own: one image alone has no use for them.
     copies = (1,) if request.objective == "latency" else (1, 2, 3, 4)
@@ -238,7 +276,7 @@ def usual_space(request: Request, plan: Plan, products: bool) -> Space:
     groups = tuple(g for g in (32, 64, MAX_GROUPS) if g == 32 or g * 4 < 2 * largest)
     depthwise = any(isinstance(layer, DepthwiseConvolution) for layer in model.layers)
     return Space(
-        mixes(needs_of(model, plan), even_counts(MOST_LANES), products),
+        lanes,
         inputs=(8, 16, 32, 64),
         copies=copies,
         window_parts=(1, 2, 4) if depthwise else (1, 4),
@@ -293,9 +331,11 @@ def _why_not(request: Request) -> str:
     for shape in family.space.shapes():
         overlay = family.space.fastest(shape).overlay("tried", request.board, clock)
         try:
-            compile_program(request.model, request.plan, overlay, request.batch)
+            compile_program(request.model, family.plan(shape), overlay, request.batch)
         except AxynqError as error:
             return str(error)
+    if request.library is not None and request.library.max_loss is not None:
+        return "no array of the library keeps the accuracy that is asked for"
     return "there is no array in the space"
 
 
@@ -315,7 +355,13 @@ def _figures(
             program = compile_program(request.model, plan, overlay, request.batch)
             spent = energy_estimate(program, overlay, request.batch)
             joules = None if spent is None else spent.joules
-        made.append(Figures(each, one, cycles, joules))
+        library = request.library
+        made.append(
+            Figures(
+                each, one, cycles, joules, plan, relative_energy(request.model, plan),
+                None if library is None else library.accuracy(plan),
+            )
+        )  # fmt: skip
     return made
 
 
@@ -343,6 +389,10 @@ def _described(
     name = overlay_name(request.model.name, request.board)
     overlay = choice.overlay(name, request.board, chosen.found.clock_mhz)
     plan = family.plan(choice.shape)
+    for_free = {
+        layer.name: (exact_filters(layer, choice.shape), len(layer.kernel))
+        for layer in request.model.layers
+    }
     return Design(
         request,
         overlay,
@@ -351,10 +401,19 @@ def _described(
         best,
         results,
         break_down(overlay),
-        filters_for_free(request.model, choice),
+        for_free,
         _bounds(request, plan, overlay),
-        relative_energy(request.model, plan),
+        _accuracies(request, plan),
     )
+
+
+def _accuracies(request: Request, plan: Plan) -> dict[str, float]:
+    examples = request.test_examples
+    if examples is None:
+        return {}
+    evaluator = Evaluator(request.model, examples)
+    plans = {EXACT: Plan.uniform("exact"), "chosen": plan}
+    return {name: evaluator.correct(each) / len(examples) for name, each in plans.items()}
 
 
 def overlay_name(model: str, board: str) -> str:

@@ -92,7 +92,9 @@ def _divided(needs: Sequence[Need], lanes: int, products: bool) -> Iterator[Lane
     if whole is not None:
         yield (Group(lanes, *whole),)
         if exact and products:
-            for paired in range(4, lanes + 1, 4):
+            for paired in range(2, lanes + 1, 2):
+                if (lanes - paired) % 2:
+                    continue
                 if paired < lanes:
                     yield (Group(lanes - paired, *whole), _pairs(paired))
                 elif len(needs) == 1:

@@ -40,8 +40,8 @@ BASIS = {
 
 
 def write_design(made: Design, folder: Path) -> list[Path]:
-    """Write ``overlay.toml``, ``design.json``, ``front.png`` and, where plotly is installed,
-    ``front.html``.
+    """Write ``overlay.toml``, ``design.json``, ``front.png``, with a library ``plan.json`` and,
+    where plotly is installed, ``front.html``.
 
     Args:
         made: what was found.
@@ -59,10 +59,14 @@ def write_design(made: Design, folder: Path) -> list[Path]:
         files.write_text(folder / "overlay.toml", toml(made))
         text = json.dumps(content_of(made), indent=2, allow_nan=False) + "\n"
         files.write_text(folder / "design.json", text)
+        if made.request.library is not None:
+            made.chosen.plan.save(folder / "plan.json")
     except OSError as error:
         raise DataError(f"'{folder}' cannot be written: {error.strerror}") from error
     draw_front(made, folder / "front.png")
     written = ["overlay.toml", "design.json", "front.png"]
+    if made.request.library is not None:
+        written.append("plan.json")
     if draw_interactive(made, folder / "front.html"):
         written.append("front.html")
     return [folder / name for name in written]
@@ -110,7 +114,7 @@ def content_of(made: Design) -> dict[str, Any]:
         "overlay": made.overlay.name,
         "overlay_hash": made.overlay.hash,
         "figures": figures_of(made.chosen),
-        "relative_energy_of_multiplications": made.relative_energy,
+        "accuracy_on_test_examples": made.accuracies or None,
         "bounded_by": {
             "board": _nearest(made),
             "cycles": {name: round(share, 4) for name, share in made.bounds.items()},
@@ -135,9 +139,12 @@ def figures_of(figures: Figures) -> dict[str, Any]:
         "latency_ms": round(figures.latency_milliseconds, 5),
         "cycles_per_image": figures.batch_cycles,
         "cycles_per_image_batch_1": figures.latency_cycles,
+        "relative_energy_of_multiplications": figures.relative_energy,
         "resources": look.resources,
         "depth": look.depth,
     }
+    if figures.accuracy is not None:
+        made["accuracy"] = figures.accuracy
     if figures.joules is not None:
         made["joules_per_image"] = figures.joules
     return made

@@ -12,7 +12,7 @@ from axynq.emulator.model.graph import DepthwiseConvolution, Model, WeightedLaye
 from axynq.emulator.plan import LayerCodes, Plan
 from axynq.host.compiler.compilation import compile_program
 from axynq.host.compiler.filters import choose_fold
-from axynq.host.design.space import Choice, Shape
+from axynq.host.design.space import Shape
 from axynq.host.overlay import Overlay
 from axynq.host.performance.cycles import program_cycles
 
@@ -105,24 +105,3 @@ def _weighted(
     model: Model, codes: Mapping[str, LayerCodes]
 ) -> list[tuple[WeightedLayer, LayerCodes]]:
     return [(layer, codes[layer.name]) for layer in model.layers]
-
-
-def filters_for_free(model: Model, choice: Choice) -> dict[str, tuple[int, int]]:
-    """For each layer how many of its filters lanes that multiply exactly alone can take while the
-    others are busy with the rest, and how many filters it has.
-
-    With ``n`` such lanes of ``N`` and ``G`` groups of filters, these are ``G n`` at most: none of
-    them makes the layer take longer.
-    """
-    shape = choice.shape
-    made = {}
-    for layer in model.layers:
-        lanes = shape.filters
-        exact = [group.bank == ("exact",) for group in shape.lanes for _ in range(group.count)]
-        if isinstance(layer, DepthwiseConvolution):
-            lanes = choice.window_lanes
-            exact = exact[:lanes]
-        filters = len(layer.kernel)
-        groups = -(-filters // lanes)
-        made[layer.name] = (min(filters, groups * sum(exact)), filters)
-    return made
