@@ -20,7 +20,7 @@ from axynq.host.design.library import Library, exact_filters
 from axynq.host.design.limits import NAMES, Limits
 from axynq.host.design.looks import RESOURCES
 from axynq.host.design.mixes import Lanes, mixes, needs_of
-from axynq.host.design.search import FRONT_POINTS, Family, Found, Progress, Result, Search
+from axynq.host.design.search import ANY, FRONT_POINTS, Family, Found, Progress, Result, Search
 from axynq.host.design.space import Choice, Shape, Space, even_counts
 from axynq.host.design.speed import LeastSteps
 from axynq.host.design.workers import Workers
@@ -225,12 +225,16 @@ def families_of(request: Request) -> list[Family]:
     """The arrays for the plan, then those that they are compared with."""
     needs = needs_of(request.model, request.plan)
     is_exact = request.library is None and all(need.specs == {"exact"} for need in needs)
-    exact = request.plan if is_exact else Plan.uniform("exact")
+    exact = ANY
     name = APPROXIMATE
     if is_exact:
         name = EXACT if request.products else EXACT_IN_LUTS
     if request.library is None:
-        families = [_family(request, name, request.plan, request.products, request.space)]
+        families = [
+            _family(
+                request, name, exact if is_exact else request.plan, request.products, request.space
+            )
+        ]
     else:
         families = [_of_library(request, request.library)]
     if request.compare:

@@ -5,9 +5,10 @@ the network for it, a tenth of one. So both are put off for as long as something
 an array cannot matter:
 
 1. A shape stands for all its arrays: as small as the smallest by the surrogate, and as fast as the
-   least steps allow; then as the fastest of them is by the cycle model.
-2. Shapes that no known array beats in both are taken apart. An array is no faster than one that
-   has as much of everything or more and is known.
+   least steps allow.
+2. Shapes that no known array beats in both are taken apart. Their arrays are no faster than by the
+   cycle model an array of as many lanes is that can all take any filter; and no faster than one
+   that has as much of everything or more and is known.
 3. When all arrays of the front, by the surrogate, are known by the cycle model, some of them are
    looked at, the surrogate learns from that, and the front is drawn anew.
 
@@ -27,7 +28,7 @@ from axynq.emulator.model.graph import DepthwiseConvolution
 from axynq.emulator.plan import Plan
 from axynq.host.design.limits import Limits
 from axynq.host.design.looks import RESOURCES, Look
-from axynq.host.design.space import Choice, Shape, Space
+from axynq.host.design.space import Choice, Group, Shape, Space
 from axynq.host.design.surrogate import Described, Floats, Surrogate, described
 from axynq.host.design.workers import Workers
 from axynq.host.overlay.board import Board
@@ -39,9 +40,13 @@ RANGE = 4.0
 FRONT_POINTS = 9
 """Arrays of a front that are looked at."""
 
-BOUND, SHAPE_KNOWN, APART, KNOWN = range(4)
-"""How much is known of an item's cycles: the bound of a shape; its fastest array's; an array's
-that its shape or a neighbour bounds; its own."""
+BOUND, TAKEN_APART, APART, RELAXED, KNOWN = range(5)
+"""How much is known of an item's cycles: a shape's least steps; nothing more, as its arrays stand
+for it; what bounds an array, of its shape or a neighbour; its own, if all lanes could take any
+filter; its own."""
+
+ANY = Plan.uniform("exact")
+"""What runs on lanes that can all take any filter."""
 
 Progress = Callable[[str, int, int], None]
 """Called with what is being done, how much is done, and of how much."""
@@ -177,7 +182,7 @@ class Search:
             items.settle()
             wanted = items.promising()
             if not wanted:
-                items.result.proven = True
+                items.result.proven = self.in_time()
                 break
             self._look(items, wanted)
         items.settle()
@@ -263,7 +268,7 @@ class _Items:
             look = self.search.looks.get(choice)
             if look is not None and look.clock_mhz is None and self.stage[n] >= APART:
                 fits[n] = False
-        return fits & np.isfinite(self.cycles) & np.array([s != SHAPE_KNOWN for s in self.stage])
+        return fits & np.isfinite(self.cycles) & np.array([s != TAKEN_APART for s in self.stage])
 
     def _speeds(self) -> Floats:
         """Images a microsecond, at most."""
@@ -278,19 +283,27 @@ class _Items:
 
     def settle(self) -> None:
         """Until the front, by the surrogate, is known by the cycle model."""
-        while True:
+        while self.search.in_time():
             open_ = self._open()
             if not open_:
                 return
+            self.progress_words(len(open_))
             bounds = [n for n in open_ if self.stage[n] == BOUND]
             apart = [n for n in open_ if self.stage[n] == APART]
-            self.progress_words(len(open_))
-            asked = [self.family.space.fastest(self.choices[n].shape) for n in bounds]
-            asked += [self.choices[n] for n in apart]
-            found = self._computed(asked)
+            relaxed = [n for n in open_ if self.stage[n] == RELAXED]
+            fastest = [self.family.space.fastest(self.choices[n].shape) for n in bounds]
+            asked = [_relaxed(c) for c in (*fastest, *(self.choices[n] for n in apart))]
+            found = self._computed([ANY] * len(asked), asked)
+            self._compute_own(relaxed)
             for n, cycles in zip(apart, found[len(bounds) :]):
-                self._know(n, cycles)
+                self._know(n, cycles, RELAXED)
             self._take_apart(bounds, found[: len(bounds)])
+
+    def _compute_own(self, numbers: Sequence[int]) -> None:
+        choices = [self.choices[n] for n in numbers]
+        plans = [self.family.plan(choice.shape) for choice in choices]
+        for n, cycles in zip(numbers, self._computed(plans, choices)):
+            self._know(n, cycles, KNOWN)
 
     def progress_words(self, left: int) -> None:
         done = self.result.compiled
@@ -322,7 +335,7 @@ class _Items:
     def _middle(self, n: int, amounts: Floats) -> int:
         """Of the arrays of a shape that are as fast for all that is known, the one in the middle:
         whichever way it turns out, half of the others need not be asked."""
-        if self.stage[n] == BOUND:
+        if self.stage[n] != APART:
             return n
         alike = [
             k
@@ -332,10 +345,9 @@ class _Items:
         alike.sort(key=lambda k: amounts[k, 0])
         return alike[len(alike) // 2]
 
-    def _computed(self, choices: Sequence[Choice]) -> list[float]:
-        """Cycles, infinite where the network does not run."""
+    def _computed(self, plans: Sequence[Plan], choices: Sequence[Choice]) -> list[float]:
+        """Cycles under plans, infinite where the network does not run."""
         search = self.search
-        plans = [self.family.plan(choice.shape) for choice in choices]
         keys = [
             (id(plan), search.clock, *_timed(c, search.depthwise))
             for plan, c in zip(plans, choices)
@@ -353,7 +365,7 @@ class _Items:
     def _take_apart(self, numbers: Sequence[int], cycles: Sequence[float]) -> None:
         for n, fewest in zip(numbers, cycles):
             shape = self.choices[n].shape
-            self.stage[n] = SHAPE_KNOWN
+            self.stage[n] = TAKEN_APART
             if not np.isfinite(fewest):
                 continue
             first = len(self.choices)
@@ -378,12 +390,14 @@ class _Items:
             if able and not any(o != own and _covers(o, own) for o in others):
                 yield choice
 
-    def _know(self, n: int, cycles: float) -> None:
+    def _know(self, n: int, cycles: float, stage: int) -> None:
         """An array's cycles, and what follows for others of its shape."""
-        self.cycles[n], self.stage[n] = cycles, KNOWN
+        self.cycles[n], self.stage[n] = max(self.cycles[n], cycles), stage
+        if stage == KNOWN:
+            self.cycles[n] = cycles
         own = _numbers(self.choices[n])
         for k in self.apart[self.choices[n].shape]:
-            if self.stage[k] == APART and _covers(own, _numbers(self.choices[k])):
+            if self.stage[k] in (APART, RELAXED) and _covers(own, _numbers(self.choices[k])):
                 self.cycles[k] = max(self.cycles[k], cycles)
 
     # --- what to look at ---
@@ -440,10 +454,9 @@ class _Items:
         numbers = [n for n in numbers if looks[self.choices[n]].clock_mhz is not None]
         amounts = self._amounts()
         for n in numbers:
-            cycles = self.cycles[n]
             if self.stage[n] != KNOWN:
-                [cycles] = self._computed([self.choices[n]])
-                self._know(n, cycles)
+                self._compute_own([n])
+            cycles = self.cycles[n]
             if np.isfinite(cycles):
                 fits = bool((amounts[n] <= self.allowed).all())
                 choice = self.choices[n]
@@ -452,6 +465,13 @@ class _Items:
         if len(amounts):
             self.result.smallest = amounts.min(axis=0).tolist()
         return self.result
+
+
+def _relaxed(choice: Choice) -> Choice:
+    """The array with lanes that can all take any filter."""
+    shape = choice.shape
+    lanes = (Group(shape.filters, ("exact",)),)
+    return choice._replace(shape=shape._replace(lanes=lanes), codes_in="block RAM")
 
 
 def _timed(choice: Choice, depthwise: bool) -> tuple[Hashable, ...]:

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
+from axynq.host import isa
 from axynq.host.overlay import Overlay
 from axynq.host.overlay.description import Array, Buffers, LaneGroup
 
@@ -135,11 +136,13 @@ class Space:
     codes_in: tuple[Storage, ...] = ("block RAM", "LUTs")
 
     def shapes(self) -> Iterator[Shape]:
-        """All of them."""
+        """All of which there are arrays."""
         for copies in self.copies:
             for inputs in self.inputs:
                 for lanes in self.mixes:
-                    yield Shape(inputs, lanes, copies)
+                    shape = Shape(inputs, lanes, copies)
+                    if self._finishers(shape):
+                        yield shape
 
     def choices(self, shape: Shape) -> Iterator[Choice]:
         """All arrays of a shape, each once."""
@@ -187,7 +190,7 @@ class Space:
         )
 
     def _finishers(self, shape: Shape) -> list[tuple[int, int]]:
-        """Requantisers and adders. Without a divisor that suits, there is one of each."""
+        """Requantisers and adders; none where no number of either suits."""
         made = []
         for steps in self.finish_steps:
             requantisers = shape.filters // steps
@@ -195,9 +198,11 @@ class Space:
                 continue
             if shape.filters > shape.inputs and shape.inputs % requantisers:
                 continue
+            if requantisers % max(shape.inputs // (4 * isa.CONSTANT_INTEGERS), 1):
+                continue  # a word has the constants of so many filters
             parts = (part for part in self.add_steps if requantisers % part == 0)
             made += [(requantisers, requantisers // part) for part in parts]
-        return made or [(1, 1)]
+        return made
 
     def _window_lanes(self, shape: Shape) -> list[int]:
         most = min(shape.filters, shape.inputs)

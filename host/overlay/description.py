@@ -81,6 +81,12 @@ class Array(_Strict):
                 f"{self.adders} adders cannot take the outputs of {self.requantisers} "
                 "requantisers in equal parts: adders must divide requantisers"
             )
+        word_filters = self.inputs // (4 * isa.CONSTANT_INTEGERS)
+        if word_filters and self.requantisers % word_filters:
+            raise ValueError(
+                f"a word of {self.inputs} bytes has the constants of {word_filters} filters: "
+                f"requantisers must be a multiple of {word_filters}"
+            )
         most = min(self.filters, self.inputs)
         if (self.window_lanes or 1) > most:
             raise ValueError(
