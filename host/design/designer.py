@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -20,8 +21,17 @@ from axynq.host.design.library import Library, exact_filters
 from axynq.host.design.limits import NAMES, Limits
 from axynq.host.design.looks import RESOURCES
 from axynq.host.design.mixes import Lanes, mixes, needs_of
-from axynq.host.design.search import ANY, FRONT_POINTS, Family, Found, Progress, Result, Search
-from axynq.host.design.space import Choice, Shape, Space, even_counts
+from axynq.host.design.search import (
+    ANY,
+    FRONT_POINTS,
+    Family,
+    Found,
+    Items,
+    Progress,
+    Result,
+    Search,
+)
+from axynq.host.design.space import Choice, Group, Shape, Space, even_counts
 from axynq.host.design.speed import LeastSteps
 from axynq.host.design.workers import Workers
 from axynq.host.overlay import Overlay
@@ -40,8 +50,9 @@ EXACT_IN_LUTS = "exact, no products in DSPs"
 MOST_LANES = 64
 ALIKE = 0.02
 """A difference of estimated energy that is none."""
-SHARE_OF_OTHERS = 0.2
-"""Of the time, for each family that the array is compared with."""
+FIRST_PART = 0.6
+"""Of the time, at most, to find the best array; the rest is for those that it is compared with, and
+for fronts."""
 
 
 @dataclass(frozen=True)
@@ -199,14 +210,19 @@ def design(request: Request, progress: Progress = lambda what, done, of: None) -
         progress("what filters need", 0, 1)
         families = families_of(request)
         batch = 1 if request.objective == "latency" else request.batch
-        search = Search(request.board, request.limits, workers, batch, progress)
+        search = Search(request.board, board, request.limits, workers, batch, progress)
+        ends = time.monotonic() + request.seconds
+        known: dict[str, Items] = {}
+        for number, family in enumerate(families):
+            left = ends - time.monotonic()
+            known[family.name] = search.best_of(family, left * (1.0 if number else FIRST_PART))
+            if number == 0:
+                check_found(known[family.name].finished(), request)
         results: dict[str, Result] = {}
         for number, family in enumerate(families):
-            left = 1 - SHARE_OF_OTHERS * (len(families) - 1) if number == 0 else SHARE_OF_OTHERS
+            left = (ends - time.monotonic()) / (len(families) - number)
             points = FRONT_POINTS if number == 0 else FRONT_POINTS // 2
-            results[family.name] = search.run(family, board, left * request.seconds, points)
-            if number == 0:
-                check_found(results[family.name], request)
+            results[family.name] = search.front_of(known[family.name], left, points)
         plans = {family.name: family.plan for family in families}
         fronts = {
             name: _figures(result.front(), request, plans[name], workers)
@@ -258,17 +274,13 @@ def _family(
 def _of_library(request: Request, library: Library) -> Family:
     mixes_ = library.mixes(even_counts(MOST_LANES), request.products)
     space = request.space or usual_space(request, mixes_)
-    bounds: dict[int, LeastSteps] = {}
+    least = LeastSteps(request.model, ANY)
 
     def least_steps(shape: Shape) -> float:
-        if not library.tolerates(shape):
-            return float("inf")
-        plan = library.plan(shape)
-        if id(plan) not in bounds:
-            bounds[id(plan)] = LeastSteps(request.model, plan)
-        return bounds[id(plan)].of(shape)
+        # Plans are such that no lane waits for another: as if all lanes could take any filter.
+        return least.of(shape._replace(lanes=(Group(shape.filters, ("exact",)),)))
 
-    return Family(APPROXIMATE, space, library.plan, least_steps)
+    return Family(APPROXIMATE, space, library.plan, least_steps, library.tolerates)
 
 
 def usual_space(request: Request, lanes: tuple[Lanes, ...]) -> Space:

@@ -9,7 +9,7 @@ were equally likely.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -25,10 +25,8 @@ from axynq.emulator.studies.sensitivity.estimate import estimate
 from axynq.host.design.mixes import Lanes
 from axynq.host.design.space import Group, Shape
 
-EXACT_PARTS = (0.0, 0.25, 0.5, 0.75)
-"""Of the lanes, those that are exact."""
-PAIRED_PARTS = (0.0, 0.5, 1.0)
-"""Of these, those that DSP pairs make up, where products in DSPs are allowed."""
+PARTS = 8
+"""So many numbers of exact lanes are tried for a number of lanes, at most, from none on."""
 ESTIMATE_EXAMPLES = 128
 
 Floats = npt.NDArray[np.float64]
@@ -73,8 +71,8 @@ class Library:
         found: dict[Lanes, None] = {}
         for lanes in counts:
             for spec in self.approximate:
-                for part in EXACT_PARTS:
-                    for made in _divided(spec, lanes, int(lanes * part), products):
+                for exact in range(0, lanes, max(lanes // PARTS, 2)):
+                    for made in _divided(spec, lanes, exact, products):
                         found[made] = None
         return tuple(found)
 
@@ -179,13 +177,10 @@ def exact_filters(layer: WeightedLayer, shape: Shape) -> int:
 
 
 def _divided(spec: str, lanes: int, exact: int, products: bool) -> Iterator[Lanes]:
-    for part in PAIRED_PARTS if products and exact else (0.0,):
-        paired = int(exact * part) // 2 * 2
-        if (lanes - paired) % 2 and paired:
-            continue
-        groups: Sequence[Group] = (
-            Group(lanes - exact, (spec,)),
-            Group(exact - paired, ("exact",)),
-            Group(paired, ("exact",), "dsp pair"),
-        )
-        yield tuple(group for group in groups if group.count)
+    others = Group(lanes - exact, (spec,))
+    if not exact:
+        yield (others,)
+        return
+    yield (others, Group(exact, ("exact",)))
+    if products and exact % 2 == 0 and lanes % 2 == 0:
+        yield (others, Group(exact, ("exact",), "dsp pair"))

@@ -35,6 +35,9 @@ from axynq.host.overlay.board import Board
 
 TOLERANCE = 0.003
 """A difference in speed that is none."""
+COARSE = 0.03
+"""The same farther than :data:`NEAR` from the fastest, where arrays are but points of a front."""
+NEAR = 0.03
 RANGE = 4.0
 """How many times slower than the fastest the slowest array of a front is."""
 FRONT_POINTS = 9
@@ -62,6 +65,8 @@ class Family:
     """The plan that the network runs under on a shape."""
     least_steps: Callable[[Shape], float]
     """No fewer cycles an image."""
+    tolerates: Callable[[Shape], bool] = lambda shape: True
+    """Whether the network is accurate enough under a shape's plan; asked only where it matters."""
 
 
 @dataclass(frozen=True)
@@ -132,7 +137,8 @@ class Search:
     """A search in several families that share looks and surrogate.
 
     Args:
-        board: to build for.
+        board: the name of what to build for.
+        description: of it.
         limits: of it.
         workers: compute cycles and look at arrays.
         batch: images at a time.
@@ -142,12 +148,14 @@ class Search:
     def __init__(
         self,
         board: str,
+        description: Board,
         limits: Limits,
         workers: Workers,
         batch: int,
         progress: Progress = lambda what, done, of: None,
     ) -> None:
-        self.board, self.limits, self.workers, self.batch = board, limits, workers, batch
+        self.board, self.description, self.limits = board, description, limits
+        self.workers, self.batch = workers, batch
         self.progress = progress
         self.surrogate = Surrogate()
         layers = workers.model.layers
@@ -158,37 +166,47 @@ class Search:
         self._until = 0.0
         self._clock = max(workers.clocks)
 
-    def run(
-        self,
-        family: Family,
-        description: Board,
-        seconds: float,
-        front_points: int = FRONT_POINTS,
-    ) -> Result:
-        """Search a family.
+    def best_of(self, family: Family, seconds: float) -> Items:
+        """Find the fastest array of a family.
 
         Args:
             family: arrays to choose from.
-            description: of the board.
             seconds: after which no new looks begin.
-            front_points: of the front to look at.
+
+        Returns:
+            What is known of the family, to go on from; it is :attr:`Items.proven` where nothing
+            else can be faster.
         """
         self._until = time.monotonic() + seconds
-        allowed = self.limits.amounts(description)
-        items = _Items(family, self, allowed)
+        items = Items(family, self, self.limits.amounts(self.description))
         if not self.looks and items.choices:
             self._look(items, items.extremes())
         while self.in_time():
-            items.settle()
+            items.settle(items.contenders)
             wanted = items.promising()
             if not wanted:
                 items.result.proven = self.in_time()
                 break
             self._look(items, wanted)
-        items.settle()
-        wanted = items.along_front(front_points)
-        if self.in_time() and wanted:
-            self._look(items, wanted)
+        return items
+
+    def front_of(self, items: Items, seconds: float, points: int = FRONT_POINTS) -> Result:
+        """Find the front of a family.
+
+        Args:
+            items: what is known of it.
+            seconds: after which no new looks begin.
+            points: arrays of the front to look at.
+        """
+        began = time.monotonic()
+        self._until = began + seconds / 2  # the rest is for looks
+        items.settle(items.front_candidates)
+        self._until = began + seconds
+        wanted = items.along_front(points)
+        count = self.workers.count
+        for first in range(0, len(wanted), count):
+            if self.in_time():
+                self._look(items, wanted[first : first + count])
         return items.finished()
 
     def in_time(self) -> bool:
@@ -199,7 +217,7 @@ class Search:
         """MHz that an array gets, as far as is known."""
         return self._clock
 
-    def _look(self, items: _Items, numbers: Sequence[int]) -> None:
+    def _look(self, items: Items, numbers: Sequence[int]) -> None:
         fresh = [items.choices[n] for n in numbers if items.choices[n] not in self.looks]
         overlays = [c.overlay("looked-at", self.board, self._clock) for c in fresh]
         done = len(self.looks)
@@ -223,7 +241,7 @@ class Search:
         self.surrogate.fit(described(list(usable)), list(usable.values()))
 
 
-class _Items:
+class Items:
     """Shapes and arrays of a family, and what is known of them."""
 
     def __init__(self, family: Family, search: Search, allowed: Floats) -> None:
@@ -281,10 +299,10 @@ class _Items:
 
     # --- cycles ---
 
-    def settle(self) -> None:
-        """Until the front, by the surrogate, is known by the cycle model."""
+    def settle(self, open_items: Callable[[], list[int]]) -> None:
+        """Until all is known by the cycle model that might matter."""
         while self.search.in_time():
-            open_ = self._open()
+            open_ = open_items()
             if not open_:
                 return
             self.progress_words(len(open_))
@@ -309,41 +327,63 @@ class _Items:
         done = self.result.compiled
         self.search.progress(f"{self.family.name}: cycles", done, done + left)
 
-    def _open(self) -> list[int]:
+    def contenders(self) -> list[int]:
+        """Items that might be faster than what is known, the fastest first; those that might fit
+        count too, since a look may show that they do."""
+        if not self.choices:
+            return []
+        amounts, speeds = self._amounts(), self._speeds()
+        known = np.array([stage == KNOWN for stage in self.stage])
+        best = speeds[known & self._fitting(amounts)].max(initial=0.0)
+        might = ~known & self._fitting(self._amounts(1.0)) & (speeds > best * (1 + TOLERANCE))
+        # Of those as fast, as far as is known, the largest is likely to be so.
+        order = sorted(np.flatnonzero(might), key=lambda n: (-speeds[n], -amounts[n, 0]))
+        chosen: dict[Shape, int] = {}
+        for n in order:
+            chosen.setdefault(self.choices[n].shape, int(n))
+            if len(chosen) == 2 * self.search.workers.count:
+                break
+        return list(chosen.values())
+
+    def front_candidates(self) -> list[int]:
         """Items that might be on the front and are not known."""
         if not self.choices:
             return []
         amounts = self._amounts()
         fits, speeds = self._fitting(amounts), self._speeds()
-        # Arrays that might fit count too: a look may show that they do.
-        fits |= self._fitting(self._amounts(1.0)) & (speeds >= speeds[fits].max(initial=0.0))
         known = np.array([stage == KNOWN for stage in self.stage])
         order = [n for n in np.argsort(amounts[:, 0], kind="stable") if fits[n]]
         if not order:
             return []
         best = np.maximum.accumulate(np.where(known, speeds, 0.0)[order])
         fastest = max(speeds[order])
+        fastest_known = best[-1]
         chosen, highest = [], 0.0
         for n, beaten in zip(order, best):
-            might = speeds[n] > beaten * (1 + TOLERANCE) and speeds[n] * RANGE >= fastest
-            if known[n] or not might or speeds[n] <= highest * (1 + TOLERANCE):
+            near = speeds[n] >= fastest_known * (1 - NEAR)
+            enough = 1 + (TOLERANCE if near else COARSE)
+            might = speeds[n] > beaten * enough and speeds[n] * RANGE >= fastest
+            if known[n] or not might or speeds[n] <= highest * enough:
                 continue
             highest = speeds[n]
             chosen.append(n)
-        return [self._middle(n, amounts) for n in chosen[-4 * self.search.workers.count :]]
+        workers = self.search.workers.count
+        chosen = chosen[-4 * workers :]
+        each = max(workers // max(len(chosen), 1), 1)
+        return list(dict.fromkeys(k for n in chosen for k in self._among(n, amounts, each)))
 
-    def _middle(self, n: int, amounts: Floats) -> int:
-        """Of the arrays of a shape that are as fast for all that is known, the one in the middle:
-        whichever way it turns out, half of the others need not be asked."""
+    def _among(self, n: int, amounts: Floats, count: int) -> list[int]:
+        """Of the arrays of a shape that are as fast for all that is known, the one in the middle,
+        or some that divide them evenly: however they turn out, most others need not be asked."""
         if self.stage[n] != APART:
-            return n
+            return [n]
         alike = [
             k
             for k in self.apart[self.choices[n].shape]
             if self.stage[k] == APART and self.cycles[k] == self.cycles[n]
         ]
         alike.sort(key=lambda k: amounts[k, 0])
-        return alike[len(alike) // 2]
+        return [alike[len(alike) * part // (count + 1)] for part in range(1, count + 1)]
 
     def _computed(self, plans: Sequence[Plan], choices: Sequence[Choice]) -> list[float]:
         """Cycles under plans, infinite where the network does not run."""
@@ -366,7 +406,7 @@ class _Items:
         for n, fewest in zip(numbers, cycles):
             shape = self.choices[n].shape
             self.stage[n] = TAKEN_APART
-            if not np.isfinite(fewest):
+            if not np.isfinite(fewest) or not self.family.tolerates(shape):
                 continue
             first = len(self.choices)
             choices = list(self._largest_memories(shape))
@@ -453,6 +493,7 @@ class _Items:
         numbers = [n for n, c in enumerate(self.choices) if c in looks and self.stage[n] >= APART]
         numbers = [n for n in numbers if looks[self.choices[n]].clock_mhz is not None]
         amounts = self._amounts()
+        self.result.found.clear()
         for n in numbers:
             if self.stage[n] != KNOWN:
                 self._compute_own([n])
