@@ -267,8 +267,8 @@ class Overlay(_Strict):
 
     @property
     def straight(self) -> bool:
-        """Whether filters may go to any lane, so that lane ``n`` always writes byte ``n % inputs`` of
-        a word and nothing crosses between lanes and bytes."""
+        """Whether filters may go to any lane, so that lane ``n`` always writes byte ``n % inputs``
+        of a word and nothing crosses between lanes and bytes."""
         inputs = self.array.inputs
         return (
             self.array.filters % inputs == 0

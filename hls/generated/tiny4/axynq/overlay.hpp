@@ -10,7 +10,7 @@
 
 namespace axynq {
 
-const std::uint32_t OVERLAY_ID = 0xB40C3F44u;
+const std::uint32_t OVERLAY_ID = 0xE9622F95u;
 
 const int FILTERS = 4;
 const int INPUTS = 4;

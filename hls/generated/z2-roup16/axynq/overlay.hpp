@@ -10,7 +10,7 @@
 
 namespace axynq {
 
-const std::uint32_t OVERLAY_ID = 0xD5097E66u;
+const std::uint32_t OVERLAY_ID = 0x0C10DC3Au;
 
 const int FILTERS = 16;
 const int INPUTS = 16;
