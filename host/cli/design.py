@@ -274,12 +274,15 @@ def _show_chosen(made: Design) -> None:
         each = "" if lane is None else f"{lane:.0f}"
         shown.add_row(name, f"{luts:,.0f}", percent(luts / breakdown.total, 0), each)
     results.print(shown)
-    exact = {name: pair for name, pair in made.for_free.items() if pair[0]}
-    if exact and made.best and len(made.overlay.lanes) > 1:
-        free = table("layer", "filters", "exact in no more time", title="exact lanes")
-        for name, (number, filters) in exact.items():
-            free.add_row(name, str(filters), str(number))
-        results.print(free)
+    if len(set(made.overlay.banks)) > 1:
+        specs = list(next(iter(made.most_filters.values()), {}))
+        most = table(
+            "layer", *specs,
+            title="filters of a layer that may use each multiplier before the layer takes longer",
+        )  # fmt: skip
+        for name, numbers in made.most_filters.items():
+            most.add_row(name, *(str(numbers[spec]) for spec in specs))
+        results.print(most)
     shares = ", ".join(f"{NAMES[name]} {percent(s, 0)}" for name, s in shares_of(made).items())
     results.print(f"of the board: {shares}")
     bounds = ", ".join(f"{name} {percent(share, 0)}" for name, share in made.bounds.items())

@@ -14,10 +14,11 @@ from axynq.emulator.errors import AxynqError, OverlayError
 from axynq.emulator.model.graph import DepthwiseConvolution, Model
 from axynq.emulator.plan import Plan
 from axynq.emulator.studies.evaluator import Evaluator, Examples
+from axynq.host.compiler.capacity import most_filters
 from axynq.host.compiler.compilation import TYPICAL_BATCH, compile_program
 from axynq.host.design.breakdown import Breakdown, break_down
 from axynq.host.design.clocks import usual_clocks
-from axynq.host.design.library import Library, exact_filters
+from axynq.host.design.library import Library
 from axynq.host.design.limits import NAMES, Limits
 from axynq.host.design.looks import RESOURCES
 from axynq.host.design.mixes import Lanes, mixes, needs_of
@@ -137,8 +138,8 @@ class Design:
     """By family, the one that the objective prefers."""
     results: dict[str, Result]
     breakdown: Breakdown
-    for_free: dict[str, tuple[int, int]]
-    """By layer, filters that lanes of exact multipliers alone take in no more time, and all."""
+    most_filters: dict[str, dict[str, int]]
+    """By layer and multiplier, the filters that may use it before the layer takes longer."""
     bounds: dict[str, float]
     """Share of the cycles, at the batch, of layers that are bound by each of the lanes
     (``compute``), ports, memory and the rest (:class:`LayerCycles`)."""
@@ -315,10 +316,10 @@ def check_found(result: Result, request: Request) -> None:
                 for name, allowed in zip(RESOURCES, request.limits.amounts(board))
             ),
         )
-        takes = ", ".join(request.limits.exceeded(nearest.look, board))
+        exceeded = ", ".join(request.limits.exceeded(nearest.look, board))
         raise OverlayError(
-            f"no array that was looked at fits {board.name}: the nearest takes {takes}. Raise the "
-            "limits, take a larger board, or a plan with fewer multipliers"
+            f"no array that was looked at fits {board.name}: the nearest takes {exceeded}. "
+            "Raise the limits, take a larger board, or a plan with fewer multipliers"
         )
     if result.smallest:
         takes = [
@@ -405,10 +406,6 @@ def _described(
     name = overlay_name(request.model.name, request.board)
     overlay = choice.overlay(name, request.board, chosen.found.clock_mhz)
     plan = family.plan(choice.shape)
-    for_free = {
-        layer.name: (exact_filters(layer, choice.shape), len(layer.kernel))
-        for layer in request.model.layers
-    }
     return Design(
         request,
         overlay,
@@ -417,7 +414,7 @@ def _described(
         best,
         results,
         break_down(overlay),
-        for_free,
+        most_filters(request.model, overlay),
         _bounds(request, plan, overlay),
         _accuracies(request, plan),
     )
@@ -451,7 +448,7 @@ def description(choice: Choice) -> str:
     """An array in a few words."""
     shape = choice.shape
     lanes = " + ".join(
-        f"{group.count} × {'|'.join(group.bank)}"
+        f"{group.size} × {'|'.join(group.bank)}"
         + {"separate": "", "configurable": " (one cell)", "dsp pair": " (DSP)"}[group.cell]
         for group in shape.lanes
     )

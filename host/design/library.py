@@ -166,9 +166,9 @@ def squared_errors(model: Model, layer: WeightedLayer, spec: str) -> Floats:
 
 def exact_filters(layer: WeightedLayer, shape: Shape) -> int:
     """Filters of a layer that exact lanes take while the others are busy with the rest."""
-    exact = [group.bank == ("exact",) for group in shape.lanes for _ in range(group.count)]
+    exact = [group.bank == ("exact",) for group in shape.lanes for _ in range(group.size)]
     if isinstance(layer, DepthwiseConvolution):
-        paired = [group.cell == "dsp pair" for group in shape.lanes for _ in range(group.count)]
+        paired = [group.cell == "dsp pair" for group in shape.lanes for _ in range(group.size)]
         lanes = range(min(shape.filters, shape.inputs))
         exact = [exact[lane] for lane in lanes if not (paired[lane] and lane % 2)]
     filters = len(layer.kernel)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
@@ -16,10 +16,6 @@ from axynq.host.design.space import Cell, Group
 from axynq.host.overlay.description import MAX_BANK
 
 Lanes = tuple[Group, ...]
-
-PAIRED_PARTS = (1.0, 0.5)
-"""How much of the lanes that multiply exactly DSP pairs take, where products in DSPs are allowed;
-and all of them may be LUTs."""
 
 
 @dataclass(frozen=True)
@@ -39,7 +35,7 @@ def needs_of(model: Model, plan: Plan) -> tuple[Need, ...]:
         PlanError: a multiplier is a table, of which there is no circuit; or a filter needs more
             multipliers than a lane can hold.
     """
-    work: Counter[frozenset[str]] = Counter()
+    work: defaultdict[frozenset[str], float] = defaultdict(float)
     expanded = plan.expand(model)
     for layer in model.layers:
         codes = expanded[layer.name]
@@ -65,14 +61,16 @@ def needs_of(model: Model, plan: Plan) -> tuple[Need, ...]:
     if not work:
         return (Need(frozenset(["exact"]), 1.0),)
     total = sum(work.values())
-    return tuple(Need(specs, amount / total) for specs, amount in work.most_common())
+    ordered = sorted(work.items(), key=lambda item: -item[1])
+    return tuple(Need(specs, amount / total) for specs, amount in ordered)
 
 
 def mixes(needs: Sequence[Need], counts: Iterable[int], products: bool) -> tuple[Lanes, ...]:
     """Ways to divide lanes among needs.
 
     All lanes can hold what any filter needs; or each need has lanes of its own, about as many as
-    its share. Lanes that are exact alone may be DSP pairs, which come last.
+    its share. Lanes that are exact alone may be DSP pairs, which come last: none of them, about
+    half, or all.
 
     Args:
         needs: of a plan.
@@ -135,13 +133,13 @@ def _with_own_lanes(needs: Sequence[Need], parts: Sequence[int], products: bool)
             other.append(Group(part, *bank))
     options = {0}
     if products:
-        options |= {int(exact * part) // 2 * 2 for part in PAIRED_PARTS}
+        options |= {exact // 2 * 2, exact // 4 * 2}
     for paired in sorted(options):
-        before = sum(group.count for group in other) + exact - paired
+        before = sum(group.size for group in other) + exact - paired
         if before % 2 and paired:
             continue
         lanes = [*other, Group(exact - paired, ("exact",)), _pairs(paired)]
-        yield tuple(group for group in lanes if group.count)
+        yield tuple(group for group in lanes if group.size)
 
 
 def _pairs(count: int) -> Group:

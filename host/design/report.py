@@ -120,10 +120,7 @@ def content_of(made: Design) -> dict[str, Any]:
             "cycles": {name: round(share, 4) for name, share in made.bounds.items()},
         },
         "clocks_refused": made.chosen.found.look.refused,
-        "exact_filters_for_free": {
-            name: {"filters": filters, "exact": free}
-            for name, (free, filters) in made.for_free.items()
-        },
+        "most_filters": made.most_filters,
         "luts": breakdown_of(made.breakdown),
         "families": {name: _family(made, name, result) for name, result in made.results.items()},
     }
@@ -208,7 +205,7 @@ def draw_front(made: Design, path: Path) -> None:
     for name, front in made.fronts.items():
         if not front:
             continue
-        style = {"color": COLOURS.get(name), "marker": MARKERS.get(name, "o")}
+        style: dict[str, Any] = {"color": COLOURS.get(name), "marker": MARKERS.get(name, "o")}
         luts = [figures.found.luts / 1000 for figures in front]
         speeds = [figures.images_per_second for figures in front]
         low = [f.found.luts / 1000 - f.found.look.resources["lut"]["low"] / 1000 for f in front]
@@ -222,10 +219,10 @@ def draw_front(made: Design, path: Path) -> None:
     x, y = made.chosen.found.luts / 1000, made.chosen.images_per_second
     axes.scatter([x], [y], s=120, facecolors="none", edgecolors="black", label="chosen", zorder=3)
     request = made.request
-    luts = request.description.resources.lut
-    axes.axvline(request.limits.lut * luts / 1000, color="black", linewidth=0.8, linestyle="--",
+    has = request.description.resources.lut
+    axes.axvline(request.limits.lut * has / 1000, color="black", linewidth=0.8, linestyle="--",
                  label=f"limit: {100 * request.limits.lut:.0f} % of the board's LUTs")  # fmt: skip
-    axes.axvline(luts / 1000, color="black", linewidth=0.8, label="the board's LUTs")
+    axes.axvline(has / 1000, color="black", linewidth=0.8, label="the board's LUTs")
     axes.set_xlabel("LUTs, thousands: likely, with low and high; small figures: DSPs")
     axes.set_ylabel(f"images per second at batch {request.batch}, by the cycle model")
     axes.set_title(f"{request.model.name} on {request.board}")

@@ -23,6 +23,7 @@ from collections.abc import Callable, Hashable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
+import numpy.typing as npt
 
 from axynq.emulator.model.graph import DepthwiseConvolution
 from axynq.emulator.plan import Plan
@@ -50,6 +51,8 @@ filter; its own."""
 
 ANY = Plan.uniform("exact")
 """What runs on lanes that can all take any filter."""
+
+Flags = npt.NDArray[np.bool_]
 
 Progress = Callable[[str, int, int], None]
 """Called with what is being done, how much is done, and of how much."""
@@ -280,7 +283,7 @@ class Items:
                 made[n] = [look.likely(resource) for resource in RESOURCES]
         return np.asarray(made)
 
-    def _fitting(self, amounts: Floats) -> Floats:
+    def _fitting(self, amounts: Floats) -> Flags:
         fits = (amounts <= self.allowed).all(axis=1)
         for n, choice in enumerate(self.choices):
             look = self.search.looks.get(choice)
@@ -522,10 +525,10 @@ def _timed(choice: Choice, depthwise: bool) -> tuple[Hashable, ...]:
     banks: list[tuple[str, ...]] = []
     takes: list[bool] = []
     for group in choice.shape.lanes:
-        for lane in range(len(banks), len(banks) + group.count):
+        for lane in range(len(banks), len(banks) + group.size):
             second = group.cell == "dsp pair" and lane % 2 == 1
             takes.append(depthwise and lane < choice.window_lanes and not second)
-        banks += [group.bank] * group.count
+        banks += [group.bank] * group.size
     shape = choice.shape
     return (shape.inputs, shape.copies, tuple(banks), tuple(takes), *_numbers(choice))
 

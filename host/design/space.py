@@ -23,7 +23,7 @@ class Group(NamedTuple):
     """Neighbouring lanes with the same bank, as :class:`axynq.host.overlay.description.LaneGroup`
     describes them."""
 
-    count: int
+    size: int
     bank: tuple[str, ...]
     cell: Cell = "separate"
 
@@ -38,12 +38,12 @@ class Shape(NamedTuple):
     @property
     def filters(self) -> int:
         """Lanes of a copy."""
-        return sum(group.count for group in self.lanes)
+        return sum(group.size for group in self.lanes)
 
     @property
     def paired(self) -> int:
         """Lanes of a copy whose multipliers are halves of DSP pairs."""
-        return sum(group.count for group in self.lanes if group.cell == "dsp pair")
+        return sum(group.size for group in self.lanes if group.cell == "dsp pair")
 
     @property
     def multipliers(self) -> int:
@@ -91,7 +91,7 @@ class Choice(NamedTuple):
                 copies=shape.copies,
             ),
             lanes=tuple(
-                LaneGroup(count=group.count, bank=group.bank, cell=group.cell)
+                LaneGroup(count=group.size, bank=group.bank, cell=group.cell)
                 for group in shape.lanes
             ),
             buffers=Buffers(

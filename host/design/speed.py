@@ -40,7 +40,7 @@ class LeastSteps:
     def of(self, shape: Shape) -> float:
         """Steps for an image; infinite where a filter has no lane."""
         held = [frozenset(group.bank) for group in shape.lanes]
-        counts = [group.count for group in shape.lanes]
+        counts = [group.size for group in shape.lanes]
         total = sum(work.steps(shape.inputs, held, counts) for work in self._layers)
         return total / shape.copies
 

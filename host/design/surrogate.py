@@ -111,9 +111,9 @@ def terms(choice: Choice) -> list[float]:
     requantisers, adders = choice.requantisers * copies, choice.adders * copies
     steps = choice.finish_steps
     straight = _straight(choice)
-    coded = sum(group.count for group in shape.lanes if len(group.bank) > 1)
+    coded = sum(group.size for group in shape.lanes if len(group.bank) > 1)
     beside = sum(
-        group.count * (len(group.bank) - 1) for group in shape.lanes if group.cell == "separate"
+        group.size * (len(group.bank) - 1) for group in shape.lanes if group.cell == "separate"
     )
     in_luts, blocks, constants = _memories(choice)
     return [
@@ -179,12 +179,12 @@ def known_part(shape: Shape) -> tuple[float, float]:
     luts = flips = 0.0
     for group in shape.lanes:
         if group.cell == "dsp pair":  # half of one for each lane
-            luts += group.count * DSP_PAIR["LUT"] / 2
-            flips += group.count * DSP_PAIR["FF"] / 2
+            luts += group.size * DSP_PAIR["LUT"] / 2
+            flips += group.size * DSP_PAIR["FF"] / 2
             continue
         own = _bank(group.bank, group.cell == "configurable")
-        luts += group.count * own[0]
-        flips += group.count * own[1]
+        luts += group.size * own[0]
+        flips += group.size * own[1]
     count = shape.inputs * shape.copies
     return luts * count, flips * count
 
