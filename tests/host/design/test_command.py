@@ -1,0 +1,115 @@
+"""``axynq design`` as a user types it, over a small space."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from axynq.emulator import Plan
+from axynq.emulator.model import graph
+from axynq.host import Overlay, compile_program, design_overlay
+from axynq.host.design import designer
+from axynq.host.design.space import Space
+from axynq.host.performance.cycles import program_cycles
+from tests.host.test_cli import json_of
+
+pytest.importorskip("llvmlite")
+
+
+@pytest.fixture
+def small(monkeypatch, tmp_path) -> None:
+    """Arrays that are compiled in a second or two, and a cache of their own."""
+
+    def usual_space(request: designer.Request, lanes) -> Space:
+        few = tuple(mix for mix in lanes if sum(group.size for group in mix) == 4)
+        return Space(
+            few[:1], inputs=(4,), finish_steps=(2, 4), add_steps=(1,), window_parts=(1,),
+            map_words=(4096,), weight_vectors=(512,), partial_sums=((512, "block RAM"),),
+            codes_in=("block RAM",),
+        )  # fmt: skip
+
+    monkeypatch.setattr(designer, "usual_space", usual_space)
+    monkeypatch.setenv("AXYNQ_CACHE", str(tmp_path / "cache"))
+
+
+def test_design(axynq, small, digits: graph.Model, digits_path, tmp_path) -> None:
+    pytest.importorskip("matplotlib")
+    folder = tmp_path / "designed"
+    plan = "flam=exact|roup:1,4"
+    content = json_of(
+        axynq("design", digits_path, "--output", folder, "--plan", plan, "--clocks", "50,100",
+              "--batch", 4, "--no-dsp-products", "--json")
+    )  # fmt: skip
+    overlay = Overlay.load(folder / "overlay.toml")
+    assert (folder / "overlay.toml").read_text().startswith("# Found by axynq design")
+    assert overlay.name == content["overlay"] == "digits-int8-pynq-z2"
+    assert overlay.hash == content["overlay_hash"]
+    assert overlay.clock_mhz == content["figures"]["clock_mhz"] == 100
+    written = json.loads((folder / "design.json").read_text())
+    assert written["format"] == "axynq-design"
+    assert written["version"] == 1
+    assert written["figures"] == content["figures"]
+    # The figures are those of the program that users compile for the overlay.
+    for batch, name in ((4, "cycles_per_image"), (1, "cycles_per_image_batch_1")):
+        program = compile_program(digits, Plan.parse(digits, plan), overlay, batch)
+        assert content["figures"][name] == program_cycles(program, overlay, batch).cycles_per_image
+    speed = 1e8 / content["figures"]["cycles_per_image"]
+    assert content["figures"]["images_per_second"] == pytest.approx(speed, rel=1e-4)
+    families = content["families"]
+    assert list(families) == ["approximate", "exact, no products in DSPs"]
+    assert all(family["proven"] for family in families.values())
+    assert families["approximate"]["best"]["array"] == content["figures"]["array"]
+    lut = content["figures"]["resources"]["lut"]
+    assert lut["low"] < lut["likely"] < lut["high"]
+    assert content["luts"]["total"] == pytest.approx(lut["likely"], rel=0.005)
+    assert sum(content["bounded_by"]["cycles"].values()) == pytest.approx(1, abs=0.001)
+    assert (folder / "front.png").read_bytes().startswith(b"\x89PNG")
+    assert not (folder / "plan.json").exists()
+
+
+def test_with_a_library(axynq, small, digits: graph.Model, digits_path, digits_data, tmp_path):
+    pytest.importorskip("matplotlib")
+    folder = tmp_path / "designed"
+    code, out, _ = axynq(
+        "design", digits_path, "--output", folder, "--library", "exact|roup:1,4", "--data",
+        digits_data, "--clocks", "100", "--no-compare", "--objective", "energy", "--limit", 20,
+    )  # fmt: skip
+    assert code == 0
+    assert "LUTs of the chosen array are for" in out
+    plan = Plan.load(folder / "plan.json")
+    overlay = Overlay.load(folder / "overlay.toml")
+    assert compile_program(digits, plan, overlay).overlay_hash == overlay.hash
+    content = json.loads((folder / "design.json").read_text())
+    assert 0 < content["figures"]["accuracy"] <= 1
+    assert content["figures"]["joules_per_image"] > 0
+    assert set(content["accuracy_on_test_examples"]) == {"exact", "chosen"}
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (("--lut-limit", 0.1), "no array fits pynq-z2: the smallest would take about"),
+        (("--board", "z80"), "unknown board 'z80'"),
+        (("--clocks", "1000"), "no array reaches a clock: at 1000 MHz"),
+        (("--clocks", "fast"), "not a list of MHz"),
+        (("--exact-only", "--plan", "roup:1,4"), "exclude each other"),
+        (("--library", "exact"), "no approximate multiplier"),
+        (("--max-loss", 1), "--max-loss needs --data"),
+        (("--data", "x.npz"), "--data needs --library"),
+        (("--seconds", 0), "the time was up"),
+    ],
+)
+def test_what_cannot_be_designed(axynq, small, digits_path, tmp_path, options, message) -> None:
+    code, out, err = axynq("design", digits_path, "--output", tmp_path / "d", *options)
+    assert code in (1, 2)
+    assert out == ""
+    assert message in err
+    assert err.count("\n") == 1
+
+
+def test_in_python(small, digits: graph.Model) -> None:
+    made = design_overlay(digits, compare=False, clocks=[100.0], objective="latency")
+    assert made.overlay.array.copies == 1
+    assert made.chosen.latency_milliseconds > 0
+    assert made.most_filters.keys() == {layer.name for layer in digits.layers}
