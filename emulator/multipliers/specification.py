@@ -15,7 +15,7 @@ from axynq.emulator.errors import MultiplierError
 
 Argument = Literal["first", "second"]
 
-TABLE_SUFFIXES = (".npz", ".npy", ".c")
+TABLE_SUFFIXES = (".npz", ".npy", ".c", ".v")
 
 _QUOTED = r'"(?:[^"\\]|\\.)*"'
 _PROTECTED = re.compile(rf"(?:table:|#)\s*{_QUOTED}", re.DOTALL)

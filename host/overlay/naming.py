@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from axynq.emulator.multipliers import Multiplier
+from axynq.emulator.multipliers import Multiplier, Table
 
 BLACKBOX_PREFIX = "axynq_"
 """Before the C function and the Verilog module of a blackbox."""
@@ -19,7 +19,10 @@ def dsp_pair_name(block: str) -> str:
 
 
 def module_name(m: Multiplier) -> str:
-    """What a multiplier's module is called."""
+    """What a multiplier's module is called. Names of tables end in a hash of their circuit, so that
+    those of several files differ."""
+    if isinstance(m, Table) and m.circuit is not None:
+        return f"table_{verilog_name(m.name.lower())}_{m.circuit.digest[:8]}"
     return verilog_name(m.spec)
 
 

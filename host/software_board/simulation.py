@@ -18,7 +18,7 @@ import numpy.typing as npt
 from axynq.emulator.errors import DeviceError, ToolError
 from axynq.emulator.toolchain import load_library, shared_library
 from axynq.host.counters import COUNTERS
-from axynq.host.generate.overlay_files import overlay_header
+from axynq.host.generate.overlay_files import overlay_headers
 from axynq.host.overlay import Overlay
 
 if TYPE_CHECKING:
@@ -120,7 +120,7 @@ def build(overlay: Overlay) -> Path:
                 *ap_types.glob("**/*.h"),
             ],
             folders=["-isystem", str(ap_types), f"-I{hls / 'include'}"],
-            generated={"axynq/overlay.hpp": overlay_header(overlay)},
+            generated=overlay_headers(overlay),
         )
 
 
