@@ -70,28 +70,35 @@ def read_modules(path: Path) -> dict[str, dict[str, Any]]:
 
 
 def cached_modules(sources: Mapping[str, str], script: Sequence[str]) -> dict[str, dict[str, Any]]:
-    """The modules that a script leaves, by name, as ``write_json`` describes them. What was run
-    once is taken from the user's cache folder.
+    """The modules that a script leaves, by name, as ``write_json`` describes them; arguments as for
+    :func:`cached_run`.
+
+    Raises:
+        ToolError: see :func:`cached_run`.
+    """
+    return read_modules(cached_run(sources, [*script, "write_json made.json"], "made.json"))
+
+
+def cached_run(sources: Mapping[str, str], script: Sequence[str], output: str) -> Path:
+    """A file that a script writes. What was run once is taken from the user's cache folder.
 
     Args:
         sources: texts by file name.
         script: commands, which read the files by their names.
+        output: the name of the file.
 
     Raises:
         ToolError: see :func:`run_yosys`; or the cache folder cannot be written.
     """
     parts = [yosys_version(), *script, *(part for item in sources.items() for part in item)]
     key = hashlib.sha256("\0".join(parts).encode(errors="replace")).hexdigest()[:32]
-    kept = writable_cache_folder() / f"yosys-{key}.json"
+    kept = writable_cache_folder() / f"yosys-{key}{Path(output).suffix}"
     if kept.is_file():
-        try:
-            return read_modules(kept)
-        except (OSError, ValueError):  # cut off
-            pass
+        return kept
     with tempfile.TemporaryDirectory() as work:
         folder = Path(work)
         for name, text in sources.items():
             (folder / name).write_text(text, encoding="utf-8", errors="replace")
-        run_yosys([*script, "write_json made.json"], folder)
-        files.write_bytes(kept, (folder / "made.json").read_bytes())
-    return read_modules(kept)
+        run_yosys(script, folder)
+        files.write_bytes(kept, (folder / output).read_bytes())
+    return kept

@@ -100,7 +100,7 @@ def read_verilog(path: Path, name: str) -> VerilogModule:
 
     Args:
         path: the file; others that it includes are looked for beside it.
-        name: the module; may be empty where the file has only one.
+        name: the module; may be empty where the file has only one, or one of its own name.
 
     Raises:
         MultiplierError: there is no such module, or it is no multiplier as described.
@@ -139,6 +139,8 @@ def _read(
         modules = cached_modules({"module.v": text}, ["read_verilog module.v", "proc"])
         if not name and len(modules) == 1:
             name = next(iter(modules))
+        elif not name and Path(what).stem in modules:
+            name = Path(what).stem
         if name not in modules:
             raise MultiplierError(
                 f"{shown} has no module '{name or 'name'}'; it has: {', '.join(modules) or 'none'}"

@@ -1,0 +1,168 @@
+"""Circuits that Yosys mapped to cells of the 7 series, as netlists."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from axynq.emulator.errors import MultiplierError
+from axynq.host.netlists.netlist import (
+    CHAIN_BITS,
+    ONE,
+    ZERO,
+    Cell,
+    Chain,
+    Lut,
+    Net,
+    Netlist,
+    cell_inputs,
+    cell_outputs,
+    needed_pins,
+)
+
+REGISTERS = ("FDRE", "FDSE", "FDCE", "FDPE")
+
+_MUX = 0b11001010
+"""Table of a multiplexer: its pins are I0, I1 and S."""
+
+
+def add_mapped(
+    made: Netlist, module: Mapping[str, Any], operands: Mapping[str, Sequence[Net]]
+) -> tuple[dict[str, tuple[Net, ...]], int]:
+    """Add the cells of a mapped module to a netlist: the nets of its outputs, by port, and how many
+    registers it has. They are left out, as if what goes in came out at once.
+
+    Args:
+        made: the netlist.
+        module: in Yosys' JSON.
+        operands: nets of its inputs by port, but for clock and enable.
+
+    Raises:
+        MultiplierError: it has cells that are no LUTs, carry chains or registers.
+    """
+    name = made.name
+    bits: dict[Any, Net] = {"0": ZERO, "1": ONE, "x": ZERO, "z": ZERO}
+    through: dict[Any, Any] = {}
+    cells = [cell for cell in module["cells"].values() if not cell["type"].startswith("$")]
+    registers = [cell for cell in cells if cell["type"] in REGISTERS]
+    for cell in registers:
+        through[cell["connections"]["Q"][0]] = cell["connections"]["D"][0]
+
+    def net(bit: Any) -> Net:
+        while bit in through:
+            bit = through[bit]
+        if bit not in bits:
+            bits[bit] = made.new_net()
+        return bits[bit]
+
+    for port, nets in operands.items():
+        bits.update(zip(module["ports"][port]["bits"], nets))
+    known = set(bits.values())
+    outputs = {p: d["bits"] for p, d in module["ports"].items() if d["direction"] == "output"}
+    carries = _carries(cells, (bit for each in outputs.values() for bit in each))
+    own: list[Cell] = []
+    for cell in cells:
+        if cell["type"] not in REGISTERS:
+            own += _cells(cell, net, carries, name)
+    made.cells += _ordered(own, known, name)
+    return {port: tuple(map(net, each)) for port, each in outputs.items()}, len(registers)
+
+
+def _cells(
+    cell: Mapping[str, Any], net: Callable[[Any], Net], carries: _Carries, what: str
+) -> list[Cell]:
+    """What a cell is. Carry blocks behind others are part of those."""
+    kind, pins = cell["type"], cell["connections"]
+    if kind == "CARRY4":
+        return [] if pins["CI"][0] in carries.following else list(_chains(cell, net, carries))
+    if kind == "INV":
+        return [Lut((net(pins["I"][0]),), 0b01, net(pins["O"][0]))]
+    if kind in ("MUXF7", "MUXF8"):
+        inputs = tuple(net(pins[pin][0]) for pin in ("I0", "I1", "S"))
+        return [Lut(inputs, _MUX, net(pins["O"][0]))]
+    if kind == "LUT6_2":
+        table = int(cell["parameters"]["INIT"], 2)
+        inputs = tuple(net(pins[f"I{i}"][0]) for i in range(6))
+        low = table & (1 << 32) - 1
+        found: list[Cell] = [_lut(inputs, table, net(pins["O6"][0]))] if pins.get("O6") else []
+        return [*found, _lut(inputs[:5], low, net(pins["O5"][0]))] if pins.get("O5") else found
+    if not kind.startswith("LUT"):
+        raise MultiplierError(f"{what} has a cell {kind}: only LUTs, carry chains and registers do")
+    inputs = tuple(net(pins[f"I{i}"][0]) for i in range(int(kind[3:])))
+    return [_lut(inputs, int(cell["parameters"]["INIT"], 2), net(pins["O"][0]))]
+
+
+def _lut(inputs: tuple[Net, ...], table: int, output: Net) -> Lut:
+    """Without pins that are constant."""
+    for place, net in reversed(list(enumerate(inputs))):
+        if net in (ZERO, ONE):
+            rows = [row for row in range(1 << len(inputs)) if (row >> place & 1) == (net == ONE)]
+            table = sum((table >> row & 1) << n for n, row in enumerate(rows))
+            inputs = inputs[:place] + inputs[place + 1 :]
+    return Lut(*needed_pins(table, inputs), output)
+
+
+@dataclass(frozen=True)
+class _Carries:
+    """How carry blocks hang together."""
+
+    following: Mapping[Any, Mapping[str, Any]]
+    """The block that goes on with a block's last carry, by that carry's bit."""
+    needed: frozenset[Any]
+    """Carries that something else reads."""
+
+
+def _carries(cells: Sequence[Mapping[str, Any]], outputs: Iterable[Any]) -> _Carries:
+    blocks = [cell for cell in cells if cell["type"] == "CARRY4"]
+    last = {cell["connections"]["CO"][CHAIN_BITS - 1] for cell in blocks}
+    following = {
+        cell["connections"]["CI"][0]: cell
+        for cell in blocks
+        if cell["connections"]["CI"][0] in last
+    }
+    read = {
+        bit
+        for cell in cells
+        for pin, bits in cell["connections"].items()
+        if cell["port_directions"][pin] == "input" and (cell["type"], pin) != ("CARRY4", "CI")
+        for bit in bits
+    }
+    return _Carries(following, frozenset(read.union(outputs)))
+
+
+def _chains(
+    cell: Mapping[str, Any], net: Callable[[Any], Net], carries: _Carries
+) -> Iterator[Chain]:
+    """A carry block and those that go on with its carry; cut behind carries that are needed."""
+    pins = cell["connections"]
+    carry = net(pins["CYINIT"][0] if pins["CI"][0] in ("0", "x") else pins["CI"][0])
+    bits: list[tuple[Net, Net, Net]] = []
+    block: Mapping[str, Any] | None = cell
+    while block is not None:
+        pins = block["connections"]
+        block = carries.following.get(pins["CO"][CHAIN_BITS - 1])
+        for place, out in enumerate(pins["CO"]):
+            bits.append((net(pins["S"][place]), net(pins["DI"][place]), net(pins["O"][place])))
+            if out in carries.needed or (block is None and place == CHAIN_BITS - 1):
+                selects, data, sums = zip(*bits)
+                yield Chain(carry, selects, data, sums, net(out))
+                carry, bits = net(out), []
+
+
+def _ordered(cells: list[Cell], known: set[Net], what: str) -> list[Cell]:
+    """Cells in an order of evaluation; the nets that are ``known`` before grow."""
+    rest: list[Cell] = cells
+    made: list[Cell] = []
+    while rest:
+        later: list[Cell] = []
+        for cell in rest:
+            if known.issuperset(cell_inputs(cell)):
+                made.append(cell)
+                known.update(cell_outputs(cell))
+            else:
+                later.append(cell)
+        if len(later) == len(rest):
+            raise MultiplierError(f"{what} computes in a loop")
+        rest = later
+    return made
