@@ -43,6 +43,11 @@ class Array(NamedTuple):
         return -(-size // self.inputs)
 
     @property
+    def rounds(self) -> int:
+        """How often the lanes go through the bytes of a word: so many lanes each time."""
+        return self.words(self.filters)
+
+    @property
     def window_taps(self) -> int:
         """Taps of a depthwise window that a lane multiplies at a time."""
         return min(self.inputs, MAX_WINDOW_TAPS)
@@ -64,9 +69,9 @@ class Array(NamedTuple):
 
     @property
     def group_words(self) -> int:
-        """Words of a group's constants and places: two bytes for each byte of a word, one for each
-        lane."""
-        return self.constant_words + 2 + self.words(self.filters)
+        """Words of a group's constants and places: two bytes for each byte of a word in each round,
+        one for each lane."""
+        return self.constant_words + 2 * self.rounds + self.words(self.filters)
 
 
 @dataclass(frozen=True)
@@ -216,7 +221,8 @@ def lane_filter(core: Core, d: Descriptor, group: int, lane: int) -> Filter | No
         first += array.pair_words * TABLE_ENTRIES
     constants = core.program[first * array.inputs :].view("<i4")
     places = core.program[(first + array.constant_words) * array.inputs :].view("<u2")
-    lanes = core.program[(first + array.constant_words + 2) * array.inputs :].view(np.uint8)
+    behind = first + array.constant_words + 2 * array.rounds
+    lanes = core.program[behind * array.inputs :].view(np.uint8)
     if not lanes[lane] & LANE_USED:
         return None
     byte = int(lanes[lane]) % LANE_USED
@@ -225,7 +231,7 @@ def lane_filter(core: Core, d: Descriptor, group: int, lane: int) -> Filter | No
         constant[Constant.BIAS],
         constant[Constant.MULTIPLIER],
         constant[Constant.SHIFT],
-        int(places[byte]) >> PLACE_WORD_SHIFT,
+        int(places[lane // array.inputs * array.inputs + byte]) >> PLACE_WORD_SHIFT,
         byte,
     )
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -40,12 +40,14 @@ def description(
     inputs: int = 4,
     requantisers: int = 2,
     lanes: Lanes = ((4, ("exact", "roup:1,4"), "separate"),),
+    array: Mapping[str, int] | None = None,
     **buffers: int,
 ) -> str:
-    """The TOML text of an overlay."""
+    """The TOML text of an overlay; ``array``: further values of the table of that name."""
+    sizes = {"filters": filters, "inputs": inputs, "requantisers": requantisers, **(array or {})}
     parts = [
         f'name = "{name}"\nboard = "pynq-z2"\nclock_mhz = 100.0',
-        f"[array]\nfilters = {filters}\ninputs = {inputs}\nrequantisers = {requantisers}",
+        "[array]\n" + "\n".join(f"{key} = {value}" for key, value in sizes.items()),
     ]
     for count, bank, cell in lanes:
         parts.append(f'[[lanes]]\ncount = {count}\nbank = {list(bank)}\ncell = "{cell}"')

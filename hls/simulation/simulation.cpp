@@ -92,9 +92,33 @@ struct direct<configurable_bank<DESIGNS...>> {
   }
 };
 
+// Each half of a pair for itself; whatever the other multiplies.
+template <>
+struct direct<dsp_pair> {
+  static const int CODES = 1;
+
+  static product_t first(activation_t a, weight_t w) {
+    return exact_pair::first_of(exact_pair::products(a, w, weight_t(a * 3 + w * 7)));
+  }
+
+  static product_t second(activation_t a, weight_t w) {
+    return exact_pair::second_of(exact_pair::products(a, weight_t(a * 3 + w * 7), w));
+  }
+};
+
+template <int LANE, class BANK>
+struct direct_lane : direct<BANK> {};
+
+template <int LANE>
+struct direct_lane<LANE, dsp_pair> : direct<dsp_pair> {
+  static product_t product(activation_t a, weight_t w, int) {
+    return LANE % 2 == 0 ? first(a, w) : second(a, w);
+  }
+};
+
 template <int LANE>
 static int direct_products(int lane, int code, std::int32_t *products) {
-  typedef direct<typename lane_bank<LANE>::type> bank_t;
+  typedef direct_lane<LANE, typename lane_bank<LANE>::type> bank_t;
   if (lane != LANE) return direct_products<LANE - 1>(lane, code, products);
   if (code < 0 || code >= bank_t::CODES) return 1;
   for (int a = -255; a <= 255; ++a)

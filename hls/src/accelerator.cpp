@@ -70,7 +70,7 @@ static void run_phase(const phase_t &phase, const places_t &places, place_t imag
   compute(phase, places, images, image, has_next, constant_half, weight_half, program_words,
           input_words, output_words, maps, weights, codes, constants, byte_places, lane_places,
           computed_table, operand_table, partials, record);
-  store(phase, places, images, output_words, destination);
+  store(phase, places, images, image, output_words, destination);
   AXYNQ_CHECK_EMPTY(program_words)
   AXYNQ_CHECK_EMPTY(input_words)
   AXYNQ_CHECK_EMPTY(output_words)
@@ -204,16 +204,19 @@ static std::uint32_t run_program(read_port_t commands, read_port_t source, write
   if (found != STATUS_OK) return found;
   const place_t phases = record[HEADER_PHASES];
   if (images == 0) return STATUS_OK;
+  place_t turns = 1;  // in which the copies take the images of the batch
+  AXYNQ_LOOP(TURNS)
+  for (place_t left = images; left > COPIES; left -= COPIES) ++turns;
 
   bool begins = true;  // until there is a phase: what the registers hold is none
-  place_t image = 0;                       // that the phase computes, unless it computes all
+  place_t image = 0;                       // the first that the phase computes, unless all
   place_t next_index = 0, next_image = 0;  // of the phase that comes next
   bool half = false, weight_half = false;  // of the memories with two halves
   AXYNQ_LOOP(PHASES)
   while (true) {
     const phase_t phase = phase_from(record);
     const bool has_next = next_index < phases;
-    const places_t places = places_of(phase, begins, images, image);
+    const places_t places = places_of(phase, begins, images, turns, image);
     run_phase(phase, places, images, image, has_next, next_index + 1, half, weight_half, commands,
               source, destination, maps, weights, codes, constants, byte_places, lane_places,
               computed_table, operand_table, partials, next);
@@ -229,9 +232,9 @@ static std::uint32_t run_program(read_port_t commands, read_port_t source, write
     image = next_image;
     half = !half;
     // Behind the last phase of a segment its first follows, until all images are through.
-    const bool again = following.segment_phases != 0 && image + 1 < images;
+    const bool again = following.segment_phases != 0 && image + COPIES < images;
     next_index = again ? place_t(next_index - following.segment_phases + 1) : place_t(next_index + 1);
-    if (following.segment_phases != 0) next_image = again ? place_t(image + 1) : place_t(0);
+    if (following.segment_phases != 0) next_image = again ? place_t(image + COPIES) : place_t(0);
   }
   return STATUS_OK;
 }

@@ -128,8 +128,8 @@ def write_blackboxes(overlay: Overlay, hls: Path, work: Path) -> list[Path]:
     descriptions = []
     for box in overlay_blackboxes(overlay):
         include = str((hls / "include").resolve())
-        _, contents = rtl_files(SEPARATOR.join(box.specs), include, folder)
-        for name, content in contents.items():
+        made = rtl_files(SEPARATOR.join(box.specs), include, folder)
+        for name, content in made.files.items():
             files.write_text(folder / name, content)
         descriptions.append(folder / f"{box.function}.json")
     return descriptions

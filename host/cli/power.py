@@ -390,18 +390,20 @@ def _recorded(log: Log, recording: Recording) -> Samples:
 
 
 def _estimate(programs: dict[str, Program], batch: int, json: bool) -> None:
-    from axynq.host.power.estimate import Assumptions, estimate
+    from axynq.host.power.estimate import Assumptions, estimate, notes_on
 
-    rows = {}
+    rows, notes = {}, {}
     for name, program in programs.items():
-        rows[name] = estimate(program, Overlay.load(program.overlay), batch)
+        overlay = Overlay.load(program.overlay)
+        rows[name] = estimate(program, overlay, batch)
+        notes[name] = notes_on(overlay)
     if json:
         print_json(
             {
                 "measured": False,
                 "assumptions_pj": Assumptions()._asdict(),
                 "contenders": {
-                    name: row and {**row._asdict(), "joules": row.joules}
+                    name: row and {**row._asdict(), "joules": row.joules, "notes": notes[name]}
                     for name, row in rows.items()
                 },
             }
@@ -415,6 +417,9 @@ def _estimate(programs: dict[str, Program], batch: int, json: bool) -> None:
             cells = [f"{1e6 * v:.1f} µJ" for v in (row.multiplications, row.memory, row.joules)]
         shown.add_row(name, *cells)
     results.print(shown)
+    for name, lines in notes.items():
+        for line in lines:
+            results.print(f"{name}: {line}")
 
 
 def _show(found: list[Result], log: Log, output: Path, partial: bool, json: bool) -> None:

@@ -15,6 +15,7 @@ from axynq.emulator.errors import DataError, OverlayError
 from axynq.host.cli.output import JsonOption, console, print_json, results, table
 from axynq.host.netlists.files import SHIPPED, UNSIGNED, rtl_files
 from axynq.host.overlay import Overlay
+from axynq.host.overlay.naming import DSP_PAIR_PREFIX
 from axynq.host.synthesis.estimate import content_of, estimate
 from axynq.host.synthesis.findings import costs, problems
 from axynq.host.synthesis.parts import BOUNDS
@@ -26,7 +27,8 @@ def rtl(
         Optional[list[str]],
         typer.Argument(
             help="Multipliers, such as roup:1,4. 'exact|roup:1,4' is one cell that a code sets to "
-            f"either; {UNSIGNED}smapprox:WXYZ multiplies magnitudes. Default: the "
+            f"either; {UNSIGNED}smapprox:WXYZ multiplies magnitudes; {DSP_PAIR_PREFIX}dsp48e1 and "
+            f"{DSP_PAIR_PREFIX}dsp48e2 are two exact products in a DSP block. Default: the "
             "selection that ships with axynq.",
             metavar="SPEC…",
         ),
@@ -58,8 +60,8 @@ def rtl(
 ) -> None:
     """Write LUT-level Verilog of multipliers, for Vitis HLS.
 
-    Shows how many LUTs and carry chains each multiplier takes. With --output, also writes the
-    Verilog and the blackbox descriptions by which Vitis HLS uses it.
+    Shows how many LUTs, carry chains and DSP blocks each multiplier takes. With --output, also
+    writes the Verilog and the blackbox descriptions by which Vitis HLS uses it.
     """
     for option, name, show in (
         ("--estimate", overlay, _estimate),
@@ -74,17 +76,18 @@ def rtl(
     rows: list[dict[str, Any]] = []
     include = str(resources.files("axynq.hls") / "include") if output is None else _include(output)
     for spec in specs or SHIPPED:
-        circuit, written = rtl_files(spec, include)
-        contents |= written
-        rows.append({"spec": spec, "module": circuit.name, **circuit.resources()})
+        made = rtl_files(spec, include)
+        contents |= made.files
+        rows.append({"spec": spec, "module": made.module, **made.resources})
     if output is not None:
         _write(contents, output)
     if json:
         print_json({"multipliers": rows, "files": sorted(contents) if output else []})
         return
-    shown = table("multiplier", "module", "LUTs", "CARRY4s")
+    shown = table("multiplier", "module", "LUTs", "CARRY4s", "DSPs")
     for row in rows:
-        shown.add_row(row["spec"], row["module"], str(row["LUT"]), str(row["CARRY4"]))
+        cells = (str(row[kind] or "") for kind in ("LUT", "CARRY4", "DSP"))
+        shown.add_row(row["spec"], row["module"], *cells)
     results.print(shown)
     if output is not None:
         results.print(f"{len(contents)} files in {output}")

@@ -100,28 +100,37 @@ def codes_by_lane(kernel: Kernel, overlay: Overlay) -> LaneCodes:
 
 
 def allowed_lanes(layer: str, filters: Filters, overlay: Overlay) -> list[frozenset[int]]:
-    """For each filter the lanes that have every multiplier it uses.
+    """For each filter the lanes that have every multiplier it uses. A filter that sees a channel of
+    its own can go to the window lanes only.
 
     Raises:
         PlanError: a filter needs multipliers that no lane has together; ``layer`` names its layer.
     """
     kernel = filters.kernel
     if kernel is None:
-        return [frozenset(range(overlay.array.filters))] * filters.count
+        return [frozenset(range(overlay.window_lanes))] * filters.count
     lane_codes = codes_by_lane(kernel, overlay)
     codes = kernel.codes.codes.reshape(len(kernel.weights), -1)
-    count = len(kernel.codes.multipliers)
-    used = np.stack([(codes == code).any(axis=1) for code in range(1, count + 1)], axis=1)
-    held = np.array([[code is not None for code in own] for own in lane_codes])
+    used = np.array([(codes == code + 1).any(axis=1) for code in range(len(lane_codes[0]))], bool)
+    used = used.reshape(-1, len(codes)).T
+    held = np.array([[code is not None for code in own] for own in lane_codes], bool)
+    lanes = range(overlay.array.filters)
+    takes = np.array([not kernel.depthwise or overlay.takes_windows(lane) for lane in lanes])
     by_need: dict[bytes, frozenset[int]] = {}
     allowed = []
     for need in used:
         key = need.tobytes()
         if key not in by_need:
-            by_need[key] = frozenset(np.flatnonzero((held | ~need).all(axis=1)).tolist())
+            holding = (held | ~need).all(axis=1)
+            by_need[key] = frozenset(np.flatnonzero(holding & takes).tolist())
             if not by_need[key]:
                 needed = tuple((np.flatnonzero(need) + 1).tolist())
                 specs = [kernel.codes.multipliers[code - 1].spec for code in needed]
+                if holding.any():
+                    raise PlanError(
+                        f"layer '{layer}' is depthwise and needs {' and '.join(specs)} on one of "
+                        f"the overlay's {overlay.window_lanes} window lanes, but only others have it"
+                    )
                 raise PlanError(_lacking(layer, specs, needed, lane_codes))
         allowed.append(by_need[key])
     return allowed

@@ -31,7 +31,8 @@ def paced(descriptors: Sequence[Descriptor], overlay: Overlay) -> list[Descripto
 def _paced(d: Descriptor, after: Descriptor | None, overlay: Overlay) -> Descriptor:
     """The words of a phase spread over its steps: for each run in which words are moved, its steps
     and the words."""
-    all_tiles = list(tiles(d))
+    copies = overlay.array.copies
+    all_tiles = [tile.of(copies) for tile in tiles(d)]
     last_row = d.last_pass_row_steps if d.passes > 1 else d.row_steps
     finish = overlay.finish_steps(bool(d.has_residual))
     first_pass = [d.first_row_steps + (tile.rows - 1) * d.row_steps + finish for tile in all_tiles]
@@ -46,7 +47,7 @@ def _paced(d: Descriptor, after: Descriptor | None, overlay: Overlay) -> Descrip
         for steps, tile in zip([*first_pass[1:], first_pass[0]], all_tiles)
     ]
     if not d.whole_batch and d.tiles == 1:
-        incoming, outgoing = [(first_pass[0], d.ahead_words)], []
+        incoming, outgoing = [(first_pass[0], copies * d.ahead_words)], []
 
     sets = []
     if after is not None:

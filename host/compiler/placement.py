@@ -2,15 +2,16 @@
 
 A *group* is a set of filters that the array computes at the same time, at most one per lane. Within
 a group every lane must hold the multipliers its filter needs, and the filters' channels must fall
-on different bytes of a memory word, because each byte lane is written once. Both together are an
-edge colouring of a bipartite graph between byte lanes and array lanes: by König's theorem as many
-groups suffice as the busiest lane or byte has filters.
+on different bytes of a memory word, because each byte is written once, or once in each round where
+there are more lanes than bytes. Both together are an edge colouring of a bipartite graph between
+the bytes of each round and the lanes: by König's theorem as many groups suffice as the busiest lane
+or byte has filters.
 """
 
 from __future__ import annotations
 
 from collections import Counter, deque
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from itertools import pairwise
 
 from axynq.emulator.errors import ProgramError
@@ -28,13 +29,19 @@ def place_filters(
         channels: output channel of each filter; its byte is ``channel % bytes_per_word``.
         allowed: for each filter the lanes that hold every multiplier it needs (never empty).
         lanes: lanes of the array.
-        bytes_per_word: bytes of a memory word, at least ``lanes``.
+        bytes_per_word: bytes of a memory word. Where there are more lanes, the bytes are written in
+            rounds, the first by the first so many lanes, and so on.
     """
     plain = _in_order(channels, allowed, lanes)
     if plain is not None:
         return plain
-    lane_of = _lanes_of_filters(allowed, lanes, smallest_load(allowed, lanes))
-    edges = [(channel % bytes_per_word, lane) for channel, lane in zip(channels, lane_of)]
+    bytes_ = [channel % bytes_per_word for channel in channels]
+    load = smallest_load(allowed, lanes)
+    if lanes > bytes_per_word:
+        lane_of = _balanced_lanes(bytes_, allowed, lanes, bytes_per_word, load)
+    else:
+        lane_of = _lanes_of_filters(allowed, lanes, load)
+    edges = [((byte, lane // bytes_per_word), lane) for byte, lane in zip(bytes_, lane_of)]
     colours = colour_edges(edges)
     groups: Groups = [[None] * lanes for _ in range(max(colours, default=-1) + 1)]
     for index, (lane, colour) in enumerate(zip(lane_of, colours)):
@@ -45,12 +52,17 @@ def place_filters(
 def _in_order(
     channels: Sequence[int], allowed: Sequence[frozenset[int]], lanes: int
 ) -> Groups | None:
-    """Filter k on lane ``k % lanes``, where all lanes can do that."""
-    if any(k % lanes not in allowed[k] for k in range(len(channels))):
+    """Filter k on lane ``k % n``, where n is the number of lanes that can do all that: all lanes or
+    the first ones."""
+    first = frozenset.intersection(*allowed) if allowed else frozenset()
+    count = len(first)
+    if first != frozenset(range(count)) or any(kind != first for kind in allowed):
+        count = lanes
+    if any(k % count not in allowed[k] for k in range(len(channels))):
         return None
     groups: Groups = []
-    for start in range(0, len(channels), lanes):
-        group: list[int | None] = list(channels[start : start + lanes])
+    for start in range(0, len(channels), count):
+        group: list[int | None] = list(channels[start : start + count])
         groups.append(group + [None] * (lanes - len(group)))
     return groups
 
@@ -58,7 +70,10 @@ def _in_order(
 def groups_needed(
     channels: Sequence[int], allowed: Sequence[frozenset[int]], lanes: int, bytes_per_word: int
 ) -> int:
-    """How many groups :func:`place_filters` makes, without placing anything."""
+    """How many groups :func:`place_filters` makes; without placing anything where a byte is written
+    once in each group."""
+    if lanes > bytes_per_word:
+        return len(place_filters(channels, allowed, lanes, bytes_per_word))
     on_byte = Counter(channel % bytes_per_word for channel in channels)
     return max(smallest_load(allowed, lanes), max(on_byte.values(), default=0))
 
@@ -149,11 +164,93 @@ def _lanes_of_filters(allowed: Sequence[frozenset[int]], lanes: int, load: int) 
     return lane_of
 
 
-def colour_edges(edges: Sequence[tuple[int, int]]) -> list[int]:
+def _balanced_lanes(
+    bytes_: Sequence[int],
+    allowed: Sequence[frozenset[int]],
+    lanes: int,
+    bytes_per_word: int,
+    load: int,
+) -> list[int]:
+    """A lane for each filter where several rounds of lanes write the bytes of a word: few filters on
+    each lane, and few on each byte in each round. Found by moving filters aside, not proved best.
+
+    Args:
+        bytes_: the byte of each filter.
+        allowed: the lanes of each.
+        lanes: of the array.
+        bytes_per_word: lanes of a round.
+        load: at least so many filters a lane are needed.
+    """
+    rounds = -(-lanes // bytes_per_word)
+    on_byte = Counter(bytes_)
+    load = max(load, -(-max(on_byte.values(), default=0) // rounds))
+    while True:
+        found = _within(bytes_, allowed, bytes_per_word, load)
+        if found is not None:
+            return found
+        load += 1
+
+
+def _within(
+    bytes_: Sequence[int], allowed: Sequence[frozenset[int]], bytes_per_word: int, load: int
+) -> list[int] | None:
+    """A lane for each filter with at most ``load`` on a lane, and on a byte in a round."""
+    lane_of: dict[int, int] = {}
+    on_lane: dict[int, list[int]] = {}
+    on_byte: dict[tuple[int, int], list[int]] = {}
+
+    def put(index: int, lane: int) -> None:
+        lane_of[index] = lane
+        on_lane.setdefault(lane, []).append(index)
+        on_byte.setdefault((bytes_[index], lane // bytes_per_word), []).append(index)
+
+    def take(index: int) -> None:
+        lane = lane_of.pop(index)
+        on_lane[lane].remove(index)
+        on_byte[bytes_[index], lane // bytes_per_word].remove(index)
+
+    def full(lane: int, byte: int) -> tuple[list[int], list[int]]:
+        held = on_lane.get(lane, [])
+        written = on_byte.get((byte, lane // bytes_per_word), [])
+        return held if len(held) == load else [], written if len(written) == load else []
+
+    def crowding(index: int, lane: int) -> tuple[int, int]:
+        written = on_byte.get((bytes_[index], lane // bytes_per_word), [])
+        return len(on_lane.get(lane, [])), len(written)
+
+    def place(index: int, visited: set[int]) -> bool:
+        in_turn = sorted(allowed[index], key=lambda lane: crowding(index, lane))
+        for lane in in_turn:
+            if not any(full(lane, bytes_[index])):
+                put(index, lane)
+                return True
+        for lane in in_turn:
+            held, written = full(lane, bytes_[index])
+            # One filter has to make room on all that is full.
+            for other in [o for o in held or written if not (held and written) or o in written]:
+                if other in visited:
+                    continue
+                visited.add(other)
+                take(other)
+                put(index, lane)
+                if place(other, visited):
+                    return True
+                take(index)
+                put(other, lane)
+        return False
+
+    # Those that may go to few lanes first.
+    for index in sorted(range(len(allowed)), key=lambda i: len(allowed[i])):
+        if not place(index, {index}):
+            return None
+    return [lane_of[index] for index in range(len(allowed))]
+
+
+def colour_edges(edges: Sequence[tuple[Hashable, Hashable]]) -> list[int]:
     """A colour for each edge (left, right) of a bipartite multigraph so that edges which share a
     node differ, with as many colours as the largest degree."""
-    left: dict[int, dict[int, int]] = {}  # node -> colour -> edge
-    right: dict[int, dict[int, int]] = {}
+    left: dict[Hashable, dict[int, int]] = {}  # node -> colour -> edge
+    right: dict[Hashable, dict[int, int]] = {}
     colours = [-1] * len(edges)
     for index, (a, b) in enumerate(edges):
         at_a, at_b = left.setdefault(a, {}), right.setdefault(b, {})
@@ -173,11 +270,11 @@ def _first_free(used: dict[int, int]) -> int:
 
 
 def _flip_path(
-    edges: Sequence[tuple[int, int]],
+    edges: Sequence[tuple[Hashable, Hashable]],
     colours: list[int],
-    left: dict[int, dict[int, int]],
-    right: dict[int, dict[int, int]],
-    node: int,
+    left: dict[Hashable, dict[int, int]],
+    right: dict[Hashable, dict[int, int]],
+    node: Hashable,
     colour: int,
     other: int,
 ) -> None:

@@ -33,7 +33,7 @@ def set_size(tables: bool, block: Block, overlay: Overlay) -> SetSize:
     width, lanes = overlay.array.inputs, overlay.array.filters
     front = isa.TABLE_ENTRIES * _words(8, width) if tables else 0
     constants = _words(lanes * isa.CONSTANT_INTEGERS * 4, width)
-    places = _words(width * 2, width) + _words(lanes, width)
+    places = overlay.rounds * _words(width * 2, width) + _words(lanes, width)
     first, whole = (
         block.groups * vectors * overlay.vector_words
         for vectors in (block.pass_vectors[0], sum(block.pass_vectors))
@@ -67,7 +67,7 @@ def pack_set(
         front = [_whole_words(pairs, overlay.array.inputs).reshape(-1)]
     constants, places, lanes = (
         _whole_words(part, overlay.array.inputs)
-        for part in (_constants(filters, block), *_places(block, overlay.array.inputs))
+        for part in (_constants(filters, block), *_places(block, overlay))
     )
     front.append(np.concatenate([constants, places, lanes], axis=1).reshape(-1))
     weights = np.zeros(0, np.uint8)
@@ -102,13 +102,17 @@ def _constants(filters: Filters, block: Block) -> Bytes:
     return values.reshape(block.groups, -1).view(np.uint8)
 
 
-def _places(block: Block, width: int) -> tuple[Bytes, Bytes]:
-    """Where the channels of a group's filters lie, by byte of a word and by lane, [groups, bytes]
-    each. A group has one filter at most for a byte: the core writes each byte once."""
+def _places(block: Block, overlay: Overlay) -> tuple[Bytes, Bytes]:
+    """Where the channels of a group's filters lie, by byte of a word in each round and by lane,
+    [groups, bytes] each. A group has one filter at most for a byte in a round: the core writes it
+    once."""
+    width = overlay.array.inputs
     group, lane = np.nonzero(block.placed != NO_FILTER)
     word, byte = np.divmod(block.placed[group, lane], width)
-    by_byte = np.zeros((block.groups, width), "<u2")
-    by_byte[group, byte] = lane | isa.PLACE_USED | (word - block.first_word) << isa.PLACE_WORD_SHIFT
+    by_byte = np.zeros((block.groups, overlay.rounds * width), "<u2")
+    in_round = lane // width * width + byte
+    place = lane | isa.PLACE_USED | (word - block.first_word) << isa.PLACE_WORD_SHIFT
+    by_byte[group, in_round] = place
     by_lane = np.zeros(block.placed.shape, np.uint8)
     by_lane[group, lane] = byte | isa.LANE_USED
     return by_byte.view(np.uint8), by_lane

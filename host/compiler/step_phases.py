@@ -11,7 +11,7 @@ from axynq.host.compiler.phases import Phase, can_keep, kept, phase_of, streamed
 from axynq.host.compiler.tiling import tiled
 from axynq.host.overlay import Overlay
 from axynq.host.performance.cycles import phase_cycles
-from axynq.host.performance.loops import Call
+from axynq.host.performance.loops import Call, turns
 
 
 class MisfitError(ProgramError):
@@ -161,21 +161,19 @@ class StepPhases:
         after_words = 0 if after is None else after.descriptor.set_words
         key = number, traffic, again.descriptor.set_words, after_words
         if key not in self._cycles:
-            phases, batch = self.kept(number, traffic), self.batch
-            cycles = self._of_image(phases, after, batch - 1)
-            if batch > 1:
-                cycles += self._of_image(phases, again, 0)
-            if batch > 2:  # the images between the first and the last are alike
-                cycles += (batch - 2) * self._of_image(phases, again, 1)
-            self._cycles[key] = cycles
+            phases = self.kept(number, traffic)
+            self._cycles[key] = sum(
+                turn.times * self._of_image(phases, again if turn.after else after, turn.first)
+                for turn in turns(self.batch, self.overlay.array.copies)
+            )
         return self._cycles[key]
 
     def _of_image(self, phases: Sequence[Phase], after: Phase | None, image: int) -> int:
-        """Cycles of phases that follow each other, each once."""
-        cycles = 0
+        """Cycles of phases that follow each other, each once, from an image of the batch on."""
+        cycles, copies = 0, self.overlay.array.copies
         for phase, behind in zip(phases, [*phases[1:], after]):
             following = None if behind is None else behind.descriptor
-            call = Call(phase.step, phase.descriptor, self.batch, image, following, 1)
+            call = Call(phase.step, phase.descriptor, self.batch, image, copies, following, 1)
             cycles += phase_cycles(call, self.overlay).cycles
         return cycles
 

@@ -48,7 +48,7 @@ def netlists() -> Contents:
     return {
         f"hls/rtl/{file}": text.encode()
         for spec in SHIPPED
-        for file, text in rtl_files(spec)[1].items()
+        for file, text in rtl_files(spec).files.items()
     }
 
 

@@ -1,4 +1,5 @@
-"""RTL blackboxes for Vitis HLS: a netlist between registers, its C model, and the JSON.
+"""RTL blackboxes for Vitis HLS: a netlist between registers, its C model, and the JSON; and what
+blackboxes of other kinds (:mod:`axynq.host.netlists.dsp_pair`) have in common with them.
 
 ``add_files -blackbox NAME.json`` makes the tool use the Verilog where the C function of that name
 is called. The format is that of AMD's UG1399, "JSON File for RTL Blackbox" (2020.2 to 2026.1). It
@@ -25,21 +26,17 @@ that too. What can be checked of all this after synthesis is, in
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from axynq.emulator.multipliers import multiplier
 from axynq.host.generate.overlay_files import cpp_type
 from axynq.host.netlists.designs import PRODUCT_BITS, configurable_netlist, netlist
+from axynq.host.netlists.latency import NETLIST_LATENCY
 from axynq.host.netlists.netlist import ONE, ZERO, Netlist, cell_inputs
 from axynq.host.netlists.verilog import TIMESCALE, verilog
 from axynq.host.overlay.naming import BLACKBOX_PREFIX
-
-LATENCY = 2
-"""Clock cycles from operands to product: the registers before the netlist, and those behind it.
-Without those before it, reading a memory, selecting among operands and multiplying would share a
-cycle."""
 
 WRAPPER = """\
 // {function}: {core} between registers, for Vitis HLS.
@@ -74,7 +71,7 @@ MODEL = """\
 #include "axynq/pragmas.hpp"
 #include "axynq/types.hpp"
 
-axynq::product_t {function}({arguments}) {{
+axynq::{result} {function}({arguments}) {{
   AXYNQ_NO_INLINE
   return {expression};
 }}
@@ -87,13 +84,32 @@ class BlackboxFiles:
 
     Attributes:
         function: name of the C function and of the Verilog module.
+        module: the module that computes, which the blackbox puts between registers, or the same.
         files: contents by file name.
-        netlist: the circuit inside.
+        resources: ``LUT``, ``CARRY4``, ``FF`` and ``DSP``.
     """
 
     function: str
+    module: str
     files: dict[str, str]
-    netlist: Netlist
+    resources: dict[str, int]
+
+
+@dataclass(frozen=True)
+class Interface:
+    """How the tool connects a blackbox.
+
+    Attributes:
+        function: name of the C function and of the Verilog module.
+        operands: the C function's parameters, and the ports of the same names.
+        verilog: files, that of the module first.
+        latency: clock cycles from operands to result.
+    """
+
+    function: str
+    operands: tuple[str, ...]
+    verilog: tuple[str, ...]
+    latency: int
 
 
 def blackbox(spec: str, include: str = "../include", folder: Path | None = None) -> BlackboxFiles:
@@ -166,36 +182,68 @@ def _blackbox(
         loads="\n".join(f"      {port}_register <= {port};" for port in widths),
         top=PRODUCT_BITS - 1,
     )
-    model = MODEL.format(
-        function=function,
-        includes="\n".join(f'#include "axynq/multipliers/{name}.hpp"' for name in headers),
-        arguments=arguments,
-        expression=expression,
-    )
+    resources = {**circuit.resources(), "FF": flip_flops(circuit), "DSP": 0}
+    verilog_files = (f"{function}.v", f"{circuit.name}.v")
+    interface = Interface(function, tuple(widths), verilog_files, NETLIST_LATENCY)
     return BlackboxFiles(
         function,
+        circuit.name,
         {
             f"{circuit.name}.v": verilog(circuit),
             f"{function}.v": wrapper,
-            f"{function}.cpp": model,
-            f"{function}.json": _description(circuit, function, include, folder),
+            f"{function}.cpp": c_model(function, headers, "product_t", arguments, expression),
+            f"{function}.json": description(interface, resources, include, folder),
         },
-        circuit,
+        resources,
     )
 
 
-def _description(circuit: Netlist, function: str, include: str, folder: Path | None) -> str:
+def c_model(
+    function: str, headers: Sequence[str], result: str, arguments: str, expression: str
+) -> str:
+    """The C model of a blackbox.
+
+    Args:
+        function: its name.
+        headers: of multipliers that it needs, without folder and ending.
+        result: its type, of the HLS headers.
+        arguments: of the function, as declared.
+        expression: what it returns.
+    """
+    includes = "\n".join(f'#include "axynq/multipliers/{name}.hpp"' for name in headers)
+    return MODEL.format(
+        function=function,
+        includes=includes,
+        result=result,
+        arguments=arguments,
+        expression=expression,
+    )
+
+
+def description(
+    interface: Interface, resources: Mapping[str, int], include: str, folder: Path | None
+) -> str:
+    """The JSON description of a blackbox.
+
+    Args:
+        interface: how it is connected.
+        resources: ``FF``, ``LUT`` and ``DSP`` that it takes.
+        include: where its C model finds the HLS headers.
+        folder: where its files will be, if they shall be named by full paths.
+    """
+
     def path(name: str) -> str:
         return name if folder is None else str(folder / name)
 
+    function = interface.function
     content = {
         "c_function_name": function,
         "rtl_top_module_name": function,
         "c_files": [{"c_file": path(f"{function}.cpp"), "cflag": f"-I{include}"}],
-        "rtl_files": [path(f"{function}.v"), path(f"{circuit.name}.v")],
+        "rtl_files": [path(name) for name in interface.verilog],
         "c_parameters": [
             {"c_name": port, "c_port_direction": "in", "rtl_ports": {"data_read_in": port}}
-            for port in circuit.inputs
+            for port in interface.operands
         ],
         "c_return": {"c_port_direction": "out", "rtl_ports": {"data_write_out": "ap_return"}},
         "rtl_common_signal": {
@@ -208,13 +256,13 @@ def _description(circuit: Netlist, function: str, include: str, folder: Path | N
             "ap_ctrl_chain_protocol_done": "",
             "ap_ctrl_chain_protocol_continue": "",
         },
-        "rtl_performance": {"latency": str(LATENCY), "II": "1"},
+        "rtl_performance": {"latency": str(interface.latency), "II": "1"},
         "rtl_resource_usage": {
-            "FF": str(flip_flops(circuit)),
-            "LUT": str(circuit.resources()["LUT"]),
+            "FF": str(resources["FF"]),
+            "LUT": str(resources["LUT"]),
             "BRAM": "0",
             "URAM": "0",
-            "DSP": "0",
+            "DSP": str(resources["DSP"]),
         },
     }
     return json.dumps(content, indent=2) + "\n"

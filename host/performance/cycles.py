@@ -238,7 +238,8 @@ def batch_cycles(
     is there before; nothing comes after the last."""
     machine = _Machine.of(overlay, timing or Timing())
     return sum(
-        call.times * _phase_cycles(call, machine).cycles for call in calls(descriptors, batch)
+        call.times * _phase_cycles(call, machine).cycles
+        for call in calls(descriptors, batch, overlay.array.copies)
     )
 
 
@@ -305,7 +306,7 @@ class ProgramCycles:
 
 def peak_macs(overlay: Overlay) -> int:
     """Multiplications a cycle."""
-    return overlay.array.filters * overlay.array.inputs
+    return overlay.array.copies * overlay.array.filters * overlay.array.inputs
 
 
 def bytes_per_cycle(overlay: Overlay) -> float:
@@ -328,7 +329,7 @@ def program_cycles(
         first = _first_cycles(phases[0], machine)
         counts = first_counts(phases[0], machine.sizes)
         sums[owner[0]].add(PhaseCycles(first, 0, 0, 0, 0, first), counts, 1)
-        for call in calls(phases, batch):
+        for call in calls(phases, batch, overlay.array.copies):
             counts = call_counts(call, machine.sizes, weights[call.number])
             sums[owner[call.number]].add(_phase_cycles(call, machine), counts, call.times)
     layers = tuple(total.layer(name, overlay) for name, total in zip(program.layers, sums))

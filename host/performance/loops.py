@@ -37,13 +37,15 @@ class Sizes(NamedTuple):
     finish_steps: tuple[int, int]
     """Steps after a run's last operand in which its last outputs are finished, without and with a
     residual operand."""
+    copies: int
+    """Images that are computed at a time."""
 
     @classmethod
     def of(cls, overlay: Overlay) -> Sizes:
         """Those of an overlay."""
         record_words = isa.RECORD_INTEGERS * 4 // overlay.array.inputs
         finish_steps = (overlay.finish_steps(adds=False), overlay.finish_steps(adds=True))
-        return cls(overlay.beats, record_words, finish_steps)
+        return cls(overlay.beats, record_words, finish_steps, overlay.array.copies)
 
 
 # --- which phases run -----------------------------------------------------------------------------
@@ -58,23 +60,58 @@ class Call(NamedTuple):
     images: int
     """Of the batch."""
     image: int
-    """The image that is computed, where it is one. Those that are neither first nor last are alike:
-    1 stands for them."""
+    """The first image that is computed, where it is not the batch: the copies take the next ones."""
+    copies: int
     next: Descriptor | None
     """The phase that runs next, whose descriptor and set come in meanwhile."""
     times: int
 
     @property
     def computed_images(self) -> int:
-        return self.images if self.phase.whole_batch else 1
+        if self.phase.whole_batch:
+            return self.images
+        return min(self.copies, self.images - self.image)
 
     @property
-    def has_next_image(self) -> bool:
-        return self.image + 1 < self.images
+    def next_images(self) -> int:
+        """Those that the copies take next, where this computes but a part of the batch."""
+        return max(min(self.copies, self.images - self.image - self.copies), 0)
 
 
-def calls(phases: Sequence[Descriptor], images: int) -> Iterator[Call]:
-    """The calls of a program, in order but for images that are alike."""
+class Turn(NamedTuple):
+    """Images that the copies compute at a time, one each, and how often that comes alike."""
+
+    first: int
+    """Number of the first one."""
+    before: int
+    """Images of the turn before; 0: this is the first."""
+    images: int
+    after: int
+    """Images of the turn behind; 0: this is the last."""
+    times: int
+
+
+def turns(images: int, copies: int) -> list[Turn]:
+    """The turns of a batch, the first one first, the last one last."""
+    count = -(-images // copies)
+    rest = images - (count - 1) * copies
+
+    def of(turn: int) -> int:
+        return 0 if not 0 <= turn < count else rest if turn == count - 1 else copies
+
+    # Between the first and the last but one all are alike.
+    alike = [(0, 1), (1, count - 3), (count - 2, 1), (count - 1, 1)]
+    if count < 3:
+        alike = [(turn, 1) for turn in range(count)]
+    return [
+        Turn(turn * copies, of(turn - 1), of(turn), of(turn + 1), times)
+        for turn, times in alike
+        if times
+    ]
+
+
+def calls(phases: Sequence[Descriptor], images: int, copies: int) -> Iterator[Call]:
+    """The calls of a program, in order but for turns that are alike."""
     segment_end = {
         place: last
         for last, phase in enumerate(phases)
@@ -85,22 +122,20 @@ def calls(phases: Sequence[Descriptor], images: int) -> Iterator[Call]:
         end = segment_end.get(first, first) + 1
         after = phases[end] if end < len(phases) else None
         if phases[first].whole_batch:
-            yield Call(first, phases[first], images, 0, after, 1)
+            yield Call(first, phases[first], images, 0, copies, after, 1)
         else:
-            yield from _segment(phases[first:end], first, images, after)
+            yield from _segment(phases[first:end], first, images, copies, after)
         first = end
 
 
 def _segment(
-    phases: Sequence[Descriptor], first: int, images: int, after: Descriptor | None
+    phases: Sequence[Descriptor], first: int, images: int, copies: int, after: Descriptor | None
 ) -> Iterator[Call]:
     """Phases that run image by image, of which the first has this number."""
-    alike = [(0, 1), (1, images - 2), (images - 1, 1)] if images > 1 else [(0, 1)]
-    for image, times in alike:
-        if times > 0:
-            following = [*phases[1:], phases[0] if image + 1 < images else after]
-            for place, (phase, then) in enumerate(zip(phases, following)):
-                yield Call(first + place, phase, images, image, then, times)
+    for turn in turns(images, copies):
+        following = [*phases[1:], phases[0] if turn.after else after]
+        for place, (phase, then) in enumerate(zip(phases, following)):
+            yield Call(first + place, phase, images, turn.first, copies, then, turn.times)
 
 
 # --- tiles ----------------------------------------------------------------------------------------
@@ -115,6 +150,11 @@ class Tile(NamedTuple):
     load_bursts: int
     store_words: int
     store_bursts: int
+
+    def of(self, images: int) -> Tile:
+        """For so many images."""
+        words = (part * images for part in self[1:])
+        return Tile(self.rows, *words)
 
 
 def tiles(d: Descriptor) -> Iterator[Tile]:
@@ -218,11 +258,14 @@ def _needed_runs(call: Call, sizes: Sizes) -> Iterator[Run]:
         d = replace(d, source_loaded=0)  # the input came in meanwhile
     all_tiles = list(tiles(d))
     if d.source_loaded or d.residual_loaded:
-        yield _run(0, all_tiles[0], None, 0, 0, moving, 1)
-    for tile, incoming, outgoing, times in _neighbours(all_tiles, call.computed_images):
+        first_images = min(call.computed_images, sizes.copies)
+        yield _run(0, all_tiles[0].of(first_images), None, 0, 0, moving, 1)
+    for tile, incoming, outgoing, times in _neighbours(
+        all_tiles, turns(call.computed_images, sizes.copies)
+    ):
         is_last = incoming is None
-        if outgoing is None and d.ahead_words and call.has_next_image:
-            incoming = Tile(0, d.ahead_words, 1, 0, 0)
+        if outgoing is None and d.ahead_words and call.next_images:
+            incoming = Tile(0, d.ahead_words, 1, 0, 0).of(call.next_images)
         for number, alike in _passes(d):
             steps = _compute_steps(d, tile.rows, number) + sizes.finish_steps[d.has_residual]
             weights = bursts = 0
@@ -234,7 +277,8 @@ def _needed_runs(call: Call, sizes: Sizes) -> Iterator[Run]:
             moved = (incoming, outgoing) if number == 0 else (None, None)
             yield _run(steps, *moved, weights, bursts, computing, times * alike)
     if d.destination_stored:
-        yield _run(0, None, all_tiles[-1], 0, 0, moving, 1)
+        last_images = turns(call.computed_images, sizes.copies)[-1].images
+        yield _run(0, None, all_tiles[-1].of(last_images), 0, 0, moving, 1)
 
 
 def _run(
@@ -263,24 +307,22 @@ def _run(
 
 
 def _neighbours(
-    all_tiles: list[Tile], images: int
+    all_tiles: list[Tile], all_turns: list[Turn]
 ) -> Iterator[tuple[Tile, Tile | None, Tile | None, int]]:
     """Tiles of all images: the tile computed, the next, the one before, and how often that comes.
     First comes the first, last the last."""
     count = len(all_tiles)
-    total = count * images
-    if total == 1:
-        yield all_tiles[0], None, None, 1
-        return
-    yield all_tiles[0], all_tiles[1 % count], None, 1
-    between: Counter[tuple[Tile, Tile, Tile]] = Counter()
-    for number, tile in enumerate(all_tiles):
-        ends = (number == 0) + (number == count - 1)
-        between[tile, all_tiles[(number + 1) % count], all_tiles[number - 1]] += images - ends
-    for (tile, following, before), times in between.items():
-        if times:
-            yield tile, following, before, times
-    yield all_tiles[-1], None, all_tiles[-2 % count], 1
+    found: Counter[tuple[Tile, Tile | None, Tile | None]] = Counter()
+    for turn in all_turns:
+        for number, tile in enumerate(all_tiles):
+            ends, begins = number == count - 1, number == 0
+            after = turn.after if ends else turn.images
+            before = turn.before if begins else turn.images
+            following = all_tiles[(number + 1) % count].of(after) if after else None
+            preceding = all_tiles[number - 1].of(before) if before else None
+            found[tile, following, preceding] += turn.times
+    for (tile, following, preceding), times in found.items():
+        yield tile, following, preceding, times
 
 
 def _passes(d: Descriptor) -> Iterator[tuple[int, int]]:
@@ -365,7 +407,7 @@ def _stage_counts(
     sizes = Sizes.of(overlay)
     total = first_counts(phases[0], sizes)
     weights = [nonzero_weights(phase, memory, overlay) for phase in phases]
-    for call in calls(phases, images):
+    for call in calls(phases, images, sizes.copies):
         total += call_counts(call, sizes, weights[call.number]) * call.times
     return total
 

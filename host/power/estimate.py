@@ -21,6 +21,12 @@ _SKIPPED = "skip"
 """What a program's plan calls weights that are not multiplied."""
 
 
+DSP_PAIRS = (
+    "multiplications in DSP blocks are counted as those of the exact multiplier in LUTs: what they "
+    "take is not known"
+)
+
+
 class Assumptions(NamedTuple):
     """In picojoules."""
 
@@ -63,6 +69,11 @@ def estimate(
         multiplications=spent * assumed.exact_multiplication * 1e-12 / batch,
         memory=cycles.bytes_moved * assumed.byte_moved * 1e-12 / batch,
     )
+
+
+def notes_on(overlay: Overlay) -> list[str]:
+    """What estimates of programs for ``overlay`` do not know."""
+    return [DSP_PAIRS] if any(overlay.paired) else []
 
 
 def _weights(program: Program, step: str) -> Counter[str]:

@@ -10,6 +10,7 @@ from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
+from axynq.host.netlists.latency import latency_of
 from axynq.host.synthesis.compilation import Compiled
 from axynq.host.synthesis.delays import (
     BLOCK_RAM,
@@ -23,7 +24,7 @@ from axynq.host.synthesis.delays import (
     timing,
 )
 from axynq.host.synthesis.ir import Function, Instruction, Loop, Operand
-from axynq.host.synthesis.memories import ACCESSES, Memories, Memory, Place
+from axynq.host.synthesis.memories import ACCESSES, Memories, Memory, Place, plain_name
 from axynq.host.synthesis.operators import DIVISIONS, Operator, operator
 from axynq.host.synthesis.pragmas import SourceLoop
 from axynq.host.synthesis.registers import MULTIPLEXER
@@ -85,10 +86,9 @@ def loop_graph(
     function: Function,
     loop: Loop,
     source: SourceLoop | None,
-    blackbox_latency: int,
 ) -> LoopGraph:
     """The dependences of a loop without loops inside it."""
-    return _Builder(compiled, memories, function, loop, source, blackbox_latency).build()
+    return _Builder(compiled, memories, function, loop, source).build()
 
 
 class _Builder:
@@ -99,14 +99,12 @@ class _Builder:
         function: Function,
         loop: Loop,
         source: SourceLoop | None,
-        blackbox_latency: int,
     ) -> None:
         self.compiled = compiled
         self.memories = memories
         self.function = function
         self.loop = loop
         self.independent = source.independent if source is not None else set()
-        self.blackbox_latency = blackbox_latency
         self.order = [name for name in function.order if name in loop.blocks]
         self.widths = memories.widths[function.name]
         self.graph = LoopGraph()
@@ -172,8 +170,8 @@ class _Builder:
         if made is None:
             return Timing(0.0)
         if made.kind == "call":
-            latency = 0 if made.name in self.compiled.module.functions else self.blackbox_latency
-            return Timing(0.0, latency, 0.0)
+            inside = made.name in self.compiled.module.functions
+            return Timing(0.0, 0 if inside else latency_of(plain_name(made.name)), 0.0)
         if i.opcode == "phi":
             return Timing(CHOICE * max(len(i.operands) - 1, 1).bit_length())
         return timing(made)

@@ -20,6 +20,7 @@ from axynq.emulator import files
 from axynq.host.generate.overlay_files import Blackbox, overlay_blackboxes
 from axynq.host.netlists.blackbox import flip_flops
 from axynq.host.netlists.designs import configurable_netlist, netlist
+from axynq.host.netlists.dsp_pair import RESOURCES as DSP_PAIR
 from axynq.host.overlay import Overlay
 from axynq.host.overlay.description import overlay_names
 from axynq.host.overlay.memory_access import OUTSTANDING_BURSTS
@@ -108,11 +109,14 @@ def _functions(
             name = f"{plain_name(function.name)}: variables"
             yield Part.of(name, COUNTED, count, state[function.name] * count)
     for blackbox in overlay_blackboxes(overlay):
-        calls = sum(n for name, n in netlists.items() if blackbox.function + "6ap_int" in name)
-        yield Part.of(blackbox.function, MAPPED, calls, _netlist(blackbox) * calls)
+        calls = sum(n for name, n in netlists.items() if plain_name(name) == blackbox.function)
+        yield Part.of(blackbox.function, MAPPED, calls, blackbox_cost(blackbox) * calls)
 
 
-def _netlist(blackbox: Blackbox) -> Cost:
+def blackbox_cost(blackbox: Blackbox) -> Cost:
+    """Of one instance. Flip-flops inside a DSP block are none of the device's."""
+    if blackbox.pair:
+        return Cost(DSP_PAIR["LUT"], DSP_PAIR["FF"], DSP_PAIR["DSP"])
     specs = blackbox.specs
     made = configurable_netlist(specs) if len(specs) > 1 else netlist(specs[0])
     return Cost(made.resources()["LUT"], flip_flops(made))

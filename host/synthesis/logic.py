@@ -13,7 +13,6 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from axynq.host.netlists.blackbox import LATENCY
 from axynq.host.overlay.naming import BLACKBOX_PREFIX
 from axynq.host.synthesis import delays
 from axynq.host.synthesis.bits import PossibleOnes
@@ -93,7 +92,7 @@ def pipelines(
         inner = any(other.parent is loop for other in function.loops)
         if source is None or not source.has("PIPELINE") or inner:
             continue
-        graph = loop_graph(compiled, memories, function, loop, source, LATENCY)
+        graph = loop_graph(compiled, memories, function, loop, source)
         tried = (
             stages(graph, memories.widths[function.name], budget, ii)
             for ii in range(1, LONGEST_INTERVAL)

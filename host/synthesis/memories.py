@@ -302,7 +302,8 @@ def _located(memory: Memory, address: Address) -> Place:
 
 
 def plain_name(function: str) -> str:
-    """A function's name without what C++ adds to it: the last part that is a name."""
+    """A function's name without what C++ adds to it: the last part of a name with several."""
+    nested = re.match(r"_ZL?N", function) is not None
     rest = re.sub(r"^_ZL?N?K?", "", function)
     parts: list[str] = []
     while (found := re.match(r"L?(\d+)", rest)) is not None:
@@ -315,4 +316,6 @@ def plain_name(function: str) -> str:
             values = re.findall(r"L[a-z](\d+)E", arguments[1])
             parts[-1] += f"<{', '.join(values)}>"
             rest = rest[arguments.end() :]
+        if not nested:  # what follows are its parameters
+            break
     return parts[-1] if parts else function

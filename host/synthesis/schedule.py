@@ -6,7 +6,6 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from axynq.host.netlists.blackbox import LATENCY
 from axynq.host.overlay import Overlay
 from axynq.host.synthesis import delays
 from axynq.host.synthesis.compilation import Compiled, compile_overlay
@@ -166,7 +165,7 @@ class _Unit:
             where = (places.of_loop(function, other) for other in inner)
             obstacles = [f"the loop at {place} inside it" for place in where]
             return LoopSchedule(name, inside, 0, 0, obstacles=tuple(obstacles))
-        graph = loop_graph(self.compiled, self.memories, function, loop, source, LATENCY)
+        graph = loop_graph(self.compiled, self.memories, function, loop, source)
         found = [n for n in graph.nodes if n.operator is not None and n.kind != "kept"]
         accesses = accesses_of(graph, function, loop, places)
         ways = recurrences(graph, self.budget)

@@ -13,11 +13,12 @@ import pytest
 from axynq.emulator import Emulator
 from axynq.emulator.model import graph
 from axynq.host import Overlay, Program, compile_program
-from axynq.host.generate.overlay_files import overlay_blackboxes
+from axynq.host.generate.overlay_files import overlay_blackboxes, overlay_files
 from axynq.host.overlay import overlay_names
 from axynq.host.software_board.simulation import ap_types_folder
 from tests.execution import execute
 from tests.networks import random_input
+from tests.overlays import write_overlay
 
 HLS = Path(__file__).parents[2] / "hls"
 
@@ -25,21 +26,35 @@ HLS = Path(__file__).parents[2] / "hls"
 NETLISTS = "-DAXYNQ_RTL_MULTIPLIERS"
 
 
-def _models(overlay: str) -> list[str]:
+PAIRS = "pairs"
+"""Not one that ships: two lanes of DSP pairs, two of LUTs."""
+
+
+def overlay_of(name: str, folder: Path) -> Overlay:
+    if name != PAIRS:
+        return Overlay.load(name)
+    lanes = [(2, ["exact"], "dsp pair"), (2, ["exact", "roup:1,4"], "configurable")]
+    return write_overlay(folder, PAIRS, lanes=lanes)
+
+
+def _models(overlay: Overlay) -> list[str]:
     """The C models of the netlists that an overlay's lanes consist of."""
-    boxes = overlay_blackboxes(Overlay.load(overlay))
+    boxes = overlay_blackboxes(overlay)
     return [str(HLS / "rtl" / f"{box.function}.cpp") for box in boxes]
 
 
-def compile_plain(overlay: str, folder: Path, *flags: str) -> ctypes.CDLL:
+def compile_plain(overlay: Overlay, folder: Path, *flags: str) -> ctypes.CDLL:
     """The accelerator without AXYNQ_SIMULATION."""
     library = folder / "plain.so"
+    (folder / "axynq").mkdir()
+    for name, text in overlay_files(overlay).items():
+        (folder / name).write_text(text)
     command = [
         "g++", "-std=c++14", "-O2", "-shared", "-fPIC", *flags,
         "-Wall", "-Wextra", "-Werror", "-Wno-unused-label", "-Wno-unknown-pragmas",
         "-Wno-maybe-uninitialized", "-Wno-uninitialized",  # in ap_types, inlined
         "-isystem", str(ap_types_folder()),
-        f"-I{HLS}/include", f"-I{HLS}/generated/{overlay}",
+        f"-I{HLS}/include", f"-I{folder}",
         str(HLS / "src" / "accelerator.cpp"), str(HLS / "simulation" / "plain.cpp"),
         *(_models(overlay) if NETLISTS in flags else ()),
         "-o", str(library),
@@ -67,7 +82,7 @@ def thorough(*values: object):
 
 
 @pytest.mark.parametrize(
-    ("overlay", "flags", "plans"),
+    ("name", "flags", "plans"),
     [
         ("tiny4", (), ["exact", "flam=exact|roup:1,4|smapprox:3330", "klam-row=exact|roup:1,4"]),
         # As Vitis HLS: pragmas are there, and g++ ignores them.
@@ -80,15 +95,18 @@ def thorough(*values: object):
         ("tiny4", (NETLISTS,), ["flam=exact|roup:1,4|smapprox:3330"]),
         thorough("z2-roup16", (NETLISTS,), ["flam=exact|roup:0,4|roup:1,4|roup:2,6+klms=2"]),
         thorough("z2-sm16", (NETLISTS,), ["flam=exact|smapprox:1110|smapprox:3330|smapprox:2222"]),
+        (PAIRS, (NETLISTS,), ["exact", "flam=exact|roup:1,4"]),
+        thorough(PAIRS, (), ["flam=exact|roup:1,4"]),
     ],
 )
 def test_plain_build_equals_emulator(
-    digits: graph.Model, tmp_path: Path, overlay: str, flags: tuple[str, ...], plans: list[str]
+    digits: graph.Model, tmp_path: Path, name: str, flags: tuple[str, ...], plans: list[str]
 ) -> None:
+    overlay = overlay_of(name, tmp_path)
     library = compile_plain(overlay, tmp_path, *flags)
     x = random_input(digits, 3, 0)
     for plan in plans:
-        program = compile_program(digits, plan, Overlay.load(overlay))
+        program = compile_program(digits, plan, overlay)
         assert np.array_equal(run_plain(library, program, x), Emulator(digits, plan).run(x))
 
 

@@ -16,7 +16,7 @@ import pytest
 from axynq.emulator.errors import MultiplierError
 from axynq.emulator.multipliers import SMAPPROX_TABLE_2, multiplier
 from axynq.emulator.toolchain import compiler
-from axynq.host.netlists.blackbox import LATENCY, blackbox, configurable_blackbox
+from axynq.host.netlists.blackbox import blackbox, configurable_blackbox
 from axynq.host.netlists.designs import (
     bank_domain,
     bank_netlist,
@@ -26,10 +26,15 @@ from axynq.host.netlists.designs import (
     unsigned_domain,
     unsigned_netlist,
 )
+from axynq.host.netlists.dsp_pair import dsp_pair
 from axynq.host.netlists.evaluate import net_values
 from axynq.host.netlists.files import rtl_files
+from axynq.host.netlists.latency import NETLIST_LATENCY as LATENCY
+from axynq.host.netlists.latency import latency_of
 from axynq.host.netlists.verilog import verilog
 from axynq.host.netlists.yosys import cells_of, synthesise
+from axynq.host.overlay.board import DSP_BLOCKS
+from axynq.host.overlay.naming import dsp_pair_name
 from axynq.host.software_board.simulation import ap_types_folder
 from tests.equality.rtl_simulation import PAIRS, clocked, simulated_products
 
@@ -190,7 +195,11 @@ def boxes():
     ]
 
 
-@pytest.mark.parametrize("box", boxes(), ids=lambda box: box.function)
+def every_box():
+    return [*boxes(), *(dsp_pair(dsp_pair_name(block)) for block in DSP_BLOCKS.values())]
+
+
+@pytest.mark.parametrize("box", every_box(), ids=lambda box: box.function)
 def test_descriptions_name_what_the_other_files_have(box) -> None:
     description = json.loads(box.files[f"{box.function}.json"])
     wrapper = box.files[f"{box.function}.v"]
@@ -209,12 +218,14 @@ def test_descriptions_name_what_the_other_files_have(box) -> None:
     assert arguments is not None
     names = [argument.split()[-1] for argument in arguments[1].split(", ")]
     assert names == [port["c_name"] for port in description["c_parameters"]]
-    assert description["rtl_performance"] == {"latency": "2", "II": "1"}
+    latency = str(latency_of(box.function))
+    assert description["rtl_performance"] == {"latency": latency, "II": "1"}
     for name in description["rtl_files"]:
         assert box.files[name].count("`timescale") == 1, name
     usage = description["rtl_resource_usage"]
     assert set(usage) == {"FF", "LUT", "BRAM", "URAM", "DSP"}
-    assert int(usage["LUT"]) == box.netlist.resources()["LUT"]
+    for kind in ("FF", "LUT", "DSP"):
+        assert int(usage[kind]) == box.resources[kind]
 
 
 @pytest.mark.thorough
@@ -265,7 +276,7 @@ def test_sizes_of_wrappers(tmp_path) -> None:
 
 def wrapped(box) -> str:
     """The Verilog of a blackbox with that of the circuit in it."""
-    return box.files[f"{box.netlist.name}.v"] + box.files[f"{box.function}.v"]
+    return box.files[f"{box.module}.v"] + box.files[f"{box.function}.v"]
 
 
 def faults_of(wrapper, expected: Sequence[Sequence[int]], codes: int = 1) -> list[str]:
@@ -335,7 +346,7 @@ MISTAKES = {
 @pytest.mark.thorough
 def test_mistakes_in_wrappers_are_found(tmp_path) -> None:
     box = blackbox("roup:1,4")
-    core, wrapper = box.files[f"{box.netlist.name}.v"], box.files[f"{box.function}.v"]
+    core, wrapper = box.files[f"{box.module}.v"], box.files[f"{box.function}.v"]
     modules = {}
     for number, (old, new, _) in enumerate(MISTAKES.values()):
         assert wrapper.count(old) == 1

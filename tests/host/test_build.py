@@ -253,6 +253,31 @@ def test_netlists_are_attached_as_blackboxes(tmp_path: Path) -> None:
     assert len(listed) == len({Path(file).name for file in listed})
 
 
+@pytest.mark.parametrize(("board", "block"), [("pynq-z2", "dsp48e1"), ("zcu104", "dsp48e2")])
+def test_dsp_pairs_are_attached_as_blackboxes(tmp_path: Path, board: str, block: str) -> None:
+    """The block of the board's family, whose instances are checked like those of netlists."""
+    lanes = [(2, ["exact"], "dsp pair"), (2, ["exact", "roup:1,4"], "configurable")]
+    overlay = retarget(write_overlay(tmp_path, "pairs", lanes=lanes), board)
+    boxes = write_blackboxes(overlay, ROOT / "hls", tmp_path)
+    names = [f"axynq_dsp_pair_{block}.json", "axynq_configurable_exact_or_roup_1_4.json"]
+    assert [box.name for box in boxes] == names
+    description = json.loads(boxes[0].read_text())
+    (verilog,) = description["rtl_files"]
+    assert f"  {block.upper()} #(" in Path(verilog).read_text()
+    text = instances(boxes)
+    written = tmp_path / "accelerator.v"
+    written.write_text(text)
+    check_instances([written], boxes)
+    for old, new, fault in (
+        (".second(tmp_2_reg_1533_pp0_iter12_reg)", ".second(8'd1)", "second is the constant 8'd1"),
+        (".first(tmp_1_reg_1533_pp0_iter12_reg),", "", "nothing is connected to first"),
+    ):
+        assert old in text
+        written.write_text(text.replace(old, new))
+        with pytest.raises(ToolError, match=fault):
+            check_instances([written], boxes)
+
+
 @pytest.mark.parametrize(
     ("old", "new", "reason"),
     [

@@ -32,7 +32,7 @@ from axynq.host.performance.loops import (
 )
 from tests.networks import convolution, weighted_models
 
-SIZES = Sizes(beats=2, record_words=28, finish_steps=(4, 8))
+SIZES = Sizes(beats=2, record_words=28, finish_steps=(4, 8), copies=1)
 
 POINTWISE = Descriptor(
     opcode=Opcode.CONVOLUTION, groups=1, vectors=1, passes=1, whole_batch=1, set_words=20,
@@ -72,7 +72,7 @@ def test_phases_run_in_the_order_that_the_page_says(segments: list[int], images:
         after = order[place + 1][0].layer if place + 1 < len(order) else None
         expected[phase.layer, kind(image), after] += 1
     found: Counter[tuple[int, tuple[bool, bool], int | None]] = Counter()
-    for call in calls(phases, images):
+    for call in calls(phases, images, 1):
         after = None if call.next is None else call.next.layer
         found[call.phase.layer, kind(call.image), after] += call.times
         assert call.phase is phases[call.number]
@@ -126,7 +126,7 @@ def one_by_one(call: Call, sizes: Sizes) -> list[tuple[int, int]]:
 def test_runs_of_compiled_networks(model: graph.Model, images: int, name: str) -> None:
     overlay = Overlay.load(name)
     sizes = Sizes.of(overlay)
-    for call in calls(program_phases(compile_program(model, None, overlay)), images):
+    for call in calls(program_phases(compile_program(model, None, overlay)), images, 1):
         expected = Counter(one_by_one(call, sizes))
         found: Counter[tuple[int, int]] = Counter()
         for run in runs(call, sizes):
@@ -145,7 +145,7 @@ PASSES = replace(
 @pytest.mark.parametrize("set_words", [None, 20, 5000])
 def test_runs(phase: Descriptor, images: int, set_words: int | None) -> None:
     after = None if set_words is None else replace(phase, set_words=set_words)
-    call = Call(0, phase, images, 0, after, 1)
+    call = Call(0, phase, images, 0, 1, after, 1)
     found = runs(call, SIZES)
     assert Counter(one_by_one(call, SIZES)) == sum(
         (Counter({(run.compute_steps, run.steps): run.times}) for run in found), Counter()
@@ -162,7 +162,7 @@ def test_runs(phase: Descriptor, images: int, set_words: int | None) -> None:
 
 def test_a_run_by_hand() -> None:
     """Four tiles of 2 x 32 steps and 4 to finish; 48 words for the next phase at 2 steps."""
-    call = Call(0, POINTWISE, 1, 0, replace(POINTWISE, set_words=20), 1)
+    call = Call(0, POINTWISE, 1, 0, 1, replace(POINTWISE, set_words=20), 1)
     counts = call_counts(call, SIZES, nonzero_weights=7)
     # Tiles, the first coming and the last going; the set is in before.
     assert (counts.runs, counts.multiply_steps) == (4 + 2, 4 * 68)
@@ -182,7 +182,7 @@ def test_maps_that_are_loaded_ahead() -> None:
     last = replace(first, source_loaded=0, source_ahead=0, ahead_words=64, segment_phases=2)
     words = [
         (call.number, call.image, sum(run.load_words for run in runs(call, SIZES)))
-        for call in calls([first, last], 2)
+        for call in calls([first, last], 2, 1)
     ]
     assert words == [(0, 0, 64), (1, 0, 64), (0, 1, 0), (1, 1, 0)]
 
@@ -224,7 +224,7 @@ def test_batches_without_end() -> None:
 )
 def test_assumptions_matter(slower: dict[str, float], bound: str) -> None:
     overlay = Overlay.load("z2-exact16")
-    call = Call(0, POINTWISE, 8, 0, POINTWISE, 1)
+    call = Call(0, POINTWISE, 8, 0, 1, POINTWISE, 1)
     usual = phase_cycles(call, overlay)
     slow = phase_cycles(call, overlay, replace(Timing(), **slower))
     assert slow.cycles > usual.cycles
@@ -234,7 +234,7 @@ def test_assumptions_matter(slower: dict[str, float], bound: str) -> None:
 def test_a_phase_waits_for_the_next_set() -> None:
     overlay = Overlay.load("z2-exact16")
     small, large = (
-        phase_cycles(Call(0, POINTWISE, 1, 0, replace(POINTWISE, set_words=words), 1), overlay)
+        phase_cycles(Call(0, POINTWISE, 1, 0, 1, replace(POINTWISE, set_words=words), 1), overlay)
         for words in (20, 4000)
     )
     waits = large.start_up - small.start_up
@@ -246,7 +246,7 @@ def test_memory_behind_all_ports() -> None:
     """The lanes need a word in and one out a step; a PYNQ-Z2's memory moves one a cycle."""
     overlay = Overlay.load("z2-exact16")
     narrow = replace(POINTWISE, first_row_steps=8, row_steps=8, incoming_pace=1, outgoing_pace=1)
-    cycles = phase_cycles(Call(0, narrow, 1000, 0, None, 1), overlay)
+    cycles = phase_cycles(Call(0, narrow, 1000, 0, 1, None, 1), overlay)
     assert cycles.memory == 2 * 64 * 1000
     assert cycles.cycles > cycles.memory
 
@@ -272,5 +272,5 @@ def test_choices_are_quick() -> None:
     """The compiler tries many: what is tried must not depend on the number of images or passes."""
     overlay = Overlay.load("z2-exact16")
     program = compile_program(convolution(24, 24, 16, 16, 3, seed=0), None, overlay)
-    for call in calls(program_phases(program), 10**6):
+    for call in calls(program_phases(program), 10**6, 1):
         assert len(runs(call, Sizes.of(overlay))) <= 2 + call.phase.tiles + 2 + 2

@@ -10,6 +10,7 @@ import sys
 import threading
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -18,8 +19,9 @@ from axynq.emulator import multiplier
 from axynq.emulator.energy import EnergyFigures
 from axynq.emulator.model import graph
 from axynq.host import Accelerator, Overlay, compile_program
-from axynq.host.power.estimate import estimate
+from axynq.host.power.estimate import DSP_PAIRS, estimate
 from tests.host.test_cli import json_of
+from tests.overlays import write_overlay
 
 SHORT = ("--device", "software", "--seconds", 0.15, "--idle", 0.15, "--warm-up", 0, "--batch", 2,
          "--rate", 200)  # fmt: skip
@@ -82,6 +84,26 @@ def test_an_estimate_is_called_one(axynq, programs, tmp_path: Path) -> None:
     assert code == 0
     assert "ESTIMATE" in out
     assert "nothing was measured" in out
+
+
+def test_what_an_estimate_does_not_know_of_dsp_blocks_is_said(
+    axynq, digits: graph.Model, tmp_path: Path, monkeypatch
+) -> None:
+    path = tmp_path / "digits.axp"
+    lanes = [(2, ["exact"], "dsp pair"), (2, ["exact"], "separate")]
+    pairs = write_overlay(tmp_path, "pairs", lanes=lanes)
+    for overlay in (pairs, Overlay.load("tiny4")):
+        compile_program(digits, "exact", overlay).save(path)
+        # one that ships is found by its name alone
+        monkeypatch.setattr(
+            "axynq.host.cli.power.Overlay", SimpleNamespace(load=lambda _, o=overlay: o)
+        )
+        content = json_of(axynq("power", path, "--sensor", "estimate", "--json"))
+        notes = content["contenders"]["digits"]["notes"]
+        assert notes == ([DSP_PAIRS] if overlay is pairs else [])
+        code, out, _ = axynq("power", path, "--sensor", "estimate")
+        assert code == 0
+        assert ("digits: multiplications in DSP blocks" in out) == (overlay is pairs)
 
 
 def test_skipped_weights_cost_nothing(digits: graph.Model) -> None:

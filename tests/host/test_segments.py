@@ -169,7 +169,7 @@ def cycles_of(choice: segments._Choice, flow: Flow, phases: step_phases.StepPhas
     following = [] if after is None else [after.descriptor]
     return sum(
         call.times * phase_cycles(call, phases.overlay).cycles
-        for call in calls([*part, *following], phases.batch)
+        for call in calls([*part, *following], phases.batch, phases.overlay.array.copies)
         if call.number < len(part)
     )
 
@@ -199,7 +199,7 @@ def test_words_move_without_holding_the_lanes_up(small: Overlay) -> None:
     slowed = spread = 0
     for seed in range(30):
         phases = program_phases(compile_program(random_chain(seed), "exact", small))
-        for call in calls(phases, 3):
+        for call in calls(phases, 3, 1):
             d = call.phase
             assert max(d.incoming_pace, d.outgoing_pace, d.set_pace) <= MAX_PACE
             for each in runs(call, sizes):

@@ -21,23 +21,25 @@ inline run_t idle_run() {
   AXYNQ_INLINE
   run_t run;
   run.steps = run.compute_steps = 0;
+  run.copies = 0;
   run.first_pass = run.last_pass = true;
   run.computes = false;
   run.constant_half = run.weight_half = false;
   run.incoming.words = 0;
-  run.incoming.first_words = 0;
+  run.incoming.copy_words = run.incoming.first_words = 0;
   run.incoming.map = run.incoming.second_map = 0;
   run.incoming.address = run.incoming.second_address = 0;
   run.outgoing.words = 0;
+  run.outgoing.copy_words = 0;
   run.outgoing.address = 0;
   run.takes_set = false;
   run.incoming_pace = run.outgoing_pace = run.set_pace = BEATS;
   return run;
 }
 
-// The words of a tile that come in.
+// The words of a tile that come in, for so many copies.
 inline incoming_t incoming_of(const phase_t &phase, const transfers_t &moved, const tile_t &tile,
-                              bool odd) {
+                              copies_t copies, bool odd) {
   AXYNQ_INLINE
   incoming_t incoming;
   const words_t input =
@@ -48,7 +50,8 @@ inline incoming_t incoming_of(const phase_t &phase, const transfers_t &moved, co
       address_t(phase.source_base) + (odd ? address_t(phase.source_half) : address_t(0));
   const address_t residual_address =
       address_t(phase.residual_base) + (odd ? address_t(phase.residual_half) : address_t(0));
-  incoming.words = input + residual;
+  incoming.copy_words = input + residual;
+  incoming.words = all_words_t(incoming.copy_words * copies);
   incoming.first_words = input;
   incoming.map = input != 0 ? phase.source_map : phase.residual_map;
   incoming.address = input != 0 ? input_address : residual_address;
@@ -99,8 +102,10 @@ inline void compute(const phase_t &phase, const places_t &places, place_t images
   bool odd = false;
   place_t tile = 0;
   bool before = loads;
-  words_t outgoing_words = 0;
+  words_t outgoing_words = 0;  // of a copy
+  copies_t outgoing_copies = 0;
   address_t outgoing_address = 0;
+  place_t now_image = image, next_image = image;  // that the first copy computes, and takes in
   pass_start start = first_pass(phase);
   ap_uint<12> pass = 0;
   AXYNQ_LOOP(RUNS)
@@ -129,9 +134,11 @@ inline void compute(const phase_t &phase, const places_t &places, place_t images
             address_t(phase.block_word));
 
     if (before || (computes && first && loads && !last_tile))
-      run.incoming = incoming_of(phase, moved, coming, !before && !odd);
+      run.incoming = incoming_of(phase, moved, coming, copies_from(images, next_image),
+                                 !before && !odd);
     if (computes) {
       run.computes = true;
+      run.copies = copies_from(images, now_image);
       run.first_pass = first;
       run.last_pass = last;
       const ap_uint<24> row_steps =
@@ -144,13 +151,16 @@ inline void compute(const phase_t &phase, const places_t &places, place_t images
       run.outgoing_pace = at_least_a_beat(phase.outgoing_pace);
       run.set_pace = at_least_a_beat(phase.set_pace);
       if (first && moved.ahead && tile == 0) {
-        run.incoming.words = run.incoming.first_words = phase.ahead_words;
+        run.incoming.copy_words = run.incoming.first_words = phase.ahead_words;
+        run.incoming.words =
+            all_words_t(run.incoming.copy_words * copies_from(images, image + COPIES));
         run.incoming.map = run.incoming.second_map = phase.ahead_map;
         run.incoming.address = run.incoming.second_address = phase.ahead_base;
       }
     }
     if (!before && (computes ? first : true)) {
-      run.outgoing.words = outgoing_words;
+      run.outgoing.copy_words = outgoing_words;
+      run.outgoing.words = all_words_t(outgoing_words * outgoing_copies);
       run.outgoing.address = outgoing_address;
       outgoing_words = 0;
     }
@@ -178,6 +188,7 @@ inline void compute(const phase_t &phase, const places_t &places, place_t images
     // To the next pass or tile.
     if (before) {
       before = false;
+      if (next.last(phase)) next_image += COPIES;
       next.next(phase);
       start = first_pass(phase);
     } else if (computes) {
@@ -187,9 +198,12 @@ inline void compute(const phase_t &phase, const places_t &places, place_t images
         start = first_pass(phase);
         if (moved.destination) {
           outgoing_words = words_t(there.rows * phase.store_row_words);
+          outgoing_copies = run.copies;
           outgoing_address =
               address_t(phase.outgoing_base) + address_t(offset * phase.destination_half);
         }
+        if (now.last(phase)) now_image += COPIES;
+        if (next.last(phase)) next_image += COPIES;
         now.next(phase);
         next.next(phase);
         odd = !odd;

@@ -12,7 +12,7 @@ namespace axynq {
 const int PAIR_WORDS = WORD_INTEGERS == 1 ? 2 : 1;
 const int LANE_WORDS = WORD_INTEGERS >= CONSTANT_INTEGERS ? 1 : CONSTANT_INTEGERS / WORD_INTEGERS;
 const int WORD_LANES = WORD_INTEGERS >= CONSTANT_INTEGERS ? WORD_INTEGERS / CONSTANT_INTEGERS : 1;
-const int PLACE_WORDS = 3;
+const int PLACE_WORDS = 3 * ROUNDS;
 const int CODE_LANES = HAS_CODES ? 8 / CODE_BITS : FILTERS;  // lanes whose codes share a word
 const int CODE_WORDS = HAS_CODES ? (FILTERS + CODE_LANES - 1) / CODE_LANES : 0;
 const int VECTOR_WORDS = FILTERS + CODE_WORDS;
@@ -129,13 +129,13 @@ inline void take_in(incoming_set_t &set, bool taken, const word_t &word, record_
     const bool second = PAIR_WORDS == 2 && (now.word & 1) == 1;
     const table_address_t address =
         table_address_t((now.half ? TABLE_ENTRIES : 0) + int(now.word >> (PAIR_WORDS - 1)));
-    bool first_enable[ADDERS], second_enable[ADDERS];
+    bool first_enable[TABLE_BANKS], second_enable[TABLE_BANKS];
     AXYNQ_REGISTERS(first_enable)
     AXYNQ_REGISTERS(second_enable)
-    ap_int<32> first[ADDERS], other[ADDERS];
+    ap_int<32> first[TABLE_BANKS], other[TABLE_BANKS];
     AXYNQ_REGISTERS(first)
     AXYNQ_REGISTERS(other)
-    for (int a = 0; a < ADDERS; ++a) {
+    for (int a = 0; a < TABLE_BANKS; ++a) {
       AXYNQ_UNROLL
       first_enable[a] = is_table && !second;
       second_enable[a] = is_table && (PAIR_WORDS == 1 || second);
@@ -182,14 +182,14 @@ inline void take_in(incoming_set_t &set, bool taken, const word_t &word, record_
               value);
   }
 
-  // Places: two words by bytes, one by lanes.
+  // Places: for each round two words by bytes, then for each one by lanes.
   AXYNQ_IF_NEEDED(is_place) {
     const place_address_t address = place_address_t((now.half ? GROUPS : 0) + int(now.group));
-    bool byte_enable[INPUTS];
+    bool byte_enable[ROUNDS * INPUTS];
     AXYNQ_REGISTERS(byte_enable)
-    byte_place_t byte_value[INPUTS];
+    byte_place_t byte_value[ROUNDS * INPUTS];
     AXYNQ_REGISTERS(byte_value)
-    for (int b = 0; b < INPUTS; ++b) {
+    for (int b = 0; b < ROUNDS * INPUTS; ++b) {
       AXYNQ_UNROLL
       byte_enable[b] = is_place && now.word == b / (INPUTS / 2);
       const ap_uint<16> place = ap_uint<16>(word >> (16 * (b % (INPUTS / 2))));
@@ -209,8 +209,8 @@ inline void take_in(incoming_set_t &set, bool taken, const word_t &word, record_
     AXYNQ_REGISTERS(lane_value)
     for (int lane = 0; lane < FILTERS; ++lane) {
       AXYNQ_UNROLL
-      lane_enable[lane] = is_place && now.word == PLACE_WORDS - 1;
-      const ap_uint<8> place = ap_uint<8>(word >> (8 * lane));
+      lane_enable[lane] = is_place && now.word == 2 * ROUNDS + lane / INPUTS;
+      const ap_uint<8> place = ap_uint<8>(word >> (8 * (lane % INPUTS)));
       lane_value[lane] = lane_place_t(lane_place_t(ap_uint<BYTE_BITS>(place)) << 1) |
                          lane_place_t(ap_uint<1>(place >> 7));
     }

@@ -15,41 +15,54 @@ inline void load_run(read_port_t source, place_t first, place_t words, ap_uint<8
   AXYNQ_COUNT(COUNT_LOAD_BURSTS, words > 0 ? 1 : 0);
 }
 
-// For each tile its input rows, then the rows of the residual operand; in the end the next image's
-// input.
+// For each tile and copy its input rows, then the rows of the residual operand; in the end the next
+// images' input.
 inline void load(const phase_t &phase, const places_t &places, place_t images, place_t image,
                  read_port_t source, channel_t &to) {
   AXYNQ_NO_INLINE
   if (places.tiles == 0) return;
   const transfers_t moved = transfers_of(phase, images, image);
   if (moved.source || moved.residual) {
-    const place_t count = images_of(phase, images);
-    place_t input = places.source;
-    place_t residual = places.residual;
+    const place_t end = end_of(phase, images, image);
+    place_t first_input = places.source;
+    place_t first_residual = places.residual;
     AXYNQ_LOOP(IMAGES)
-    for (place_t n = 0; n < count; ++n) {
-      place_t residual_rows = residual;
+    for (place_t n = image; n < end; n += COPIES) {
+      const copies_t copies = copies_from(images, n);
+      place_t rows_before = 0;  // words of them
       tile_cursor at;
       at.start(phase);
       AXYNQ_LOOP(TILES)
       for (rows_t t = 0; t < phase.tiles; ++t) {
         const tile_t tile = at.tile(phase);
-        if (moved.source)
-          load_run(source, input + tile.first_input_row * phase.input_row_words,
-                   tile.input_rows * phase.input_row_words, phase.fold_channels, to);
-        if (moved.residual) {
-          // Of the output's shape: added to it where it leaves the lanes.
-          const place_t words = tile.rows * phase.output_row_words;
-          load_run(source, residual_rows, words, 0, to);
-          residual_rows += words;
+        const place_t input_words = tile.input_rows * phase.input_row_words;
+        // Of the output's shape: added to it where it leaves the lanes.
+        const place_t residual_words = tile.rows * phase.output_row_words;
+        place_t input = first_input + tile.first_input_row * phase.input_row_words;
+        place_t residual = first_residual + rows_before;
+        AXYNQ_LOOP(COPIES_LOADED)
+        for (copies_t copy = 0; copy < copies; ++copy) {
+          if (moved.source) load_run(source, input, input_words, phase.fold_channels, to);
+          if (moved.residual) load_run(source, residual, residual_words, 0, to);
+          input += phase.source_image_words;
+          residual += phase.residual_image_words;
         }
+        rows_before += residual_words;
         at.next(phase);
       }
-      input += phase.source_image_words;
-      residual += phase.residual_image_words;
+      first_input += place_t(phase.source_image_words) * COPIES;
+      first_residual += place_t(phase.residual_image_words) * COPIES;
     }
   }
-  if (moved.ahead) load_run(source, places.ahead, phase.ahead_words, 0, to);
+  if (moved.ahead) {
+    const copies_t copies = copies_from(images, image + COPIES);
+    place_t ahead = places.ahead;
+    AXYNQ_LOOP(COPIES_AHEAD)
+    for (copies_t copy = 0; copy < copies; ++copy) {
+      load_run(source, ahead, phase.ahead_words, 0, to);
+      ahead += phase.ahead_image_words;
+    }
+  }
 }
 
 }  // namespace axynq

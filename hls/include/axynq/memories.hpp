@@ -11,8 +11,9 @@
 
 namespace axynq {
 
-// Feature maps: byte b of each word of map memory m lies in bank m * INPUTS + b.
-const int MAP_BANKS = MAPS * INPUTS;
+// Feature maps: byte b of each word of map memory m of a copy lies in bank
+// (copy * MAPS + m) * INPUTS + b.
+const int MAP_BANKS = COPIES * MAPS * INPUTS;
 typedef ap_uint<bits_below(MAP_WORDS)> address_t;
 typedef banked<std::int8_t, MAP_BANKS, MAP_WORDS>::type map_memory_t;
 
@@ -29,7 +30,8 @@ typedef ap_uint<bits_below(HALF_VECTORS)> vector_t;
 typedef banked<weight_row::type, FILTERS, WEIGHT_VECTORS>::type weight_memory_t;
 typedef banked<code_row::type, FILTERS, CODE_VECTORS>::type code_memory_t;
 
-// How often the outputs of a group go through the bytes of a word.
+// How often the outputs of a group go through the bytes of a word: lanes INPUTS * n and following
+// are those of round n.
 const int ROUNDS = (FILTERS + INPUTS - 1) / INPUTS;
 
 // Steps in which the requantisers finish the outputs of all lanes.
@@ -37,6 +39,8 @@ const int REQUANTISE_STEPS = FILTERS / REQUANTISERS;
 // Adders of a residual operand take the outputs of a step in so many parts.
 const int ADD_PARTS = REQUANTISERS / ADDERS;
 const int LONGEST_FINISH = REQUANTISE_STEPS * ADD_PARTS;
+// Steps of a round, but for the last, which may have fewer.
+const int ROUND_STEPS = ROUNDS > 1 ? INPUTS / REQUANTISERS : REQUANTISE_STEPS;
 
 // Constants: a bank per requantiser, a row for each group and step. Two halves.
 struct constant_t {
@@ -50,8 +54,8 @@ const int CONSTANT_ROWS = power_above(GROUPS * REQUANTISE_STEPS);
 typedef ap_uint<bits_below(2 * CONSTANT_ROWS)> constant_address_t;
 typedef banked<constant_row_t, REQUANTISERS, 2 * CONSTANT_ROWS>::type constant_memory_t;
 
-// Places: which lane's channel lies on a byte, told by the requantiser and the step that finish it,
-// and in which word; which byte a lane's lies on.
+// Places: which lane's channel lies on a byte in each round, told by the requantiser and the step
+// that finish it, and in which word; which byte a lane's lies on.
 const int LANE_BITS = bits_below(FILTERS), BYTE_BITS = bits_below(INPUTS);
 const int REQUANTISER_BITS = bits_below(REQUANTISERS), STEP_BITS = bits_below(REQUANTISE_STEPS);
 const int WORD_BITS = bits_below(GROUPS);
@@ -60,16 +64,17 @@ typedef ap_uint<1 + REQUANTISER_BITS + STEP_BITS + WORD_BITS> byte_place_t;
 typedef ap_uint<1 + BYTE_BITS> lane_place_t;  // used, byte
 typedef ap_uint<bits_below(GROUPS)> group_t;
 typedef ap_uint<bits_below(2 * GROUPS)> place_address_t;
-typedef banked<byte_place_t, INPUTS, 2 * GROUPS>::type byte_place_memory_t;
+typedef banked<byte_place_t, ROUNDS * INPUTS, 2 * GROUPS>::type byte_place_memory_t;
 typedef banked<lane_place_t, FILTERS, 2 * GROUPS>::type lane_place_memory_t;
 
-// Tables of the two operands of an addition, a copy per adder. Two halves.
+// Tables of the two operands of an addition, one of each per adder. Two halves.
 typedef ap_uint<bits_below(2 * TABLE_ENTRIES)> table_address_t;
-typedef banked<ap_int<32>, ADDERS, 2 * TABLE_ENTRIES>::type table_memory_t;
+const int TABLE_BANKS = COPIES * ADDERS;
+typedef banked<ap_int<32>, TABLE_BANKS, 2 * TABLE_ENTRIES>::type table_memory_t;
 
 // Sums that wait for the next pass.
 typedef ap_uint<bits_below(PARTIAL_SUMS)> partial_address_t;
-typedef banked<ap_int<32>, FILTERS, PARTIAL_SUMS>::type partial_memory_t;
+typedef banked<ap_int<32>, COPIES * FILTERS, PARTIAL_SUMS>::type partial_memory_t;
 
 // The next descriptor: so many words are read in a step that each column of its checksum gets an
 // integer.

@@ -18,18 +18,22 @@ namespace axynq {
 
 typedef ap_uint<2> map_t;
 typedef ap_uint<17> words_t;  // of a map
+typedef ap_uint<17 + COPY_BITS> all_words_t;  // of all copies
 
-// Words that come in for the next tile: its input, then its residual operand.
+// Words that come in for the next tile, for one copy after the other: its input, then its residual
+// operand.
 struct incoming_t {
-  words_t words;        // of both
+  all_words_t words;    // of all copies
+  words_t copy_words;   // of one
   words_t first_words;  // of them that belong to the first of two maps
   map_t map, second_map;
   address_t address, second_address;
 };
 
-// Words that go out of the tile before.
+// Words that go out of the tile before, of one copy after the other.
 struct outgoing_t {
-  words_t words;
+  all_words_t words;
+  words_t copy_words;
   address_t address;
 };
 
@@ -59,6 +63,7 @@ const int NO_MAXIMUM = -256;
 // What a run is to do.
 struct run_t {
   ap_uint<32> steps;  // of the loop
+  copies_t copies;    // that compute an image
   ap_uint<32> compute_steps;
   bool first_pass, last_pass;
   bool computes;
@@ -80,11 +85,12 @@ inline void activations_of(const phase_t &phase, const bool inside[INPUTS],
   }
 }
 
-// The newest activation of each lane's own channel.
+// The newest activation of the own channel of each lane that can have one.
 inline void own_activations(const lane_place_t places[FILTERS],
-                            const activation_t activations[INPUTS], activation_t own[FILTERS]) {
+                            const activation_t activations[INPUTS],
+                            activation_t own[WINDOW_LANES]) {
   AXYNQ_INLINE
-  for (int lane = 0; lane < FILTERS; ++lane) {
+  for (int lane = 0; lane < WINDOW_LANES; ++lane) {
     AXYNQ_UNROLL
     const activation_t value =
         STRAIGHT ? activations[lane] : activations[byte_of_lane(places[lane])];
@@ -116,31 +122,37 @@ inline void multiply_run(const phase_t &phase, const run_t &run, const fold_t &f
     is_residual[m] = phase.residual_map == m;
   }
 
-  accumulator_t accumulators[FILTERS];
+  accumulator_t accumulators[COPIES * FILTERS];
   AXYNQ_REGISTERS(accumulators)
-  maximum_t maxima[FILTERS];
-  AXYNQ_REGISTERS(maxima)
-  activation_t window[FILTERS][WINDOW_TAPS];
-  AXYNQ_REGISTERS(window)
-  for (int lane = 0; lane < FILTERS; ++lane) {
+  for (int lane = 0; lane < COPIES * FILTERS; ++lane) {
     AXYNQ_UNROLL
     accumulators[lane] = 0;
+  }
+  maximum_t maxima[COPIES * WINDOW_LANES];
+  AXYNQ_REGISTERS(maxima)
+  activation_t window[COPIES][WINDOW_LANES][WINDOW_TAPS];
+  AXYNQ_REGISTERS(window)
+  for (int lane = 0; lane < COPIES * WINDOW_LANES; ++lane) {
+    AXYNQ_UNROLL
     maxima[lane] = 0;
     for (int i = 0; i < WINDOW_TAPS; ++i) {
       AXYNQ_UNROLL
-      window[lane][i] = 0;
+      window[lane / WINDOW_LANES][lane % WINDOW_LANES][i] = 0;
     }
   }
   pending_t pending;
   AXYNQ_REGISTERS(pending.sums)
   AXYNQ_REGISTERS(pending.byte_places)
   AXYNQ_REGISTERS(pending.lane_places)
-  for (int lane = 0; lane < FILTERS; ++lane) {
+  for (int lane = 0; lane < COPIES * FILTERS; ++lane) {
     AXYNQ_UNROLL
     pending.sums[lane] = 0;
+  }
+  for (int lane = 0; lane < FILTERS; ++lane) {
+    AXYNQ_UNROLL
     pending.lane_places[lane] = 0;
   }
-  for (int b = 0; b < INPUTS; ++b) {
+  for (int b = 0; b < ROUNDS * INPUTS; ++b) {
     AXYNQ_UNROLL
     pending.byte_places[b] = 0;
   }
@@ -155,13 +167,20 @@ inline void multiply_run(const phase_t &phase, const run_t &run, const fold_t &f
   incoming_set_t set = next_set;
   map_t incoming_map = run.incoming.map;
   address_t incoming_address = run.incoming.address;
-  countdown<17> incoming_first, incoming_left, outgoing_left;
+  copies_t incoming_copy = 0, outgoing_copy = 0;
+  countdown<17> incoming_first, incoming_one, outgoing_one;
+  countdown<17 + COPY_BITS> incoming_left, outgoing_left;
   incoming_first.start(run.incoming.first_words);
+  incoming_one.start(run.incoming.copy_words);
   incoming_left.start(run.incoming.words);
   bool comes = run.incoming.words != 0;
+  const bool single_first = run.incoming.first_words == 1;
+  const bool single_incoming = run.incoming.copy_words == 1;
   address_t outgoing_address = run.outgoing.address;
+  outgoing_one.start(run.outgoing.copy_words);
   outgoing_left.start(run.outgoing.words);
   bool goes = run.outgoing.words != 0;
+  const bool single_outgoing = run.outgoing.copy_words == 1;
   pace_t incoming_pace, outgoing_pace, set_pace;
   incoming_pace.start(comes);
   outgoing_pace.start(goes);
@@ -189,7 +208,7 @@ inline void multiply_run(const phase_t &phase, const run_t &run, const fold_t &f
     // Where this step's tap lies.
     const bool busy = at.busy;
     const place_address_t place_address = (run.constant_half ? GROUPS : 0) + int(at.group);
-    byte_place_t byte_place[INPUTS];
+    byte_place_t byte_place[ROUNDS * INPUTS];
     AXYNQ_REGISTERS(byte_place)
     lane_place_t lane_place[FILTERS];
     AXYNQ_REGISTERS(lane_place)
@@ -197,9 +216,12 @@ inline void multiply_run(const phase_t &phase, const run_t &run, const fold_t &f
     read_row(lane_places, busy, place_address, lane_place);
 
     // Each map memory plays one part: it is read for the taps, for the residual operand, or for
-    // what goes out.
+    // what goes out. All copies read the same places.
     const bool finishing = pending.waits();
     const bool takes_out = outgoing_pace.due;
+    byte_place_t finished_place[INPUTS];
+    AXYNQ_REGISTERS(finished_place)
+    const int round_step = pending.round(finished_place);
     bool inside[INPUTS];
     AXYNQ_REGISTERS(inside)
     bool reads[MAP_BANKS];
@@ -214,34 +236,47 @@ inline void multiply_run(const phase_t &phase, const run_t &run, const fold_t &f
           fold.used[b] && reaches(columns, fold.columns[b]) && reaches(rows, fold.rows[b]);
       const address_t own = word_of(byte_place[b]);
       const address_t tap_address = at.tap.address + (own_words ? own : fold.words[b]);
-      const address_t residual_address = pending.residual + word_of(pending.byte_places[b]);
+      const address_t residual_address = pending.residual + word_of(finished_place[b]);
       for (int m = 0; m < MAPS; ++m) {
         AXYNQ_UNROLL
-        read_address[m * INPUTS + b] = is_source[m]        ? tap_address
-                                       : is_destination[m] ? outgoing_address
-                                                           : residual_address;
-        reads[m * INPUTS + b] =
+        const address_t address = is_source[m]        ? tap_address
+                                  : is_destination[m] ? outgoing_address
+                                                      : residual_address;
+        const bool used_here =
             is_source[m]        ? busy && inside[b] && (!own_words || used(byte_place[b]))
             : is_destination[m] ? takes_out
-                                : finishing && phase.has_residual && used(pending.byte_places[b]);
+                                : finishing && phase.has_residual && used(finished_place[b]);
+        for (int copy = 0; copy < COPIES; ++copy) {
+          AXYNQ_UNROLL
+          read_address[(copy * MAPS + m) * INPUTS + b] = address;
+          reads[(copy * MAPS + m) * INPUTS + b] = used_here;
+        }
       }
     }
     std::int8_t map_bytes[MAP_BANKS];
     AXYNQ_REGISTERS(map_bytes)
     read_banks(maps, reads, read_address, map_bytes);
-    std::int8_t tap_bytes[INPUTS], operands[INPUTS];
+    std::int8_t tap_bytes[COPIES][INPUTS], operands[COPIES * INPUTS];
     AXYNQ_REGISTERS(tap_bytes)
     AXYNQ_REGISTERS(operands)
     word_t out_word = 0;
     for (int b = INPUTS - 1; b >= 0; --b) {
       AXYNQ_UNROLL
-      tap_bytes[b] = operands[b] = map_bytes[b];
-      std::int8_t out_byte = map_bytes[b];
-      for (int m = 1; m < MAPS; ++m) {
+      std::int8_t out_byte = 0;
+      for (int copy = 0; copy < COPIES; ++copy) {
         AXYNQ_UNROLL
-        if (is_source[m]) tap_bytes[b] = map_bytes[m * INPUTS + b];
-        if (is_residual[m]) operands[b] = map_bytes[m * INPUTS + b];
-        if (is_destination[m]) out_byte = map_bytes[m * INPUTS + b];
+        const int first = copy * MAPS * INPUTS + b;
+        std::int8_t tap_byte = map_bytes[first], operand = map_bytes[first];
+        std::int8_t own_out = map_bytes[first];
+        for (int m = 1; m < MAPS; ++m) {
+          AXYNQ_UNROLL
+          if (is_source[m]) tap_byte = map_bytes[first + m * INPUTS];
+          if (is_residual[m]) operand = map_bytes[first + m * INPUTS];
+          if (is_destination[m]) own_out = map_bytes[first + m * INPUTS];
+        }
+        tap_bytes[copy][b] = tap_byte;
+        operands[copy * INPUTS + b] = operand;
+        if (copy == 0 || outgoing_copy == copy) out_byte = own_out;
       }
       AXYNQ_IF_NEEDED(takes_out)
       out_word = word_t(out_word << 8) | word_t(std::uint8_t(out_byte));
@@ -250,7 +285,10 @@ inline void multiply_run(const phase_t &phase, const run_t &run, const fold_t &f
     // What goes out.
     if (takes_out) {
       output_words.write(out_word);
-      ++outgoing_address;
+      const bool copy_ends = COPIES > 1 && outgoing_one.last;
+      outgoing_address = copy_ends ? run.outgoing.address : address_t(outgoing_address + 1);
+      if (copy_ends) ++outgoing_copy;
+      outgoing_one.next(run.outgoing.copy_words, single_outgoing);
       goes = !outgoing_left.last;
       outgoing_left.next(0, false);
     }
@@ -260,7 +298,7 @@ inline void multiply_run(const phase_t &phase, const run_t &run, const fold_t &f
     constant_row_t constant_row[REQUANTISERS];
     AXYNQ_REGISTERS(constant_row)
     read_row(constants, finishing, pending.row, constant_row);
-    std::int8_t finished[REQUANTISERS];
+    std::int8_t finished[COPIES * REQUANTISERS];
     AXYNQ_REGISTERS(finished)
     AXYNQ_IF_NEEDED(finishing)
     finish_step(phase, pending, constant_row, operands, run.constant_half, computed_table,
@@ -278,29 +316,46 @@ inline void multiply_run(const phase_t &phase, const run_t &run, const fold_t &f
     AXYNQ_REGISTERS(write_byte)
     for (int b = 0; b < INPUTS; ++b) {
       AXYNQ_UNROLL
-      const byte_place_t place = pending.byte_places[b];
+      const byte_place_t place = finished_place[b];
       const ap_uint<REQUANTISER_BITS> requantiser =
           STRAIGHT ? ap_uint<REQUANTISER_BITS>(b % REQUANTISERS) : requantiser_of(place);
       const ap_uint<STEP_BITS> step_taken =
-          STRAIGHT ? ap_uint<STEP_BITS>(b / REQUANTISERS) : step_of(place);
+          STRAIGHT ? ap_uint<STEP_BITS>(round_step + b / REQUANTISERS) : step_of(place);
       const bool written = finishing && used(place) && step_taken == pending.step &&
                            (!phase.has_residual || is_of_part(requantiser, pending.part));
-      const std::int8_t value = STRAIGHT ? finished[b % REQUANTISERS] : finished[requantiser];
-      for (int m = 0; m < MAPS; ++m) {
+      for (int copy = 0; copy < COPIES; ++copy) {
         AXYNQ_UNROLL
-        writes[m * INPUTS + b] = is_destination[m] ? written : takes_in && incoming_map == m;
-        write_address[m * INPUTS + b] =
-            is_destination[m] ? address_t(pending.output + word_of(place)) : incoming_address;
-        AXYNQ_IF_NEEDED(writes[m * INPUTS + b])
-        write_byte[m * INPUTS + b] = is_destination[m] ? value : byte_of(in_word, b);
+        const int first = copy * REQUANTISERS;
+        const std::int8_t value =
+            STRAIGHT ? finished[first + b % REQUANTISERS] : finished[first + int(requantiser)];
+        const bool comes_here = takes_in && (COPIES == 1 || incoming_copy == copy);
+        for (int m = 0; m < MAPS; ++m) {
+          AXYNQ_UNROLL
+          const int bank = (copy * MAPS + m) * INPUTS + b;
+          writes[bank] = is_destination[m] ? written : comes_here && incoming_map == m;
+          write_address[bank] =
+              is_destination[m] ? address_t(pending.output + word_of(place)) : incoming_address;
+          AXYNQ_IF_NEEDED(writes[bank])
+          write_byte[bank] = is_destination[m] ? value : byte_of(in_word, b);
+        }
       }
     }
     write_banks(maps, writes, write_address, write_byte);
     if (takes_in) {
       const bool first_ends = incoming_first.last;
-      incoming_address = first_ends ? run.incoming.second_address : address_t(incoming_address + 1);
+      const bool copy_ends = COPIES > 1 && incoming_one.last;
+      incoming_address = copy_ends    ? run.incoming.address
+                         : first_ends ? run.incoming.second_address
+                                      : address_t(incoming_address + 1);
       if (first_ends) incoming_map = run.incoming.second_map;
+      if (copy_ends) incoming_map = run.incoming.map;
+      if (copy_ends) ++incoming_copy;
       incoming_first.next(0, false);
+      if (copy_ends) {
+        incoming_first.left = run.incoming.first_words;
+        incoming_first.last = single_first;
+      }
+      incoming_one.next(run.incoming.copy_words, single_incoming);
       comes = !incoming_left.last;
       incoming_left.next(0, false);
     }
@@ -314,33 +369,6 @@ inline void multiply_run(const phase_t &phase, const run_t &run, const fold_t &f
     }
 
     // Multiplication.
-    activation_t activations[INPUTS];
-    AXYNQ_REGISTERS(activations)
-    activations_of(phase, inside, tap_bytes, activations);
-    activation_t own[FILTERS];
-    AXYNQ_REGISTERS(own)
-    AXYNQ_IF_NEEDED(busy && own_words)
-    own_activations(lane_place, activations, own);
-    // The lanes see windows with their newest tap, kept or not: a choice between the two is spared.
-    activation_t moved[FILTERS][WINDOW_TAPS];
-    AXYNQ_REGISTERS(moved)
-    for (int lane = 0; lane < FILTERS; ++lane) {
-      AXYNQ_UNROLL
-      for (int i = 0; i + 1 < WINDOW_TAPS; ++i) {
-        AXYNQ_UNROLL
-        moved[lane][i] = window[lane][i + 1];
-      }
-      moved[lane][WINDOW_TAPS - 1] = own[lane];
-    }
-    if (busy && windowed) {
-      for (int lane = 0; lane < FILTERS; ++lane) {
-        AXYNQ_UNROLL
-        for (int i = 0; i < WINDOW_TAPS; ++i) {
-          AXYNQ_UNROLL
-          window[lane][i] = moved[lane][i];
-        }
-      }
-    }
     const bool last_tap = at.taps.last;
     const bool issues = busy && (!windowed || last_tap || at.window_tap == WINDOW_TAPS - 1);
     const ap_uint<bits_below(WEIGHT_VECTORS)> vector =
@@ -352,44 +380,83 @@ inline void multiply_run(const phase_t &phase, const run_t &run, const fold_t &f
     read_row(weights, issues && multiplies, vector, weight);
     read_row(codes, issues && multiplies && HAS_CODES, ap_uint<bits_below(CODE_VECTORS)>(vector),
              code);
-    accumulator_t sums[FILTERS];
-    AXYNQ_REGISTERS(sums)
-    AXYNQ_IF_NEEDED(issues && multiplies)
-    lanes<FILTERS - 1>::multiply(activations, moved, windowed, weight, code, sums);
-
-    ap_int<32> partial[FILTERS];
+    ap_int<32> partial[COPIES * FILTERS];
     AXYNQ_REGISTERS(partial)
     read_row(partials, issues && !run.first_pass && at.first_vector, at.partial, partial);
-    bool keeps[FILTERS];
+    bool keeps[COPIES * FILTERS];
     AXYNQ_REGISTERS(keeps)
-    ap_int<32> kept[FILTERS];
+    ap_int<32> kept[COPIES * FILTERS];
     AXYNQ_REGISTERS(kept)
+    const bool ends = issues && last_tap;
     const bool tap_inside = inside[0];
     const bool restarts = at.first_vector || is_maximum;
     count = ap_uint<16>((at.first_tap ? ap_uint<16>(0) : count) + (tap_inside ? 1 : 0));
-    for (int lane = 0; lane < FILTERS; ++lane) {
+    for (int copy = 0; copy < COPIES; ++copy) {
       AXYNQ_UNROLL
-      // A maximum is kept apart, and added to nothing.
-      const maximum_t maximum = at.first_tap ? maximum_t(NO_MAXIMUM) : maxima[lane];
-      const bool larger = tap_inside && own[lane] > maximum;
-      const maximum_t larger_one = larger ? maximum_t(own[lane]) : maximum;
-      if (issues) maxima[lane] = larger_one;
-      const maximum_t own_part = is_maximum ? larger_one : maximum_t(own[lane]);
-      const sum_t part = multiplies ? sum_t(sums[lane]) : sum_t(own_part);
-      const accumulator_t start = run.first_pass ? 0 : accumulator_t(int(partial[lane]));
-      const accumulator_t before = restarts ? start : accumulators[lane];
-      const accumulator_t total = accumulator_t(std::uint32_t(before) + std::uint32_t(int(part)));
-      if (issues) accumulators[lane] = total;
-      if (issues && last_tap && run.last_pass) {
-        pending.sums[lane] = total;
-        pending.lane_places[lane] = lane_place[lane];
+      activation_t activations[INPUTS];
+      AXYNQ_REGISTERS(activations)
+      activations_of(phase, inside, tap_bytes[copy], activations);
+      activation_t own[WINDOW_LANES];
+      AXYNQ_REGISTERS(own)
+      AXYNQ_IF_NEEDED(busy && own_words)
+      own_activations(lane_place, activations, own);
+      // The lanes see windows with their newest tap, kept or not: a choice between the two is
+      // spared.
+      activation_t moved[WINDOW_LANES][WINDOW_TAPS];
+      AXYNQ_REGISTERS(moved)
+      for (int lane = 0; lane < WINDOW_LANES; ++lane) {
+        AXYNQ_UNROLL
+        for (int i = 0; i + 1 < WINDOW_TAPS; ++i) {
+          AXYNQ_UNROLL
+          moved[lane][i] = window[copy][lane][i + 1];
+        }
+        moved[lane][WINDOW_TAPS - 1] = own[lane];
       }
-      keeps[lane] = issues && last_tap && !run.last_pass;
-      kept[lane] = total;
+      if (busy && windowed) {
+        for (int lane = 0; lane < WINDOW_LANES; ++lane) {
+          AXYNQ_UNROLL
+          for (int i = 0; i < WINDOW_TAPS; ++i) {
+            AXYNQ_UNROLL
+            window[copy][lane][i] = moved[lane][i];
+          }
+        }
+      }
+      accumulator_t sums[FILTERS];
+      AXYNQ_REGISTERS(sums)
+      AXYNQ_IF_NEEDED(issues && multiplies && run.copies > copy)
+      lanes<FILTERS - 1>::multiply(activations, moved, windowed, weight, code, sums);
+
+      for (int lane = 0; lane < FILTERS; ++lane) {
+        AXYNQ_UNROLL
+        const int place = copy * FILTERS + lane;
+        sum_t part = sums[lane];
+        if (lane < WINDOW_LANES) {
+          const int own_lane = lane < WINDOW_LANES ? lane : 0;
+          const int own_place = copy * WINDOW_LANES + own_lane;
+          // A maximum is kept apart, and added to nothing.
+          const maximum_t maximum = at.first_tap ? maximum_t(NO_MAXIMUM) : maxima[own_place];
+          const bool larger = tap_inside && own[own_lane] > maximum;
+          const maximum_t larger_one = larger ? maximum_t(own[own_lane]) : maximum;
+          if (issues) maxima[own_place] = larger_one;
+          const maximum_t own_part = is_maximum ? larger_one : maximum_t(own[own_lane]);
+          part = multiplies ? sum_t(sums[lane]) : sum_t(own_part);
+        }
+        const accumulator_t start = run.first_pass ? 0 : accumulator_t(int(partial[place]));
+        const accumulator_t before = restarts ? start : accumulators[place];
+        const accumulator_t total = accumulator_t(std::uint32_t(before) + std::uint32_t(int(part)));
+        if (issues) accumulators[place] = total;
+        if (ends && run.last_pass) pending.sums[place] = total;
+        keeps[place] = ends && !run.last_pass;
+        kept[place] = total;
+      }
     }
     write_row(partials, keeps, at.partial, kept);
-    if (issues && last_tap && run.last_pass) {
-      for (int b = 0; b < INPUTS; ++b) {
+    if (ends && run.last_pass) {
+      for (int lane = 0; lane < FILTERS; ++lane) {
+        AXYNQ_UNROLL
+        pending.lane_places[lane] = lane_place[lane];
+      }
+      for (int b = 0; b < ROUNDS * INPUTS; ++b) {
         AXYNQ_UNROLL
         pending.byte_places[b] = byte_place[b];
       }

@@ -3,8 +3,19 @@
 #define AXYNQ_TILE_HPP
 
 #include "axynq/memory.hpp"
+#include "axynq/numbers.hpp"
 
 namespace axynq {
+
+const int COPY_BITS = COPIES == 1 ? 0 : bits_below(COPIES);
+typedef ap_uint<COPY_BITS + 1> copies_t;
+
+// The copies of the array that have an image, where `first` is that of the first.
+inline copies_t copies_from(place_t images, place_t first) {
+  AXYNQ_INLINE
+  const place_t left = images - first;
+  return left < COPIES ? copies_t(left) : copies_t(COPIES);
+}
 
 typedef ap_uint<16> rows_t;
 typedef ap_int<18> row_t;  // of the input: above it, below zero
@@ -67,15 +78,15 @@ inline transfers_t transfers_of(const phase_t &phase, place_t images, place_t im
   transfers_t moved;
   moved.source = phase.source_loaded && !(phase.source_ahead && image != 0);
   moved.residual = phase.residual_loaded;
-  moved.ahead = phase.ahead_words != 0 && image + 1 < images;
+  moved.ahead = phase.ahead_words != 0 && image + COPIES < images;
   moved.destination = phase.destination_stored;
   return moved;
 }
 
-// Images that a call of the phase computes.
-inline place_t images_of(const phase_t &phase, place_t images) {
+// The image behind those that a call of the phase computes; its copies take several at a time.
+inline place_t end_of(const phase_t &phase, place_t images, place_t image) {
   AXYNQ_INLINE
-  return phase.whole_batch ? images : place_t(1);
+  return phase.whole_batch ? images : place_t(image + 1);
 }
 
 // Where a phase's maps are in external memory, and how many tiles it has in all.
@@ -84,9 +95,11 @@ struct places_t {
   place_t tiles;
 };
 
-// Before the first phase there are no tiles. An offset counts words of an image: in a batch the maps of all images lie one behind the other.
+// Before the first phase there are no tiles. An offset counts words of an image: in a batch the maps
+// of all images lie one behind the other. `turns`: how often the copies take images of the batch.
 // Products are made one after the other, so that one multiplier of each kind does.
-inline places_t places_of(const phase_t &phase, bool begins, place_t images, place_t image) {
+inline places_t places_of(const phase_t &phase, bool begins, place_t images, place_t turns,
+                          place_t image) {
   AXYNQ_NO_INLINE
   const int MAPS_IN_MEMORY = 4;
   const ap_uint<31> offsets[MAPS_IN_MEMORY] = {phase.source_offset, phase.residual_offset,
@@ -96,7 +109,7 @@ inline places_t places_of(const phase_t &phase, bool begins, place_t images, pla
                                              phase.ahead_image_words,
                                              phase.destination_image_words};
   AXYNQ_REGISTERS(words)
-  const place_t numbers[MAPS_IN_MEMORY] = {image, image, place_t(image + 1), image};
+  const place_t numbers[MAPS_IN_MEMORY] = {image, image, place_t(image + COPIES), image};
   AXYNQ_REGISTERS(numbers)
   place_t found[MAPS_IN_MEMORY];
   AXYNQ_REGISTERS(found)
@@ -110,7 +123,8 @@ inline places_t places_of(const phase_t &phase, bool begins, place_t images, pla
   places.residual = found[1];
   places.ahead = found[2];
   places.destination = place_t(found[3] + phase.destination_first);
-  places.tiles = begins ? place_t(0) : place_t(images_of(phase, images) * phase.tiles);
+  const place_t own_turns = phase.whole_batch ? turns : place_t(1);
+  places.tiles = begins ? place_t(0) : place_t(own_turns * phase.tiles);
   return places;
 }
 

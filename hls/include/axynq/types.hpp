@@ -13,6 +13,12 @@ typedef ap_int<8> weight_t;      // -128 .. 127
 typedef ap_int<17> product_t;    // rounding can reach +-32768
 typedef std::int32_t accumulator_t;
 
+// Lowest bits that all products of a design have zero: no adder needs them.
+template <class DESIGN>
+struct zero_bits {
+  static const int value = 0;
+};
+
 }  // namespace axynq
 
 #endif

@@ -62,6 +62,13 @@ struct roup {
   }
 };
 
+template <int P, int R0, int R1, int R2, int R3>
+struct zero_bits<roup<P, R0, R1, R2, R3>> {
+  static constexpr int smaller(int a, int b) { return a < b ? a : b; }
+  static constexpr int of(int j, int r) { return j < P ? 17 : 2 * j + r; }
+  static const int value = smaller(smaller(of(0, R0), of(1, R1)), smaller(of(2, R2), of(3, R3)));
+};
+
 }  // namespace axynq
 
 #endif
