@@ -41,6 +41,8 @@ class CCircuit(_Circuit):
 
     types: tuple[str, str]
     """Of its parameters, such as ``uint8_t``."""
+    latency: int = 0
+    """It has no registers."""
 
     @property
     def includes(self) -> tuple[str, ...]:

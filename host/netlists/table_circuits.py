@@ -103,7 +103,8 @@ def check_products(m: Table, made: IntArray, what: str) -> None:
 def _made(m: Table) -> TableCircuit:
     require_yosys()
     circuit = m.circuit
-    latency = circuit.latency if isinstance(circuit, VerilogCircuit) else 0
+    assert circuit is not None
+    latency = circuit.latency
     name = module_name(m)
     made = Netlist(name, m.source)
     a, w = made.input("a", ACTIVATION_BITS), made.input("w", WEIGHT_BITS)
