@@ -5,7 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from axynq.emulator.energy import Energy, EnergyFigures
-from axynq.emulator.multipliers import Exact, Multiplier, Roup, SMApprox
+from axynq.emulator.multipliers import Exact, Multiplier, Roup, SMApprox, Table
+from axynq.emulator.yosys import has_yosys
+
+
+def _has_netlist(m: Multiplier) -> bool:
+    """Whether a netlist of it can be made here."""
+    if isinstance(m, Table):
+        return m.circuit is not None and has_yosys()
+    return isinstance(m, (Exact, Roup, SMApprox))
 
 
 def energy_figures(source: str, multipliers: Iterable[Multiplier]) -> EnergyFigures:
@@ -21,9 +29,7 @@ def energy_figures(source: str, multipliers: Iterable[Multiplier]) -> EnergyFigu
     figures = EnergyFigures(source)
     if not source.startswith("characterised"):
         return figures
-    missing = [
-        m.spec for m in multipliers if isinstance(m, (Exact, Roup, SMApprox)) and not figures.has(m)
-    ]
+    missing = [m.spec for m in multipliers if _has_netlist(m) and not figures.has(m)]
     if not missing:
         return figures
     from axynq.host.netlists.characterise import STIMULUS, characterise

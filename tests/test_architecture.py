@@ -93,7 +93,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     | {"host.generate", "host.isa", "host.netlists", "host.overlay", "host.selftest"},
     "host.bitstream": PROGRAMS | {"host.generate", "host.netlists"},
     # What measures and serves.
-    "host.energy": VOCABULARY | {"emulator.energy", "host.netlists"},
+    "host.energy": VOCABULARY | {"emulator.energy", "emulator.yosys", "host.netlists"},
     "host.power": PROGRAMS | {"emulator.energy", "host.performance"},
     "host.selftest": PROGRAMS | {"emulator", "host.compiler"},
     "host.baseline": VOCABULARY,

@@ -86,7 +86,12 @@ def overlay_blackboxes(overlay: Overlay) -> list[Blackbox]:
 
 def blackboxes_header(overlay: Overlay) -> str:
     """The C++ that calls netlists in place of functors."""
-    return render("blackboxes.hpp.j2", overlay=overlay, blackboxes=overlay_blackboxes(overlay))
+    return render(
+        "blackboxes.hpp.j2",
+        overlay=overlay,
+        blackboxes=overlay_blackboxes(overlay),
+        tables=sorted(table_headers(m for bank in overlay.banks for m in bank)),
+    )
 
 
 def overlay_tcl(overlay: Overlay) -> str:

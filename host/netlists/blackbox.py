@@ -33,11 +33,11 @@ from pathlib import Path
 from axynq.emulator.multipliers import Table, multiplier
 from axynq.host.generate.overlay_files import cpp_type
 from axynq.host.generate.table_functors import table_header
-from axynq.host.netlists.designs import PRODUCT_BITS, configurable_netlist, netlist
+from axynq.host.netlists.designs import configurable_netlist, netlist
 from axynq.host.netlists.latency import latency_of
 from axynq.host.netlists.netlist import ONE, ZERO, Netlist, cell_inputs
 from axynq.host.netlists.proof import check_blackbox
-from axynq.host.netlists.table_circuits import TableCircuit, table_circuit
+from axynq.host.netlists.table_circuits import PRODUCT_BITS, TableCircuit, table_circuit
 from axynq.host.netlists.verilog import TIMESCALE, verilog
 from axynq.host.overlay.naming import BLACKBOX_PREFIX, module_name
 

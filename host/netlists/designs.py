@@ -47,6 +47,16 @@ def netlist(spec: str) -> Netlist:
     return table_circuit(m).netlist if isinstance(m, Table) else _signed(m.spec)
 
 
+def registers_inside(spec: str) -> int:
+    """Flip-flops of a multiplier itself, which only pipelined Verilog modules have.
+
+    Raises:
+        MultiplierError: see :func:`netlist`.
+    """
+    m = multiplier(spec)
+    return table_circuit(m).registers if isinstance(m, Table) else 0
+
+
 def unsigned_netlist(digits: str) -> Netlist:
     """The 8x8 SMApprox multiplier of magnitudes: ports ``a``, ``b`` (8 bits) and ``p`` (16 bits).
 

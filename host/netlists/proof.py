@@ -15,6 +15,7 @@ from importlib import resources
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 
 from axynq.emulator import files
 from axynq.emulator.errors import MultiplierError, ToolError
@@ -22,7 +23,7 @@ from axynq.emulator.multipliers import Table
 from axynq.emulator.toolchain import compiler, writable_cache_folder
 from axynq.emulator.yosys import CELL_MODELS, require_yosys, run_yosys, yosys_version
 from axynq.host.netlists.latency import NETLIST_LATENCY, latency_of
-from axynq.host.netlists.table_circuits import expected, pairs
+from axynq.host.overlay.circuits import array_pairs, array_products
 
 TOP = """
 module proof (input clk, input ce, input [8:0] a, input [7:0] w, output [16:0] p);
@@ -45,8 +46,8 @@ def check_blackbox(m: Table, function: str, texts: Sequence[str]) -> None:
         ToolError: Yosys or a C++ compiler is not there.
     """
     require_yosys()
-    domain = pairs(m)
-    rows = np.stack([domain["a"], domain["w"], expected(m)], axis=1).astype("<i4")
+    domain = array_pairs(m)
+    rows = np.stack([domain["a"], domain["w"], array_products(m)], axis=1).astype(np.dtype("<i4"))
     driver = (resources.files("axynq.host.netlists") / "simulation.cpp").read_bytes()
     content = hashlib.sha256(rows.tobytes() + driver)
     for text in (yosys_version(), function, *texts):
@@ -71,8 +72,8 @@ def check_blackbox(m: Table, function: str, texts: Sequence[str]) -> None:
 
 
 def _simulated(
-    function: str, texts: Sequence[str], driver: bytes, rows: np.ndarray, latency: int
-) -> list[str]:  # type: ignore[type-arg]
+    function: str, texts: Sequence[str], driver: bytes, rows: npt.NDArray[np.int32], latency: int
+) -> list[str]:
     """What the simulation says, in words."""
     with tempfile.TemporaryDirectory() as work:
         folder = Path(work)

@@ -9,20 +9,20 @@ from typing import Any
 import numpy as np
 
 from axynq.emulator.errors import MultiplierError, ToolError
-from axynq.emulator.multipliers import WEIGHT_MAX, WEIGHT_MIN, Table
+from axynq.emulator.multipliers import Table
 from axynq.emulator.multipliers.circuit import CCircuit, VerilogCircuit, VerilogPorts
 from axynq.emulator.multipliers.verilog_module import instance
 from axynq.emulator.yosys import CELL_MODELS, cached_modules, cached_run, require_yosys
 from axynq.host.generate.template import render
 from axynq.host.netlists.c_gates import c_verilog
-from axynq.host.netlists.evaluate import IntArray, net_values
+from axynq.host.netlists.evaluate import net_values
 from axynq.host.netlists.mapped import add_mapped
 from axynq.host.netlists.netlist import ONE, ZERO, Net, Netlist
 from axynq.host.netlists.simplify import simplified
 from axynq.host.netlists.smapprox import magnitude, negated_if
 from axynq.host.netlists.verilog import TIMESCALE, verilog
 from axynq.host.netlists.yosys import NO_DSP, SYNTHESIS
-from axynq.host.overlay.circuits import array_rows, array_table, check_hardware, zero_is_zero
+from axynq.host.overlay.circuits import array_pairs, check_hardware, check_products, zero_is_zero
 from axynq.host.overlay.naming import module_name
 
 ACTIVATION_BITS, WEIGHT_BITS = 9, 8
@@ -72,34 +72,6 @@ def table_circuit(m: Table) -> TableCircuit:
     return _MADE[m.circuit.digest]
 
 
-def pairs(m: Table) -> dict[str, IntArray]:
-    """All pairs of operands for which a table is defined, activations outer: by port, shape [N]."""
-    low, high = m.activation_range
-    a = np.arange(low, high + 1)
-    w = np.arange(WEIGHT_MIN, WEIGHT_MAX + 1)
-    return {"a": np.repeat(a, w.size), "w": np.tile(w, a.size)}
-
-
-def expected(m: Table) -> IntArray:
-    """Products of :func:`pairs`, shape [N]."""
-    return array_table(m)[array_rows(m)].reshape(-1).astype(np.int64)
-
-
-def check_products(m: Table, made: IntArray, what: str) -> None:
-    """Raises:
-    MultiplierError: the products made of :func:`pairs` are not :func:`expected`.
-    """
-    wanted = expected(m)
-    differ = np.flatnonzero(made != wanted)
-    if differ.size:
-        place, domain = int(differ[0]), pairs(m)
-        a, w = int(domain["a"][place]), int(domain["w"][place])
-        raise MultiplierError(
-            f"'{m.spec}' is not used: {what} makes {int(made[place])} of {a} x {w}, the emulator "
-            f"{int(wanted[place])}; {differ.size} of {wanted.size} products differ"
-        )
-
-
 def _made(m: Table) -> TableCircuit:
     require_yosys()
     circuit = m.circuit
@@ -115,7 +87,7 @@ def _made(m: Table) -> TableCircuit:
             made.output("p", outputs["p"])
         else:
             made.output("p", _signed_product(made, m, a, w))
-        made = simplified(made, pairs(m))
+        made = simplified(made, array_pairs(m))
         _check_netlist(m, made)
         if not latency:
             return TableCircuit(made, verilog(made), 0, 0)
@@ -143,8 +115,10 @@ def _mapped(source: str, top: str) -> dict[str, Any]:
 
 
 def _check_netlist(m: Table, made: Netlist) -> None:
-    values, nets = net_values(made, pairs(m)), made.outputs["p"]
-    products = sum(values[net].astype(np.int64) << bit for bit, net in enumerate(nets))
+    values, nets = net_values(made, array_pairs(m)), made.outputs["p"]
+    products = np.zeros(len(values[ZERO]), np.int64)
+    for bit, net in enumerate(nets):
+        products |= values[net].astype(np.int64) << bit
     edge = 1 << len(nets) - 1
     check_products(m, (products ^ edge) - edge, "its netlist")
 

@@ -11,7 +11,13 @@ import numpy as np
 import numpy.typing as npt
 
 from axynq.emulator.errors import MultiplierError
-from axynq.emulator.multipliers import ACTIVATION_MIN, WEIGHT_MIN, Multiplier, Table
+from axynq.emulator.multipliers import (
+    ACTIVATION_MIN,
+    WEIGHT_MAX,
+    WEIGHT_MIN,
+    Multiplier,
+    Table,
+)
 from axynq.emulator.multipliers.circuit import CCircuit
 
 ZERO_WEIGHT = -128
@@ -66,10 +72,42 @@ def array_table(m: Multiplier) -> npt.NDArray[np.int32]:
     return made
 
 
-def array_rows(m: Multiplier) -> slice:
-    """The rows of tables for which products are defined."""
+def array_pairs(m: Multiplier) -> dict[str, npt.NDArray[np.int64]]:
+    """All pairs of operands for which products are defined, activations outer: ``a`` and ``w`` of
+    shape [N]."""
     low, high = m.activation_range
-    return slice(low - ACTIVATION_MIN, high + 1 - ACTIVATION_MIN)
+    a = np.arange(low, high + 1, dtype=np.int64)
+    w = np.arange(WEIGHT_MIN, WEIGHT_MAX + 1, dtype=np.int64)
+    return {"a": np.repeat(a, w.size), "w": np.tile(w, a.size)}
+
+
+def array_products(m: Multiplier) -> npt.NDArray[np.int64]:
+    """What the circuit in the array makes of :func:`array_pairs`, shape [N]."""
+    low, high = m.activation_range
+    rows = slice(low - ACTIVATION_MIN, high + 1 - ACTIVATION_MIN)
+    return array_table(m)[rows].reshape(-1).astype(np.int64)
+
+
+def check_products(m: Multiplier, made: npt.NDArray[np.int64], what: str) -> None:
+    """Compare products with those of the emulator.
+
+    Args:
+        m: the multiplier.
+        made: what was made of :func:`array_pairs`, shape [N].
+        what: made it, for the error.
+
+    Raises:
+        MultiplierError: they differ; the message has the first pair of operands.
+    """
+    wanted = array_products(m)
+    differ = np.flatnonzero(made != wanted)
+    if differ.size:
+        place, pairs = int(differ[0]), array_pairs(m)
+        a, w = int(pairs["a"][place]), int(pairs["w"][place])
+        raise MultiplierError(
+            f"'{m.spec}' is not used: {what} makes {int(made[place])} of {a} x {w}, the emulator "
+            f"{int(wanted[place])}; {differ.size} of {wanted.size} products differ"
+        )
 
 
 def array_weights(m: Multiplier, weights: npt.NDArray[np.int8]) -> npt.NDArray[np.int8]:
