@@ -137,6 +137,14 @@ def written_in(spec: str, folder: Path) -> str:
     return replace(reference, file=str(meant.absolute())).spec
 
 
+def absolute(spec: str) -> str:
+    """A specification that means the same in every folder."""
+    reference = _relative(spec, Path())
+    if reference is None:
+        return spec
+    return replace(reference, file=str(reference.path().absolute())).spec
+
+
 def _relative(spec: str, folder: Path) -> TableReference | None:
     """The parts of a table's specification whose path is relative."""
     family, _, arguments = spec.strip().partition(":")

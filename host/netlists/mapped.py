@@ -21,7 +21,8 @@ from axynq.host.netlists.netlist import (
     needed_pins,
 )
 
-REGISTERS = ("FDRE", "FDSE", "FDCE", "FDPE")
+REGISTERS = {"FDRE": "R", "FDSE": "S", "FDCE": "CLR", "FDPE": "PRE"}
+"""Kinds of flip-flops, and the pin that makes their value 0 or 1."""
 
 _MUX = 0b11001010
 """Table of a multiplexer: its pins are I0, I1 and S."""
@@ -46,8 +47,10 @@ def add_mapped(
     through: dict[Any, Any] = {}
     cells = [cell for cell in module["cells"].values() if not cell["type"].startswith("$")]
     registers = [cell for cell in cells if cell["type"] in REGISTERS]
+    own: list[Cell] = []
     for cell in registers:
-        through[cell["connections"]["Q"][0]] = cell["connections"]["D"][0]
+        if cell["connections"][REGISTERS[cell["type"]]][0] == "0":
+            through[cell["connections"]["Q"][0]] = cell["connections"]["D"][0]
 
     def net(bit: Any) -> Net:
         while bit in through:
@@ -56,16 +59,17 @@ def add_mapped(
             bits[bit] = made.new_net()
         return bits[bit]
 
+    # Always enabled, where logic looks at the enable too.
+    bits.update((cell["connections"]["CE"][0], ONE) for cell in registers)
     for port, nets in operands.items():
         bits.update(zip(module["ports"][port]["bits"], nets))
     known = set(bits.values())
     outputs = {p: d["bits"] for p, d in module["ports"].items() if d["direction"] == "output"}
     carries = _carries(cells, (bit for each in outputs.values() for bit in each))
-    own: list[Cell] = []
     for cell in cells:
-        if cell["type"] not in REGISTERS:
+        if cell["type"] not in REGISTERS or cell["connections"]["Q"][0] not in through:
             own += _cells(cell, net, carries, name)
-    made.cells += _ordered(own, known, name)
+    made.cells += _ordered(made, own, known)
     return {port: tuple(map(net, each)) for port, each in outputs.items()}, len(registers)
 
 
@@ -76,6 +80,11 @@ def _cells(
     kind, pins = cell["type"], cell["connections"]
     if kind == "CARRY4":
         return [] if pins["CI"][0] in carries.following else list(_chains(cell, net, carries))
+    if kind in REGISTERS:  # its value is set by other logic than D's
+        if kind in ("FDCE", "FDPE"):
+            raise MultiplierError(f"{what} has registers that are reset at any time: reset none")
+        inputs = net(pins["D"][0]), net(pins[REGISTERS[kind]][0])
+        return [_lut(inputs, 0b0010 if kind == "FDRE" else 0b1110, net(pins["Q"][0]))]
     if kind == "INV":
         return [Lut((net(pins["I"][0]),), 0b01, net(pins["O"][0]))]
     if kind in ("MUXF7", "MUXF8"):
@@ -150,8 +159,9 @@ def _chains(
                 carry, bits = net(out), []
 
 
-def _ordered(cells: list[Cell], known: set[Net], what: str) -> list[Cell]:
-    """Cells in an order of evaluation; the nets that are ``known`` before grow."""
+def _ordered(netlist: Netlist, cells: list[Cell], known: set[Net]) -> list[Cell]:
+    """Cells in an order of evaluation; the nets that are ``known`` before grow. A chain whose later
+    bits depend on its earlier ones is cut."""
     rest: list[Cell] = cells
     made: list[Cell] = []
     while rest:
@@ -163,6 +173,30 @@ def _ordered(cells: list[Cell], known: set[Net], what: str) -> list[Cell]:
             else:
                 later.append(cell)
         if len(later) == len(rest):
-            raise MultiplierError(f"{what} computes in a loop")
+            later = _cut(netlist, later, known)
         rest = later
     return made
+
+
+def _cut(netlist: Netlist, cells: list[Cell], known: set[Net]) -> list[Cell]:
+    """The cells with one chain in two: the bits whose operands are known, and the others."""
+    for place, cell in enumerate(cells):
+        if not isinstance(cell, Chain) or cell.carry_in not in known:
+            continue
+        ready = 0
+        while {cell.selects[ready], cell.data[ready]} <= known:
+            ready += 1
+        if ready:
+            carry = netlist.new_net()
+            first = Chain(
+                cell.carry_in, cell.selects[:ready], cell.data[:ready], cell.sums[:ready], carry
+            )
+            second = Chain(
+                carry,
+                cell.selects[ready:],
+                cell.data[ready:],
+                cell.sums[ready:],
+                cell.carry_out,
+            )
+            return [*cells[:place], first, second, *cells[place + 1 :]]
+    raise MultiplierError(f"{netlist.name} computes in a loop")

@@ -20,7 +20,7 @@ from pydantic import BaseModel, ConfigDict, Field, PositiveInt, ValidationError,
 from axynq.emulator import files
 from axynq.emulator.errors import MultiplierError, OverlayError, ToolError
 from axynq.emulator.multipliers import Exact, Multiplier, Roup, Table, multiplier
-from axynq.emulator.multipliers.specification import seen_from
+from axynq.emulator.multipliers.specification import absolute, seen_from
 from axynq.emulator.validation import complaint
 from axynq.host import isa
 from axynq.host.overlay.board import Board, load_board
@@ -209,7 +209,8 @@ class Overlay(_Strict):
             raise OverlayError(f"overlay '{text}' is not valid: {complaint(error)}") from error
 
     def to_toml(self) -> str:
-        """The description as a file's text."""
+        """The description as a file's text. Paths of tables are absolute in it, and what they hold
+        is there, so that hardware and programs are compared without the files."""
         lines = [
             f'name = "{self.name}"',
             f'board = "{self.board}"',
@@ -224,9 +225,10 @@ class Overlay(_Strict):
             ]
         for group in self.lanes:
             lines += ["", "[[lanes]]", f"count = {group.count}"]
-            lines += [f"bank = {json.dumps(group.bank)}", f'cell = "{group.cell}"']
+            bank = [absolute(spec) for spec in group.bank]
+            lines += [f"bank = {json.dumps(bank)}", f'cell = "{group.cell}"']
         for held in self.tables:
-            lines += ["", "[[tables]]", f"spec = {json.dumps(held.spec)}"]
+            lines += ["", "[[tables]]", f"spec = {json.dumps(absolute(held.spec))}"]
             lines += [f'sha256 = "{held.sha256}"']
         return "\n".join(lines) + "\n"
 
@@ -361,7 +363,10 @@ def _check_design(group: LaneGroup, spec: str, tables: dict[str, TableContent]) 
             if isinstance(m, Table):
                 check_hardware(m)
                 tables[spec] = TableContent(spec=spec, sha256=m.content)
-        except (MultiplierError, ToolError) as error:
+        except ToolError as error:
+            built = "or give the .toml that `axynq build` wrote, which needs no files"
+            raise ValueError(f"'{spec}': {error}; {built}") from error
+        except MultiplierError as error:
             raise ValueError(str(error)) from error
     if group.cell == "configurable" and not isinstance(m, (Exact, Roup)):
         raise ValueError(f"'{spec}': a configurable cell is exact or ROUP")
