@@ -1,7 +1,7 @@
 """Verilog modules that multiply: which ports are which, and all their products.
 
 Yosys (the extra ``rtl``) makes gates of a module; those are evaluated on all operands. What ports
-do not say, a file beside the Verilog does: the same name with ``.toml``, a table for each module::
+do not say, a file beside the Verilog does, ``FILE.v.toml``, with a table for each module::
 
     [my_mul]
     activation = "x"     # ports; the other operand is the weight
@@ -117,7 +117,7 @@ def read_verilog(path: Path, name: str) -> VerilogModule:
 
 def _sidecars(path: Path) -> tuple[tuple[str, Sidecar], ...]:
     """What the file beside the Verilog says, by module."""
-    beside = path.with_suffix(".toml")
+    beside = path.with_name(path.name + ".toml")
     if not beside.is_file():
         return ()
     try:
@@ -209,7 +209,7 @@ def _ports(
         raise MultiplierError(
             f"{what} is to have two operands and one product, besides clk, ce and rst; it has the "
             f"inputs {', '.join(inputs) or 'none'} and the outputs {', '.join(outputs) or 'none'}: "
-            "name them in a .toml file beside it"
+            "name them in FILE.v.toml beside it"
         )
     first, second = rest
     activation = _activation(first, second, side, what)
@@ -264,7 +264,7 @@ def _latency(ports: VerilogPorts, side: Sidecar, what: str) -> int:
         return 0
     if side.latency is None:
         raise MultiplierError(
-            f"{what} has a clock: say in a .toml file beside it how many edges products take, "
+            f"{what} has a clock: say in FILE.v.toml beside it how many edges products take, "
             "with latency = …"
         )
     if side.latency and ports.enable is None:

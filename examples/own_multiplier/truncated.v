@@ -14,7 +14,7 @@ module truncated (
   assign p = ((row(0) + row(1)) + (row(2) + row(3))) + ((row(4) + row(5)) + (row(6) + row(7)));
 endmodule
 
-// The same in two clock cycles: four rows in each. truncated.toml says so.
+// The same in two clock cycles: four rows in each. truncated.v.toml says so.
 module truncated_pipelined (
   input clk,
   input ce,

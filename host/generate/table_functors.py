@@ -53,7 +53,8 @@ def table_header(m: Table) -> str:
             "table_c.hpp.j2",
             name=name,
             source=m.source,
-            includes=sorted({f"#include {what}" for kind, what in directives if kind == "include"}),
+            includes=sorted({f"#include {what.strip()}" for kind, what in directives
+                             if kind == "include"} - {"#include <stdint.h>"}),
             text=_without_includes(circuit.text),
             macros=sorted({re.match(r"\w*", what)[0] for kind, what in directives  # type: ignore[index]
                            if kind == "define"}),
