@@ -28,7 +28,7 @@ import numpy.typing as npt
 
 from axynq.emulator.errors import ProgramError
 
-VERSION = 3
+VERSION = 4
 """Changes whenever a program of another version would be misread."""
 
 MAGIC = 0x4E595841
@@ -67,6 +67,7 @@ class Header(IntEnum):
     OVERLAY = 2
     PHASES = 3
     PROGRAM_WORDS = 4
+    FIRST_SET_WORDS = 5
 
 
 class Opcode(IntEnum):
@@ -145,6 +146,8 @@ class Descriptor:
         "phases of the segment that ends here, which runs image by image; 0: none ends",
         "phases",
     )
+    next_set_words: int = _field(24, "the set of the phase behind this one; 0: there is none")
+    again_set_words: int = _field(24, "the set of the segment's first phase, if it ends here")
 
     # Feature maps in memory.
     source_loaded: int = _flag("whether the input comes from memory; otherwise it is on chip")
@@ -187,7 +190,7 @@ class Descriptor:
     last_tile_span: int = _field(16, "input rows that the last tile takes in, less one", "rows")
 
     # The input.
-    input_rows: int = _field(16, "height of the input", "rows", low=1)
+    input_rows: int = _field(15, "height of the input", "rows", low=1)
     input_columns: int = _field(12, "width of the input", "columns", low=1)
     input_row_words: int = _field(16, "a row of the input", "words", low=1)
     padding_top: int = _field(12, "padding above the input", "input rows")
@@ -348,13 +351,16 @@ STATUS_TEXT = {
 }
 
 
-def header(overlay: int, phases: int, program_words: int) -> npt.NDArray[np.uint32]:
+def header(
+    overlay: int, phases: int, program_words: int, first_set_words: int
+) -> npt.NDArray[np.uint32]:
     """The header of a program, with its checksum: uint32 [RECORD_INTEGERS].
 
     Args:
         overlay: the overlay's identifier, an unsigned integer of 32 bits.
         phases: descriptors that follow.
         program_words: words of the whole program.
+        first_set_words: words of the first phase's set.
 
     Raises:
         ProgramError: a value does not fit.
@@ -367,6 +373,7 @@ def header(overlay: int, phases: int, program_words: int) -> npt.NDArray[np.uint
             Header.OVERLAY: signed,
             Header.PHASES: phases,
             Header.PROGRAM_WORDS: program_words,
+            Header.FIRST_SET_WORDS: first_set_words,
         }
     )
 

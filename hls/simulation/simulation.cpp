@@ -40,7 +40,7 @@ int axynq_run(const axynq_buffer *program, const axynq_buffer *source,
     accelerator(axynq::read_port_t("commands", program->memory, &program->bytes, program->address),
                 axynq::read_port_t("source", source->memory, &source->bytes, source->address),
                 axynq::write_argument_t("destination", destination->memory, &destination->bytes,
-                                    destination->address),
+                                        destination->address),
                 images, status, progress);
   } catch (const std::exception &error) {
     std::snprintf(message, std::size_t(message_bytes), "%s", error.what());

@@ -28,13 +28,13 @@ static_assert(8 * INPUTS % PORT_BITS == 0, "a word crosses a memory port in whol
 // next phase needs is fetched. The caller waits for all four to end, so that the next phase finds
 // in memory what this one wrote.
 static void run_phase(const phase_t &phase, const places_t &places, place_t images, place_t image,
-                      bool has_next, place_t next_record, bool constant_half, bool weight_half,
-                      read_port_t commands, read_port_t source, write_port_t destination,
-                      map_memory_t &maps, weight_memory_t &weights, code_memory_t &codes,
-                      constant_memory_t &constants, byte_place_memory_t &byte_places,
-                      lane_place_memory_t &lane_places, table_memory_t &computed_table,
-                      table_memory_t &operand_table, partial_memory_t &partials,
-                      record_memory_t &record) {
+                      bool has_next, place_t next_record, place_t next_set_words,
+                      bool constant_half, bool weight_half, read_port_t commands,
+                      read_port_t source, write_port_t destination, map_memory_t &maps,
+                      weight_memory_t &weights, code_memory_t &codes, constant_memory_t &constants,
+                      byte_place_memory_t &byte_places, lane_place_memory_t &lane_places,
+                      table_memory_t &computed_table, table_memory_t &operand_table,
+                      partial_memory_t &partials, record_memory_t &record) {
   AXYNQ_NO_INLINE
   AXYNQ_DATAFLOW
   AXYNQ_STABLE(commands)
@@ -46,6 +46,7 @@ static void run_phase(const phase_t &phase, const places_t &places, place_t imag
   AXYNQ_STABLE(image)
   AXYNQ_STABLE(has_next)
   AXYNQ_STABLE(next_record)
+  AXYNQ_STABLE(next_set_words)
   AXYNQ_STABLE(constant_half)
   AXYNQ_STABLE(weight_half)
   AXYNQ_STABLE(maps)
@@ -67,9 +68,9 @@ static void run_phase(const phase_t &phase, const places_t &places, place_t imag
 
   fetch(phase, places, has_next, next_record, commands, program_words);
   load(phase, places, images, image, source, input_words);
-  compute(phase, places, images, image, has_next, constant_half, weight_half, program_words,
-          input_words, output_words, maps, weights, codes, constants, byte_places, lane_places,
-          computed_table, operand_table, partials, record);
+  compute(phase, places, images, image, has_next, next_set_words, constant_half, weight_half,
+          program_words, input_words, output_words, maps, weights, codes, constants, byte_places,
+          lane_places, computed_table, operand_table, partials, record);
   store(phase, places, images, image, output_words, destination);
   AXYNQ_CHECK_EMPTY(program_words)
   AXYNQ_CHECK_EMPTY(input_words)
@@ -133,8 +134,7 @@ static bool read_record(record_memory_t &memory, std::int32_t record[RECORD_INTE
 // memory have as many bits as it takes.
 static std::uint32_t status_of(const phase_t &phase) {
   AXYNQ_NO_INLINE
-  if (phase.opcode < OPCODE_CONVOLUTION || phase.opcode > OPCODE_AVERAGE)
-    return STATUS_BAD_OPCODE;
+  if (phase.opcode < OPCODE_CONVOLUTION || phase.opcode > OPCODE_AVERAGE) return STATUS_BAD_OPCODE;
   const bool maps_apart = phase.source_map < MAPS && phase.destination_map < MAPS &&
                           phase.residual_map < MAPS && phase.source_map != phase.destination_map &&
                           (!phase.has_residual || (phase.residual_map != phase.source_map &&
@@ -192,7 +192,7 @@ static std::uint32_t run_program(read_port_t commands, read_port_t source, write
   AXYNQ_MEMORY(table_memory_t, operand_table)
   AXYNQ_BLOCK_RAM(operand_table)
   AXYNQ_MEMORY(partial_memory_t, partials)
-  AXYNQ_BLOCK_RAM(partials)
+  AXYNQ_SUM_RAM(partials)
   AXYNQ_MEMORY(record_memory_t, next)
   AXYNQ_LUT_RAM(next)
   std::int32_t record[RECORD_INTEGERS];
@@ -209,17 +209,18 @@ static std::uint32_t run_program(read_port_t commands, read_port_t source, write
   for (place_t left = images; left > COPIES; left -= COPIES) ++turns;
 
   bool begins = true;  // until there is a phase: what the registers hold is none
-  place_t image = 0;                       // the first that the phase computes, unless all
+  place_t image = 0;   // the first that the phase computes, unless all
   place_t next_index = 0, next_image = 0;  // of the phase that comes next
+  place_t next_set_words = record[HEADER_FIRST_SET_WORDS];
   bool half = false, weight_half = false;  // of the memories with two halves
   AXYNQ_LOOP(PHASES)
   while (true) {
     const phase_t phase = phase_from(record);
     const bool has_next = next_index < phases;
     const places_t places = places_of(phase, begins, images, turns, image);
-    run_phase(phase, places, images, image, has_next, next_index + 1, half, weight_half, commands,
-              source, destination, maps, weights, codes, constants, byte_places, lane_places,
-              computed_table, operand_table, partials, next);
+    run_phase(phase, places, images, image, has_next, next_index + 1, next_set_words, half,
+              weight_half, commands, source, destination, maps, weights, codes, constants,
+              byte_places, lane_places, computed_table, operand_table, partials, next);
     if (!begins) *progress = std::uint32_t(phase.layer);
     if (!has_next) break;
 
@@ -233,7 +234,9 @@ static std::uint32_t run_program(read_port_t commands, read_port_t source, write
     half = !half;
     // Behind the last phase of a segment its first follows, until all images are through.
     const bool again = following.segment_phases != 0 && image + COPIES < images;
-    next_index = again ? place_t(next_index - following.segment_phases + 1) : place_t(next_index + 1);
+    next_index =
+        again ? place_t(next_index - following.segment_phases + 1) : place_t(next_index + 1);
+    next_set_words = again ? place_t(following.again_set_words) : place_t(following.next_set_words);
     if (following.segment_phases != 0) next_image = again ? place_t(image + COPIES) : place_t(0);
   }
   return STATUS_OK;

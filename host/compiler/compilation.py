@@ -16,7 +16,7 @@ from axynq.host.compiler.arena import plan_arena
 from axynq.host.compiler.flow import Flow
 from axynq.host.compiler.layers import Layers
 from axynq.host.compiler.lowering import OperatorsOnHost, StepsOnCore, lower
-from axynq.host.compiler.pacing import paced
+from axynq.host.compiler.pacing import linked, paced
 from axynq.host.compiler.phases import Phase
 from axynq.host.compiler.rewriting import with_late_transpositions
 from axynq.host.compiler.segments import Segment, choose_segments
@@ -220,7 +220,7 @@ class _Compiler:
         """Header and records, and what follows them: the phases' sets and weights."""
         words = (1 + len(phases)) * isa.RECORD_INTEGERS * 4 // self.word_bytes
         data: list[npt.NDArray[np.uint8]] = []
-        descriptors = paced([phase.descriptor for phase in phases], self.overlay)
+        descriptors = linked(paced([phase.descriptor for phase in phases], self.overlay))
         records = []
         for phase, descriptor in zip(phases, descriptors):
             layer = phase.layer
@@ -238,5 +238,6 @@ class _Compiler:
             except ProgramError as error:
                 reason = ProgramError(f"layer '{layer.name}' is too large: {error}")
                 raise self._too_large({phase.step: reason}) from error
-        header = isa.header(self.overlay.identifier, len(phases), words)
+        first = descriptors[0].set_words
+        header = isa.header(self.overlay.identifier, len(phases), words, first)
         return np.concatenate([header, *records]).astype("<u4").view(np.uint8), data

@@ -128,8 +128,8 @@ def allowed_lanes(layer: str, filters: Filters, overlay: Overlay) -> list[frozen
                 specs = [kernel.codes.multipliers[code - 1].spec for code in needed]
                 if holding.any():
                     raise PlanError(
-                        f"layer '{layer}' is depthwise and needs {' and '.join(specs)} on one of "
-                        f"the overlay's {overlay.window_lanes} window lanes, but only others have it"
+                        f"layer '{layer}' is depthwise and needs {' and '.join(specs)} on a window "
+                        f"lane; only lanes behind the overlay's {overlay.window_lanes} have it"
                     )
                 raise PlanError(_lacking(layer, specs, needed, lane_codes))
         allowed.append(by_need[key])

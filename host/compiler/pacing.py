@@ -1,4 +1,4 @@
-"""How often words come and go while the lanes are at work.
+"""How often words come and go while the lanes are at work, and how many come for the next phase.
 
 Words are spread over the steps of a run, so that the memory has time to bring them and the lanes
 need not wait; a run that has more of them than steps takes them as fast as the ports move them.
@@ -20,12 +20,33 @@ MAX_PACE = (1 << 12) - 1
 
 def paced(descriptors: Sequence[Descriptor], overlay: Overlay) -> list[Descriptor]:
     """Phases of a program with their paces."""
-    following: list[Descriptor | None] = [*descriptors[1:], None]
+    following = [*descriptors[1:], None]
+    # Image by image: the segment's first phase comes next, except once.
+    again = [_first_of_segment(descriptors, place) for place in range(len(descriptors))]
+    return [
+        _paced(d, first or after, overlay) for d, after, first in zip(descriptors, following, again)
+    ]
+
+
+def linked(descriptors: Sequence[Descriptor]) -> list[Descriptor]:
+    """Phases of a program that know how much the one behind them takes in."""
+    made = []
     for place, descriptor in enumerate(descriptors):
-        if descriptor.segment_phases:
-            # Image by image: the segment's first phase comes next, except once.
-            following[place] = descriptors[place - descriptor.segment_phases + 1]
-    return [_paced(d, after, overlay) for d, after in zip(descriptors, following)]
+        behind, again = descriptors[place + 1 : place + 2], _first_of_segment(descriptors, place)
+        made.append(
+            replace(
+                descriptor,
+                next_set_words=behind[0].set_words if behind else 0,
+                again_set_words=again.set_words if again else 0,
+            )
+        )
+    return made
+
+
+def _first_of_segment(descriptors: Sequence[Descriptor], place: int) -> Descriptor | None:
+    """The first phase of the segment that ends at a place, if one does."""
+    phases = descriptors[place].segment_phases
+    return descriptors[place - phases + 1] if phases else None
 
 
 def _paced(d: Descriptor, after: Descriptor | None, overlay: Overlay) -> Descriptor:

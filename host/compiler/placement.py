@@ -10,7 +10,7 @@ or byte has filters.
 
 from __future__ import annotations
 
-from collections import Counter, deque
+from collections import Counter, defaultdict, deque
 from collections.abc import Hashable, Sequence
 from itertools import pairwise
 
@@ -171,8 +171,8 @@ def _balanced_lanes(
     bytes_per_word: int,
     load: int,
 ) -> list[int]:
-    """A lane for each filter where several rounds of lanes write the bytes of a word: few filters on
-    each lane, and few on each byte in each round. Found by moving filters aside, not proved best.
+    """A lane for each filter where several rounds of lanes write the bytes of a word: few filters
+    on each lane, and few on each byte in each round. Not proved to be the fewest.
 
     Args:
         bytes_: the byte of each filter.
@@ -181,69 +181,67 @@ def _balanced_lanes(
         bytes_per_word: lanes of a round.
         load: at least so many filters a lane are needed.
     """
-    rounds = -(-lanes // bytes_per_word)
     on_byte = Counter(bytes_)
+    rounds = -(-lanes // bytes_per_word)
     load = max(load, -(-max(on_byte.values(), default=0) // rounds))
     while True:
-        found = _within(bytes_, allowed, bytes_per_word, load)
-        if found is not None:
-            return found
+        rooms = _Rooms(bytes_, allowed, bytes_per_word, load)
+        # Those that may go to few lanes first.
+        in_turn = sorted(range(len(allowed)), key=lambda index: len(allowed[index]))
+        if all(rooms.place(index, {index}) for index in in_turn):
+            return [rooms.lane_of[index] for index in range(len(allowed))]
         load += 1
 
 
-def _within(
-    bytes_: Sequence[int], allowed: Sequence[frozenset[int]], bytes_per_word: int, load: int
-) -> list[int] | None:
-    """A lane for each filter with at most ``load`` on a lane, and on a byte in a round."""
-    lane_of: dict[int, int] = {}
-    on_lane: dict[int, list[int]] = {}
-    on_byte: dict[tuple[int, int], list[int]] = {}
+class _Rooms:
+    """Filters on lanes, at most so many on a lane, and on a byte in a round."""
 
-    def put(index: int, lane: int) -> None:
-        lane_of[index] = lane
-        on_lane.setdefault(lane, []).append(index)
-        on_byte.setdefault((bytes_[index], lane // bytes_per_word), []).append(index)
+    def __init__(
+        self,
+        bytes_: Sequence[int],
+        allowed: Sequence[frozenset[int]],
+        bytes_per_word: int,
+        load: int,
+    ) -> None:
+        self.bytes, self.allowed = bytes_, allowed
+        self.bytes_per_word, self.load = bytes_per_word, load
+        self.lane_of: dict[int, int] = {}
+        self.on_lane: dict[int, list[int]] = defaultdict(list)
+        self.on_byte: dict[tuple[int, int], list[int]] = defaultdict(list)
 
-    def take(index: int) -> None:
-        lane = lane_of.pop(index)
-        on_lane[lane].remove(index)
-        on_byte[bytes_[index], lane // bytes_per_word].remove(index)
-
-    def full(lane: int, byte: int) -> tuple[list[int], list[int]]:
-        held = on_lane.get(lane, [])
-        written = on_byte.get((byte, lane // bytes_per_word), [])
-        return held if len(held) == load else [], written if len(written) == load else []
-
-    def crowding(index: int, lane: int) -> tuple[int, int]:
-        written = on_byte.get((bytes_[index], lane // bytes_per_word), [])
-        return len(on_lane.get(lane, [])), len(written)
-
-    def place(index: int, visited: set[int]) -> bool:
-        in_turn = sorted(allowed[index], key=lambda lane: crowding(index, lane))
+    def place(self, index: int, visited: set[int]) -> bool:
+        """Whether a filter finds a lane, others moved aside for it; ``visited`` are not."""
+        in_turn = sorted(
+            self.allowed[index], key=lambda lane: tuple(map(len, self._at(index, lane)))
+        )
         for lane in in_turn:
-            if not any(full(lane, bytes_[index])):
-                put(index, lane)
+            if all(len(held) < self.load for held in self._at(index, lane)):
+                self._put(index, lane)
                 return True
         for lane in in_turn:
-            held, written = full(lane, bytes_[index])
-            # One filter has to make room on all that is full.
-            for other in [o for o in held or written if not (held and written) or o in written]:
-                if other in visited:
-                    continue
+            full = [held for held in self._at(index, lane) if len(held) == self.load]
+            for other in [o for o in full[0] if o in full[-1] and o not in visited]:
                 visited.add(other)
-                take(other)
-                put(index, lane)
-                if place(other, visited):
+                self._take(other)
+                self._put(index, lane)
+                if self.place(other, visited):
                     return True
-                take(index)
-                put(other, lane)
+                self._take(index)
+                self._put(other, lane)
         return False
 
-    # Those that may go to few lanes first.
-    for index in sorted(range(len(allowed)), key=lambda i: len(allowed[i])):
-        if not place(index, {index}):
-            return None
-    return [lane_of[index] for index in range(len(allowed))]
+    def _at(self, index: int, lane: int) -> tuple[list[int], list[int]]:
+        """What is on a lane, and in its round on a filter's byte."""
+        return self.on_lane[lane], self.on_byte[self.bytes[index], lane // self.bytes_per_word]
+
+    def _put(self, index: int, lane: int) -> None:
+        self.lane_of[index] = lane
+        for held in self._at(index, lane):
+            held.append(index)
+
+    def _take(self, index: int) -> None:
+        for held in self._at(index, self.lane_of.pop(index)):
+            held.remove(index)
 
 
 def colour_edges(edges: Sequence[tuple[Hashable, Hashable]]) -> list[int]:

@@ -7,8 +7,8 @@ is ``a * second``. The first product is those 16 bits with the top one inverted.
 detector, which compares P with a pattern under a mask, is that inverter: it compares that bit with
 zero.
 
-Sources: AMD's UG479 and UG953 for the DSP48E1, UG579 and UG974 for the DSP48E2. The use of the
-pattern detector as an inverter of one bit is in UG579 and AM004 ("Pattern Detect Logic").
+Sources: AMD's UG479 and UG953 for the DSP48E1, UG579 and UG974 for the DSP48E2. An inverter of one
+bit is among the uses of the pattern detector that AM004 lists ("Pattern Detect Logic").
 """
 
 from __future__ import annotations

@@ -63,6 +63,34 @@ class Array(_Strict):
     """Copies of the lanes with their requantisers and feature maps. Each computes an image of its
     own, with the weights of all."""
 
+    @model_validator(mode="after")
+    def _consistent(self) -> Array:
+        if self.inputs & (self.inputs - 1) or not 4 <= self.inputs <= 64:
+            raise ValueError("inputs must be a power of two from 4 to 64 (bytes of a memory word)")
+        if self.filters % self.requantisers:
+            raise ValueError(
+                f"{self.requantisers} requantisers cannot finish {self.filters} filters in equal "
+                "parts: requantisers must divide filters"
+            )
+        if self.filters > self.inputs and self.inputs % self.requantisers:
+            raise ValueError(
+                f"{self.requantisers} requantisers would finish outputs that fall on the same byte "
+                "of a word in one step: where there are more filters than inputs, requantisers "
+                "must divide inputs"
+            )
+        if self.requantisers % (self.adders or 1):
+            raise ValueError(
+                f"{self.adders} adders cannot take the outputs of {self.requantisers} "
+                "requantisers in equal parts: adders must divide requantisers"
+            )
+        most = min(self.filters, self.inputs)
+        if (self.window_lanes or 1) > most:
+            raise ValueError(
+                f"window_lanes must be at most {most}: as many as there are filters, and bytes in "
+                "a word"
+            )
+        return self
+
 
 class LaneGroup(_Strict):
     """Neighbouring lanes with the same bank."""
@@ -91,6 +119,18 @@ class Buffers(_Strict):
     """Sums of each lane that wait while the weights of further taps come in."""
     codes_in: Literal["block RAM", "LUTs"] = "block RAM"
     """What holds the codes of weights: LUTs leave block RAM to feature maps."""
+    sums_in: Literal["block RAM", "LUTs"] = "block RAM"
+    """What holds the partial sums; LUTs suit a few of them."""
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Buffers:
+        for name in ("map_words", "weight_vectors", "groups", "partial_sums"):
+            size = getattr(self, name)
+            if size & (size - 1):
+                raise ValueError(f"{name} must be a power of two, not {size}")
+        if self.groups > MAX_GROUPS:
+            raise ValueError(f"groups must be at most {MAX_GROUPS}")
+        return self
 
 
 class TableContent(_Strict):
@@ -119,40 +159,11 @@ class Overlay(_Strict):
         lanes = sum(group.count for group in self.lanes)
         if lanes != self.array.filters:
             raise ValueError(f"the lanes add up to {lanes}, the array has {self.array.filters}")
-        if self.array.inputs & (self.array.inputs - 1) or not 4 <= self.array.inputs <= 64:
-            raise ValueError("inputs must be a power of two from 4 to 64 (bytes of a memory word)")
-        if self.array.filters > self.array.inputs and self.array.inputs % self.array.requantisers:
-            raise ValueError(
-                f"{self.array.requantisers} requantisers finish outputs that fall on the same byte "
-                f"of a word in one step: where there are more filters than inputs, requantisers "
-                f"must divide inputs"
-            )
-        if self.window_lanes > min(self.array.filters, self.array.inputs):
-            raise ValueError(
-                f"window_lanes must be at most {min(self.array.filters, self.array.inputs)}: as "
-                "many as there are filters, and bytes in a word"
-            )
-        if self.array.filters % self.array.requantisers:
-            raise ValueError(
-                f"{self.array.requantisers} requantisers cannot finish {self.array.filters} "
-                "filters in equal parts: requantisers must divide filters"
-            )
-        if self.array.requantisers % self.adders:
-            raise ValueError(
-                f"{self.adders} adders cannot take the outputs of {self.array.requantisers} "
-                "requantisers in equal parts: adders must divide requantisers"
-            )
         if min(self.buffers.groups, self.buffers.weight_vectors // 2) < self.array.inputs:
             raise ValueError(
                 "groups and half of weight_vectors must be at least inputs: all filters of a word "
                 "may need the same lane"
             )
-        for name in ("map_words", "weight_vectors", "groups", "partial_sums"):
-            size = getattr(self.buffers, name)
-            if size & (size - 1):
-                raise ValueError(f"{name} must be a power of two, not {size}")
-        if self.buffers.groups > MAX_GROUPS:
-            raise ValueError(f"groups must be at most {MAX_GROUPS}")
         object.__setattr__(self, "tables", _checked_banks(self.lanes, self.tables))
         first_lane = 0
         for group in self.lanes:
@@ -276,8 +287,8 @@ class Overlay(_Strict):
 
     @property
     def straight(self) -> bool:
-        """Whether filters may go to any lane, so that lane ``n`` always writes byte ``n`` of a word,
-        or ``n - inputs`` and so on, and nothing crosses between lanes and bytes."""
+        """Whether filters may go to any lane, so that lane ``n`` always writes byte ``n % inputs``
+        of a word and nothing crosses between lanes and bytes."""
         inputs = self.array.inputs
         return (
             self.array.filters % inputs == 0
@@ -293,8 +304,8 @@ class Overlay(_Strict):
 
     @cached_property
     def paired(self) -> tuple[bool, ...]:
-        """For each lane whether its multipliers are halves of DSP pairs: a pair's two lanes multiply
-        the same activations."""
+        """For each lane whether its multipliers are halves of DSP pairs: the two lanes of a pair
+        multiply the same activations."""
         return tuple(group.cell == "dsp pair" for group in self.lanes for _ in range(group.count))
 
     def takes_windows(self, lane: int) -> bool:

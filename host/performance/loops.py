@@ -60,7 +60,7 @@ class Call(NamedTuple):
     images: int
     """Of the batch."""
     image: int
-    """The first image that is computed, where it is not the batch: the copies take the next ones."""
+    """The first image that is computed, where it is not the batch; copies take the next ones."""
     copies: int
     next: Descriptor | None
     """The phase that runs next, whose descriptor and set come in meanwhile."""
@@ -240,13 +240,10 @@ def first_runs(first: Descriptor, sizes: Sizes) -> list[Run]:
 
 
 def _drains(there: int, following: Descriptor, sizes: Sizes) -> Iterator[Run]:
-    """What is left of the next descriptor, then of its set, where so many words are there."""
-    for left in (
-        max(sizes.record_words - there, 0),
-        min(sizes.record_words + following.set_words - there, following.set_words),
-    ):
-        if left:
-            yield Run(0, 0, 0, 0, 0, 0, 0, left * sizes.beats, left, 1)
+    """What is left of the next descriptor and its set, where so many words are there."""
+    left = sizes.record_words + following.set_words - there
+    if left:
+        yield Run(0, 0, 0, 0, 0, 0, 0, left * sizes.beats, left, 1)
 
 
 def _needed_runs(call: Call, sizes: Sizes) -> Iterator[Run]:

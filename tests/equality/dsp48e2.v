@@ -1,7 +1,7 @@
-// A stand-in for the DSP48E2, for tests only: Yosys has no model of it, and the vendor's is not
-// free. Written from AMD's UG579 (UltraScale Architecture DSP Slice) and UG974. It has the ports and
-// parameters that axynq_dsp_pair_dsp48e2.v names; whatever else a setting would need is refused, by
-// an instance of a module that does not exist.
+// A stand-in for the DSP48E2, for tests only: Yosys has no model of it. It does what AMD describes
+// in UG579 (UltraScale Architecture DSP Slice) and UG974. It has the ports and parameters that
+// axynq_dsp_pair_dsp48e2.v names; whatever else a setting would need is refused, by an instance of a
+// module that does not exist.
 module DSP48E2 #(
   parameter AMULTSEL = "A",
   parameter BMULTSEL = "B",

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import ctypes
 import json
+import os
+import re
+import shutil
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -228,6 +231,39 @@ def test_the_latency_is_what_the_description_says(latency: int, tmp_path, open_t
     description = json.loads(box.files[f"{box.function}.json"])
     assert description["rtl_performance"] == {"latency": str(latency_of(box.function)), "II": "1"}
     assert simulation("dsp48e1", tmp_path).faults(0, 1000, latency) > 0
+
+
+VENDORS_MODELS = os.environ.get("AXYNQ_UNISIMS", "")
+"""A folder with AMD's simulation models ``DSP48E1.v``, ``DSP48E2.v`` (UNISIM) and ``glbl.v``."""
+
+
+@pytest.mark.thorough
+@pytest.mark.parametrize("block", BLOCKS)
+def test_verilog_with_the_vendors_models(block: str, tmp_path) -> None:
+    """In Icarus Verilog, on a sample: these models are slow."""
+    simulator = shutil.which("iverilog")
+    if not VENDORS_MODELS or simulator is None:
+        pytest.skip("AXYNQ_UNISIMS is not set, or iverilog is not installed")
+    box = dsp_pair(dsp_pair_name(block))
+    text = box.files[f"{box.function}.v"]
+    mistaken = text.replace(*MISTAKES["no constant"])
+    for name, module in (("right", text), ("wrong", mistaken)):
+        (tmp_path / f"{name}.v").write_text(module)
+        models = [Path(VENDORS_MODELS, file) for file in (f"{block.upper()}.v", "glbl.v")]
+        subprocess.run(
+            [
+                simulator, "-g2012", f"-DDUT={box.function}", "-DEDGES=20000", "-s", "bench",
+                "-s", "glbl", "-o", name, HERE / "dsp_pair_tb.v", f"{name}.v", *models,
+            ],
+            cwd=tmp_path,
+            check=True,
+        )  # fmt: skip
+        ran = subprocess.run(
+            ["vvp", name], cwd=tmp_path, capture_output=True, text=True, check=True
+        )
+        (found,) = re.findall(r"^(\d+) triples, (\d+) wrong", ran.stdout, re.MULTILINE)
+        assert int(found[0]) > 15_000
+        assert (int(found[1]) == 0) == (name == "right")
 
 
 # --- size -----------------------------------------------------------------------------------------

@@ -61,7 +61,7 @@ def test_phases_run_in_the_order_that_the_page_says(segments: list[int], images:
         part[-1] = replace(part[-1], segment_phases=size)
         phases += part
     phases = [replace(phase, layer=number) for number, phase in enumerate(phases)]
-    records = [isa.header(0, len(phases), 0), *(phase.record() for phase in phases)]
+    records = [isa.header(0, len(phases), 0, 0), *(phase.record() for phase in phases)]
     order = list(isa_model.phases(np.concatenate(records).view(np.int8), images))
 
     def kind(image: int) -> tuple[bool, bool]:

@@ -163,9 +163,9 @@ def test_descriptors_refuse_what_does_not_fit(field: str, value: int) -> None:
 
 
 def test_headers_refuse_what_does_not_fit() -> None:
-    assert isa.header(2**32 - 1, 1, 2**31 - 1)[isa.Header.OVERLAY] == 2**32 - 1
+    assert isa.header(2**32 - 1, 1, 2**31 - 1, 0)[isa.Header.OVERLAY] == 2**32 - 1
     with pytest.raises(ProgramError, match=r"PROGRAM_WORDS = 2147483648 does not fit"):
-        isa.header(0, 1, 2**31)
+        isa.header(0, 1, 2**31, 0)
 
 
 def test_networks_whose_maps_cannot_be_addressed() -> None:

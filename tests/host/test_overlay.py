@@ -61,11 +61,19 @@ def test_codes_grow_with_the_bank(tmp_path: Path, bank: int, bits: int) -> None:
     [
         ("count = 4", "count = 3", "lanes add up to 3, the array has 4"),
         ("inputs = 8", "inputs = 12", "power of two"),
-        ("filters = 4", "filters = 16", "must not exceed inputs"),
+        ("filters = 4", "filters = 16", "the lanes add up to 4"),
+        ("filters = 4", "filters = 65", "less than or equal to 64"),
         ("requantisers = 2", "requantisers = 3", "3 requantisers cannot finish 4 filters"),
         ("'roup:1,4'", "'roup:7,4'", "drops 0 to 3"),
         ("'roup:1,4'", "'table:x.npz#y'", "does not exist"),
-        ('cell = "separate"', 'cell = "round"', "'separate' or 'configurable'"),
+        ('cell = "separate"', 'cell = "round"', "'separate', 'configurable' or 'dsp pair'"),
+        ('cell = "separate"', 'cell = "dsp pair"', "bank of a DSP pair is exact alone"),
+        (
+            "requantisers = 2",
+            "requantisers = 2\nwindow_lanes = 5",
+            "window_lanes must be at most 4",
+        ),
+        ("requantisers = 2", "requantisers = 2\ncopies = 17", "less than or equal to 16"),
         ('board = "pynq-z2"', 'board = "z80"', "unknown board 'z80'; known are: .*pynq-z2"),
         ("groups = 16", "groups = 0", "buffers.groups"),
         ("groups = 16", "groups = 2", "groups and half of weight_vectors must be at least inputs"),
@@ -79,12 +87,24 @@ def test_codes_grow_with_the_bank(tmp_path: Path, bank: int, bits: int) -> None:
 def test_invalid_descriptions(tmp_path: Path, old: str, new: str, reason: str) -> None:
     assert old in VALID
     text = VALID.replace(old, new)
-    if "must not exceed" in reason:
-        text = text.replace("count = 4", "count = 16")
     path = tmp_path / "mine.toml"
     path.write_text(text)
     with pytest.raises(OverlayError, match=reason):
         Overlay.load(path)
+
+
+def test_lanes_of_dsp_pairs_begin_at_an_even_one(tmp_path: Path) -> None:
+    for odd in ((1, 4), (2, 3)):
+        lanes = [(odd[0], ["roup:1,4"], "separate"), (odd[1], ["exact"], "dsp pair")]
+        with pytest.raises(OverlayError, match="come two by two"):
+            write_overlay(tmp_path, filters=5, requantisers=1, lanes=lanes)
+
+
+def test_outputs_on_the_same_byte_are_finished_in_different_steps(tmp_path: Path) -> None:
+    lanes = [(12, ["exact"], "separate")]
+    with pytest.raises(OverlayError, match="requantisers must divide inputs"):
+        write_overlay(tmp_path, filters=12, requantisers=3, lanes=lanes)
+    assert write_overlay(tmp_path, filters=12, requantisers=4, lanes=lanes).rounds == 3
 
 
 def test_smapprox_is_no_setting_of_a_booth_array(tmp_path: Path) -> None:

@@ -56,6 +56,33 @@ def test_filters_are_placed_once_on_lanes_that_suit(lanes, width, filters, rando
         assert len(bytes_) == len(set(bytes_))
 
 
+@given(
+    st.sampled_from([(6, 4), (8, 4), (12, 4), (24, 16), (32, 16)]),
+    st.integers(1, 70),
+    st.integers(1, 3),
+    st.randoms(use_true_random=False),
+)
+def test_more_lanes_than_bytes_write_each_byte_once_a_round(array, filters, kinds, random) -> None:
+    lanes, width = array
+    sets = [frozenset(random.sample(range(lanes), random.randint(1, lanes))) for _ in range(kinds)]
+    allowed = [random.choice(sets) for _ in range(filters)]
+    groups = place_filters(list(range(filters)), allowed, lanes, width)
+    assert groups_needed(list(range(filters)), allowed, lanes, width) == len(groups)
+    assert sorted(f for group in groups for f in group if f is not None) == list(range(filters))
+    for group in groups:
+        places = [(f % width, lane // width) for lane, f in enumerate(group) if f is not None]
+        assert len(places) == len(set(places))
+        assert all(f is None or lane in allowed[f] for lane, f in enumerate(group))
+
+
+@pytest.mark.parametrize(("exact", "groups"), [(8, 2), (16, 1), (24, 2)])
+def test_lanes_of_two_kinds_fill_two_rounds(exact: int, groups: int) -> None:
+    """16 lanes of each kind: as many groups as the busier kind needs."""
+    first, last = frozenset(range(16)), frozenset(range(16, 32))
+    allowed = [last if f % 32 < exact else first for f in range(32)]
+    assert len(place_filters(list(range(32)), allowed, 32, 16)) == groups
+
+
 def test_two_kinds_of_lanes_are_both_kept_busy() -> None:
     # 32 filters for the first 12 of 16 lanes, 32 for the last 4: 8 groups, 4 would fit the array.
     first, last = frozenset(range(12)), frozenset(range(12, 16))

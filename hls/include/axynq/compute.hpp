@@ -63,13 +63,13 @@ inline incoming_t incoming_of(const phase_t &phase, const transfers_t &moved, co
 // Tile by tile: while one is computed, the next comes in and the one before goes out. Meanwhile the
 // next phase's descriptor and set come in.
 inline void compute(const phase_t &phase, const places_t &places, place_t images, place_t image,
-                    bool has_next, bool constant_half, bool first_weight_half,
-                    channel_t &program_words, channel_t &input_words, channel_t &output_words,
-                    map_memory_t &maps, weight_memory_t &weights, code_memory_t &codes,
-                    constant_memory_t &constants, byte_place_memory_t &byte_places,
-                    lane_place_memory_t &lane_places, table_memory_t &computed_table,
-                    table_memory_t &operand_table, partial_memory_t &partials,
-                    record_memory_t &record) {
+                    bool has_next, place_t next_set_words, bool constant_half,
+                    bool first_weight_half, channel_t &program_words, channel_t &input_words,
+                    channel_t &output_words, map_memory_t &maps, weight_memory_t &weights,
+                    code_memory_t &codes, constant_memory_t &constants,
+                    byte_place_memory_t &byte_places, lane_place_memory_t &lane_places,
+                    table_memory_t &computed_table, table_memory_t &operand_table,
+                    partial_memory_t &partials, record_memory_t &record) {
   AXYNQ_NO_INLINE
   const transfers_t moved = transfers_of(phase, images, image);
   const place_t tiles = places.tiles;
@@ -80,10 +80,9 @@ inline void compute(const phase_t &phase, const places_t &places, place_t images
   set.none();
   set.half = !constant_half;
   set.weight_half = !weight_half;
-  set.set_words = 0;
-  set.tables = set.any_words = set.single_word = set.last_group = false;
+  set.tables = set.last_group = false;
   set.groups = 0;
-  set.start_record();
+  set.start_record(next_set_words);
   if (!has_next) set.none();
 
   fold_t fold;
@@ -134,8 +133,8 @@ inline void compute(const phase_t &phase, const places_t &places, place_t images
             address_t(phase.block_word));
 
     if (before || (computes && first && loads && !last_tile))
-      run.incoming = incoming_of(phase, moved, coming, copies_from(images, next_image),
-                                 !before && !odd);
+      run.incoming =
+          incoming_of(phase, moved, coming, copies_from(images, next_image), !before && !odd);
     if (computes) {
       run.computes = true;
       run.copies = copies_from(images, now_image);
@@ -216,8 +215,8 @@ inline void compute(const phase_t &phase, const places_t &places, place_t images
   AXYNQ_COUNT(COUNT_PHASES, 1);
 }
 
-// The half of the weight memory that the next phase begins with. Each pass takes the other half than
-// the one before it.
+// The half of the weight memory that the next phase begins with. Each pass takes the other half
+// than the one before it.
 inline bool weight_half_after(const phase_t &phase, const places_t &places,
                               bool first_weight_half) {
   AXYNQ_INLINE

@@ -11,16 +11,13 @@ struct pending_t {
   accumulator_t sums[COPIES * FILTERS];
   byte_place_t byte_places[ROUNDS * INPUTS];
   lane_place_t lane_places[FILTERS];
-  ap_uint<bits_below(REQUANTISE_STEPS + 1)> step;  // REQUANTISE_STEPS: nothing waits
-  ap_uint<bits_below(ADD_PARTS)> part;             // of the step's outputs, for the adders
-  constant_address_t row;                          // of its constants
-  ap_uint<16> count;                               // positions of the window inside the map
-  address_t output, residual;                      // first words of its pixel
-
-  bool waits() const {
-    AXYNQ_INLINE
-    return step != REQUANTISE_STEPS;
-  }
+  bool waits;                  // whether there are any
+  ap_uint<STEP_BITS> step;     // of finishing them
+  ap_uint<PART_BITS> part;     // of the step's outputs, for the adders
+  bool last_part;              // whether it is the last
+  constant_address_t row;      // of its constants
+  ap_uint<16> count;           // positions of the window inside the map
+  address_t output, residual;  // first words of its pixel
 
   // What lies on each byte in the round that the step belongs to, and the round's first step.
   int round(byte_place_t places[INPUTS]) const {
@@ -69,7 +66,7 @@ inline ap_uint<BYTE_BITS> byte_of_lane(lane_place_t place) {
 }
 
 // Whether the adders take an output in a part of its step.
-inline bool is_of_part(ap_uint<REQUANTISER_BITS> requantiser, ap_uint<bits_below(ADD_PARTS)> part) {
+inline bool is_of_part(ap_uint<REQUANTISER_BITS> requantiser, ap_uint<PART_BITS> part) {
   AXYNQ_INLINE
   return int(requantiser) / ADDERS == int(part);
 }
@@ -102,9 +99,9 @@ inline std::int8_t computed_value(const phase_t &phase, accumulator_t sum,
   return quantised(signed_value, phase.pre_add_zero_point, phase.pre_add_low, phase.pre_add_high);
 }
 
-// The next lanes of a group, of all copies: computed, the residual operand added. `operands` are the
-// bytes of the residual operand that the group's channels lie on. Adders are fewer than requantisers:
-// they take the outputs of a step in parts, in a step for each.
+// The next lanes of a group, of all copies: computed, the residual operand added. `operands` are
+// the bytes of the residual operand that the group's channels lie on. Adders are fewer than
+// requantisers: they take the outputs of a step in parts, in a step for each.
 inline void finish_step(const phase_t &phase, const pending_t &pending,
                         const constant_row_t constants[REQUANTISERS],
                         const std::int8_t operands[COPIES * INPUTS], bool table_half,
@@ -164,7 +161,7 @@ inline void finish_step(const phase_t &phase, const pending_t &pending,
     const ap_uint<8> index =
         average ? ap_uint<8>(pending.count) : ap_uint<8>(std::uint8_t(operand));
     operand_address[bank] = half + int(index);
-    looks_up[bank] = pending.waits() && phase.tables;
+    looks_up[bank] = pending.waits && phase.tables;
   }
   read_banks(operand_table, looks_up, operand_address, operand_entry);
 
@@ -184,7 +181,7 @@ inline void finish_step(const phase_t &phase, const pending_t &pending,
       if (pending.part == part) own = computed[first + part * ADDERS + a];
     }
     computed_address[bank] = half + int(std::uint8_t(own));
-    looks_up_computed[bank] = pending.waits() && phase.has_residual;
+    looks_up_computed[bank] = pending.waits && phase.has_residual;
   }
   read_banks(computed_table, looks_up_computed, computed_address, computed_entry);
   std::int8_t added[TABLE_BANKS];
@@ -193,7 +190,8 @@ inline void finish_step(const phase_t &phase, const pending_t &pending,
     AXYNQ_UNROLL
     const ap_int<32> total = computed_entry[bank] + operand_entry[bank];
     const ap_int<32> scaled = rescale(total, phase.destination_multiplier, phase.destination_shift);
-    added[bank] = quantised(scaled, phase.destination_zero_point, phase.clamp_low, phase.clamp_high);
+    added[bank] =
+        quantised(scaled, phase.destination_zero_point, phase.clamp_low, phase.clamp_high);
   }
   for (int r = 0; r < COPIES * REQUANTISERS; ++r) {
     AXYNQ_UNROLL

@@ -26,7 +26,8 @@ struct reach_t {
 template <class COORDINATE, class SIZE>
 inline reach_t reach_of(COORDINATE place, SIZE size) {
   AXYNQ_INLINE
-  const COORDINATE before = -place, left = COORDINATE(size) - place;
+  // Of places far off, a coordinate may not hold the distance.
+  const ap_int<18> before = -ap_int<18>(place), left = ap_int<18>(size) - ap_int<18>(place);
   reach_t reach;
   reach.first = place >= 0 ? 0 : before > MAX_FOLD_DISTANCE ? MAX_FOLD_DISTANCE + 1 : int(before);
   reach.end = left <= 0 ? 0 : left > MAX_FOLD_DISTANCE ? MAX_FOLD_DISTANCE + 1 : int(left);
@@ -48,7 +49,10 @@ inline void fold_of(const phase_t &phase, fold_t &fold) {
     fold.used[b] = true;
   }
   if (phase.fold_channels == 0) return;
-  ap_uint<8> channel = 0, columns = 0;
+  countdown<8> channel, columns;  // of a tap, of a row of taps
+  channel.start(phase.fold_channels);
+  columns.start(phase.fold_columns);
+  const bool single_channel = phase.fold_channels == 1, single_column = phase.fold_columns == 1;
   distance_t row = 0, column = 0;
   address_t row_words = 0, words = 0;
   AXYNQ_LOOP(FOLD)
@@ -66,14 +70,13 @@ inline void fold_of(const phase_t &phase, fold_t &fold) {
     fold.columns[INPUTS - 1] = column;
     fold.words[INPUTS - 1] = words;
     fold.used[INPUTS - 1] = row < phase.kernel_row_step;
-    const ap_uint<8> next_channel = channel + 1, more_columns = columns + 1;
-    const bool tap_ends = next_channel == phase.fold_channels;
-    const bool row_ends = tap_ends && more_columns == phase.fold_columns;
+    const bool tap_ends = channel.last;
+    const bool row_ends = tap_ends && columns.last;
     const distance_t next_column = column + phase.fold_column_step;
     const address_t next_words = words + address_t(phase.fold_column_words);
     const address_t next_row_words = row_words + address_t(phase.fold_row_words);
-    channel = tap_ends ? ap_uint<8>(0) : next_channel;
-    columns = row_ends ? ap_uint<8>(0) : tap_ends ? more_columns : columns;
+    channel.next(phase.fold_channels, single_channel);
+    if (tap_ends) columns.next(phase.fold_columns, single_column);
     column = row_ends ? distance_t(0) : tap_ends ? next_column : column;
     words = row_ends ? next_row_words : tap_ends ? next_words : words;
     if (row_ends) {

@@ -29,14 +29,12 @@ typedef ap_uint<bits_below(LONGEST_UNIT)> unit_word_t;
 
 struct incoming_set_t {
   bool in_record, in_tables, in_constants, in_places, in_weights;
-  countdown<25> left;  // words of the record, then of the set
+  countdown<25> left;  // words of the record and the set
   bool comes;          // whether there are any
   bool half;           // of the memories with two halves, which it goes to
   bool weight_half;
 
   // From the descriptor, and what follows from it a word later.
-  ap_uint<25> set_words;
-  bool any_words, single_word;
   bool tables;
   ap_uint<8> groups;
   bool last_group;
@@ -52,13 +50,15 @@ struct incoming_set_t {
 
   void none() {
     AXYNQ_INLINE
-    start_record();
+    start_record(0);
     comes = false;
   }
 
-  void start_record() {
+  // A descriptor, and its set of so many words. How many there are is not read from the descriptor:
+  // what comes would decide whether more does, and the next word could not come in the next step.
+  void start_record(ap_uint<24> set_words) {
     AXYNQ_INLINE
-    start(true, RECORD_WORDS, RECORD_WORDS);
+    start(true, ap_uint<25>(RECORD_WORDS + set_words), RECORD_WORDS);
     comes = true;
     row_word = 0;
     row = 0;
@@ -118,9 +118,6 @@ inline void take_in(incoming_set_t &set, bool taken, const word_t &word, record_
       if (is_record && now.word == FIELD_GROUPS / WORD_INTEGERS &&
           k == FIELD_GROUPS % WORD_INTEGERS)
         set.groups = integer;
-      if (is_record && now.word == FIELD_SET_WORDS / WORD_INTEGERS &&
-          k == FIELD_SET_WORDS % WORD_INTEGERS)
-        set.set_words = integer;
     }
   }
 
@@ -245,11 +242,9 @@ inline void take_in(incoming_set_t &set, bool taken, const word_t &word, record_
 
   // To the next word. That a unit ends is known a word ahead.
   if (!taken) return;
-  set.any_words = now.set_words != 0;
-  set.single_word = now.set_words == 1;
   set.last_group = now.group + 1 == now.groups;
-  set.comes = !now.left.last || (now.in_record && now.any_words);
-  set.left.next(now.set_words, now.single_word);
+  set.comes = !now.left.last;
+  set.left.next(0, false);
   if (now.last_word) {
     set.in_record = false;
     set.in_tables = now.in_record && now.tables;

@@ -91,8 +91,9 @@ struct lanes_from<LANE, dsp_pair> {
     for (int i = 0; i < INPUTS; ++i) {
       AXYNQ_UNROLL
       const activation_t a = operand_of<LANE - 1>(shared, window, windowed, i);
-      const products_t products = dsp_pair::products(
-          a, weight_t(weight_row::at(weights[LANE - 1], i)), weight_t(weight_row::at(weights[LANE], i)));
+      const products_t products =
+          dsp_pair::products(a, weight_t(weight_row::at(weights[LANE - 1], i)),
+                             weight_t(weight_row::at(weights[LANE], i)));
       first[i] = products.first;
       second[i] = products.second;
     }

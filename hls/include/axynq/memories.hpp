@@ -58,6 +58,7 @@ typedef banked<constant_row_t, REQUANTISERS, 2 * CONSTANT_ROWS>::type constant_m
 // that finish it, and in which word; which byte a lane's lies on.
 const int LANE_BITS = bits_below(FILTERS), BYTE_BITS = bits_below(INPUTS);
 const int REQUANTISER_BITS = bits_below(REQUANTISERS), STEP_BITS = bits_below(REQUANTISE_STEPS);
+const int PART_BITS = bits_below(ADD_PARTS);
 const int WORD_BITS = bits_below(GROUPS);
 // Used, requantiser, step, word.
 typedef ap_uint<1 + REQUANTISER_BITS + STEP_BITS + WORD_BITS> byte_place_t;
@@ -78,8 +79,7 @@ typedef banked<ap_int<32>, COPIES * FILTERS, PARTIAL_SUMS>::type partial_memory_
 
 // The next descriptor: so many words are read in a step that each column of its checksum gets an
 // integer.
-const int RECORD_BANKS =
-    WORD_INTEGERS < CHECKSUM_COLUMNS ? CHECKSUM_COLUMNS / WORD_INTEGERS : 1;
+const int RECORD_BANKS = WORD_INTEGERS < CHECKSUM_COLUMNS ? CHECKSUM_COLUMNS / WORD_INTEGERS : 1;
 const int RECORD_ROWS = RECORD_WORDS / RECORD_BANKS;
 const int RECORD_DEPTH = power_above(RECORD_ROWS);
 typedef ap_uint<bits_below(RECORD_DEPTH)> record_address_t;

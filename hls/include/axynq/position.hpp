@@ -10,7 +10,7 @@
 namespace axynq {
 
 // Coordinates in the input: above and left of it, below zero.
-typedef ap_int<18> coordinate_t;
+typedef ap_int<16> coordinate_t;
 typedef ap_uint<bits_below(LONGEST_FINISH + 1)> idle_t;
 typedef ap_uint<bits_below(WINDOW_TAPS)> window_tap_t;
 
@@ -61,9 +61,9 @@ struct position_t {
   countdown<16> taps;              // of this output, in the pass
   countdown<16> inner_left, outer_left;
   countdown<12> middle_left;
-  bool first_tap;                          // of this output
-  bool first_vector;                       // of this output
-  bool top_row;                            // of a column
+  bool first_tap;           // of this output
+  bool first_vector;        // of this output
+  bool top_row;             // of a column
   window_tap_t window_tap;  // taps of a window so far, modulo its size
 
   group_t group;
@@ -178,103 +178,138 @@ inline position_t first_position(const phase_t &phase, const tile_t &tile, const
   return at;
 }
 
+// One down, if `counts`; behind the last it starts again with `count`.
+template <int BITS>
+inline void count_down(countdown<BITS> &to, const countdown<BITS> &from, bool counts,
+                       ap_uint<BITS> count, bool single) {
+  AXYNQ_INLINE
+  countdown<BITS> next = from;
+  next.next(count, single);
+  to.left = counts ? next.left : from.left;
+  to.last = counts ? next.last : from.last;
+}
+
 // To the next tap, and from an output's last tap to the next output's first. `issued`: a vector of
-// weights was used. What decides is known when the step begins, so that nothing waits for more than
-// an addition and a few choices. Behind the last output it stays behind that output's last tap.
+// weights was used. What decides is known when the step begins, and each register is an addition
+// and three choices at most from its last value, so that nothing holds up the clock. Behind the
+// last output it stays behind that output's last tap.
 inline void advance(position_t &at, const phase_t &phase, const run_shape &shape, bool issued) {
   AXYNQ_INLINE
-  if (!at.busy) {
-    at.busy = at.idle == 1;
-    if (at.idle != 0) --at.idle;
-    return;
-  }
-  const bool output_ends = at.taps.last;
-  const bool inner_ends = output_ends && at.inner_left.last;
-  const bool middle_ends = inner_ends && at.middle_left.last;
-  const bool goes_on = output_ends && !(middle_ends && at.outer_left.last);
+  const position_t now = at;
+  const bool steps = now.busy;
+  const bool of_middle = now.inner_left.last && now.middle_left.last;
+  const bool of_all = of_middle && now.outer_left.last;
+  const bool output_ends = steps && now.taps.last;
+  const bool inner_ends = output_ends && now.inner_left.last;
+  const bool middle_ends = output_ends && of_middle;
+  const bool goes_on = output_ends && !of_all;
+  const bool to_middle = goes_on && now.inner_left.last, to_outer = goes_on && of_middle;
 
   // The next tap of this output, or of the next pass.
-  const bool column_ends = at.word.last, row_ends = at.word.last && at.column.last;
-  const address_t next_row = at.tap.row_address + address_t(phase.kernel_row_words);
-  const address_t next_column = at.tap.column_address + address_t(phase.kernel_column_words);
-  const address_t next_word = at.tap.address + 1;
-  const coordinate_t next_x = at.tap.x + coordinate_t(phase.kernel_column_step);
-  const coordinate_t next_y = at.tap.y + coordinate_t(phase.kernel_row_step);
-  tap_place next_tap = at.tap;
-  next_tap.address = row_ends ? next_row : column_ends ? next_column : next_word;
-  if (column_ends) next_tap.column_address = row_ends ? next_row : next_column;
-  if (row_ends) next_tap.row_address = next_row;
-  if (row_ends) next_tap.y = next_y;
-  if (column_ends) next_tap.x = row_ends ? coordinate_t(at.inner.x - shape.start.x) : next_x;
-  countdown<12> next_words = at.word, next_columns = at.column;
-  next_words.next(shape.words, shape.single_word);
-  if (column_ends) next_columns.next(shape.columns, shape.single_column);
+  const bool column_ends = steps && now.word.last;
+  const bool row_ends = column_ends && now.column.last;
+  const bool to_word = steps && !now.word.last;
+  const address_t next_row = now.tap.row_address + address_t(phase.kernel_row_words);
+  const address_t next_column = now.tap.column_address + address_t(phase.kernel_column_words);
+  const address_t next_word = now.tap.address + (to_word ? 1 : 0);
+  const coordinate_t next_x = now.tap.x + coordinate_t(phase.kernel_column_step);
+  const coordinate_t next_y = now.tap.y + coordinate_t(phase.kernel_row_step);
+
+  // The next output's first tap.
+  const tap_place inner =
+      moved(now.inner, now.top_row ? shape.second_inner_words : shape.inner_words, 0,
+            now.top_row ? shape.second_inner_rows : shape.inner_rows);
+  const tap_place middle = moved(now.middle, phase.stride_column_words, phase.stride_columns, 0);
+  const tap_place outer =
+      moved(now.outer, shape.depthwise ? address_t(0) : address_t(phase.stride_row_words), 0,
+            shape.depthwise ? coordinate_t(0) : coordinate_t(phase.stride_rows));
+  const tap_place next = to_outer ? outer : to_middle ? middle : inner;
+
+  const address_t next_position = row_ends ? next_row : next_column;
+  at.tap.address = goes_on ? next.address : column_ends ? next_position : next_word;
+  at.tap.column_address = goes_on       ? next.column_address
+                          : column_ends ? next_position
+                                        : now.tap.column_address;
+  at.tap.row_address = goes_on ? next.row_address : row_ends ? next_row : now.tap.row_address;
+  at.tap.y = goes_on ? next.y : row_ends ? next_y : now.tap.y;
+  const coordinate_t position_x = row_ends ? coordinate_t(now.inner.x - shape.start.x) : next_x;
+  at.tap.x = goes_on ? next.x : column_ends ? position_x : now.tap.x;
+  at.inner = goes_on ? next : now.inner;
+  at.middle = to_middle ? (to_outer ? outer : middle) : now.middle;
+  at.outer = to_outer ? outer : now.outer;
+
+  at.word.left = goes_on       ? shape.start.words_left
+                 : column_ends ? shape.words
+                 : to_word     ? ap_uint<12>(now.word.left - 1)
+                               : ap_uint<12>(now.word.left);
+  at.word.last = goes_on       ? shape.starts_at_last_word
+                 : column_ends ? shape.single_word
+                 : to_word     ? now.word.left == 2
+                               : now.word.last;
+  const bool next_in_row = column_ends && !now.column.last;
+  at.column.left = goes_on       ? shape.start.columns_left
+                   : row_ends    ? shape.columns
+                   : next_in_row ? ap_uint<12>(now.column.left - 1)
+                                 : ap_uint<12>(now.column.left);
+  at.column.last = goes_on       ? shape.starts_at_last_column
+                   : row_ends    ? shape.single_column
+                   : next_in_row ? now.column.left == 2
+                                 : now.column.last;
 
   // Weights: the groups of a pixel follow each other; a depthwise group's are used again and again.
   const bool group_ends = shape.depthwise ? middle_ends : output_ends;
-  const bool vectors_restart = shape.depthwise ? output_ends && !middle_ends : inner_ends;
-  const vector_t next_vector = issued ? vector_t(at.vector + 1) : at.vector;
-  at.vector = !vectors_restart ? next_vector : shape.depthwise ? at.group_vector : vector_t(0);
-  if (group_ends) {
-    at.group_vector = next_vector;
-    at.group = vectors_restart ? group_t(0) : group_t(at.group + 1);
-  }
-  at.first_tap = output_ends;
-  if (issued) at.first_vector = output_ends;
-  if (output_ends) ++at.partial;
-  const bool fresh = shape.depthwise && !inner_ends;
-  const bool window_ends = at.window_tap == WINDOW_TAPS - 1;
-  at.window_tap = !output_ends ? (window_ends ? window_tap_t(0) : window_tap_t(at.window_tap + 1))
-                  : fresh      ? shape.fresh_window_tap
-                               : window_tap_t(0);
-  if (!goes_on) {
-    at.busy = !output_ends;
-    at.tap = next_tap;
-    at.word = next_words;
-    at.column = next_columns;
-    at.taps.next(0, false);
-  } else {
-    const tap_place next_inner =
-        moved(at.inner, at.top_row ? shape.second_inner_words : shape.inner_words, 0,
-              at.top_row ? shape.second_inner_rows : shape.inner_rows);
-    const tap_place next_middle =
-        moved(at.middle, phase.stride_column_words, phase.stride_columns, 0);
-    const tap_place next_outer =
-        moved(at.outer, shape.depthwise ? address_t(0) : address_t(phase.stride_row_words), 0,
-              shape.depthwise ? coordinate_t(0) : coordinate_t(phase.stride_rows));
-    const tap_place next_window = middle_ends ? next_outer : next_middle;
-    const tap_place next = inner_ends ? next_window : next_inner;
-    at.tap = next;
-    at.inner = next;
-    if (inner_ends) at.middle = next_window;
-    if (middle_ends) at.outer = next_outer;
+  const bool vectors_restart = shape.depthwise ? output_ends && !of_middle : inner_ends;
+  const vector_t next_vector = now.vector + 1;
+  const vector_t first_vector = shape.depthwise ? now.group_vector : vector_t(0);
+  at.vector = vectors_restart ? first_vector : issued ? next_vector : now.vector;
+  at.group_vector = group_ends ? (issued ? next_vector : now.vector) : now.group_vector;
+  const bool restarts_groups = group_ends && vectors_restart;
+  at.group = restarts_groups ? group_t(0) : group_ends ? group_t(now.group + 1) : now.group;
+  at.first_tap = steps ? output_ends : now.first_tap;
+  at.first_vector = issued ? output_ends : now.first_vector;
+  at.partial = output_ends ? partial_address_t(now.partial + 1) : now.partial;
+  const bool fresh = shape.depthwise && !now.inner_left.last;
+  const bool window_ends = now.window_tap == WINDOW_TAPS - 1;
+  const window_tap_t next_window_tap =
+      window_ends ? window_tap_t(0) : window_tap_t(now.window_tap + 1);
+  at.window_tap = output_ends ? (fresh ? shape.fresh_window_tap : window_tap_t(0))
+                  : steps     ? next_window_tap
+                              : now.window_tap;
 
-    const address_t output_inner = at.output + shape.output_inner;
-    const address_t output_middle = at.output_middle + address_t(phase.pixel_step);
-    const address_t output_outer = at.output_outer + shape.output_outer;
-    at.output = middle_ends ? output_outer : inner_ends ? output_middle : output_inner;
-    if (inner_ends) at.output_middle = middle_ends ? output_outer : output_middle;
-    if (middle_ends) at.output_outer = output_outer;
-    const address_t residual_inner = at.residual + shape.residual_inner;
-    const address_t residual_middle = at.residual_middle + address_t(phase.output_pixel_words);
-    const address_t residual_outer = at.residual_outer + shape.residual_outer;
-    at.residual = middle_ends ? residual_outer : inner_ends ? residual_middle : residual_inner;
-    if (inner_ends) at.residual_middle = middle_ends ? residual_outer : residual_middle;
-    if (middle_ends) at.residual_outer = residual_outer;
+  const address_t output_inner = now.output + shape.output_inner;
+  const address_t output_middle = now.output_middle + address_t(phase.pixel_step);
+  const address_t output_outer = now.output_outer + shape.output_outer;
+  const address_t next_output = to_outer ? output_outer : to_middle ? output_middle : output_inner;
+  at.output = goes_on ? next_output : now.output;
+  at.output_middle = to_middle ? (to_outer ? output_outer : output_middle) : now.output_middle;
+  at.output_outer = to_outer ? output_outer : now.output_outer;
+  const address_t residual_inner = now.residual + shape.residual_inner;
+  const address_t residual_middle = now.residual_middle + address_t(phase.output_pixel_words);
+  const address_t residual_outer = now.residual_outer + shape.residual_outer;
+  const address_t next_residual = to_outer    ? residual_outer
+                                  : to_middle ? residual_middle
+                                              : residual_inner;
+  at.residual = goes_on ? next_residual : now.residual;
+  at.residual_middle =
+      to_middle ? (to_outer ? residual_outer : residual_middle) : now.residual_middle;
+  at.residual_outer = to_outer ? residual_outer : now.residual_outer;
 
-    at.top_row = !fresh;
-    at.busy = fresh ? !shape.fresh_waits : !shape.waits;
-    at.idle = fresh ? shape.fresh_idle : shape.idle;
-    at.taps.left = fresh ? shape.fresh_taps : shape.taps;
-    at.taps.last = fresh ? shape.single_fresh : shape.single_tap;
-    at.word.left = shape.start.words_left;
-    at.word.last = shape.starts_at_last_word;
-    at.column.left = shape.start.columns_left;
-    at.column.last = shape.starts_at_last_column;
-    if (middle_ends) at.outer_left.next(0, false);
-    if (inner_ends) at.middle_left.next(shape.middle, shape.single_middle);
-    at.inner_left.next(shape.inner, shape.single_inner);
-  }
+  at.top_row = goes_on ? !fresh : now.top_row;
+  const bool waits = fresh ? shape.fresh_waits : shape.waits;
+  const bool starts = goes_on && !waits, more_taps = steps && !now.taps.last;
+  const bool wakes = !steps && now.idle == 1;
+  at.busy = starts || more_taps || wakes;
+  const bool counts = !steps && now.idle != 0;
+  at.idle = goes_on  ? (fresh ? shape.fresh_idle : shape.idle)
+            : counts ? idle_t(now.idle - 1)
+                     : now.idle;
+  const ap_uint<16> taps = fresh ? shape.fresh_taps : shape.taps;
+  const bool single_tap = fresh ? shape.single_fresh : shape.single_tap;
+  at.taps.left = goes_on ? taps : steps ? ap_uint<16>(now.taps.left - 1) : now.taps.left;
+  at.taps.last = goes_on ? single_tap : steps ? now.taps.left == 2 : now.taps.last;
+  count_down(at.inner_left, now.inner_left, goes_on, shape.inner, shape.single_inner);
+  count_down(at.middle_left, now.middle_left, to_middle, shape.middle, shape.single_middle);
+  count_down(at.outer_left, now.outer_left, to_outer, ap_uint<16>(0), false);
 }
 
 // Where the next pass begins, once a pass is through.

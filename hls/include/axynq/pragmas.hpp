@@ -77,8 +77,8 @@ extern "C" void axynq_pragma(const char *text);
 
 // Channels (channel.hpp): words that may wait in one. Shift registers of LUTs: a block RAM, which
 // they would become otherwise, would be nearly empty.
-#define AXYNQ_CHANNEL_DEPTH(channel, words)             \
-  AXYNQ_PRAGMA(HLS STREAM variable=channel depth=words) \
+#define AXYNQ_CHANNEL_DEPTH(channel, words) \
+  AXYNQ_PRAGMA(HLS STREAM variable=channel depth=words)                              \
   AXYNQ_PRAGMA(HLS BIND_STORAGE variable=channel type=fifo impl=srl)
 
 #endif

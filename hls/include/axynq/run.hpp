@@ -17,7 +17,7 @@
 namespace axynq {
 
 typedef ap_uint<2> map_t;
-typedef ap_uint<17> words_t;  // of a map
+typedef ap_uint<17> words_t;                  // of a map
 typedef ap_uint<17 + COPY_BITS> all_words_t;  // of all copies
 
 // Words that come in for the next tile, for one copy after the other: its input, then its residual
@@ -156,8 +156,10 @@ inline void multiply_run(const phase_t &phase, const run_t &run, const fold_t &f
     AXYNQ_UNROLL
     pending.byte_places[b] = 0;
   }
-  pending.step = REQUANTISE_STEPS;
+  pending.waits = false;
+  pending.step = 0;
   pending.part = 0;
+  pending.last_part = ADD_PARTS == 1;
   pending.row = 0;
   pending.count = 0;
   pending.output = pending.residual = 0;
@@ -217,7 +219,7 @@ inline void multiply_run(const phase_t &phase, const run_t &run, const fold_t &f
 
     // Each map memory plays one part: it is read for the taps, for the residual operand, or for
     // what goes out. All copies read the same places.
-    const bool finishing = pending.waits();
+    const bool finishing = pending.waits;
     const bool takes_out = outgoing_pace.due;
     byte_place_t finished_place[INPUTS];
     AXYNQ_REGISTERS(finished_place)
@@ -232,8 +234,7 @@ inline void multiply_run(const phase_t &phase, const run_t &run, const fold_t &f
     const reach_t rows = reach_of(at.tap.y, phase.input_rows);
     for (int b = 0; b < INPUTS; ++b) {
       AXYNQ_UNROLL
-      inside[b] =
-          fold.used[b] && reaches(columns, fold.columns[b]) && reaches(rows, fold.rows[b]);
+      inside[b] = fold.used[b] && reaches(columns, fold.columns[b]) && reaches(rows, fold.rows[b]);
       const address_t own = word_of(byte_place[b]);
       const address_t tap_address = at.tap.address + (own_words ? own : fold.words[b]);
       const address_t residual_address = pending.residual + word_of(finished_place[b]);
@@ -350,23 +351,16 @@ inline void multiply_run(const phase_t &phase, const run_t &run, const fold_t &f
       if (first_ends) incoming_map = run.incoming.second_map;
       if (copy_ends) incoming_map = run.incoming.map;
       if (copy_ends) ++incoming_copy;
-      incoming_first.next(0, false);
-      if (copy_ends) {
-        incoming_first.left = run.incoming.first_words;
-        incoming_first.last = single_first;
-      }
+      incoming_first.last = copy_ends ? single_first : incoming_first.left == 2;
+      incoming_first.left =
+          copy_ends ? words_t(run.incoming.first_words) : words_t(incoming_first.left - 1);
       incoming_one.next(run.incoming.copy_words, single_incoming);
       comes = !incoming_left.last;
       incoming_left.next(0, false);
     }
     incoming_pace.next(run.incoming_pace, comes);
-    if (finishing && phase.has_residual && pending.part != ADD_PARTS - 1) {
-      ++pending.part;
-    } else if (finishing) {
-      pending.part = 0;
-      ++pending.step;
-      ++pending.row;
-    }
+    const bool more_parts = phase.has_residual && !pending.last_part;
+    const bool step_ends = finishing && !more_parts;
 
     // Multiplication.
     const bool last_tap = at.taps.last;
@@ -451,7 +445,23 @@ inline void multiply_run(const phase_t &phase, const run_t &run, const fold_t &f
       }
     }
     write_row(partials, keeps, at.partial, kept);
-    if (ends && run.last_pass) {
+    const bool follows = ends && run.last_pass;
+    const bool all_finished = step_ends && pending.step == REQUANTISE_STEPS - 1;
+    const constant_address_t first_row =
+        (run.constant_half ? CONSTANT_ROWS : 0) + int(at.group) * REQUANTISE_STEPS;
+    pending.waits = follows || (finishing && !all_finished);
+    pending.row = follows     ? first_row
+                  : step_ends ? constant_address_t(pending.row + 1)
+                              : pending.row;
+    const bool first_part = follows || step_ends;
+    const bool before_last = pending.part == ADD_PARTS - 2;
+    pending.last_part = first_part ? ADD_PARTS == 1 : finishing ? before_last : pending.last_part;
+    const ap_uint<PART_BITS> next_part = pending.part + (finishing ? 1 : 0);
+    pending.part = first_part ? ap_uint<PART_BITS>(0) : next_part;
+    pending.step = follows     ? ap_uint<STEP_BITS>(0)
+                   : step_ends ? ap_uint<STEP_BITS>(pending.step + 1)
+                               : pending.step;
+    if (follows) {
       for (int lane = 0; lane < FILTERS; ++lane) {
         AXYNQ_UNROLL
         pending.lane_places[lane] = lane_place[lane];
@@ -460,9 +470,6 @@ inline void multiply_run(const phase_t &phase, const run_t &run, const fold_t &f
         AXYNQ_UNROLL
         pending.byte_places[b] = byte_place[b];
       }
-      pending.step = 0;
-      pending.part = 0;
-      pending.row = (run.constant_half ? CONSTANT_ROWS : 0) + int(at.group) * REQUANTISE_STEPS;
       pending.count = count;
       pending.output = at.output;
       pending.residual = at.residual;

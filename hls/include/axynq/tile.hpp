@@ -95,9 +95,9 @@ struct places_t {
   place_t tiles;
 };
 
-// Before the first phase there are no tiles. An offset counts words of an image: in a batch the maps
-// of all images lie one behind the other. `turns`: how often the copies take images of the batch.
-// Products are made one after the other, so that one multiplier of each kind does.
+// Before the first phase there are no tiles. An offset counts words of an image: in a batch the
+// maps of all images lie one behind the other. `turns`: how often the copies take images of the
+// batch. Products are made one after the other, so that one multiplier of each kind does.
 inline places_t places_of(const phase_t &phase, bool begins, place_t images, place_t turns,
                           place_t image) {
   AXYNQ_NO_INLINE

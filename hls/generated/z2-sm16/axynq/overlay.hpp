@@ -10,7 +10,7 @@
 
 namespace axynq {
 
-const std::uint32_t OVERLAY_ID = 0xA57C8AD9u;
+const std::uint32_t OVERLAY_ID = 0xA53B5C71u;
 
 const int FILTERS = 16;
 const int INPUTS = 16;
@@ -20,7 +20,7 @@ const int ADDERS = 2;
 const int WINDOW_LANES = 16;
 // Parts of the array that compute an image each.
 const int COPIES = 1;
-// Whether lane n always computes byte n of a word, or n - INPUTS and so on.
+// Whether lane n always computes byte n % INPUTS of a word.
 const bool STRAIGHT = false;
 
 const int STORED_CODE_BITS = 0;
@@ -28,8 +28,9 @@ const int STORED_CODE_BITS = 0;
 // Of a memory port; a word crosses it in beats.
 const int PORT_BITS = 64;
 
-// What holds the codes of weights.
+// What holds the codes of weights, and partial sums.
 #define AXYNQ_CODE_RAM AXYNQ_BLOCK_RAM
+#define AXYNQ_SUM_RAM AXYNQ_BLOCK_RAM
 
 const int MAP_WORDS = 4096;
 const int WEIGHT_VECTORS = 512;
