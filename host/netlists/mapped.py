@@ -83,8 +83,8 @@ def _cells(
     if kind in REGISTERS:  # its value is set by other logic than D's
         if kind in ("FDCE", "FDPE"):
             raise MultiplierError(f"{what} has registers that are reset at any time: reset none")
-        inputs = net(pins["D"][0]), net(pins[REGISTERS[kind]][0])
-        return [_lut(inputs, 0b0010 if kind == "FDRE" else 0b1110, net(pins["Q"][0]))]
+        operands = (net(pins["D"][0]), net(pins[REGISTERS[kind]][0]))
+        return [_lut(operands, 0b0010 if kind == "FDRE" else 0b1110, net(pins["Q"][0]))]
     if kind == "INV":
         return [Lut((net(pins["I"][0]),), 0b01, net(pins["O"][0]))]
     if kind in ("MUXF7", "MUXF8"):
