@@ -79,9 +79,9 @@ module low_sum (input [7:0] a, input [7:0] b, output [15:0] p);
 endmodule
 
 // Bytes in two's complement: odd x only, without the lowest two bits.
-module signed_bytes (input signed [7:0] x, input signed [7:0] y, output signed [15:0] z);
+module signed_bytes (input signed [7:0] x, input signed [7:0] y, output signed [19:0] z);
   wire signed [15:0] product = (x | 8'sd1) * y;
-  assign z = {product[15:2], 2'b00};
+  assign z = {{4{product[15]}}, product[15:2], 2'b00};
 endmodule
 
 // The activation and the weight themselves: nearer to zero by the lowest three bits of a.

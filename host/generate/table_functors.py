@@ -87,7 +87,7 @@ def _functor(m: Table, name: str, call: str) -> str:
         call=call,
         zero_is_zero=zero_is_zero(m),
         zero_weight=ZERO_WEIGHT,
-        width=circuit.widths[2] if isinstance(circuit, VerilogCircuit) else 0,
+        width=circuit.widths[2] if isinstance(circuit, VerilogCircuit) else 16,
     )
 
 

@@ -9,10 +9,12 @@ from typing import Any
 from axynq.emulator.errors import MultiplierError
 from axynq.host.netlists.netlist import (
     CHAIN_BITS,
+    LUT_INPUTS,
     ONE,
     ZERO,
     Cell,
     Chain,
+    DualLut,
     Lut,
     Net,
     Netlist,
@@ -91,15 +93,29 @@ def _cells(
         inputs = tuple(net(pins[pin][0]) for pin in ("I0", "I1", "S"))
         return [Lut(inputs, _MUX, net(pins["O"][0]))]
     if kind == "LUT6_2":
-        table = int(cell["parameters"]["INIT"], 2)
-        inputs = tuple(net(pins[f"I{i}"][0]) for i in range(6))
-        low = table & (1 << 32) - 1
-        found: list[Cell] = [_lut(inputs, table, net(pins["O6"][0]))] if pins.get("O6") else []
-        return [*found, _lut(inputs[:5], low, net(pins["O5"][0]))] if pins.get("O5") else found
+        return _dual(cell, net)
     if not kind.startswith("LUT"):
         raise MultiplierError(f"{what} has a cell {kind}: only LUTs, carry chains and registers do")
     inputs = tuple(net(pins[f"I{i}"][0]) for i in range(int(kind[3:])))
     return [_lut(inputs, int(cell["parameters"]["INIT"], 2), net(pins["O"][0]))]
+
+
+def _dual(cell: Mapping[str, Any], net: Callable[[Any], Net]) -> list[Cell]:
+    """A LUT with two outputs; two of them where its sixth pin is not simply high."""
+    pins = cell["connections"]
+    table = int(cell["parameters"]["INIT"], 2)
+    half = 1 << LUT_INPUTS - 1
+    lower, upper = table & (1 << half) - 1, table >> half
+    inputs = tuple(net(pins[f"I{i}"][0]) for i in range(LUT_INPUTS))
+    if not pins.get("O5"):
+        return [_lut(inputs, table, net(pins["O6"][0]))]
+    second = net(pins["O5"][0])
+    if not pins.get("O6"):
+        return [_lut(inputs[:-1], lower, second)]
+    first = net(pins["O6"][0])
+    if inputs[-1] == ONE:
+        return [DualLut(inputs[:-1], (upper, lower), (first, second))]
+    return [_lut(inputs, table, first), _lut(inputs[:-1], lower, second)]
 
 
 def _lut(inputs: tuple[Net, ...], table: int, output: Net) -> Lut:

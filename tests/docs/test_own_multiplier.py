@@ -14,6 +14,9 @@ import pytest
 
 from axynq.emulator.datasets import handwritten_digits
 from axynq.host.cli import main
+from axynq.host.netlists.characterise import STIMULUS, characterise
+from axynq.host.netlists.operands import shipped_operands
+from tests.conftest import data_file
 from tests.docs.documents import ROOT, document
 
 PAGE = document("docs/own-multiplier.md")
@@ -61,6 +64,18 @@ def test_the_commands_run(
         assert ended([*line, "--json"], monkeypatch) == 0
         accuracies.append(json.loads(capsys.readouterr().out)["accuracy"])
     assert accuracies[0] == accuracies[1] > 0.9
+
+
+@pytest.mark.thorough
+def test_figures_of_evoapproxlib() -> None:
+    """Where its files are."""
+    (rows,) = PAGE.tables("EvoApproxLib")
+    stimuli = {STIMULUS: shipped_operands()}
+    for name, luts, chains, levels, energy in rows[1:]:
+        (row,) = characterise([f"table:{data_file('evoapproxlib', f'{name}.c')}"], stimuli)
+        activity = row.relative[STIMULUS]
+        assert (str(row.luts), str(row.carry4s), str(row.levels)) == (luts, chains, levels), name
+        assert f"{activity.zero_delay:.2f} / {activity.unit_delay:.2f}" == energy, name
 
 
 def test_excerpts_are_of_the_files() -> None:

@@ -5,21 +5,27 @@ from __future__ import annotations
 
 import ctypes
 import subprocess
+import tempfile
 from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from axynq.emulator import Emulator
+from axynq.emulator import Emulator, load_model
 from axynq.emulator.errors import MultiplierError
 from axynq.emulator.model import graph
 from axynq.emulator.multipliers import Table, multiplier
+from axynq.emulator.multipliers.c_function import tabulate
+from axynq.emulator.multipliers.circuit import CCircuit
 from axynq.emulator.multipliers.verilog_module import read_verilog
 from axynq.emulator.toolchain import compiler
 from axynq.host import Accelerator, Overlay, compile_program
 from axynq.host.netlists import table_circuits
 from axynq.host.netlists.blackbox import blackbox
 from axynq.host.netlists.c_gates import c_verilog
+from axynq.host.netlists.designs import netlist
 from axynq.host.netlists.evaluate import net_values
 from axynq.host.netlists.proof import check_blackbox
 from axynq.host.netlists.table_circuits import table_circuit
@@ -32,6 +38,7 @@ from axynq.host.overlay.circuits import (
     zero_is_zero,
 )
 from axynq.host.software_board.simulation import Simulation, ap_types_folder
+from tests.conftest import data_file
 from tests.overlays import write_overlay
 from tests.own_multipliers import write_own
 
@@ -181,6 +188,55 @@ def test_a_netlist_that_differs_is_refused(own: Path, monkeypatch: pytest.Monkey
         table_circuit(table_of(own, "own.v#low_sum"))
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("file", "spec"),
+    [("smapprox_1100_unsigned", "smapprox:1100"), ("roup_1_4", "roup:1,4"),
+     ("smapprox_3330", "smapprox:3330")],
+)  # fmt: skip
+def test_netlists_of_the_project_as_the_users(file: str, spec: str) -> None:
+    """LUTs with two outputs and carry chains come out as they went in, signs as the project's."""
+    m = multiplier(f"table:{HLS}/rtl/{file}.v")
+    assert m == multiplier(spec)
+    assert isinstance(m, Table)
+    assert table_circuit(m).netlist.resources() == netlist(spec).resources()
+
+
+@settings(max_examples=12)
+@given(data=st.data())
+@pytest.mark.thorough
+def test_verilog_of_any_gates(data: st.DataObject) -> None:
+    """Of random gates, in words of random types."""
+    kind = data.draw(st.sampled_from(["uint8_t", "uint16_t", "uint32_t", "uint64_t"]))
+    names = [f"(({operand} >> {n}) & 1)" for operand in "AB" for n in range(8)]
+    lines = []
+    for n in range(data.draw(st.integers(1, 40))):
+        x, y = data.draw(st.sampled_from(names)), data.draw(st.sampled_from(names))
+        operator = data.draw(st.sampled_from(["&", "|", "^", "+", "-", "*"]))
+        lines.append(
+            f"  {kind} n{n} = {data.draw(st.sampled_from(['', '~', '!']))}{x} {operator} {y};"
+        )
+        names.append(f"n{n}")
+    bits = [data.draw(st.sampled_from(names)) for _ in range(16)]
+    total = " | ".join(f"((uint32_t)({bit} & 1) << {k})" for k, bit in enumerate(bits))
+    text = "\n".join(
+        [
+            "#include <stdint.h>",
+            f"uint16_t f({kind} A, {kind} B) {{",
+            *lines,
+            f"  return {total};",
+            "}",
+        ]
+    )
+    with tempfile.TemporaryDirectory() as work:
+        Path(work, "f.c").write_text(text)
+        function = tabulate(Path(work, "f.c"), "f")
+        circuit = CCircuit("f", text, "magnitudes", "first", function.types)
+        Path(work, "f.v").write_text(c_verilog(circuit, "f"))
+        made = read_verilog(Path(work, "f.v"), "f").products
+    assert np.array_equal(made, function.of_magnitudes)
+
+
 def test_verilog_of_c(own: Path, tmp_path: Path) -> None:
     """Gates, loops, macros, other functions and conditions, without a branch in the end."""
     (tmp_path / "f.c").write_text(
@@ -303,3 +359,27 @@ def test_blackboxes_and_their_c_models(own: Path, tmp_path: Path) -> None:
         low, high = m.activation_range
         rows = slice(low + 255, high + 256)
         assert np.array_equal(products[rows, :, n], array_table(m)[rows]), name
+
+
+# --- EvoApproxLib --------------------------------------------------------------------------------
+
+TABLE_1 = ("2AC", "2HH", "NGR", "ZFB", "7C1")
+"""The multipliers of EvoApproxLib in Table I of the MAx-DNN paper."""
+
+
+@pytest.mark.thorough
+def test_evoapproxlib_in_a_mixed_overlay(tmp_path: Path) -> None:
+    """MLPerf Tiny's ResNet-8 under each of them, and under all at once, on lanes of one each beside
+    exact ones."""
+    specs = [f"table:{data_file('evoapproxlib', f'mul8u_{name}.c')}" for name in TABLE_1]
+    lanes = [(3, ["exact"], "separate"), *((1, ["exact", spec], "separate") for spec in specs)]
+    sizes = {"map_words": 8192, "weight_vectors": 1024, "groups": 128, "partial_sums": 256}
+    overlay = write_overlay(tmp_path, filters=8, inputs=8, requantisers=4, lanes=lanes, **sizes)
+    model = load_model(data_file("models", "mlperf_tiny_resnet8_int8.tflite"))
+    x = images(model, 2)
+    with Accelerator(overlay, device="software") as accelerator:
+        for plan in (*specs, "flam=exact|" + "|".join(specs)):
+            y = accelerator.run(compile_program(model, plan, overlay), x)
+            assert np.array_equal(y, Emulator(model, plan).run(x)), plan
+    for spec in specs:
+        blackbox(spec)

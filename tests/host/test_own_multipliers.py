@@ -235,3 +235,13 @@ def test_the_examples_are_complete() -> None:
         "truncated",
         "truncated_pipelined",
     }
+
+
+def test_energy_of_what_is_no_hardware(own: Path) -> None:
+    """The emulator runs it even so."""
+    (own / "divides.c").write_text(
+        "#include <stdint.h>\nuint16_t divides(uint8_t a, uint8_t b)"
+        " { return b ? (uint16_t)(a * 256 / (256 / b + (256 % b != 0))) : 0; }\n"
+    )
+    m = multiplier(f"table:{own}/divides.c,unsigned")
+    assert energy_figures("characterised", [m, multiplier("exact")]).of(m) is None
