@@ -22,6 +22,7 @@ from axynq.host.cli.inputs import (
     read_plan,
 )
 from axynq.host.cli.output import JsonOption, console, percent, print_json, results, table
+from axynq.host.compiler.capacity import most_filters
 from axynq.host.compiler.compilation import TYPICAL_BATCH, compile_program
 from axynq.host.overlay import Overlay
 from axynq.host.performance.cycles import ProgramCycles, program_cycles
@@ -41,6 +42,8 @@ class Outcome:
     cycles: ProgramCycles | None
     stages: list[StageCost]
     """What accelerator and host do, where there is an overlay."""
+    most_filters: dict[str, dict[str, int]]
+    """Of each layer, by multiplier: the most filters that may use it with all lanes busy."""
 
 
 def inspect(
@@ -88,11 +91,14 @@ def inspect(
         }
         if outcome.cycles:
             content |= _cycles_json(outcome.cycles) | _stages_json(outcome.stages)
+            content["most_filters"] = outcome.most_filters
         print_json(content)
         return
     _show(outcome, energy)
     if outcome.cycles:
         _show_cycles(outcome.cycles)
+        if len(set(outcome.cycles.overlay.banks)) > 1:
+            _show_most_filters(outcome)
         _show_stages(outcome.stages)
 
 
@@ -100,8 +106,9 @@ def measure(
     network: Model, plan: Plan, overlay: Overlay | None, batch: int, figures: EnergyFigures
 ) -> Outcome:
     """Look at the network, and at its program where there is an overlay."""
-    cycles, stages = None, []
+    cycles, stages, most = None, [], {}
     if overlay is not None:
+        most = most_filters(network, overlay)
         program = compile_program(network, plan, overlay, batch)
         cycles, stages = program_cycles(program, overlay, batch), stage_costs(program)
     layers = _layers(network, plan)
@@ -112,6 +119,7 @@ def measure(
         relative_energy(network, plan, figures),
         cycles,
         stages,
+        most,
     )
 
 
@@ -215,6 +223,20 @@ def _show_cycles(cycles: ProgramCycles) -> None:
         f"{cycles.cycles_per_image:,.0f} cycles an image, {cycles.milliseconds_per_image:.3f} ms; "
         f"{percent(cycles.utilisation(), 1)} of the array's multipliers used"
     )
+
+
+def _show_most_filters(outcome: Outcome) -> None:
+    """For lanes that differ: what a plan may ask of them."""
+    layers = {entry["name"]: entry["kernel"][0] for entry in outcome.layers if "kernel" in entry}
+    specs = list(next(iter(outcome.most_filters.values()), {}))
+    shown = table(
+        "layer", "filters", *specs,
+        title="\nfilters of a layer that may use each multiplier before the layer takes longer",
+    )  # fmt: skip
+    for name, filters in layers.items():
+        most = outcome.most_filters[name]
+        shown.add_row(name, str(filters), *(str(most[spec]) for spec in specs))
+    results.print(shown)
 
 
 def _stages_json(stages: list[StageCost]) -> dict[str, Any]:
