@@ -309,7 +309,14 @@ def _gates(
             f"read_verilog {CELL_MODELS}",
             "read_verilog -overwrite module.v",
             *("read_verilog top.v", "hierarchy -check -top axynq_multiplier", "proc", "flatten"),
-            *("opt -full", "techmap", "opt -full", "async2sync", "dfflegalize -cell $_DFF_?_ 01"),
+            *(
+                "memory",
+                "opt -full",
+                "techmap",
+                "opt -full",
+                "async2sync",
+                "dfflegalize -cell $_DFF_?_ 01",
+            ),
             *("opt_clean -purge", "simplemap", "opt_clean -purge"),
         ],
     )

@@ -32,7 +32,7 @@ PRODUCT_BITS = 17
 C_PORTS = VerilogPorts(("first", "second"), "product")
 """Of the module that a C function becomes."""
 
-PLAIN = " -nowidelut -nosrl"
+PLAIN = " -nowidelut -nosrl -nobram -nolutram"
 """LUTs, carry chains and registers only."""
 
 

@@ -72,6 +72,12 @@ def test_a_pipeline(own: Path) -> None:
     assert m.circuit.ports.tied == {"rst": 0}
 
 
+def test_a_memory(own: Path) -> None:
+    a, w = np.abs(A), np.abs(W)
+    expected = signed(a * w - ((a & 15 == 15) & (w & 15 == 15)))
+    assert np.array_equal(table_of(own, "looked_up").table, expected)
+
+
 def test_a_network_under_it(own: Path, digits) -> None:
     x = np.random.default_rng(0).integers(-128, 128, (3, 8, 8, 1)).astype(np.int8)
     spec = f"table:{own}/own.v#nine_bits"

@@ -45,7 +45,8 @@ from tests.own_multipliers import write_own
 HLS = Path(__file__).parents[2] / "hls"
 
 C = ("own.c#mul8u_own", "own.c#mul8u_lifted")
-VERILOG = ("own.v#low_sum", "own.v#signed_bytes", "own.v#nine_bits", "own.v#pipelined")
+VERILOG = ("own.v#low_sum", "own.v#signed_bytes", "own.v#nine_bits", "own.v#pipelined",
+           "own.v#looked_up")  # fmt: skip
 LIFTED = ("own.c#mul8u_lifted", "own.v#low_sum", "own.v#signed_bytes")
 """Those whose products of zero are not all zero."""
 
