@@ -99,7 +99,7 @@ def read_verilog(path: Path, name: str) -> VerilogModule:
     """A module of a Verilog file.
 
     Args:
-        path: the file; others that it includes are looked for beside it.
+        path: the file, which includes no others.
         name: the module; may be empty where the file has only one, or one of its own name.
 
     Raises:
@@ -145,6 +145,9 @@ def _read(
             raise MultiplierError(
                 f"{shown} has no module '{name or 'name'}'; it has: {', '.join(modules) or 'none'}"
             )
+        unknown = sorted({module for module, _ in sidecars} - set(modules))
+        if unknown:
+            raise MultiplierError(f"the file beside {shown} names {unknown[0]}, which it lacks")
         shown += f", module {name}"
         side = dict(sidecars).get(name, Sidecar())
         ports, activation, declared = _ports(modules[name], side, shown)
@@ -213,8 +216,11 @@ def _ports(
         )
     first, second = rest
     activation = _activation(first, second, side, what)
-    if activation is None and {len(inputs[first]["bits"]), len(inputs[second]["bits"])} == {8, 9}:
-        activation = "first" if len(inputs[first]["bits"]) == 9 else "second"
+    bits = [len(inputs[port]["bits"]) for port in rest]
+    if sorted(bits) == [8, 9]:
+        activation = "first" if bits[0] == 9 else "second"
+        if side.activation not in (None, rest[bits.index(9)]):
+            raise MultiplierError(f"{what}: the activation is the operand of 9 bits")
     signs = [bool(int(inputs[port].get("signed", 0))) for port in rest]
     if signs[0] != signs[1]:
         raise MultiplierError(

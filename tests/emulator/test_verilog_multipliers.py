@@ -60,6 +60,9 @@ def test_the_activation_and_the_weight_themselves(own: Path) -> None:
         table_of(own, "nine_bits", ",activation=first")
     with pytest.raises(MultiplierError, match="9 bits is signed"):
         table_of(own, "nine_bits", ",unsigned")
+    (own / "own.v.toml").write_text('[nine_bits]\nactivation = "w"')
+    with pytest.raises(MultiplierError, match="the operand of 9 bits"):
+        table_of(own, "nine_bits")
 
 
 def test_a_pipeline(own: Path) -> None:
@@ -90,7 +93,7 @@ REFUSED = {
     "never_waits": "no enable",
     "four_bits": "4 by 8 bits",
     "three_operands": "two operands and one product",
-    "nowhere": "has no module 'nowhere'; it has: .*half, low_sum",
+    "nowhere": "has no module 'nowhere'; it has: .*half, looked_up, low_sum",
     "half": "1 by 1 bits|two operands and one product",
 }
 
@@ -108,6 +111,7 @@ BESIDE = {
     "pipelined = 3": "not valid",
     "[pipelined]\nclock = 'ck'": "no port 'ck'",
     "": "has a clock: say",
+    "[pipeline]\nlatency = 3": "names pipeline, which it lacks",
 }
 
 
