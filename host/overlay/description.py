@@ -126,8 +126,8 @@ class Buffers(_Strict):
     def _consistent(self) -> Buffers:
         for name in ("map_words", "weight_vectors", "groups", "partial_sums"):
             size = getattr(self, name)
-            if size & (size - 1):
-                raise ValueError(f"{name} must be a power of two, not {size}")
+            if size < 2 or size & (size - 1):
+                raise ValueError(f"{name} must be a power of two from 2, not {size}")
         if self.groups > MAX_GROUPS:
             raise ValueError(f"groups must be at most {MAX_GROUPS}")
         return self

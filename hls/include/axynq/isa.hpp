@@ -21,6 +21,7 @@ const int MAX_FOLD_DISTANCE = 63;
 const int MAX_WINDOW_TAPS = 9;
 const int TABLE_ENTRIES = 256;
 const int PLACE_LANE_BITS = 6;
+const int MOST_PLACE_WORDS = 512;
 
 // Integers of the program header.
 enum {
