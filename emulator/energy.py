@@ -77,7 +77,7 @@ class EnergyFigures:
 
     def __init__(self, source: str | Path = "characterised") -> None:
         self._figures = _read(source)
-        # Tables have no netlist: theirs are published figures at best.
+        # Tables without a circuit have published figures at best.
         self._tables = _read("published")
 
     def extended(self, figures: Mapping[str, Energy]) -> EnergyFigures:
@@ -93,13 +93,14 @@ class EnergyFigures:
     def of(self, m: Multiplier) -> Energy | None:
         """The energy of a multiplier, or None where no figure is known.
 
-        A table is looked up by the name of its array or C function. A ROUP multiplier without a
-        figure is estimated by the partial-product bits it keeps.
+        A table without a figure of its own is looked up by the name of its array, C function or
+        module. A ROUP multiplier without a figure is estimated by the partial-product bits it
+        keeps.
         """
-        if isinstance(m, Table):
-            return self._figures.get(m.name) or self._tables.get(m.name)
         if m.spec in self._figures:
             return self._figures[m.spec]
+        if isinstance(m, Table):
+            return self._figures.get(m.name) or self._tables.get(m.name)
         if isinstance(m, Exact):
             return Energy(1.0, "definition")
         if isinstance(m, Roup):

@@ -13,7 +13,7 @@ from axynq.emulator.plan import LayerCodes
 
 def multiplier_key(m: Multiplier) -> str:
     """The multiplier's specification, or SHA-256 of a table's products: its file may change."""
-    return hashlib.sha256(m.table.tobytes()).hexdigest() if isinstance(m, Table) else m.spec
+    return m.content if isinstance(m, Table) else m.spec
 
 
 def layer_key(codes: LayerCodes) -> str:

@@ -324,6 +324,8 @@ PLACE_LANE_BITS = 6
 MAX_LANES = 1 << PLACE_LANE_BITS
 PLACE_USED = 1 << PLACE_LANE_BITS
 PLACE_WORD_SHIFT = PLACE_LANE_BITS + 1
+MOST_PLACE_WORDS = 1 << (16 - PLACE_WORD_SHIFT)
+"""Words of a pixel that a place tells apart: a phase computes as many at most."""
 LANE_USED = 1 << 7
 """Of a lane's place: it has a filter; the bits below are the byte of its channel."""
 

@@ -27,12 +27,13 @@ MAY_IMPORT: dict[str, set[str]] = {
     "emulator.arrays": {"emulator.errors", "emulator.files"},
     "emulator.pictures": {"emulator.errors", "emulator.files"},
     "emulator.toolchain": {"emulator.errors"},
+    "emulator.yosys": {"emulator.errors", "emulator.files", "emulator.toolchain"},
     "emulator.softmax": {"emulator.model"},
     "emulator.version": set(),
     "emulator.validation": set(),
     # The vocabulary: networks, multipliers, plans.
     "emulator.model": BASICS,
-    "emulator.multipliers": BASICS,
+    "emulator.multipliers": BASICS | {"emulator.toolchain", "emulator.yosys"},
     "emulator.plan": BASICS | {"emulator.model", "emulator.multipliers"},
     "emulator.file_formats": BASICS | {"emulator.model", "emulator.softmax"},
     "emulator.keys": VOCABULARY,
@@ -82,16 +83,17 @@ MAY_IMPORT: dict[str, set[str]] = {
     "host.software_board": PROGRAMS | {"emulator.toolchain", "host.generate"},
     # What becomes hardware.
     "host.netlists": VOCABULARY
-    | {"emulator", "emulator.datasets"}
+    | {"emulator", "emulator.datasets", "emulator.toolchain", "emulator.yosys"}
     | {"host.isa", "host.overlay", "host.generate"},
     "host.synthesis": BASICS
+    | {"emulator.yosys"}
     | {"host.generate", "host.netlists", "host.overlay", "host.performance"},
     # The door to all generated files stands above those that generate.
     "host.generate.__main__": BASICS
     | {"host.generate", "host.isa", "host.netlists", "host.overlay", "host.selftest"},
     "host.bitstream": PROGRAMS | {"host.generate", "host.netlists"},
     # What measures and serves.
-    "host.energy": VOCABULARY | {"emulator.energy", "host.netlists"},
+    "host.energy": VOCABULARY | {"emulator.energy", "emulator.yosys", "host.netlists"},
     "host.power": PROGRAMS | {"emulator.energy", "host.performance"},
     # What chooses the hardware for a network, by models of all of it.
     "host.design": PROGRAMS

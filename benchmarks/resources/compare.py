@@ -32,8 +32,9 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 from common import save
 
 from axynq.emulator import files
+from axynq.emulator.yosys import run_yosys, yosys_version
 from axynq.host import Overlay
-from axynq.host.netlists.yosys import Cells, cells_of, run_yosys, yosys_version
+from axynq.host.netlists.yosys import Cells, cells_of
 from axynq.host.synthesis import delays
 from axynq.host.synthesis.as_verilog import loop_verilog
 from axynq.host.synthesis.compilation import Compiled, compile_overlay, compile_source

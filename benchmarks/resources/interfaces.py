@@ -27,7 +27,8 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 from common import save
 
 from axynq.emulator import files
-from axynq.host.netlists.yosys import Cells, cells_of, run_yosys, yosys_version
+from axynq.emulator.yosys import run_yosys, yosys_version
+from axynq.host.netlists.yosys import Cells, cells_of
 
 SHIPPED = Path(__file__).parents[2] / "host" / "synthesis" / "interfaces.json"
 

@@ -38,6 +38,10 @@ class CFunction:
     """[first, second] for arguments 0 to 255."""
     of_bytes: npt.NDArray[np.int64]
     """[first, second] for arguments -128 to 127, indexed by their bytes."""
+    types: tuple[str, str]
+    """Of its parameters, such as ``uint8_t``."""
+    text: str
+    """The file that it is in."""
 
     @property
     def activation(self) -> Argument | None:
@@ -103,6 +107,8 @@ void axynq_tabulate(int64_t *of_magnitudes, int64_t *of_bytes) {{
         None if unknown else first_sign == "",
         of_magnitudes,
         of_bytes,
+        (first_type, second_type),
+        content.decode(errors="replace"),
     )
 
 

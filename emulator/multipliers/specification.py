@@ -15,7 +15,7 @@ from axynq.emulator.errors import MultiplierError
 
 Argument = Literal["first", "second"]
 
-TABLE_SUFFIXES = (".npz", ".npy", ".c")
+TABLE_SUFFIXES = (".npz", ".npy", ".c", ".v")
 
 _QUOTED = r'"(?:[^"\\]|\\.)*"'
 _PROTECTED = re.compile(rf"(?:table:|#)\s*{_QUOTED}", re.DOTALL)
@@ -135,6 +135,14 @@ def written_in(spec: str, folder: Path) -> str:
     if not beside.is_file() or _same(beside, meant):
         return spec
     return replace(reference, file=str(meant.absolute())).spec
+
+
+def absolute(spec: str) -> str:
+    """A specification that means the same in every folder."""
+    reference = _relative(spec, Path())
+    if reference is None:
+        return spec
+    return replace(reference, file=str(reference.path().absolute())).spec
 
 
 def _relative(spec: str, folder: Path) -> TableReference | None:

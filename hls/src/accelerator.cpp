@@ -71,7 +71,7 @@ static void run_phase(const phase_t &phase, const places_t &places, place_t imag
   compute(phase, places, images, image, has_next, next_set_words, constant_half, weight_half,
           program_words, input_words, output_words, maps, weights, codes, constants, byte_places,
           lane_places, computed_table, operand_table, partials, record);
-  store(phase, places, images, image, output_words, destination);
+  store(phase, places, images, output_words, destination);
   AXYNQ_CHECK_EMPTY(program_words)
   AXYNQ_CHECK_EMPTY(input_words)
   AXYNQ_CHECK_EMPTY(output_words)

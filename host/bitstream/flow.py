@@ -69,6 +69,7 @@ def build(
 
     Raises:
         ToolError: Vitis HLS or Vivado is missing or fails, or timing is not met.
+        MultiplierError: a table's netlist multiplies otherwise than the emulator.
         OverlayError: a folder cannot be written.
     """
     tools = find_tools()
@@ -82,7 +83,9 @@ def build(
         resources.as_file(resources.files("axynq.hls")) as hls,
         resources.as_file(resources.files("axynq.bitstreams")) as bitstreams,
     ):
-        boxes = write_blackboxes(overlay, hls, work) if netlists else []
+        # Blackboxes of tables are simulated before they are used, functors of tables with them.
+        written = write_blackboxes(overlay, hls, work) if netlists or overlay.tables else []
+        boxes = written if netlists else []
         ip = _synthesise(overlay, hls, constants, boxes, work, say)
         results = _implement(overlay, bitstreams / "tcl", constants, ip, work, say)
         manifest = _manifest(
@@ -144,7 +147,8 @@ def _synthesise(
     text = hls_config(overlay, hls, constants, boxes)
     sources = sorted([*hls.glob("src/*"), *hls.glob("include/**/*.hpp")])
     netlists = sorted(path for box in boxes[:1] for path in box.parent.iterdir())
-    state = _fingerprint(text, [*sources, constants / "axynq" / "overlay.hpp", *netlists])
+    generated = sorted((constants / "axynq").rglob("*.hpp"))
+    state = _fingerprint(text, [*sources, *generated, *netlists])
     if not _done(work / "hls.done", state):
         files.write_text(config, text)
         shutil.rmtree(folder, ignore_errors=True)

@@ -96,6 +96,14 @@ EnergyOption = Annotated[
     ),
 ]
 
+ProgramOverlayOption = Annotated[
+    Optional[str],
+    typer.Option(
+        "--overlay",
+        help="The overlay: a name, or the path of a .toml file; default: the one that the "
+        "program was compiled for.",
+    ),
+]
 OverlayOption = Annotated[
     str,
     typer.Option(

@@ -22,6 +22,7 @@ from axynq.host.cli.inputs import (
     BaselineThreadsOption,
     Device,
     DeviceOption,
+    ProgramOverlayOption,
     check_one_input,
     read_data,
 )
@@ -185,6 +186,8 @@ class Inputs:
     """What takes turns, for how long, and what measures."""
 
     programs: dict[str, Program]
+    overlay: str | None
+    """Its name or path, where it is not that of the programs."""
     baseline: Path | None
     threads: int
     device: Device
@@ -226,6 +229,7 @@ def power(
     ],
     sensor: SensorOption = ["hwmon"],  # noqa: B006 - typer copies it
     device: DeviceOption = "auto",
+    overlay: ProgramOverlayOption = None,
     data: InputsOption = None,
     batch: BatchOption = 16,
     baseline: BaselineOption = None,
@@ -256,14 +260,14 @@ def power(
     """
     loaded = _load(programs)
     if sensor == ["estimate"]:
-        _estimate(loaded, batch, json)
+        _estimate(loaded, _overlay(loaded, overlay), batch, json)
         return
     layout = Layout(meter_delimiter, meter_decimal, meter_encoding, meter_skip, meter_unit,
                     meter_time_unit)  # fmt: skip
     recording = None
     if meter_csv is not None:
         recording = _recording(meter_csv, meter_time, meter_power, meter_offset, layout)
-    inputs = Inputs(loaded, baseline, threads, device, data, batch, sensor, rate, rounds,
+    inputs = Inputs(loaded, overlay, baseline, threads, device, data, batch, sensor, rate, rounds,
                     Durations(seconds, idle, warm_up))  # fmt: skip
     log = Log(output, inputs.settings)
     failure = measure(inputs, log, progress_bar, console.print)
@@ -345,8 +349,8 @@ def _sensors(specifications: list[str], say: Callable[[str], None]) -> list[Sens
 
 
 def _contenders(stack: ExitStack, inputs: Inputs) -> list[Contender]:
-    first = next(iter(inputs.programs.values()))
-    accelerator = stack.enter_context(Accelerator(Overlay.load(first.overlay), inputs.device))
+    overlay = _overlay(inputs.programs, inputs.overlay)
+    accelerator = stack.enter_context(Accelerator(overlay, inputs.device))
 
     def on_accelerator(program: Program) -> Callable[[], int]:
         x = _images(program, inputs.data, inputs.batch)
@@ -359,6 +363,7 @@ def _contenders(stack: ExitStack, inputs: Inputs) -> list[Contender]:
 
     contenders = [Contender(name, on_accelerator(p)) for name, p in inputs.programs.items()]
     if inputs.baseline is not None:
+        first = next(iter(inputs.programs.values()))
         processor = ProcessorBaseline(inputs.baseline, first.input, inputs.threads)
         (x,) = _images(first, inputs.data, inputs.batch)
         contenders.append(Contender(BASELINE, lambda: len(processor.run(x))))
@@ -389,12 +394,27 @@ def _recorded(log: Log, recording: Recording) -> Samples:
     return {s: [*log.samples.get(s, []), *lined.get(s, [])] for s in sessions}
 
 
-def _estimate(programs: dict[str, Program], batch: int, json: bool) -> None:
+def _overlay(programs: dict[str, Program], given: str | None) -> Overlay:
+    """The overlay that was named, or that of the programs.
+
+    Raises:
+        DataError: the programs are for another one.
+    """
+    first = next(iter(programs.values()))
+    overlay = Overlay.load(given or first.overlay)
+    if overlay.hash != first.overlay_hash:
+        raise DataError(
+            f"the programs were compiled for another overlay than '{overlay.name}' as it is "
+            "described now: compile them again, or name theirs with --overlay"
+        )
+    return overlay
+
+
+def _estimate(programs: dict[str, Program], overlay: Overlay, batch: int, json: bool) -> None:
     from axynq.host.power.estimate import Assumptions, estimate, notes_on
 
     rows, notes = {}, {}
     for name, program in programs.items():
-        overlay = Overlay.load(program.overlay)
         rows[name] = estimate(program, overlay, batch)
         notes[name] = notes_on(overlay)
     if json:

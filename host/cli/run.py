@@ -24,6 +24,7 @@ from axynq.host.cli.inputs import (
     Device,
     DeviceOption,
     LimitOption,
+    ProgramOverlayOption,
     SplitOption,
     check_labels,
     check_one_input,
@@ -99,13 +100,7 @@ def run(
         ),
     ],
     data: DataOption,
-    overlay: Annotated[
-        Optional[str],
-        typer.Option(
-            help="The overlay: a name, or the path of a .toml file; default: the one that the "
-            "program was compiled for."
-        ),
-    ] = None,
+    overlay: ProgramOverlayOption = None,
     device: DeviceOption = "auto",
     split: SplitOption = "test",
     limit: LimitOption = None,

@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from axynq.emulator.errors import ProgramError
+from axynq.host import isa
 from axynq.host.compiler.placement import Groups, groups_needed, place_filters
 from axynq.host.overlay import Overlay
 
@@ -71,7 +72,7 @@ def divide(
 
     # Each size once, in falling order: other numbers of blocks have these sizes again.
     sizes = dict.fromkeys(-(-words // count) for count in range(1, words + 1))
-    most = words if most_words is None else most_words
+    most = min(isa.MOST_PLACE_WORDS, words if most_words is None else most_words)
     block_words = next((size for size in sizes if size <= most and fits(size)), 1)
     blocks = []
     for channels in channels_of(block_words):

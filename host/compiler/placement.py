@@ -193,6 +193,10 @@ def _balanced_lanes(
         load += 1
 
 
+MOST_MOVED = 128
+"""Filters that are tried to be moved for another, so that placing many takes no minutes."""
+
+
 class _Rooms:
     """Filters on lanes, at most so many on a lane, and on a byte in a round."""
 
@@ -221,13 +225,16 @@ class _Rooms:
         for lane in in_turn:
             full = [held for held in self._at(index, lane) if len(held) == self.load]
             for other in [o for o in full[0] if o in full[-1] and o not in visited]:
+                if len(visited) == MOST_MOVED:
+                    return False
                 visited.add(other)
+                before = self.lane_of[other]  # another lane, where only the byte is full
                 self._take(other)
                 self._put(index, lane)
                 if self.place(other, visited):
                     return True
                 self._take(index)
-                self._put(other, lane)
+                self._put(other, before)
         return False
 
     def _at(self, index: int, lane: int) -> tuple[list[int], list[int]]:

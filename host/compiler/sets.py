@@ -12,6 +12,7 @@ from axynq.host import isa
 from axynq.host.compiler.blocks import NO_FILTER, Block
 from axynq.host.compiler.filters import Filters, Fold, Kernel, codes_by_lane
 from axynq.host.overlay import Overlay
+from axynq.host.overlay.circuits import array_weights
 
 Bytes = npt.NDArray[np.uint8]
 Byte = TypeVar("Byte", np.int8, np.uint8)
@@ -128,7 +129,10 @@ def _weights(kernel: Kernel, block: Block, fold: Fold, overlay: Overlay) -> Byte
     filters = block.placed[group, lane]
     vectors = _vectors(kernel.weights[filters], kernel.depthwise, fold, overlay)
     code_vectors = _vectors(kernel.codes.codes[filters], kernel.depthwise, fold, overlay)
-    # A skipped weight is a weight of zero: every design multiplies by zero exactly.
+    for code, m in enumerate(kernel.codes.multipliers, SKIP + 1):
+        own = code_vectors == code
+        vectors[own] = array_weights(m, vectors[own])
+    # A skipped weight is a weight of zero: every circuit multiplies by zero exactly.
     vectors[code_vectors == SKIP] = 0
     # The code that a lane has for each of the layer's.
     translation = np.array(

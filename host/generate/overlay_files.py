@@ -8,7 +8,8 @@ from __future__ import annotations
 import json
 from dataclasses import asdict, dataclass
 
-from axynq.emulator.multipliers import Exact, Multiplier, Roup, SMApprox, multiplier
+from axynq.emulator.multipliers import Exact, Multiplier, Roup, SMApprox, Table, multiplier
+from axynq.host.generate.table_functors import table_headers
 from axynq.host.generate.template import render
 from axynq.host.overlay import Overlay
 from axynq.host.overlay.description import LaneGroup
@@ -22,7 +23,7 @@ _POINTERS = [argument.name for argument in ARGUMENTS if argument.kind == "pointe
 def overlay_files(overlay: Overlay) -> dict[str, str]:
     """The generated files of one overlay: name to content."""
     return {
-        "axynq/overlay.hpp": overlay_header(overlay),
+        **overlay_headers(overlay),
         "axynq/blackboxes.hpp": blackboxes_header(overlay),
         "overlay.tcl": overlay_tcl(overlay),
         "registers.json": registers_json(overlay),
@@ -30,10 +31,13 @@ def overlay_files(overlay: Overlay) -> dict[str, str]:
     }
 
 
-def overlay_header(overlay: Overlay) -> str:
-    """The C++ constants and lane banks."""
+def overlay_headers(overlay: Overlay) -> dict[str, str]:
+    """The C++ constants and lane banks, and the functors of tables: by the path that they are
+    included by."""
     banks = [_bank(group) for group in overlay.lanes for _ in range(group.count)]
-    return render("overlay.hpp.j2", overlay=overlay, banks=banks)
+    tables = table_headers(m for bank in overlay.banks for m in bank)
+    header = render("overlay.hpp.j2", overlay=overlay, banks=banks, tables=sorted(tables))
+    return {"axynq/overlay.hpp": header, **tables}
 
 
 def _bank(group: LaneGroup) -> str:
@@ -82,7 +86,12 @@ def overlay_blackboxes(overlay: Overlay) -> list[Blackbox]:
 
 def blackboxes_header(overlay: Overlay) -> str:
     """The C++ that calls netlists in place of functors."""
-    return render("blackboxes.hpp.j2", overlay=overlay, blackboxes=overlay_blackboxes(overlay))
+    return render(
+        "blackboxes.hpp.j2",
+        overlay=overlay,
+        blackboxes=overlay_blackboxes(overlay),
+        tables=sorted(table_headers(m for bank in overlay.banks for m in bank)),
+    )
 
 
 def overlay_tcl(overlay: Overlay) -> str:
@@ -132,5 +141,7 @@ def cpp_type(m: Multiplier) -> str:
         return f"roup<{', '.join(map(str, (m.perforation, *m.rounding)))}>"
     if isinstance(m, SMApprox):
         return f"smapprox<{', '.join(m.digits)}>"
+    if isinstance(m, Table):
+        return module_name(m)
     assert isinstance(m, Exact)
     return "exact"

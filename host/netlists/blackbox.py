@@ -27,16 +27,19 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from axynq.emulator.multipliers import multiplier
+from axynq.emulator.multipliers import Table, multiplier
 from axynq.host.generate.overlay_files import cpp_type
-from axynq.host.netlists.designs import PRODUCT_BITS, configurable_netlist, netlist
-from axynq.host.netlists.latency import NETLIST_LATENCY
+from axynq.host.generate.table_functors import table_header
+from axynq.host.netlists.designs import configurable_netlist, netlist
+from axynq.host.netlists.latency import latency_of
 from axynq.host.netlists.netlist import ONE, ZERO, Netlist, cell_inputs
+from axynq.host.netlists.proof import check_blackbox
+from axynq.host.netlists.table_circuits import PRODUCT_BITS, TableCircuit, table_circuit
 from axynq.host.netlists.verilog import TIMESCALE, verilog
-from axynq.host.overlay.naming import BLACKBOX_PREFIX
+from axynq.host.overlay.naming import BLACKBOX_PREFIX, module_name
 
 WRAPPER = """\
 // {function}: {core} between registers, for Vitis HLS.
@@ -122,18 +125,21 @@ def blackbox(spec: str, include: str = "../include", folder: Path | None = None)
             default: by their names alone.
 
     Raises:
-        MultiplierError: it has no netlist.
+        MultiplierError: it has no netlist, or is a table whose blackbox multiplies otherwise; the
+            message has the first pair of operands.
     """
-    circuit = netlist(spec)
-    family = spec.strip().partition(":")[0]
-    return _blackbox(
-        circuit,
-        [family],
-        "axynq::activation_t a, axynq::weight_t w",
-        f"axynq::{cpp_type(multiplier(spec))}::product(a, w)",
-        include,
-        folder,
-    )
+    m = multiplier(spec)
+    arguments = "axynq::activation_t a, axynq::weight_t w"
+    expression = f"axynq::{cpp_type(m)}::product(a, w)"
+    if isinstance(m, Table):
+        made, header = table_circuit(m), f"{module_name(m)}.hpp"
+        box = _blackbox(made.netlist, [header], arguments, expression, include, folder, made)
+        check_blackbox(
+            m, box.function, [text for name, text in box.files.items() if name.endswith(".v")]
+        )
+        return replace(box, files={**box.files, header: table_header(m)})
+    header = f"axynq/multipliers/{spec.strip().partition(':')[0]}.hpp"
+    return _blackbox(netlist(spec), [header], arguments, expression, include, folder)
 
 
 def configurable_blackbox(
@@ -151,7 +157,7 @@ def configurable_blackbox(
     width = len(circuit.inputs["code"])
     return _blackbox(
         circuit,
-        ["configurable"],
+        ["axynq/multipliers/configurable.hpp"],
         f"axynq::activation_t a, axynq::weight_t w, ap_uint<{width}> code",
         f"axynq::configurable_roup<{types}>::product(a, w, int(code))",
         include,
@@ -166,9 +172,11 @@ def _blackbox(
     expression: str,
     include: str,
     folder: Path | None,
+    table: TableCircuit | None = None,
 ) -> BlackboxFiles:
     function = BLACKBOX_PREFIX + circuit.name
     widths = {port: len(nets) for port, nets in circuit.inputs.items()}
+    clocked = (".clk(ap_clk)", ".ce(ap_ce)") if table and table.latency else ()
     wrapper = WRAPPER.format(
         function=function,
         core=circuit.name,
@@ -178,18 +186,19 @@ def _blackbox(
             f'  (* shreg_extract = "no" *) reg [{width - 1}:0] {port}_register;'
             for port, width in widths.items()
         ),
-        connections=", ".join(f".{port}({port}_register)" for port in widths),
+        connections=", ".join((*clocked, *(f".{port}({port}_register)" for port in widths))),
         loads="\n".join(f"      {port}_register <= {port};" for port in widths),
         top=PRODUCT_BITS - 1,
     )
-    resources = {**circuit.resources(), "FF": flip_flops(circuit), "DSP": 0}
+    inside = table.registers if table else 0
+    resources = {**circuit.resources(), "FF": flip_flops(circuit) + inside, "DSP": 0}
     verilog_files = (f"{function}.v", f"{circuit.name}.v")
-    interface = Interface(function, tuple(widths), verilog_files, NETLIST_LATENCY)
+    interface = Interface(function, tuple(widths), verilog_files, latency_of(function))
     return BlackboxFiles(
         function,
         circuit.name,
         {
-            f"{circuit.name}.v": verilog(circuit),
+            f"{circuit.name}.v": table.text if table else verilog(circuit),
             f"{function}.v": wrapper,
             f"{function}.cpp": c_model(function, headers, "product_t", arguments, expression),
             f"{function}.json": description(interface, resources, include, folder),
@@ -205,12 +214,12 @@ def c_model(
 
     Args:
         function: its name.
-        headers: of multipliers that it needs, without folder and ending.
+        headers: of multipliers that it needs, by the paths that they are included by.
         result: its type, of the HLS headers.
         arguments: of the function, as declared.
         expression: what it returns.
     """
-    includes = "\n".join(f'#include "axynq/multipliers/{name}.hpp"' for name in headers)
+    includes = "\n".join(f'#include "{path}"' for path in headers)
     return MODEL.format(
         function=function,
         includes=includes,

@@ -17,6 +17,7 @@ from axynq.emulator.multipliers import (
     Multiplier,
     Roup,
     SMApprox,
+    Table,
     multiplier,
 )
 from axynq.host.netlists.booth import (
@@ -29,11 +30,8 @@ from axynq.host.netlists.evaluate import IntArray
 from axynq.host.netlists.netlist import Net, Netlist
 from axynq.host.netlists.simplify import simplified
 from axynq.host.netlists.smapprox import signed_smapprox_product, smapprox_product
+from axynq.host.netlists.table_circuits import PRODUCT_BITS, WEIGHT_BITS, table_circuit
 from axynq.host.overlay.naming import module_name
-
-WEIGHT_BITS = 8
-PRODUCT_BITS = 17
-"""As ``product_t`` of the HLS sources: rounding can reach 32768."""
 
 MAX_OR_INPUTS = 6
 
@@ -42,9 +40,21 @@ def netlist(spec: str) -> Netlist:
     """The signed multiplier: ports ``a`` (9 bits, -255..255), ``w`` (8 bits) and ``p`` (17 bits).
 
     Raises:
-        MultiplierError: the specification is malformed, or is that of a table.
+        MultiplierError: the specification is malformed, or is that of a table without a circuit.
+        ToolError: it is a table, and the tools to make a netlist of it are not installed.
     """
-    return _signed(multiplier(spec).spec) if _has_netlist(spec) else _refuse(spec)
+    m = multiplier(spec)
+    return table_circuit(m).netlist if isinstance(m, Table) else _signed(m.spec)
+
+
+def registers_inside(spec: str) -> int:
+    """Flip-flops of a multiplier itself, which only pipelined Verilog modules have.
+
+    Raises:
+        MultiplierError: see :func:`netlist`.
+    """
+    m = multiplier(spec)
+    return table_circuit(m).registers if isinstance(m, Table) else 0
 
 
 def unsigned_netlist(digits: str) -> Netlist:
@@ -136,16 +146,6 @@ def bank_domain(designs: int) -> dict[str, IntArray]:
     return made | {"code": np.repeat(np.arange(designs), size)}
 
 
-def _has_netlist(spec: str) -> bool:
-    return isinstance(multiplier(spec), (Exact, Roup, SMApprox))
-
-
-def _refuse(spec: str) -> Netlist:
-    raise MultiplierError(
-        f"'{spec}' has no RTL: a table is data without a circuit. Exact, roup and smapprox have"
-    )
-
-
 @cache
 def _signed(spec: str) -> Netlist:
     m = multiplier(spec)
@@ -177,10 +177,11 @@ def _extended(product: Sequence[Net]) -> tuple[Net, ...]:
 def _bank(specs: Sequence[str]) -> list[Multiplier]:
     if len(specs) < 2:
         raise MultiplierError("a bank to choose from has two multipliers at least")
-    for spec in specs:
-        if not _has_netlist(spec):
-            _refuse(spec)
-    return [multiplier(spec) for spec in specs]
+    made = [multiplier(spec) for spec in specs]
+    for m in made:
+        if isinstance(m, Table):
+            raise MultiplierError(f"'{m.spec}': a netlist of a whole bank has no tables")
+    return made
 
 
 def _bank_ports(

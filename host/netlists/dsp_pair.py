@@ -160,7 +160,7 @@ def dsp_pair(name: str, include: str = "../include", folder: Path | None = None)
     )
     model = c_model(
         function,
-        ["exact_pair"],
+        ["axynq/multipliers/exact_pair.hpp"],
         "pair_t",
         "axynq::activation_t a, axynq::weight_t first, axynq::weight_t second",
         "axynq::exact_pair::products(a, first, second)",

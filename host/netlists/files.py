@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from axynq.emulator.errors import MultiplierError
-from axynq.emulator.multipliers import SMAPPROX_TABLE_2
+from axynq.emulator.multipliers import SMAPPROX_TABLE_2, split_multipliers
 from axynq.host.netlists.blackbox import BlackboxFiles, blackbox, configurable_blackbox
 from axynq.host.netlists.designs import unsigned_netlist
 from axynq.host.netlists.dsp_pair import dsp_pair
@@ -70,8 +70,8 @@ def rtl_files(name: str, include: str = "../include", folder: Path | None = None
     made: BlackboxFiles
     if name.startswith(DSP_PAIR_PREFIX):
         made = dsp_pair(name, include, folder)
-    elif SEPARATOR in name:
-        made = configurable_blackbox(name.split(SEPARATOR), include, folder)
+    elif len(specs := split_multipliers(name)) > 1:
+        made = configurable_blackbox(specs, include, folder)
     else:
         made = blackbox(name, include, folder)
     resources = {kind: made.resources[kind] for kind in ("LUT", "CARRY4", "DSP")}

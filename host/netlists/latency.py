@@ -2,7 +2,15 @@
 
 from __future__ import annotations
 
-from axynq.host.overlay.naming import BLACKBOX_PREFIX, DSP_PAIR_PREFIX, verilog_name
+import re
+
+from axynq.host.overlay.naming import (
+    BLACKBOX_PREFIX,
+    DSP_PAIR_PREFIX,
+    LATENCY_SUFFIX,
+    TABLE_PREFIX,
+    verilog_name,
+)
 
 NETLIST_LATENCY = 2
 """The registers before a netlist, and those behind it. Without those before it, reading a memory,
@@ -15,4 +23,6 @@ DSP_PAIR_LATENCY = 4
 def latency_of(function: str) -> int:
     """The latency of the blackbox that a C++ function stands for."""
     paired = function.startswith(BLACKBOX_PREFIX + verilog_name(DSP_PAIR_PREFIX))
-    return DSP_PAIR_LATENCY if paired else NETLIST_LATENCY
+    table = re.fullmatch(rf"{BLACKBOX_PREFIX}{TABLE_PREFIX}.*{LATENCY_SUFFIX}(\d+)", function)
+    inside = int(table[1]) if table else 0
+    return DSP_PAIR_LATENCY if paired else NETLIST_LATENCY + inside

@@ -32,11 +32,11 @@ def signed_smapprox_product(
 ) -> tuple[Net, ...]:
     """The product of a 9-bit activation (not -256) and an 8-bit weight, 17 bits: the magnitudes'
     product with the operands' sign."""
-    magnitude_a = _magnitude(netlist, a[:8], a[8])
-    magnitude_w = _magnitude(netlist, w, w[7])
-    magnitude = smapprox_product(netlist, magnitude_a, magnitude_w, digits)
+    magnitude_a = magnitude(netlist, a[:8], a[8])
+    magnitude_w = magnitude(netlist, w, w[7])
+    product = smapprox_product(netlist, magnitude_a, magnitude_w, digits)
     negative = netlist.lut(lambda x, y: x ^ y, a[8], w[7])
-    return _negated_if(netlist, (*magnitude, ZERO), negative)
+    return negated_if(netlist, (*product, ZERO), negative)
 
 
 # --- the 4x4 cells; a is the activation's nibble -------------------------------------------------
@@ -189,7 +189,7 @@ def _ternary_sum(netlist: Netlist, outer: Bits, first: Bits, second: Bits) -> Bi
     return (*outer[:4], selects[0], *sums, p13, p14, p15)
 
 
-def _magnitude(netlist: Netlist, bits: Sequence[Net], negative: Net) -> Bits:
+def magnitude(netlist: Netlist, bits: Sequence[Net], negative: Net) -> Bits:
     """The two's complement of eight bits where ``negative`` is set, in two levels of LUTs.
 
     A bit is inverted where a bit below it is set; what the lowest four bits say is one net.
@@ -214,10 +214,10 @@ def _inverted(bit: int, negative: int, below: int, *lower: int) -> int:
     return bit ^ (below | negative & any(lower))
 
 
-def _negated_if(netlist: Netlist, bits: Sequence[Net], negative: Net) -> Bits:
+def negated_if(netlist: Netlist, bits: Sequence[Net], negative: Net) -> Bits:
     """The two's complement of ``bits`` where ``negative`` is set: inverted on a carry chain that
     adds one. The lowest four bits need no chain; a one goes on where they are all zero."""
-    low = _magnitude(netlist, (*bits[:4], *(ZERO,) * 4), negative)[:4]
+    low = magnitude(netlist, (*bits[:4], *(ZERO,) * 4), negative)[:4]
     carry = netlist.lut(
         lambda s, x0, x1, x2, x3: s & (1 - (x0 | x1 | x2 | x3)), negative, *bits[:4]
     )

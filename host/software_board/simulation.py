@@ -16,10 +16,12 @@ import numpy as np
 import numpy.typing as npt
 
 from axynq.emulator.errors import DeviceError, ToolError
+from axynq.emulator.multipliers import ACTIVATION_MIN, Table
 from axynq.emulator.toolchain import load_library, shared_library
 from axynq.host.counters import COUNTERS
-from axynq.host.generate.overlay_files import overlay_header
+from axynq.host.generate.overlay_files import overlay_headers
 from axynq.host.overlay import Overlay
+from axynq.host.overlay.circuits import check_products
 
 if TYPE_CHECKING:
     from importlib.resources.abc import Traversable
@@ -51,6 +53,7 @@ class Simulation:
 
     Raises:
         ToolError: g++ or the ap_types headers are missing, or the sources do not compile.
+        MultiplierError: a table is not in C++ what it is in the emulator.
     """
 
     def __init__(self, overlay: Overlay) -> None:
@@ -63,6 +66,18 @@ class Simulation:
         self._library.axynq_overlay_id.restype = ctypes.c_uint32
         if self._library.axynq_counters() != len(COUNTERS):
             raise DeviceError("the compiled accelerator counts other things than axynq expects")
+        self._check_tables()
+
+    def _check_tables(self) -> None:
+        """That the users' multipliers are in C++ what they are in the emulator."""
+        checked: set[str] = set()
+        for lane, bank in enumerate(self.overlay.banks):
+            for code, m in enumerate(bank):
+                if isinstance(m, Table) and m.spec not in checked:
+                    checked.add(m.spec)
+                    low, high = (bound - ACTIVATION_MIN for bound in m.activation_range)
+                    made = self.products(lane, code)[low : high + 1].reshape(-1)
+                    check_products(m, made.astype(np.int64), "its C++")
 
     def run(self, commands: Memory, source: Memory, destination: Memory, images: int) -> None:
         """One start of the accelerator; leaves ``status``, ``progress`` and ``counts``.
@@ -120,7 +135,7 @@ def build(overlay: Overlay) -> Path:
                 *ap_types.glob("**/*.h"),
             ],
             folders=["-isystem", str(ap_types), f"-I{hls / 'include'}"],
-            generated={"axynq/overlay.hpp": overlay_header(overlay)},
+            generated=overlay_headers(overlay),
         )
 
 

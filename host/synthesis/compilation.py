@@ -21,7 +21,7 @@ from typing import Any
 
 from axynq.emulator import files
 from axynq.emulator.errors import ToolError
-from axynq.host.generate.overlay_files import blackboxes_header, overlay_header
+from axynq.host.generate.overlay_files import blackboxes_header, overlay_headers
 from axynq.host.overlay import Overlay
 from axynq.host.overlay.registers import TOP_FUNCTION
 from axynq.host.synthesis.ir import Module, read_module
@@ -63,7 +63,7 @@ def compile_overlay(
         ToolError: the packages for it are not installed, or the sources do not compile.
     """
     generated = {
-        "axynq/overlay.hpp": overlay_header(overlay),
+        **overlay_headers(overlay),
         "axynq/blackboxes.hpp": blackboxes_header(overlay),
     }
     defines = ["AXYNQ_RTL_MULTIPLIERS"] if netlists else []

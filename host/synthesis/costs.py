@@ -22,7 +22,8 @@ from pathlib import Path
 
 from axynq.emulator import files
 from axynq.emulator.errors import AxynqError
-from axynq.host.netlists.yosys import cells_of, synthesise, yosys_version
+from axynq.emulator.yosys import yosys_version
+from axynq.host.netlists.yosys import cells_of, synthesise
 
 WIDTHS = (1, 2, 4, 6, 8, 9, 12, 16, 17, 20, 24, 32, 48, 64)
 """Bits of the operands that are measured; between them costs are interpolated."""

@@ -19,7 +19,7 @@ from typing import Any
 from axynq.emulator import files
 from axynq.host.generate.overlay_files import Blackbox, overlay_blackboxes
 from axynq.host.netlists.blackbox import flip_flops
-from axynq.host.netlists.designs import configurable_netlist, netlist
+from axynq.host.netlists.designs import configurable_netlist, netlist, registers_inside
 from axynq.host.netlists.dsp_pair import RESOURCES as DSP_PAIR
 from axynq.host.overlay import Overlay
 from axynq.host.overlay.description import overlay_names
@@ -114,7 +114,9 @@ def _functions(
             yield Part.of(name, COUNTED, count, state[function.name] * count)
     for blackbox in overlay_blackboxes(overlay):
         calls = sum(n for name, n in netlists.items() if plain_name(name) == blackbox.function)
-        yield Part.of(blackbox.function, MAPPED, calls, blackbox_cost(blackbox) * calls)
+        # Netlists of tables are Yosys' work, the others the project's.
+        basis = MEASURED if blackbox.specs[0].startswith("table:") else MAPPED
+        yield Part.of(blackbox.function, basis, calls, blackbox_cost(blackbox) * calls)
 
 
 def blackbox_cost(blackbox: Blackbox) -> Cost:
@@ -123,7 +125,8 @@ def blackbox_cost(blackbox: Blackbox) -> Cost:
         return Cost(DSP_PAIR["LUT"], DSP_PAIR["FF"], DSP_PAIR["DSP"])
     specs = blackbox.specs
     made = configurable_netlist(specs) if len(specs) > 1 else netlist(specs[0])
-    return Cost(made.resources()["LUT"], flip_flops(made))
+    inside = 0 if len(specs) > 1 else registers_inside(specs[0])
+    return Cost(made.resources()["LUT"], flip_flops(made) + inside)
 
 
 def _logic(function: str, count: int, logic: Logic) -> Iterator[Part]:

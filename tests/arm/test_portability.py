@@ -280,7 +280,7 @@ def test_the_accelerator_compiled_for_arm(architecture: Architecture, tmp_path: 
     if lacking:
         pytest.skip(f"programs for {architecture.name} need {lacking}")
     overlay = Overlay.load("tiny4")
-    header = simulation.overlay_header(overlay)
+    header = simulation.overlay_headers(overlay)["axynq/overlay.hpp"]
     (tmp_path / "axynq").mkdir()
     (tmp_path / "axynq" / "overlay.hpp").write_text(header, encoding="utf-8")
     replay = tmp_path / "replay"

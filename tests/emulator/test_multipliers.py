@@ -437,7 +437,7 @@ def test_metrics_of_a_known_error(tmp_path: Path) -> None:
         ("smapprox:4000", "form"),
         ("smapprox:110", "form"),
         ("table:nowhere.npz#x", "does not exist"),
-        ("table:pyproject.toml", ".npz, .npy or .c"),
+        ("table:pyproject.toml", ".npz, .npy, .c or .v"),
     ],
 )
 def test_bad_specifications_say_why(spec: str, reason: str) -> None:

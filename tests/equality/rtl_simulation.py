@@ -12,9 +12,9 @@ import numpy as np
 import numpy.typing as npt
 
 from axynq.emulator.multipliers import ACTIVATION_MAX, ACTIVATION_MIN, WEIGHT_MAX, WEIGHT_MIN
+from axynq.emulator.yosys import CELL_MODELS, run_yosys
 from axynq.host.netlists.netlist import Netlist
 from axynq.host.netlists.verilog import verilog
-from axynq.host.netlists.yosys import CELL_MODELS, run_yosys
 
 PAIRS = (ACTIVATION_MAX - ACTIVATION_MIN + 1) * (WEIGHT_MAX - WEIGHT_MIN + 1)
 

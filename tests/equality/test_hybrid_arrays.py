@@ -14,7 +14,13 @@ from axynq.emulator import Plan
 from axynq.emulator.model import graph
 from axynq.host import Accelerator
 from tests.equality.whole_way import assert_equal
-from tests.networks import branched_models, other_models, random_input, weighted_models
+from tests.networks import (
+    branched_models,
+    convolution,
+    other_models,
+    random_input,
+    weighted_models,
+)
 from tests.overlays import Lanes, write_overlay
 
 EXACT = ("exact",)
@@ -102,3 +108,11 @@ def test_digits(accelerator: Accelerator, digits: graph.Model) -> None:
     for images in (1, 7, 12):
         plan = plans(accelerator, digits, images)
         assert_equal(accelerator, digits, plan, random_input(digits, images, 0))
+
+
+def test_more_words_of_a_pixel_than_groups(accelerator: Accelerator) -> None:
+    """Where a group fills several words, a phase of all groups has more words than groups."""
+    array = accelerator.overlay.array
+    filters = accelerator.overlay.buffers.groups * array.filters - 3
+    model = convolution(2, 1, 3, filters, kernel=1, seed=0)
+    assert_equal(accelerator, model, plans(accelerator, model, 0), random_input(model, 2, 0))

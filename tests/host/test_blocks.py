@@ -60,6 +60,15 @@ def test_as_few_blocks_as_fit(overlay: Overlay) -> None:
     assert len(divide("layer", every, 0, overlay, in_passes=False)) == 2
 
 
+def test_a_block_has_no_more_words_than_places_tell_apart(tmp_path: Path) -> None:
+    lanes = [(64, ["exact"], "separate")]
+    sizes = {"groups": 128, "weight_vectors": 256}
+    overlay = write_overlay(tmp_path, filters=64, requantisers=4, lanes=lanes, **sizes)
+    every = [frozenset(range(64))] * 2400  # 38 groups, but 600 words
+    blocks = divide("layer", every, 1, overlay, in_passes=True)
+    assert [block.words for block in blocks] == [300, 300]
+
+
 def test_weights_that_have_to_lie_on_chip_together(overlay: Overlay) -> None:
     every = [frozenset(range(4))] * 8
     passes = divide("layer", every, 9, overlay, in_passes=True)[0].pass_vectors

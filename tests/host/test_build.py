@@ -12,7 +12,7 @@ import pytest
 
 tkinter = pytest.importorskip("tkinter")
 
-from axynq.emulator.errors import DeviceError, OverlayError, ToolError
+from axynq.emulator.errors import DeviceError, MultiplierError, OverlayError, ToolError
 from axynq.host import Overlay
 from axynq.host.bitstream.flow import build, retarget, write_blackboxes, write_constants
 from axynq.host.bitstream.hls_config import hls_config
@@ -26,6 +26,7 @@ from axynq.host.runtime.manifest import Manifest
 from tests.host import vivado_names
 from tests.host.vivado import BOARD_FILES, Vivado, hls_keys, install, instances
 from tests.overlays import write_overlay
+from tests.own_multipliers import write_own
 
 ROOT = Path(__file__).parents[2]
 SCRIPTS = ROOT / "bitstreams" / "tcl"
@@ -443,3 +444,42 @@ def test_retarget() -> None:
     assert (overlay.name, overlay.board) == ("z2-roup16-kv260", "kv260")
     with pytest.raises(OverlayError, match="unknown board 'z80'"):
         retarget(overlay, "z80")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("netlists", [True, False])
+def test_users_multipliers(tools, tmp_path: Path, monkeypatch, netlists: bool) -> None:
+    """A build has their files, and what it leaves needs none of them."""
+    own = write_own(tmp_path)
+    specs = ["exact", "table:own.c#mul8u_own", "table:own.v#pipelined"]
+    overlay = write_overlay(tmp_path, lanes=[(4, specs, "separate")])
+    monkeypatch.setenv("AXYNQ_BITSTREAMS", str(tmp_path / "out"))
+    built = build(overlay, tmp_path / "work", tmp_path / "out", netlists=netlists)
+    headers = list((tmp_path / "work" / "generated" / "axynq" / "multipliers").iterdir())
+    assert len(headers) == 2
+    attached = (tmp_path / "work" / "hls_config.cfg").read_text().count("syn.blackbox.file")
+    assert attached == (3 if netlists else 0)
+    for file in (own / "own.c", own / "own.v"):
+        file.unlink()
+    found = Overlay.load(built.path.with_suffix(".toml"))
+    assert found.hash == overlay.hash
+    assert find_bitstream(found).manifest.overlay.tables == overlay.tables
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("netlists", [True, False])
+def test_multipliers_that_differ_are_not_built(
+    tools, tmp_path: Path, monkeypatch, netlists: bool
+) -> None:
+    """Nothing runs where the simulation of a blackbox finds other products."""
+
+    def differs(m, function, texts):
+        raise MultiplierError(f"'{m.spec}' is not used: 3 x 5")
+
+    monkeypatch.setattr("axynq.host.netlists.blackbox.check_blackbox", differs)
+    write_own(tmp_path)
+    overlay = write_overlay(tmp_path, lanes=[(4, ["table:own.c#mul8u_own"], "separate")])
+    said: list[str] = []
+    with pytest.raises(MultiplierError, match="3 x 5"):
+        build(overlay, tmp_path / "work", tmp_path / "out", said.append, netlists)
+    assert said == []

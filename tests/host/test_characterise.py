@@ -175,5 +175,5 @@ def test_bad_energy_figures(tmp_path: Path) -> None:
 
 def test_tables_cannot_be_characterised(tmp_path: Path) -> None:
     np.savez(tmp_path / "t.npz", y=np.outer(range(256), range(256)).astype(np.uint16))
-    with pytest.raises(MultiplierError, match="no RTL"):
+    with pytest.raises(MultiplierError, match="data without a circuit"):
         characterise([f"table:{tmp_path / 't.npz'}#y"], default_stimuli())

@@ -144,7 +144,7 @@ def test_rtl_of_a_table_is_one_error(axynq, tmp_path: Path) -> None:
     np.savez(tmp_path / "t.npz", y=np.outer(range(256), range(256)).astype(np.uint16))
     code, _, err = axynq("rtl", f"table:{tmp_path / 't.npz'}#y", "--output", tmp_path)
     assert code == 1
-    assert "no RTL" in err
+    assert "data without a circuit" in err
 
 
 # --- evaluate and inspect ------------------------------------------------------------------------

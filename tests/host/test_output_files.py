@@ -125,6 +125,8 @@ OTHERWISE = {
     "host/bitstream/tools.py": "a log, line by line",
     "host/software_board/device.py": "a temporary folder",
     "host/netlists/yosys.py": "what goes between two steps of a tool",
+    "host/netlists/proof.py": "a temporary folder",
+    "emulator/yosys.py": "a temporary folder",
 }
 """Sources that may write in another way, and why."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Sequence
 from itertools import combinations
 
@@ -68,11 +69,40 @@ def test_more_lanes_than_bytes_write_each_byte_once_a_round(array, filters, kind
     allowed = [random.choice(sets) for _ in range(filters)]
     groups = place_filters(list(range(filters)), allowed, lanes, width)
     assert groups_needed(list(range(filters)), allowed, lanes, width) == len(groups)
-    assert sorted(f for group in groups for f in group if f is not None) == list(range(filters))
+    assert_in_rounds(groups, allowed, width)
+
+
+def assert_in_rounds(
+    groups: Sequence[Sequence[int | None]], allowed: Sequence[frozenset[int]], width: int
+) -> None:
+    placed = sorted(f for group in groups for f in group if f is not None)
+    assert placed == list(range(len(allowed)))
     for group in groups:
         places = [(f % width, lane // width) for lane, f in enumerate(group) if f is not None]
         assert len(places) == len(set(places))
         assert all(f is None or lane in allowed[f] for lane, f in enumerate(group))
+
+
+@pytest.mark.parametrize(
+    ("lanes", "spans"),
+    [
+        (6, [(5, 6), (0, 5), (3, 6), (0, 5), (3, 6)]),
+        (5, [(0, 4), (0, 4), (0, 3), (0, 5), (0, 5), (0, 5), (0, 4), (0, 4), (0, 3), (0, 3)]),
+        (5, [*[(0, 3)] * 2, *[(3, 5)] * 4, *[(0, 3)] * 4, (3, 5), (3, 5), *[(0, 3)] * 3]),
+    ],
+)
+def test_filters_moved_for_others_in_vain_go_back_to_their_lanes(lanes, spans) -> None:
+    """Each filter may go to the lanes of its span; 4 bytes a word."""
+    allowed = [frozenset(range(*span)) for span in spans]
+    assert_in_rounds(place_filters(range(len(allowed)), allowed, lanes, 4), allowed, 4)
+
+
+def test_many_filters_for_overlapping_lanes_are_placed_soon() -> None:
+    """Not all ways to move others are tried, which would take minutes."""
+    rng = random.Random(0)
+    kinds = [frozenset(range(4)), frozenset(range(4, 6)), frozenset(range(6))]
+    allowed = [rng.choice(kinds) for _ in range(900)]
+    assert_in_rounds(place_filters(range(900), allowed, 6, 4), allowed, 4)
 
 
 @pytest.mark.parametrize(("exact", "groups"), [(8, 2), (16, 1), (24, 2)])

@@ -10,7 +10,6 @@ import sys
 import threading
 import time
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -87,23 +86,31 @@ def test_an_estimate_is_called_one(axynq, programs, tmp_path: Path) -> None:
 
 
 def test_what_an_estimate_does_not_know_of_dsp_blocks_is_said(
-    axynq, digits: graph.Model, tmp_path: Path, monkeypatch
+    axynq, digits: graph.Model, tmp_path: Path
 ) -> None:
     path = tmp_path / "digits.axp"
     lanes = [(2, ["exact"], "dsp pair"), (2, ["exact"], "separate")]
     pairs = write_overlay(tmp_path, "pairs", lanes=lanes)
-    for overlay in (pairs, Overlay.load("tiny4")):
+    own = ("--overlay", tmp_path / "pairs.toml")
+    for overlay, named in ((pairs, own), (Overlay.load("tiny4"), ())):
         compile_program(digits, "exact", overlay).save(path)
-        # one that ships is found by its name alone
-        monkeypatch.setattr(
-            "axynq.host.cli.power.Overlay", SimpleNamespace(load=lambda _, o=overlay: o)
-        )
-        content = json_of(axynq("power", path, "--sensor", "estimate", "--json"))
+        content = json_of(axynq("power", path, "--sensor", "estimate", *named, "--json"))
         notes = content["contenders"]["digits"]["notes"]
         assert notes == ([DSP_PAIRS] if overlay is pairs else [])
-        code, out, _ = axynq("power", path, "--sensor", "estimate")
+        code, out, _ = axynq("power", path, "--sensor", "estimate", *named)
         assert code == 0
         assert ("digits: multiplications in DSP blocks" in out) == (overlay is pairs)
+
+
+def test_programs_for_another_overlay_than_the_one_named(
+    axynq, digits: graph.Model, tmp_path: Path
+) -> None:
+    path = tmp_path / "digits.axp"
+    compile_program(digits, "exact", Overlay.load("tiny4")).save(path)
+    write_overlay(tmp_path)
+    code, _, err = axynq("power", path, "--sensor", "estimate", "--overlay", tmp_path / "mine.toml")
+    assert code == 1
+    assert "compiled for another overlay than 'mine'" in err
 
 
 def test_skipped_weights_cost_nothing(digits: graph.Model) -> None:

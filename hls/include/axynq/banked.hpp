@@ -20,7 +20,8 @@ namespace axynq {
 
 template <class ELEMENT, int BANKS, int DEPTH>
 struct banked {
-  static_assert((DEPTH & (DEPTH - 1)) == 0, "addresses of a power of two cannot leave a memory");
+  static_assert(DEPTH > 1 && (DEPTH & (DEPTH - 1)) == 0,
+                "addresses of a power of two, of a bit at least, cannot leave a memory");
 #if defined(AXYNQ_SIMULATION)
   typedef counted_memory<ELEMENT, BANKS, DEPTH> type;
 #else

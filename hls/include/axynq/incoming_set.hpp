@@ -240,33 +240,34 @@ inline void take_in(incoming_set_t &set, bool taken, const word_t &word, record_
       write_row(codes, code_enable, ap_uint<bits_below(CODE_VECTORS)>(address), code_value);
   }
 
-  // To the next word. That a unit ends is known a word ahead.
-  if (!taken) return;
-  set.last_group = now.group + 1 == now.groups;
-  set.comes = !now.left.last;
-  set.left.next(0, false);
-  if (now.last_word) {
-    set.in_record = false;
-    set.in_tables = now.in_record && now.tables;
-    set.in_constants =
-        (now.in_record && !now.tables) || now.in_tables || (now.in_places && !now.last_group);
-    set.in_places = now.in_constants;
-    set.in_weights = now.in_weights || (now.in_places && now.last_group);
-    set.start_unit(now.in_record && now.tables                           ? TABLE_WORDS
-                   : now.in_constants                                    ? PLACE_WORDS
-                   : now.in_weights || (now.in_places && now.last_group) ? VECTOR_WORDS
-                                                                         : CONSTANT_WORDS);
-  } else {
-    ++set.word;
-    set.last_word = now.word == now.last_but_one;
-  }
-  if (now.in_constants) {
-    const bool row_ends = now.row_word == ROW_WORDS - 1;
-    set.row_word = row_ends ? 0 : int(now.row_word) + 1;
-    if (row_ends) ++set.row;
-  }
-  if (now.in_places && now.last_word) ++set.group;
-  if (now.in_weights && now.last_word) ++set.vector;
+  // To the next word. That a unit ends is known a word ahead. Each choice stands alone, so that
+  // none waits for another.
+  const bool unit_ends = taken && now.last_word;
+  const bool to_tables = now.in_record && now.tables;
+  const bool to_weights = now.in_weights || (now.in_places && now.last_group);
+  const bool to_constants =
+      (now.in_record && !now.tables) || now.in_tables || (now.in_places && !now.last_group);
+  const int other_words = to_weights ? VECTOR_WORDS : CONSTANT_WORDS;
+  const int set_words = to_tables ? TABLE_WORDS : now.in_constants ? PLACE_WORDS : other_words;
+  set.in_record = now.in_record && !unit_ends;
+  set.in_tables = unit_ends ? to_tables : now.in_tables;
+  set.in_constants = unit_ends ? to_constants : now.in_constants;
+  set.in_places = unit_ends ? now.in_constants : now.in_places;
+  set.in_weights = unit_ends ? to_weights : now.in_weights;
+  const unit_word_t next_word = now.word + (taken ? 1 : 0);
+  const bool before_last = taken ? now.word == now.last_but_one : now.last_word;
+  set.word = unit_ends ? unit_word_t(0) : next_word;
+  set.last_but_one = unit_ends ? unit_word_t(set_words - 2) : now.last_but_one;
+  set.last_word = unit_ends ? set_words == 1 : before_last;
+  if (taken) set.last_group = now.group + 1 == now.groups;
+  set.comes = taken ? !now.left.last : now.comes;
+  if (taken) set.left.next(0, false);
+  const bool is_row = taken && now.in_constants;
+  const bool row_ends = is_row && now.row_word == ROW_WORDS - 1;
+  set.row_word = row_ends ? 0 : int(now.row_word) + (is_row ? 1 : 0);
+  set.row = now.row + (row_ends ? 1 : 0);
+  set.group = now.group + (unit_ends && now.in_places ? 1 : 0);
+  set.vector = now.vector + (unit_ends && now.in_weights ? 1 : 0);
 }
 
 }  // namespace axynq

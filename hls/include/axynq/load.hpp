@@ -23,11 +23,10 @@ inline void load(const phase_t &phase, const places_t &places, place_t images, p
   if (places.tiles == 0) return;
   const transfers_t moved = transfers_of(phase, images, image);
   if (moved.source || moved.residual) {
-    const place_t end = end_of(phase, images, image);
     place_t first_input = places.source;
     place_t first_residual = places.residual;
     AXYNQ_LOOP(IMAGES)
-    for (place_t n = image; n < end; n += COPIES) {
+    for (place_t n = places.image; n < places.end; n += COPIES) {
       const copies_t copies = copies_from(images, n);
       place_t rows_before = 0;  // words of them
       tile_cursor at;

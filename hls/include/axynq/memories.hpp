@@ -59,7 +59,9 @@ typedef banked<constant_row_t, REQUANTISERS, 2 * CONSTANT_ROWS>::type constant_m
 const int LANE_BITS = bits_below(FILTERS), BYTE_BITS = bits_below(INPUTS);
 const int REQUANTISER_BITS = bits_below(REQUANTISERS), STEP_BITS = bits_below(REQUANTISE_STEPS);
 const int PART_BITS = bits_below(ADD_PARTS);
-const int WORD_BITS = bits_below(GROUPS);
+// A group fills a word in each round, so that there are more words than groups.
+const int WORD_BITS =
+    bits_below(GROUPS * ROUNDS < MOST_PLACE_WORDS ? GROUPS * ROUNDS : MOST_PLACE_WORDS);
 // Used, requantiser, step, word.
 typedef ap_uint<1 + REQUANTISER_BITS + STEP_BITS + WORD_BITS> byte_place_t;
 typedef ap_uint<1 + BYTE_BITS> lane_place_t;  // used, byte

@@ -11,16 +11,15 @@ namespace axynq {
 const int BURSTS_ON_THE_WAY = 4;
 
 // For each tile and copy its words of each pixel: a single run where they are the whole pixel.
-inline void store(const phase_t &phase, const places_t &places, place_t images, place_t image,
-                  channel_t &from, write_port_t destination) {
+inline void store(const phase_t &phase, const places_t &places, place_t images, channel_t &from,
+                  write_port_t destination) {
   AXYNQ_NO_INLINE
   if (places.tiles == 0 || !phase.destination_stored) return;
-  const place_t end = end_of(phase, images, image);
   const bool whole = phase.store_pixel_words == phase.output_pixel_words;
   place_t map = places.destination;
   ap_uint<4> on_the_way = 0;
   AXYNQ_LOOP(IMAGES)
-  for (place_t n = image; n < end; n += COPIES) {
+  for (place_t n = places.image; n < places.end; n += COPIES) {
     const copies_t copies = copies_from(images, n);
     place_t rows_before = 0;  // words of them
     AXYNQ_LOOP(TILES)

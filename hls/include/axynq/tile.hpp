@@ -83,16 +83,12 @@ inline transfers_t transfers_of(const phase_t &phase, place_t images, place_t im
   return moved;
 }
 
-// The image behind those that a call of the phase computes; its copies take several at a time.
-inline place_t end_of(const phase_t &phase, place_t images, place_t image) {
-  AXYNQ_INLINE
-  return phase.whole_batch ? images : place_t(image + 1);
-}
-
-// Where a phase's maps are in external memory, and how many tiles it has in all.
+// Where a phase's maps are in external memory, how many tiles it has in all, and which images it
+// computes: from one on, as many at a time as there are copies.
 struct places_t {
   place_t source, residual, ahead, destination;
   place_t tiles;
+  place_t image, end;
 };
 
 // Before the first phase there are no tiles. An offset counts words of an image: in a batch the
@@ -125,6 +121,8 @@ inline places_t places_of(const phase_t &phase, bool begins, place_t images, pla
   places.destination = place_t(found[3] + phase.destination_first);
   const place_t own_turns = phase.whole_batch ? turns : place_t(1);
   places.tiles = begins ? place_t(0) : place_t(own_turns * phase.tiles);
+  places.image = image;
+  places.end = phase.whole_batch ? images : place_t(image + 1);
   return places;
 }
 

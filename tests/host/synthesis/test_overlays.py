@@ -20,6 +20,7 @@ from axynq.host.synthesis.findings import costs, problems
 from axynq.host.synthesis.memories import Memories
 from axynq.host.synthesis.operators import DIVISIONS, regions
 from axynq.host.synthesis.schedule import Schedule, schedule, schedule_overlay
+from tests.overlays import write_overlay
 
 pytest.importorskip("llvmlite")
 pytest.importorskip("ziglang")
@@ -54,7 +55,7 @@ def test_an_iteration_every_clock_cycle(name: str, clean: Schedule) -> None:
     # Each requantiser has two products of 32 by 31 bits, and the lanes none.
     [multiply] = [loop for loop in found.loops if loop.name == "MULTIPLY"]
     dsps = sum(product.count * product.dsps for product in multiply.multiplications)
-    assert dsps == 4 * (overlay.array.requantisers + overlay.adders)
+    assert dsps == 4 * overlay.array.copies * (overlay.array.requantisers + overlay.adders)
     # Nothing that a loop keeps is within half a nanosecond of the clock, or a twentieth of it; what
     # goes from register to register takes a whole cycle, whatever the clock.
     longest = max(way.delay_ns for loop in found.loops for way in loop.recurrences if way.operators)
@@ -70,6 +71,17 @@ def test_an_iteration_every_clock_cycle(name: str, clean: Schedule) -> None:
     # The figures that are kept for the cycle model, as they are written.
     text = Path(schedules.__file__).with_name(schedules.FILE).read_text(encoding="utf-8")
     assert json.loads(text)["overlays"][name] == figures_of(overlay, found)
+
+
+@pytest.mark.parametrize(("board", "clock_mhz"), [("pynq-z2", 125.0), slow("zcu104", 250.0)])
+def test_hybrid_arrays_keep_up_with_faster_clocks(
+    board: str, clock_mhz: float, tmp_path: Path
+) -> None:
+    lanes = [(4, ["roup:2,6"], "separate"), (4, ["exact"], "dsp pair")]
+    array = {"adders": 1, "window_lanes": 3, "copies": 2}
+    values = write_overlay(tmp_path, filters=8, lanes=lanes, array=array).model_dump()
+    overlay = Overlay.model_validate(values | {"board": board, "clock_mhz": clock_mhz})
+    assert {loop.ii for loop in schedule_overlay(overlay).loops} == {1}
 
 
 def kept(name: str) -> dict[str, schedules.LoopFigures]:

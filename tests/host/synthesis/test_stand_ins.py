@@ -15,7 +15,7 @@ import pytest
 
 from axynq.emulator.multipliers import multiplier
 from axynq.emulator.toolchain import load_library, shared_library
-from axynq.host.generate.overlay_files import overlay_header
+from axynq.host.generate.overlay_files import overlay_headers
 from axynq.host.overlay import Overlay
 from axynq.host.software_board.simulation import ap_types_folder
 from axynq.host.synthesis.compilation import front_end
@@ -64,7 +64,7 @@ def test_operators_compute_what_the_vendors_headers_do() -> None:
 @pytest.mark.parametrize("name", ["tiny4", "z2-mixed16"])
 def test_products_are_those_of_the_multipliers(name: str) -> None:
     overlay = Overlay.load(name)
-    generated = {"axynq/overlay.hpp": overlay_header(overlay)}
+    generated = overlay_headers(overlay)
     with resources.as_file(resources.files("axynq.hls") / "include") as include:
         text = front_end(HERE / "products.cpp", [include], generated)
     prototype = ctypes.CFUNCTYPE(None, ctypes.c_int, ctypes.c_int, ctypes.POINTER(ctypes.c_int))
