@@ -10,8 +10,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 from functools import cache
 
+from axynq.emulator.multipliers import Table, multiplier
 from axynq.host.netlists.activity import TICK_NANOSECONDS, longest_delay
 from axynq.host.netlists.designs import configurable_netlist, netlist
+from axynq.host.netlists.table_circuits import table_circuit
 from axynq.host.overlay.board import Board
 from axynq.host.overlay.description import LaneGroup
 from axynq.host.synthesis.delays import PACE
@@ -50,7 +52,10 @@ def _delay(group: LaneGroup) -> float:
 
 @cache
 def _single_delay(spec: str) -> float:
-    return longest_delay(netlist(spec)) * TICK_NANOSECONDS
+    # A pipelined one, of the user's, is as if its registers divided it evenly.
+    m = multiplier(spec)
+    stages = table_circuit(m).latency + 1 if isinstance(m, Table) else 1
+    return longest_delay(netlist(spec)) * TICK_NANOSECONDS / stages
 
 
 @cache

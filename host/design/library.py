@@ -24,6 +24,7 @@ from axynq.emulator.studies.evaluator import Evaluator, Examples
 from axynq.emulator.studies.sensitivity.estimate import estimate
 from axynq.host.design.mixes import Lanes
 from axynq.host.design.space import Group, Shape
+from axynq.host.overlay.circuits import check_hardware
 
 PARTS = 8
 """So many numbers of exact lanes are tried for a number of lanes, at most, from none on."""
@@ -37,7 +38,8 @@ class Library:
     """Multipliers to choose from for a network.
 
     Raises:
-        PlanError: there is no approximate multiplier, or one is a table.
+        MultiplierError: one does not exist, or is a table without a circuit.
+        PlanError: there is no approximate multiplier.
     """
 
     model: Model
@@ -49,9 +51,9 @@ class Library:
     """Largest loss of accuracy against exact multipliers, 0 to 1; None: any. Needs examples."""
 
     def __post_init__(self) -> None:
-        for spec in self.specs:
-            if isinstance(multiplier(spec), Table):
-                raise PlanError(f"'{spec}': tables have no hardware; only the emulator runs them")
+        for m in map(multiplier, self.specs):
+            if isinstance(m, Table):
+                check_hardware(m)
         if not self.approximate:
             raise PlanError("the library has no approximate multiplier: give one beside exact")
 

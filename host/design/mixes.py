@@ -13,6 +13,7 @@ from axynq.emulator.model.graph import Model
 from axynq.emulator.multipliers import Exact, Roup, Table, multiplier
 from axynq.emulator.plan import Plan
 from axynq.host.design.space import Cell, Group
+from axynq.host.overlay.circuits import check_hardware
 from axynq.host.overlay.description import MAX_BANK
 
 Lanes = tuple[Group, ...]
@@ -32,8 +33,8 @@ def needs_of(model: Model, plan: Plan) -> tuple[Need, ...]:
     """What the filters of a plan need, the largest share first.
 
     Raises:
-        PlanError: a multiplier is a table, of which there is no circuit; or a filter needs more
-            multipliers than a lane can hold.
+        MultiplierError: a multiplier is a table without a circuit.
+        PlanError: a filter needs more multipliers than a lane can hold.
     """
     work: defaultdict[frozenset[str], float] = defaultdict(float)
     expanded = plan.expand(model)
@@ -41,10 +42,7 @@ def needs_of(model: Model, plan: Plan) -> tuple[Need, ...]:
         codes = expanded[layer.name]
         for m in codes.multipliers:
             if isinstance(m, Table):
-                raise PlanError(
-                    f"layer '{layer.name}' uses '{m.spec}': tables have no hardware; only the "
-                    "emulator runs them"
-                )
+                check_hardware(m)
         filters = len(layer.kernel)
         each = model.multiplications(layer) / filters
         flat = codes.codes.reshape(filters, -1)

@@ -19,7 +19,7 @@ import numpy.typing as npt
 from axynq.host.design.looks import RESOURCES, Look
 from axynq.host.design.space import Choice, Shape
 from axynq.host.netlists.blackbox import flip_flops
-from axynq.host.netlists.designs import configurable_netlist, netlist
+from axynq.host.netlists.designs import configurable_netlist, netlist, registers_inside
 from axynq.host.netlists.dsp_pair import RESOURCES as DSP_PAIR
 from axynq.host.synthesis.storage import block_memory, lut_memory
 
@@ -196,7 +196,8 @@ def _bank(bank: tuple[str, ...], configurable: bool) -> tuple[int, int]:
     else:
         circuits = [netlist(spec) for spec in bank]
     luts = sum(circuit.resources()["LUT"] for circuit in circuits)
-    return luts, sum(flip_flops(circuit) for circuit in circuits)
+    inside = 0 if configurable else sum(map(registers_inside, bank))
+    return luts, inside + sum(flip_flops(circuit) for circuit in circuits)
 
 
 class Surrogate:
