@@ -159,7 +159,7 @@ def design_(
     workers: WorkersOption = None,
     json: JsonOption = False,
 ) -> None:
-    """Find the array for a network by itself: lanes, multipliers, buffers, clock.
+    """Find the array that suits a network and a board.
 
     Searches overlay descriptions under the board's limits, by the cycle model and by estimates from
     the HLS sources; what was estimated is kept, so that the command resumes when it is run again.

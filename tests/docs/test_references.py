@@ -18,6 +18,7 @@ user's."""
 
 USERS = {
     "my.toml",
+    "overlay.toml",
     "deployed/",
     "models/mlperf_tiny_resnet8_int8.tflite",
     "models/mlperf_tiny_kws_int8.tflite",
