@@ -346,7 +346,7 @@ class Overlay(_Strict):
         del content["tables"]
         tables = {table.spec: f"table:{table.sha256}" for table in self.tables}
         content["lanes"] = [
-            [tables.get(spec) or multiplier(spec).spec for spec in group.bank]
+            [group.cell, *(tables.get(spec) or multiplier(spec).spec for spec in group.bank)]
             for group in self.lanes
             for _ in range(group.count)
         ]

@@ -145,3 +145,11 @@ def test_checksum_depends_on_value_and_place() -> None:
     assert isa.checksum(words) != isa.checksum([1, 2])
     ten = [*range(10)]
     assert isa.checksum(ten) != isa.checksum([8, *ten[1:8], 0, 9])
+
+
+def test_hashes_tell_cells_apart(tmp_path: Path) -> None:
+    cells = ("separate", "configurable")
+    lanes = [[(4, ["exact", "roup:1,4"], cell)] for cell in cells]
+    lanes += [[(4, ["exact"], cell)] for cell in ("separate", "dsp pair")]
+    made = {write_overlay(tmp_path, lanes=each).hash for each in lanes}
+    assert len(made) == len(lanes)

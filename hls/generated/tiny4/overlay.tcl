@@ -1,6 +1,6 @@
 # Generated from hls/overlays/tiny4.toml. Do not edit: run `make generate`.
 set axynq(overlay) tiny4
-set axynq(hash) e9622f95d567c059d4d5c9ade82c7678f8300a35095b8285b39ef8db45226372
+set axynq(hash) c5252c6a9830d7186aa6c75529cb3c12681b043ad59a60e312fad0d0f0b6c313
 set axynq(board) pynq-z2
 set axynq(part) xc7z020clg400-1
 set axynq(board_part) tul.com.tw:pynq-z2:part0:1.0
@@ -11,7 +11,7 @@ set axynq(memory_port_bits) 64
 set axynq(memory_protocol) AXI3
 set axynq(word_bits) 32
 set axynq(blackboxes) {axynq_exact.json axynq_roup_1_4.json axynq_smapprox_3330.json axynq_roup_2_6.json}
-set axynq(identifier) 0xe9622f95
+set axynq(identifier) 0xc5252c6a
 set axynq(vlnv) axynq:hls:accelerator:1.0
 set axynq(pointers) {commands source destination}
 set axynq(ps_instance) processing_system7_0

@@ -1,6 +1,6 @@
 # Generated from hls/overlays/z2-exact16.toml. Do not edit: run `make generate`.
 set axynq(overlay) z2-exact16
-set axynq(hash) 90b1d24349e174c44ce1160f35b12a3a637b4f8ea9335506b6975958977295b6
+set axynq(hash) e203b938468aafcc7769d40f6d146d77d5f29ab5ec29f972486a3f2578bae988
 set axynq(board) pynq-z2
 set axynq(part) xc7z020clg400-1
 set axynq(board_part) tul.com.tw:pynq-z2:part0:1.0
@@ -11,7 +11,7 @@ set axynq(memory_port_bits) 64
 set axynq(memory_protocol) AXI3
 set axynq(word_bits) 128
 set axynq(blackboxes) {axynq_exact.json}
-set axynq(identifier) 0x90b1d243
+set axynq(identifier) 0xe203b938
 set axynq(vlnv) axynq:hls:accelerator:1.0
 set axynq(pointers) {commands source destination}
 set axynq(ps_instance) processing_system7_0

@@ -1,6 +1,6 @@
 # Generated from hls/overlays/z2-mixed16.toml. Do not edit: run `make generate`.
 set axynq(overlay) z2-mixed16
-set axynq(hash) 5413f318aab44fb4e1fcaa3324427a4fe7f0e17283ac6ea11bf8f32b3977b52d
+set axynq(hash) 022e2b90a587b1ec85c1f85a0518911f35ffe9def8a4fe40a6dd4c9755f5d2f3
 set axynq(board) pynq-z2
 set axynq(part) xc7z020clg400-1
 set axynq(board_part) tul.com.tw:pynq-z2:part0:1.0
@@ -11,7 +11,7 @@ set axynq(memory_port_bits) 64
 set axynq(memory_protocol) AXI3
 set axynq(word_bits) 128
 set axynq(blackboxes) {axynq_configurable_exact_or_roup_1_4.json axynq_exact.json axynq_smapprox_3330.json}
-set axynq(identifier) 0x5413f318
+set axynq(identifier) 0x022e2b90
 set axynq(vlnv) axynq:hls:accelerator:1.0
 set axynq(pointers) {commands source destination}
 set axynq(ps_instance) processing_system7_0

@@ -1,6 +1,6 @@
 # Generated from hls/overlays/z2-roup16.toml. Do not edit: run `make generate`.
 set axynq(overlay) z2-roup16
-set axynq(hash) 0c10dc3aea75c5d53a8086dbef572b20abe5309deee25f9e9d9e2b0307386d1e
+set axynq(hash) 65e01fb43360884c8c47c29c2353012392cdd1db3a5a4c3dd2cb2fe6835a06f4
 set axynq(board) pynq-z2
 set axynq(part) xc7z020clg400-1
 set axynq(board_part) tul.com.tw:pynq-z2:part0:1.0
@@ -11,7 +11,7 @@ set axynq(memory_port_bits) 64
 set axynq(memory_protocol) AXI3
 set axynq(word_bits) 128
 set axynq(blackboxes) {axynq_configurable_exact_or_roup_0_4_or_roup_1_4_or_roup_2_6.json}
-set axynq(identifier) 0x0c10dc3a
+set axynq(identifier) 0x65e01fb4
 set axynq(vlnv) axynq:hls:accelerator:1.0
 set axynq(pointers) {commands source destination}
 set axynq(ps_instance) processing_system7_0

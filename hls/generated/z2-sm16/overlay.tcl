@@ -1,6 +1,6 @@
 # Generated from hls/overlays/z2-sm16.toml. Do not edit: run `make generate`.
 set axynq(overlay) z2-sm16
-set axynq(hash) a53b5c71cb11570edbc6ff8bf77146f7ad8bdeaf6f52cf48a2c171da42a8a80d
+set axynq(hash) 2c5f47049f300626626216e07feb58ab618393e2c22fea139d15cd29a416c467
 set axynq(board) pynq-z2
 set axynq(part) xc7z020clg400-1
 set axynq(board_part) tul.com.tw:pynq-z2:part0:1.0
@@ -11,7 +11,7 @@ set axynq(memory_port_bits) 64
 set axynq(memory_protocol) AXI3
 set axynq(word_bits) 128
 set axynq(blackboxes) {axynq_exact.json axynq_smapprox_1110.json axynq_smapprox_3330.json axynq_smapprox_2222.json}
-set axynq(identifier) 0xa53b5c71
+set axynq(identifier) 0x2c5f4704
 set axynq(vlnv) axynq:hls:accelerator:1.0
 set axynq(pointers) {commands source destination}
 set axynq(ps_instance) processing_system7_0

@@ -1,6 +1,6 @@
 # Generated from hls/overlays/zcu104-roup32.toml. Do not edit: run `make generate`.
 set axynq(overlay) zcu104-roup32
-set axynq(hash) 2719dbc89c87c5d0898e5788d9c0b2d9dc168dff9d38975d17064b779311484b
+set axynq(hash) b25e4cdbcd604b4657e43595183146092612aa70feb46569a97c03fe4cf6ba02
 set axynq(board) zcu104
 set axynq(part) xczu7ev-ffvc1156-2-e
 set axynq(board_part) xilinx.com:zcu104:part0:1.1
@@ -11,7 +11,7 @@ set axynq(memory_port_bits) 128
 set axynq(memory_protocol) AXI4
 set axynq(word_bits) 256
 set axynq(blackboxes) {axynq_configurable_exact_or_roup_0_4_or_roup_1_4_or_roup_2_6.json}
-set axynq(identifier) 0x2719dbc8
+set axynq(identifier) 0xb25e4cdb
 set axynq(vlnv) axynq:hls:accelerator:1.0
 set axynq(pointers) {commands source destination}
 set axynq(ps_instance) zynq_ultra_ps_e_0

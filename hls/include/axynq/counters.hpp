@@ -8,17 +8,17 @@
 namespace axynq {
 
 enum counter_t {
-  COUNT_RECORD_WORDS,     // words of header and descriptors read
-  COUNT_SET_WORDS,        // words of sets and of later passes' weights read
-  COUNT_LOAD_WORDS,       // words of feature maps read
-  COUNT_STORE_WORDS,      // words of feature maps written
-  COUNT_LOAD_BURSTS,      // runs of consecutive words of feature maps read
-  COUNT_STORE_BURSTS,     // runs of consecutive words of feature maps written
-  COUNT_PROGRAM_BURSTS,   // runs of consecutive words of the program read
-  COUNT_PHASES,           // phases run; the first only takes in the set of the second
-  COUNT_RUNS,             // runs of the multiplication loop
-  COUNT_STEPS,            // iterations of the multiplication loop
-  COUNT_MULTIPLY_STEPS,   // iterations in which the lanes compute
+  COUNT_RECORD_WORDS,  // words of header and descriptors read
+  COUNT_SET_WORDS,  // words of sets and of later passes' weights read
+  COUNT_LOAD_WORDS,  // words of feature maps read
+  COUNT_STORE_WORDS,  // words of feature maps written
+  COUNT_LOAD_BURSTS,  // runs of consecutive words of feature maps read
+  COUNT_STORE_BURSTS,  // runs of consecutive words of feature maps written
+  COUNT_PROGRAM_BURSTS,  // runs of consecutive words of the program read
+  COUNT_PHASES,  // phases run; the first only takes in the set of the second
+  COUNT_RUNS,  // runs of the multiplication loop
+  COUNT_STEPS,  // iterations of the multiplication loop
+  COUNT_MULTIPLY_STEPS,  // iterations in which the lanes compute
   COUNT_MULTIPLICATIONS,  // products computed whose weight is not zero
   COUNTERS
 };
@@ -29,8 +29,7 @@ enum counter_t {
 namespace axynq {
 std::uint64_t *counters();
 }
-#define AXYNQ_COUNT(counter, amount) \
-  (::axynq::counters()[::axynq::counter] += std::uint64_t(amount))
+#define AXYNQ_COUNT(counter, amount) (::axynq::counters()[::axynq::counter] += std::uint64_t(amount))
 #else
 #define AXYNQ_COUNT(counter, amount)
 #endif

@@ -63,26 +63,24 @@ enum {
 
 // A phase. docs/descriptor.md has units and ranges, and what a phase computes.
 struct phase_t {
-  ap_uint<3> opcode;       // what the phase does
-  ap_uint<1> tables;       // whether its set begins with tables
-  ap_uint<8> groups;       // groups of filters; a group fills the lanes
-  ap_uint<16> vectors;     // weight vectors of its first pass
-  ap_uint<31> set_offset;  // where its set is
-  ap_uint<24> set_words;   // tables, constants and places of all groups, weights of the first pass
-  ap_uint<12> passes;      // parts of the taps whose weights are on chip at a time
-  ap_uint<16> last_pass_vectors;  // weight vectors of the last pass
-  ap_uint<31> weights_offset;     // where the weights of all passes are
-  ap_uint<24> weights_words;      // weights of all passes
-  ap_uint<24> first_pass_words;   // weights of the first pass
-  ap_uint<16> layer;              // layers that are finished when the phase is
-  ap_uint<1> whole_batch;         // whether the phase computes all images; otherwise one
-  ap_uint<12> segment_phases;   // phases of the segment that ends here, which runs image by image;
-                                // 0: none ends
-  ap_uint<24> next_set_words;   // the set of the phase behind this one; 0: there is none
-  ap_uint<24> again_set_words;  // the set of the segment's first phase, if it ends here
-  ap_uint<1> source_loaded;     // whether the input comes from memory; otherwise it is on chip
-  ap_uint<1>
-      source_ahead;  // whether it does so for the first image only: later ones are loaded ahead
+  ap_uint<3> opcode;                    // what the phase does
+  ap_uint<1> tables;                    // whether its set begins with tables
+  ap_uint<8> groups;                    // groups of filters; a group fills the lanes
+  ap_uint<16> vectors;                  // weight vectors of its first pass
+  ap_uint<31> set_offset;               // where its set is
+  ap_uint<24> set_words;                // tables, constants and places of all groups, weights of the first pass
+  ap_uint<12> passes;                   // parts of the taps whose weights are on chip at a time
+  ap_uint<16> last_pass_vectors;        // weight vectors of the last pass
+  ap_uint<31> weights_offset;           // where the weights of all passes are
+  ap_uint<24> weights_words;            // weights of all passes
+  ap_uint<24> first_pass_words;         // weights of the first pass
+  ap_uint<16> layer;                    // layers that are finished when the phase is
+  ap_uint<1> whole_batch;               // whether the phase computes all images; otherwise one
+  ap_uint<12> segment_phases;           // phases of the segment that ends here, which runs image by image; 0: none ends
+  ap_uint<24> next_set_words;           // the set of the phase behind this one; 0: there is none
+  ap_uint<24> again_set_words;          // the set of the segment's first phase, if it ends here
+  ap_uint<1> source_loaded;             // whether the input comes from memory; otherwise it is on chip
+  ap_uint<1> source_ahead;              // whether it does so for the first image only: later ones are loaded ahead
   ap_uint<31> source_offset;            // where the input is
   ap_uint<31> source_image_words;       // size of the input
   ap_uint<1> residual_loaded;           // whether the residual operand comes from memory
@@ -134,37 +132,36 @@ struct phase_t {
   ap_uint<16> last_pass_taps;           // taps of the last pass
   ap_uint<16> fresh_rows;               // kernel rows that a window moving down a row reads
   ap_uint<16> fresh_taps;               // taps that a window moving down a row reads
-  ap_uint<8>
-      fold_channels;        // channels of each tap, where a word takes several taps; 0: it does not
-  ap_uint<8> fold_columns;  // kernel columns that lie side by side in a word
-  ap_uint<12> fold_row_step;           // from a kernel row in a word to the next
-  ap_uint<12> fold_column_step;        // from a kernel column in a word to the next
-  ap_uint<16> fold_row_words;          // from a kernel row in a word to the next
-  ap_uint<16> fold_column_words;       // from a kernel column in a word to the next
-  ap_uint<12> output_columns;          // width of the output
-  ap_uint<16> output_row_words;        // a row of the output, all channels
-  ap_uint<12> output_pixel_words;      // a pixel of the output, all channels
-  ap_uint<12> block_word;              // first word of each pixel that the phase computes
-  ap_uint<16> pixel_step;              // from an output pixel on chip to the next
-  ap_uint<16> row_step;                // from an output row on chip to the next
-  ap_uint<12> store_pixel_words;       // words of each pixel that are stored
-  ap_uint<16> store_row_words;         // words of each row that are stored
-  ap_uint<24> first_row_steps;         // steps that a tile's first row takes in a pass
-  ap_uint<24> row_steps;               // steps that each other row takes
-  ap_uint<24> last_pass_row_steps;     // steps that a row takes in the last pass
-  ap_uint<12> incoming_pace;           // steps from a loaded word to the next
-  ap_uint<12> outgoing_pace;           // steps from a stored word to the next
-  ap_uint<12> set_pace;                // steps from a word of the next set to the one after it
-  ap_uint<1> has_residual;             // whether the residual operand is added
-  ap_int<8> source_zero_point;         // zero point of the input
-  ap_int<8> pre_add_zero_point;        // zero point of what the lanes compute
-  ap_int<8> pre_add_low;               // smallest value that leaves the lanes
-  ap_int<8> pre_add_high;              // largest value that leaves the lanes
-  ap_int<8> destination_zero_point;    // zero point of a sum of two maps
-  ap_int<8> clamp_low;                 // smallest sum of two maps
-  ap_int<8> clamp_high;                // largest sum of two maps
-  ap_uint<31> destination_multiplier;  // factor of a sum of two maps
-  ap_int<6> destination_shift;         // that factor's shift: left where positive
+  ap_uint<8> fold_channels;             // channels of each tap, where a word takes several taps; 0: it does not
+  ap_uint<8> fold_columns;              // kernel columns that lie side by side in a word
+  ap_uint<12> fold_row_step;            // from a kernel row in a word to the next
+  ap_uint<12> fold_column_step;         // from a kernel column in a word to the next
+  ap_uint<16> fold_row_words;           // from a kernel row in a word to the next
+  ap_uint<16> fold_column_words;        // from a kernel column in a word to the next
+  ap_uint<12> output_columns;           // width of the output
+  ap_uint<16> output_row_words;         // a row of the output, all channels
+  ap_uint<12> output_pixel_words;       // a pixel of the output, all channels
+  ap_uint<12> block_word;               // first word of each pixel that the phase computes
+  ap_uint<16> pixel_step;               // from an output pixel on chip to the next
+  ap_uint<16> row_step;                 // from an output row on chip to the next
+  ap_uint<12> store_pixel_words;        // words of each pixel that are stored
+  ap_uint<16> store_row_words;          // words of each row that are stored
+  ap_uint<24> first_row_steps;          // steps that a tile's first row takes in a pass
+  ap_uint<24> row_steps;                // steps that each other row takes
+  ap_uint<24> last_pass_row_steps;      // steps that a row takes in the last pass
+  ap_uint<12> incoming_pace;            // steps from a loaded word to the next
+  ap_uint<12> outgoing_pace;            // steps from a stored word to the next
+  ap_uint<12> set_pace;                 // steps from a word of the next set to the one after it
+  ap_uint<1> has_residual;              // whether the residual operand is added
+  ap_int<8> source_zero_point;          // zero point of the input
+  ap_int<8> pre_add_zero_point;         // zero point of what the lanes compute
+  ap_int<8> pre_add_low;                // smallest value that leaves the lanes
+  ap_int<8> pre_add_high;               // largest value that leaves the lanes
+  ap_int<8> destination_zero_point;     // zero point of a sum of two maps
+  ap_int<8> clamp_low;                  // smallest sum of two maps
+  ap_int<8> clamp_high;                 // largest sum of two maps
+  ap_uint<31> destination_multiplier;   // factor of a sum of two maps
+  ap_int<6> destination_shift;          // that factor's shift: left where positive
 };
 
 // Places of the fields among a descriptor's integers.

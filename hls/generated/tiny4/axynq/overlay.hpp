@@ -10,7 +10,7 @@
 
 namespace axynq {
 
-const std::uint32_t OVERLAY_ID = 0xE9622F95u;
+const std::uint32_t OVERLAY_ID = 0xC5252C6Au;
 
 const int FILTERS = 4;
 const int INPUTS = 4;

@@ -10,7 +10,7 @@
 
 namespace axynq {
 
-const std::uint32_t OVERLAY_ID = 0x90B1D243u;
+const std::uint32_t OVERLAY_ID = 0xE203B938u;
 
 const int FILTERS = 16;
 const int INPUTS = 16;

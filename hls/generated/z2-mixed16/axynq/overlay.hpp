@@ -10,7 +10,7 @@
 
 namespace axynq {
 
-const std::uint32_t OVERLAY_ID = 0x5413F318u;
+const std::uint32_t OVERLAY_ID = 0x022E2B90u;
 
 const int FILTERS = 16;
 const int INPUTS = 16;

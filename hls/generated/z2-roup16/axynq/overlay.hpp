@@ -10,7 +10,7 @@
 
 namespace axynq {
 
-const std::uint32_t OVERLAY_ID = 0x0C10DC3Au;
+const std::uint32_t OVERLAY_ID = 0x65E01FB4u;
 
 const int FILTERS = 16;
 const int INPUTS = 16;

@@ -10,7 +10,7 @@
 
 namespace axynq {
 
-const std::uint32_t OVERLAY_ID = 0xA53B5C71u;
+const std::uint32_t OVERLAY_ID = 0x2C5F4704u;
 
 const int FILTERS = 16;
 const int INPUTS = 16;

@@ -10,7 +10,7 @@
 
 namespace axynq {
 
-const std::uint32_t OVERLAY_ID = 0x2719DBC8u;
+const std::uint32_t OVERLAY_ID = 0xB25E4CDBu;
 
 const int FILTERS = 32;
 const int INPUTS = 32;
