@@ -51,6 +51,10 @@ addition from another, and writes its output to a third."""
 MAX_FOLD_DISTANCE = 63
 """Rows and columns between taps that a word takes together, at most."""
 
+FARTHEST = (1 << 16) - 1 - MAX_FOLD_DISTANCE
+"""The last row or column of the input, or beyond it, that a window may see: the core knows places
+modulo 2**16, and would take those behind for places inside."""
+
 MAX_WINDOW_TAPS = 9
 """Taps of a depthwise window that a lane multiplies at a time, at most: 3 x 3. Its other
 multipliers are spared the choice between a window and the taps that all lanes share."""

@@ -52,7 +52,19 @@ class Window:
         """Whether a window reaches beyond the map."""
         bottom = (target.rows - 1) * self.stride[0] - self.top + self.kernel[0]
         right = (target.columns - 1) * self.stride[1] - self.left + self.kernel[1]
-        return min(self.top, self.left) > 0 or bottom > source.rows or right > source.columns
+        return max(self.top, self.left) > 0 or bottom > source.rows or right > source.columns
+
+    def farthest(self, fold: Fold, target: FeatureMap) -> int:
+        """The last row or column that a window sees, inside the map or beyond it, those included
+        that fill up the last fold."""
+        ends = (
+            ((target.rows, fold.rows), (target.columns, fold.columns)),
+            zip(self.kernel, self.stride, self.dilation, (self.top, self.left)),
+        )
+        return max(
+            (outputs - 1) * stride + (-(-kernel // taps) * taps - 1) * dilation - before
+            for (outputs, taps), (kernel, stride, dilation, before) in zip(*ends)
+        )
 
     def most_positions(self, source: FeatureMap, target: FeatureMap) -> int:
         """Positions inside the map of the window that has most."""
@@ -175,6 +187,11 @@ class Layers:
             _, rows, columns, channels = filters.kernel.weights.shape
             inputs = self.overlay.array.inputs
             fold = choose_fold(rows, columns, channels, inputs, window.dilation)
+        if window.farthest(fold, target) > isa.FARTHEST:
+            raise ProgramError(
+                f"layer '{step.name}' is too large: its windows reach beyond row or column "
+                f"{isa.FARTHEST} of the map"
+            )
         numbers, tables = self._numbers(step, source, target, window)
         part = self.lowered.parts.get(self.lowered.home[step.output])
         layer = Layer(

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,10 +16,12 @@ from axynq.emulator.engine.kernel import supported_variants
 from axynq.emulator.errors import DeviceError
 from axynq.emulator.model import graph
 from axynq.host import Accelerator, Overlay, compile_program, isa
+from axynq.host.compiler import pacing
 from axynq.host.selftest.networks import networks
 from axynq.host.software_board import simulation
 from tests import limits
 from tests.networks import random_input
+from tests.overlays import write_overlay
 
 IMAGES = 20
 
@@ -184,12 +188,92 @@ def test_what_hardware_cannot_do(
 ) -> None:
     """The simulation holds the sources to the ports of memories, channels and bursts."""
     faulty_sources(tmp_path, monkeypatch, file, right, wrong)
-    model = next(model for model in networks() if model.name == "residual")
+    model = residual_network()
     x = random_input(model, 2, 0)
     with Accelerator("tiny4", device="software") as accelerator:
         program = compile_program(model, "exact", "tiny4")
         with pytest.raises(DeviceError, match=message):
             accelerator.run(program, x)
+
+
+HYBRID: dict[str, Any] = {
+    "filters": 8,
+    "requantisers": 2,
+    "lanes": ((4, ("exact",), "separate"), (4, ("exact",), "dsp pair")),
+    "array": {"window_lanes": 3, "copies": 3},
+}
+"""An array of three copies, two rounds of bytes, and lanes without windows."""
+
+# Where copies, rounds, pairs and window lanes get mixed up.
+ARRAY_FAULTS = [
+    # An image goes to another copy, and comes from another.
+    ("run.hpp", "takes_in && (COPIES == 1 || incoming_copy == copy)",
+     "takes_in && (COPIES == 1 || incoming_copy == COPIES - 1 - copy)"),
+    ("run.hpp", "if (copy == 0 || outgoing_copy == copy) out_byte",
+     "if (copy == 0 || outgoing_copy > copy) out_byte"),
+    # All images computed by copies but the last alone.
+    ("tile.hpp", "return left < COPIES ? copies_t(left) : copies_t(COPIES);",
+     "return left <= COPIES ? copies_t(left) : copies_t(COPIES - 1);"),
+    # The places of one round for those of the other.
+    ("finish.hpp", "byte_places[round * INPUTS + b]",
+     "byte_places[(ROUNDS - 1 - round) * INPUTS + b]"),
+    ("incoming_set.hpp", "now.word == 2 * ROUNDS + lane / INPUTS",
+     "now.word == 2 * ROUNDS + (FILTERS - 1 - lane) / INPUTS"),
+    # Another lane's window, and another weight of a pair.
+    ("lanes.hpp", "window[has_window ? LANE : 0][", "window[has_window ? LANE / 2 : 0]["),
+    ("lanes.hpp", "second[i] = products.second;", "second[i] = products.first;"),
+    # The set behind the segment where its first phase comes again.
+    ("../../src/accelerator.cpp", "again ? place_t(following.again_set_words)",
+     "again ? place_t(following.next_set_words)"),
+    # The next images' maps from one image on.
+    ("load.hpp", "ahead += phase.ahead_image_words;", "ahead += phase.ahead_image_words * COPIES;"),
+]  # fmt: skip
+
+
+def residual_network() -> graph.Model:
+    return next(model for model in networks() if model.name == "residual")
+
+
+def runs_right(accelerator: Accelerator) -> bool:
+    """On 7 images, which three copies take in turns of three, three and one. A program for single
+    images has segments, and maps that come in ahead."""
+    model = residual_network()
+    x = random_input(model, 7, 0)
+    program = compile_program(model, "exact", accelerator.overlay, batch=1)
+    return np.array_equal(accelerator.run(program, x), Emulator(model, "exact").run(x))
+
+
+@pytest.mark.parametrize(
+    ("file", "right", "wrong"),
+    [
+        pytest.param(*fault, marks=pytest.mark.thorough if index else pytest.mark.slow)
+        for index, fault in enumerate(ARRAY_FAULTS)
+    ],
+)
+def test_parts_of_an_array_mixed_up(
+    tmp_path: Path, monkeypatch, file: str, right: str, wrong: str
+) -> None:
+    faulty_sources(tmp_path, monkeypatch, file, right, wrong)
+    # An error of the simulation finds it too.
+    with (
+        Accelerator(write_overlay(tmp_path, **HYBRID), device="software") as accelerator,
+        suppress(DeviceError),
+    ):
+        assert not runs_right(accelerator)
+
+
+@pytest.mark.slow
+def test_what_the_compiler_tells_an_array_wrongly(tmp_path: Path, monkeypatch) -> None:
+    """Filters on a lane beyond those with windows, and the set of another phase."""
+    with Accelerator(write_overlay(tmp_path, **HYBRID), device="software") as accelerator:
+        assert runs_right(accelerator)
+        with monkeypatch.context() as patch:
+            patch.setattr(Overlay, "window_lanes", 4)
+            assert not runs_right(accelerator)
+        with monkeypatch.context() as patch:
+            patch.setattr(pacing, "_first_of_segment", lambda descriptors, place: descriptors[0])
+            with pytest.raises(DeviceError, match="channel 'program_words'"):
+                runs_right(accelerator)
 
 
 def faulty_sources(tmp_path: Path, monkeypatch, file: str, right: str, wrong: str) -> None:

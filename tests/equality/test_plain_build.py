@@ -29,8 +29,23 @@ NETLISTS = "-DAXYNQ_RTL_MULTIPLIERS"
 PAIRS = "pairs"
 """Not one that ships: two lanes of DSP pairs, two of LUTs."""
 
+HYBRID = "hybrid"
+"""Nor this: two rounds of bytes, three kinds of lanes, of which some have windows, two copies."""
+
 
 def overlay_of(name: str, folder: Path) -> Overlay:
+    if name == HYBRID:
+        return write_overlay(
+            folder,
+            HYBRID,
+            filters=8,
+            lanes=[
+                (2, ["exact", "roup:1,4"], "configurable"),
+                (4, ["exact"], "dsp pair"),
+                (2, ["smapprox:3330"], "separate"),
+            ],
+            array={"adders": 1, "window_lanes": 3, "copies": 2},
+        )
     if name != PAIRS:
         return Overlay.load(name)
     lanes = [(2, ["exact"], "dsp pair"), (2, ["exact", "roup:1,4"], "configurable")]
@@ -97,6 +112,8 @@ def thorough(*values: object):
         thorough("z2-sm16", (NETLISTS,), ["flam=exact|smapprox:1110|smapprox:3330|smapprox:2222"]),
         (PAIRS, (NETLISTS,), ["exact", "flam=exact|roup:1,4"]),
         thorough(PAIRS, (), ["flam=exact|roup:1,4"]),
+        thorough(HYBRID, (NETLISTS,), ["exact", "flam=exact|roup:1,4|exact|exact"]),
+        thorough(HYBRID, ("-DAXYNQ_HLS_PRAGMAS",), ["exact", "flam=exact|roup:1,4|exact"]),
     ],
 )
 def test_plain_build_equals_emulator(

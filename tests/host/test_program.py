@@ -242,6 +242,55 @@ def test_numbers_that_descriptors_do_not_hold() -> None:
         compile_program(graph.Model("m", tensors, (pool,), (0,), (1,)), None, wide)
 
 
+def padded(padding: graph.Padding, kernel: tuple[int, int], stride: tuple[int, int]) -> graph.Model:
+    """A convolution of 20 x 20 positions."""
+    rows = (20 + padding.bottom - kernel[0]) // stride[0] + 1
+    columns = (20 + padding.right - kernel[1]) // stride[1] + 1
+    layer = graph.Convolution(
+        "conv_0", (0,), 1, np.ones((1, *kernel, 1), np.int8), np.zeros(1, np.int32),
+        np.ones(1, np.float32), stride=stride, padding=padding,
+    )  # fmt: skip
+    tensors = (tensor("x", (20, 20, 1), 0.1, 3), tensor("y", (rows, columns, 1), 0.1, 0))
+    return graph.Model("m", tensors, (layer,), (0,), (1,))
+
+
+@pytest.mark.parametrize(
+    ("bottom", "right", "kernel", "stride"),
+    [
+        (65_472 - 18, 0, (1, 1), (1, 1)),  # one more than below
+        (65_472 - 18, 0, (2, 1), (1, 1)),
+        (66_000, 0, (2, 1), (3, 1)),
+        (0, 66_000, (1, 2), (1, 30)),
+    ],
+)
+def test_windows_beyond_the_places_that_the_core_knows(
+    bottom: int, right: int, kernel: tuple[int, int], stride: tuple[int, int]
+) -> None:
+    """Behind row or column 65 535 the core would see the map's first ones again."""
+    model = padded(graph.Padding(0, bottom, 0, right), kernel, stride)
+    with pytest.raises(ProgramError, match="'conv_0' is too large: .* beyond row or column 65472"):
+        compile_program(model, None, "tiny4")
+
+
+def test_the_last_window_that_the_core_knows() -> None:
+    model = padded(graph.Padding(0, 65_472 - 19, 0, 0), (1, 1), (1, 1))
+    compile_program(model, None, "tiny4")
+
+
+@pytest.mark.parametrize("padding", [(1, 0, 0, 0), (0, 1, 0, 0), (0, 0, 1, 0), (0, 0, 0, 1)])
+@pytest.mark.parametrize("window", [(2, 2), (3, 2)])
+def test_averages_beyond_a_single_edge(
+    padding: tuple[int, int, int, int], window: tuple[int, int]
+) -> None:
+    """Only positions inside the map count."""
+    around = graph.Padding(*padding)
+    rows = 6 + around.top + around.bottom - window[0] + 1
+    columns = 5 + around.left + around.right - window[1] + 1
+    tensors = (tensor("x", (6, 5, 3), 0.1, 7), tensor("y", (rows, columns, 3), 0.1, 7))
+    pool = graph.Pool("average_pool_0", (0,), 1, "average", window, (1, 1), around)
+    assert_runs(graph.Model("m", tensors, (pool,), (0,), (1,)))
+
+
 def test_reshape_in_the_middle() -> None:
     tensors = (
         tensor("x", (4, 4, 2), 0.1, 0),
