@@ -21,8 +21,10 @@ from axynq.host.synthesis.schedule import Schedule
 
 PLL_MEGAHERTZ = {"zynq-7000": 1000.0, "zynq-ultrascale+": 1500.0}
 """The I/O PLL of the boards known, which the logic's clock is divided from."""
-DIVISORS = {"zynq-7000": (10, 9, 8), "zynq-ultrascale+": (10, 8, 7)}
+DIVISORS = {"zynq-7000": (10, 9, 8), "zynq-ultrascale+": (8, 7, 6)}
 """What a search divides it by unless told otherwise."""
+MARGIN = 0.05
+"""Of a period, that has to be left of what operators may fill: their delays are estimates."""
 REGISTER_NANOSECONDS = 1.0
 """Of a period, besides a netlist: clock to output, set-up and what the clock arrives apart (about
 0.5, 0.1 and 0.3 ns for speed grade 1, DS187)."""
@@ -79,4 +81,8 @@ def why_too_fast(schedule: Schedule, groups: Iterable[LaneGroup], board: Board) 
             return f"{loop.name}: {(*loop.obstacles, *loop.slow)[0]}"
         if loop.ii > 1:
             return f"{loop.name} would begin an iteration every {loop.ii} cycles only"
+        # A way of registers alone takes a whole cycle, whatever the clock.
+        longest = max((way.delay_ns for way in loop.recurrences if way.operators), default=0.0)
+        if longest > schedule.budget_ns - MARGIN * schedule.clock_ns:
+            return f"{loop.name} would have {longest:.1f} ns from a register to itself"
     return None

@@ -11,7 +11,7 @@ from typing import Literal, get_args
 
 from axynq.emulator.energy import relative_energy
 from axynq.emulator.errors import AxynqError, OverlayError
-from axynq.emulator.model.graph import DepthwiseConvolution, Model
+from axynq.emulator.model.graph import Model
 from axynq.emulator.plan import Plan
 from axynq.emulator.studies.evaluator import Evaluator, Examples
 from axynq.host.compiler.capacity import most_filters
@@ -288,15 +288,13 @@ def usual_space(request: Request, lanes: tuple[Lanes, ...]) -> Space:
     """Arrays that seem worth it, with lanes that are divided like that."""
     model = request.model
     # Copies take images of their own: one image alone has no use for them.
-    copies = (1,) if request.objective == "latency" else (1, 2, 3, 4)
+    copies = (1,) if request.objective == "latency" else (1, 2, 3, 4, 6, 8)
     largest = max((len(layer.kernel) for layer in model.layers), default=1)
     groups = tuple(g for g in (32, 64, MAX_GROUPS) if g == 32 or g * 4 < 2 * largest)
-    depthwise = any(isinstance(layer, DepthwiseConvolution) for layer in model.layers)
     return Space(
         lanes,
         inputs=(8, 16, 32, 64),
         copies=copies,
-        window_parts=(1, 2, 4) if depthwise else (1, 4),
         groups=groups,
     )
 

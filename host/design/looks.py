@@ -28,8 +28,8 @@ from axynq.host.synthesis.schedule import schedule
 
 RESOURCES = ("lut", "flip_flop", "block_ram_36k", "dsp")
 
-SOURCES = ("axynq.hls", "axynq.host.synthesis", "axynq.host.netlists", "axynq.host.generate",
-           "axynq.host.overlay", "axynq.emulator.multipliers")  # fmt: skip
+SOURCES = ("axynq.hls", "axynq.host.design", "axynq.host.synthesis", "axynq.host.netlists",
+           "axynq.host.generate", "axynq.host.overlay", "axynq.emulator.multipliers")  # fmt: skip
 """Packages whose files a look depends on."""
 KINDS = (".py", ".hpp", ".cpp", ".h", ".json", ".npz", ".j2")
 GENERATED = {"generated", "rtl", "simulation", "overlays", "__pycache__"}
