@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from axynq.emulator.errors import ModelError
@@ -37,15 +37,28 @@ def max_pool(reading: Reading, node: Node, x: Value) -> Value:
 
     def move(value: Held) -> Held:
         source = reading.drawing.channels_last(value)
-        window = window_of(
-            node, source.shape[1:], [1] * (2 - len(kernel)) + kernel,
-            bool(node.attribute("ceil_mode", 0)),
-        )  # fmt: skip
-        if window.dilation != (1, 1):
-            raise ModelError("has dilations, which are not supported in pooling")
+        window = _pool_window(node, source.shape[1:], kernel)
         return _pooled(reading, source, "max", (kernel[-2:]), window, rank == 3)
 
     return _monotone(reading, node, x, move)
+
+
+def _pool_window(node: Node, size: Sequence[int], kernel: list[int]) -> Window:
+    """Where a pool's kernel is applied.
+
+    Raises:
+        ModelError: it has dilations, or windows that lie beyond the map.
+    """
+    kernel = [1] * (2 - len(kernel)) + kernel
+    window = window_of(node, size, kernel, bool(node.attribute("ceil_mode", 0)))
+    if window.dilation != (1, 1):
+        raise ModelError("has dilations, which are not supported in pooling")
+    rows, columns = kernel[-2:]
+    padding = window.padding
+    if max(padding.top, padding.bottom) >= rows or max(padding.left, padding.right) >= columns:
+        raise ModelError(f"has pads as wide as its kernel, {rows} by {columns}: what it pools is "
+                         "beyond the map")  # fmt: skip
+    return window
 
 
 def global_max_pool(reading: Reading, node: Node, x: Value) -> Value:
@@ -108,9 +121,7 @@ def average_pool(reading: Reading, node: Node, x: Value) -> Value:
     kernel = [int(n) for n in node.attribute("kernel_shape", [])]
     kernel = [1] * (2 - len(kernel)) + kernel
     ceil = bool(node.attribute("ceil_mode", 0))
-    window = window_of(node, source.shape[1:], kernel, ceil)
-    if window.dilation != (1, 1):
-        raise ModelError("has dilations, which are not supported in pooling")
+    window = _pool_window(node, source.shape[1:], kernel)
     require_sum_in_32_bits(math.prod(kernel))
     size = window.size if len(value.shape) == 4 else window.size[1:]
     shape = (1, source.shape[1], *size)

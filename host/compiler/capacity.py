@@ -12,6 +12,8 @@ def most_filters(model: Model, overlay: Overlay) -> dict[str, dict[str, int]]:
     A layer takes as many groups of filters as all lanes together need for it; a lane computes one
     filter of each. So a multiplier has room for as many filters as there are lanes that hold it, in
     each group. More filters make the layer take longer, as the other lanes have nothing to do then.
+    It can be fewer where many filters of a kind have their channels on the same byte of a word: a
+    byte is written once in each round of a group. Where filters are spread evenly it is not.
 
     Returns:
         Numbers of filters by the specification of each multiplier, by the name of each layer.

@@ -364,8 +364,12 @@ def _figures(
 ) -> list[Figures]:
     overlays = [each.choice.overlay("tried", request.board, each.clock_mhz) for each in found]
     plans = [plan_of(each.choice.shape) for each in found]
-    alone = workers.cycles([(p, o, 1) for p, o in zip(plans, overlays)])
-    many = workers.cycles([(p, o, request.batch) for p, o in zip(plans, overlays)])
+    alone, many = (
+        workers.cycles(
+            [(p, o, batch, each.look.depth) for p, o, each in zip(plans, overlays, found)]
+        )
+        for batch in (1, request.batch)
+    )
     made = []
     for each, plan, overlay, one, cycles in zip(found, plans, overlays, alone, many):
         assert one is not None  # they ran before

@@ -28,7 +28,7 @@ from axynq.host.synthesis.schedule import schedule
 
 RESOURCES = ("lut", "flip_flop", "block_ram_36k", "dsp")
 
-SOURCES = ("axynq.hls", "axynq.host.design", "axynq.host.synthesis", "axynq.host.netlists",
+SOURCES = ("axynq.hls", "axynq.host.synthesis", "axynq.host.netlists",
            "axynq.host.generate", "axynq.host.overlay", "axynq.emulator.multipliers")  # fmt: skip
 """Packages whose files a look depends on."""
 KINDS = (".py", ".hpp", ".cpp", ".h", ".json", ".npz", ".j2")
@@ -121,6 +121,7 @@ def _sources() -> str:
     for package in SOURCES:
         for name, data in sorted(_files(resources.files(package))):
             content.update(f"{package} {name} {len(data)}\0".encode() + data)
+    content.update(Path(__file__).with_name("clocks.py").read_bytes())
     return content.hexdigest()
 
 

@@ -18,10 +18,12 @@ from axynq.host.design.designer import (
     EXACT_IN_LUTS,
     Design,
     Figures,
+    Request,
     description,
 )
 from axynq.host.design.looks import RESOURCES
 from axynq.host.design.search import Result
+from axynq.host.overlay import Overlay
 
 COLOURS = {APPROXIMATE: "#d62728", EXACT: "#1f77b4", EXACT_IN_LUTS: "#7f7f7f"}
 MARKERS = {APPROXIMATE: "o", EXACT: "s", EXACT_IN_LUTS: "^"}
@@ -74,7 +76,11 @@ def write_design(made: Design, folder: Path) -> list[Path]:
 
 def toml(made: Design) -> str:
     """The overlay's description, with how it was made."""
-    request, chosen = made.request, made.chosen
+    return toml_of(made.request, made.chosen, made.overlay)
+
+
+def toml_of(request: Request, chosen: Figures, overlay: Overlay) -> str:
+    """An array that a request found as a description, whatever its name, with how it was made."""
     look = chosen.found.look
     lines = [
         f"Found by axynq design {installed_version()} for {request.model.name} on "
@@ -86,7 +92,7 @@ def toml(made: Design) -> str:
         f"{look.resources['lut']['high']:,.0f}), {look.likely('dsp'):,.0f} DSPs, "
         f"{look.likely('block_ram_36k'):g} block RAMs.",
     ]
-    return "".join(f"# {line}\n" for line in lines) + made.overlay.to_toml()
+    return "".join(f"# {line}\n" for line in lines) + overlay.to_toml()
 
 
 def content_of(made: Design) -> dict[str, Any]:

@@ -396,7 +396,7 @@ class Items:
             for plan, c in zip(plans, choices)
         ]
         fresh = {
-            key: (plan, choice.overlay("tried", search.board, search.clock), search.batch)
+            key: (plan, choice.overlay("tried", search.board, search.clock), search.batch, None)
             for key, plan, choice in zip(keys, plans, choices)
             if key not in search.timed
         }

@@ -14,17 +14,29 @@ from axynq.host.compiler.compilation import compile_program
 from axynq.host.compiler.filters import choose_fold
 from axynq.host.design.space import Shape
 from axynq.host.overlay import Overlay
-from axynq.host.performance.cycles import program_cycles
+from axynq.host.performance.cycles import Timing, program_cycles
 
 
-def cycles_per_image(model: Model, plan: Plan, overlay: Overlay, batch: int) -> float | None:
-    """Clock cycles of an image, where so many are computed at a time, as ``axynq inspect`` has
-    them; None: the array cannot run the network under the plan."""
+def cycles_per_image(
+    model: Model, plan: Plan, overlay: Overlay, batch: int, depth: int | None = None
+) -> float | None:
+    """Clock cycles of an image, where so many are computed at a time.
+
+    Args:
+        model: the network.
+        plan: of its multipliers.
+        overlay: the array.
+        batch: images at a time.
+        depth: of the multiplication loop; default: as ``axynq inspect`` reckons.
+
+    Returns:
+        The cycles, or None where the array cannot run the network under the plan.
+    """
     try:
         program = compile_program(model, plan, overlay, batch)
     except AxynqError:
         return None
-    return program_cycles(program, overlay, batch).cycles_per_image
+    return program_cycles(program, overlay, batch, Timing(multiply_fill=depth)).cycles_per_image
 
 
 class LeastSteps:

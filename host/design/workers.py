@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from types import TracebackType
-from typing import TypeVar
+from typing import Optional, TypeVar
 
 from axynq.emulator.errors import ToolError
 from axynq.emulator.model.graph import Model
@@ -20,8 +20,9 @@ from axynq.host.overlay import Overlay
 
 T = TypeVar("T")
 
-Timed = tuple[Plan, Overlay, int]
-"""What cycles are asked of: a plan, an overlay, images at a time."""
+Timed = tuple[Plan, Overlay, int, Optional[int]]
+"""What cycles are asked of: a plan, an overlay, images at a time, and the depth of its
+multiplication loop where it is known."""
 
 
 class Workers:
@@ -100,9 +101,9 @@ def _begin(model: Model, clocks: tuple[float, ...]) -> None:
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
 
-def _cycles(plan: Plan, overlay: Overlay, batch: int) -> float | None:
+def _cycles(plan: Plan, overlay: Overlay, batch: int, depth: int | None) -> float | None:
     assert _task is not None
-    return cycles_per_image(_task[0], plan, overlay, batch)
+    return cycles_per_image(_task[0], plan, overlay, batch, depth)
 
 
 def _look(overlay: Overlay) -> Look:

@@ -95,6 +95,19 @@ def test_all_reasons_in_one_message() -> None:
     assert "Supported: " in text
 
 
+@pytest.mark.parametrize("kind", ["AveragePool", "MaxPool"])
+def test_pools_padded_as_wide_as_their_kernel(kind: str) -> None:
+    """onnxruntime refuses them too: a window would see nothing of the map."""
+    net = network()
+    net.add(kind, net.last, kernel_shape=[2, 2], pads=[1, 0, 0, 0])
+    proto = net.quantised()
+    parse_onnx_model(proto.SerializeToString(), "net.onnx")
+    (pads,) = [a for n in proto.graph.node if n.op_type == kind for a in n.attribute
+               if a.name == "pads"]  # fmt: skip
+    pads.ints[:] = [2, 0, 0, 0]
+    assert "has pads as wide as its kernel, 2 by 2" in refused(proto)
+
+
 def changed(change: Callable[[Any], Any]) -> Any:
     proto = network().quantised()
     change(proto)
