@@ -41,6 +41,9 @@ COARSE = 0.03
 NEAR = 0.03
 RANGE = 4.0
 """How many times slower than the fastest the slowest array of a front is."""
+DOUBTS = 2.0
+"""Standard deviations by which a guess of resources may be too high: arrays that would fit then are
+looked at."""
 FRONT_POINTS = 9
 """Arrays of a front that are looked at."""
 
@@ -338,7 +341,7 @@ class Items:
         amounts, speeds = self._amounts(), self._speeds()
         known = np.array([stage == KNOWN for stage in self.stage])
         best = speeds[known & self._fitting(amounts)].max(initial=0.0)
-        might = ~known & self._fitting(self._amounts(1.0)) & (speeds > best * (1 + TOLERANCE))
+        might = ~known & self._fitting(self._amounts(DOUBTS)) & (speeds > best * (1 + TOLERANCE))
         # Of those as fast, as far as is known, the largest is likely to be so.
         order = sorted(np.flatnonzero(might), key=lambda n: (-speeds[n], -amounts[n, 0]))
         chosen: dict[Shape, int] = {}
@@ -464,7 +467,7 @@ class Items:
         best = speeds[certain].max(initial=0.0)
         better = known & ~looked & (speeds > best * (1 + TOLERANCE))
         wanted: list[int] = []
-        for doubts in (0.0, 1.0, 0.5):
+        for doubts in (0.0, DOUBTS, DOUBTS / 2):
             able = np.flatnonzero(better & self._fitting(self._amounts(doubts)))
             able = np.array([n for n in able if n not in wanted], np.int64)
             if len(able) and len(wanted) < self.search.workers.count:

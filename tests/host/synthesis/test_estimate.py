@@ -24,7 +24,7 @@ from axynq.host.synthesis.state import state_of
 
 ROOT = Path(compilation.__file__).parents[2]
 BUDGET = delays.budget(10.0)
-MOST = {"lut": 0.8, "flip_flop": 0.8, "block_ram_36k": 0.9, "dsp": 0.9}
+MOST = {"lut": 0.8, "flip_flop": 0.8, "block_ram_36k": 0.95, "dsp": 0.95}
 """Shares of a device that leave room to place and route."""
 
 
