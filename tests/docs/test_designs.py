@@ -39,10 +39,8 @@ def test_figures_are_those_of_the_overlay(name: str) -> None:
 
 
 def test_table_of_designs() -> None:
-    (table, _) = document("docs/design.md").tables("Overlays that come from it")
-    assert [plain(row[0]) for row in table[1:]] == sorted(
-        NAMES, key=[plain(row[0]) for row in table[1:]].index
-    )
+    (table,) = document("docs/design.md").tables("Overlays that come from it")
+    assert sorted(plain(row[0]) for row in table[1:]) == NAMES
     for name, board, _, clock, speed, alone, likely, low_high, dsps, rams in table[1:]:
         content, expected = figures(plain(name))
         assert plain(board) == content["board"]
@@ -58,3 +56,21 @@ def test_table_of_designs() -> None:
         )
         assert number(dsps) == resources["dsp"]["likely"]
         assert number(rams) == resources["block_ram_36k"]["likely"]
+
+
+def test_what_approximation_buys() -> None:
+    best_of, luts = document("docs/design.md").tables("What approximation buys, and what it cannot")
+    content, chosen = figures("z2-hybrid")
+    families = content["families"]
+    assert [row[0] for row in best_of[1:]] == list(families)
+    for kind, _, speed, ratio, likely, dsps in best_of[1:]:
+        best = families[kind]["best"]
+        assert number(speed) == round(best["images_per_second"])
+        assert number(ratio) == round(chosen["images_per_second"] / best["images_per_second"], 2)
+        assert number(likely) == round(best["resources"]["lut"]["likely"])
+        assert number(dsps) == best["resources"]["dsp"]["likely"]
+    parts, total = content["luts"]["parts"], content["luts"]["total"]
+    for part, amount, share in luts[1:]:
+        assert number(amount) == round(parts[part])
+        assert number(share) == round(100 * parts[part] / total)
+    assert sum(parts[row[0]] for row in luts[1:]) > 0.99 * total
