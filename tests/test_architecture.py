@@ -98,7 +98,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     # What chooses the hardware for a network, by models of all of it.
     "host.design": PROGRAMS
     | {"emulator.energy", "emulator.toolchain"}
-    | {"emulator.studies.evaluator", "emulator.studies.sensitivity"}
+    | {"emulator.studies.evaluator", "emulator.studies.sensitivity", "emulator.studies.tuning"}
     | {"host.compiler", "host.netlists", "host.performance", "host.power", "host.synthesis"},
     "host.selftest": PROGRAMS | {"emulator", "host.compiler"},
     "host.baseline": VOCABULARY,

@@ -14,13 +14,16 @@ from axynq.emulator import load_model
 from axynq.emulator.errors import OverlayError
 from axynq.emulator.multipliers import split_multipliers
 from axynq.emulator.plan import Plan
-from axynq.host.cli.explore import SearchExamplesOption, SearchSplitOption
+from axynq.emulator.studies.tuning.tuner import Tuner
+from axynq.host.cli.explore import CompensateOption, SearchExamplesOption, SearchSplitOption
 from axynq.host.cli.inputs import (
     BatchOption,
     LimitOption,
     ModelArgument,
     PlanOption,
     SplitOption,
+    WeightsOption,
+    check_can_be_written,
     read_examples,
     read_plan,
 )
@@ -150,6 +153,8 @@ def design_(
     library: LibraryOption = None,
     data: LibraryDataOption = None,
     max_loss: MaxLossOption = None,
+    weights: WeightsOption = "none",
+    compensate: CompensateOption = False,
     search_examples: SearchExamplesOption = 512,
     search_split: SearchSplitOption = "train",
     split: SplitOption = "test",
@@ -181,10 +186,17 @@ def design_(
     if data is not None:
         searched = read_examples(network, data, search_split, search_examples)
         tested = read_examples(network, data, split, limit)
+    tunes = compensate or weights != "none"
+    if data is None and tunes:
+        raise OverlayError("--weights and --compensate need --data: networks are tuned on examples")
     loss = None if max_loss is None else max_loss / 100
     choices = None
     if library is not None:
-        choices = Library(network, tuple(split_multipliers(library)), searched, loss)
+        tuner = None
+        if searched is not None and tunes:
+            check_can_be_written(network)
+            tuner = Tuner(network, searched.x, weights, compensate)
+        choices = Library(network, tuple(split_multipliers(library)), searched, loss, tuner)
     chosen = Plan.uniform("exact") if exact_only else read_plan(network, plan)
     request = Request(
         network,

@@ -431,9 +431,12 @@ def _accuracies(request: Request, plan: Plan) -> dict[str, float]:
     examples = request.test_examples
     if examples is None:
         return {}
-    evaluator = Evaluator(request.model, examples)
-    plans = {EXACT: Plan.uniform("exact"), "chosen": plan}
-    return {name: evaluator.correct(each) / len(examples) for name, each in plans.items()}
+    network = request.model if request.library is None else request.library.network(plan)
+    pairs = {EXACT: (request.model, Plan.uniform("exact")), "chosen": (network, plan)}
+    return {
+        name: Evaluator(own, examples).correct(each) / len(examples)
+        for name, (own, each) in pairs.items()
+    }
 
 
 def overlay_name(model: str, board: str) -> str:

@@ -22,6 +22,8 @@ from axynq.emulator.multipliers import WEIGHT_MIN, Table, multiplier
 from axynq.emulator.plan import Assignment, Plan
 from axynq.emulator.studies.evaluator import Evaluator, Examples
 from axynq.emulator.studies.sensitivity.estimate import estimate
+from axynq.emulator.studies.tuning.compensation import Method, tune
+from axynq.emulator.studies.tuning.tuner import Tuner
 from axynq.host.design.mixes import Lanes
 from axynq.host.design.space import Group, Shape
 from axynq.host.overlay.circuits import check_hardware
@@ -49,6 +51,8 @@ class Library:
     """To rank filters and to measure accuracy on, while searching."""
     max_loss: float | None = None
     """Largest loss of accuracy against exact multipliers, 0 to 1; None: any. Needs examples."""
+    tuner: Tuner | None = None
+    """Tunes the network to each plan before its accuracy is measured."""
 
     def __post_init__(self) -> None:
         for m in map(multiplier, self.specs):
@@ -100,6 +104,12 @@ class Library:
             self._accuracies[key] = (plan, right)
         return self._accuracies[key][1]
 
+    def network(self, plan: Plan) -> Model:
+        """What runs under a plan: tuned to it, if the library's networks are."""
+        if self.tuner is None:
+            return self.model
+        return tune(self.tuner, plan, self.tuner.x, Method.EXPECTED)
+
     def tolerates(self, shape: Shape) -> bool:
         """Whether the loss under the plan for a shape is small enough."""
         if self.max_loss is None:
@@ -122,7 +132,9 @@ class Library:
 
     @cached_property
     def _evaluator(self) -> Evaluator | None:
-        return None if self.examples is None else Evaluator(self.model, self.examples)
+        if self.examples is None:
+            return None
+        return Evaluator(self.model, self.examples, self.tuner)
 
     def _assignment(self, layer: WeightedLayer, spec: str, exact: int) -> Assignment:
         filters = len(layer.kernel)

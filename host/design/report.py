@@ -9,6 +9,7 @@ from typing import Any
 
 from axynq.emulator import files
 from axynq.emulator.errors import DataError
+from axynq.emulator.file_formats.tflite_writer import save_model
 from axynq.emulator.pictures import new_figure, save_figure
 from axynq.emulator.version import installed_version
 from axynq.host.design.breakdown import Breakdown
@@ -42,8 +43,8 @@ BASIS = {
 
 
 def write_design(made: Design, folder: Path) -> list[Path]:
-    """Write ``overlay.toml``, ``design.json``, ``front.png``, with a library ``plan.json`` and,
-    where plotly is installed, ``front.html``.
+    """Write ``overlay.toml``, ``design.json``, ``front.png``, with a library ``plan.json`` (and
+    ``tuned.tflite``, if its networks are tuned) and, where plotly is installed, ``front.html``.
 
     Args:
         made: what was found.
@@ -61,14 +62,17 @@ def write_design(made: Design, folder: Path) -> list[Path]:
         files.write_text(folder / "overlay.toml", toml(made))
         text = json.dumps(content_of(made), indent=2, allow_nan=False) + "\n"
         files.write_text(folder / "design.json", text)
-        if made.request.library is not None:
+        library = made.request.library
+        if library is not None:
             made.chosen.plan.save(folder / "plan.json")
+        if library is not None and library.tuner is not None:
+            save_model(library.network(made.chosen.plan), folder / "tuned.tflite")
     except OSError as error:
         raise DataError(f"'{folder}' cannot be written: {error.strerror}") from error
     draw_front(made, folder / "front.png")
     written = ["overlay.toml", "design.json", "front.png"]
-    if made.request.library is not None:
-        written.append("plan.json")
+    if library is not None:
+        written += ["plan.json"] if library.tuner is None else ["plan.json", "tuned.tflite"]
     if draw_interactive(made, folder / "front.html"):
         written.append("front.html")
     return [folder / name for name in written]

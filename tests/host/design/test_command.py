@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import json
 
+import numpy as np
 import pytest
 
-from axynq.emulator import Plan
+from axynq.emulator import Emulator, Plan, load_model
+from axynq.emulator.datasets import load_dataset, quantise_examples
 from axynq.emulator.model import graph
 from axynq.host import Overlay, compile_program, design_overlay
 from axynq.host.design import designer
 from axynq.host.design.space import Space
-from axynq.host.performance.cycles import program_cycles
+from axynq.host.performance.cycles import Timing, program_cycles
 from tests.host.test_cli import json_of
 
 pytest.importorskip("llvmlite")
@@ -50,10 +52,13 @@ def test_design(axynq, small, digits: graph.Model, digits_path, tmp_path) -> Non
     assert written["format"] == "axynq-design"
     assert written["version"] == 1
     assert written["figures"] == content["figures"]
-    # The figures are those of the program that users compile for the overlay.
+    # The figures are those of the program that users compile for the overlay, with the depth of
+    # the loop that was found.
     for batch, name in ((4, "cycles_per_image"), (1, "cycles_per_image_batch_1")):
         program = compile_program(digits, Plan.parse(digits, plan), overlay, batch)
-        assert content["figures"][name] == program_cycles(program, overlay, batch).cycles_per_image
+        timing = Timing(multiply_fill=content["figures"]["depth"])
+        cycles = program_cycles(program, overlay, batch, timing).cycles_per_image
+        assert content["figures"][name] == cycles
     speed = 1e8 / content["figures"]["cycles_per_image"]
     assert content["figures"]["images_per_second"] == pytest.approx(speed, rel=1e-4)
     families = content["families"]
@@ -74,6 +79,7 @@ def test_with_a_library(axynq, small, digits: graph.Model, digits_path, digits_d
     code, out, _ = axynq(
         "design", digits_path, "--output", folder, "--library", "exact|roup:1,4", "--data",
         digits_data, "--clocks", "100", "--no-compare", "--objective", "energy", "--limit", 20,
+        "--weights", "histogram", "--compensate",
     )  # fmt: skip
     assert code == 0
     assert "LUTs of the chosen array are for" in out
@@ -83,7 +89,14 @@ def test_with_a_library(axynq, small, digits: graph.Model, digits_path, digits_d
     content = json.loads((folder / "design.json").read_text())
     assert 0 < content["figures"]["accuracy"] <= 1
     assert content["figures"]["joules_per_image"] > 0
-    assert set(content["accuracy_on_test_examples"]) == {"exact", "chosen"}
+    measured = content["accuracy_on_test_examples"]
+    assert set(measured) == {"exact", "chosen"}
+    # What is written is what was measured: tuned to the plan.
+    tuned = load_model(folder / "tuned.tflite")
+    assert any(not np.array_equal(a.bias, b.bias) for a, b in zip(tuned.layers, digits.layers))
+    data = load_dataset(digits_data).evenly(20)
+    x = quantise_examples(digits.input, data.x)
+    assert Emulator(tuned, plan).accuracy(x, data.y) == pytest.approx(measured["chosen"])
 
 
 @pytest.mark.parametrize(
@@ -96,6 +109,7 @@ def test_with_a_library(axynq, small, digits: graph.Model, digits_path, digits_d
         (("--exact-only", "--plan", "roup:1,4"), "exclude each other"),
         (("--library", "exact"), "no approximate multiplier"),
         (("--max-loss", 1), "--max-loss needs --data"),
+        (("--weights", "histogram"), "--weights and --compensate need --data"),
         (("--data", "x.npz"), "--data needs --library"),
         (("--seconds", 0), "the time was up"),
     ],

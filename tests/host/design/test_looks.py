@@ -110,7 +110,7 @@ def test_a_first_guess_is_close() -> None:
         guess = Surrogate().guess(described([choice_of(Overlay.load(name))]))
         likely = [totals[resource]["likely"] for resource in RESOURCES]
         assert guess.likely[0, 0] == pytest.approx(likely[0], rel=0.2), name
-        assert guess.likely[0, 2] == pytest.approx(likely[2], abs=3), name
+        assert guess.likely[0, 2] == pytest.approx(likely[2], abs=7), name
         assert guess.likely[0, 3] == pytest.approx(likely[3], abs=8), name
         assert abs(guess.likely[0] - likely)[0] <= 3 * guess.doubt[0, 0], name
 

@@ -82,8 +82,8 @@ class Told:
     def looks(self, overlays: Sequence[Overlay], advance: Callable[[int], None]) -> list[Look]:
         return [self.look(overlay) for overlay in overlays]
 
-    def cycles(self, asked: Sequence[tuple[Plan, Overlay, int]]) -> list[float]:
-        return [self.time(overlay) for _, overlay, _ in asked]
+    def cycles(self, asked: Sequence[tuple[Plan, Overlay, int, None]]) -> list[float]:
+        return [self.time(overlay) for _, overlay, _, _ in asked]
 
     def least(self, shape: Shape) -> float:
         return 1e7 / shape.multipliers
