@@ -97,7 +97,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "host.power": PROGRAMS | {"emulator.energy", "host.performance"},
     # What chooses the hardware for a network, by models of all of it.
     "host.design": PROGRAMS
-    | {"emulator.energy", "emulator.toolchain"}
+    | {"emulator", "emulator.energy", "emulator.toolchain"}
     | {"emulator.studies.evaluator", "emulator.studies.sensitivity", "emulator.studies.tuning"}
     | {"host.compiler", "host.netlists", "host.performance", "host.power", "host.synthesis"},
     "host.selftest": PROGRAMS | {"emulator", "host.compiler"},

@@ -175,7 +175,7 @@ def squared_errors(model: Model, layer: WeightedLayer, spec: str) -> Floats:
     error = multiplier(spec).product(a, w).astype(np.float64) - a * w
     of_weight = (error**2).mean(axis=0)
     kernel = layer.kernel.astype(np.int64) - WEIGHT_MIN
-    return np.asarray(of_weight[kernel].reshape(len(kernel), -1).sum(axis=1))
+    return np.asarray(of_weight[kernel].reshape(len(kernel), -1).sum(axis=1, dtype=np.float64))
 
 
 def exact_filters(layer: WeightedLayer, shape: Shape) -> int:

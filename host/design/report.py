@@ -7,9 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from axynq.emulator import files
+from axynq.emulator import files, save_model
 from axynq.emulator.errors import DataError
-from axynq.emulator.file_formats.tflite_writer import save_model
 from axynq.emulator.pictures import new_figure, save_figure
 from axynq.emulator.version import installed_version
 from axynq.host.design.breakdown import Breakdown

@@ -452,7 +452,7 @@ class Items:
         """A small and a larger array, from which the surrogate begins."""
         amounts = self._amounts()
         fits = np.flatnonzero((amounts <= self.allowed).all(axis=1))
-        able = fits if len(fits) else np.arange(len(self.choices))
+        able = fits if len(fits) else np.arange(len(self.choices), dtype=np.int64)
         by_luts = able[np.argsort(amounts[able, 0], kind="stable")]
         return sorted({int(by_luts[len(by_luts) // 4]), int(by_luts[3 * len(by_luts) // 4])})
 

@@ -231,5 +231,7 @@ class Surrogate:
         """What arrays take."""
         x, known = described
         likely = x @ self._mean + known
-        variance = np.stack([((x @ c) * x).sum(axis=1) for c in self._covariance], axis=1)
+        variance = np.stack(
+            [((x @ c) * x).sum(axis=1, dtype=np.float64) for c in self._covariance], axis=1
+        )
         return Guess(likely, np.sqrt(np.maximum(variance, 0) + self._noise**2))

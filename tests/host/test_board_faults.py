@@ -340,10 +340,14 @@ def test_boards_are_told_apart(monkeypatch, tmp_path: Path) -> None:
     hardware.check_board(overlay, "PYNQ-Z2")
     hardware.check_board(overlay, None)
     hardware.check_board(overlay, "a board of one's own")
-    with pytest.raises(DeviceError, match=r"is for pynq-z2, .* zcu104: for it there is zcu104-rou"):
+    with pytest.raises(DeviceError, match=r"is for pynq-z2, .* zcu104: .* there is .*zcu104-rou"):
         hardware.check_board(overlay, "ZCU104")
-    with pytest.raises(DeviceError, match=r"no overlay for it. Or .* --board kv260 --retarget"):
+    with pytest.raises(DeviceError, match=r"kv260-hybrid. Or .* --board kv260 --retarget"):
         hardware.check_board(overlay, "KV260")
+    with monkeypatch.context() as few:
+        few.setattr(hardware, "overlay_names", lambda: ["z2-roup16"])
+        with pytest.raises(DeviceError, match="there is no overlay for it. Or"):
+            hardware.check_board(overlay, "KV260")
     monkeypatch.setenv("BOARD", "Ultra96")
     assert hardware.board_name() == "Ultra96"
     monkeypatch.delenv("BOARD")
