@@ -34,8 +34,9 @@ WEIGHTS = np.arange(WEIGHT_MIN, WEIGHT_MAX + 1, dtype=np.int64)
 TRIPLES = len(ACTIVATIONS) * len(WEIGHTS) ** 2
 
 BLOCKS = tuple(DSP_BLOCKS.values())
-MODELS = {"dsp48e1": CELL_MODELS, "dsp48e2": f"-defer {HERE / 'dsp48e2.v'}"}
-"""What says what a block does: Yosys' own model, and a stand-in where it has none."""
+MODELS = {"dsp48e1": CELL_MODELS, "dsp48e2": "-defer dsp48e2.v"}
+"""What says what a block does: Yosys' own model, and a stand-in where it has none. Yosys may see the
+folder that it works in alone."""
 
 
 # --- the packing ----------------------------------------------------------------------------------
@@ -189,6 +190,7 @@ def simulation(block: str, folder: Path, old: str = "", new: str = "") -> Simula
     box = dsp_pair(dsp_pair_name(block))
     text = box.files[f"{box.function}.v"]
     assert old in text
+    shutil.copy(HERE / "dsp48e2.v", folder)
     return Simulation(box.function, text.replace(old, new), MODELS[block], folder)
 
 

@@ -99,7 +99,7 @@ def overlay_of(own: Path) -> Overlay:
     return write_overlay(own, "own", lanes=lanes)
 
 
-@pytest.mark.slow
+@pytest.mark.thorough
 def test_functors_on_all_operands(own: Path) -> None:
     overlay = overlay_of(own)
     simulation = Simulation(overlay)
@@ -282,7 +282,7 @@ def forgetful(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(table_circuits, "_MADE", {})
 
 
-@pytest.mark.slow
+@pytest.mark.thorough
 @pytest.mark.usefixtures("forgetful")
 def test_mistakes_in_blackboxes_are_found(own: Path) -> None:
     m = table_of(own, "own.v#pipelined")
@@ -319,7 +319,7 @@ def test_a_latency_that_is_not_true(tmp_path: Path, stated: int) -> None:
         blackbox(f"table:{own}/own.v#pipelined")
 
 
-@pytest.mark.slow
+@pytest.mark.thorough
 @pytest.mark.usefixtures("forgetful")
 def test_what_was_proved_is_not_proved_again(own: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     spec = f"table:{own}/own.c#mul8u_own"

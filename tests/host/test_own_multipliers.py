@@ -208,7 +208,7 @@ def test_the_command_rtl(own: Path, axynq, tmp_path: Path) -> None:
 # --- the self-test -------------------------------------------------------------------------------
 
 
-@pytest.mark.slow
+@pytest.mark.thorough
 def test_the_self_test(own: Path) -> None:
     overlay = overlay_with(own, "table:own.v#signed_bytes", "table:own.c#mul8u_lifted", RELATIVE)
     with Accelerator(overlay, device="software") as accelerator:
@@ -219,7 +219,7 @@ def test_the_self_test(own: Path) -> None:
     assert len(golden.general_designs(overlay)) == 2
 
 
-@pytest.mark.slow
+@pytest.mark.thorough
 def test_the_self_test_of_signed_multipliers_alone(own: Path) -> None:
     overlay = overlay_with(own, "table:own.v#signed_bytes", name="signed-bytes")
     with Accelerator(overlay, device="software") as accelerator:

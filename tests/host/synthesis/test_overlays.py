@@ -37,7 +37,11 @@ def thorough(*values: object):
     return pytest.param(*values, marks=pytest.mark.thorough)
 
 
-OVERLAYS = [name if name == "tiny4" else slow(name) for name in overlay_names()]
+SLOW = ("z2-roup16", "z2-hybrid", "zcu104-roup32")
+OVERLAYS = [
+    name if name == "tiny4" else slow(name) if name in SLOW else thorough(name)
+    for name in overlay_names()
+]
 
 
 @pytest.fixture(scope="module")
