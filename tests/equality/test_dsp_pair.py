@@ -35,8 +35,8 @@ TRIPLES = len(ACTIVATIONS) * len(WEIGHTS) ** 2
 
 BLOCKS = tuple(DSP_BLOCKS.values())
 MODELS = {"dsp48e1": CELL_MODELS, "dsp48e2": "-defer dsp48e2.v"}
-"""What says what a block does: Yosys' own model, and a stand-in where it has none. Yosys may see the
-folder that it works in alone."""
+"""What says what a block does: Yosys' own model, and a stand-in where it has none. Yosys may see
+the folder that it works in alone."""
 
 
 # --- the packing ----------------------------------------------------------------------------------
