@@ -95,8 +95,12 @@ def searched(told: Told, limits: Limits, points: int = 4) -> Result:
     return search.front_of(search.best_of(family, 1e6), 1e6, points)
 
 
+def thorough(*seeds: int) -> list[object]:
+    return [pytest.param(seed, marks=pytest.mark.thorough) for seed in seeds]
+
+
 @pytest.mark.parametrize("share", [0.55, 0.7, 0.8])
-@pytest.mark.parametrize("seed", [1, 2, 18935])
+@pytest.mark.parametrize("seed", [1, *thorough(2, 18935)])
 def test_the_best_is_the_best_of_all(seed: int, share: float) -> None:
     told = Told(seed)
     result = searched(told, Limits(lut=share))
@@ -113,7 +117,7 @@ def test_the_best_is_the_best_of_all(seed: int, share: float) -> None:
     assert result.looked < 40
 
 
-@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("seed", [0, *thorough(1, 2, 3)])
 def test_the_front_is_that_of_all(seed: int) -> None:
     """Every array has one that is known, takes about as many LUTs by the surrogate (memories take
     some), and is about as fast."""
