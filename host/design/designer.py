@@ -242,23 +242,19 @@ def families_of(request: Request) -> list[Family]:
     """The arrays for the plan, then those that they are compared with."""
     needs = needs_of(request.model, request.plan)
     is_exact = request.library is None and all(need.specs == {"exact"} for need in needs)
-    exact = ANY
     name = APPROXIMATE
     if is_exact:
         name = EXACT if request.products else EXACT_IN_LUTS
     if request.library is None:
-        families = [
-            _family(
-                request, name, exact if is_exact else request.plan, request.products, request.space
-            )
-        ]
+        plan = ANY if is_exact else request.plan
+        families = [_family(request, name, plan, request.products, request.space)]
     else:
         families = [_of_library(request, request.library)]
     if request.compare:
         if not is_exact and request.products:
-            families.append(_family(request, EXACT, exact, True))
+            families.append(_family(request, EXACT, ANY, True))
         if request.products or not is_exact:
-            families.append(_family(request, EXACT_IN_LUTS, exact, False))
+            families.append(_family(request, EXACT_IN_LUTS, ANY, False))
     return families
 
 
@@ -291,12 +287,7 @@ def usual_space(request: Request, lanes: tuple[Lanes, ...]) -> Space:
     copies = (1,) if request.objective == "latency" else (1, 2, 3, 4, 6, 8)
     largest = max((len(layer.kernel) for layer in model.layers), default=1)
     groups = tuple(g for g in (32, 64, MAX_GROUPS) if g == 32 or g * 4 < 2 * largest)
-    return Space(
-        lanes,
-        inputs=(8, 16, 32, 64),
-        copies=copies,
-        groups=groups,
-    )
+    return Space(lanes, inputs=(8, 16, 32, 64), copies=copies, groups=groups)
 
 
 def check_found(result: Result, request: Request) -> None:

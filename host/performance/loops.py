@@ -37,15 +37,13 @@ class Sizes(NamedTuple):
     finish_steps: tuple[int, int]
     """Steps after a run's last operand in which its last outputs are finished, without and with a
     residual operand."""
-    copies: int
-    """Images that are computed at a time."""
 
     @classmethod
     def of(cls, overlay: Overlay) -> Sizes:
         """Those of an overlay."""
         record_words = isa.RECORD_INTEGERS * 4 // overlay.array.inputs
         finish_steps = (overlay.finish_steps(adds=False), overlay.finish_steps(adds=True))
-        return cls(overlay.beats, record_words, finish_steps, overlay.array.copies)
+        return cls(overlay.beats, record_words, finish_steps)
 
 
 # --- which phases run -----------------------------------------------------------------------------
@@ -253,13 +251,10 @@ def _needed_runs(call: Call, sizes: Sizes) -> Iterator[Run]:
     moving = _Paces(sizes.beats, sizes.beats, sizes.beats)
     if d.source_ahead and call.image > 0:
         d = replace(d, source_loaded=0)  # the input came in meanwhile
-    all_tiles = list(tiles(d))
+    all_tiles, all_turns = list(tiles(d)), turns(call.computed_images, call.copies)
     if d.source_loaded or d.residual_loaded:
-        first_images = min(call.computed_images, sizes.copies)
-        yield _run(0, all_tiles[0].of(first_images), None, 0, 0, moving, 1)
-    for tile, incoming, outgoing, times in _neighbours(
-        all_tiles, turns(call.computed_images, sizes.copies)
-    ):
+        yield _run(0, all_tiles[0].of(all_turns[0].images), None, 0, 0, moving, 1)
+    for tile, incoming, outgoing, times in _neighbours(all_tiles, all_turns):
         is_last = incoming is None
         if outgoing is None and d.ahead_words and call.next_images:
             incoming = Tile(0, d.ahead_words, 1, 0, 0).of(call.next_images)
@@ -274,8 +269,7 @@ def _needed_runs(call: Call, sizes: Sizes) -> Iterator[Run]:
             moved = (incoming, outgoing) if number == 0 else (None, None)
             yield _run(steps, *moved, weights, bursts, computing, times * alike)
     if d.destination_stored:
-        last_images = turns(call.computed_images, sizes.copies)[-1].images
-        yield _run(0, None, all_tiles[-1].of(last_images), 0, 0, moving, 1)
+        yield _run(0, None, all_tiles[-1].of(all_turns[-1].images), 0, 0, moving, 1)
 
 
 def _run(
@@ -404,7 +398,7 @@ def _stage_counts(
     sizes = Sizes.of(overlay)
     total = first_counts(phases[0], sizes)
     weights = [nonzero_weights(phase, memory, overlay) for phase in phases]
-    for call in calls(phases, images, sizes.copies):
+    for call in calls(phases, images, overlay.array.copies):
         total += call_counts(call, sizes, weights[call.number]) * call.times
     return total
 

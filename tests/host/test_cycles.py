@@ -32,7 +32,7 @@ from axynq.host.performance.loops import (
 )
 from tests.networks import convolution, weighted_models
 
-SIZES = Sizes(beats=2, record_words=28, finish_steps=(4, 8), copies=1)
+SIZES = Sizes(beats=2, record_words=28, finish_steps=(4, 8))
 
 POINTWISE = Descriptor(
     opcode=Opcode.CONVOLUTION, groups=1, vectors=1, passes=1, whole_batch=1, set_words=20,
