@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import codecs
 import os
-import signal
 import sys
 import traceback
 import warnings
@@ -25,6 +24,7 @@ import typer
 
 from axynq.emulator.errors import AxynqError
 from axynq.host.cli.output import console, one_line
+from axynq.host.cli.signals import heeded
 
 TRACEBACK = "AXYNQ_TRACEBACK"
 """Environment variable: if set, errors are printed with their traceback."""
@@ -41,19 +41,12 @@ _PLAIN = {
 def run(arguments: list[str]) -> int:
     """Run a command and return its exit code. Whatever goes wrong is reported here."""
     _prepare_streams()
-    signal.signal(signal.SIGTERM, _terminate)
-    with warnings.catch_warnings():
+    with heeded(), warnings.catch_warnings():
         warnings.showwarning = _show_warning
         code = _outcome(arguments)
     if code:
         _output_fails()
     return code
-
-
-def _terminate(number: int, _: object) -> None:
-    """End as after Ctrl-C: workers are stopped, finished results are kept."""
-    console.note("terminated")
-    sys.exit(128 + number)
 
 
 def _outcome(arguments: list[str]) -> int:

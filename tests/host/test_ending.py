@@ -6,9 +6,12 @@ import errno
 import json
 import os
 import re
+import signal
 import subprocess
 import sys
+import threading
 import warnings
+import weakref
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -87,6 +90,41 @@ def test_an_interrupt_while_the_command_loads() -> None:
     ran = subprocess.run([sys.executable, "-c", code, "multipliers"], text=True,
                          capture_output=True, check=False)  # fmt: skip
     assert (ran.returncode, ran.stdout, ran.stderr) == (130, "", "interrupted\n")
+
+
+@pytest.mark.parametrize(
+    ("number", "code", "text"),
+    [(signal.SIGINT, 130, "interrupted\n"), (signal.SIGTERM, 143, "terminated\n")],
+)
+@pytest.mark.parametrize("place", ["a destructor", "a callback"])
+def test_a_signal_where_python_drops_what_is_raised(
+    axynq, monkeypatch, place: str, number: int, code: int, text: str
+) -> None:
+    """It ends the command all the same, and a destructor does its work first."""
+    done: list[str] = []
+
+    class Resource:
+        def __del__(self) -> None:
+            if place == "a destructor":
+                self.release()
+
+        def release(self) -> None:
+            signal.raise_signal(number)
+            done.append("released")
+
+    def lose(*_: object) -> None:
+        resource = Resource()
+        if place == "a callback":
+            weakref.finalize(resource, signal.raise_signal, number)
+        del resource
+        threading.Event().wait(20)
+        done.append("went on")
+
+    monkeypatch.setattr("axynq.host.cli.multipliers.multiplier", lose)
+    ended, out, err = axynq("multipliers", "exact")
+    assert (ended, out) == (code, "")
+    assert err.endswith(text)
+    assert done == (["released"] if place == "a destructor" else [])
 
 
 def test_environment_variables_that_make_no_sense(
