@@ -1,0 +1,1 @@
+"""Approximate multipliers in hls4ml designs: ``axynq.hls4ml``."""
