@@ -25,6 +25,8 @@ settings.register_profile(
 )
 settings.load_profile("default")
 
+os.environ.setdefault("KERAS_BACKEND", "torch")  # read when Keras is loaded
+
 if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:  # as in a shell's background jobs
     signal.signal(signal.SIGINT, signal.default_int_handler)
 

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 import axynq.hls4ml  # noqa: F401
-from tests.hls4ml.designs import LayerCase, Number, build, product, random_case, sums
+from tests.hls4ml.designs import LayerCase, build, random_case, sums
 
 IMAGES = 5
 
