@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 from hls4ml.backends import get_backend
@@ -13,13 +14,11 @@ from axynq.emulator.errors import ModelError
 from axynq.emulator.plan import LayerCodes
 from axynq.hls4ml import cpp, project
 from axynq.hls4ml.checks import check_codes, check_layer, warn_of_overflow
-from axynq.hls4ml.layers import WEIGHTED, as_network
+from axynq.hls4ml.layers import CODES, WEIGHTED, as_network
+from axynq.hls4ml.report import report
 from axynq.hls4ml.settings import KEY, assignments
 
 BACKENDS = ("Vivado", "Vitis", "VivadoAccelerator")
-
-CODES = "axynq_codes"
-"""A layer's attribute: :class:`LayerCodes`."""
 
 _registered: list[str] = []
 
@@ -50,7 +49,8 @@ def codes_of(node: Any) -> LayerCodes | None:
 
 
 def give_multipliers(model: Any) -> None:
-    """Read the configuration: layers that have multipliers get :data:`CODES`.
+    """Read the configuration: layers that have multipliers get :data:`CODES`, and the model gets
+    ``multiplier_report()``, which is :func:`axynq.hls4ml.report`.
 
     Raises:
         PlanError: the configuration is malformed, or a multiplier does not suit a layer.
@@ -69,6 +69,7 @@ def give_multipliers(model: Any) -> None:
         check_codes(node, codes)
         warn_of_overflow(node, codes)
         node.set_attr(CODES, codes)
+    model.multiplier_report = partial(report, model)
 
 
 def _refuse_others(config: Any, nodes: Any) -> None:
