@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import axynq.hls4ml  # noqa: F401
-from tests.hls4ml.designs import LayerCase, Number, build, product, random_case, sums
+from tests.hls4ml.designs import LayerCase, build, random_case, sums
 
 IMAGES = 5
 
