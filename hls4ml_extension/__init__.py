@@ -21,8 +21,9 @@ if importlib.util.find_spec("hls4ml") is None:
     raise ToolError("axynq.hls4ml needs hls4ml: pip install axynq[hls4ml]")
 
 from axynq.hls4ml.registration import register
+from axynq.hls4ml.report import LayerReport, Report, report
 from axynq.hls4ml.settings import with_plan
 
-__all__ = ["register", "with_plan"]
+__all__ = ["LayerReport", "Report", "register", "report", "with_plan"]
 
 register()
