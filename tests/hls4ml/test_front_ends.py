@@ -24,7 +24,7 @@ def made(name: str) -> FrontEnd:
     ("name", "backend", "io_type"),
     [
         ("keras", "Vitis", "io_parallel"),
-        ("torch", "Vitis", "io_stream"),
+        pytest.param("torch", "Vitis", "io_stream", marks=pytest.mark.thorough),
         ("qonnx", "Vitis", "io_parallel"),
         pytest.param("keras", "Vivado", "io_stream", marks=pytest.mark.thorough),
         pytest.param("torch", "Vivado", "io_parallel", marks=pytest.mark.thorough),
