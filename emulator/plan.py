@@ -309,22 +309,45 @@ class Plan:
             raise PlanError(f"plan '{path}' cannot be read: {error.strerror}") from error
         except UnicodeDecodeError as error:
             raise PlanError(f"plan '{path}' is not text in UTF-8: {error}") from error
+        return cls._read(text, f"plan '{path}'", Path(path).parent)
+
+    @classmethod
+    def from_content(cls, content: Mapping[str, Any]) -> Plan:
+        """A plan from what :meth:`content` gives: the content of a plan file.
+
+        Raises:
+            PlanError: it is not valid; the message names the place.
+        """
+        return cls._read(dict(content), "the plan", Path())
+
+    @classmethod
+    def _read(cls, content: str | dict[str, Any], name: str, folder: Path) -> Plan:
         try:
-            file = _PlanFile.model_validate_json(text)
+            if isinstance(content, str):
+                file = _PlanFile.model_validate_json(content)
+            else:
+                file = _PlanFile.model_validate(content)
         except ValidationError as error:
             # An entry is a text or a table.
             reason = complaint(error, ("str", _ExplicitAssignment.__name__))
-            raise PlanError(f"plan '{path}' is not valid: {reason}") from error
+            raise PlanError(f"{name} is not valid: {reason}") from error
         entries = {"the default": file.default} if file.default is not None else {}
-        entries |= {f"layer '{name}'": entry for name, entry in file.layers.items()}
+        entries |= {f"layer '{layer}'": entry for layer, entry in file.layers.items()}
         assignments = []
         for where, entry in entries.items():
             try:
-                assignments.append(_from_file(entry, Path(path).parent))
+                assignments.append(_from_file(entry, folder))
             except (PlanError, MultiplierError) as error:
-                raise PlanError(f"plan '{path}': {where}: {error}") from error
+                raise PlanError(f"{name}: {where}: {error}") from error
         default = None if file.default is None else assignments.pop(0)
         return cls(dict(zip(file.layers, assignments)), default)
+
+    def content(self, folder: str | Path = ".") -> dict[str, Any]:
+        """What a plan file of that folder holds: texts, numbers, lists and dictionaries."""
+        default = None if self.default is None else _to_file(self.default, Path(folder))
+        layers = {name: _to_file(each, Path(folder)) for name, each in self.layers.items()}
+        file = _PlanFile(format="axynq-plan", version=1, default=default, layers=layers)
+        return file.model_dump(exclude_none=True)
 
     def save(self, path: str | Path) -> None:
         """Write a plan file (JSON). :meth:`load` gives an equal plan.
@@ -335,11 +358,7 @@ class Plan:
         Raises:
             PlanError: the file cannot be written.
         """
-        folder = Path(path).parent
-        default = None if self.default is None else _to_file(self.default, folder)
-        layers = {name: _to_file(assignment, folder) for name, assignment in self.layers.items()}
-        file = _PlanFile(format="axynq-plan", version=1, default=default, layers=layers)
-        text = json.dumps(file.model_dump(exclude_none=True), indent=2, ensure_ascii=False)
+        text = json.dumps(self.content(Path(path).parent), indent=2, ensure_ascii=False)
         try:
             files.write_text(path, text + "\n")
         except OSError as error:

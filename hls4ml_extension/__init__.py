@@ -1,1 +1,28 @@
-"""Approximate multipliers in hls4ml designs: ``axynq.hls4ml``."""
+"""Approximate multipliers in hls4ml designs.
+
+Importing this package registers an extension of hls4ml's Vitis, Vivado and VivadoAccelerator
+backends. A design then names multipliers in its configuration, with the specifications and plans
+that serve everywhere else in axynq:
+
+>>> import axynq.hls4ml
+>>> config["LayerName"]["conv1"]["Multipliers"] = "roup:1,4"
+>>> hls_model = hls4ml.converters.convert_from_keras_model(model, hls_config=config, ...)
+
+Needs ``pip install axynq[hls4ml]``.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+
+from axynq.emulator.errors import ToolError
+
+if importlib.util.find_spec("hls4ml") is None:
+    raise ToolError("axynq.hls4ml needs hls4ml: pip install axynq[hls4ml]")
+
+from axynq.hls4ml.registration import register
+from axynq.hls4ml.settings import with_plan
+
+__all__ = ["register", "with_plan"]
+
+register()

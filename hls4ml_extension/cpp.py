@@ -1,0 +1,119 @@
+"""The C++ of a layer's multipliers, and what becomes of hls4ml's own C++ for the layer."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import numpy as np
+
+from axynq.emulator.errors import ModelError
+from axynq.emulator.multipliers import ACTIVATION_MIN, Exact, Multiplier
+from axynq.emulator.plan import SKIP, LayerCodes
+from axynq.hls4ml.fixed_point import value_range
+from axynq.hls4ml.layers import DEPTHWISE, in_memory
+from axynq.host.generate.overlay_files import cpp_type
+from axynq.host.overlay.circuits import zero_is_zero
+
+HEADER = "nnet_utils/nnet_axynq.h"
+
+_CONVOLUTION = re.compile(r"nnet::\w*conv_[12]d_cl<")
+
+
+def bank(node: Any, codes: LayerCodes) -> str:
+    """The structure that computes the layer's products, ``config3_multipliers``."""
+    name = _bank_name(node)
+    designs = ", ".join(_design(node, m) for m in codes.multipliers) or "axynq::exact"
+    table, index = _table(node, codes)
+    declared = "    static const unsigned char codes[];\n" if table else ""
+    code = f"codes[{index}]" if table else "0"
+    lines = (
+        f"struct {name} {{\n"
+        f"{declared}"
+        "    static axynq::product_t product(unsigned filter, unsigned weight, "
+        "axynq::activation_t a, axynq::weight_t w) {\n"
+        "        #pragma HLS INLINE\n"
+        f"        return nnet_axynq::bank<{designs} >::product(a, w, {code});\n"
+        "    }\n"
+        "};\n"
+    )
+    if table:
+        lines += f"const unsigned char {name}::codes[] = {{{', '.join(map(str, table))}}};\n"
+    return lines + "\n"
+
+
+def _design(node: Any, m: Multiplier) -> str:
+    """The functor, made fit for what the layer feeds it."""
+    design = f"axynq::{cpp_type(m)}"
+    if not zero_is_zero(m):
+        design = f"nnet_axynq::zero_weights<{design} >"
+    low, _ = value_range(node.get_input_variable().type.precision)
+    if low < ACTIVATION_MIN and not isinstance(m, Exact):
+        design = f"nnet_axynq::limited<{design} >"
+    return design
+
+
+def _bank_name(node: Any) -> str:
+    return f"config{node.index}_multipliers"
+
+
+def _table(node: Any, codes: LayerCodes) -> tuple[list[int], str]:
+    """The place of a filter's or a weight's design in the bank, and which of both it is; one place
+    behind the last multiplies by zero. Nothing where there is one design."""
+    designs = len(codes.multipliers)
+    if designs == 1 and SKIP not in codes.codes:
+        return [], ""
+    places = np.where(codes.codes == SKIP, designs, codes.codes.astype(np.int64) - 1)
+    first = places[:, :1, :1, :1]
+    if np.array_equal(np.broadcast_to(first, places.shape), places):
+        return first.reshape(-1).tolist(), "filter"
+    return in_memory(node, places).tolist(), "weight"
+
+
+def configuration(node: Any, text: str, codes: LayerCodes) -> str:
+    """hls4ml's ``config_cpp`` of a layer, with the multipliers' kernels in place of its own.
+
+    Raises:
+        ModelError: this version of hls4ml writes it otherwise.
+    """
+    kernel = f"using kernel = nnet_axynq::{_kind(node)}<data_T, res_T, CONFIG_T>;"
+    text = _replaced(node, r"using kernel = [^;]*;", kernel, text)
+    for name in (f"config{node.index}_mult", f"config{node.index}"):
+        opening = f"struct {name} : nnet::dense_config {{\n"
+        if opening in text:
+            bank_type = f"    typedef {_bank_name(node)} multipliers;\n"
+            return bank(node, codes) + text.replace(opening, opening + bank_type, 1)
+    raise _unknown(node)
+
+
+def call(node: Any, text: str) -> str:
+    """hls4ml's ``function_cpp`` of a layer. Convolutions of arrays have products of their own
+    there; all else calls the kernel of the configuration.
+
+    Raises:
+        ModelError: this version of hls4ml writes it otherwise.
+    """
+    if node.class_name == "Dense" or node.model.config.get_config_value("IOType") == "io_stream":
+        return text
+    return _replaced(node, _CONVOLUTION.pattern, f"nnet_axynq::convolution_{_kind(node)}<", text)
+
+
+def _kind(node: Any) -> str:
+    strategy = str(node.get_attr("strategy")).lower()
+    return f"depthwise_{strategy}" if node.class_name in DEPTHWISE else strategy
+
+
+def _replaced(node: Any, pattern: str, by: str, text: str) -> str:
+    text, count = re.subn(pattern, by, text)
+    if count != 1:
+        raise _unknown(node)
+    return text
+
+
+def _unknown(node: Any) -> ModelError:
+    from hls4ml import __version__
+
+    return ModelError(
+        f"hls4ml {__version__} writes layer '{node.name}' in a way that axynq does not know: "
+        "pip install axynq[hls4ml] installs a version that it knows"
+    )

@@ -1,0 +1,101 @@
+"""What a project of hls4ml needs besides hls4ml's own files: functors, kernels, netlists."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+from axynq.emulator import files
+from axynq.emulator.multipliers import Multiplier
+from axynq.host.generate.overlay_files import Blackbox, blackbox_calls, cpp_type
+from axynq.host.generate.table_functors import table_headers
+from axynq.host.netlists.files import rtl_files
+from axynq.host.overlay.naming import BLACKBOX_PREFIX, module_name
+
+NETLISTS = "MultiplierNetlists"
+"""In the configuration of the model: whether Vitis HLS takes netlists in place of functors."""
+
+_INCLUDE = re.compile(r'^#include "(axynq/[^"]+)"\n', re.MULTILINE)
+
+
+def write_sources(model: Any, multipliers: Sequence[Multiplier]) -> None:
+    """Write functors and kernels beside hls4ml's, and netlists where these are asked for.
+
+    Args:
+        model: an hls4ml ``ModelGraph`` that has been written.
+        multipliers: all that its layers use.
+    """
+    folder = Path(model.config.get_output_dir())
+    hls_model = model.config.config["HLSConfig"].get("Model", {})
+    netlists = bool(hls_model.get(NETLISTS, False))
+    boxes = [_blackbox(m) for m in multipliers] if netlists else []
+    utilities = folder / "firmware" / "nnet_utils"
+    files.write_text(utilities / "axynq_multipliers.h", functors(multipliers, boxes))
+    kernels = resources.files("axynq.hls4ml") / "include" / "nnet_axynq.h"
+    files.write_text(utilities / "nnet_axynq.h", kernels.read_text(encoding="utf-8"))
+    if netlists:
+        _write_netlists(folder, boxes)
+    model.config.backend.writer.write_tar(model)
+
+
+def functors(multipliers: Sequence[Multiplier], blackboxes: Sequence[Blackbox] = ()) -> str:
+    """The functors of ``hls/include`` in one header, so that a project needs no include path."""
+    tables = table_headers(multipliers)
+    generated = dict(tables)
+    if blackboxes:
+        generated["axynq/blackboxes.hpp"] = blackbox_calls(blackboxes, sorted(tables))
+    wanted = [
+        *("axynq/multipliers/exact.hpp", "axynq/multipliers/roup.hpp"),
+        *("axynq/multipliers/smapprox.hpp", *sorted(tables), "axynq/circuit.hpp"),
+    ]
+    seen: set[str] = set()
+    parts = [
+        "// axynq's multipliers: headers of its folder hls/include, one after another.\n",
+        "#ifndef AXYNQ_MULTIPLIERS_H_\n#define AXYNQ_MULTIPLIERS_H_\n\n",
+        "#if defined(__SYNTHESIS__)\n#define AXYNQ_RTL_MULTIPLIERS\n#endif\n\n"
+        if blackboxes
+        else "",
+        *(_inlined(path, generated, seen) for path in wanted),
+        "\n#endif\n",
+    ]
+    return "".join(parts)
+
+
+def _inlined(path: str, generated: Mapping[str, str], seen: set[str]) -> str:
+    """A header with those that it includes in it; nothing where it was seen before."""
+    if path in seen:
+        return ""
+    seen.add(path)
+    text = generated.get(path)
+    if text is None:
+        source = resources.files("axynq.hls") / "include" / path
+        if not source.is_file():  # behind a condition that never holds here
+            return ""
+        text = source.read_text(encoding="utf-8")
+    return _INCLUDE.sub(lambda match: _inlined(match[1], generated, seen), text)
+
+
+def _blackbox(m: Multiplier) -> Blackbox:
+    return Blackbox(BLACKBOX_PREFIX + module_name(m), (m.spec,), (cpp_type(m),))
+
+
+def _write_netlists(folder: Path, boxes: Sequence[Blackbox]) -> None:
+    """Verilog, C models and descriptions of the blackboxes, and what makes Vitis HLS read them."""
+    rtl = folder / "firmware" / "rtl"
+    rtl.mkdir(exist_ok=True)
+    with resources.as_file(resources.files("axynq.hls")) as hls:
+        include = str((hls / "include").resolve())
+        for box in boxes:
+            made = rtl_files(box.specs[0], include, rtl.resolve())
+            for name, content in made.files.items():
+                files.write_text(rtl / name, content)
+    script = folder / "build_prj.tcl"
+    text = script.read_text(encoding="utf-8")
+    first = re.search(r"^add_files .*$", text, re.MULTILINE)
+    lines = [f"add_files -blackbox firmware/rtl/{box.function}.json" for box in boxes]
+    if first is not None and lines[0] not in text:
+        text = text.replace(first[0], "\n".join([first[0], *lines]), 1)
+        files.write_text(script, text)

@@ -1,0 +1,123 @@
+"""The extension of hls4ml: passes that give layers multipliers, and write what these need."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from hls4ml.backends import get_backend
+from hls4ml.backends.template import Template
+from hls4ml.model.layers import Layer
+from hls4ml.model.optimizer import ModelOptimizerPass
+
+from axynq.emulator.errors import ModelError
+from axynq.emulator.plan import LayerCodes
+from axynq.hls4ml import cpp, project
+from axynq.hls4ml.checks import check_codes, check_layer, warn_of_overflow
+from axynq.hls4ml.layers import WEIGHTED, as_network
+from axynq.hls4ml.settings import KEY, assignments
+
+BACKENDS = ("Vivado", "Vitis", "VivadoAccelerator")
+
+CODES = "axynq_codes"
+"""A layer's attribute: :class:`LayerCodes`."""
+
+_registered: list[str] = []
+
+
+def register() -> None:
+    """Make hls4ml's backends for Xilinx devices know multipliers. Done by ``import axynq.hls4ml``;
+    again it does nothing."""
+    if _registered:
+        return
+    _registered.extend(BACKENDS)
+    vivado = get_backend("Vivado")
+    # All three backends go through Vivado's types and templates.
+    multipliers = ModelOptimizerPass("axynq_multipliers", give_multipliers)
+    vivado.register_pass(multipliers.name, multipliers, flow="vivado:specific_types")
+    vivado.register_template(Configuration)
+    vivado.register_template(Call)
+    for name in BACKENDS:
+        backend = get_backend(name)
+        flows = [f"{name.lower()}:write", f"{name.lower()}:fifo_depth_optimization"]
+        sources = ModelOptimizerPass("axynq_sources", write_sources)
+        backend.register_pass(sources.name, sources, flow=flows)
+
+
+def codes_of(node: Any) -> LayerCodes | None:
+    """The multipliers of a layer's weights; None where it has hls4ml's own."""
+    codes = node.get_attr(CODES)
+    return codes if isinstance(codes, LayerCodes) else None
+
+
+def give_multipliers(model: Any) -> None:
+    """Read the configuration: layers that have multipliers get :data:`CODES`.
+
+    Raises:
+        PlanError: the configuration is malformed, or a multiplier does not suit a layer.
+        ModelError: a layer cannot have multipliers.
+    """
+    config = model.config.config["HLSConfig"]
+    nodes = {node.name: node for node in model.get_layers()}
+    _refuse_others(config, nodes)
+    weighted = {name: node for name, node in nodes.items() if node.class_name in WEIGHTED}
+    wanted = assignments(config, {name: n.class_name for name, n in weighted.items()})
+    for name, assignment in wanted.items():
+        node = weighted[name]
+        check_layer(node)
+        network = as_network([node])
+        codes = assignment.expand(network, network.layers[0])
+        check_codes(node, codes)
+        warn_of_overflow(node, codes)
+        node.set_attr(CODES, codes)
+
+
+def _refuse_others(config: Any, nodes: Any) -> None:
+    for name, entry in config.get("LayerName", {}).items():
+        node = nodes.get(name)
+        if node is not None and entry.get(KEY) is not None and node.class_name not in WEIGHTED:
+            raise ModelError(
+                f"layer '{name}' is a {node.class_name}, which cannot have multipliers; these can: "
+                f"{', '.join(WEIGHTED)}, and separable convolutions"
+            )
+
+
+class _Rewriting(Template):  # type: ignore[misc]
+    """Changes what hls4ml's own template, which comes before, has made of a layer."""
+
+    def __init__(self, name: str, attribute: str) -> None:
+        super().__init__(name, Layer, attribute)
+
+    def match(self, node: Any) -> bool:
+        return codes_of(node) is not None and node.get_attr(self.attribute_name) is not None
+
+
+class Configuration(_Rewriting):
+    """The layer's types and kernel."""
+
+    def __init__(self) -> None:
+        super().__init__("axynq_config_template", "config_cpp")
+
+    def format(self, node: Any) -> str:
+        codes = codes_of(node)
+        assert codes is not None
+        return cpp.configuration(node, node.get_attr("config_cpp"), codes)
+
+
+class Call(_Rewriting):
+    """The layer's function, and the header that it is in."""
+
+    def __init__(self) -> None:
+        super().__init__("axynq_function_template", "function_cpp")
+
+    def format(self, node: Any) -> str:
+        headers = list(node.get_attr("include_header", ()))
+        node.set_attr("include_header", [*headers, cpp.HEADER])
+        return cpp.call(node, node.get_attr("function_cpp"))
+
+
+def write_sources(model: Any) -> None:
+    """Add axynq's sources to the project that hls4ml has written."""
+    found = [codes for node in model.get_layers() if (codes := codes_of(node)) is not None]
+    if found:
+        used = {m.spec: m for codes in found for m in codes.multipliers}
+        project.write_sources(model, list(used.values()))

@@ -1,0 +1,144 @@
+"""Which multipliers a configuration of hls4ml asks for.
+
+``Multipliers`` stands in the configuration of a layer, of a type of layer, or of the model, and is
+
+- a specification or shorthand: ``roup:1,4``, ``flam=exact|roup:1,4``;
+- a list of specifications, one for each filter;
+- an entry of a plan file: ``{"multipliers": [...], "axis": "filter", "classes": [...]}``;
+- for the model, the path of a plan file (``.json``) or its content (:meth:`Plan.content`);
+- for a separable convolution, ``{"depthwise": ..., "pointwise": ...}`` of these.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from axynq.emulator.errors import PlanError
+from axynq.emulator.plan import Assignment, Plan
+
+KEY = "Multipliers"
+
+_PARTS = ("depthwise", "pointwise")
+"""Layers that hls4ml makes of a separable convolution have these behind its name."""
+
+
+def with_plan(hls_config: Mapping[str, Any], plan: Plan | str | Path) -> dict[str, Any]:
+    """A configuration of hls4ml with the multipliers of a plan, whose layers are those of the
+    design.
+
+    Args:
+        hls_config: as of ``hls4ml.utils.config_from_keras_model``; it is not changed.
+        plan: a plan, or the path of a plan file.
+
+    Raises:
+        PlanError: the file cannot be read.
+    """
+    if not isinstance(plan, Plan):
+        plan = Plan.load(plan)
+    config = copy.deepcopy(dict(hls_config))
+    config.setdefault("Model", {}).pop(KEY, None)
+    for kind in ("LayerName", "LayerType"):
+        for entry in config.get(kind, {}).values():
+            entry.pop(KEY, None)
+    config["Model"][KEY] = plan.content()
+    return config
+
+
+def assignments(hls_config: Mapping[str, Any], layers: Mapping[str, str]) -> dict[str, Assignment]:
+    """The multipliers of the layers that have some.
+
+    Args:
+        hls_config: of the design.
+        layers: the types of the design's multiplying layers, by their names.
+
+    Raises:
+        PlanError: an entry is malformed, or names a layer that does not exist.
+    """
+    whole = _entry(hls_config.get("Model"))
+    plan = _plan(whole)
+    by_name = hls_config.get("LayerName", {})
+    by_type = hls_config.get("LayerType", {})
+    _check_names(by_name, plan, layers)
+    found: dict[str, Assignment] = {}
+    for name, kind in layers.items():
+        given = _given(by_name, name)
+        if given is None:
+            given = _entry(by_type.get(kind))
+        if given is None:
+            given = _entry(by_type.get(kind.removeprefix("Pointwise")))
+        if given is not None:
+            found[name] = _assignment(given, name)
+        elif plan is not None:
+            assignment = plan.layers.get(name, plan.default)
+            if assignment is not None:
+                found[name] = assignment
+        elif whole is not None:
+            found[name] = _assignment(whole, name)
+    return found
+
+
+def _entry(config: Any) -> Any:
+    return config.get(KEY) if isinstance(config, Mapping) else None
+
+
+def _given(by_name: Mapping[str, Any], name: str) -> Any:
+    """What a layer's own entry says, or that of the separable convolution that it is a part of."""
+    if (given := _entry(by_name.get(name))) is not None and not _is_separable(given):
+        return given
+    for part in _PARTS:
+        whole = _entry(by_name.get(name.removesuffix(f"_{part}")))
+        if name.endswith(f"_{part}") and whole is not None:
+            return whole.get(part) if _is_separable(whole) else whole
+    if given is not None:  # hls4ml copies a separable convolution's entry to its parts
+        return next((given.get(part) for part in _PARTS if name.endswith(f"_{part}")), given)
+    return None
+
+
+def _is_separable(given: Any) -> bool:
+    return isinstance(given, Mapping) and bool(given) and set(given) <= set(_PARTS)
+
+
+def _plan(whole: Any) -> Plan | None:
+    if isinstance(whole, Mapping) and "layers" in whole:
+        return Plan.from_content(whole)
+    if isinstance(whole, str) and whole.endswith(".json"):
+        return Plan.load(whole)
+    return None
+
+
+def _check_names(by_name: Mapping[str, Any], plan: Plan | None, layers: Mapping[str, str]) -> None:
+    asked = [name for name, config in by_name.items() if _entry(config) is not None]
+    asked += list(plan.layers) if plan is not None else []
+    for name in asked:
+        if name not in layers and not any(f"{name}_{part}" in layers for part in _PARTS):
+            raise PlanError(
+                f"layer '{name}' is to have multipliers, but there is no such layer that "
+                f"multiplies; there are: {', '.join(layers)}"
+            )
+
+
+def _assignment(given: Any, name: str) -> Assignment:
+    try:
+        if isinstance(given, str):
+            return Assignment.parse(given)
+        if isinstance(given, Mapping):
+            content = {"format": "axynq-plan", "version": 1, "layers": {name: dict(given)}}
+            return Plan.from_content(content).layers[name]
+        if isinstance(given, Sequence):
+            return _per_filter(given)
+    except PlanError as error:
+        raise PlanError(f"layer '{name}': {error}") from error
+    raise PlanError(
+        f"layer '{name}': {KEY} is a text, a list with a text for each filter, or an entry of a "
+        f"plan, not {type(given).__name__}"
+    )
+
+
+def _per_filter(specs: Sequence[Any]) -> Assignment:
+    if not all(isinstance(spec, str) for spec in specs):
+        raise PlanError(f"a list of {KEY} has a specification for each filter")
+    distinct = tuple(dict.fromkeys(specs))
+    return Assignment(distinct, "filter", tuple(distinct.index(spec) for spec in specs))
