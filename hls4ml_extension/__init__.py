@@ -20,9 +20,10 @@ from axynq.emulator.errors import ToolError
 if importlib.util.find_spec("hls4ml") is None:
     raise ToolError("axynq.hls4ml needs hls4ml: pip install axynq[hls4ml]")
 
+from axynq.hls4ml.from_model import from_model, run
 from axynq.hls4ml.registration import register
 from axynq.hls4ml.settings import with_plan
 
-__all__ = ["register", "with_plan"]
+__all__ = ["from_model", "register", "run", "with_plan"]
 
 register()

@@ -8,16 +8,17 @@ from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
+from hls4ml.model.graph import ModelGraph
+from hls4ml.utils.config import create_config
 
 from axynq.emulator.errors import ModelError, ToolError
 from axynq.emulator.model import graph
-from axynq.emulator.plan import Plan
+from axynq.emulator.multipliers import Exact
+from axynq.emulator.plan import SKIP, Assignment, Plan
 from axynq.emulator.softmax import log_softmax, softmax
-from axynq.hls4ml.layer_list import CENTRED, LayerList, layer_list, parts
-from axynq.hls4ml.multipliers_of_plans import planned
-
-BACKENDS = ("Vitis", "Vivado", "VivadoAccelerator")
-"""Those whose designs take the ``ap_int`` types."""
+from axynq.hls4ml.layer_list import LayerList, layer_list, parts
+from axynq.hls4ml.registration import BACKENDS
+from axynq.hls4ml.settings import KEY, with_plan
 
 IoType = Literal["io_parallel", "io_stream"]
 
@@ -32,17 +33,17 @@ def from_model(
     hls_config: Mapping[str, Any] | None = None,
     **options: Any,
 ) -> Any:
-    """An int8 network as an hls4ml design. Compiled by g++ it gives the int8 values of
+    """An int8 network as an hls4ml ``ModelGraph``. Compiled by g++ it gives the int8 values of
     ``Emulator(model, plan).run``.
 
     >>> design = from_model(model, "llam=roup:1,4", output_dir="design")
     >>> design.compile()
     >>> run(design, images)
 
-    All of hls4ml's own works on it: ``predict``, ``trace``, ``build``. ``predict`` takes and gives
-    centred values, ``q - zero point``, which are whole numbers in -255..255: it takes float32 or
-    float64 [images, ``*model.input.shape``] and gives [images, values] of the last tensor before a
-    softmax at the end. :func:`run` converts both, and computes such a softmax.
+    What hls4ml has works on it: ``predict``, ``trace``, ``build``. Its ``predict`` takes and gives
+    centred values, ``q - zero point``, whole numbers in -255..255: it takes float32 or float64
+    [images, ``*model.input.shape``] and gives [images, values] of the last tensor before a softmax
+    at the end, which is the host's. :func:`run` converts both, and computes the softmax.
 
     Args:
         model: the network, of one input and one output.
@@ -61,45 +62,18 @@ def from_model(
     Raises:
         ModelError: the network has several inputs or outputs, or an operator that cannot be in a
             design; the message names it. Or ``hls_config`` does not fit.
-        PlanError: the plan does not fit the network, or hls4ml's layers.
-        ToolError: hls4ml is not installed.
+        PlanError: the plan does not fit the network, or a multiplier cannot be in hardware.
     """
-    if backend not in BACKENDS:
-        raise ModelError(f"backend '{backend}' is not one of {', '.join(BACKENDS)}")
-    if io_type not in ("io_parallel", "io_stream"):
-        raise ModelError(f"io_type '{io_type}' is not io_parallel or io_stream")
-    if plan is None or isinstance(plan, str):
-        plan = Plan.parse(model, plan or "llam=exact")
-    layers = planned(model, plan)
-    listed = layer_list(
-        model,
-        {name: layer.weights for name, layer in layers.items()},
-        streams=io_type == "io_stream",
-    )
-    multipliers = {
-        name: layer.multipliers for name, layer in layers.items() if layer.multipliers is not None
-    }
-    config = _hls_config(model, listed, multipliers, hls_config or {})
-    return _built(model, listed, config, output_dir, backend, io_type, options)
-
-
-def _built(
-    model: graph.Model,
-    listed: LayerList,
-    config: dict[str, Any],
-    output_dir: str | Path,
-    backend: str,
-    io_type: str,
-    options: Mapping[str, Any],
-) -> Any:
-    try:
-        from hls4ml.model.graph import ModelGraph
-        from hls4ml.utils.config import create_config
-    except ImportError as error:
-        raise ToolError(f"designs need hls4ml ({error}): pip install 'axynq[hls4ml]'") from error
-    from axynq.hls4ml.network_layers import register_network_layers
-
-    register_network_layers(backend)
+    _check_choice("backend", backend, BACKENDS)
+    _check_choice("io_type", io_type, ("io_parallel", "io_stream"))
+    if plan is None:
+        plan = Plan.uniform("exact")
+    elif isinstance(plan, str):
+        plan = Plan.parse(model, plan)
+    streams = io_type == "io_stream"
+    listed = layer_list(model, streams)
+    config = _hls_config(model, listed, hls_config or {})
+    config = with_plan(config, _approximate_part(model, plan, streams))
     whole = create_config(output_dir=str(output_dir), backend=backend, io_type=io_type, **options)
     whole["HLSConfig"] = config
     first, last = listed.layers[0]["name"], listed.layers[-1]["name"]
@@ -108,20 +82,32 @@ def _built(
     return design
 
 
-def _hls_config(
-    model: graph.Model,
-    listed: LayerList,
-    multipliers: Mapping[str, Any],
-    given: Mapping[str, Any],
-) -> dict[str, Any]:
-    """hls4ml's configuration: precisions and multipliers, and what the user adds."""
+def _check_choice(what: str, choice: str, choices: tuple[str, ...]) -> None:
+    if choice not in choices:
+        raise ModelError(f"{what} '{choice}' is not one of {', '.join(choices)}")
+
+
+def _approximate_part(model: graph.Model, plan: Plan, streams: bool) -> Plan:
+    """The plan for the layers that hls4ml's own kernels do not do: those with multipliers that are
+    not exact, and depthwise ones of arrays, for which it has no strategy ``Resource``."""
+    layers: dict[str, Assignment] = {}
+    for name, codes in plan.expand(model).items():
+        exact = all(isinstance(m, Exact) for m in codes.multipliers) and SKIP not in codes.codes
+        depthwise = isinstance(model.layer(name), graph.DepthwiseConvolution)
+        assignment = plan.layers.get(name, plan.default)
+        if assignment is not None and not (exact and (streams or not depthwise)):
+            layers[name] = assignment
+    return Plan(layers)
+
+
+def _hls_config(model: graph.Model, listed: LayerList, given: Mapping[str, Any]) -> dict[str, Any]:
+    """hls4ml's configuration: the precisions, and what the user adds."""
     config: dict[str, Any] = {
-        "Model": {"Precision": {"default": CENTRED}, "ReuseFactor": 1, "Strategy": "Latency"},
+        # Layers that hls4ml puts between others have the precision of those.
+        "Model": {"Precision": {"default": "ap_int<9>"}, "ReuseFactor": 1, "Strategy": "Latency"},
         "LayerType": {},
         "LayerName": {name: {"Precision": each} for name, each in listed.precisions.items()},
     }
-    for name, specs in multipliers.items():
-        config["LayerName"][name]["Multipliers"] = specs
     for section, content in given.items():
         if section not in config:
             raise ModelError(f"hls_config has sections {', '.join(config)}, not '{section}'")
@@ -141,9 +127,9 @@ def _check_entry(
             f"hls_config names layer '{name}', which the design of model '{model.name}' does not "
             f"have; its layers are: {', '.join(listed.precisions)}"
         )
-    for key, instead in (("Precision", "the network's"), ("Multipliers", "the plan's")):
+    for key, whose in (("Precision", "the network's"), (KEY, "the plan's")):
         if key in entry:
-            raise ModelError(f"hls_config gives '{name}' a {key}: they are {instead}")
+            raise ModelError(f"hls_config gives '{name}' a {key}, which is {whose}")
 
 
 def run(design: Any, x: npt.ArrayLike) -> graph.Int8Array:
@@ -163,9 +149,9 @@ def run(design: Any, x: npt.ArrayLike) -> graph.Int8Array:
     cut = parts(model)
     target = model.tensors[cut.output]
     batch = model.input.batch(x)
-    centred = batch.astype(np.float32) - np.float32(model.input.zero_point)
-    given = np.zeros((0, *target.shape), np.float32)
+    given = np.zeros(0, np.float32)
     if len(batch):
+        centred = batch.astype(np.float32) - np.float32(model.input.zero_point)
         given = np.asarray(design.predict(np.ascontiguousarray(centred)))
     y = (given.reshape(len(batch), *target.shape) + target.zero_point).astype(np.int8)
     for op in cut.host:

@@ -23,13 +23,17 @@ from axynq.emulator.model.quantisation import add_factors, layer_factors, mean_f
 INPUT = "network_input"
 """The design's input. hls4ml reserves ``input``, and files have names that C++ has not."""
 
-CENTRED, ACCUMULATOR, WEIGHT = "ap_int<9>", "ap_int<32>", "ap_int<8>"
+ACCUMULATOR, WEIGHT = "ap_int<32>", "ap_int<8>"
 
 Constants = Mapping[str, int | list[int]]
 """Of an operator's configuration in C++."""
 
-Weights = Mapping[str, graph.Int8Array]
-"""Of each layer, as its ``kernel`` has them."""
+
+def centred(tensor: graph.Tensor) -> str:
+    """The smallest type that holds a tensor's centred values."""
+    if tensor.zero_point == graph.INT8_MIN:
+        return "ap_uint<8>"
+    return "ap_int<8>" if tensor.zero_point == 0 else "ap_int<9>"
 
 
 @dataclass
@@ -64,11 +68,13 @@ def parts(model: graph.Model) -> Parts:
     Raises:
         ModelError: the network has several inputs or outputs, or no operator for the design.
     """
-    index, host = model.output_index, []
+    index = model.output_index
+    host: list[graph.Operator] = []
     while isinstance(op := model.maker(index), (graph.Softmax, graph.LogSoftmax, graph.Reshape)):
         host.insert(0, op)
         index = op.inputs[0]
-    needed, design = {index}, []
+    needed = {index}
+    design: list[graph.Operator] = []
     for op in reversed(model.operators):
         if op.output in needed:
             needed.update(op.inputs)
@@ -78,20 +84,18 @@ def parts(model: graph.Model) -> Parts:
     return Parts(tuple(design), tuple(host), index)
 
 
-def layer_list(model: graph.Model, weights: Weights, streams: bool) -> LayerList:
+def layer_list(model: graph.Model, streams: bool) -> LayerList:
     """The layers of a network's design.
 
     Args:
         model: the network.
-        weights: those of each layer, int8 [filters, rows, columns, channels]. They need not be the
-            model's: a plan may skip some.
         streams: whether feature maps are streams of pixels (``io_stream``).
 
     Raises:
         ModelError: the network has several inputs or outputs, or an operator that cannot be in a
             design; the message names it.
     """
-    writer = _Writer(model, weights, streams)
+    writer = _Writer(model, streams)
     cut = parts(model)
     for op in cut.design:
         handler = _HANDLERS.get(type(op))
@@ -104,12 +108,12 @@ def layer_list(model: graph.Model, weights: Weights, streams: bool) -> LayerList
 class _Writer:
     """Adds layers operator by operator."""
 
-    def __init__(self, model: graph.Model, weights: Weights, streams: bool) -> None:
-        self.model, self.weights, self.streams = model, weights, streams
+    def __init__(self, model: graph.Model, streams: bool) -> None:
+        self.model, self.streams = model, streams
         self.list = LayerList()
         shape = list(model.input.shape)
         given = {"input_shape": shape, "data_format": "channels_last"}
-        name = self.list.add("InputLayer", INPUT, {"result": CENTRED}, **given)
+        name = self.list.add("InputLayer", INPUT, {"result": centred(model.input)}, **given)
         self.named = {model.input_index: name}
         """The layer that gives each tensor."""
 
@@ -152,7 +156,16 @@ class _Writer:
             "operation": operation,
             "constants": {"zero_point": target.zero_point, **constants},
         }
-        self.named[op.output] = self.list.add(class_name, name, {"result": CENTRED}, **given)
+        self.named[op.output] = self.list.add(
+            class_name, name, {"result": centred(target)}, **given
+        )
+
+    def moved(self, class_name: str, op: graph.Operator, given: Mapping[str, Any]) -> None:
+        """One of hls4ml's layers that gives values as they are."""
+        inputs = self.sources(op)
+        precisions = {"result": centred(self.model.tensors[op.output])}
+        name = self.list.add(class_name, op.name, precisions, inputs=inputs, **given)
+        self.named[op.output] = name
 
     def pixels(self, op: graph.Operator) -> Constants:
         """The size of an operator's output."""
@@ -173,24 +186,21 @@ def _factor(prefix: str, factor: FixedPoint) -> Constants:
 
 def _fully_connected(writer: _Writer, op: graph.FullyConnected) -> None:
     (source,) = writer.sources(op)
-    shape = writer.model.tensors[op.inputs[0]].shape
+    tensor = writer.model.tensors[op.inputs[0]]
     filters, inputs = op.weights.shape
-    if len(shape) > 1:
+    if len(tensor.shape) > 1:
         name = f"{op.name}_flat"
-        source = writer.list.add(
-            "Reshape", name, {"result": CENTRED}, inputs=[source], target_shape=[inputs]
-        )
-    kernel = writer.weights[op.name].reshape(filters, inputs).T
-    _multiplying(
-        writer, op, "Dense", source, "weight_data", kernel, {"n_in": inputs, "n_out": filters}
-    )
+        given = {"inputs": [source], "target_shape": [inputs]}
+        source = writer.list.add("Reshape", name, {"result": centred(tensor)}, **given)
+    geometry = {"n_in": inputs, "n_out": filters}
+    _multiplying(writer, op, "Dense", source, "weight_data", op.weights.T, geometry)
 
 
 def _convolution(writer: _Writer, op: graph.Convolution | graph.DepthwiseConvolution) -> None:
     (source,) = writer.sources(op)
     rows, columns, channels = writer.map_shape(op, op.inputs[0])
     out_rows, out_columns, filters = writer.map_shape(op, op.output)
-    kernel = writer.weights[op.name]
+    kernel = op.kernel
     _check_convolution(writer, op, channels, filters)
     p = op.padding
     geometry = {
@@ -338,21 +348,17 @@ def _pad(writer: _Writer, op: graph.Pad) -> None:
     out_rows, out_columns, _ = writer.map_shape(op, op.output)
     p = op.padding
     given = {
-        "inputs": writer.sources(op),
         **{"in_height": rows, "in_width": columns, "n_chan": channels},
         **{"out_height": out_rows, "out_width": out_columns},
         **{"pad_top": p.top, "pad_bottom": p.bottom, "pad_left": p.left, "pad_right": p.right},
         "data_format": "channels_last",
     }
-    name = writer.list.add("ZeroPadding2D", op.name, {"result": CENTRED}, **given)
-    writer.named[op.output] = name
+    writer.moved("ZeroPadding2D", op, given)
 
 
 def _reshape(writer: _Writer, op: graph.Reshape) -> None:
     shape = list(writer.model.tensors[op.output].shape)
-    given = {"inputs": writer.sources(op), "target_shape": shape}
-    name = writer.list.add("Reshape", op.name, {"result": CENTRED}, **given)
-    writer.named[op.output] = name
+    writer.moved("Reshape", op, {"target_shape": shape})
 
 
 _HANDLERS: dict[type[graph.Operator], Callable[[_Writer, Any], None]] = {

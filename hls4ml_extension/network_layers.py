@@ -5,7 +5,7 @@ Importing this module imports hls4ml.
 
 from __future__ import annotations
 
-import math
+from collections.abc import Sequence
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -13,9 +13,11 @@ from typing import Any
 from hls4ml.backends import get_backend
 from hls4ml.backends.template import FunctionCallTemplate, LayerConfigTemplate
 from hls4ml.model.attributes import Attribute
-from hls4ml.model.layers import Layer, layer_map, register_layer
+from hls4ml.model.layers import Layer, register_layer
+from hls4ml.model.optimizer import ModelOptimizerPass
 
-from axynq.hls4ml.headers import header_file
+from axynq.emulator import files
+from axynq.hls4ml.headers import inlined
 
 HEADER = "nnet_axynq_network.h"
 
@@ -63,7 +65,7 @@ class OperatorConfiguration(LayerConfigTemplate):  # type: ignore[misc]
     def format(self, node: Any) -> str:
         name = f"config{node.index}"
         constants = {"reuse_factor": node.get_attr("reuse_factor"), **node.get_attr("constants")}
-        inside, outside = [f"typedef axynq::{node.get_attr('operation')} operation;"], []
+        inside, outside = [f"typedef nnet_axynq::{node.get_attr('operation')} operation;"], []
         for key, value in constants.items():
             if isinstance(value, list):
                 inside.append(f"static const int {key}[{len(value)}];")
@@ -87,22 +89,28 @@ class OperatorCall(FunctionCallTemplate):  # type: ignore[misc]
         variables = [*inputs, node.get_output_variable()]
         function = FUNCTIONS.get(node.class_name, "each_value")
         types = ", ".join([*(v.type.name for v in variables), f"config{node.index}"])
-        return f"axynq::{function}<{types}>({', '.join(v.name for v in variables)});"
+        return f"nnet_axynq::{function}<{types}>({', '.join(v.name for v in variables)});"
 
 
-def register_network_layers(backend: str) -> None:
-    """Make the layers known to hls4ml and to one of its backends; once more does no harm.
-
-    Raises:
-        ToolError: the cache folder, where a header is put together, cannot be written.
-    """
+def register_network_layers(backends: Sequence[str]) -> None:
+    """Make the layers known to hls4ml and to its backends for Xilinx devices; to be called once."""
     for layer in LAYERS:
-        if layer.__name__ not in layer_map:
-            register_layer(layer.__name__, layer)
-    target = get_backend(backend)
-    package = Path(str(resources.files("axynq.hls4ml") / "include" / HEADER)).resolve()
-    if f"nnet_utils/{HEADER}" not in target.get_custom_source():
-        for template in (OperatorConfiguration, OperatorCall):
-            target.register_template(template)
-        target.register_source(package)
-    target.register_source(header_file("requantise.hpp"))
+        register_layer(layer.__name__, layer)
+    vivado = get_backend("Vivado")  # all of them go through its templates
+    vivado.register_template(OperatorConfiguration)
+    vivado.register_template(OperatorCall)
+    for name in backends:
+        sources = ModelOptimizerPass("axynq_network_sources", write_sources)
+        flows = [f"{name.lower()}:write", f"{name.lower()}:fifo_depth_optimization"]
+        get_backend(name).register_pass(sources.name, sources, flow=flows)
+
+
+def write_sources(model: Any) -> None:
+    """Add the header of the layers to the project that hls4ml has written, if it has such."""
+    if not any(isinstance(node, AxynqOperator) for node in model.get_layers()):
+        return
+    folder = Path(model.config.get_output_dir()) / "firmware" / "nnet_utils"
+    header = resources.files("axynq.hls4ml") / "include" / HEADER
+    files.write_text(folder / HEADER, header.read_text(encoding="utf-8"))
+    files.write_text(folder / "axynq_requantise.h", inlined("axynq/requantise.hpp"))
+    model.config.backend.writer.write_tar(model)

@@ -14,6 +14,7 @@ from axynq.emulator.plan import LayerCodes
 from axynq.hls4ml import cpp, project
 from axynq.hls4ml.checks import check_codes, check_layer, warn_of_overflow
 from axynq.hls4ml.layers import WEIGHTED, as_network
+from axynq.hls4ml.network_layers import register_network_layers
 from axynq.hls4ml.settings import KEY, assignments
 
 BACKENDS = ("Vivado", "Vitis", "VivadoAccelerator")
@@ -41,6 +42,7 @@ def register() -> None:
         flows = [f"{name.lower()}:write", f"{name.lower()}:fifo_depth_optimization"]
         sources = ModelOptimizerPass("axynq_sources", write_sources)
         backend.register_pass(sources.name, sources, flow=flows)
+    register_network_layers(BACKENDS)
 
 
 def codes_of(node: Any) -> LayerCodes | None:

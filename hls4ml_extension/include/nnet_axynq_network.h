@@ -4,8 +4,8 @@
 // The arithmetic is that of axynq's numeric contract. Each operation is a struct that computes a
 // single value; three functions apply them, to arrays (io_parallel) and to streams (io_stream).
 //
-// Configurations have `operation`, the operation's constants, `reuse_factor`, and: `zero_point` of
-// the output, the smallest and the largest int8 value that it may take, `low` and `high`.
+// Configurations have the operation and its constants, `zero_point` of the output, and the smallest
+// and the largest int8 value that it may take, `low` and `high`.
 #ifndef NNET_AXYNQ_NETWORK_H_
 #define NNET_AXYNQ_NETWORK_H_
 
@@ -13,14 +13,13 @@
 #include "hls_stream.h"
 #include "nnet_common.h"
 
-namespace axynq {
+namespace nnet_axynq {
 
 typedef ap_int<9> centred_t;
 
-template <typename CONFIG_T> centred_t limited(ap_int<32> value) {
+template <typename CONFIG_T> centred_t centred_output(ap_int<32> value) {
     #pragma HLS INLINE
-    return quantised(value, CONFIG_T::zero_point, CONFIG_T::low, CONFIG_T::high) -
-           CONFIG_T::zero_point;
+    return axynq::quantised(value, CONFIG_T::zero_point, CONFIG_T::low, CONFIG_T::high) - CONFIG_T::zero_point;
 }
 
 // *************************************************
@@ -31,7 +30,7 @@ template <typename CONFIG_T> centred_t limited(ap_int<32> value) {
 struct Requantise {
     template <typename CONFIG_T> static centred_t value(ap_int<32> x, unsigned filter) {
         #pragma HLS INLINE
-        return limited<CONFIG_T>(rescale(x, CONFIG_T::multipliers[filter], CONFIG_T::shifts[filter]));
+        return centred_output<CONFIG_T>(axynq::rescale(x, CONFIG_T::multipliers[filter], CONFIG_T::shifts[filter]));
     }
 };
 
@@ -47,9 +46,9 @@ struct Lookup {
 struct Sum {
     template <typename CONFIG_T> static centred_t value(centred_t first, centred_t second) {
         #pragma HLS INLINE
-        const ap_int<32> sum = rescale(ap_int<32>(first) << 20, CONFIG_T::first_multiplier, CONFIG_T::first_shift) +
-                               rescale(ap_int<32>(second) << 20, CONFIG_T::second_multiplier, CONFIG_T::second_shift);
-        return limited<CONFIG_T>(rescale(sum, CONFIG_T::multiplier, CONFIG_T::shift));
+        const ap_int<32> sum = axynq::rescale(ap_int<32>(first) << 20, CONFIG_T::first_multiplier, CONFIG_T::first_shift) +
+                               axynq::rescale(ap_int<32>(second) << 20, CONFIG_T::second_multiplier, CONFIG_T::second_shift);
+        return centred_output<CONFIG_T>(axynq::rescale(sum, CONFIG_T::multiplier, CONFIG_T::shift));
     }
 };
 
@@ -58,7 +57,7 @@ struct MaximumOfWindow {
     static ap_int<32> joined(ap_int<32> largest, centred_t x) { return x > largest ? ap_int<32>(x) : largest; }
     template <typename CONFIG_T> static centred_t finished(ap_int<32> largest, int) {
         #pragma HLS INLINE
-        return limited<CONFIG_T>(largest);
+        return centred_output<CONFIG_T>(largest);
     }
 };
 
@@ -71,7 +70,7 @@ struct AverageOfWindow {
         const int total = int(centred) + positions * CONFIG_T::zero_point;
         const unsigned magnitude = total < 0 ? -total : total, count = positions;
         const int average = (magnitude + count / 2) / count;
-        return limited<CONFIG_T>((total < 0 ? -average : average) - CONFIG_T::zero_point);
+        return centred_output<CONFIG_T>((total < 0 ? -average : average) - CONFIG_T::zero_point);
     }
 };
 
@@ -81,7 +80,7 @@ struct MeanOfWindow {
     static ap_int<32> joined(ap_int<32> total, centred_t x) { return total + x; }
     template <typename CONFIG_T> static centred_t finished(ap_int<32> total, int) {
         #pragma HLS INLINE
-        return limited<CONFIG_T>(rescale(total, CONFIG_T::multiplier, CONFIG_T::shift));
+        return centred_output<CONFIG_T>(axynq::rescale(total, CONFIG_T::multiplier, CONFIG_T::shift));
     }
 };
 
@@ -224,8 +223,8 @@ template <class data_T, class res_T, typename CONFIG_T>
 void each_window(hls::stream<data_T> &data, hls::stream<res_T> &res) {
     static_assert(data_T::size == CONFIG_T::n_chan, "a word is a pixel");
     typedef typename CONFIG_T::operation operation;
-    typedef axynq::Rows<CONFIG_T> rows;
-    typedef axynq::Columns<CONFIG_T> columns;
+    typedef nnet_axynq::Rows<CONFIG_T> rows;
+    typedef nnet_axynq::Columns<CONFIG_T> columns;
     ap_int<32> joined[rows::open * CONFIG_T::out_width][CONFIG_T::n_chan];
     #pragma HLS ARRAY_PARTITION variable=joined complete dim=2
 
@@ -281,6 +280,6 @@ InRows:
     }
 }
 
-} // namespace axynq
+} // namespace nnet_axynq
 
 #endif
