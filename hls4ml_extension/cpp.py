@@ -17,7 +17,7 @@ from axynq.host.overlay.circuits import zero_is_zero
 
 HEADER = "nnet_utils/nnet_axynq.h"
 
-_CONVOLUTION = re.compile(r"nnet::\w*conv_[12]d_cl<")
+_CONVOLUTION = r"nnet::\w*conv_[12]d_cl<"
 
 
 def bank(node: Any, codes: LayerCodes) -> str:
@@ -87,15 +87,18 @@ def configuration(node: Any, text: str, codes: LayerCodes) -> str:
 
 
 def call(node: Any, text: str) -> str:
-    """hls4ml's ``function_cpp`` of a layer. Convolutions of arrays have products of their own
-    there; all else calls the kernel of the configuration.
+    """hls4ml's ``function_cpp`` of a layer. Convolutions of streams, and dense layers of arrays,
+    call the kernel of the configuration; others have products of their own.
 
     Raises:
         ModelError: this version of hls4ml writes it otherwise.
     """
-    if node.class_name == "Dense" or node.model.config.get_config_value("IOType") == "io_stream":
-        return text
-    return _replaced(node, _CONVOLUTION.pattern, f"nnet_axynq::convolution_{_kind(node)}<", text)
+    streams = node.model.config.get_config_value("IOType") == "io_stream"
+    if node.class_name == "Dense":
+        own = "nnet_axynq::dense_stream<" if streams else "nnet::dense<"
+        return _replaced(node, "nnet::dense<", own, text)
+    own = r"\g<0>" if streams else f"nnet_axynq::convolution_{_kind(node)}<"
+    return _replaced(node, _CONVOLUTION, own, text)
 
 
 def _kind(node: Any) -> str:

@@ -353,6 +353,40 @@ template <class data_T, class res_T, class CONFIG_T> struct depthwise_resource {
     }
 };
 
+// --- dense layers of streams ---------------------------------------------------------------------
+
+template <class data_T, class res_T, typename CONFIG_T>
+void dense_stream(hls::stream<data_T> &data_stream, hls::stream<res_T> &res_stream, typename CONFIG_T::weight_t *weights,
+                  typename CONFIG_T::bias_t *biases) {
+    #pragma HLS INLINE recursive
+    typename data_T::value_type data[CONFIG_T::n_in];
+    #pragma HLS ARRAY_PARTITION variable=data complete
+    typename res_T::value_type res[CONFIG_T::n_out];
+    #pragma HLS ARRAY_PARTITION variable=res complete
+ReadLoop:
+    for (unsigned pack = 0; pack < CONFIG_T::n_in / data_T::size; pack++) {
+        #pragma HLS PIPELINE
+        const data_T values = data_stream.read();
+        for (unsigned i = 0; i < data_T::size; i++) {
+            #pragma HLS UNROLL
+            data[pack * data_T::size + i] = values[i];
+        }
+    }
+    CONFIG_T::template kernel<typename data_T::value_type, typename res_T::value_type, CONFIG_T>::dense(data, res, weights,
+                                                                                                      biases);
+WriteLoop:
+    for (unsigned pack = 0; pack < CONFIG_T::n_out / res_T::size; pack++) {
+        #pragma HLS PIPELINE
+        res_T values;
+        PRAGMA_DATA_PACK(values)
+        for (unsigned i = 0; i < res_T::size; i++) {
+            #pragma HLS UNROLL
+            values[i] = res[pack * res_T::size + i];
+        }
+        res_stream.write(values);
+    }
+}
+
 // --- convolutions of arrays, one- or two-dimensional ---------------------------------------------
 
 #define NNET_AXYNQ_CONVOLUTION(NAME, MULTIPLY, PIPELINE)                                                                   \
