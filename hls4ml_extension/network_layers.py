@@ -18,6 +18,7 @@ from hls4ml.model.optimizer import ModelOptimizerPass
 
 from axynq.emulator import files
 from axynq.hls4ml.headers import inlined
+from axynq.hls4ml.layer_list import Constants
 
 HEADER = "nnet_axynq_network.h"
 
@@ -63,19 +64,23 @@ class OperatorConfiguration(LayerConfigTemplate):  # type: ignore[misc]
         super().__init__(LAYERS)
 
     def format(self, node: Any) -> str:
-        name = f"config{node.index}"
         constants = {"reuse_factor": node.get_attr("reuse_factor"), **node.get_attr("constants")}
-        inside, outside = [f"typedef nnet_axynq::{node.get_attr('operation')} operation;"], []
-        for key, value in constants.items():
-            if isinstance(value, list):
-                inside.append(f"static const int {key}[{len(value)}];")
-                # Defined outside of the struct for C++14, which HLS tools take.
-                values = ", ".join(map(str, value))
-                outside.append(f"const int {name}::{key}[] = {{{values}}};\n")
-            else:
-                inside.append(f"static const int {key} = {value};")
-        body = "".join(f"    {line}\n" for line in inside)
-        return f"struct {name} {{\n{body}}};\n" + "".join(outside)
+        return configuration(f"config{node.index}", node.get_attr("operation"), constants)
+
+
+def configuration(name: str, operation: str, constants: Constants) -> str:
+    """The C++ struct of that name with an operation of the header and its constants."""
+    inside, outside = [f"typedef nnet_axynq::{operation} operation;"], []
+    for key, value in constants.items():
+        if isinstance(value, list):
+            inside.append(f"static const int {key}[{len(value)}];")
+            # Defined outside of the struct for C++14, which HLS tools take.
+            values = ", ".join(map(str, value))
+            outside.append(f"const int {name}::{key}[] = {{{values}}};\n")
+        else:
+            inside.append(f"static const int {key} = {value};")
+    body = "".join(f"    {line}\n" for line in inside)
+    return f"struct {name} {{\n{body}}};\n" + "".join(outside)
 
 
 class OperatorCall(FunctionCallTemplate):  # type: ignore[misc]
@@ -107,10 +112,13 @@ def register_network_layers(backends: Sequence[str]) -> None:
 
 def write_sources(model: Any) -> None:
     """Add the header of the layers to the project that hls4ml has written, if it has such."""
-    if not any(isinstance(node, AxynqOperator) for node in model.get_layers()):
-        return
-    folder = Path(model.config.get_output_dir()) / "firmware" / "nnet_utils"
+    if any(isinstance(node, AxynqOperator) for node in model.get_layers()):
+        write_header(Path(model.config.get_output_dir()) / "firmware" / "nnet_utils")
+        model.config.backend.writer.write_tar(model)
+
+
+def write_header(folder: Path) -> None:
+    """Write the header of the layers, and what it includes, into a folder."""
     header = resources.files("axynq.hls4ml") / "include" / HEADER
     files.write_text(folder / HEADER, header.read_text(encoding="utf-8"))
     files.write_text(folder / "axynq_requantise.h", inlined("axynq/requantise.hpp"))
-    model.config.backend.writer.write_tar(model)
