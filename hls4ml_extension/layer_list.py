@@ -358,7 +358,12 @@ def _pad(writer: _Writer, op: graph.Pad) -> None:
 
 def _reshape(writer: _Writer, op: graph.Reshape) -> None:
     shape = list(writer.model.tensors[op.output].shape)
-    writer.moved("Reshape", op, {"target_shape": shape})
+    # hls4ml leaves the words of a stream as they are when it flattens a map, which its own dense
+    # layers know alone.
+    consumers = list(writer.model.consumers(op.output))
+    dense = len(consumers) == 1 and isinstance(consumers[0], graph.FullyConnected)
+    class_name = "Repack" if writer.streams and not (dense and len(shape) == 1) else "Reshape"
+    writer.moved(class_name, op, {"target_shape": shape})
 
 
 _HANDLERS: dict[type[graph.Operator], Callable[[_Writer, Any], None]] = {
