@@ -132,18 +132,22 @@ def _check_entry(
             raise ModelError(f"hls_config gives '{name}' a {key}, which is {whose}")
 
 
-def run(design: Any, x: npt.ArrayLike) -> graph.Int8Array:
+def run(design: Any, x: npt.ArrayLike, model: graph.Model | None = None) -> graph.Int8Array:
     """What a compiled design of :func:`from_model` makes of a batch: int8 [images, ...], as
     :meth:`axynq.emulator.Emulator.run` gives them. A softmax at the end is computed here.
 
     ``x`` is a batch [images, ``*model.input.shape``] of int8 in the model's input quantisation, of
-    floats, which are quantised first, or of uint8 where the model's file takes uint8.
+    floats, which are quantised first, or of uint8 where the model's file takes uint8. ``model`` is
+    the network of a design that hls4ml has loaded; other designs know theirs.
 
     Raises:
         DataError: ``x`` has another shape or type.
+        ModelError: the design's network is not known.
         ToolError: the design is not compiled.
     """
-    model: graph.Model = design.axynq_model
+    model = getattr(design, "axynq_model", None) if model is None else model
+    if model is None:
+        raise ModelError("the design does not know its network: give it, run(design, x, model)")
     if design._top_function_lib is None:
         raise ToolError("the design is not compiled: call its compile() first")
     cut = parts(model)

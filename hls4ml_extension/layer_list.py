@@ -211,7 +211,7 @@ def _convolution(writer: _Writer, op: graph.Convolution | graph.DepthwiseConvolu
         **{"out_height": out_rows, "out_width": out_columns},
         **{"data_format": "channels_last", "padding": "same" if any(p) else "valid"},
     }
-    if isinstance(op, graph.DepthwiseConvolution):
+    if isinstance(op, graph.DepthwiseConvolution) and channels > 1:
         values = kernel.transpose(1, 2, 0, 3)
         geometry["depth_multiplier"] = 1
         _multiplying(writer, op, "DepthwiseConv2D", source, "depthwise_data", values, geometry)
@@ -229,10 +229,11 @@ def _check_convolution(
     """Refuses what hls4ml 1.3 computes wrongly or stops at, after it has compiled the design."""
     if op.dilation != (1, 1):
         raise writer.refusal(op, "hls4ml has no dilation in two dimensions")
-    if isinstance(op, graph.DepthwiseConvolution) and channels != filters:
+    if isinstance(op, graph.DepthwiseConvolution) and channels not in (1, filters):
         raise writer.refusal(op, "hls4ml has only one filter for each channel of a depthwise one")
     rows, columns = op.kernel.shape[1:3]
-    pointwise = rows == columns == 1 and isinstance(op, graph.Convolution)
+    depthwise = isinstance(op, graph.DepthwiseConvolution) and channels > 1
+    pointwise = rows == columns == 1 and not depthwise
     if writer.streams and rows == 1 and op.stride[0] > 1 and not pointwise:
         raise writer.refusal(op, "hls4ml's io_stream ignores the stride of kernels of one row")
 

@@ -11,12 +11,13 @@ import pytest
 
 pytest.importorskip("hls4ml")
 
-from axynq.emulator import Emulator, Plan
+from axynq.emulator import Emulator, Plan, load_model
 from axynq.emulator.errors import DataError, ModelError, PlanError, ToolError
 from axynq.emulator.model import graph
 from axynq.emulator.plan import Assignment
 from axynq.hls4ml import from_model, run
 from axynq.hls4ml.layer_list import layer_list, parts
+from tests.conftest import data_file
 from tests.hls4ml.networks import random_network
 from tests.networks import random_input, tensor
 
@@ -96,6 +97,49 @@ def test_resnet8(resnet8: graph.Model, cifar10_images: Any, tmp_path: Path) -> N
     check(design, resnet8, plan, cifar10_images[:8])
 
 
+@pytest.mark.slow
+@pytest.mark.thorough
+@pytest.mark.parametrize("name", ["tflm_micro_speech", "tflm_person_detect", "cfu_magic_wand"])
+def test_networks_of_other_projects(name: str, tmp_path: Path) -> None:
+    """The first two begin with several filters on one channel."""
+    model = load_model(data_file("models", "wild", f"{name}.tflite"))
+    plan = "flam=exact|roup:1,4"
+    design = compiled(model, plan, tmp_path, "io_stream")
+    check(design, model, plan, random_input(model, 5, seed=4))
+
+
+@pytest.mark.slow
+def test_a_design_that_is_loaded(tmp_path: Path) -> None:
+    from hls4ml.utils.serialization import deserialize_model
+
+    model = network_of_layers()
+    saved = str(tmp_path / "saved.fml")
+    from_model(model, output_dir=tmp_path / "first", backend="Vivado").save(saved)
+    design = deserialize_model(saved, output_dir=str(tmp_path / "second"))
+    design.compile()
+    x = random_input(model, 10, seed=5)
+    with pytest.raises(ModelError, match="does not know its network"):
+        run(design, x)
+    assert np.array_equal(run(design, x, model), Emulator(model).run(x))
+
+
+def network_of_layers() -> graph.Model:
+    """A few filters on one channel, and a dense layer with biases at the ends of int32."""
+    tensors = (tensor("x", (4, 4, 1), 0.1, 7), tensor("m", (2, 2, 3), 9.0, -128))
+    rng = np.random.default_rng(6)
+    several = graph.DepthwiseConvolution(
+        "depthwise_0", (0,), 1, rng.integers(-128, 128, (3, 3, 3)).astype(np.int8),
+        rng.integers(-999, 999, 3).astype(np.int32), np.full(3, 0.9, np.float32),
+    )  # fmt: skip
+    bias = np.array([-(2**31), 2**31 - 1, 2**30 + 1, 0], np.int32)
+    dense = graph.FullyConnected(
+        "fully_connected_1", (1,), 2, rng.integers(-128, 128, (4, 12)).astype(np.int8), bias,
+        np.full(4, 1e-8, np.float32),
+    )  # fmt: skip
+    target = tensor("y", (4,), 0.9, 3)
+    return graph.Model("layers", (*tensors, target), (several, dense), (0,), (2,))
+
+
 SEEDS = [pytest.param(seed, marks=pytest.mark.thorough if seed else ()) for seed in range(6)]
 
 
@@ -133,7 +177,7 @@ REFUSED = {
         convolution(graph.Convolution, (1, 2, 2, 1), 1, dilation=(2, 2)), (3, 3, 1), (1, 1, 1)
     ),
     "one filter for each channel": single(
-        convolution(graph.DepthwiseConvolution, (1, 1, 2), 2), (3, 3, 1), (3, 3, 2)
+        convolution(graph.DepthwiseConvolution, (1, 1, 4), 4), (3, 3, 2), (3, 3, 4)
     ),
     "ignores the stride": single(
         convolution(graph.Convolution, (1, 1, 2, 1), 1, stride=(2, 1)), (3, 3, 1), (2, 2, 1)
