@@ -22,8 +22,9 @@ if importlib.util.find_spec("hls4ml") is None:
 
 from axynq.hls4ml.from_model import from_model, run
 from axynq.hls4ml.registration import register
+from axynq.hls4ml.report import LayerReport, Report, report
 from axynq.hls4ml.settings import with_plan
 
-__all__ = ["from_model", "register", "run", "with_plan"]
+__all__ = ["LayerReport", "Report", "from_model", "register", "report", "run", "with_plan"]
 
 register()

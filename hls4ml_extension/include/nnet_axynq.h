@@ -32,7 +32,8 @@ template <class DESIGN> struct zero_weights {
     }
 };
 
-#ifdef __SYNTHESIS__
+// AXYNQ_FUNCTORS simulates what is synthesised.
+#if defined(__SYNTHESIS__) || defined(AXYNQ_FUNCTORS)
 
 template <int PLACE, class... DESIGNS> struct bank_from {
     static axynq::product_t product(axynq::activation_t, axynq::weight_t, unsigned) {

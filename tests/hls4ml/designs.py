@@ -63,6 +63,8 @@ class LayerCase:
     """Of each weight: specifications, by broadcasting to [filters, rows, columns, channels]; an
     empty one skips. For a separable convolution a dictionary of both parts'."""
     seed: int = 0
+    accum: str | None = None
+    """Default: as wide as it takes."""
     settings: Mapping[str, Any] = field(default_factory=dict)
 
     @property
@@ -130,10 +132,11 @@ class LayerCase:
         fraction = self.data.fraction + self.weight.fraction
         wide = f"ap_fixed<40,{40 - fraction}>"
         weight = str(self.weight)
-        precision = {"weight": weight, "bias": wide, "accum": wide, "result": wide}
+        accum = self.accum or wide
+        precision = {"weight": weight, "bias": wide, "accum": accum, "result": wide}
         if "Separable" in self.kind:
             # What the depthwise part gives goes on with the bits of the input.
-            precision |= {"depthwise": weight, "pointwise": weight, "depthwise_accum": wide,
+            precision |= {"depthwise": weight, "pointwise": weight, "depthwise_accum": accum,
                           "depthwise_result": str(self.data)}  # fmt: skip
         made: dict[str, Any] = {"Precision": precision, "Strategy": self.strategy,
                                 "ReuseFactor": self.reuse, **self.settings}  # fmt: skip

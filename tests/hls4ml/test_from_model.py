@@ -114,13 +114,14 @@ def test_a_design_that_is_loaded(tmp_path: Path) -> None:
 
     model = network_of_layers()
     saved = str(tmp_path / "saved.fml")
-    from_model(model, output_dir=tmp_path / "first", backend="Vivado").save(saved)
+    plan = Plan.parse(model, "klam-row=exact|roup:1,4+klms=1")
+    from_model(model, plan, output_dir=tmp_path / "first", backend="Vivado").save(saved)
     design = deserialize_model(saved, output_dir=str(tmp_path / "second"))
     design.compile()
     x = random_input(model, 10, seed=5)
     with pytest.raises(ModelError, match="does not know its network"):
         run(design, x)
-    assert np.array_equal(run(design, x, model), Emulator(model).run(x))
+    assert np.array_equal(run(design, x, model), Emulator(model, plan).run(x))
 
 
 def network_of_layers() -> graph.Model:
