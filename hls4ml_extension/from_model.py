@@ -16,7 +16,9 @@ from axynq.emulator.model import graph
 from axynq.emulator.multipliers import Exact
 from axynq.emulator.plan import SKIP, Assignment, Plan
 from axynq.emulator.softmax import log_softmax, softmax
-from axynq.hls4ml.layer_list import LayerList, layer_list, parts
+from axynq.hls4ml.layer_list import layer_list
+from axynq.hls4ml.layer_writer import LayerList
+from axynq.hls4ml.network_parts import parts
 from axynq.hls4ml.registration import BACKENDS
 from axynq.hls4ml.settings import KEY, with_plan
 

@@ -1,87 +1,24 @@
 """An int8 network as the list of layers that hls4ml makes a design of.
 
-Every tensor holds centred values, ``q - zero point``. A layer that multiplies is one of hls4ml's,
-with int32 accumulators, and a requantisation behind it. hls4ml is not imported here.
+A layer that multiplies is one of hls4ml's, with int32 accumulators, and a requantisation behind it.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from axynq.emulator.errors import ModelError
 from axynq.emulator.model import graph
 from axynq.emulator.model.fixed_point import FixedPoint
 from axynq.emulator.model.lookups import lookup_table
 from axynq.emulator.model.quantisation import add_factors, layer_factors, mean_factor
-
-INPUT = "network_input"
-"""The design's input. hls4ml reserves ``input``, and files have names that C++ has not."""
+from axynq.hls4ml.layer_writer import Constants, LayerList, LayerWriter, centred
+from axynq.hls4ml.network_parts import parts
 
 ACCUMULATOR, WEIGHT = "ap_int<32>", "ap_int<8>"
-
-Constants = Mapping[str, int | list[int]]
-"""Of an operator's configuration in C++."""
-
-
-def centred(tensor: graph.Tensor) -> str:
-    """The smallest type that holds a tensor's centred values."""
-    if tensor.zero_point == graph.INT8_MIN:
-        return "ap_uint<8>"
-    return "ap_int<8>" if tensor.zero_point == 0 else "ap_int<9>"
-
-
-@dataclass
-class LayerList:
-    """What hls4ml is given."""
-
-    layers: list[dict[str, Any]] = field(default_factory=list)
-    precisions: dict[str, dict[str, str]] = field(default_factory=dict)
-    """Of each layer, by what has them: result, weight, bias, accum."""
-
-    def add(self, class_name: str, name: str, precisions: Mapping[str, str], **given: Any) -> str:
-        """One more layer; its name."""
-        self.layers.append({"class_name": class_name, "name": name, **given})
-        self.precisions[name] = dict(precisions)
-        return name
-
-
-@dataclass(frozen=True)
-class Parts:
-    """A network, cut where the host goes on."""
-
-    design: tuple[graph.Operator, ...]
-    host: tuple[graph.Operator, ...]
-    """What the host computes of the design's output, in order."""
-    output: int
-    """The tensor that the design gives."""
-
-
-def parts(model: graph.Model) -> Parts:
-    """Which operators of a network are the design's, and which the host's: a softmax at the end.
-
-    Raises:
-        ModelError: the network has several inputs or outputs, or no operator for the design.
-    """
-    index = model.output_index
-    host: list[graph.Operator] = []
-    while isinstance(op := model.maker(index), (graph.Softmax, graph.LogSoftmax, graph.Reshape)):
-        host.insert(0, op)
-        index = op.inputs[0]
-    needed = {index}
-    design: list[graph.Operator] = []
-    for op in reversed(model.operators):
-        if op.output in needed:
-            needed.update(op.inputs)
-            design.insert(0, op)
-    if not design or model.input_index not in needed:
-        raise ModelError(f"model '{model.name}' has no operators for an hls4ml design")
-    return Parts(tuple(design), tuple(host), index)
 
 
 def layer_list(model: graph.Model, streams: bool) -> LayerList:
@@ -95,7 +32,7 @@ def layer_list(model: graph.Model, streams: bool) -> LayerList:
         ModelError: the network has several inputs or outputs, or an operator that cannot be in a
             design; the message names it.
     """
-    writer = _Writer(model, streams)
+    writer = LayerWriter(model, streams)
     cut = parts(model)
     for op in cut.design:
         handler = _HANDLERS.get(type(op))
@@ -103,74 +40,6 @@ def layer_list(model: graph.Model, streams: bool) -> LayerList:
             raise writer.refusal(op, f"there is no layer for {type(op).__name__}")
         handler(writer, op)
     return writer.list
-
-
-class _Writer:
-    """Adds layers operator by operator."""
-
-    def __init__(self, model: graph.Model, streams: bool) -> None:
-        self.model, self.streams = model, streams
-        self.list = LayerList()
-        shape = list(model.input.shape)
-        given = {"input_shape": shape, "data_format": "channels_last"}
-        name = self.list.add("InputLayer", INPUT, {"result": centred(model.input)}, **given)
-        self.named = {model.input_index: name}
-        """The layer that gives each tensor."""
-
-    def refusal(self, op: graph.Operator, reason: str) -> ModelError:
-        """The error that says why an operator cannot be in the design."""
-        return ModelError(
-            f"operator '{op.name}' of model '{self.model.name}' cannot be in an hls4ml design: "
-            f"{reason}"
-        )
-
-    def sources(self, op: graph.Operator) -> list[str]:
-        """The layers whose outputs an operator takes."""
-        constants = [index for index in op.inputs if index in self.model.constants]
-        if constants:
-            raise self.refusal(op, "it takes a constant")
-        return [self.named[index] for index in op.inputs]
-
-    def map_shape(self, op: graph.Operator, index: int) -> tuple[int, int, int]:
-        """Rows, columns and channels of a tensor."""
-        shape = self.model.tensors[index].shape
-        if len(shape) != 3:
-            raise self.refusal(op, f"its feature map is {list(shape)}, not rows, columns, channels")
-        rows, columns, channels = shape
-        return rows, columns, channels
-
-    def own(
-        self,
-        class_name: str,
-        name: str,
-        inputs: list[str],
-        op: graph.Operator,
-        operation: str,
-        constants: Constants,
-    ) -> None:
-        """A layer of :mod:`axynq.hls4ml.network_layers`, which gives the output of ``op``."""
-        target = self.model.tensors[op.output]
-        given = {
-            "inputs": inputs,
-            "output_shape": list(target.shape),
-            "operation": operation,
-            "constants": {"zero_point": target.zero_point, **constants},
-        }
-        self.named[op.output] = self.list.add(
-            class_name, name, {"result": centred(target)}, **given
-        )
-
-    def moved(self, class_name: str, op: graph.Operator, given: Mapping[str, Any]) -> None:
-        """One of hls4ml's layers that gives values as they are."""
-        inputs = self.sources(op)
-        precisions = {"result": centred(self.model.tensors[op.output])}
-        name = self.list.add(class_name, op.name, precisions, inputs=inputs, **given)
-        self.named[op.output] = name
-
-    def pixels(self, op: graph.Operator) -> Constants:
-        """The size of an operator's output."""
-        shape = self.model.tensors[op.output].shape
-        return {"n_pixels": math.prod(shape[:-1]), "n_chan": shape[-1]}
 
 
 def _bounds(low: int, high: int) -> Constants:
@@ -184,7 +53,7 @@ def _factor(prefix: str, factor: FixedPoint) -> Constants:
 # --- operators that multiply ---------------------------------------------------------------------
 
 
-def _fully_connected(writer: _Writer, op: graph.FullyConnected) -> None:
+def _fully_connected(writer: LayerWriter, op: graph.FullyConnected) -> None:
     (source,) = writer.sources(op)
     tensor = writer.model.tensors[op.inputs[0]]
     filters, inputs = op.weights.shape
@@ -196,7 +65,7 @@ def _fully_connected(writer: _Writer, op: graph.FullyConnected) -> None:
     _multiplying(writer, op, "Dense", source, "weight_data", op.weights.T, geometry)
 
 
-def _convolution(writer: _Writer, op: graph.Convolution | graph.DepthwiseConvolution) -> None:
+def _convolution(writer: LayerWriter, op: graph.Convolution | graph.DepthwiseConvolution) -> None:
     (source,) = writer.sources(op)
     rows, columns, channels = writer.map_shape(op, op.inputs[0])
     out_rows, out_columns, filters = writer.map_shape(op, op.output)
@@ -221,7 +90,7 @@ def _convolution(writer: _Writer, op: graph.Convolution | graph.DepthwiseConvolu
 
 
 def _check_convolution(
-    writer: _Writer,
+    writer: LayerWriter,
     op: graph.Convolution | graph.DepthwiseConvolution,
     channels: int,
     filters: int,
@@ -239,7 +108,7 @@ def _check_convolution(
 
 
 def _multiplying(
-    writer: _Writer,
+    writer: LayerWriter,
     op: graph.WeightedLayer,
     class_name: str,
     source: str,
@@ -273,7 +142,7 @@ def _multiplying(
 # --- the other operators -------------------------------------------------------------------------
 
 
-def _add(writer: _Writer, op: graph.Add) -> None:
+def _add(writer: LayerWriter, op: graph.Add) -> None:
     first, second, output = add_factors(writer.model, op)
     bounds = graph.activation_bounds(op.activation, writer.model.tensors[op.output])
     constants = {
@@ -286,7 +155,7 @@ def _add(writer: _Writer, op: graph.Add) -> None:
     writer.own("AxynqAdd", op.name, writer.sources(op), op, "Sum", constants)
 
 
-def _pool(writer: _Writer, op: graph.Pool) -> None:
+def _pool(writer: LayerWriter, op: graph.Pool) -> None:
     bounds = graph.activation_bounds(op.activation, writer.model.tensors[op.output])
     operation = "AverageOfWindow" if op.kind == "average" else "MaximumOfWindow"
     rows, columns, _ = writer.map_shape(op, op.output)
@@ -296,7 +165,7 @@ def _pool(writer: _Writer, op: graph.Pool) -> None:
     _window(writer, op, operation, {**geometry, **_bounds(*bounds)})
 
 
-def _mean(writer: _Writer, op: graph.Mean) -> None:
+def _mean(writer: LayerWriter, op: graph.Mean) -> None:
     rows, columns, _ = writer.map_shape(op, op.inputs[0])
     geometry = _geometry(writer, op, (1, 1), (rows, columns), (1, 1), (0, 0))
     factor = _factor("", mean_factor(writer.model, op))
@@ -304,12 +173,12 @@ def _mean(writer: _Writer, op: graph.Mean) -> None:
     _window(writer, op, "MeanOfWindow", {**geometry, **bounds, **factor})
 
 
-def _window(writer: _Writer, op: graph.Operator, operation: str, constants: Constants) -> None:
+def _window(writer: LayerWriter, op: graph.Operator, operation: str, constants: Constants) -> None:
     writer.own("AxynqPool", op.name, writer.sources(op), op, operation, constants)
 
 
 def _geometry(
-    writer: _Writer,
+    writer: LayerWriter,
     op: graph.Operator,
     outputs: tuple[int, int],
     window: tuple[int, int],
@@ -333,7 +202,7 @@ def _geometry(
     }
 
 
-def _lookup(writer: _Writer, op: graph.Lookup) -> None:
+def _lookup(writer: LayerWriter, op: graph.Lookup) -> None:
     source, target = (writer.model.tensors[index] for index in (op.inputs[0], op.output))
     table = lookup_table(writer.model, op).astype(np.int64) - target.zero_point
     constants = {
@@ -344,7 +213,7 @@ def _lookup(writer: _Writer, op: graph.Lookup) -> None:
     writer.own("AxynqLookup", op.name, writer.sources(op), op, "Lookup", constants)
 
 
-def _pad(writer: _Writer, op: graph.Pad) -> None:
+def _pad(writer: LayerWriter, op: graph.Pad) -> None:
     rows, columns, channels = writer.map_shape(op, op.inputs[0])
     out_rows, out_columns, _ = writer.map_shape(op, op.output)
     p = op.padding
@@ -357,7 +226,7 @@ def _pad(writer: _Writer, op: graph.Pad) -> None:
     writer.moved("ZeroPadding2D", op, given)
 
 
-def _reshape(writer: _Writer, op: graph.Reshape) -> None:
+def _reshape(writer: LayerWriter, op: graph.Reshape) -> None:
     shape = list(writer.model.tensors[op.output].shape)
     # hls4ml leaves the words of a stream as they are when it flattens a map, which its own dense
     # layers know alone.
@@ -367,7 +236,7 @@ def _reshape(writer: _Writer, op: graph.Reshape) -> None:
     writer.moved(class_name, op, {"target_shape": shape})
 
 
-_HANDLERS: dict[type[graph.Operator], Callable[[_Writer, Any], None]] = {
+_HANDLERS: dict[type[graph.Operator], Callable[[LayerWriter, Any], None]] = {
     graph.Convolution: _convolution,
     graph.DepthwiseConvolution: _convolution,
     graph.FullyConnected: _fully_connected,

@@ -18,7 +18,7 @@ from hls4ml.model.optimizer import ModelOptimizerPass
 
 from axynq.emulator import files
 from axynq.hls4ml.headers import inlined
-from axynq.hls4ml.layer_list import Constants
+from axynq.hls4ml.layer_writer import Constants
 
 HEADER = "nnet_axynq_network.h"
 

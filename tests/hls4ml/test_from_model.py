@@ -16,7 +16,8 @@ from axynq.emulator.errors import DataError, ModelError, PlanError, ToolError
 from axynq.emulator.model import graph
 from axynq.emulator.plan import Assignment
 from axynq.hls4ml import from_model, run
-from axynq.hls4ml.layer_list import layer_list, parts
+from axynq.hls4ml.layer_list import layer_list
+from axynq.hls4ml.network_parts import parts
 from tests.conftest import data_file
 from tests.hls4ml.networks import random_network
 from tests.networks import random_input, tensor
