@@ -20,10 +20,11 @@ from axynq.emulator.errors import ToolError
 if importlib.util.find_spec("hls4ml") is None:
     raise ToolError("axynq.hls4ml needs hls4ml: pip install axynq[hls4ml]")
 
+from axynq.hls4ml.from_model import from_model, run
 from axynq.hls4ml.registration import register
 from axynq.hls4ml.report import LayerReport, Report, report
 from axynq.hls4ml.settings import with_plan
 
-__all__ = ["LayerReport", "Report", "register", "report", "with_plan"]
+__all__ = ["LayerReport", "Report", "from_model", "register", "report", "run", "with_plan"]
 
 register()
