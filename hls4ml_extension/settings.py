@@ -12,6 +12,7 @@
 from __future__ import annotations
 
 import copy
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,9 @@ KEY = "Multipliers"
 
 _PARTS = ("depthwise", "pointwise")
 """Layers that hls4ml makes of a separable convolution have these behind its name."""
+
+
+_OF_ONNX = re.compile(r"^(Conv[12]D|DepthwiseConv[12]D|Dense)_")
 
 
 def with_plan(hls_config: Mapping[str, Any], plan: Plan | str | Path) -> dict[str, Any]:
@@ -64,7 +68,8 @@ def assignments(hls_config: Mapping[str, Any], layers: Mapping[str, str]) -> dic
     _check_names(by_name, plan, layers)
     found: dict[str, Assignment] = {}
     for name, kind in layers.items():
-        given = _given(by_name, name)
+        names = _names(name)
+        given = next((g for each in names if (g := _given(by_name, each)) is not None), None)
         if given is None:
             given = _entry(by_type.get(kind))
         if given is None:
@@ -72,12 +77,19 @@ def assignments(hls_config: Mapping[str, Any], layers: Mapping[str, str]) -> dic
         if given is not None:
             found[name] = _assignment(given, name)
         elif plan is not None:
-            assignment = plan.layers.get(name, plan.default)
-            if assignment is not None:
+            own = [plan.layers[each] for each in names if each in plan.layers]
+            if (assignment := own[0] if own else plan.default) is not None:
                 found[name] = assignment
         elif whole is not None:
             found[name] = _assignment(whole, name)
     return found
+
+
+def _names(name: str) -> tuple[str, ...]:
+    """What a layer is called in configurations: layers of an ONNX model have the type of the layer
+    before the name of the node in the design, ``Conv2D_Conv_0``."""
+    node = _OF_ONNX.sub("", name)
+    return (name,) if node == name else (name, node)
 
 
 def _entry(config: Any) -> Any:
@@ -112,8 +124,9 @@ def _plan(whole: Any) -> Plan | None:
 def _check_names(by_name: Mapping[str, Any], plan: Plan | None, layers: Mapping[str, str]) -> None:
     asked = [name for name, config in by_name.items() if _entry(config) is not None]
     asked += list(plan.layers) if plan is not None else []
+    known = {each for name in layers for each in _names(name)}
     for name in asked:
-        if name not in layers and not any(f"{name}_{part}" in layers for part in _PARTS):
+        if name not in known and not any(f"{name}_{part}" in known for part in _PARTS):
             raise PlanError(
                 f"layer '{name}' is to have multipliers, but there is no such layer that "
                 f"multiplies; there are: {', '.join(layers)}"

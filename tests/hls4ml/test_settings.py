@@ -51,6 +51,14 @@ def test_entries(config: dict[str, Any], expected: dict[str, str]) -> None:
     assert found == expected
 
 
+def test_layers_of_onnx_models_have_two_names() -> None:
+    layers = {"Conv2D_Conv_0": "Conv2D", "Dense_MatMul_0": "Dense"}
+    config = {"LayerName": {"Conv_0": {"Multipliers": "roup:1,4"}}}
+    assert set(assignments(config, layers)) == {"Conv2D_Conv_0"}
+    plan = Plan({"MatMul_0": Assignment(("roup:1,4",)), "Conv2D_Conv_0": Assignment(("exact",))})
+    assert len(assignments(with_plan({}, plan), layers)) == 2
+
+
 def test_a_specification_for_each_filter() -> None:
     given = ["roup:1,4", "exact", "roup:1,4"]
     found = assignments({"LayerName": {"dense": {"Multipliers": given}}}, LAYERS)
