@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from axynq.emulator.errors import ModelError
 from axynq.emulator.model import graph
@@ -54,7 +55,7 @@ def kernel(node: Any) -> Integers:
     return values.reshape(rows, columns, channels, filters).transpose(3, 0, 1, 2)
 
 
-def in_memory(node: Any, codes: graph.Int8Array) -> Any:
+def in_memory(node: Any, codes: npt.NDArray[np.integer[Any]]) -> Any:
     """A number per weight, [filters, rows, columns, channels], in the order of the design's
     memory."""
     if transposed(node):
