@@ -231,8 +231,9 @@ def _setup(hls_model: Any, specs: Sequence[str], given: Sequence[Labelled]) -> _
         quantised = tuple(_quantised(network, x, y) for x, y in given)
         _check(weighted_nodes(hls_model), multipliers)
         return _Setup(network, None, quantised)
+    able, _ = selectable_layers(hls_model)
     real = tuple(real_examples(hls_model, x, y) for x, y in given)
-    _check(selectable_layers(hls_model)[0], multipliers)
+    _check(able, multipliers)
     design = SelectableDesign(hls_model)
     if design.left_out:
         warnings.warn(

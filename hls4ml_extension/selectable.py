@@ -56,6 +56,8 @@ class SelectableDesign:
         ToolError: there is no g++, or it does not compile the design.
     """
 
+    simulation: Any
+    """The copy: a ``ModelGraph``."""
     network: Model
     """The layers whose multipliers are selected, for plans; see
     :func:`axynq.hls4ml.layers.as_network`."""
@@ -71,14 +73,14 @@ class SelectableDesign:
         self._nodes = {node.name: node for node in able}
         self._checked: set[tuple[str, str]] = set()
         self._folder = tempfile.TemporaryDirectory(prefix="axynq-hls4ml-")
-        self._design = _copied(hls_model, self._folder.name)
+        self.simulation = _copied(hls_model, self._folder.name)
         for name in self._nodes:
-            node = self._design.graph[name]
+            node = self.simulation.graph[name]
             node.attributes.pop(CODES, None)
             node.set_attr(SELECTABLE, True)
-        _compile(self._design)
+        _compile(self.simulation)
         self.fingerprint = _fingerprint(Path(self._folder.name) / "firmware")
-        library = self._design._top_function_lib
+        library = self.simulation._top_function_lib
         self._products = (ctypes.c_void_p * (MAX_MULTIPLIERS + 2)).in_dll(library, "axynq_products")
         self._codes = {
             name: np.ctypeslib.as_array(
@@ -134,7 +136,7 @@ class SelectableDesign:
         Returns:
             [examples, values], of the type of ``x``.
         """
-        made = self._design.predict(np.ascontiguousarray(x))
+        made = self.simulation.predict(np.ascontiguousarray(x))
         return np.asarray(made).reshape(len(x), -1)
 
 
@@ -194,7 +196,12 @@ def _copied(hls_model: Any, folder: str) -> Any:
     config = hls_model.config
     shared = [config.backend, *(config.config.get(name) for name in _GIVEN)]
     memo: dict[int, Any] = {id(each): each for each in shared}
-    memo[id(hls_model._top_function_lib)] = None
+    # What cannot be copied is made again where it is needed: the library, and iterators that
+    # writing has left in the weights.
+    remade = [hls_model._top_function_lib]
+    for weights in hls_model.get_weight_variables():
+        remade += [each for each in vars(weights).values() if isinstance(each, np.nditer)]
+    memo |= {id(each): None for each in remade}
     try:
         made = copy.deepcopy(hls_model, memo)
     except (TypeError, ValueError, RecursionError) as error:

@@ -1,0 +1,180 @@
+"""Sensitivity and exploration of hls4ml designs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import axynq.hls4ml
+from axynq.emulator import Emulator, load_model
+from axynq.emulator.errors import DataError, ModelError, MultiplierError, PlanError
+from axynq.emulator.plan import Plan
+from axynq.emulator.studies.search.search import Settings
+from axynq.hls4ml import choosing
+from axynq.hls4ml.compiled_evaluator import CompiledEvaluator, real_examples
+from tests.hls4ml import trained
+from tests.hls4ml.designs import LayerCase, build
+
+LIBRARY = ["exact", "roup:0,4", "roup:1,4", "roup:1,6", "roup:2,8", "smapprox:1110"]
+
+
+def flat(split: str = "test") -> Any:
+    x, y = trained.digits(split)
+    return x.reshape(len(x), 64), y
+
+
+def small_design(folder: Path) -> Any:
+    layers = trained.perceptron()
+    return trained.converted(layers, trained.configuration(layers), folder)
+
+
+def test_perceptron(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """All of it on a design that is compiled once."""
+    design = small_design(tmp_path / "design")
+    compiled: dict[int, Any] = {}
+
+    def once(hls_model: Any) -> Any:
+        if id(hls_model) not in compiled:
+            compiled[id(hls_model)] = Selectable(hls_model)
+        return compiled[id(hls_model)]
+
+    Selectable = choosing.SelectableDesign  # noqa: N806
+    monkeypatch.setattr(choosing, "SelectableDesign", once)
+    x, y = flat()
+    found = axynq.hls4ml.sensitivity(design, x, y, ["roup:2,8", "smapprox:2222"])
+    assert found.layers == ("hidden", "classes")
+    assert found.baseline > 0.93
+    both = once(design)
+    evaluator = CompiledEvaluator(both, real_examples(design, x, y))
+    share = evaluator.correct(Plan.uniform("smapprox:2222")) / len(y)
+    assert found.first["smapprox:2222"][1] == share < found.baseline
+    assert found.first["smapprox:2222"][0] == found.alone["smapprox:2222"][0]
+    one = real_examples(design, x[:1], y[:1])
+    assert CompiledEvaluator(both, one).outputs(Plan.uniform("exact")).shape == (1, 10)
+
+    told: list[str] = []
+    asked = {
+        "levels": ("layer", "filter"),
+        "test": (x, y),
+        "settings": Settings(8, 24),
+        "folder": tmp_path / "kept",
+    }
+    train = flat("train")
+    choices = axynq.hls4ml.explore(
+        design, *train, LIBRARY, **asked, progress=lambda what, *_: told.append(what)
+    )
+    assert {"layer level", "filter level", "all test examples"} <= set(told)
+    assert choices.baseline == found.baseline
+    assert not choices.left_out
+    cheapest = choices.cheapest()
+    assert cheapest.energy < 0.7
+    assert choices.baseline - cheapest.accuracy <= 0.01
+    assert choices.cheapest(1) is choices.front[0]
+    for choice in choices.front:
+        assert evaluator.correct(choice.plan) == round(choice.accuracy * len(y))
+        assert choice.hls_config["Model"]["Multipliers"] == choice.plan.content()
+        assert choice.hls_config["LayerName"] == design.config.config["HLSConfig"]["LayerName"]
+    energies = [choice.energy for choice in choices.front]
+    accuracies = [choice.accuracy for choice in choices.front]
+    assert energies == sorted(energies)
+    assert accuracies == sorted(accuracies)
+    again = axynq.hls4ml.explore(design, *train, LIBRARY, **asked)
+    assert again.outcome.computed == 0
+    assert again.front == choices.front
+    with pytest.raises(PlanError, match="no plan that was found is within -1"):
+        choices.cheapest(-1)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("io", ["io_parallel", "io_stream"])
+def test_choice_is_what_the_design_gives(io: str, tmp_path: Path) -> None:
+    """A design converted with what was chosen has exactly the accuracy that was promised."""
+    layers = trained.convolutional()
+    design = trained.converted(layers, trained.configuration(layers), tmp_path / "exact", io)
+    x, y = trained.digits("test")
+    asked = {
+        "levels": ("layer", "filter"),
+        "test": (x, y),
+        "settings": Settings(12, 36),
+        "search_examples": 300,
+        "folder": tmp_path / "kept",
+    }
+    choices = axynq.hls4ml.explore(design, *trained.digits("train"), LIBRARY, **asked)
+    assert choices.baseline > 0.93
+    cheapest = choices.cheapest(0.01)
+    assert cheapest.energy < 0.8
+    made = trained.converted(layers, cheapest.hls_config, tmp_path / "chosen", io)
+    made.compile()
+    outputs = made.predict(x)
+    assert (outputs.argmax(axis=1) == y).mean() == cheapest.accuracy
+    # Of a copy of the design that was compiled meanwhile, too.
+    evaluator = CompiledEvaluator(made, real_examples(made, x, y))
+    np.testing.assert_array_equal(evaluator.outputs(cheapest.plan), outputs)
+    # A new copy of the same design has the same name in the folder.
+    again = axynq.hls4ml.explore(design, *trained.digits("train"), LIBRARY, **asked)
+    assert again.outcome.computed == 0
+
+
+@pytest.mark.slow
+def test_layers_that_are_left_out(tmp_path: Path) -> None:
+    layers = trained.perceptron()
+    config = trained.configuration(layers)
+    config["LayerName"]["hidden"]["Precision"] = trained.WEIGHTS | {"weight": "ap_fixed<16,6>"}
+    design = trained.converted(layers, config, tmp_path)
+    with pytest.warns(UserWarning, match=r"left out of the choice:\nlayer 'hidden'"):
+        found = axynq.hls4ml.sensitivity(design, *flat(), "roup:2,8")
+    assert found.layers == ("classes",)
+    assert found.baseline > 0.93
+
+
+def test_networks_are_emulated(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Designs of int8 networks are not compiled."""
+    monkeypatch.setattr(choosing, "SelectableDesign", None)
+    network = load_model(Path(__file__).parents[2] / "models" / "digits_int8.tflite")
+    x, y = trained.digits()
+    x = x * 16
+    design = small_design(tmp_path)
+    design.axynq_network = network
+    found = axynq.hls4ml.sensitivity(design, x, y, ["roup:1,4"])
+    y_exact = Emulator(network, Plan.uniform("exact")).run(x).argmax(axis=1)
+    assert found.baseline == (y_exact == y).mean()
+    assert found.layers == tuple(layer.name for layer in network.layers)
+
+
+def test_wrong_questions(tmp_path: Path) -> None:
+    """One message each, before anything is compiled."""
+    design = small_design(tmp_path / "design")
+    x, y = flat()
+
+    def refused(
+        kind: type[Exception], says: str, x: Any = x, y: Any = y, library: Any = ("exact",),
+        design: Any = design, **given: Any,
+    ) -> None:  # fmt: skip
+        with pytest.raises(kind, match=says):
+            axynq.hls4ml.explore(design, x, y, library, **given)
+
+    refused(DataError, "y must be one integer for each x", y=y[:-1])
+    refused(DataError, r"inputs \[examples, 64\], not \[360, 63\]", x=x[:, :63])
+    refused(DataError, "not finite", x=np.where(x == x.max(), np.nan, x))
+    refused(DataError, "real numbers", x=np.array(["a"]), y=y[:1])
+    refused(DataError, "at least one", x=x[:0], y=y[:0])
+    refused(DataError, "y must be one integer", test=(x, y[:3]))
+    refused(MultiplierError, "unknown|not", library=["none"])
+    refused(PlanError, "no multiplier to choose from", library=[])
+    refused(PlanError, "levels are some of layer, filter", levels=("leaf",))
+    refused(PlanError, "levels are some of", levels="layer")
+    np.save(tmp_path / "own.npy", np.outer(np.arange(256), np.arange(256)).astype(np.int64))
+    refused(PlanError, "no energy figure", library=[f"table:{tmp_path / 'own.npy'}"])
+    with pytest.raises(PlanError, match="only the emulator runs it"):
+        axynq.hls4ml.sensitivity(design, x, y, f"table:{tmp_path / 'own.npy'}")
+
+    two = build({"a": LayerCase("Dense", 2, 3), "b": LayerCase("Dense", 2, 3)}, tmp_path / "two")
+    refused(ModelError, "the design has 2 inputs", design=two)
+    single = build({"a": LayerCase("Dense", 1, 64)}, tmp_path / "single")
+    refused(ModelError, "a single value", design=single)
+    places = build({"a": LayerCase("Conv1D", 3, 1, (1, 64), (1, 3))}, tmp_path / "places")
+    refused(ModelError, "each of many places", design=places)
+    refused(ModelError, "ModelGraph, not in a str", design="design")
