@@ -24,8 +24,19 @@ if importlib.util.find_spec("hls4ml") is None:
 
 from axynq.hls4ml.choosing import Choice, Choices, explore, sensitivity
 from axynq.hls4ml.registration import register
+from axynq.hls4ml.report import LayerReport, Report, report
 from axynq.hls4ml.settings import with_plan
 
-__all__ = ["Choice", "Choices", "explore", "register", "sensitivity", "with_plan"]
+__all__ = [
+    "Choice",
+    "Choices",
+    "LayerReport",
+    "Report",
+    "explore",
+    "register",
+    "report",
+    "sensitivity",
+    "with_plan",
+]
 
 register()

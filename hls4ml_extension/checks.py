@@ -27,6 +27,20 @@ _ACTIVATION_LOW = -256
 """The smallest activation of 9 bits; :mod:`axynq.hls4ml.cpp` makes -255 of it."""
 
 
+def check_strategy(node: Any) -> None:
+    """How the layer is computed.
+
+    Raises:
+        ModelError: in a way that has no place for other multipliers.
+    """
+    strategy = str(node.get_attr("strategy", "latency")).lower()
+    if strategy not in STRATEGIES:
+        raise ModelError(
+            f"layer '{node.name}': multipliers go with the strategies {' and '.join(STRATEGIES)}, "
+            f"not with {strategy}"
+        )
+
+
 def check_layer(node: Any) -> None:
     """The layer's form.
 
@@ -35,12 +49,7 @@ def check_layer(node: Any) -> None:
             a way that has no place for other multipliers.
     """
     name = node.name
-    strategy = str(node.get_attr("strategy", "latency")).lower()
-    if strategy not in STRATEGIES:
-        raise ModelError(
-            f"layer '{name}': multipliers go with the strategies {' and '.join(STRATEGIES)}, not "
-            f"with {strategy}"
-        )
+    check_strategy(node)
     if node.model.config.get_compression(node):
         raise ModelError(f"layer '{name}': compressed weights cannot have multipliers")
     if node.get_attr("data_format", "channels_last") != "channels_last":

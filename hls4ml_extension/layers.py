@@ -17,6 +17,9 @@ FULL = ("Dense", "Conv1D", "Conv2D", "Conv2DBatchnorm", "PointwiseConv1D", "Poin
 
 DEPTHWISE = ("DepthwiseConv1D", "DepthwiseConv2D")
 
+CODES = "axynq_codes"
+"""An attribute of layers with multipliers: :class:`axynq.emulator.plan.LayerCodes`."""
+
 WEIGHTED = (*FULL, *DEPTHWISE)
 
 
@@ -55,7 +58,7 @@ def kernel(node: Any) -> Integers:
     return values.reshape(rows, columns, channels, filters).transpose(3, 0, 1, 2)
 
 
-def in_memory(node: Any, codes: npt.NDArray[np.integer[Any]]) -> Any:
+def in_memory(node: Any, codes: npt.NDArray[np.integer[Any]]) -> npt.NDArray[np.integer[Any]]:
     """A number per weight, [filters, rows, columns, channels], in the order of the design's
     memory."""
     if transposed(node):

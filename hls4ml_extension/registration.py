@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 from hls4ml.backends import get_backend
@@ -10,16 +11,14 @@ from hls4ml.model.layers import Layer
 from hls4ml.model.optimizer import ModelOptimizerPass
 
 from axynq.emulator.errors import ModelError
-from axynq.emulator.plan import LayerCodes
+from axynq.emulator.plan import Assignment, LayerCodes
 from axynq.hls4ml import cpp, project
-from axynq.hls4ml.checks import check_codes, check_layer, warn_of_overflow
-from axynq.hls4ml.layers import WEIGHTED, as_network
+from axynq.hls4ml.checks import check_codes, check_layer, check_strategy, warn_of_overflow
+from axynq.hls4ml.layers import CODES, WEIGHTED, as_network
+from axynq.hls4ml.report import report
 from axynq.hls4ml.settings import KEY, assignments
 
 BACKENDS = ("Vivado", "Vitis", "VivadoAccelerator")
-
-CODES = "axynq_codes"
-"""A layer's attribute: :class:`LayerCodes`."""
 
 SELECTABLE = "axynq_selectable"
 """A layer's attribute: whether its multipliers are selected while a simulation runs."""
@@ -35,6 +34,8 @@ def register() -> None:
     _registered.extend(BACKENDS)
     vivado = get_backend("Vivado")
     # All three backends go through Vivado's types and templates.
+    early = ModelOptimizerPass("axynq_configuration", check_configuration)
+    vivado.register_pass(early.name, early, flow="vivado:init_layers")
     multipliers = ModelOptimizerPass("axynq_multipliers", give_multipliers)
     vivado.register_pass(multipliers.name, multipliers, flow="vivado:specific_types")
     vivado.register_template(Configuration)
@@ -57,26 +58,44 @@ def is_selectable(node: Any) -> bool:
     return bool(node.get_attr(SELECTABLE, False))
 
 
+def check_configuration(model: Any) -> None:
+    """See early whether layers can have the multipliers that they are to have: hls4ml's passes for
+    some strategies need packages of their own.
+
+    Raises:
+        PlanError: the configuration is malformed.
+        ModelError: a layer cannot have multipliers.
+    """
+    for node, _ in _wanted(model):
+        check_strategy(node)
+
+
+def _wanted(model: Any) -> list[tuple[Any, Assignment]]:
+    """Layers and their multipliers by the configuration."""
+    config = model.config.config["HLSConfig"]
+    nodes = {node.name: node for node in model.get_layers()}
+    _refuse_others(config, nodes)
+    weighted = {name: node for name, node in nodes.items() if node.class_name in WEIGHTED}
+    found = assignments(config, {name: node.class_name for name, node in weighted.items()})
+    return [(weighted[name], assignment) for name, assignment in found.items()]
+
+
 def give_multipliers(model: Any) -> None:
-    """Read the configuration: layers that have multipliers get :data:`CODES`.
+    """Read the configuration: layers that have multipliers get :data:`CODES`, and the model gets
+    ``multiplier_report()``, which is :func:`axynq.hls4ml.report`.
 
     Raises:
         PlanError: the configuration is malformed, or a multiplier does not suit a layer.
         ModelError: a layer cannot have multipliers.
     """
-    config = model.config.config["HLSConfig"]
-    nodes = {node.name: node for node in model.get_layers()}
-    _refuse_others(config, nodes)
-    weighted = {name: node for name, node in nodes.items() if node.class_name in WEIGHTED}
-    wanted = assignments(config, {name: n.class_name for name, n in weighted.items()})
-    for name, assignment in wanted.items():
-        node = weighted[name]
+    for node, assignment in _wanted(model):
         check_layer(node)
         network = as_network([node])
         codes = assignment.expand(network, network.layers[0])
         check_codes(node, codes)
         warn_of_overflow(node, codes)
         node.set_attr(CODES, codes)
+    model.multiplier_report = partial(report, model)
 
 
 def _refuse_others(config: Any, nodes: Any) -> None:

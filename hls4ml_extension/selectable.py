@@ -29,8 +29,8 @@ from axynq.emulator.multipliers import ACTIVATION_MIN, Exact, Multiplier
 from axynq.emulator.plan import MAX_MULTIPLIERS, SKIP, LayerCodes, Plan
 from axynq.hls4ml import cpp
 from axynq.hls4ml.checks import check_codes, check_layer
-from axynq.hls4ml.layers import as_network, in_memory, kernel_shape, weighted_nodes
-from axynq.hls4ml.registration import BACKENDS, CODES, SELECTABLE
+from axynq.hls4ml.layers import CODES, as_network, in_memory, kernel_shape, weighted_nodes
+from axynq.hls4ml.registration import BACKENDS, SELECTABLE
 
 LOWEST_ACTIVATION, ACTIVATIONS, WEIGHTS = -256, 512, 256
 """Of the product tables."""

@@ -32,7 +32,8 @@ template <class DESIGN> struct zero_weights {
     }
 };
 
-#ifdef __SYNTHESIS__
+// AXYNQ_FUNCTORS simulates what is synthesised.
+#if defined(__SYNTHESIS__) || defined(AXYNQ_FUNCTORS)
 
 template <int PLACE, class... DESIGNS> struct bank_from {
     static axynq::product_t product(axynq::activation_t, axynq::weight_t, unsigned) {
@@ -177,15 +178,15 @@ void multiply_latency(windows_T data, res_T *res, typename CONFIG_T::weight_t *w
     }
 }
 
-// Each multiplier computes REUSE products one after another. Weights are [filters][values]; the
-// reuse factor divides the number of values or is a multiple of it, so that the filter of a
-// multiplier is a constant in the first case.
+// Each multiplier computes REUSE products one after another. Weights are [filters][values]. Where
+// the reuse factor divides the number of values, the filter of a multiplier is a constant; where it
+// is a multiple of it, it counts up; other factors, against which hls4ml warns, take dividers.
 template <unsigned PIXELS, unsigned VALUES, unsigned FILTERS, class data_T, class res_T, class CONFIG_T, class windows_T>
 void multiply_resource(windows_T data, res_T *res, typename CONFIG_T::weight_t *weights, typename CONFIG_T::bias_t *biases) {
     #pragma HLS INLINE
     const unsigned REUSE = MIN(CONFIG_T::reuse_factor, VALUES * FILTERS);
     const unsigned MULTIPLIERS = DIV_ROUNDUP(VALUES * FILTERS, REUSE);
-    static_assert(VALUES % REUSE == 0 || REUSE % VALUES == 0, "the reuse factor does not suit the layer");
+    const bool REGULAR = VALUES % REUSE == 0 || REUSE % VALUES == 0;
 
     #pragma HLS ARRAY_RESHAPE variable=weights block factor=MULTIPLIERS
 
@@ -206,8 +207,8 @@ ReuseLoop:
         for (unsigned m = 0; m < MULTIPLIERS; m++) {
             #pragma HLS UNROLL
             const unsigned weight = m * REUSE + step;
-            const unsigned filter = m * REUSE / VALUES + row;
-            const unsigned i = m * REUSE % VALUES + column;
+            const unsigned filter = REGULAR ? m * REUSE / VALUES + row : weight / VALUES;
+            const unsigned i = REGULAR ? m * REUSE % VALUES + column : weight % VALUES;
             if (weight < VALUES * FILTERS) {
                 for (unsigned pixel = 0; pixel < PIXELS; pixel++) {
                     #pragma HLS UNROLL

@@ -63,6 +63,8 @@ class LayerCase:
     """Of each weight: specifications, by broadcasting to [filters, rows, columns, channels]; an
     empty one skips. For a separable convolution a dictionary of both parts'."""
     seed: int = 0
+    accum: str | None = None
+    """Default: as wide as it takes."""
     settings: Mapping[str, Any] = field(default_factory=dict)
 
     @property
@@ -130,10 +132,11 @@ class LayerCase:
         fraction = self.data.fraction + self.weight.fraction
         wide = f"ap_fixed<40,{40 - fraction}>"
         weight = str(self.weight)
-        precision = {"weight": weight, "bias": wide, "accum": wide, "result": wide}
+        accum = self.accum or wide
+        precision = {"weight": weight, "bias": wide, "accum": accum, "result": wide}
         if "Separable" in self.kind:
             # What the depthwise part gives goes on with the bits of the input.
-            precision |= {"depthwise": weight, "pointwise": weight, "depthwise_accum": wide,
+            precision |= {"depthwise": weight, "pointwise": weight, "depthwise_accum": accum,
                           "depthwise_result": str(self.data)}  # fmt: skip
         made: dict[str, Any] = {"Precision": precision, "Strategy": self.strategy,
                                 "ReuseFactor": self.reuse, **self.settings}  # fmt: skip
@@ -219,3 +222,62 @@ def sums(cases: Mapping[str, LayerCase], model: Any, images: int) -> dict[str, I
         made[name] = scaled.reshape(images, *case.out_size, -1).astype(np.int64)
         assert math.prod(made[name].shape) == scaled.size
     return made
+
+
+SPECS = ("exact", "roup:1,4", "roup:2,6", "roup:0,1-3-5-2", "smapprox:3330", "smapprox:1123", "")
+KINDS = ("Dense", "Conv1D", "Conv2D", "DepthwiseConv1D", "DepthwiseConv2D", "SeparableConv1D",
+         "SeparableConv2D")  # fmt: skip
+
+
+def random_case(rng: np.random.Generator, streams: bool) -> LayerCase:
+    """Any layer that can have multipliers, with operands of any number of bits."""
+    kind = str(rng.choice(KINDS))
+    flat, one = kind == "Dense", kind.endswith("1D")
+    channels = int(rng.integers(1, 5))
+    filters = channels if kind.startswith("Depthwise") else int(rng.integers(1, 6))
+    window = (1, 1) if flat else (1 if one else int(rng.integers(1, 4)), int(rng.integers(1, 4)))
+    stride = tuple(int(rng.integers(1, w + 1)) for w in window)
+    padding = (0, 0, 0, 0)
+    if not flat and rng.random() < 0.5:
+        pads = [int(rng.integers(0, w)) for w in window for _ in range(2)]
+        padding = (0 if one else pads[0], 0 if one else pads[1], pads[2], pads[3])
+    size = (1, 1) if flat else (1 if one else int(rng.integers(3, 7)), int(rng.integers(3, 7)))
+    if streams and not flat:
+        size = tuple(max(n, w + 1) if w > 1 or not one else n for n, w in zip(size, window))
+        size = (1, size[1]) if one else size
+    signed = bool(rng.random() < 0.6)
+    data = Number(int(rng.integers(2, 10 if signed else 9)), signed, int(rng.integers(-1, 9)))
+    signed = bool(rng.random() < 0.8)
+    weight = Number(int(rng.integers(2, 9 if signed else 8)), signed, int(rng.integers(0, 9)))
+    shape = (channels, *window, 1) if kind.startswith("Depthwise") else (filters, *window, channels)
+    given, specs = _random_multipliers(rng, kind, channels, shape)
+    return LayerCase(
+        kind, filters, channels, size, window, stride, padding, data, weight,
+        strategy=str(rng.choice(["Latency", "Resource"])), reuse=int(rng.integers(1, 20)),
+        multipliers=given, specs=specs, seed=int(rng.integers(2**31)),
+    )  # fmt: skip
+
+
+def _random_multipliers(
+    rng: np.random.Generator, kind: str, channels: int, shape: tuple[int, ...]
+) -> tuple[Any, Any]:
+    """A configuration's entry, and the specification of each weight."""
+    some = [spec for spec in SPECS if spec]
+    if kind.startswith("Separable"):
+        depth, point = str(rng.choice(some)), [str(rng.choice(some)) for _ in range(shape[0])]
+        specs = {"depthwise": depth, "pointwise": np.array(point, object)[:, None, None, None]}
+        return {"depthwise": depth, "pointwise": point}, specs
+    how = rng.integers(4)
+    if how == 0:
+        spec = str(rng.choice(some))
+        return spec, spec
+    if how == 1:
+        each = [str(rng.choice(some)) for _ in range(shape[0])]
+        return each, np.array(each, object)[:, None, None, None]
+    if how == 2:
+        rows = [str(rng.choice(some)) for _ in range(shape[1])]
+        entry = {"multipliers": some, "axis": "row", "classes": [some.index(r) for r in rows]}
+        return entry, np.array(rows, object)[None, :, None, None]
+    classes = rng.integers(-1, len(some), math.prod(shape))
+    names = np.array([*some, ""], object)[classes].reshape(shape)
+    return {"multipliers": some, "axis": "weight", "classes": classes.tolist()}, names

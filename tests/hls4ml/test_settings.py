@@ -1,0 +1,196 @@
+"""What configurations ask for, and what is refused when a design is converted."""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import yaml
+
+from axynq.emulator.errors import AxynqError, ModelError, PlanError
+from axynq.emulator.plan import Assignment, Plan
+from axynq.hls4ml import with_plan
+from axynq.hls4ml.layers import as_network, kernel, weighted_nodes
+from axynq.hls4ml.registration import codes_of
+from axynq.hls4ml.settings import assignments
+from tests.hls4ml.designs import LayerCase, Number, build
+
+LAYERS = {"conv": "PointwiseConv2D", "dense": "Dense", "sep_depthwise": "DepthwiseConv2D",
+          "sep_pointwise": "PointwiseConv2D"}  # fmt: skip
+DENSE = LayerCase("Dense", 4, 6)
+CONV = LayerCase("Conv2D", 4, 3, (4, 4), (3, 2))
+
+
+@pytest.mark.parametrize(
+    ("config", "expected"),
+    [
+        ({"LayerName": {"conv": {"Multipliers": "roup:1,4"}}}, {"conv": "llam=roup:1,4"}),
+        ({"LayerName": {"conv": {"Multipliers": "flam=exact|roup:1,4+klms=2"}}},
+         {"conv": "flam=exact|roup:1,4+klms=2"}),
+        ({"LayerType": {"Conv2D": {"Multipliers": "roup:1,4"}}},
+         {"conv": "llam=roup:1,4", "sep_pointwise": "llam=roup:1,4"}),
+        ({"Model": {"Multipliers": "roup:1,4"}, "LayerName": {"conv": {"Multipliers": "exact"},
+          "dense": {"Precision": "ap_fixed<8,3>"}}},
+         {"conv": "llam=exact", "dense": "llam=roup:1,4", "sep_depthwise": "llam=roup:1,4",
+          "sep_pointwise": "llam=roup:1,4"}),
+        ({"LayerName": {"sep": {"Multipliers": {"depthwise": "roup:2,6"}}}},
+         {"sep_depthwise": "llam=roup:2,6"}),
+        ({"LayerName": {"sep": {"Multipliers": "roup:2,6"}}},
+         {"sep_depthwise": "llam=roup:2,6", "sep_pointwise": "llam=roup:2,6"}),
+        ({"LayerName": {"sep_depthwise": {"Multipliers": {"depthwise": "roup:2,6"}}}},
+         {"sep_depthwise": "llam=roup:2,6"}),
+        ({"Model": {"Precision": "ap_fixed<16,6>"}}, {}),
+    ],
+)  # fmt: skip
+def test_entries(config: dict[str, Any], expected: dict[str, str]) -> None:
+    found = {name: a.shorthand() for name, a in assignments(config, LAYERS).items()}
+    assert found == expected
+
+
+def test_a_specification_for_each_filter() -> None:
+    given = ["roup:1,4", "exact", "roup:1,4"]
+    found = assignments({"LayerName": {"dense": {"Multipliers": given}}}, LAYERS)
+    assert found == {"dense": Assignment(("roup:1,4", "exact"), "filter", (0, 1, 0))}
+
+
+@pytest.mark.parametrize("as_file", [True, False])
+def test_plans(tmp_path: Path, as_file: bool) -> None:
+    plan = Plan({"dense": Assignment(("exact", "roup:1,4"), "filter", (0, 1, 1, -1)),
+                 "conv": Assignment(("roup:2,6",))}, Assignment(("exact",)))  # fmt: skip
+    before = {"Model": {"Multipliers": "roup:1,4"}, "LayerName": {"conv": {"Multipliers": "exact"}}}
+    kept = copy.deepcopy(before)
+    if as_file:
+        plan.save(tmp_path / "plan.json")
+    config = with_plan(before, tmp_path / "plan.json" if as_file else plan)
+    assert before == kept
+    # hls4ml writes configurations down.
+    config = yaml.safe_load(yaml.safe_dump(config))
+    found = assignments(config, LAYERS)
+    assert found == {name: plan.layers.get(name, plan.default) for name in LAYERS}
+    if as_file:
+        named = {"Model": {"Multipliers": str(tmp_path / "plan.json")}}
+        assert assignments(named, LAYERS) == found
+
+
+@pytest.mark.parametrize(
+    ("config", "reason"),
+    [
+        ({"LayerName": {"cnov": {"Multipliers": "exact"}}}, "layer 'cnov' is to have multipliers"),
+        ({"Model": {"Multipliers": {"layers": {"cnov": "exact"}, "format": "axynq-plan",
+                                    "version": 1}}}, "no such layer"),
+        ({"Model": {"Multipliers": {"layers": {}, "version": 1}}}, "format: Field required"),
+        ({"Model": {"Multipliers": "gone.json"}}, "'gone.json' cannot be read"),
+        ({"LayerName": {"conv": {"Multipliers": "roup:9,4"}}}, "layer 'conv': "),
+        ({"LayerName": {"conv": {"Multipliers": 3}}}, "layer 'conv': Multipliers is a text"),
+        ({"LayerName": {"conv": {"Multipliers": [3]}}}, "a specification for each filter"),
+        ({"LayerName": {"conv": {"Multipliers": {"multipliers": []}}}}, "conv"),
+    ],
+)  # fmt: skip
+def test_malformed_entries(config: dict[str, Any], reason: str) -> None:
+    with pytest.raises(PlanError) as caught:
+        assignments(config, LAYERS)
+    assert reason in str(caught.value)
+
+
+# --- designs -------------------------------------------------------------------------------------
+
+
+def test_weights_are_those_of_the_design(tmp_path: Path) -> None:
+    """In the order that plans know, whatever the strategy makes of them."""
+    cases = {
+        f"{kind}_{strategy}": replace(case, strategy=strategy, multipliers="exact")
+        for kind, case in (("dense", DENSE), ("conv", CONV))
+        for strategy in ("Latency", "Resource")
+    }
+    model = build(cases, tmp_path)
+    for node in weighted_nodes(model):
+        np.testing.assert_array_equal(
+            kernel(node), cases[node.name].weights()["weight"].transpose(3, 0, 1, 2)
+        )
+    network = as_network(weighted_nodes(model))
+    assert [layer.name for layer in network.layers] == list(cases)
+    assert network.multiplications(network.layers[2]) == 2 * 3 * 4 * 18
+
+
+def test_weights_are_rounded_as_in_the_design(tmp_path: Path) -> None:
+    """hls4ml prints so many decimals as a type has bits behind the point, and C++ cuts off."""
+    case = LayerCase("Dense", 4, 1, weight=Number(8, True, 4), multipliers="exact")
+    description = case.description("x")
+    values = [0.99996, 0.30, -0.01, 7.99999]
+    description["weight_data"] = np.array([values])
+    model = build({"x": case}, tmp_path)
+    node = model.graph["x"]
+    node.weights["weight"].data = np.array([values])
+    assert kernel(node).reshape(-1).tolist() == [16, 4, -1, -128]
+
+
+@pytest.mark.parametrize(
+    ("case", "io", "error", "reason"),
+    [
+        (replace(DENSE, data=Number(10)), "io_parallel", ModelError,
+         "layer 'x': multipliers take inputs of 9 bits, or 8 unsigned, but these are fixed<10"),
+        (replace(DENSE, data=Number(9, False)), "io_parallel", ModelError, "ufixed<9"),
+        (replace(DENSE, weight=Number(9)), "io_parallel", ModelError, "weights of 8 bits"),
+        (replace(DENSE, weight=Number(8, False)), "io_parallel", ModelError, "7 unsigned"),
+        (replace(DENSE, strategy="Distributed_Arithmetic"), "io_stream", ModelError,
+         "latency and resource, not with distributed_arithmetic"),
+        (replace(DENSE, strategy="Resource_Unrolled", reuse=2), "io_parallel", ModelError,
+         "not with resource_unrolled"),
+        (replace(DENSE, multipliers=["exact"] * 3), "io_parallel", PlanError, "has 4 filters"),
+        (replace(DENSE, settings={"Compression": True}, strategy="Resource"), "io_parallel",
+         ModelError, "compressed"),
+    ],
+)  # fmt: skip
+def test_what_cannot_be(
+    tmp_path: Path, case: LayerCase, io: str, error: type[AxynqError], reason: str
+) -> None:
+    given = case if case.multipliers else replace(case, multipliers="roup:1,4")
+    with pytest.raises(error) as caught:
+        build({"x": given}, tmp_path, io)
+    assert reason in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_layers_that_multiply_in_other_ways(tmp_path: Path) -> None:
+    from hls4ml.model.graph import ModelGraph
+    from hls4ml.utils.config import create_config
+
+    config = create_config(output_dir=str(tmp_path), backend="Vitis", io_type="io_parallel")
+    config["HLSConfig"] = {"Model": {"Precision": "ap_fixed<8,3>", "ReuseFactor": 1},
+                           "LayerName": {"norm": {"Multipliers": "exact"}}}  # fmt: skip
+    one = np.ones(3)
+    layers = [
+        {"name": "x", "class_name": "Input", "input_shape": [3]},
+        {"name": "norm", "class_name": "BatchNormalization", "inputs": ["x"], "n_in": 3,
+         "n_filt": -1, "use_gamma": True, "use_beta": True, "epsilon": 1e-3, "gamma_data": one,
+         "beta_data": one, "mean_data": one, "variance_data": one},
+    ]  # fmt: skip
+    with pytest.raises(AxynqError, match="norm"):
+        ModelGraph.from_layer_list(config, layers, inputs=["x"], outputs=["norm"])
+
+
+def test_tables_need_a_circuit(tmp_path: Path) -> None:
+    a, w = np.meshgrid(np.arange(256), np.arange(256), indexing="ij")
+    np.savez(tmp_path / "t.npz", mine=(a * w).astype(np.int64))
+    with pytest.raises(PlanError, match="data without a circuit"):
+        build({"x": replace(DENSE, multipliers=f"table:{tmp_path}/t.npz#mine")}, tmp_path)
+
+
+def test_accumulators_that_only_exact_products_fit(tmp_path: Path) -> None:
+    """ROUP rounds up: 1 becomes 2."""
+    case = LayerCase("Dense", 4, 8, data=Number(1, False), accum="ap_int<12>",
+                     multipliers="roup:0,1-1-1-1")  # fmt: skip
+    with pytest.warns(UserWarning, match="layer 'x': its accumulator.*may overflow"):
+        build({"x": case}, tmp_path)
+
+
+def test_designs_without_multipliers_are_left_alone(tmp_path: Path) -> None:
+    model = build({"x": DENSE}, tmp_path)
+    model.write()
+    assert codes_of(model.graph["x"]) is None
+    assert "axynq" not in (tmp_path / "firmware" / "parameters.h").read_text()
+    assert not list(tmp_path.rglob("*axynq*"))
