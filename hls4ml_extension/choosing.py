@@ -6,7 +6,7 @@ import tempfile
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -123,6 +123,7 @@ def explore(
     *,
     levels: Sequence[Level] = ("layer",),
     test: Labelled | None = None,
+    max_loss: float | None = None,
     settings: Settings | None = None,
     classes: int = 3,
     skips: Sequence[float] = (),
@@ -149,7 +150,9 @@ def explore(
             :data:`axynq.emulator.studies.search.space.LEVELS`.
         test: other examples, ``(x, y)``, that the best plans are measured on; default: all of
             those given. What a search chose by is a little too good on the same examples.
-        settings: population, number of evaluations, seed and lowest accuracy of the search.
+        max_loss: plans that lose more accuracy than this on the search's examples, 0 to 1, are not
+            acceptable; default: all are, but for the lowest accuracy that ``settings`` give.
+        settings: population, number of evaluations and seed of the search.
         classes: parts of a layer that have a multiplier each at most, with levels below layers.
         skips: choices of ``klms`` besides none.
         search_examples: of the first examples, the search takes so many, evenly spread; None: all.
@@ -174,13 +177,18 @@ def explore(
     figures = _figures(energy, specs)
     _check_levels(levels)
     setup = _setup(hls_model, specs, [(x, y), test or (x, y)])
+    searched = setup.examples[0].evenly(search_examples)
+    settings = settings or Settings()
+    if max_loss is not None:
+        exact = setup.evaluator(searched).correct(Plan.uniform("exact")) / len(searched)
+        settings = replace(settings, accuracy_floor=exact - max_loss)
     task = exploration.Task(
         setup.network,
-        setup.examples[0].evenly(search_examples),
+        searched,
         setup.examples[1],
         tuple(specs),
         tuple(levels),
-        settings or Settings(),
+        settings,
         classes,
         tuple(skips),
         figures=figures,
@@ -192,7 +200,7 @@ def explore(
             folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="axynq-explore-"))
         store = stack.enter_context(Store(Path(folder) / "evaluations.sqlite"))
         outcome = exploration.explore(task, store, setup.workers, progress)
-    config = hls_model.config.config["HLSConfig"]
+    config = _configuration(hls_model)
     front = tuple(_choice(candidate, config) for candidate in outcome.front())
     return Choices(outcome.baseline, front, setup.left_out, outcome)
 
@@ -272,6 +280,15 @@ def _check_levels(levels: Sequence[str]) -> None:
     unknown = [level for level in levels if level not in LEVELS]
     if isinstance(levels, str) or unknown or not levels:
         raise PlanError(f"levels are some of {', '.join(LEVELS)}, not {levels!r}")
+
+
+def _configuration(hls_model: Any) -> dict[str, Any]:
+    """What a design was converted with: ``hls_config`` of hls4ml's converters."""
+    config = hls_model.config.config
+    made = dict(config["HLSConfig"])
+    if config.get("InputShape") is not None:  # PyTorch's has it; hls4ml keeps it elsewhere
+        made["InputShape"] = config["InputShape"]
+    return made
 
 
 def _choice(candidate: Candidate, config: Mapping[str, Any]) -> Choice:

@@ -11,7 +11,7 @@ import pytest
 import axynq.hls4ml
 from axynq.emulator import Emulator, load_model
 from axynq.emulator.errors import DataError, ModelError, MultiplierError, PlanError
-from axynq.emulator.plan import Plan
+from axynq.emulator.plan import Assignment, Plan
 from axynq.emulator.studies.search.search import Settings
 from axynq.hls4ml import choosing
 from axynq.hls4ml.compiled_evaluator import CompiledEvaluator, real_examples
@@ -52,6 +52,11 @@ def test_perceptron(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     share = evaluator.correct(Plan.uniform("smapprox:2222")) / len(y)
     assert found.first["smapprox:2222"][1] == share < found.baseline
     assert found.first["smapprox:2222"][0] == found.alone["smapprox:2222"][0]
+    for spec in ("exact", "smapprox:2222"):
+        outputs = evaluator.outputs(
+            Plan({"hidden": Assignment((spec,))}, Assignment(("roup:1,4",)))
+        )
+        np.testing.assert_array_equal(outputs, trained.perceptron_outputs(x, (spec, "roup:1,4")))
     one = real_examples(design, x[:1], y[:1])
     assert CompiledEvaluator(both, one).outputs(Plan.uniform("exact")).shape == (1, 10)
 
@@ -98,8 +103,9 @@ def test_choice_is_what_the_design_gives(io: str, tmp_path: Path) -> None:
     asked = {
         "levels": ("layer", "filter"),
         "test": (x, y),
-        "settings": Settings(12, 36),
-        "search_examples": 300,
+        "settings": Settings(16, 48),
+        "max_loss": 0.03,
+        "search_examples": 400,
         "folder": tmp_path / "kept",
     }
     choices = axynq.hls4ml.explore(design, *trained.digits("train"), LIBRARY, **asked)
@@ -116,6 +122,40 @@ def test_choice_is_what_the_design_gives(io: str, tmp_path: Path) -> None:
     # A new copy of the same design has the same name in the folder.
     again = axynq.hls4ml.explore(design, *trained.digits("train"), LIBRARY, **asked)
     assert again.outcome.computed == 0
+
+
+@pytest.mark.slow
+def test_network_of_pytorch(tmp_path: Path) -> None:
+    """Through hls4ml's own converter, with a softmax at the end."""
+    import torch
+    from hls4ml.converters import convert_from_pytorch_model
+    from hls4ml.utils import config_from_pytorch_model
+
+    torch.manual_seed(0)
+    layers = (torch.nn.Linear(64, 12), torch.nn.ReLU(), torch.nn.Linear(12, 10))
+    net = torch.nn.Sequential(*layers, torch.nn.Softmax(dim=-1))
+    trained.train(net[:-1], *flat("train"))
+    config = config_from_pytorch_model(
+        net.eval(), (64,), granularity="name", backend="Vitis", channels_last_conversion="off"
+    )
+    for name, precision in {
+        "input_1": trained.DATA, "_0": trained.WEIGHTS, "_1": trained.RELU, "_2": trained.WEIGHTS,
+    }.items():  # fmt: skip
+        config["LayerName"][name]["Precision"] = precision
+
+    def convert(hls_config: Any, folder: str) -> Any:
+        return convert_from_pytorch_model(
+            net, hls_config=hls_config, output_dir=str(tmp_path / folder), backend="Vitis"
+        )
+
+    x, y = flat()
+    design = convert(config, "exact")
+    choices = axynq.hls4ml.explore(design, x, y, LIBRARY[:3], settings=Settings(6, 12))
+    chosen = choices.cheapest(0.02)
+    assert chosen.energy < 1
+    made = convert(chosen.hls_config, "chosen")
+    made.compile()
+    assert (made.predict(x).argmax(axis=1) == y).mean() == chosen.accuracy
 
 
 @pytest.mark.slow

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from axynq.emulator import multiplier
 from axynq.emulator.datasets import handwritten_digits
 
 Reals = npt.NDArray[np.float64]
@@ -17,7 +18,7 @@ Reals = npt.NDArray[np.float64]
 DATA = {"result": "ap_ufixed<8,1>"}
 RELU = {"result": "ap_ufixed<8,4,AP_RND,AP_SAT>"}
 WEIGHTS = {"weight": "ap_fixed<8,2,AP_RND,AP_SAT>", "bias": "ap_fixed<16,6>",
-           "accum": "ap_fixed<24,12>", "result": "ap_fixed<20,10>"}  # fmt: skip
+           "accum": "ap_fixed<32,16>", "result": "ap_fixed<20,10>"}  # fmt: skip
 
 
 @functools.cache
@@ -51,7 +52,6 @@ def convolutional() -> list[dict[str, Any]]:
 
     torch.manual_seed(0)
     x, y = digits("train")
-    images = torch.from_numpy(x.transpose(0, 3, 1, 2).copy())
     net = torch.nn.Sequential(
         torch.nn.Conv2d(1, 8, 3, 2),
         torch.nn.ReLU(),
@@ -60,11 +60,7 @@ def convolutional() -> list[dict[str, Any]]:
         torch.nn.ReLU(),
         torch.nn.Linear(16, 10),
     )
-    optimiser = torch.optim.AdamW(net.parameters(), 0.01, weight_decay=0.2)
-    for _ in range(150):
-        optimiser.zero_grad()
-        torch.nn.functional.cross_entropy(net(images), torch.from_numpy(y)).backward()
-        optimiser.step()
+    train(net, x.transpose(0, 3, 1, 2), y)
     conv, hidden, classes = (net[k] for k in (0, 3, 5))
     kernel, *others = (
         np.asarray(p.detach(), np.float64)
@@ -87,6 +83,35 @@ def convolutional() -> list[dict[str, Any]]:
         relu("hidden_relu", 16),
         dense("classes", others[3].T, others[4]),
     ]  # fmt: skip
+
+
+def train(net: Any, x: npt.NDArray[np.float32], y: npt.NDArray[np.int64]) -> None:
+    """Train a torch module for a second or two."""
+    import torch
+
+    images, labels = torch.from_numpy(x.copy()), torch.from_numpy(y)
+    optimiser = torch.optim.AdamW(net.parameters(), 0.01, weight_decay=0.2)
+    for _ in range(150):
+        optimiser.zero_grad()
+        torch.nn.functional.cross_entropy(net(images), labels).backward()
+        optimiser.step()
+
+
+def perceptron_outputs(x: npt.NDArray[np.float32], specs: Sequence[str]) -> Reals:
+    """What the perceptron's design gives with a multiplier for each of its two layers."""
+    _, hidden, _, classes = perceptron()
+    # In units of the last bit, with 7 bits behind the point, then 7 + 6, 10, 4, 4 + 6.
+    a = np.floor(x.reshape(len(x), 64) * 2**7).astype(np.int64)
+    sums = _sums(a, hidden, specs[0], 7) >> 3
+    a = np.clip((sums + 2**5) >> 6, 0, 255)
+    return _sums(a, classes, specs[1], 4) / 2**10
+
+
+def _sums(a: Any, layer: Mapping[str, Any], spec: str, fraction: int) -> npt.NDArray[np.int64]:
+    weights = np.clip(np.floor(layer["weight_data"] * 2**6 + 0.5), -128, 127).astype(np.int64)
+    bias = np.floor(layer["bias_data"] * 2**10).astype(np.int64) << (fraction + 6 - 10)
+    table = multiplier(spec).table
+    return bias + table[a[:, :, None] + 255, weights + 128].sum(axis=1, dtype=np.int64)
 
 
 def dense(name: str, weights: Reals, bias: Reals) -> dict[str, Any]:
