@@ -15,6 +15,7 @@ import numpy.typing as npt
 
 from axynq.emulator.datasets import class_numbers
 from axynq.emulator.energy import EnergyFigures
+from axynq.emulator.engine.choice import thread_count
 from axynq.emulator.errors import PlanError
 from axynq.emulator.model.graph import Model
 from axynq.emulator.multipliers import Multiplier, multiplier
@@ -30,7 +31,7 @@ from axynq.emulator.studies.sensitivity.layers import LayerSensitivity, layer_se
 from axynq.hls4ml.checks import check_multiplier
 from axynq.hls4ml.compiled_evaluator import (
     CompiledEvaluator,
-    CompiledWorker,
+    CompiledWorkers,
     RealExamples,
     real_examples,
 )
@@ -111,7 +112,7 @@ def sensitivity(
         AxynqError: as of :func:`explore`.
     """
     specs = [multipliers] if isinstance(multipliers, str) else list(multipliers)
-    setup = _setup(hls_model, specs, [(x, y)])
+    setup = _setup(hls_model, specs, [(x, y)], 1)
     return layer_sensitivity(setup.evaluator(setup.examples[0]), specs, advance)
 
 
@@ -131,6 +132,7 @@ def explore(
     finalists: int = 24,
     energy: str | EnergyFigures = "characterised",
     folder: str | Path | None = None,
+    threads: int | None = None,
     progress: exploration.Progress = lambda what, done, of, front: None,
 ) -> Choices:
     """Search for multipliers of a design with little energy and high accuracy.
@@ -161,6 +163,7 @@ def explore(
             :data:`axynq.emulator.energy.SHIPPED`, or a JSON file.
         folder: where evaluations are kept: the same call takes up what is there. Default: nothing
             is kept.
+        threads: of the evaluations; default: ``AXYNQ_THREADS``, or all cores.
         progress: told how far it is.
 
     Raises:
@@ -176,7 +179,7 @@ def explore(
     specs = [library] if isinstance(library, str) else list(library)
     figures = _figures(energy, specs)
     _check_levels(levels)
-    setup = _setup(hls_model, specs, [(x, y), test or (x, y)])
+    setup = _setup(hls_model, specs, [(x, y), test or (x, y)], thread_count(threads))
     searched = setup.examples[0].evenly(search_examples)
     settings = settings or Settings()
     if max_loss is not None:
@@ -192,7 +195,7 @@ def explore(
         classes,
         tuple(skips),
         figures=figures,
-        estimate_first=setup.design is None,  # it needs gradients, which a design has none of
+        estimate_first=not setup.designs,  # it needs gradients, which a design has none of
         finalists=finalists,
     )
     with ExitStack() as stack:
@@ -210,35 +213,36 @@ class _Setup:
     """How a design is evaluated."""
 
     network: Model
-    design: SelectableDesign | None
-    """None: the emulator computes the network."""
+    designs: tuple[SelectableDesign, ...]
+    """One for each thread; none: the emulator computes the network."""
     examples: tuple[Examples, ...]
+    threads: int
 
     @property
     def left_out(self) -> Mapping[str, str]:
-        return {} if self.design is None else self.design.left_out
+        return self.designs[0].left_out if self.designs else {}
 
     def evaluator(self, examples: Examples) -> Evaluator | CompiledEvaluator:
-        if self.design is None:
-            return Evaluator(self.network, examples)
+        if not self.designs:
+            return Evaluator(self.network, examples, threads=self.threads)
         assert isinstance(examples, RealExamples)
-        return CompiledEvaluator(self.design, examples)
+        return CompiledEvaluator(self.designs[0], examples)
 
     def workers(self, examples: Examples) -> Workers:
-        evaluator = self.evaluator(examples)
-        if isinstance(evaluator, Evaluator):
-            return LocalWorker(evaluator)
-        return CompiledWorker(evaluator)
+        if not self.designs:
+            return LocalWorker(Evaluator(self.network, examples, threads=self.threads))
+        assert isinstance(examples, RealExamples)
+        return CompiledWorkers(self.designs, examples)
 
 
-def _setup(hls_model: Any, specs: Sequence[str], given: Sequence[Labelled]) -> _Setup:
+def _setup(hls_model: Any, specs: Sequence[str], given: Sequence[Labelled], threads: int) -> _Setup:
     """Reads the examples before anything is compiled."""
     multipliers = [multiplier(spec) for spec in specs]
     network = getattr(hls_model, NETWORK, None)
     if isinstance(network, Model):
         quantised = tuple(_quantised(network, x, y) for x, y in given)
         _check(weighted_nodes(hls_model), multipliers)
-        return _Setup(network, None, quantised)
+        return _Setup(network, (), quantised, threads)
     able, _ = selectable_layers(hls_model)
     real = tuple(real_examples(hls_model, x, y) for x, y in given)
     _check(able, multipliers)
@@ -249,7 +253,8 @@ def _setup(hls_model: Any, specs: Sequence[str], given: Sequence[Labelled]) -> _
             + "\n".join(design.left_out.values()),
             stacklevel=3,
         )
-    return _Setup(design.network, design, real)
+    designs = (design, *(design.twin() for _ in range(threads - 1)))
+    return _Setup(design.network, designs, real, threads)
 
 
 def _check(nodes: Sequence[Any], multipliers: Sequence[Multiplier]) -> None:

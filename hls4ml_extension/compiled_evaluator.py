@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
+from queue import SimpleQueue
 from typing import Any
 
 import numpy as np
@@ -126,14 +128,36 @@ class CompiledEvaluator:
         return self.design.predict(self.examples.x)
 
 
-class CompiledWorker:
-    """Evaluates one plan after the other, in this process and on one thread: a design in simulation
-    keeps state of its own. One of the :class:`~axynq.emulator.studies.search.workers.Workers`."""
+class CompiledWorkers:
+    """Evaluates plans in this process, on as many threads as there are designs: a simulation keeps
+    state of its own. One of the :class:`~axynq.emulator.studies.search.workers.Workers`.
 
-    def __init__(self, evaluator: CompiledEvaluator) -> None:
-        self.evaluator = evaluator
-        self.context = evaluator.context
+    Args:
+        designs: one and its twins.
+        examples: as of :func:`real_examples`.
+    """
+
+    def __init__(self, designs: Sequence[SelectableDesign], examples: RealExamples) -> None:
+        evaluators = [CompiledEvaluator(design, examples) for design in designs]
+        self.context = evaluators[0].context
+        self._threads = len(evaluators)
+        self._free: SimpleQueue[CompiledEvaluator] = SimpleQueue()
+        for evaluator in evaluators:
+            self._free.put(evaluator)
 
     def correct(self, plans: Sequence[Plan], done: Done) -> None:
-        for index, plan in enumerate(plans):
-            done(index, self.evaluator.correct(plan))
+        with ThreadPoolExecutor(self._threads) as pool:
+            asked = {pool.submit(self._one, plan): index for index, plan in enumerate(plans)}
+            try:
+                for future in as_completed(asked):
+                    done(asked[future], future.result())
+            except BaseException:
+                pool.shutdown(wait=False, cancel_futures=True)
+                raise
+
+    def _one(self, plan: Plan) -> int:
+        evaluator = self._free.get()
+        try:
+            return evaluator.correct(plan)
+        finally:
+            self._free.put(evaluator)

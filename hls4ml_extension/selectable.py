@@ -11,6 +11,7 @@ import copy
 import ctypes
 import hashlib
 import io
+import math
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -45,7 +46,8 @@ class SelectableDesign:
     """A copy of a design, compiled by g++, for which multipliers are selected at any time.
 
     Its layers that can have multipliers have none at first: everything is multiplied by zero.
-    The copy lies in a folder of its own, which goes when the object does.
+    The copy lies in a folder of its own, which goes when the object does. One thread uses it at a
+    time; see :meth:`twin`.
 
     Args:
         hls_model: an hls4ml ``ModelGraph`` of a backend for Xilinx devices. It is not changed, and
@@ -80,18 +82,34 @@ class SelectableDesign:
             node.set_attr(SELECTABLE, True)
         _compile(self.simulation)
         self.fingerprint = _fingerprint(Path(self._folder.name) / "firmware")
+        self._connect()
+
+    def _connect(self) -> None:
+        """See the variables of the library that was loaded."""
         library = self.simulation._top_function_lib
         self._products = (ctypes.c_void_p * (MAX_MULTIPLIERS + 2)).in_dll(library, "axynq_products")
         self._codes = {
             name: np.ctypeslib.as_array(
-                (ctypes.c_ubyte * int(np.prod(kernel_shape(node)))).in_dll(
+                (ctypes.c_ubyte * math.prod(kernel_shape(node))).in_dll(
                     library, cpp.codes_symbol(node)
                 )
             )
             for name, node in self._nodes.items()
         }
         self._tables: dict[tuple[bool, Multiplier], npt.NDArray[np.int32]] = {}
-        """Of code 1, 2, …: the design has pointers to them."""
+        """Of code 1, 2, …: the library has pointers to them."""
+
+    def twin(self) -> SelectableDesign:
+        """The same design with multipliers of its own, not compiled again: for another thread."""
+        own = Path(self.simulation._top_function_lib._name)
+        # From a file of its own, a library is loaded with variables of its own.
+        with tempfile.NamedTemporaryFile(suffix=".so", dir=own.parent, delete=False) as file:
+            file.write(own.read_bytes())
+        made = copy.copy(self)
+        made.simulation = copy.copy(self.simulation)
+        made.simulation._top_function_lib = ctypes.CDLL(file.name)
+        made._connect()
+        return made
 
     def select(self, plan: Plan) -> None:
         """Give the layers of :attr:`network` the multipliers of a plan.

@@ -14,7 +14,7 @@ from axynq.emulator.errors import DataError, ModelError, MultiplierError, PlanEr
 from axynq.emulator.plan import Assignment, Plan
 from axynq.emulator.studies.search.search import Settings
 from axynq.hls4ml import choosing
-from axynq.hls4ml.compiled_evaluator import CompiledEvaluator, real_examples
+from axynq.hls4ml.compiled_evaluator import CompiledEvaluator, CompiledWorkers, real_examples
 from tests.hls4ml import trained
 from tests.hls4ml.designs import LayerCase, build
 
@@ -57,6 +57,15 @@ def test_perceptron(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
             Plan({"hidden": Assignment((spec,))}, Assignment(("roup:1,4",)))
         )
         np.testing.assert_array_equal(outputs, trained.perceptron_outputs(x, (spec, "roup:1,4")))
+    twin = CompiledEvaluator(both.twin(), real_examples(design, x, y))
+    assert twin.context == evaluator.context
+    both.select(Plan.uniform("roup:1,4"))
+    np.testing.assert_array_equal(
+        twin.outputs(Plan.uniform("exact")), trained.perceptron_outputs(x, ("exact", "exact"))
+    )
+    np.testing.assert_array_equal(
+        both.predict(twin.examples.x), trained.perceptron_outputs(x, ("roup:1,4", "roup:1,4"))
+    )
     one = real_examples(design, x[:1], y[:1])
     assert CompiledEvaluator(both, one).outputs(Plan.uniform("exact")).shape == (1, 10)
 
@@ -69,7 +78,7 @@ def test_perceptron(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     }
     train = flat("train")
     choices = axynq.hls4ml.explore(
-        design, *train, LIBRARY, **asked, progress=lambda what, *_: told.append(what)
+        design, *train, LIBRARY, **asked, threads=2, progress=lambda what, *_: told.append(what)
     )
     assert {"layer level", "filter level", "all test examples"} <= set(told)
     assert choices.baseline == found.baseline
@@ -89,12 +98,22 @@ def test_perceptron(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     again = axynq.hls4ml.explore(design, *train, LIBRARY, **asked)
     assert again.outcome.computed == 0
     assert again.front == choices.front
+    asked["folder"] = tmp_path / "other"
+    assert axynq.hls4ml.explore(design, *train, LIBRARY, **asked, threads=1).front == choices.front
+    strange = [Plan({"nowhere": Assignment(("exact",))})] * 3
+    with pytest.raises(PlanError, match="nowhere"):
+        CompiledWorkers([both], twin.examples).correct(strange, print)
     with pytest.raises(PlanError, match="no plan that was found is within -1"):
         choices.cheapest(-1)
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("io", ["io_parallel", "io_stream"])
+@pytest.mark.parametrize(
+    "io",
+    [
+        pytest.param("io_parallel", marks=pytest.mark.slow),
+        pytest.param("io_stream", marks=pytest.mark.thorough),
+    ],
+)
 def test_choice_is_what_the_design_gives(io: str, tmp_path: Path) -> None:
     """A design converted with what was chosen has exactly the accuracy that was promised."""
     layers = trained.convolutional()
