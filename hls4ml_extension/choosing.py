@@ -40,7 +40,7 @@ from axynq.hls4ml.selectable import SelectableDesign, selectable_layers
 from axynq.hls4ml.settings import with_plan
 from axynq.host.energy import energy_figures
 
-NETWORK = "axynq_network"
+NETWORK = "axynq_model"
 """A design's attribute: the int8 network that it was made from, which computes the same faster."""
 
 Labelled = tuple[npt.ArrayLike, npt.ArrayLike]
@@ -59,7 +59,8 @@ class Choice:
     level: Level
     """What parts of layers the search gave multipliers to when it found the plan."""
     hls_config: dict[str, Any]
-    """The design's configuration with the plan, for conversion."""
+    """The design's configuration with the plan, for conversion. Where an int8 network was made a
+    design, its plan is given beside the network."""
 
 
 @dataclass(frozen=True)
@@ -138,14 +139,14 @@ def explore(
     """Search for multipliers of a design with little energy and high accuracy.
 
     The design is compiled once, as a copy whose multipliers are selected while it runs, and
-    evaluated as it is, with its own types. One that :func:`axynq.hls4ml.from_model` made is
-    evaluated by the emulator, which gives the same values.
+    evaluated as it is, with its own types. One that was made of an int8 network is evaluated by the
+    emulator, which gives the same values faster.
 
     Args:
         hls_model: an hls4ml ``ModelGraph`` that classifies, with one input and one output. It is
             not changed, and need not be compiled. Its own multipliers play no part.
         x: inputs that the search measures accuracy on, real numbers [examples, ...] as for
-            ``predict``; as for ``Emulator.run`` where :func:`axynq.hls4ml.from_model` made it.
+            ``predict``; where the design was made of an int8 network, as for ``Emulator.run``.
         y: their labels: class numbers [examples], or one-hot rows [examples, classes].
         library: specifications of multipliers to choose from, such as ``exact`` and ``roup:1,4``.
         levels: what parts of layers have a multiplier each, of

@@ -196,7 +196,7 @@ def test_networks_are_emulated(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     x, y = trained.digits()
     x = x * 16
     design = small_design(tmp_path)
-    design.axynq_network = network
+    setattr(design, choosing.NETWORK, network)
     found = axynq.hls4ml.sensitivity(design, x, y, ["roup:1,4"])
     y_exact = Emulator(network, Plan.uniform("exact")).run(x).argmax(axis=1)
     assert found.baseline == (y_exact == y).mean()
