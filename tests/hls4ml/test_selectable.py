@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 from dataclasses import replace
 from importlib import resources
@@ -65,6 +66,16 @@ def test_no_compiler(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     design = build({"d": LayerCase("Dense", 2, 3)}, tmp_path)
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(ToolError, match=r"needs g\+\+"):
+        SelectableDesign(design)
+
+
+def test_compiler_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    compiler = tmp_path / "g++"
+    compiler.write_text("#!/bin/sh\necho 'layer.h:7: error: it is broken' >&2\nexit 1\n")
+    compiler.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    design = build({"d": LayerCase("Dense", 2, 3)}, tmp_path / "design")
+    with pytest.raises(ToolError, match=r"cannot be compiled: layer.h:7: error: it is broken$"):
         SelectableDesign(design)
 
 
