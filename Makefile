@@ -15,10 +15,9 @@ export AXYNQ_DATA ?= $(wildcard $(CURDIR)/../shared/data)
 demo: $(VENV)/.demo
 	$(BIN)/axynq demo
 
-# Fast tests first, then slow ones; both on all cores.
-test:
-	$(MAKE) test-fast
-	$(MAKE) test-slow
+# Fast and slow tests in one go: they share what takes long to set up.
+test: $(VENV)/.dev lint
+	$(BIN)/python -m pytest -n auto -m "not thorough"
 
 test-fast: $(VENV)/.dev lint
 	$(BIN)/python -m pytest -n auto -m "not slow and not thorough"

@@ -23,6 +23,7 @@ if importlib.util.find_spec("hls4ml") is None:
     raise ToolError("axynq.hls4ml needs hls4ml: pip install axynq[hls4ml]")
 
 from axynq.hls4ml.choosing import Choice, Choices, explore, sensitivity
+from axynq.hls4ml.from_model import from_model, run
 from axynq.hls4ml.registration import register
 from axynq.hls4ml.report import LayerReport, Report, report
 from axynq.hls4ml.settings import with_plan
@@ -33,8 +34,10 @@ __all__ = [
     "LayerReport",
     "Report",
     "explore",
+    "from_model",
     "register",
     "report",
+    "run",
     "sensitivity",
     "with_plan",
 ]

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from importlib import resources
 from pathlib import Path
 from typing import Any
 
 from axynq.emulator import files
 from axynq.emulator.multipliers import Multiplier
+from axynq.hls4ml.headers import inlined
 from axynq.host.generate.overlay_files import Blackbox, blackbox_calls, cpp_type
 from axynq.host.generate.table_functors import table_headers
 from axynq.host.netlists.files import rtl_files
@@ -17,8 +18,6 @@ from axynq.host.overlay.naming import BLACKBOX_PREFIX, module_name
 
 NETLISTS = "MultiplierNetlists"
 """In the configuration of the model: whether Vitis HLS takes netlists in place of functors."""
-
-_INCLUDE = re.compile(r'^#include "(axynq/[^"]+)"\n', re.MULTILINE)
 
 
 def write_sources(model: Any, multipliers: Sequence[Multiplier], selectable: bool = False) -> None:
@@ -60,24 +59,10 @@ def functors(multipliers: Sequence[Multiplier], blackboxes: Sequence[Blackbox] =
         "#if defined(__SYNTHESIS__)\n#define AXYNQ_RTL_MULTIPLIERS\n#endif\n\n"
         if blackboxes
         else "",
-        *(_inlined(path, generated, seen) for path in wanted),
+        *(inlined(path, generated, seen) for path in wanted),
         "\n#endif\n",
     ]
     return "".join(parts)
-
-
-def _inlined(path: str, generated: Mapping[str, str], seen: set[str]) -> str:
-    """A header with those that it includes in it; nothing where it was seen before."""
-    if path in seen:
-        return ""
-    seen.add(path)
-    text = generated.get(path)
-    if text is None:
-        source = resources.files("axynq.hls") / "include" / path
-        if not source.is_file():  # behind a condition that never holds here
-            return ""
-        text = source.read_text(encoding="utf-8")
-    return _INCLUDE.sub(lambda match: _inlined(match[1], generated, seen), text)
 
 
 def _blackbox(m: Multiplier) -> Blackbox:

@@ -15,8 +15,10 @@ from axynq.emulator.plan import Assignment, LayerCodes
 from axynq.hls4ml import cpp, project
 from axynq.hls4ml.checks import check_codes, check_layer, check_strategy, warn_of_overflow
 from axynq.hls4ml.layers import CODES, WEIGHTED, as_network
+from axynq.hls4ml.network_layers import register_network_layers
 from axynq.hls4ml.report import report
 from axynq.hls4ml.settings import KEY, assignments
+from axynq.hls4ml.stored_codes import StoredCodes
 
 BACKENDS = ("Vivado", "Vitis", "VivadoAccelerator")
 
@@ -45,6 +47,7 @@ def register() -> None:
         flows = [f"{name.lower()}:write", f"{name.lower()}:fifo_depth_optimization"]
         sources = ModelOptimizerPass("axynq_sources", write_sources)
         backend.register_pass(sources.name, sources, flow=flows)
+    register_network_layers(BACKENDS)
 
 
 def codes_of(node: Any) -> LayerCodes | None:
@@ -94,7 +97,7 @@ def give_multipliers(model: Any) -> None:
         codes = assignment.expand(network, network.layers[0])
         check_codes(node, codes)
         warn_of_overflow(node, codes)
-        node.set_attr(CODES, codes)
+        node.set_attr(CODES, StoredCodes(codes.multipliers, codes.codes))
     model.multiplier_report = partial(report, model)
 
 

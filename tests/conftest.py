@@ -13,6 +13,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 from axynq.emulator import load_model
+from axynq.emulator.datasets import Dataset
 from axynq.emulator.errors import ToolError
 from axynq.emulator.model.graph import Model
 
@@ -23,6 +24,8 @@ settings.register_profile(
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
 )
 settings.load_profile("default")
+
+os.environ.setdefault("KERAS_BACKEND", "torch")  # read when Keras is loaded
 
 if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:  # as in a shell's background jobs
     signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -116,11 +119,19 @@ def cifar10_path() -> Path:
 
 
 @pytest.fixture(scope="session")
-def cifar10_images(cifar10_path: Path, resnet8: Model) -> np.ndarray:
-    """200 CIFAR-10 test images in ResNet-8's input quantisation."""
-    from axynq.emulator.datasets import load_dataset, quantise_examples
+def cifar10(cifar10_path: Path) -> Dataset:
+    """The test images, as they are loaded: in 6 seconds."""
+    from axynq.emulator.datasets import load_dataset
 
-    return quantise_examples(resnet8.input, load_dataset(cifar10_path).evenly(200).x)
+    return load_dataset(cifar10_path)
+
+
+@pytest.fixture(scope="session")
+def cifar10_images(cifar10: Dataset, resnet8: Model) -> np.ndarray:
+    """200 CIFAR-10 test images in ResNet-8's input quantisation."""
+    from axynq.emulator.datasets import quantise_examples
+
+    return quantise_examples(resnet8.input, cifar10.evenly(200).x)
 
 
 @pytest.fixture(scope="session")

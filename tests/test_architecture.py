@@ -110,7 +110,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     | {"emulator", "emulator.datasets", "emulator.emulation", "emulator.energy", "emulator.keys"}
     | {"emulator.engine"}
     | {"emulator.studies.evaluator", "emulator.studies.sensitivity", "emulator.studies.search"}
-    | {"emulator.toolchain", "host.energy", "host.generate", "host.netlists", "host.overlay"},
+    | {"emulator.softmax", "emulator.toolchain"}
+    | {"host.energy", "host.generate", "host.netlists", "host.overlay"},
 }
 """What a folder, or a module beside the folders, may import besides itself. ``host.cli`` may
 import everything."""

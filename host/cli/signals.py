@@ -63,7 +63,8 @@ def _terminate() -> NoReturn:
 def _outside_destructors(end: Callable[[], NoReturn]) -> Callable[[int, FrameType | None], None]:
     def handler(number: int, frame: FrameType | None) -> None:
         while frame is not None:
-            if frame.f_code.co_name == "__del__":
+            # What is raised in this module, while it sees to a signal, would be lost as well.
+            if frame.f_code.co_name == "__del__" or frame.f_code.co_filename == __file__:
                 _send_again(number)
                 return
             frame = frame.f_back

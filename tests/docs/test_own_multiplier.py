@@ -29,7 +29,7 @@ def folder(tmp_path: Path, digits_path: Path, monkeypatch: pytest.MonkeyPatch) -
     for path in EXAMPLE.iterdir():
         shutil.copy(path, tmp_path)
     shutil.copy(digits_path, tmp_path / "digits_int8.tflite")
-    test = handwritten_digits("test")
+    test = handwritten_digits("test").evenly(60)
     np.savez(tmp_path / "digits.npz", x=test.x, y=test.y)
     monkeypatch.chdir(tmp_path)
     return tmp_path

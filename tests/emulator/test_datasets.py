@@ -15,6 +15,7 @@ import pytest
 from PIL import Image
 
 from axynq.emulator.datasets import (
+    Dataset,
     evenly_spread,
     handwritten_digits,
     load_dataset,
@@ -173,8 +174,8 @@ def test_a_pickle_that_runs_code_is_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_cifar10_as_images(cifar10_path: Path) -> None:
-    data = load_dataset(cifar10_path)
+def test_cifar10_as_images(cifar10: Dataset) -> None:
+    data = cifar10
     assert data.x.shape == (10_000, 32, 32, 3)
     assert np.bincount(data.y).tolist() == [1000] * 10
     assert data.classes[0] == "airplane"

@@ -460,7 +460,7 @@ def _explore(folder: Path, data: Path, model: Path, *more: str) -> subprocess.Po
     command = [
         *(sys.executable, "-c", "from axynq.host.cli import main; main()", "explore", str(model)),
         *("--data", str(data), "--output", str(folder), "--levels", "layer,filter"),
-        *("--evaluations", "60", "--population", "12", "--search-examples", "100"),
+        *("--evaluations", "36", "--population", "12", "--search-examples", "60"),
         *("--finalists", "2", "--skip", "3", *more),
     ]
     return subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
@@ -476,7 +476,7 @@ def _facts(folder: Path) -> int:
 
 @pytest.mark.slow
 def test_killed_exploration_resumes_to_the_same_result(tmp_path: Path, digits_path: Path) -> None:
-    test = handwritten_digits("test")
+    test = handwritten_digits("test").evenly(120)
     np.savez(tmp_path / "digits.npz", x=test.x, y=test.y)
     whole, cut = tmp_path / "whole", tmp_path / "cut"
     assert _explore(whole, tmp_path / "digits.npz", digits_path).wait() == 0

@@ -110,7 +110,7 @@ def thorough(*values: object):
         ("tiny4", (NETLISTS,), ["flam=exact|roup:1,4|smapprox:3330"]),
         thorough("z2-roup16", (NETLISTS,), ["flam=exact|roup:0,4|roup:1,4|roup:2,6+klms=2"]),
         thorough("z2-sm16", (NETLISTS,), ["flam=exact|smapprox:1110|smapprox:3330|smapprox:2222"]),
-        (PAIRS, (NETLISTS,), ["exact", "flam=exact|roup:1,4"]),
+        thorough(PAIRS, (NETLISTS,), ["exact", "flam=exact|roup:1,4"]),
         thorough(PAIRS, (), ["flam=exact|roup:1,4"]),
         thorough(HYBRID, (NETLISTS,), ["exact", "flam=exact|roup:1,4|exact|exact"]),
         thorough(HYBRID, ("-DAXYNQ_HLS_PRAGMAS",), ["exact", "flam=exact|roup:1,4|exact"]),

@@ -21,6 +21,9 @@ from tests.hls4ml.designs import LayerCase, build
 LIBRARY = ["exact", "roup:0,4", "roup:1,4", "roup:1,6", "roup:2,8", "smapprox:1110"]
 
 
+DIGITS = Path(__file__).parents[2] / "models" / "digits_int8.tflite"
+
+
 def flat(split: str = "test") -> Any:
     x, y = trained.digits(split)
     return x.reshape(len(x), 64), y
@@ -192,15 +195,42 @@ def test_layers_that_are_left_out(tmp_path: Path) -> None:
 def test_networks_are_emulated(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Designs of int8 networks are not compiled."""
     monkeypatch.setattr(choosing, "SelectableDesign", None)
-    network = load_model(Path(__file__).parents[2] / "models" / "digits_int8.tflite")
-    x, y = trained.digits()
-    x = x * 16
-    design = small_design(tmp_path)
-    setattr(design, choosing.NETWORK, network)
+    network = load_model(DIGITS)
+    design = axynq.hls4ml.from_model(network, output_dir=tmp_path)
+    x, y = digits_of_network()
     found = axynq.hls4ml.sensitivity(design, x, y, ["roup:1,4"])
-    y_exact = Emulator(network, Plan.uniform("exact")).run(x).argmax(axis=1)
-    assert found.baseline == (y_exact == y).mean()
+    exact = Emulator(network, Plan.uniform("exact")).run(x).argmax(axis=1)
+    assert found.baseline == (exact == y).mean()
     assert found.layers == tuple(layer.name for layer in network.layers)
+    np.save(tmp_path / "own.npy", np.outer(np.arange(256), np.arange(256)).astype(np.int64))
+    with pytest.raises(PlanError, match="only the emulator runs it"):
+        axynq.hls4ml.sensitivity(design, x, y, f"table:{tmp_path / 'own.npy'}")
+    with pytest.raises(DataError, match="one integer for each x"):
+        axynq.hls4ml.sensitivity(design, x, y[1:], "exact")
+
+
+@pytest.mark.slow
+def test_choice_for_a_network(tmp_path: Path) -> None:
+    """A plan that the emulator found is as good in a design; and it would be found compiled."""
+    network = load_model(DIGITS)
+    design = axynq.hls4ml.from_model(network, output_dir=tmp_path / "exact", io_type="io_stream")
+    x, y = digits_of_network()
+    choices = axynq.hls4ml.explore(design, x, y, LIBRARY, settings=Settings(8, 24))
+    chosen = choices.cheapest()
+    assert chosen.energy < 0.9
+    made = axynq.hls4ml.from_model(
+        network, chosen.plan, output_dir=tmp_path / "chosen", io_type="io_stream"
+    )
+    made.compile()
+    assert (axynq.hls4ml.run(made, x).argmax(axis=1) == y).mean() == chosen.accuracy
+    centred = network.input.batch(x).astype(np.float32) - network.input.zero_point
+    evaluator = CompiledEvaluator(design, real_examples(design, centred, y))
+    np.testing.assert_array_equal(evaluator.outputs(chosen.plan), made.predict(centred))
+
+
+def digits_of_network() -> Any:
+    x, y = trained.digits()
+    return x * 16, y
 
 
 def test_wrong_questions(tmp_path: Path) -> None:

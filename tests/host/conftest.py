@@ -14,8 +14,10 @@ from axynq.host.cli import main
 
 
 @pytest.fixture
-def axynq(monkeypatch, capsys):
-    """Runs a command: exit code, standard output, standard error."""
+def axynq(monkeypatch, capsys, tmp_path: Path):
+    """Runs a command: exit code, standard output, standard error. What it writes by default goes
+    into a temporary folder."""
+    monkeypatch.chdir(tmp_path)
 
     def run(*arguments: object) -> tuple[int, str, str]:
         monkeypatch.setattr(sys, "argv", ["axynq", *map(str, arguments)])

@@ -15,7 +15,7 @@ from axynq.emulator import Emulator, Plan
 from axynq.emulator.datasets import handwritten_digits
 from axynq.emulator.model import graph
 from axynq.host import Program
-from axynq.host.cli import doctor
+from axynq.host.cli import demo, doctor
 from tests.emulator.tflite_drawing import FLOAT32, Drawing
 
 
@@ -188,10 +188,10 @@ def test_evaluate_part_of_the_data(axynq, digits_path: Path, digits_data: Path) 
 
 
 @pytest.mark.slow
-def test_evaluate_resnet8_on_cifar10(axynq, resnet8_path: Path, cifar10_path: Path) -> None:
-    content = json_of(
-        axynq("evaluate", resnet8_path, "--data", cifar10_path, "--limit", 1000, "--json")
-    )
+def test_evaluate_resnet8_on_cifar10(axynq, resnet8_path: Path, cifar10, tmp_path: Path) -> None:
+    some = cifar10.evenly(500)
+    np.savez(tmp_path / "images.npz", x=some.x, y=some.y)
+    content = json_of(axynq("evaluate", resnet8_path, "--data", tmp_path / "images.npz", "--json"))
     assert content["accuracy"] > 0.7
 
 
@@ -277,9 +277,12 @@ def test_compile_and_run(
 
 
 @pytest.mark.slow
-def test_demo(axynq, tmp_path: Path) -> None:
+@pytest.mark.parametrize("examples", [60, pytest.param(360, marks=pytest.mark.thorough)])
+def test_demo(axynq, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, examples: int) -> None:
+    some = handwritten_digits("test").evenly(examples)
+    monkeypatch.setattr(demo, "handwritten_digits", lambda split: some)
     content = json_of(axynq("demo", "--output", tmp_path / "demo.png", "--json"))
-    assert content["examples"] == 360
+    assert content["examples"] == examples
     exact, roup, mixed = content["plans"]
     for plan in content["plans"]:
         assert plan["outputs_that_differ"] == 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -19,22 +20,35 @@ from tests.host.test_cli import json_of
 pytest.importorskip("llvmlite")
 
 
+@pytest.fixture(scope="module")
+def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Empty at the first test; what that compiles, the others find again."""
+    return tmp_path_factory.mktemp("cache")
+
+
 @pytest.fixture
-def small(monkeypatch, tmp_path) -> None:
-    """Arrays that are compiled in a second or two, and a cache of their own."""
+def finish_steps() -> tuple[int, ...]:
+    """One, so that there is a single array to compile for each set of lanes."""
+    return (2,)
+
+
+@pytest.fixture
+def small(monkeypatch, cache: Path, finish_steps: tuple[int, ...]) -> None:
+    """Arrays that are compiled in a second or two, and a cache of these tests' own."""
 
     def usual_space(request: designer.Request, lanes) -> Space:
         few = tuple(mix for mix in lanes if sum(group.size for group in mix) == 4)
         return Space(
-            few[:1], inputs=(4,), finish_steps=(2, 4), add_steps=(1,), window_parts=(1,),
+            few[:1], inputs=(4,), finish_steps=finish_steps, add_steps=(1,), window_parts=(1,),
             map_words=(4096,), weight_vectors=(512,), partial_sums=((512, "block RAM"),),
             codes_in=("block RAM",),
         )  # fmt: skip
 
     monkeypatch.setattr(designer, "usual_space", usual_space)
-    monkeypatch.setenv("AXYNQ_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("AXYNQ_CACHE", str(cache))
 
 
+@pytest.mark.parametrize("finish_steps", [(2,), pytest.param((2, 4), marks=pytest.mark.thorough)])
 def test_design(axynq, small, digits: graph.Model, digits_path, tmp_path) -> None:
     pytest.importorskip("matplotlib")
     folder = tmp_path / "designed"

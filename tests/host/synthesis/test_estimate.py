@@ -89,7 +89,7 @@ def test_shipped_totals_are_those_of_their_parts(name: str) -> None:
 @pytest.mark.parametrize(
     "name",
     [
-        pytest.param(n, marks=pytest.mark.slow if n == "z2-roup16" else pytest.mark.thorough)
+        pytest.param(n, marks=pytest.mark.slow if n == "tiny4" else pytest.mark.thorough)
         for n in overlay_names()
     ],
 )
