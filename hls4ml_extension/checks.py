@@ -8,7 +8,14 @@ from typing import Any
 import numpy as np
 
 from axynq.emulator.errors import ModelError, MultiplierError, PlanError
-from axynq.emulator.multipliers import ACTIVATION_MAX, WEIGHT_MAX, WEIGHT_MIN, Exact, Table
+from axynq.emulator.multipliers import (
+    ACTIVATION_MAX,
+    WEIGHT_MAX,
+    WEIGHT_MIN,
+    Exact,
+    Multiplier,
+    Table,
+)
 from axynq.emulator.plan import LayerCodes
 from axynq.hls4ml.fixed_point import fraction, is_fixed_point, value_range
 from axynq.hls4ml.layers import DEPTHWISE, kernel, kernel_shape
@@ -93,6 +100,15 @@ def check_codes(node: Any, codes: LayerCodes) -> None:
                 f"layer '{node.name}': '{m.spec}' in hardware has no products of {ZERO_WEIGHT}, "
                 "which is among the weights: give these another multiplier"
             )
+
+
+def check_multiplier(node: Any, m: Multiplier) -> None:
+    """One multiplier for any weights of the layer.
+
+    Raises:
+        PlanError: as of :func:`check_codes`.
+    """
+    check_codes(node, LayerCodes((m,), np.ones(kernel_shape(node), np.uint8)))
 
 
 def warn_of_overflow(node: Any, codes: LayerCodes) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from typing import Any
 
@@ -11,11 +12,12 @@ from axynq.emulator.errors import ModelError
 from axynq.emulator.multipliers import ACTIVATION_MIN, Exact, Multiplier
 from axynq.emulator.plan import SKIP, LayerCodes
 from axynq.hls4ml.fixed_point import value_range
-from axynq.hls4ml.layers import DEPTHWISE, in_memory
+from axynq.hls4ml.layers import DEPTHWISE, in_memory, kernel_shape
 from axynq.host.generate.overlay_files import cpp_type
 from axynq.host.overlay.circuits import zero_is_zero
 
 HEADER = "nnet_utils/nnet_axynq.h"
+SELECTABLE_HEADER = "nnet_utils/nnet_axynq_selectable.h"
 
 _CONVOLUTION = r"nnet::\w*conv_[12]d_cl<"
 
@@ -40,6 +42,25 @@ def bank(node: Any, codes: LayerCodes) -> str:
     if table:
         lines += f"const unsigned char {name}::codes[] = {{{', '.join(map(str, table))}}};\n"
     return lines + "\n"
+
+
+def selectable_bank(node: Any) -> str:
+    """The structure that computes the layer's products where multipliers are selected while the
+    simulation runs: :data:`SELECTABLE_HEADER` says how."""
+    number = node.index
+    return (
+        f"NNET_AXYNQ_CODES({number}, {math.prod(kernel_shape(node))})\n"
+        f"struct {_bank_name(node)} {{\n"
+        "    static int product(unsigned, unsigned weight, int a, int w) {\n"
+        f"        return nnet_axynq::selected_product({codes_symbol(node)}[weight], a, w);\n"
+        "    }\n"
+        "};\n\n"
+    )
+
+
+def codes_symbol(node: Any) -> str:
+    """The variable with the codes of a layer's selectable multipliers."""
+    return f"axynq_codes_{node.index}"
 
 
 def _design(node: Any, m: Multiplier) -> str:
@@ -70,8 +91,10 @@ def _table(node: Any, codes: LayerCodes) -> tuple[list[int], str]:
     return in_memory(node, places).tolist(), "weight"
 
 
-def configuration(node: Any, text: str, codes: LayerCodes) -> str:
+def configuration(node: Any, text: str, codes: LayerCodes | None) -> str:
     """hls4ml's ``config_cpp`` of a layer, with the multipliers' kernels in place of its own.
+
+    Without ``codes`` the multipliers are selectable.
 
     Raises:
         ModelError: this version of hls4ml writes it otherwise.
@@ -82,7 +105,8 @@ def configuration(node: Any, text: str, codes: LayerCodes) -> str:
         opening = f"struct {name} : nnet::dense_config {{\n"
         if opening in text:
             bank_type = f"    typedef {_bank_name(node)} multipliers;\n"
-            return bank(node, codes) + text.replace(opening, opening + bank_type, 1)
+            made = selectable_bank(node) if codes is None else bank(node, codes)
+            return made + text.replace(opening, opening + bank_type, 1)
     raise _unknown(node)
 
 

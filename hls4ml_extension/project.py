@@ -20,12 +20,13 @@ NETLISTS = "MultiplierNetlists"
 """In the configuration of the model: whether Vitis HLS takes netlists in place of functors."""
 
 
-def write_sources(model: Any, multipliers: Sequence[Multiplier]) -> None:
+def write_sources(model: Any, multipliers: Sequence[Multiplier], selectable: bool = False) -> None:
     """Write functors and kernels beside hls4ml's, and netlists where these are asked for.
 
     Args:
         model: an hls4ml ``ModelGraph`` that has been written.
         multipliers: all that its layers use.
+        selectable: whether layers have multipliers that are selected while a simulation runs.
     """
     folder = Path(model.config.get_output_dir())
     hls_model = model.config.config["HLSConfig"].get("Model", {})
@@ -33,8 +34,9 @@ def write_sources(model: Any, multipliers: Sequence[Multiplier]) -> None:
     boxes = [_blackbox(m) for m in multipliers] if netlists else []
     utilities = folder / "firmware" / "nnet_utils"
     files.write_text(utilities / "axynq_multipliers.h", functors(multipliers, boxes))
-    kernels = resources.files("axynq.hls4ml") / "include" / "nnet_axynq.h"
-    files.write_text(utilities / "nnet_axynq.h", kernels.read_text(encoding="utf-8"))
+    for name in ["nnet_axynq.h"] + ["nnet_axynq_selectable.h"] * selectable:
+        kernels = resources.files("axynq.hls4ml") / "include" / name
+        files.write_text(utilities / name, kernels.read_text(encoding="utf-8"))
     if netlists:
         _write_netlists(folder, boxes)
     model.config.backend.writer.write_tar(model)

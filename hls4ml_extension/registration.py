@@ -22,6 +22,9 @@ from axynq.hls4ml.stored_codes import StoredCodes
 
 BACKENDS = ("Vivado", "Vitis", "VivadoAccelerator")
 
+SELECTABLE = "axynq_selectable"
+"""A layer's attribute: whether its multipliers are selected while a simulation runs."""
+
 _registered: list[str] = []
 
 
@@ -51,6 +54,11 @@ def codes_of(node: Any) -> LayerCodes | None:
     """The multipliers of a layer's weights; None where it has hls4ml's own."""
     codes = node.get_attr(CODES)
     return codes if isinstance(codes, LayerCodes) else None
+
+
+def is_selectable(node: Any) -> bool:
+    """Whether a layer's multipliers are selected while a simulation runs."""
+    return bool(node.get_attr(SELECTABLE, False))
 
 
 def check_configuration(model: Any) -> None:
@@ -110,7 +118,8 @@ class _Rewriting(Template):  # type: ignore[misc]
         super().__init__(name, Layer, attribute)
 
     def match(self, node: Any) -> bool:
-        return codes_of(node) is not None and node.get_attr(self.attribute_name) is not None
+        own = codes_of(node) is not None or is_selectable(node)
+        return own and node.get_attr(self.attribute_name) is not None
 
 
 class Configuration(_Rewriting):
@@ -120,8 +129,7 @@ class Configuration(_Rewriting):
         super().__init__("axynq_config_template", "config_cpp")
 
     def format(self, node: Any) -> str:
-        codes = codes_of(node)
-        assert codes is not None
+        codes = None if is_selectable(node) else codes_of(node)
         return cpp.configuration(node, node.get_attr("config_cpp"), codes)
 
 
@@ -132,14 +140,17 @@ class Call(_Rewriting):
         super().__init__("axynq_function_template", "function_cpp")
 
     def format(self, node: Any) -> str:
-        headers = list(node.get_attr("include_header", ()))
-        node.set_attr("include_header", [*headers, cpp.HEADER])
+        headers = [*node.get_attr("include_header", ()), cpp.HEADER]
+        if is_selectable(node):
+            headers.append(cpp.SELECTABLE_HEADER)
+        node.set_attr("include_header", headers)
         return cpp.call(node, node.get_attr("function_cpp"))
 
 
 def write_sources(model: Any) -> None:
     """Add axynq's sources to the project that hls4ml has written."""
     found = [codes for node in model.get_layers() if (codes := codes_of(node)) is not None]
-    if found:
+    selectable = any(map(is_selectable, model.get_layers()))
+    if found or selectable:
         used = {m.spec: m for codes in found for m in codes.multipliers}
-        project.write_sources(model, list(used.values()))
+        project.write_sources(model, list(used.values()), selectable)

@@ -108,6 +108,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     # hls4ml designs with the multipliers.
     "hls4ml_extension": VOCABULARY
     | {"emulator", "emulator.datasets", "emulator.emulation", "emulator.energy", "emulator.keys"}
+    | {"emulator.engine"}
     | {"emulator.studies.evaluator", "emulator.studies.sensitivity", "emulator.studies.search"}
     | {"emulator.softmax", "emulator.toolchain"}
     | {"host.energy", "host.generate", "host.netlists", "host.overlay"},

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -13,7 +13,7 @@ import numpy.typing as npt
 from axynq.emulator.model.graph import Model
 from axynq.emulator.pictures import new_figure, save_figure
 from axynq.emulator.plan import Assignment, Plan
-from axynq.emulator.studies.evaluator import Evaluator
+from axynq.emulator.studies.evaluator import Examples
 from axynq.emulator.studies.sensitivity.estimate import Increase
 
 EXACT = Assignment(("exact",))
@@ -32,8 +32,24 @@ class LayerSensitivity:
     """By multiplier, with all layers up to each one approximate."""
 
 
+class Evaluates(Protocol):
+    """What counts right classifications, such as
+    :class:`axynq.emulator.studies.evaluator.Evaluator`."""
+
+    @property
+    def model(self) -> Model:
+        """The network whose layers have multipliers."""
+
+    @property
+    def examples(self) -> Examples:
+        """What is classified."""
+
+    def correct(self, plan: Plan) -> int:
+        """How many examples are classified rightly under ``plan``."""
+
+
 def layer_sensitivity(
-    evaluator: Evaluator,
+    evaluator: Evaluates,
     specs: Sequence[str],
     advance: Callable[[int], None] = lambda evaluations: None,
 ) -> LayerSensitivity:
