@@ -11,7 +11,18 @@ import pytest
 
 from tests.docs.documents import DOCUMENTS, ROOT, Document
 
-TOP = ("emulator", "host", "hls", "bitstreams", "models", "tests", "docs", "examples", "benchmarks")
+TOP = (
+    "emulator",
+    "host",
+    "hls",
+    "hls4ml_extension",
+    "bitstreams",
+    "models",
+    "tests",
+    "docs",
+    "examples",
+    "benchmarks",
+)
 SOURCES = (".py", ".hpp", ".cpp", ".toml", ".tcl", ".md", ".svg", ".sh", ".ipynb")
 """Suffixes of files that are the repository's, wherever they are mentioned; others may be a
 user's."""
