@@ -27,7 +27,14 @@ from axynq.hls4ml.layers import (
 )
 from axynq.hls4ml.network_layers import register_network_layers
 from axynq.hls4ml.report import report
-from axynq.hls4ml.settings import KEY, assignments, check_entries, check_parts, serves_all
+from axynq.hls4ml.settings import (
+    KEY,
+    asks,
+    assignments,
+    check_entries,
+    check_parts,
+    serves_all,
+)
 from axynq.hls4ml.stored_codes import StoredCodes
 
 BACKENDS = ("Vivado", "Vitis", "VivadoAccelerator")
@@ -45,8 +52,8 @@ def register() -> None:
         return
     _registered.extend(BACKENDS)
     vivado = get_backend("Vivado")
-    # Before hls4ml takes separable convolutions apart.
-    first = ModelOptimizerPass("axynq_separable", check_separable)
+    # In the first flow, of all backends.
+    first = ModelOptimizerPass("axynq_lost", check_lost)
     register_pass(first.name, first)
     update_flow("parse_qonnx", add_optimizers=[first.name])
     # All three backends go through Vivado's types and templates.
@@ -77,18 +84,25 @@ def is_selectable(node: Any) -> bool:
     return bool(node.get_attr(SELECTABLE, False))
 
 
-def check_separable(model: Any) -> None:
-    """See whether hls4ml will lose multipliers of a part of a separable convolution.
+def check_lost(model: Any) -> None:
+    """See whether multipliers that are asked for would be lost: with a backend that has none, or
+    where hls4ml takes separable convolutions apart.
 
     Raises:
-        PlanError: it will.
+        ModelError: the backend has none.
+        PlanError: those of a part of a separable convolution would be lost.
     """
-    if str(model.config.backend.name) not in BACKENDS:
+    config = model.config.config["HLSConfig"]
+    if (backend := str(model.config.backend.name)) not in BACKENDS:
+        if asks(config):
+            raise ModelError(
+                f"the backend {backend} has no multipliers; these have: {', '.join(BACKENDS)}"
+            )
         return
     for node in model.get_layers():
         if node.class_name in SEPARABLE:
-            by_name = model.config.config["HLSConfig"].get("LayerName", {})
-            check_parts(node.name, model.config.get_layer_config(node), by_name)
+            given = model.config.get_layer_config(node)
+            check_parts(node.name, given, config.get("LayerName", {}))
 
 
 def check_configuration(model: Any) -> None:

@@ -90,6 +90,14 @@ def assignments(hls_config: Mapping[str, Any], layers: Mapping[str, str]) -> dic
     return found
 
 
+def asks(hls_config: Mapping[str, Any]) -> bool:
+    """Whether a configuration asks for multipliers anywhere."""
+    entries = [hls_config.get("Model")]
+    for kind in ("LayerName", "LayerType"):
+        entries += hls_config.get(kind, {}).values()
+    return any(_entry(entry) is not None for entry in entries)
+
+
 def check_entries(hls_config: Mapping[str, Any], layers: Mapping[str, str]) -> None:
     """See whether there is everything that is to have multipliers.
 

@@ -253,6 +253,13 @@ def test_layers_of_other_types_in_a_uniform_design(tmp_path: Path) -> None:
         made(LayerName={"dense": {"Multipliers": "roup:1,4"}})
 
 
+@pytest.mark.parametrize("backend", ["Quartus", "oneAPI", "Catapult"])
+def test_other_backends(tmp_path: Path, backend: str) -> None:
+    build({"x": DENSE}, tmp_path, backend=backend)
+    with pytest.raises(ModelError, match=f"backend {backend} has no multipliers; these have"):
+        build({"x": replace(DENSE, multipliers="exact")}, tmp_path, backend=backend)
+
+
 def test_groups_of_channels(tmp_path: Path) -> None:
     """Keras has them; hls4ml reads their weights, and takes no notice."""
 
