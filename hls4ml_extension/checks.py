@@ -69,6 +69,8 @@ def check_layer(node: Any) -> None:
         raise ModelError(f"layer '{name}': hls4ml has no groups of channels")
     data = node.get_input_variable().type.precision
     weight = node.get_weights("weight").type.precision
+    if str(data) == str(weight) == "uint<1>":
+        raise ModelError(f"layer '{name}': hls4ml takes inputs and weights of ap_uint<1> for signs")
     _check_range(name, "inputs", data, _ACTIVATION_LOW, ACTIVATION_MAX, "9 bits, or 8 unsigned")
     _check_range(name, "weights", weight, WEIGHT_MIN, WEIGHT_MAX, "8 bits, or 7 unsigned")
 

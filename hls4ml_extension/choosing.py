@@ -11,10 +11,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import numpy.typing as npt
 
-from axynq.emulator.datasets import class_numbers
 from axynq.emulator.energy import EnergyFigures
 from axynq.emulator.engine.choice import thread_count
 from axynq.emulator.errors import PlanError
@@ -34,6 +32,7 @@ from axynq.hls4ml.compiled_evaluator import (
     CompiledEvaluator,
     CompiledWorkers,
     RealExamples,
+    labels,
     real_examples,
 )
 from axynq.hls4ml.layers import weighted_nodes
@@ -268,7 +267,8 @@ def _check(nodes: Sequence[Any], multipliers: Sequence[Multiplier]) -> None:
 
 def _quantised(network: Model, x: npt.ArrayLike, y: npt.ArrayLike) -> Examples:
     values = network.input.batch(x)
-    return Examples(values, class_numbers(np.asarray(y), len(values)))
+    classes = math.prod(network.tensors[network.output_index].shape)
+    return Examples(values, labels(y, len(values), classes))
 
 
 def _figures(energy: str | EnergyFigures, specs: Sequence[str]) -> EnergyFigures:

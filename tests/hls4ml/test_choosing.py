@@ -208,6 +208,8 @@ def test_networks_are_emulated(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
         axynq.hls4ml.sensitivity(design, x, y, f"table:{tmp_path / 'own.npy'}")
     with pytest.raises(DataError, match="one integer for each x"):
         axynq.hls4ml.sensitivity(design, x, y[1:], "exact")
+    with pytest.raises(DataError, match="10 classes, 0 to 9, but labels .* have 10"):
+        axynq.hls4ml.sensitivity(design, x, y + 1, "exact")
 
 
 @pytest.mark.slow
@@ -250,6 +252,8 @@ def test_wrong_questions(tmp_path: Path) -> None:
     refused(DataError, r"inputs \[examples, 64\], not \[360, 63\]", x=x[:, :63])
     refused(DataError, "not finite", x=np.where(x == x.max(), np.nan, x))
     refused(DataError, "real numbers", x=np.array(["a"]), y=y[:1])
+    refused(DataError, "10 classes, 0 to 9, but labels .* have 10", y=y + 1)
+    refused(DataError, "10 classes, 0 to 9, but labels .* have -1", y=y - 1)
     refused(DataError, "at least one", x=x[:0], y=y[:0])
     refused(DataError, "y must be one integer", test=(x, y[:3]))
     refused(MultiplierError, "unknown|not", library=["none"])

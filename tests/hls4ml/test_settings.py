@@ -261,6 +261,15 @@ def test_other_backends(tmp_path: Path, backend: str) -> None:
         build({"x": replace(DENSE, multipliers="exact")}, tmp_path, backend=backend)
 
 
+def test_single_bits_that_hls4ml_takes_for_signs(tmp_path: Path) -> None:
+    config = replace(DENSE, multipliers="exact").config("x")
+    config["x"]["Precision"]["weight"] = config["x_in"]["Precision"]["result"] = "ap_uint<1>"
+    with pytest.raises(
+        ModelError, match="layer 'x': hls4ml takes inputs and weights of ap_uint<1>"
+    ):
+        build({"x": Configured(**vars(DENSE), given=config)}, tmp_path)
+
+
 def test_groups_of_channels(tmp_path: Path) -> None:
     """Keras has them; hls4ml reads their weights, and takes no notice."""
 
