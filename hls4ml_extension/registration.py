@@ -5,8 +5,9 @@ from __future__ import annotations
 from functools import partial
 from typing import Any
 
-from hls4ml.backends import get_backend
+from hls4ml.backends import get_available_backends, get_backend
 from hls4ml.backends.template import Template
+from hls4ml.model.flow import get_available_flows
 from hls4ml.model.layers import Layer
 from hls4ml.model.optimizer import ModelOptimizerPass
 
@@ -17,7 +18,7 @@ from axynq.hls4ml.checks import check_codes, check_layer, check_strategy, warn_o
 from axynq.hls4ml.layers import CODES, WEIGHTED, as_network
 from axynq.hls4ml.network_layers import register_network_layers
 from axynq.hls4ml.report import report
-from axynq.hls4ml.settings import KEY, assignments
+from axynq.hls4ml.settings import KEY, assignments, names_multipliers
 from axynq.hls4ml.stored_codes import StoredCodes
 
 BACKENDS = ("Vivado", "Vitis", "VivadoAccelerator")
@@ -48,6 +49,40 @@ def register() -> None:
         sources = ModelOptimizerPass("axynq_sources", write_sources)
         backend.register_pass(sources.name, sources, flow=flows)
     register_network_layers(BACKENDS)
+    _register_refusals()
+
+
+def _register_refusals() -> None:
+    """Other backends would take no notice of multipliers."""
+    own = [name.lower() for name in BACKENDS]
+    for name in get_available_backends():
+        flow = f"{name}:init_layers"
+        if name not in own and flow in get_available_flows():
+            refusal = ModelOptimizerPass("axynq_refusal", refuse_multipliers)
+            get_backend(name).register_pass(refusal.name, refusal, flow=flow)
+
+
+def check_backend(model: Any) -> None:
+    """The backend of a design.
+
+    Raises:
+        ModelError: it has no multipliers.
+    """
+    backend = str(model.config.backend.name)
+    if backend not in BACKENDS:
+        raise ModelError(
+            f"the backend {backend} has no multipliers; these have: {', '.join(BACKENDS)}"
+        )
+
+
+def refuse_multipliers(model: Any) -> None:
+    """See that a design of another backend has no multipliers in its configuration.
+
+    Raises:
+        ModelError: it has.
+    """
+    if names_multipliers(model.config.config["HLSConfig"]):
+        check_backend(model)
 
 
 def codes_of(node: Any) -> LayerCodes | None:

@@ -85,6 +85,14 @@ def assignments(hls_config: Mapping[str, Any], layers: Mapping[str, str]) -> dic
     return found
 
 
+def names_multipliers(hls_config: Mapping[str, Any]) -> bool:
+    """Whether a configuration names multipliers anywhere."""
+    entries = [hls_config.get("Model")]
+    for kind in ("LayerName", "LayerType"):
+        entries += hls_config.get(kind, {}).values()
+    return any(_entry(entry) is not None for entry in entries)
+
+
 def _names(name: str) -> tuple[str, ...]:
     """What a layer is called in configurations: layers of an ONNX model have the type of the layer
     before the name of the node in the design, ``Conv2D_Conv_0``."""

@@ -164,6 +164,14 @@ def test_what_cannot_be(
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.parametrize("backend", ["Quartus", "oneAPI", "Catapult"])
+def test_other_backends(tmp_path: Path, backend: str) -> None:
+    """They would give exact products without a word."""
+    with pytest.raises(ModelError, match=f"the backend {backend} has no multipliers; these have: "):
+        build({"x": replace(DENSE, multipliers="roup:1,4")}, tmp_path, backend=backend)
+    build({"x": DENSE}, tmp_path, backend=backend)
+
+
 @pytest.mark.parametrize(
     ("layer", "wide", "part"),
     [("first", "image", "result"), ("second", "relu", "result"), ("second", "second", "weight")],
