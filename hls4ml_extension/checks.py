@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import warnings
 from typing import Any
 
@@ -15,6 +16,7 @@ from axynq.emulator.multipliers import (
     Exact,
     Multiplier,
     Table,
+    multiplier,
 )
 from axynq.emulator.plan import LayerCodes
 from axynq.hls4ml.fixed_point import fraction, is_fixed_point, value_range
@@ -28,6 +30,11 @@ _PASSING = ("Clone", "Repack", "Reshape", "Transpose", "ZeroPadding1D", "ZeroPad
 
 _ACTIVATION_LOW = -256
 """The smallest activation of 9 bits; :mod:`axynq.hls4ml.cpp` makes -255 of it."""
+
+
+def is_exact(m: Multiplier) -> bool:
+    """Whether all products are exact: then -256 times a weight is defined too."""
+    return m == multiplier("exact")
 
 
 def check_strategy(node: Any) -> None:
@@ -59,6 +66,8 @@ def check_layer(node: Any) -> None:
         raise ModelError(f"layer '{name}': multipliers need the data format channels_last")
     if node.class_name in DEPTHWISE and node.get_attr("n_filt") != node.get_attr("n_chan"):
         raise ModelError(f"layer '{name}': hls4ml has no depth multiplier other than 1 here")
+    if node.get_weights("weight").data.size != math.prod(kernel_shape(node)):
+        raise ModelError(f"layer '{name}': hls4ml has no groups of channels")
     data = node.get_input_variable().type.precision
     weight = node.get_weights("weight").type.precision
     inputs, weights = ("inputs", "9 bits, or 8 unsigned"), ("weights", "8 bits, or 7 unsigned")

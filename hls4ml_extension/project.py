@@ -30,7 +30,7 @@ def write_sources(model: Any, multipliers: Sequence[Multiplier], selectable: boo
     """
     folder = Path(model.config.get_output_dir())
     hls_model = model.config.config["HLSConfig"].get("Model", {})
-    netlists = bool(hls_model.get(NETLISTS, False))
+    netlists = bool(hls_model.get(NETLISTS, False)) and bool(multipliers)
     boxes = [_blackbox(m) for m in multipliers] if netlists else []
     utilities = folder / "firmware" / "nnet_utils"
     files.write_text(utilities / "axynq_multipliers.h", functors(multipliers, boxes))

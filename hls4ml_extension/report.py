@@ -14,8 +14,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from hls4ml.model.graph import ModelGraph, MultiModelGraph
 
 from axynq.emulator.energy import EnergyFigures
+from axynq.emulator.errors import ModelError
 from axynq.emulator.multipliers import Exact, Multiplier, multiplier
 from axynq.emulator.plan import SKIP, LayerCodes
 from axynq.hls4ml.layers import CODES, in_memory, kernel_shape, positions, weighted_nodes
@@ -107,13 +109,17 @@ def report(model: Any, energy: str = "characterised") -> Report:
     """What the multipliers of a converted design cost; an estimate.
 
     Args:
-        model: an hls4ml ``ModelGraph``.
+        model: an hls4ml ``ModelGraph``, or a ``MultiModelGraph`` of parts of one.
         energy: figures, as for ``axynq evaluate --energy``.
 
     Raises:
         DataError: the figures cannot be read.
+        ModelError: ``model`` is something else.
     """
-    nodes = weighted_nodes(model)
+    if not isinstance(model, ModelGraph | MultiModelGraph):
+        raise ModelError(f"a report is of an hls4ml ModelGraph, not of a {type(model).__name__}")
+    parts = model.graphs if isinstance(model, MultiModelGraph) else [model]
+    nodes = [node for part in parts for node in weighted_nodes(part)]
     specs = {m.spec for node in nodes for m in _codes(node).multipliers}
     used = {spec: multiplier(spec) for spec in sorted(specs)}
     figures = energy_figures(energy, used.values())

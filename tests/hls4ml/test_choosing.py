@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -255,6 +256,13 @@ def test_wrong_questions(tmp_path: Path) -> None:
     refused(PlanError, "no multiplier to choose from", library=[])
     refused(PlanError, "levels are some of layer, filter", levels=("leaf",))
     refused(PlanError, "levels are some of", levels="layer")
+    refused(PlanError, "max_loss is a share of accuracy, 0 to 1, not nan", max_loss=math.nan)
+    refused(PlanError, "max_loss is", max_loss=-0.1)
+    refused(PlanError, "classes is at least 1", classes=0)
+    refused(PlanError, "finalists is at least 1", finalists=0)
+    refused(PlanError, "population is at least 1", settings=Settings(population=0))
+    refused(PlanError, "seed is at least 0", settings=Settings(seed=-1))
+    refused(PlanError, "skips are positive", skips=(1.0, math.nan))
     np.save(tmp_path / "own.npy", np.outer(np.arange(256), np.arange(256)).astype(np.int64))
     refused(PlanError, "no energy figure", library=[f"table:{tmp_path / 'own.npy'}"])
     with pytest.raises(PlanError, match="only the emulator runs it"):
