@@ -108,6 +108,7 @@ def test_plans(tmp_path: Path, as_file: bool) -> None:
         ({"Model": {"Multipliers": "gone.json"}}, "'gone.json' cannot be read"),
         ({"LayerName": {"conv": {"Multipliers": "roup:9,4"}}}, "layer 'conv': "),
         ({"LayerName": {"conv": {"Multipliers": 3}}}, "layer 'conv': Multipliers is a text"),
+        ({"Model": {"Multipliers": Plan.uniform("exact")}}, "not Plan (with_plan puts"),
         ({"LayerName": {"conv": {"Multipliers": [3]}}}, "a specification for each filter"),
         ({"LayerName": {"conv": {"Multipliers": {"multipliers": []}}}}, "conv"),
         ({"LayerName": {"conv": {"Multipliers": ["exact", "nope"]}}},
