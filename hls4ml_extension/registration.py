@@ -6,9 +6,9 @@ import warnings
 from functools import partial
 from typing import Any
 
-from hls4ml.backends import get_available_backends, get_backend
+from hls4ml.backends import get_backend
 from hls4ml.backends.template import Template
-from hls4ml.model.flow import get_available_flows, update_flow
+from hls4ml.model.flow import update_flow
 from hls4ml.model.layers import Layer
 from hls4ml.model.optimizer import ModelOptimizerPass, register_pass
 
@@ -29,10 +29,10 @@ from axynq.hls4ml.network_layers import register_network_layers
 from axynq.hls4ml.report import report
 from axynq.hls4ml.settings import (
     KEY,
+    asks,
     assignments,
     check_entries,
     check_parts,
-    names_multipliers,
     serves_all,
 )
 from axynq.hls4ml.stored_codes import StoredCodes
@@ -52,8 +52,8 @@ def register() -> None:
         return
     _registered.extend(BACKENDS)
     vivado = get_backend("Vivado")
-    # Before hls4ml takes separable convolutions apart.
-    first = ModelOptimizerPass("axynq_separable", check_separable)
+    # In the first flow, of all backends.
+    first = ModelOptimizerPass("axynq_lost", check_lost)
     register_pass(first.name, first)
     update_flow("parse_qonnx", add_optimizers=[first.name])
     # All three backends go through Vivado's types and templates.
@@ -71,17 +71,6 @@ def register() -> None:
         sources = ModelOptimizerPass("axynq_sources", write_sources)
         backend.register_pass(sources.name, sources, flow=flows)
     register_network_layers(BACKENDS)
-    _register_refusals()
-
-
-def _register_refusals() -> None:
-    """Other backends would take no notice of multipliers."""
-    own = [name.lower() for name in BACKENDS]
-    for name in get_available_backends():
-        flow = f"{name}:init_layers"
-        if name not in own and flow in get_available_flows():
-            refusal = ModelOptimizerPass("axynq_refusal", refuse_multipliers)
-            get_backend(name).register_pass(refusal.name, refusal, flow=flow)
 
 
 def check_backend(model: Any) -> None:
@@ -97,16 +86,6 @@ def check_backend(model: Any) -> None:
         )
 
 
-def refuse_multipliers(model: Any) -> None:
-    """See that a design of another backend has no multipliers in its configuration.
-
-    Raises:
-        ModelError: it has.
-    """
-    if names_multipliers(model.config.config["HLSConfig"]):
-        check_backend(model)
-
-
 def codes_of(node: Any) -> LayerCodes | None:
     """The multipliers of a layer's weights; None where it has hls4ml's own."""
     codes = node.get_attr(CODES)
@@ -118,18 +97,23 @@ def is_selectable(node: Any) -> bool:
     return bool(node.get_attr(SELECTABLE, False))
 
 
-def check_separable(model: Any) -> None:
-    """See whether hls4ml will lose multipliers of a part of a separable convolution.
+def check_lost(model: Any) -> None:
+    """See whether multipliers that are asked for would be lost: with a backend that has none, or
+    where hls4ml takes separable convolutions apart.
 
     Raises:
-        PlanError: it will.
+        ModelError: the backend has none.
+        PlanError: those of a part of a separable convolution would be lost.
     """
+    config = model.config.config["HLSConfig"]
+    if asks(config):
+        check_backend(model)
     if str(model.config.backend.name) not in BACKENDS:
         return
     for node in model.get_layers():
         if node.class_name in SEPARABLE:
-            by_name = model.config.config["HLSConfig"].get("LayerName", {})
-            check_parts(node.name, model.config.get_layer_config(node), by_name)
+            given = model.config.get_layer_config(node)
+            check_parts(node.name, given, config.get("LayerName", {}))
 
 
 def check_configuration(model: Any) -> None:

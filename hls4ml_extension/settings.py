@@ -90,8 +90,8 @@ def assignments(hls_config: Mapping[str, Any], layers: Mapping[str, str]) -> dic
     return found
 
 
-def names_multipliers(hls_config: Mapping[str, Any]) -> bool:
-    """Whether a configuration names multipliers anywhere."""
+def asks(hls_config: Mapping[str, Any]) -> bool:
+    """Whether a configuration asks for multipliers anywhere."""
     entries = [hls_config.get("Model")]
     for kind in ("LayerName", "LayerType"):
         entries += hls_config.get(kind, {}).values()
