@@ -60,6 +60,8 @@ def check_layer(node: Any) -> None:
     """
     name = node.name
     check_strategy(node)
+    if (reuse := int(node.get_attr("reuse_factor", 1))) < 1:
+        raise ModelError(f"layer '{name}': the reuse factor is a positive integer, not {reuse}")
     if node.model.config.get_compression(node):
         raise ModelError(f"layer '{name}': compressed weights cannot have multipliers")
     if node.get_attr("data_format", "channels_last") != "channels_last":

@@ -188,6 +188,7 @@ def test_weights_are_rounded_as_in_the_design(tmp_path: Path) -> None:
         (replace(DENSE, strategy="Resource_Unrolled", reuse=2), "io_parallel", ModelError,
          "not with resource_unrolled"),
         (replace(DENSE, multipliers=["exact"] * 3), "io_parallel", PlanError, "has 4 filters"),
+        (replace(DENSE, reuse=0), "io_stream", ModelError, "a positive integer, not 0"),
         (replace(DENSE, settings={"Compression": True}, strategy="Resource"), "io_parallel",
          ModelError, "compressed"),
     ],
