@@ -25,6 +25,9 @@ from axynq.host.overlay.circuits import ZERO_WEIGHT, check_hardware, zero_is_zer
 
 STRATEGIES = ("latency", "resource")
 
+_PASSING = ("Clone", "Repack", "Reshape", "Transpose", "ZeroPadding1D", "ZeroPadding2D")
+"""Layers that give on the values they get."""
+
 _ACTIVATION_LOW = -256
 """The smallest activation of 9 bits; :mod:`axynq.hls4ml.cpp` makes -255 of it."""
 
@@ -71,11 +74,13 @@ def check_layer(node: Any) -> None:
     weight = node.get_weights("weight").type.precision
     if str(data) == str(weight) == "uint<1>":
         raise ModelError(f"layer '{name}': hls4ml takes inputs and weights of ap_uint<1> for signs")
-    _check_range(name, "inputs", data, _ACTIVATION_LOW, ACTIVATION_MAX, "9 bits, or 8 unsigned")
-    _check_range(name, "weights", weight, WEIGHT_MIN, WEIGHT_MAX, "8 bits, or 7 unsigned")
+    inputs, weights = ("inputs", "9 bits, or 8 unsigned"), ("weights", "8 bits, or 7 unsigned")
+    _check_range(node, inputs, data, _ACTIVATION_LOW, ACTIVATION_MAX)
+    _check_range(node, weights, weight, WEIGHT_MIN, WEIGHT_MAX)
 
 
-def _check_range(name: str, what: str, precision: Any, low: int, high: int, bits: str) -> None:
+def _check_range(node: Any, operand: tuple[str, str], precision: Any, low: int, high: int) -> None:
+    name, (what, bits) = node.name, operand
     if not is_fixed_point(precision):
         raise ModelError(
             f"layer '{name}': multipliers take integers and fixed-point numbers, but its {what} "
@@ -84,9 +89,19 @@ def _check_range(name: str, what: str, precision: Any, low: int, high: int, bits
     lowest, highest = value_range(precision)
     if lowest < low or highest > high:
         raise ModelError(
-            f"layer '{name}': multipliers take {what} of {bits}, but these are {precision}: give "
-            "the layer's Precision in the configuration"
+            f"layer '{name}': multipliers take {what} of {bits}, but these are {precision}: "
+            f"give such a type in the configuration, {_entry(node, what)}"
         )
+
+
+def _entry(node: Any, what: str) -> str:
+    """Where the configuration says the type of an operand."""
+    if what == "weights":
+        return f'["LayerName"]["{node.name}"]["Precision"]["weight"]'
+    before = node.get_input_node()
+    while before.class_name in _PASSING and before.get_input_node() is not None:
+        before = before.get_input_node()
+    return f'["LayerName"]["{before.name}"]["Precision"]["result"]'
 
 
 def check_codes(node: Any, codes: LayerCodes) -> None:

@@ -73,6 +73,19 @@ def register() -> None:
     register_network_layers(BACKENDS)
 
 
+def check_backend(model: Any) -> None:
+    """The backend of a design.
+
+    Raises:
+        ModelError: it has no multipliers.
+    """
+    backend = str(model.config.backend.name)
+    if backend not in BACKENDS:
+        raise ModelError(
+            f"the backend {backend} has no multipliers; these have: {', '.join(BACKENDS)}"
+        )
+
+
 def codes_of(node: Any) -> LayerCodes | None:
     """The multipliers of a layer's weights; None where it has hls4ml's own."""
     codes = node.get_attr(CODES)
@@ -93,11 +106,9 @@ def check_lost(model: Any) -> None:
         PlanError: those of a part of a separable convolution would be lost.
     """
     config = model.config.config["HLSConfig"]
-    if (backend := str(model.config.backend.name)) not in BACKENDS:
-        if asks(config):
-            raise ModelError(
-                f"the backend {backend} has no multipliers; these have: {', '.join(BACKENDS)}"
-            )
+    if asks(config):
+        check_backend(model)
+    if str(model.config.backend.name) not in BACKENDS:
         return
     for node in model.get_layers():
         if node.class_name in SEPARABLE:

@@ -38,7 +38,7 @@ from axynq.hls4ml.layers import (
     others,
     weighted_nodes,
 )
-from axynq.hls4ml.registration import BACKENDS, SELECTABLE
+from axynq.hls4ml.registration import SELECTABLE, check_backend
 
 LOWEST_ACTIVATION, ACTIVATIONS, WEIGHTS = -256, 512, 256
 """Of the product tables."""
@@ -181,11 +181,7 @@ def _check_design(hls_model: Any) -> None:
         raise ModelError(
             f"multipliers are selected in an hls4ml ModelGraph, not in a {type(hls_model).__name__}"
         )
-    backend = str(hls_model.config.backend.name)
-    if backend not in BACKENDS:
-        raise ModelError(
-            f"the backend {backend} has no multipliers; these have: {', '.join(BACKENDS)}"
-        )
+    check_backend(hls_model)
 
 
 def selectable_layers(hls_model: Any) -> tuple[list[Any], dict[str, str]]:

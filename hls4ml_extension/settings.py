@@ -213,7 +213,7 @@ def _assignment(given: Any, name: str) -> Assignment:
         raise PlanError(f"layer '{name}': {error}") from error
     raise PlanError(
         f"layer '{name}': {KEY} is a text, a list with a text for each filter, or an entry of a "
-        f"plan, not {type(given).__name__}"
+        f"plan, not {type(given).__name__} (with_plan puts a whole plan into a configuration)"
     )
 
 

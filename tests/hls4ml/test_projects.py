@@ -17,6 +17,7 @@ from axynq.emulator import multiplier
 from axynq.emulator.errors import ModelError, PlanError
 from axynq.hls4ml.layers import as_network, weighted_nodes
 from axynq.hls4ml.project import functors
+from axynq.host.netlists.files import rtl_files
 from tests.hls4ml.designs import LayerCase, Number, build, product, random_case, sums
 from tests.own_multipliers import c_gates
 
@@ -202,5 +203,11 @@ def test_the_report(tmp_path: Path) -> None:
     lines = str(report).splitlines()
     assert len(lines) == 7
     assert len({len(line) for line in lines}) == 1
+    # With netlists, exact multipliers beside approximate ones are netlists too.
+    model.config.config["HLSConfig"]["Model"]["MultiplierNetlists"] = True
+    built = model.multiplier_report().layers
+    assert (built[0].dsps, built[0].dsps_saved) == (0, 8)
+    assert built[0].luts - one.luts == 2 * rtl_files("exact").resources["LUT"] > 0
+    assert built[2] == own
     network = as_network(weighted_nodes(model))
     assert [layer.name for layer in network.layers] == [layer.name for layer in report.layers]

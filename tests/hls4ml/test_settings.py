@@ -19,6 +19,7 @@ from axynq.hls4ml.layers import as_network, kernel, weighted_nodes
 from axynq.hls4ml.registration import codes_of
 from axynq.hls4ml.selectable import selectable_layers
 from axynq.hls4ml.settings import assignments, check_entries, check_parts
+from tests.hls4ml import trained
 from tests.hls4ml.designs import LayerCase, Number, build
 
 LAYERS = {"conv": "PointwiseConv2D", "dense": "Dense", "sep_depthwise": "DepthwiseConv2D",
@@ -107,6 +108,7 @@ def test_plans(tmp_path: Path, as_file: bool) -> None:
         ({"Model": {"Multipliers": "gone.json"}}, "'gone.json' cannot be read"),
         ({"LayerName": {"conv": {"Multipliers": "roup:9,4"}}}, "layer 'conv': "),
         ({"LayerName": {"conv": {"Multipliers": 3}}}, "layer 'conv': Multipliers is a text"),
+        ({"Model": {"Multipliers": Plan.uniform("exact")}}, "not Plan (with_plan puts"),
         ({"LayerName": {"conv": {"Multipliers": [3]}}}, "a specification for each filter"),
         ({"LayerName": {"conv": {"Multipliers": {"multipliers": []}}}}, "conv"),
         ({"LayerName": {"conv": {"Multipliers": ["exact", "nope"]}}},
@@ -199,6 +201,28 @@ def test_what_cannot_be(
         build({"x": given}, tmp_path, io)
     assert reason in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("layer", "wide", "part"),
+    [("first", "image", "result"), ("second", "relu", "result"), ("second", "second", "weight")],
+)
+def test_what_has_too_many_bits(tmp_path: Path, layer: str, wide: str, part: str) -> None:
+    """Inputs are the results of another layer, which may be before a reshape."""
+    layers = [
+        {"name": "image", "class_name": "Input", "input_shape": [2, 2]},
+        {"name": "flat", "class_name": "Reshape", "target_shape": [4]},
+        trained.dense("first", np.ones((4, 3)), np.ones(3)),
+        trained.relu("relu", 3),
+        trained.dense("second", np.ones((3, 2)), np.ones(2)),
+    ]
+    config = trained.configuration(layers)
+    config["LayerName"] = copy.deepcopy(config["LayerName"])
+    config["LayerName"][wide]["Precision"][part] = "ap_fixed<16,6>"
+    config["LayerName"][layer]["Multipliers"] = "roup:1,4"
+    with pytest.raises(ModelError) as caught:
+        trained.converted(layers, config, tmp_path)
+    assert f'["LayerName"]["{wide}"]["Precision"]["{part}"]' in str(caught.value)
 
 
 def test_layers_that_multiply_in_other_ways(tmp_path: Path) -> None:
