@@ -6,6 +6,7 @@
 - a list of specifications, one for each filter;
 - an entry of a plan file: ``{"multipliers": [...], "axis": "filter", "classes": [...]}``;
 - for the model, the path of a plan file (``.json``) or its content (:meth:`Plan.content`);
+- for a layer, ``None``: it keeps hls4ml's products, whatever its type and the model have;
 - for a separable convolution, ``{"depthwise": ..., "pointwise": ...}`` of these.
 """
 
@@ -74,6 +75,8 @@ def assignments(hls_config: Mapping[str, Any], layers: Mapping[str, str]) -> dic
     found: dict[str, Assignment] = {}
     for name, kind in layers.items():
         names = _names(name)
+        if any(_keeps_own(by_name.get(each)) for each in names):
+            continue
         given = next((g for each in names if (g := _given(by_name, each)) is not None), None)
         if given is None:
             given = _entry(by_type.get(kind.lower()))
@@ -88,6 +91,11 @@ def assignments(hls_config: Mapping[str, Any], layers: Mapping[str, str]) -> dic
         elif whole is not None:
             found[name] = _assignment(whole, name)
     return found
+
+
+def _keeps_own(config: Any) -> bool:
+    """Whether a layer is to keep hls4ml's products, whatever is said for others."""
+    return isinstance(config, Mapping) and KEY in config and config[KEY] is None
 
 
 def asks(hls_config: Mapping[str, Any]) -> bool:

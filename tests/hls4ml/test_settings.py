@@ -57,6 +57,9 @@ class Configured(LayerCase):
         ({"LayerName": {"sep_depthwise": {"Multipliers": {"depthwise": "roup:2,6"}}}},
          {"sep_depthwise": "llam=roup:2,6"}),
         ({"Model": {"Precision": "ap_fixed<16,6>"}}, {}),
+        ({"Model": {"Multipliers": "exact"}, "LayerType": {"Dense": {"Multipliers": "exact"}},
+          "LayerName": {"conv": {"Multipliers": None}, "dense": {"Multipliers": None}}},
+         {"sep_depthwise": "llam=exact", "sep_pointwise": "llam=exact"}),
         ({"LayerType": {"dense": {"Multipliers": "roup:1,4"}}}, {"dense": "llam=roup:1,4"}),
     ],
 )  # fmt: skip
