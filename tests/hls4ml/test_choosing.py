@@ -114,7 +114,7 @@ def test_perceptron(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize(
     "io",
     [
-        pytest.param("io_parallel", marks=pytest.mark.slow),
+        pytest.param("io_parallel", marks=pytest.mark.thorough),
         pytest.param("io_stream", marks=pytest.mark.thorough),
     ],
 )
@@ -147,7 +147,7 @@ def test_choice_is_what_the_design_gives(io: str, tmp_path: Path) -> None:
     assert again.outcome.computed == 0
 
 
-@pytest.mark.slow
+@pytest.mark.thorough
 def test_network_of_pytorch(tmp_path: Path) -> None:
     """Through hls4ml's own converter, with a softmax at the end."""
     import torch
@@ -181,7 +181,7 @@ def test_network_of_pytorch(tmp_path: Path) -> None:
     assert (made.predict(x).argmax(axis=1) == y).mean() == chosen.accuracy
 
 
-@pytest.mark.slow
+@pytest.mark.thorough
 def test_layers_that_are_left_out(tmp_path: Path) -> None:
     layers = trained.perceptron()
     config = trained.configuration(layers)
@@ -212,7 +212,7 @@ def test_networks_are_emulated(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
         axynq.hls4ml.sensitivity(design, x, y + 1, "exact")
 
 
-@pytest.mark.slow
+@pytest.mark.thorough
 def test_choice_for_a_network(tmp_path: Path) -> None:
     """A plan that the emulator found is as good in a design; and it would be found compiled."""
     network = load_model(DIGITS)

@@ -73,14 +73,14 @@ def test_every_map_of_digits(digits: graph.Model, tmp_path: Path) -> None:
         run(design, x[0])
 
 
-@pytest.mark.slow
+@pytest.mark.thorough
 def test_digits_in_arrays(digits: graph.Model, tmp_path: Path) -> None:
     plan = Plan.parse(digits, "flam=exact|roup:1,4+klms=2")
     design = compiled(digits, plan, tmp_path, "io_parallel")
     check(design, digits, plan, random_input(digits, 50, seed=2))
 
 
-@pytest.mark.slow
+@pytest.mark.thorough
 @pytest.mark.parametrize("io", ["io_parallel", "io_stream"])
 def test_resource_strategy(digits: graph.Model, tmp_path: Path, io: str) -> None:
     config = {
@@ -93,7 +93,9 @@ def test_resource_strategy(digits: graph.Model, tmp_path: Path, io: str) -> None
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("plan", [None, "flam=exact|roup:2,6|smapprox:3330"])
+@pytest.mark.parametrize(
+    "plan", [pytest.param(None, marks=pytest.mark.thorough), "flam=exact|roup:2,6|smapprox:3330"]
+)
 def test_keyword_spotting(
     keyword: graph.Model, keyword_samples: Any, tmp_path: Path, plan: str | None
 ) -> None:
@@ -119,7 +121,7 @@ def test_networks_of_other_projects(name: str, tmp_path: Path) -> None:
     check(design, model, plan, random_input(model, 5, seed=4))
 
 
-@pytest.mark.slow
+@pytest.mark.thorough
 def test_a_design_that_is_loaded(tmp_path: Path) -> None:
     from hls4ml.utils.serialization import deserialize_model
 
@@ -152,12 +154,9 @@ def network_of_layers() -> graph.Model:
     return graph.Model("layers", (*tensors, target), (several, dense), (0,), (2,))
 
 
-SEEDS = [pytest.param(seed, marks=pytest.mark.thorough if seed else ()) for seed in range(6)]
-
-
-@pytest.mark.slow
+@pytest.mark.thorough
 @pytest.mark.parametrize("io", ["io_parallel", "io_stream"])
-@pytest.mark.parametrize("seed", SEEDS)
+@pytest.mark.parametrize("seed", range(6))
 def test_random_networks(tmp_path: Path, seed: int, io: str) -> None:
     model = random_network(seed)
     plan = Plan.parse(model, "klam-row=roup:0,4|exact+klms=2") if seed % 2 else None

@@ -24,17 +24,17 @@ def made(name: str) -> FrontEnd:
     return MAKERS[name]()
 
 
-@pytest.mark.slow
+@pytest.mark.thorough
 @pytest.mark.parametrize(
     ("name", "backend", "io_type"),
     [
         ("keras", "Vitis", "io_parallel"),
-        pytest.param("torch", "Vitis", "io_stream", marks=pytest.mark.thorough),
+        pytest.param("torch", "Vitis", "io_stream"),
         ("qonnx", "Vitis", "io_parallel"),
-        pytest.param("keras", "Vivado", "io_stream", marks=pytest.mark.thorough),
-        pytest.param("torch", "Vivado", "io_parallel", marks=pytest.mark.thorough),
-        pytest.param("qonnx", "Vitis", "io_stream", marks=pytest.mark.thorough),
-        pytest.param("keras", "VivadoAccelerator", "io_stream", marks=pytest.mark.thorough),
+        pytest.param("keras", "Vivado", "io_stream"),
+        pytest.param("torch", "Vivado", "io_parallel"),
+        pytest.param("qonnx", "Vitis", "io_stream"),
+        pytest.param("keras", "VivadoAccelerator", "io_stream"),
     ],
 )
 def test_designs_compute_what_the_models_do(
@@ -49,7 +49,7 @@ def test_designs_compute_what_the_models_do(
     assert (y.argmax(1) == front.y).mean() > 0.9
 
 
-@pytest.mark.slow
+@pytest.mark.thorough
 @pytest.mark.parametrize("name", MAKERS)
 def test_layers_keep_what_is_configured(name: str, tmp_path: Path) -> None:
     """The configuration's names lead to the layers, and all weights have 8 bits."""

@@ -40,7 +40,9 @@ def test_random_layers(tmp_path: Path, io: str) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("io", ["io_parallel", "io_stream"])
+@pytest.mark.parametrize(
+    "io", [pytest.param("io_parallel", marks=pytest.mark.thorough), "io_stream"]
+)
 def test_random_layers_of_the_older_backend(tmp_path: Path, io: str) -> None:
     check(random_cases(2, io), tmp_path, io, "Vivado")
 
@@ -88,7 +90,9 @@ def check_stock(seed: int, folder: Path, io: str, backend: str) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("io", ["io_parallel", "io_stream"])
+@pytest.mark.parametrize(
+    "io", ["io_parallel", pytest.param("io_stream", marks=pytest.mark.thorough)]
+)
 def test_exact_multipliers_give_what_hls4ml_gives(tmp_path: Path, io: str) -> None:
     check_stock(1, tmp_path, io, "Vitis")
 

@@ -139,7 +139,9 @@ def simulate_functors(model: Any) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("backend", ["Vitis", "VivadoAccelerator"])
+@pytest.mark.parametrize(
+    "backend", ["Vitis", pytest.param("VivadoAccelerator", marks=pytest.mark.thorough)]
+)
 def test_what_is_synthesised(tmp_path: Path, backend: str) -> None:
     rng = np.random.default_rng(5)
     streams = backend == "VivadoAccelerator"

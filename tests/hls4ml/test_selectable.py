@@ -127,7 +127,7 @@ def assert_equal(a: Any, b: Any) -> None:
     ("io", "strategy"),
     [
         pytest.param("io_parallel", "Latency", marks=pytest.mark.slow),
-        pytest.param("io_stream", "Resource", marks=pytest.mark.slow),
+        pytest.param("io_stream", "Resource", marks=pytest.mark.thorough),
         pytest.param("io_parallel", "Resource", marks=pytest.mark.thorough),
         pytest.param("io_stream", "Latency", marks=pytest.mark.thorough),
     ],
@@ -168,7 +168,7 @@ def _products_only(given: dict[str, LayerCase], selectable: SelectableDesign) ->
     return {name: made[name] - case.weights()["bias"] for name, case in given.items()}
 
 
-@pytest.mark.slow
+@pytest.mark.thorough
 def test_many_multipliers(tmp_path: Path) -> None:
     """More than there are codes, one set after the other; and too many at once."""
     case = LayerCase("Dense", 260, 1)
