@@ -10,9 +10,11 @@ import numpy.typing as npt
 BLOCK = 64
 """Images computed together."""
 
-FILTERS = 6
-"""Filters computed together at most."""
+VECTOR_FILTERS, MOST_FILTERS = 6, 16
+"""Filters computed together at most, in vector registers and in tiles."""
 
+TILE_GROUPS = 16
+"""Groups of four taps that tiles multiply at once."""
 
 WHOLE_BYTE, LOW_HALF, HIGH_HALF = range(3)
 """What of an activation's byte is looked up."""
@@ -50,9 +52,9 @@ SEGMENT = _structure(
 FILTER_BLOCK = _structure(
     ("filters", _INT),
     ("segments", _INT),
-    ("filter", _INT, (FILTERS,)),
+    ("filter", _INT, (MOST_FILTERS,)),
     ("final_shift", _INT),
-    ("unused", _INT),
+    ("tiles", _INT),
     ("segment", _POINTER),
     ("weights", _POINTER),
 )  # fmt: skip
@@ -126,7 +128,9 @@ STRUCTURES = {
 
 CONSTANTS = {
     "BLOCK": BLOCK,
-    "MOST_FILTERS": FILTERS,
+    "VECTOR_FILTERS": VECTOR_FILTERS,
+    "MOST_FILTERS": MOST_FILTERS,
+    "TILE_GROUPS": TILE_GROUPS,
     "WHOLE_BYTE": WHOLE_BYTE,
     "LOW_HALF": LOW_HALF,
     "HIGH_HALF": HIGH_HALF,

@@ -11,7 +11,9 @@
 namespace axynq {
 
 constexpr int BLOCK = 64;        // images
-constexpr int MOST_FILTERS = 6;  // computed together
+constexpr int VECTOR_FILTERS = 6;  // computed together, in registers
+constexpr int MOST_FILTERS = 16;   // computed together, in tiles
+constexpr int TILE_GROUPS = 16;    // of four taps, multiplied at once in tiles
 
 struct Tensor {
   int32_t rows, columns, channels;
@@ -30,14 +32,15 @@ struct Segment {
 
 // Filters that are computed together, with the segments that are not zero for all of them.
 struct FilterBlock {
-  int32_t filters;  // 1 to MOST_FILTERS
+  int32_t filters;  // 1 to MOST_FILTERS in tiles, to VECTOR_FILTERS otherwise
   int32_t segments;
   int32_t filter[MOST_FILTERS];  // output channels
   int32_t final_shift;
-  int32_t unused;
+  int32_t tiles;  // whether they are computed in tiles
   const Segment *segment;
   // For each segment and group: `filters` times four bytes; where the path has no byte dot product,
-  // times four words, in the order 0, 2, 1, 3.
+  // times four words, in the order 0, 2, 1, 3. In tiles, for each segment and TILE_GROUPS groups or
+  // the rest of them: MOST_FILTERS rows of TILE_GROUPS times four bytes, zeros where nothing is.
   const int8_t *weights;
 };
 

@@ -8,10 +8,16 @@
 namespace axynq::avx512 {
 
 constexpr bool WIDE_WEIGHTS = false;
+constexpr bool TILES = false;
+using Thread = NoThread;
+constexpr auto tile_products = no_tile_products;
 
 struct Sums {
   __m512i part[4];
 
+  void load(const int32_t *values) {
+    for (int j = 0; j < 4; ++j) part[j] = _mm512_loadu_si512(values + 16 * j);
+  }
   void add(int32_t value) {
     for (auto &p : part) p = _mm512_add_epi32(p, _mm512_set1_epi32(value));
   }

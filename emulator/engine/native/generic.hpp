@@ -6,10 +6,14 @@
 namespace axynq::generic {
 
 constexpr bool WIDE_WEIGHTS = false;
+constexpr bool TILES = false;
+using Thread = NoThread;
+constexpr auto tile_products = no_tile_products;
 
 struct Sums {
   int32_t part[BLOCK];
 
+  void load(const int32_t *values) { std::memcpy(part, values, sizeof part); }
   void add(int32_t value) {
     for (int k = 0; k < BLOCK; ++k) part[k] += value;
   }

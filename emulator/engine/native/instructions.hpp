@@ -10,8 +10,15 @@
 //     How `dot_products` reads weights: as four bytes, or as four 16-bit words in the order
 //     0, 2, 1, 3 (FilterBlock).
 //
+//   constexpr bool TILES
+//     Whether there is a matrix unit, for `tile_products`.
+//
+//   struct Thread
+//     Lives as long as a thread computes: what the matrix unit needs.
+//
 //   struct Sums
 //     64 sums of 32 bits, modulo 2^32, in quad order. Default construction leaves them undefined.
+//       void load(const int32_t *values)          64 values in quad order
 //       void add(int32_t value)                   to each sum
 //       void add(const int32_t *values)           64 values in quad order
 //       void shift_left(int bits)                 bits in 0..31
@@ -29,6 +36,10 @@
 //   void dot_products(const FilterBlock &block, const uint8_t *const *rows, Sums sums[FILTERS])
 //     sums[f] = sum over the block's groups of four taps, before the block's final shift.
 //     `rows[segment]` points to the first group of the segment at this output position.
+//
+//   void tile_products(const FilterBlock &block, const uint8_t *const *rows, int32_t *sums)
+//     As `dot_products`, for a block in tiles: [MOST_FILTERS][64] sums in quad order. Up to
+//     TILE_GROUPS groups behind a segment's last are read, and multiplied by zeros.
 //
 //   template <int POSITIONS>  // 1 to MAX_POSITIONS
 //   void look_up(const Convolution &c, const LookupFilter &filter,
@@ -70,6 +81,9 @@ using AXYNQ_INSTRUCTIONS::multiply;
 using AXYNQ_INSTRUCTIONS::requantise;
 using AXYNQ_INSTRUCTIONS::Sums;
 using AXYNQ_INSTRUCTIONS::Table;
+using AXYNQ_INSTRUCTIONS::Thread;
+using AXYNQ_INSTRUCTIONS::tile_products;
+using AXYNQ_INSTRUCTIONS::TILES;
 using AXYNQ_INSTRUCTIONS::WIDE_WEIGHTS;
 
 }  // namespace axynq::instructions

@@ -40,6 +40,10 @@ struct Requantisation {
 
 constexpr int ADD_LEFT_SHIFT = 20;  // operands of an addition are widened by so many bits
 
+// For sets without a matrix unit.
+struct NoThread {};
+inline void no_tile_products(const FilterBlock &, const uint8_t *const *, int32_t *) {}
+
 namespace scalar {
 
 // 64 sums, in the images' order, to bytes.
