@@ -7,6 +7,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from axynq.emulator.engine.linear_sums import LOW_BITS
+
 BLOCK = 64
 """Images computed together."""
 
@@ -91,6 +93,9 @@ OPERATOR = _structure(
     )),
     ("multiplier", _INT, (3,)),
     ("shift", _INT, (3,)),
+    ("linear", np.int16, (4,)),
+    ("linear_constant", _INT, (2,)),
+    ("linear_shift", _INT), ("unused", _INT),
     ("runs", _INT), ("terms", _INT),
     *((name, _POINTER) for name in (
         "convolution", "exact", "accumulators", "exact_accumulators", "run", "pairing", "tables",
@@ -131,6 +136,7 @@ CONSTANTS = {
     "VECTOR_FILTERS": VECTOR_FILTERS,
     "MOST_FILTERS": MOST_FILTERS,
     "TILE_GROUPS": TILE_GROUPS,
+    "LINEAR_LOW_BITS": LOW_BITS,
     "WHOLE_BYTE": WHOLE_BYTE,
     "LOW_HALF": LOW_HALF,
     "HIGH_HALF": HIGH_HALF,

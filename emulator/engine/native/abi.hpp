@@ -107,6 +107,8 @@ struct Between {
   int32_t lower_weight, upper_weight;
 };
 
+constexpr int LINEAR_LOW_BITS = 14;  // of the lower parts of a sum's factors
+
 enum Kind : int32_t {
   CONVOLUTION,
   MOVE,
@@ -134,6 +136,11 @@ struct Operator {
   // Of sums and differences: first, second, result. Of products: the result's. Of prelu: where the
   // first is not negative, and where it is.
   int32_t multiplier[3], shift[3];
+  // Of sums and differences that are one linear function of their operands (linear_sums.py): upper
+  // parts of both factors, lower parts; constants of both. A shift of 0: they are none.
+  int16_t linear[4];
+  int32_t linear_constant[2];
+  int32_t linear_shift, unused;
   int32_t runs;   // or pairings
   int32_t terms;  // of a sum
   const Convolution *convolution;

@@ -48,10 +48,22 @@ struct Sums {
 };
 
 // A table of 256 bytes held in registers.
+// The bytes it maps most often are those of exact multipliers, where the table only flips bits.
 struct Table {
   __m512i part[4];
-  explicit Table(const uint8_t *bytes) {
+  bool flips;
+  explicit Table(const uint8_t *bytes, bool may_flip = false) : flips(may_flip) {
     for (int k = 0; k < 4; ++k) part[k] = _mm512_loadu_si512(bytes + 64 * k);
+    alignas(64) static constexpr struct Counted {
+      uint8_t byte[256] = {};
+      constexpr Counted() {
+        for (int k = 0; k < 256; ++k) byte[k] = uint8_t(k);
+      }
+    } counted;
+    const __m512i first = _mm512_set1_epi8(int8_t(bytes[0]));
+    for (int k = 0; flips && k < 4; ++k)
+      flips = !_mm512_cmpneq_epi8_mask(part[k], _mm512_xor_si512(
+          _mm512_load_si512(counted.byte + 64 * k), first));
   }
   __m512i operator()(__m512i index) const {
     const __m512i low = _mm512_permutex2var_epi8(part[0], index, part[1]);
@@ -63,9 +75,12 @@ struct Table {
 inline void map_and_interleave(const Table &table, const uint8_t *const from[4],
                                const uint8_t *padding, uint8_t *to) {
   __m512i mapped[4];
+  const __m512i flipped = _mm512_broadcastb_epi8(_mm512_castsi512_si128(table.part[0]));
   for (int k = 0; k < 4; ++k) {
     const __m512i bytes = _mm512_loadu_si512(from[k]);
-    mapped[k] = from[k] == padding ? bytes : table(bytes);
+    mapped[k] = from[k] == padding ? bytes
+                : table.flips      ? _mm512_xor_si512(bytes, flipped)
+                                   : table(bytes);
   }
   const __m512i a = mapped[0], b = mapped[1], c = mapped[2], d = mapped[3];
   const __m512i ab_low = _mm512_unpacklo_epi8(a, b), ab_high = _mm512_unpackhi_epi8(a, b);
@@ -221,7 +236,50 @@ inline void each_pair(const Operator &op, const int8_t *a, const int8_t *b, int8
   }
 }
 
+// Sums that are one linear function: pairs of 16-bit words, which are the operands' bytes times 256,
+// times pairs of words.
+inline void linear_sum(const Operator &op, const int8_t *a, const int8_t *b, int8_t *to) {
+  const auto pair = [](int16_t first, int16_t second) {
+    return _mm512_set1_epi32(int32_t(uint16_t(first) | uint32_t(uint16_t(second)) << 16));
+  };
+  const __m512i high = pair(op.linear[0], op.linear[1]), low = pair(op.linear[2], op.linear[3]);
+  const __m512i constant = _mm512_set1_epi32(op.linear_constant[0]);
+  const __m512i low_constant = _mm512_set1_epi32(op.linear_constant[1]);
+  const __m512i least = _mm512_set1_epi8(int8_t(op.clamp_low));
+  const __m512i most = _mm512_set1_epi8(int8_t(op.clamp_high));
+  const __m512i zero = _mm512_setzero_si512();
+  const __m128i shift = _mm_cvtsi32_si128(op.linear_shift);
+  const auto sum = [&](__m512i words) {
+    const __m512i lower =
+        _mm512_srai_epi32(_mm512_dpwssd_epi32(low_constant, words, low), LINEAR_LOW_BITS);
+    const __m512i upper = _mm512_dpwssd_epi32(constant, words, high);
+    return _mm512_sra_epi32(_mm512_add_epi32(lower, upper), shift);
+  };
+  for (int k = 0; k < op.runs; ++k) {
+    const Pairing &pairing = op.pairing[k];
+    const int8_t *x = a + int64_t(pairing.first) * BLOCK;
+    const int8_t *y = b + int64_t(pairing.second) * BLOCK;
+    for (int p = 0; p < pairing.count; ++p, to += BLOCK) {
+      const __m512i bytes_a = _mm512_loadu_si512(x), bytes_b = _mm512_loadu_si512(y);
+      const __m512i low_a = _mm512_unpacklo_epi8(zero, bytes_a);
+      const __m512i high_a = _mm512_unpackhi_epi8(zero, bytes_a);
+      const __m512i low_b = _mm512_unpacklo_epi8(zero, bytes_b);
+      const __m512i high_b = _mm512_unpackhi_epi8(zero, bytes_b);
+      const __m512i words[2] = {
+          _mm512_packs_epi32(sum(_mm512_unpacklo_epi16(low_a, low_b)),
+                             sum(_mm512_unpackhi_epi16(low_a, low_b))),
+          _mm512_packs_epi32(sum(_mm512_unpacklo_epi16(high_a, high_b)),
+                             sum(_mm512_unpackhi_epi16(high_a, high_b)))};
+      const __m512i bytes = _mm512_packs_epi16(words[0], words[1]);
+      _mm512_storeu_si512(to, _mm512_min_epi8(_mm512_max_epi8(bytes, least), most));
+      x += pairing.first_step * BLOCK;
+      y += pairing.second_step * BLOCK;
+    }
+  }
+}
+
 inline void add(const Operator &op, const int8_t *a, const int8_t *b, int8_t *to) {
+  if (op.linear_shift) return linear_sum(op, a, b, to);
   if (op.shift[0] > 0 || op.shift[1] > 0 || op.shift[2] > 0) return scalar::add(op, a, b, to);
   __m512i m[3], e[3];
   for (int k = 0; k < 3; ++k) {

@@ -30,7 +30,7 @@ struct Sums {
 
 struct Table {
   const uint8_t *bytes;
-  explicit Table(const uint8_t *table) : bytes(table) {}
+  explicit Table(const uint8_t *table, bool = false) : bytes(table) {}
 };
 
 inline void map_and_interleave(const Table &table, const uint8_t *const from[4],

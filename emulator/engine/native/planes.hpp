@@ -55,7 +55,7 @@ inline int64_t plane_row_bytes(const Convolution &c) {
 // A row outside the map is all padding.
 inline void fill_plane_row(const Convolution &c, const int8_t *tensor, int plane, int row,
                            uint8_t *to) {
-  const instructions::Table table(c.plane_tables + 256 * plane);
+  const instructions::Table table(c.plane_tables + 256 * plane, true);
   const bool inside = row >= 0 && row < c.input_rows;
   alignas(64) uint8_t padding[BLOCK];
   std::memset(padding, c.plane_tables[256 * plane + uint8_t(c.pad_value)], BLOCK);
