@@ -75,7 +75,7 @@ CONVOLUTION = _structure(
         "padding_left", "pad_value", "flattened", "row_groups", "planes", "blocks", "lookups",
     )),
     *((name, _POINTER) for name in (
-        "plane_tables", "block", "lookup", "lookup_tables", "bias", "multiplier", "shift",
+        "plane_tables", "block", "lookup", "lookup_tables", "bias", "multiplier", "shift", "real",
     )),
     ("output_zero_point", _INT), ("clamp_low", _INT), ("clamp_high", _INT),
     ("lookup_parts", _INT),
@@ -115,12 +115,15 @@ KINDS = (
 )  # fmt: skip
 """What an operator does, in the order of their numbers."""
 
+REAL_FACTOR = _structure(("high", np.float32), ("low", np.float32))
+
 STRUCTURES = {
     "Tensor": TENSOR,
     "Segment": SEGMENT,
     "FilterBlock": FILTER_BLOCK,
     "LookupTap": LOOKUP_TAP,
     "LookupFilter": LOOKUP_FILTER,
+    "RealFactor": REAL_FACTOR,
     "Convolution": CONVOLUTION,
     "Run": RUN,
     "Pairing": PAIRING,

@@ -7,6 +7,7 @@ layer are packed together, in whole-array steps.
 from __future__ import annotations
 
 import ctypes
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,6 +20,7 @@ from axynq.emulator.engine.abi import (
     LOOKUP_FILTER,
     LOOKUP_TAP,
     MOST_FILTERS,
+    REAL_FACTOR,
     SEGMENT,
     TILE_GROUPS,
     VECTOR_FILTERS,
@@ -26,6 +28,7 @@ from axynq.emulator.engine.abi import (
 )
 from axynq.emulator.engine.recipe import LayerRecipe, LookupPlane, Plane
 from axynq.emulator.model import graph
+from axynq.emulator.model.fixed_point import FixedPoint
 from axynq.emulator.model.graph import Padding, activation_bounds, rows_columns_channels
 from axynq.emulator.model.quantisation import layer_factors
 
@@ -92,8 +95,7 @@ def pack_layer(
         "padding_left": geometry.padding.left,
         "pad_value": model.tensors[layer.inputs[0]].zero_point,
         "bias": memory.pointer(recipe.bias),
-        "multiplier": memory.pointer(np.array([f.multiplier for f in factors], np.int32)),
-        "shift": memory.pointer(np.array([f.shift for f in factors], np.int32)),
+        **_pack_factors(factors, library, memory),
         "output_zero_point": output.zero_point,
         "clamp_low": low,
         "clamp_high": high,
@@ -110,6 +112,17 @@ def pack_layer(
     for name, value in values.items():
         records[name] = value
     return records
+
+
+def _pack_factors(
+    factors: Sequence[FixedPoint], library: ctypes.CDLL, memory: Memory
+) -> dict[str, int]:
+    """The factors of the requantisation: as whole numbers, and in real ones where these do."""
+    multiplier = memory.pointer(np.array([f.multiplier for f in factors], np.int32))
+    shift = memory.pointer(np.array([f.shift for f in factors], np.int32))
+    real = memory.pointer(np.zeros(len(factors), REAL_FACTOR))
+    library.axynq_real_factors(multiplier, shift, len(factors), real)
+    return {"multiplier": multiplier, "shift": shift, "real": real}
 
 
 def _geometry(model: graph.Model, layer: graph.WeightedLayer) -> Geometry:

@@ -63,6 +63,11 @@ struct LookupFilter {
   const LookupTap *tap;
 };
 
+// A factor of a requantisation as the sum of two floats; zeros where whole numbers must do.
+struct RealFactor {
+  float high, low;
+};
+
 struct Convolution {
   int32_t input_rows, input_columns, input_channels;
   int32_t first_channel;  // of the input tensor; depthwise layers are one convolution per channel
@@ -83,6 +88,7 @@ struct Convolution {
   const int32_t *bias;           // [output channels]
   const int32_t *multiplier;     // [output channels], requantisation
   const int32_t *shift;          // [output channels]
+  const RealFactor *real;        // [output channels]
   int32_t output_zero_point, clamp_low, clamp_high;
   int32_t lookup_parts;  // bit by Part: which are looked up
 };

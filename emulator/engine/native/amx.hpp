@@ -11,6 +11,7 @@ using avx512::look_up;
 using avx512::map;
 using avx512::map_and_interleave;
 using avx512::multiply;
+using avx512::real_factor;
 using avx512::requantise;
 using avx512::Sums;
 using avx512::Table;

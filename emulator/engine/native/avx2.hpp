@@ -12,6 +12,7 @@ constexpr bool WIDE_WEIGHTS = true;
 constexpr bool TILES = false;
 using Thread = NoThread;
 constexpr auto tile_products = no_tile_products;
+constexpr auto real_factor = no_real_factor;
 
 using generic::Sums;
 

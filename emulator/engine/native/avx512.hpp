@@ -108,6 +108,48 @@ inline __m512i rescale16(__m512i v, __m512i multiplier, __m512i exponent) {
                                 _mm512_add_epi32(doubled, one), 1);
 }
 
+// The same in real numbers, for factors of at most a half, where `real_factor` has found that all
+// results are right: v * (high + low), cut off once to 24 bits, then rounded by an addition that is
+// cut off too. What is cut off moves no value across a whole number.
+inline __m512i real_rescale16(__m512i v, __m512 high, __m512 low, __m512 half) {
+  constexpr int CUT = _MM_FROUND_TO_ZERO | _MM_FROUND_NO_EXC;
+  const __m512 x = _mm512_cvt_roundepi32_ps(v, CUT);
+  const __m512 scaled = _mm512_fmadd_round_ps(x, high, _mm512_mul_round_ps(x, low, CUT), CUT);
+  const __m512i sign = _mm512_set1_epi32(INT32_MIN);
+  const __m512 signed_half = _mm512_castsi512_ps(_mm512_ternarylogic_epi32(
+      _mm512_castps_si512(scaled), _mm512_castps_si512(half), sign, 0xE4));  // the sign of the first
+  return _mm512_cvtt_roundps_epi32(_mm512_add_round_ps(scaled, signed_half, CUT),
+                                   _MM_FROUND_NO_EXC);
+}
+
+// What rounds: a half, and the half that the first of both roundings adds.
+inline __m512 real_half(int32_t shift) {
+  return _mm512_set1_ps(0.5f + (shift < 0 ? 0.5f / float(int64_t(1) << -shift) : 0.0f));
+}
+
+// A factor in real numbers; zero where some value would become another. It is enough to look at the
+// values where results change, because both functions never fall.
+inline RealFactor real_factor(int32_t multiplier, int32_t shift) {
+  if (shift >= 0 || shift < -30) return {0, 0};
+  const double factor = double(multiplier) / double(int64_t(1) << (31 - shift));
+  const float high = float(factor), low = float(factor - double(high));
+  const __m512 highs = _mm512_set1_ps(high), lows = _mm512_set1_ps(low), half = real_half(shift);
+  const __m512i m = _mm512_set1_epi32(multiplier), e = _mm512_set1_epi32(-shift);
+  for (int sign = -1; sign <= 1; sign += 2)
+    for (int t = 1; t <= 512; t += 4) {
+      // Four values around each of four places.
+      alignas(64) int32_t values[16];
+      for (int k = 0; k < 16; ++k) {
+        const double place = (t + k / 4 - 0.5) / factor + (k % 4 - 2.5);
+        values[k] = int32_t(sign * (place < INT32_MAX ? int64_t(place) : int64_t(INT32_MAX)));
+      }
+      const __m512i v = _mm512_load_si512(values);
+      if (_mm512_cmpneq_epi32_mask(rescale16(v, m, e), real_rescale16(v, highs, lows, half)))
+        return {0, 0};
+    }
+  return {high, low};
+}
+
 template <int FILTERS>
 inline void dot_products(const FilterBlock &block, const uint8_t *const *rows, Sums sums[FILTERS]) {
   const int8_t *weights = block.weights;
@@ -185,7 +227,13 @@ inline void requantise(const Sums &sums, const Requantisation &r, int8_t *to) {
     const __m512i m = _mm512_set1_epi32(r.multiplier), e = _mm512_set1_epi32(-r.shift);
     const __m512i zero = _mm512_set1_epi16(int16_t(r.zero_point));
     __m512i z[4];
-    for (int j = 0; j < 4; ++j) z[j] = rescale16(sums.part[j], m, e);
+    if (r.real.high) {
+      const __m512 high = _mm512_set1_ps(r.real.high), low = _mm512_set1_ps(r.real.low);
+      const __m512 half = real_half(r.shift);
+      for (int j = 0; j < 4; ++j) z[j] = real_rescale16(sums.part[j], high, low, half);
+    } else {
+      for (int j = 0; j < 4; ++j) z[j] = rescale16(sums.part[j], m, e);
+    }
     // The zero point is added to 16 bits, saturating.
     const __m512i words[2] = {_mm512_adds_epi16(_mm512_packs_epi32(z[0], z[1]), zero),
                               _mm512_adds_epi16(_mm512_packs_epi32(z[2], z[3]), zero)};

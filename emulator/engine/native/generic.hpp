@@ -9,6 +9,7 @@ constexpr bool WIDE_WEIGHTS = false;
 constexpr bool TILES = false;
 using Thread = NoThread;
 constexpr auto tile_products = no_tile_products;
+constexpr auto real_factor = no_real_factor;
 
 struct Sums {
   int32_t part[BLOCK];

@@ -48,6 +48,9 @@
 //     shifted left by the filter's shift. Activations of tap t at position p are at
 //     `tap_rows[t] + p * step`; sums of position p at `sums + p * BLOCK`, in quad order.
 //
+//   RealFactor real_factor(int32_t multiplier, int32_t shift)
+//     A requantisation's factor in real numbers, if `requantise` may use it; or zeros.
+//
 //   void requantise(const Sums &sums, const Requantisation &r, int8_t *to)
 //     64 sums to 64 bytes in the images' order.
 //
@@ -78,6 +81,7 @@ using AXYNQ_INSTRUCTIONS::look_up;
 using AXYNQ_INSTRUCTIONS::map;
 using AXYNQ_INSTRUCTIONS::map_and_interleave;
 using AXYNQ_INSTRUCTIONS::multiply;
+using AXYNQ_INSTRUCTIONS::real_factor;
 using AXYNQ_INSTRUCTIONS::requantise;
 using AXYNQ_INSTRUCTIONS::Sums;
 using AXYNQ_INSTRUCTIONS::Table;

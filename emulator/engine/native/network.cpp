@@ -192,6 +192,13 @@ void axynq_flushes(const int32_t *ranges, const int64_t *taps, int64_t filters, 
 // Whether weights are words, as FilterBlock says.
 int axynq_wide_weights() { return axynq::instructions::WIDE_WEIGHTS; }
 
+// Factors of requantisations in real numbers, where the kernel may use them.
+void axynq_real_factors(const int32_t *multiplier, const int32_t *shift, int64_t count,
+                        axynq::RealFactor *real) {
+  for (int64_t k = 0; k < count; ++k)
+    real[k] = axynq::instructions::real_factor(multiplier[k], shift[k]);
+}
+
 // Whether filters may be computed in tiles.
 int axynq_tiles() { return axynq::instructions::TILES; }
 
