@@ -249,7 +249,13 @@ inline void requantise(const Sums &sums, const Requantisation &r, int8_t *to) {
 }
 
 inline void map(const uint8_t *table, int64_t count, const int8_t *from, int8_t *to) {
-  const Table registers(table);
+  const Table registers(table, true);
+  if (registers.flips) {
+    const __m512i first = _mm512_set1_epi8(int8_t(table[0]));
+    for (int64_t i = 0; i < count; i += 64)
+      _mm512_storeu_si512(to + i, _mm512_xor_si512(_mm512_loadu_si512(from + i), first));
+    return;
+  }
   for (int64_t i = 0; i < count; i += 64)
     _mm512_storeu_si512(to + i, registers(_mm512_loadu_si512(from + i)));
 }

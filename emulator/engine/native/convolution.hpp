@@ -21,6 +21,7 @@ inline int64_t round_up(int64_t bytes) { return (bytes + 63) / 64 * 64; }
 inline int64_t scratch_bytes(const Convolution &c) {
   const int slots = spanned_rows(c);
   return slots * round_up(plane_row_bytes(c) * c.planes) + round_up(plane_row_bytes(c) * c.planes) +
+         (c.planes > 1 ? round_up(plane_row_bytes(c)) : 0) +
          (c.lookups ? (slots + 1) * PARTS * byte_row_bytes(c) : 0) +
          round_up(int64_t(c.output_channels) * c.output_columns * BLOCK * 4) +
          (instructions::TILES ? TILE_GROUPS * 4 * BLOCK : 0);  // read behind the last row
@@ -98,8 +99,9 @@ inline void convolve(const Convolution &c, const int8_t *input, const Target &ta
   Ring planes(slots, planes_bytes, scratch);
   uint8_t *padding_planes = scratch + slots * planes_bytes;
   scratch = padding_planes + planes_bytes;
-  for (int p = 0; p < c.planes; ++p)
-    fill_plane_row(c, input, p, -1, padding_planes + p * plane_bytes);
+  uint8_t *raw = scratch;
+  if (c.planes > 1) scratch += round_up(plane_bytes);
+  fill_plane_rows(c, input, -1, raw, padding_planes);
   Ring bytes(slots, byte_bytes, scratch);
   uint8_t *padding_bytes = scratch + slots * byte_bytes;
   if (c.lookups) {
@@ -118,8 +120,7 @@ inline void convolve(const Convolution &c, const int8_t *input, const Target &ta
       byte_rows[size_t(k)] = inside ? bytes.slot(y) : padding_bytes;
       if (!inside) continue;
       if (planes.claim(y)) {
-        for (int p = 0; p < c.planes; ++p)
-          fill_plane_row(c, input, p, y, planes.slot(y) + p * plane_bytes);
+        fill_plane_rows(c, input, y, raw, planes.slot(y));
         if (c.lookups) fill_byte_rows(c, input, y, bytes.slot(y));
       }
     }
