@@ -28,7 +28,8 @@ class Variant:
     needs: frozenset[str]
     """Processor features, by the names of /proc/cpuinfo."""
     costs: Costs
-    """Measured, on AMD Zen 4 and, for AVX2, Zen 3; only their ratios matter."""
+    """Measured, on AMD Zen 4, for AVX2 on Zen 3, in tiles on Intel's Sapphire Rapids; only their
+    ratios matter."""
 
 
 _AVX512 = (
@@ -44,7 +45,7 @@ VARIANTS = (
         "amx",
         (*_AVX512, "-mamx-tile", "-mamx-int8"),
         _AVX512_NEEDS | {"amx_tile", "amx_int8"},
-        Costs(term=1.3, lookup=4.5),
+        Costs(term=1.3, lookup=4.5, tile_term=0.3),
     ),
     Variant("avx512", _AVX512, _AVX512_NEEDS, Costs(term=1.3, lookup=4.5)),
     Variant("avx2", ("-mavx2",), frozenset({"avx2"}), Costs(1.0, 12.0, 1.1)),

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import ctypes
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -26,7 +26,8 @@ from axynq.emulator.engine.abi import (
     VECTOR_FILTERS,
     Memory,
 )
-from axynq.emulator.engine.recipe import LayerRecipe, LookupPlane, Plane
+from axynq.emulator.engine.kernel import Kernel
+from axynq.emulator.engine.recipe import Costs, LayerRecipe, LookupPlane, Plane
 from axynq.emulator.model import graph
 from axynq.emulator.model.fixed_point import FixedPoint
 from axynq.emulator.model.graph import Padding, activation_bounds, rows_columns_channels
@@ -112,6 +113,17 @@ def pack_layer(
     for name, value in values.items():
         records[name] = value
     return records
+
+
+def costs_of(model: graph.Model, layer: graph.WeightedLayer, kernel: Kernel) -> Costs:
+    """What products of a layer cost: terms are cheap in tiles."""
+    costs = kernel.variant.costs
+    if costs.tile_term is None:
+        return costs
+    geometry = _geometry(model, layer)
+    groups = geometry.row_groups * (1 if geometry.flattened else geometry.kernel[1])
+    every = np.ones((1, geometry.output_shape[2], geometry.kernel[0], groups), bool)
+    return replace(costs, term=costs.tile_term) if _tiles_pay(every, geometry) else costs
 
 
 def _pack_factors(

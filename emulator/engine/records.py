@@ -98,11 +98,15 @@ def _pair(model: graph.Model, op: graph.Add | graph.Elementwise, memory: Memory)
     padded = [*factors, *[(0, 0)] * (3 - len(factors))]
     linear = _linear(model, op, low, high) if kind in ("add", "subtract") else None
     return {
-        **({} if linear is None else {
-            "linear": [*linear.high, *linear.low],
-            "linear_constant": [linear.constant, linear.low_constant],
-            "linear_shift": linear.shift,
-        }),
+        **(
+            {}
+            if linear is None
+            else {
+                "linear": [*linear.high, *linear.low],
+                "linear_constant": [linear.constant, linear.low_constant],
+                "linear_shift": linear.shift,
+            }
+        ),
         "kind": _kind(kind.upper()),
         "clamp_low": low,
         "clamp_high": high,
