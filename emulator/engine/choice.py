@@ -65,7 +65,7 @@ def choose_engine(asked: str = "auto") -> Choice:
         return Choice(PORTABLE, None, "asked for")
     if asked != "auto":
         return Choice(asked, load_kernel(asked), "asked for")
-    reasons = []
+    reasons: list[str] = []
     for variant in supported_variants():
         try:
             return Choice(variant.name, load_kernel(variant.name), "".join(reasons[:1]))
