@@ -178,9 +178,17 @@ inline void dot_products(const FilterBlock &block, const uint8_t *const *rows, S
     for (int j = 0; j < 4; ++j) sums[f].part[j] = acc[f][j];
 }
 
-template <int POSITIONS>
-inline void look_up(const Convolution &c, const LookupFilter &filter,
-                    const uint8_t *const *tap_rows, int64_t step, int32_t *sums) {
+// A table of sixteen bytes, for indices below sixteen.
+struct HalfTable {
+  __m512i bytes;
+  explicit HalfTable(const uint8_t *table)
+      : bytes(_mm512_broadcast_i32x4(_mm_loadu_si128(reinterpret_cast<const __m128i *>(table)))) {}
+  __m512i operator()(__m512i index) const { return _mm512_shuffle_epi8(bytes, index); }
+};
+
+template <int POSITIONS, class TapTable>
+inline void look_up_in(const Convolution &c, const LookupFilter &filter,
+                       const uint8_t *const *tap_rows, int64_t step, int32_t *sums) {
   const __m512i low_byte = _mm512_set1_epi16(0x00FF);
   __m512i bytes[POSITIONS], even[POSITIONS], odd[POSITIONS];
   for (int p = 0; p < POSITIONS; ++p) bytes[p] = even[p] = odd[p] = _mm512_setzero_si512();
@@ -213,13 +221,22 @@ inline void look_up(const Convolution &c, const LookupFilter &filter,
       widen_bytes();
       if (tap.flush == 2) widen_words();
     }
-    const Table table(c.lookup_tables + 256 * tap.table);
+    const TapTable table(c.lookup_tables + 256 * tap.table);
     const uint8_t *x = tap_rows[t];
     for (int p = 0; p < POSITIONS; ++p)
       bytes[p] = _mm512_add_epi8(bytes[p], table(_mm512_load_si512(x + p * step)));
   }
   widen_bytes();
   widen_words();
+}
+
+template <int POSITIONS>
+inline void look_up(const Convolution &c, const LookupFilter &filter,
+                    const uint8_t *const *tap_rows, int64_t step, int32_t *sums) {
+  if (filter.part == WHOLE_BYTE)
+    look_up_in<POSITIONS, Table>(c, filter, tap_rows, step, sums);
+  else
+    look_up_in<POSITIONS, HalfTable>(c, filter, tap_rows, step, sums);
 }
 
 inline void requantise(const Sums &sums, const Requantisation &r, int8_t *to) {
