@@ -28,8 +28,8 @@ class Variant:
     needs: frozenset[str]
     """Processor features, by the names of /proc/cpuinfo."""
     costs: Costs
-    """Measured, on Intel's Sapphire Rapids for AMX, AMD Zen 4 for AVX-512 (but half look-ups), Zen 3
-    for AVX2; only their ratios matter."""
+    """Measured: on Intel's Sapphire Rapids for AMX, on AMD Zen 4 for AVX-512 (but half look-ups), on
+    Zen 3 for AVX2; only their ratios matter."""
 
 
 _AVX512 = (
