@@ -28,7 +28,7 @@ class Variant:
     needs: frozenset[str]
     """Processor features, by the names of /proc/cpuinfo."""
     costs: Costs
-    """Measured: on Intel's Sapphire Rapids for AMX, on AMD Zen 4 for AVX-512 (but half look-ups), on
+    """Measured: on Intel's Sapphire Rapids for AMX, AMD Zen 4 for AVX-512 (but half look-ups), and
     Zen 3 for AVX2; only their ratios matter."""
 
 
