@@ -22,6 +22,7 @@ from axynq.emulator.errors import ToolError
 if importlib.util.find_spec("hls4ml") is None:
     raise ToolError("axynq.hls4ml needs hls4ml: pip install axynq[hls4ml]")
 
+from axynq.emulator.studies.search.search import Settings
 from axynq.hls4ml.choosing import Choice, Choices, explore, sensitivity
 from axynq.hls4ml.from_model import from_model, run
 from axynq.hls4ml.registration import register
@@ -33,6 +34,7 @@ __all__ = [
     "Choices",
     "LayerReport",
     "Report",
+    "Settings",
     "explore",
     "from_model",
     "register",

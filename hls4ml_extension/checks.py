@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import warnings
 from typing import Any
 
@@ -15,6 +16,7 @@ from axynq.emulator.multipliers import (
     Exact,
     Multiplier,
     Table,
+    multiplier,
 )
 from axynq.emulator.plan import LayerCodes
 from axynq.hls4ml.fixed_point import fraction, is_fixed_point, value_range
@@ -23,8 +25,16 @@ from axynq.host.overlay.circuits import ZERO_WEIGHT, check_hardware, zero_is_zer
 
 STRATEGIES = ("latency", "resource")
 
+_PASSING = ("Clone", "Repack", "Reshape", "Transpose", "ZeroPadding1D", "ZeroPadding2D")
+"""Layers that give on the values they get."""
+
 _ACTIVATION_LOW = -256
 """The smallest activation of 9 bits; :mod:`axynq.hls4ml.cpp` makes -255 of it."""
+
+
+def is_exact(m: Multiplier) -> bool:
+    """Whether all products are exact: then -256 times a weight is defined too."""
+    return m == multiplier("exact")
 
 
 def check_strategy(node: Any) -> None:
@@ -50,19 +60,27 @@ def check_layer(node: Any) -> None:
     """
     name = node.name
     check_strategy(node)
+    if (reuse := int(node.get_attr("reuse_factor", 1))) < 1:
+        raise ModelError(f"layer '{name}': the reuse factor is a positive integer, not {reuse}")
     if node.model.config.get_compression(node):
         raise ModelError(f"layer '{name}': compressed weights cannot have multipliers")
     if node.get_attr("data_format", "channels_last") != "channels_last":
         raise ModelError(f"layer '{name}': multipliers need the data format channels_last")
     if node.class_name in DEPTHWISE and node.get_attr("n_filt") != node.get_attr("n_chan"):
         raise ModelError(f"layer '{name}': hls4ml has no depth multiplier other than 1 here")
+    if node.get_weights("weight").data.size != math.prod(kernel_shape(node)):
+        raise ModelError(f"layer '{name}': hls4ml has no groups of channels")
     data = node.get_input_variable().type.precision
     weight = node.get_weights("weight").type.precision
-    _check_range(name, "inputs", data, _ACTIVATION_LOW, ACTIVATION_MAX, "9 bits, or 8 unsigned")
-    _check_range(name, "weights", weight, WEIGHT_MIN, WEIGHT_MAX, "8 bits, or 7 unsigned")
+    if str(data) == str(weight) == "uint<1>":
+        raise ModelError(f"layer '{name}': hls4ml takes inputs and weights of ap_uint<1> for signs")
+    inputs, weights = ("inputs", "9 bits, or 8 unsigned"), ("weights", "8 bits, or 7 unsigned")
+    _check_range(node, inputs, data, _ACTIVATION_LOW, ACTIVATION_MAX)
+    _check_range(node, weights, weight, WEIGHT_MIN, WEIGHT_MAX)
 
 
-def _check_range(name: str, what: str, precision: Any, low: int, high: int, bits: str) -> None:
+def _check_range(node: Any, operand: tuple[str, str], precision: Any, low: int, high: int) -> None:
+    name, (what, bits) = node.name, operand
     if not is_fixed_point(precision):
         raise ModelError(
             f"layer '{name}': multipliers take integers and fixed-point numbers, but its {what} "
@@ -71,9 +89,19 @@ def _check_range(name: str, what: str, precision: Any, low: int, high: int, bits
     lowest, highest = value_range(precision)
     if lowest < low or highest > high:
         raise ModelError(
-            f"layer '{name}': multipliers take {what} of {bits}, but these are {precision}: give "
-            "the layer's Precision in the configuration"
+            f"layer '{name}': multipliers take {what} of {bits}, but these are {precision}: "
+            f"give such a type in the configuration, {_entry(node, what)}"
         )
+
+
+def _entry(node: Any, what: str) -> str:
+    """Where the configuration says the type of an operand."""
+    if what == "weights":
+        return f'["LayerName"]["{node.name}"]["Precision"]["weight"]'
+    before = node.get_input_node()
+    while before.class_name in _PASSING and before.get_input_node() is not None:
+        before = before.get_input_node()
+    return f'["LayerName"]["{before.name}"]["Precision"]["result"]'
 
 
 def check_codes(node: Any, codes: LayerCodes) -> None:

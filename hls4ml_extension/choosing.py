@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import tempfile
 import warnings
 from collections.abc import Callable, Mapping, Sequence
@@ -10,10 +11,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import numpy.typing as npt
 
-from axynq.emulator.datasets import class_numbers
 from axynq.emulator.energy import EnergyFigures
 from axynq.emulator.engine.choice import thread_count
 from axynq.emulator.errors import PlanError
@@ -33,6 +32,7 @@ from axynq.hls4ml.compiled_evaluator import (
     CompiledEvaluator,
     CompiledWorkers,
     RealExamples,
+    labels,
     real_examples,
 )
 from axynq.hls4ml.layers import weighted_nodes
@@ -173,16 +173,17 @@ def explore(
         DataError: the examples do not fit the design or their labels; the figures or the folder
             cannot be read.
         PlanError: the library is empty, has a multiplier without an energy figure, or one that does
-            not suit a layer; or a level does not exist.
+            not suit a layer; a level does not exist; or a number is out of its range.
         MultiplierError: a multiplier does not exist.
         ToolError: g++ is missing or does not compile the design; or pymoo is not installed.
     """
     specs = [library] if isinstance(library, str) else list(library)
     figures = _figures(energy, specs)
     _check_levels(levels)
+    settings = settings or Settings()
+    _check_numbers(settings, max_loss, classes, skips, finalists)
     setup = _setup(hls_model, specs, [(x, y), test or (x, y)], thread_count(threads))
     searched = setup.examples[0].evenly(search_examples)
-    settings = settings or Settings()
     if max_loss is not None:
         exact = setup.evaluator(searched).correct(Plan.uniform("exact")) / len(searched)
         settings = replace(settings, accuracy_floor=exact - max_loss)
@@ -266,7 +267,8 @@ def _check(nodes: Sequence[Any], multipliers: Sequence[Multiplier]) -> None:
 
 def _quantised(network: Model, x: npt.ArrayLike, y: npt.ArrayLike) -> Examples:
     values = network.input.batch(x)
-    return Examples(values, class_numbers(np.asarray(y), len(values)))
+    classes = math.prod(network.tensors[network.output_index].shape)
+    return Examples(values, labels(y, len(values), classes))
 
 
 def _figures(energy: str | EnergyFigures, specs: Sequence[str]) -> EnergyFigures:
@@ -286,6 +288,30 @@ def _check_levels(levels: Sequence[str]) -> None:
     unknown = [level for level in levels if level not in LEVELS]
     if isinstance(levels, str) or unknown or not levels:
         raise PlanError(f"levels are some of {', '.join(LEVELS)}, not {levels!r}")
+
+
+def _check_numbers(
+    settings: Settings,
+    max_loss: float | None,
+    classes: int,
+    skips: Sequence[float],
+    finalists: int,
+) -> None:
+    # Comparisons with NaN are false.
+    if max_loss is not None and not 0 <= max_loss <= 1:
+        raise PlanError(f"max_loss is a share of accuracy, 0 to 1, not {max_loss}")
+    for name, number, least in (
+        ("population", settings.population, 1),
+        ("evaluations", settings.evaluations, 1),
+        ("seed", settings.seed, 0),
+        ("classes", classes, 1),
+        ("finalists", finalists, 1),
+    ):
+        if number < least:
+            raise PlanError(f"{name} is at least {least}, not {number}")
+    for skip in skips:
+        if not 0 < skip < math.inf:
+            raise PlanError(f"skips are positive numbers of standard deviations, not {skip}")
 
 
 def _configuration(hls_model: Any) -> dict[str, Any]:

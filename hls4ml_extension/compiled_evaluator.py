@@ -57,7 +57,24 @@ def real_examples(hls_model: Any, x: npt.ArrayLike, y: npt.ArrayLike) -> RealExa
         )
     if not np.isfinite(values).all():
         raise DataError("the inputs have values that are not finite")
-    return RealExamples(values, class_numbers(np.asarray(y), len(values)))
+    classes = int(np.prod(hls_model.get_output_variables()[0].shape))
+    return RealExamples(values, labels(y, len(values), classes))
+
+
+def labels(y: npt.ArrayLike, examples: int, classes: int) -> npt.NDArray[np.int64]:
+    """Class numbers [examples] from labels as for :func:`real_examples`.
+
+    Raises:
+        DataError: the labels do not fit the examples, or some are no numbers of so many classes.
+    """
+    numbers = class_numbers(np.asarray(y), examples)
+    strange = numbers[(numbers < 0) | (numbers >= classes)]
+    if len(strange):
+        raise DataError(
+            f"the design has {classes} classes, 0 to {classes - 1}, but labels (y) have "
+            f"{strange[0]}"
+        )
+    return numbers
 
 
 def _check_classifier(hls_model: Any) -> None:

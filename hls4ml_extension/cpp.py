@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 
 from axynq.emulator.errors import ModelError
-from axynq.emulator.multipliers import ACTIVATION_MIN, Exact, Multiplier
+from axynq.emulator.multipliers import ACTIVATION_MIN, Multiplier
 from axynq.emulator.plan import SKIP, LayerCodes
+from axynq.hls4ml.checks import is_exact
 from axynq.hls4ml.fixed_point import value_range
 from axynq.hls4ml.layers import DEPTHWISE, in_memory, kernel_shape
 from axynq.host.generate.overlay_files import cpp_type
@@ -65,13 +66,13 @@ def codes_symbol(node: Any) -> str:
 
 def _design(node: Any, m: Multiplier) -> str:
     """The functor, made fit for what the layer feeds it."""
-    design = f"axynq::{cpp_type(m)}"
+    low, _ = value_range(node.get_input_variable().type.precision)
+    beyond = low < ACTIVATION_MIN
+    # Plans do not tell exact multipliers apart, but only one of them takes -256.
+    design = "axynq::exact" if beyond and is_exact(m) else f"axynq::{cpp_type(m)}"
     if not zero_is_zero(m):
         design = f"nnet_axynq::zero_weights<{design} >"
-    low, _ = value_range(node.get_input_variable().type.precision)
-    if low < ACTIVATION_MIN and not isinstance(m, Exact):
-        design = f"nnet_axynq::limited<{design} >"
-    return design
+    return f"nnet_axynq::limited<{design} >" if beyond and not is_exact(m) else design
 
 
 def _bank_name(node: Any) -> str:
@@ -81,7 +82,7 @@ def _bank_name(node: Any) -> str:
 def _table(node: Any, codes: LayerCodes) -> tuple[list[int], str]:
     """The place of a filter's or a weight's design in the bank, and which of both it is; one place
     behind the last multiplies by zero. Nothing where there is one design."""
-    designs = len(codes.multipliers)
+    designs = max(len(codes.multipliers), 1)  # a bank has one even where all weights are skipped
     if designs == 1 and SKIP not in codes.codes:
         return [], ""
     places = np.where(codes.codes == SKIP, designs, codes.codes.astype(np.int64) - 1)

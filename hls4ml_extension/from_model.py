@@ -66,6 +66,8 @@ def from_model(
             design; the message names it. Or ``hls_config`` does not fit.
         PlanError: the plan does not fit the network, or a multiplier cannot be in hardware.
     """
+    if not isinstance(model, graph.Model):
+        raise ModelError(f"from_model takes what load_model gives, not a {type(model).__name__}")
     _check_choice("backend", backend, BACKENDS)
     _check_choice("io_type", io_type, ("io_parallel", "io_stream"))
     if plan is None:
@@ -110,15 +112,22 @@ def _hls_config(model: graph.Model, listed: LayerList, given: Mapping[str, Any])
         "LayerType": {},
         "LayerName": {name: {"Precision": each} for name, each in listed.precisions.items()},
     }
-    for section, content in given.items():
+    for section, content in _mapping("hls_config", given).items():
         if section not in config:
             raise ModelError(f"hls_config has sections {', '.join(config)}, not '{section}'")
         entries = {section: content} if section == "Model" else content
-        for name, entry in entries.items():
+        for name, entry in _mapping(f"hls_config, section {section}", entries).items():
+            _mapping(f"hls_config of '{name}'", entry)
             _check_entry(model, listed, section, name, entry)
             into = config if section == "Model" else config[section]
             into[name] = {**into.get(name, {}), **entry}
     return config
+
+
+def _mapping(what: str, given: Any) -> Mapping[str, Any]:
+    if not isinstance(given, Mapping):
+        raise ModelError(f"{what} is a dictionary, not {type(given).__name__}")
+    return given
 
 
 def _check_entry(

@@ -22,6 +22,12 @@ CODES = "axynq_codes"
 
 WEIGHTED = (*FULL, *DEPTHWISE)
 
+SEPARABLE = ("SeparableConv1D", "SeparableConv2D")
+"""hls4ml makes two layers of :data:`WEIGHTED` of each of these."""
+
+_OF_MAPS = ("Dot", "Einsum", "MatMul")
+"""Class names of layers that multiply two maps."""
+
 
 def transposed(node: Any) -> bool:
     """Whether the weights are [filters, rows, columns, channels] in memory, as the strategy
@@ -78,6 +84,22 @@ def positions(node: Any) -> tuple[int, int]:
 def weighted_nodes(model: Any) -> list[Any]:
     """The layers of an hls4ml ``ModelGraph`` that may have multipliers, in order."""
     return [node for node in model.get_layers() if node.class_name in WEIGHTED]
+
+
+def others(model: Any) -> dict[str, str]:
+    """By name, the layers of a design that sum up products and cannot have multipliers, and why."""
+    return {node.name: cannot(node) for node in model.get_layers() if _is_other(node)}
+
+
+def _is_other(node: Any) -> bool:
+    if node.class_name in WEIGHTED:
+        return False
+    return node.class_name in _OF_MAPS or any("weight" in name for name in node.weights)
+
+
+def cannot(node: Any) -> str:
+    """Says that a layer's type has no place for multipliers."""
+    return f"layer '{node.name}' is of the type {node.class_name}, which cannot have multipliers"
 
 
 def as_network(nodes: Iterable[Any], name: str = "hls4ml") -> graph.Model:

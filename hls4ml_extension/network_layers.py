@@ -101,9 +101,10 @@ def register_network_layers(backends: Sequence[str]) -> None:
     """Make the layers known to hls4ml and to its backends for Xilinx devices; to be called once."""
     for layer in LAYERS:
         register_layer(layer.__name__, layer)
-    vivado = get_backend("Vivado")  # all of them go through its templates
-    vivado.register_template(OperatorConfiguration)
-    vivado.register_template(OperatorCall)
+    # All of them go through Vivado's templates; parts of a split design through those of Vitis.
+    for backend in (get_backend("Vivado"), get_backend("Vitis")):
+        backend.register_template(OperatorConfiguration)
+        backend.register_template(OperatorCall)
     for name in backends:
         sources = ModelOptimizerPass("axynq_network_sources", write_sources)
         flows = [f"{name.lower()}:write", f"{name.lower()}:fifo_depth_optimization"]

@@ -20,6 +20,11 @@ NETLISTS = "MultiplierNetlists"
 """In the configuration of the model: whether Vitis HLS takes netlists in place of functors."""
 
 
+def wants_netlists(model: Any) -> bool:
+    """Whether the configuration of an hls4ml ``ModelGraph`` asks for netlists."""
+    return bool(model.config.config["HLSConfig"].get("Model", {}).get(NETLISTS, False))
+
+
 def write_sources(model: Any, multipliers: Sequence[Multiplier], selectable: bool = False) -> None:
     """Write functors and kernels beside hls4ml's, and netlists where these are asked for.
 
@@ -29,8 +34,7 @@ def write_sources(model: Any, multipliers: Sequence[Multiplier], selectable: boo
         selectable: whether layers have multipliers that are selected while a simulation runs.
     """
     folder = Path(model.config.get_output_dir())
-    hls_model = model.config.config["HLSConfig"].get("Model", {})
-    netlists = bool(hls_model.get(NETLISTS, False))
+    netlists = wants_netlists(model) and bool(multipliers)
     boxes = [_blackbox(m) for m in multipliers] if netlists else []
     utilities = folder / "firmware" / "nnet_utils"
     files.write_text(utilities / "axynq_multipliers.h", functors(multipliers, boxes))

@@ -2,22 +2,39 @@
 
 from __future__ import annotations
 
+import warnings
 from functools import partial
 from typing import Any
 
 from hls4ml.backends import get_backend
 from hls4ml.backends.template import Template
+from hls4ml.model.flow import update_flow
 from hls4ml.model.layers import Layer
-from hls4ml.model.optimizer import ModelOptimizerPass
+from hls4ml.model.optimizer import ModelOptimizerPass, register_pass
 
 from axynq.emulator.errors import ModelError
 from axynq.emulator.plan import Assignment, LayerCodes
 from axynq.hls4ml import cpp, project
 from axynq.hls4ml.checks import check_codes, check_layer, check_strategy, warn_of_overflow
-from axynq.hls4ml.layers import CODES, WEIGHTED, as_network
+from axynq.hls4ml.layers import (
+    CODES,
+    SEPARABLE,
+    WEIGHTED,
+    as_network,
+    cannot,
+    others,
+    weighted_nodes,
+)
 from axynq.hls4ml.network_layers import register_network_layers
 from axynq.hls4ml.report import report
-from axynq.hls4ml.settings import KEY, assignments
+from axynq.hls4ml.settings import (
+    KEY,
+    asks,
+    assignments,
+    check_entries,
+    check_parts,
+    serves_all,
+)
 from axynq.hls4ml.stored_codes import StoredCodes
 
 BACKENDS = ("Vivado", "Vitis", "VivadoAccelerator")
@@ -35,19 +52,38 @@ def register() -> None:
         return
     _registered.extend(BACKENDS)
     vivado = get_backend("Vivado")
+    # In the first flow, of all backends.
+    first = ModelOptimizerPass("axynq_lost", check_lost)
+    register_pass(first.name, first)
+    update_flow("parse_qonnx", add_optimizers=[first.name])
     # All three backends go through Vivado's types and templates.
     early = ModelOptimizerPass("axynq_configuration", check_configuration)
     vivado.register_pass(early.name, early, flow="vivado:init_layers")
     multipliers = ModelOptimizerPass("axynq_multipliers", give_multipliers)
     vivado.register_pass(multipliers.name, multipliers, flow="vivado:specific_types")
-    vivado.register_template(Configuration)
-    vivado.register_template(Call)
+    # Vitis has templates too, which are the last for the parts of a design that is split.
+    for backend in (vivado, get_backend("Vitis")):
+        backend.register_template(Configuration)
+        backend.register_template(Call)
     for name in BACKENDS:
         backend = get_backend(name)
         flows = [f"{name.lower()}:write", f"{name.lower()}:fifo_depth_optimization"]
         sources = ModelOptimizerPass("axynq_sources", write_sources)
         backend.register_pass(sources.name, sources, flow=flows)
     register_network_layers(BACKENDS)
+
+
+def check_backend(model: Any) -> None:
+    """The backend of a design.
+
+    Raises:
+        ModelError: it has no multipliers.
+    """
+    backend = str(model.config.backend.name)
+    if backend not in BACKENDS:
+        raise ModelError(
+            f"the backend {backend} has no multipliers; these have: {', '.join(BACKENDS)}"
+        )
 
 
 def codes_of(node: Any) -> LayerCodes | None:
@@ -61,26 +97,52 @@ def is_selectable(node: Any) -> bool:
     return bool(node.get_attr(SELECTABLE, False))
 
 
+def check_lost(model: Any) -> None:
+    """See whether multipliers that are asked for would be lost: with a backend that has none, or
+    where hls4ml takes separable convolutions apart.
+
+    Raises:
+        ModelError: the backend has none.
+        PlanError: those of a part of a separable convolution would be lost.
+    """
+    config = model.config.config["HLSConfig"]
+    if asks(config):
+        check_backend(model)
+    if str(model.config.backend.name) not in BACKENDS:
+        return
+    for node in model.get_layers():
+        if node.class_name in SEPARABLE:
+            given = model.config.get_layer_config(node)
+            check_parts(node.name, given, config.get("LayerName", {}))
+
+
 def check_configuration(model: Any) -> None:
     """See early whether layers can have the multipliers that they are to have: hls4ml's passes for
     some strategies need packages of their own.
 
     Raises:
-        PlanError: the configuration is malformed.
+        PlanError: the configuration is malformed, or names a layer or a type that there is not.
         ModelError: a layer cannot have multipliers.
     """
+    config = model.config.config["HLSConfig"]
+    _refuse_others(config, model)
+    check_entries(config, _kinds(model))
     for node, _ in _wanted(model):
         check_strategy(node)
+    if serves_all(config):
+        for reason in others(model).values():
+            warnings.warn(f"{reason}: it keeps hls4ml's own products", stacklevel=2)
 
 
 def _wanted(model: Any) -> list[tuple[Any, Assignment]]:
     """Layers and their multipliers by the configuration."""
-    config = model.config.config["HLSConfig"]
-    nodes = {node.name: node for node in model.get_layers()}
-    _refuse_others(config, nodes)
-    weighted = {name: node for name, node in nodes.items() if node.class_name in WEIGHTED}
-    found = assignments(config, {name: node.class_name for name, node in weighted.items()})
-    return [(weighted[name], assignment) for name, assignment in found.items()]
+    found = assignments(model.config.config["HLSConfig"], _kinds(model))
+    return [(model.graph[name], assignment) for name, assignment in found.items()]
+
+
+def _kinds(model: Any) -> dict[str, str]:
+    """The types of the layers that may have multipliers, by name."""
+    return {node.name: node.class_name for node in weighted_nodes(model)}
 
 
 def give_multipliers(model: Any) -> None:
@@ -101,13 +163,12 @@ def give_multipliers(model: Any) -> None:
     model.multiplier_report = partial(report, model)
 
 
-def _refuse_others(config: Any, nodes: Any) -> None:
+def _refuse_others(config: Any, model: Any) -> None:
     for name, entry in config.get("LayerName", {}).items():
-        node = nodes.get(name)
+        node = model.graph.get(name)
         if node is not None and entry.get(KEY) is not None and node.class_name not in WEIGHTED:
             raise ModelError(
-                f"layer '{name}' is a {node.class_name}, which cannot have multipliers; these can: "
-                f"{', '.join(WEIGHTED)}, and separable convolutions"
+                f"{cannot(node)}; these can: {', '.join(WEIGHTED)}, and separable convolutions"
             )
 
 

@@ -14,11 +14,14 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from hls4ml.model.graph import ModelGraph, MultiModelGraph
 
 from axynq.emulator.energy import EnergyFigures
+from axynq.emulator.errors import ModelError
 from axynq.emulator.multipliers import Exact, Multiplier, multiplier
 from axynq.emulator.plan import SKIP, LayerCodes
 from axynq.hls4ml.layers import CODES, in_memory, kernel_shape, positions, weighted_nodes
+from axynq.hls4ml.project import wants_netlists
 from axynq.host.energy import energy_figures
 from axynq.host.netlists.files import rtl_files
 
@@ -36,9 +39,10 @@ class LayerReport:
     own: int
     """How many a design with hls4ml's products alone would have."""
     luts: int
-    """Of the approximate ones."""
+    """Of the multipliers that are netlists: the approximate ones, and where the design is written
+    with netlists, the exact ones of a layer that has multipliers."""
     dsps: int
-    """Where each exact multiplier takes a DSP block."""
+    """Where each of the others takes a DSP block."""
     relative_energy: float | None
     """Of the multiplications, relative to exact ones; None: a multiplier has no figure."""
 
@@ -107,21 +111,21 @@ def report(model: Any, energy: str = "characterised") -> Report:
     """What the multipliers of a converted design cost; an estimate.
 
     Args:
-        model: an hls4ml ``ModelGraph``.
+        model: an hls4ml ``ModelGraph``, or a ``MultiModelGraph`` of parts of one.
         energy: figures, as for ``axynq evaluate --energy``.
 
     Raises:
         DataError: the figures cannot be read.
+        ModelError: ``model`` is something else.
     """
-    nodes = weighted_nodes(model)
+    if not isinstance(model, ModelGraph | MultiModelGraph):
+        raise ModelError(f"a report is of an hls4ml ModelGraph, not of a {type(model).__name__}")
+    parts = model.graphs if isinstance(model, MultiModelGraph) else [model]
+    nodes = [node for part in parts for node in weighted_nodes(part)]
     specs = {m.spec for node in nodes for m in _codes(node).multipliers}
     used = {spec: multiplier(spec) for spec in sorted(specs)}
     figures = energy_figures(energy, used.values())
-    luts = {
-        spec: 0 if isinstance(m, Exact) else rtl_files(spec).resources["LUT"]
-        for spec, m in used.items()
-    }
-    return Report(tuple(_layer(node, used, luts, figures) for node in nodes))
+    return Report(tuple(_layer(node, used, figures) for node in nodes))
 
 
 def _codes(node: Any) -> LayerCodes:
@@ -132,9 +136,7 @@ def _codes(node: Any) -> LayerCodes:
     return LayerCodes((multiplier("exact"),), np.ones(kernel_shape(node), np.uint8))
 
 
-def _layer(
-    node: Any, used: Mapping[str, Multiplier], luts: Mapping[str, int], figures: EnergyFigures
-) -> LayerReport:
+def _layer(node: Any, used: Mapping[str, Multiplier], figures: EnergyFigures) -> LayerReport:
     codes = _codes(node)
     places = math.prod(positions(node))
     weights = Counter({spec: n for spec, n in codes.counts().items() if spec != "skip"})
@@ -142,15 +144,24 @@ def _layer(
     known = all(energy is not None for energy in energies.values())
     spent = sum(weights[spec] * e.relative for spec, e in energies.items() if e is not None)
     built = _built(node, codes)
+    logic = {spec for spec in built if _is_netlist(node, used[spec])}
     return LayerReport(
         name=node.name,
         multiplications=places * codes.codes.size,
         multipliers=dict(built),
         own=sum(_built(node, _all_exact(codes)).values()),
-        luts=sum(count * luts[spec] for spec, count in built.items()),
-        dsps=sum(count for spec, count in built.items() if isinstance(used[spec], Exact)),
+        luts=sum(built[spec] * rtl_files(spec).resources["LUT"] for spec in logic),
+        dsps=sum(count for spec, count in built.items() if spec not in logic),
         relative_energy=spent / codes.codes.size if known else None,
     )
+
+
+def _is_netlist(node: Any, m: Multiplier) -> bool:
+    """Whether a multiplier of the layer is a netlist, and not a product that synthesis is free to
+    put into a DSP block."""
+    if not isinstance(m, Exact):
+        return True
+    return wants_netlists(node.model) and isinstance(node.get_attr(CODES), LayerCodes)
 
 
 def _all_exact(codes: LayerCodes) -> LayerCodes:

@@ -26,12 +26,19 @@ from hls4ml.model.graph import ModelGraph
 from axynq.emulator.errors import ModelError, PlanError, ToolError
 from axynq.emulator.keys import layer_key
 from axynq.emulator.model.graph import Model
-from axynq.emulator.multipliers import ACTIVATION_MIN, Exact, Multiplier
+from axynq.emulator.multipliers import ACTIVATION_MIN, Multiplier
 from axynq.emulator.plan import MAX_MULTIPLIERS, SKIP, LayerCodes, Plan
 from axynq.hls4ml import cpp
-from axynq.hls4ml.checks import check_codes, check_layer
-from axynq.hls4ml.layers import CODES, as_network, in_memory, kernel_shape, weighted_nodes
-from axynq.hls4ml.registration import BACKENDS, SELECTABLE
+from axynq.hls4ml.checks import check_codes, check_layer, is_exact
+from axynq.hls4ml.layers import (
+    CODES,
+    as_network,
+    in_memory,
+    kernel_shape,
+    others,
+    weighted_nodes,
+)
+from axynq.hls4ml.registration import SELECTABLE, check_backend
 
 LOWEST_ACTIVATION, ACTIVATIONS, WEIGHTS = -256, 512, 256
 """Of the product tables."""
@@ -96,7 +103,7 @@ class SelectableDesign:
             )
             for name, node in self._nodes.items()
         }
-        self._tables: dict[tuple[bool, Multiplier], npt.NDArray[np.int32]] = {}
+        self._tables: dict[Multiplier, npt.NDArray[np.int32]] = {}
         """Of code 1, 2, …: the library has pointers to them."""
 
     def twin(self) -> SelectableDesign:
@@ -120,7 +127,7 @@ class SelectableDesign:
         expanded = plan.expand(self.network)
         for name, codes in expanded.items():
             self._check(name, codes)
-        wanted = {_key(m) for codes in expanded.values() for m in codes.multipliers}
+        wanted = {m for codes in expanded.values() for m in codes.multipliers}
         if len(wanted) > MAX_MULTIPLIERS:
             raise PlanError(
                 f"the plan has {len(wanted)} multipliers; {MAX_MULTIPLIERS} can be selected at once"
@@ -139,11 +146,10 @@ class SelectableDesign:
 
     def _number(self, m: Multiplier) -> int:
         """The code of a multiplier, whose products the design has from here on."""
-        key = _key(m)
-        if key not in self._tables:
-            self._tables[key] = products(m)
-            self._products[len(self._tables)] = self._tables[key].ctypes.data
-        return list(self._tables).index(key) + 1
+        if m not in self._tables:
+            self._tables[m] = products(m)
+            self._products[len(self._tables)] = self._tables[m].ctypes.data
+        return list(self._tables).index(m) + 1
 
     def predict(self, x: npt.NDArray[np.floating[Any]]) -> npt.NDArray[np.floating[Any]]:
         """What the design gives under the selected multipliers.
@@ -165,14 +171,9 @@ def products(m: Multiplier) -> npt.NDArray[np.int32]:
     """
     a = np.arange(LOWEST_ACTIVATION, LOWEST_ACTIVATION + ACTIVATIONS, dtype=np.int64)
     made = m.table[np.maximum(a, ACTIVATION_MIN) - ACTIVATION_MIN].T.copy()
-    if isinstance(m, Exact):
+    if is_exact(m):
         made[:, 0] = LOWEST_ACTIVATION * np.arange(-(WEIGHTS // 2), WEIGHTS // 2, dtype=np.int32)
     return np.ascontiguousarray(made, np.int32)
-
-
-def _key(m: Multiplier) -> tuple[bool, Multiplier]:
-    # Multipliers with equal tables differ in -256.
-    return isinstance(m, Exact), m
 
 
 def _check_design(hls_model: Any) -> None:
@@ -180,11 +181,7 @@ def _check_design(hls_model: Any) -> None:
         raise ModelError(
             f"multipliers are selected in an hls4ml ModelGraph, not in a {type(hls_model).__name__}"
         )
-    backend = str(hls_model.config.backend.name)
-    if backend not in BACKENDS:
-        raise ModelError(
-            f"the backend {backend} has no multipliers; these have: {', '.join(BACKENDS)}"
-        )
+    check_backend(hls_model)
 
 
 def selectable_layers(hls_model: Any) -> tuple[list[Any], dict[str, str]]:
@@ -195,7 +192,7 @@ def selectable_layers(hls_model: Any) -> tuple[list[Any], dict[str, str]]:
     """
     _check_design(hls_model)
     able: list[Any] = []
-    left_out: dict[str, str] = {}
+    left_out = others(hls_model)
     for node in weighted_nodes(hls_model):
         try:
             check_layer(node)

@@ -6,6 +6,7 @@
 - a list of specifications, one for each filter;
 - an entry of a plan file: ``{"multipliers": [...], "axis": "filter", "classes": [...]}``;
 - for the model, the path of a plan file (``.json``) or its content (:meth:`Plan.content`);
+- for a layer, ``None``: it keeps hls4ml's products, whatever its type and the model have;
 - for a separable convolution, ``{"depthwise": ..., "pointwise": ...}`` of these.
 """
 
@@ -17,10 +18,14 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from axynq.emulator.errors import PlanError
+from axynq.emulator.errors import MultiplierError, PlanError
+from axynq.emulator.multipliers import multiplier
 from axynq.emulator.plan import Assignment, Plan
+from axynq.hls4ml.layers import SEPARABLE, WEIGHTED
 
 KEY = "Multipliers"
+
+_TYPES = (*WEIGHTED, *SEPARABLE)
 
 _PARTS = ("depthwise", "pointwise")
 """Layers that hls4ml makes of a separable convolution have these behind its name."""
@@ -56,24 +61,27 @@ def assignments(hls_config: Mapping[str, Any], layers: Mapping[str, str]) -> dic
 
     Args:
         hls_config: of the design.
-        layers: the types of the design's multiplying layers, by their names.
+        layers: the types of the design's multiplying layers, by their names. The design may be a
+            part of the one that the configuration is for.
 
     Raises:
-        PlanError: an entry is malformed, or names a layer that does not exist.
+        PlanError: an entry is malformed.
     """
     whole = _entry(hls_config.get("Model"))
     plan = _plan(whole)
     by_name = hls_config.get("LayerName", {})
-    by_type = hls_config.get("LayerType", {})
-    _check_names(by_name, plan, layers)
+    # hls4ml does not tell types apart by upper and lower case either.
+    by_type = {kind.lower(): entry for kind, entry in hls_config.get("LayerType", {}).items()}
     found: dict[str, Assignment] = {}
     for name, kind in layers.items():
         names = _names(name)
+        if any(_keeps_own(by_name.get(each)) for each in names):
+            continue
         given = next((g for each in names if (g := _given(by_name, each)) is not None), None)
         if given is None:
-            given = _entry(by_type.get(kind))
+            given = _entry(by_type.get(kind.lower()))
         if given is None:
-            given = _entry(by_type.get(kind.removeprefix("Pointwise")))
+            given = _entry(by_type.get(kind.removeprefix("Pointwise").lower()))
         if given is not None:
             found[name] = _assignment(given, name)
         elif plan is not None:
@@ -83,6 +91,73 @@ def assignments(hls_config: Mapping[str, Any], layers: Mapping[str, str]) -> dic
         elif whole is not None:
             found[name] = _assignment(whole, name)
     return found
+
+
+def _keeps_own(config: Any) -> bool:
+    """Whether a layer is to keep hls4ml's products, whatever is said for others."""
+    return isinstance(config, Mapping) and KEY in config and config[KEY] is None
+
+
+def asks(hls_config: Mapping[str, Any]) -> bool:
+    """Whether a configuration asks for multipliers anywhere."""
+    entries = [hls_config.get("Model")]
+    for kind in ("LayerName", "LayerType"):
+        entries += hls_config.get(kind, {}).values()
+    return any(_entry(entry) is not None for entry in entries)
+
+
+def check_entries(hls_config: Mapping[str, Any], layers: Mapping[str, str]) -> None:
+    """See whether there is everything that is to have multipliers.
+
+    Args:
+        hls_config: of a whole design.
+        layers: as for :func:`assignments`.
+
+    Raises:
+        PlanError: there is no such layer, or no such type of layer; or the key is misspelt.
+    """
+    by_name = hls_config.get("LayerName", {})
+    by_type = hls_config.get("LayerType", {})
+    for where, entry in [("Model", hls_config.get("Model")), *by_name.items(), *by_type.items()]:
+        for key in entry if isinstance(entry, Mapping) else ():
+            if key != KEY and str(key).lower() in ("multiplier", KEY.lower()):
+                raise PlanError(f"'{key}' of '{where}' in the configuration is called {KEY}")
+    for kind, entry in by_type.items():
+        if _entry(entry) is not None and kind.lower() not in map(str.lower, _TYPES):
+            raise PlanError(
+                f"layers of the type '{kind}' cannot have multipliers; these can: "
+                f"{', '.join(_TYPES)}"
+            )
+    _check_names(by_name, _plan(_entry(hls_config.get("Model"))), layers)
+
+
+def check_parts(name: str, given: Any, by_name: Mapping[str, Any]) -> None:
+    """See whether the parts of a separable convolution keep their multipliers: hls4ml replaces
+    their entries by that of the convolution, if it has one.
+
+    Args:
+        name: of the convolution.
+        given: its entry, joined with that of its type.
+        by_name: the entries of layers.
+
+    Raises:
+        PlanError: they do not.
+    """
+    if not given or _entry(given) is not None:
+        return
+    for part in _PARTS:
+        if _entry(by_name.get(f"{name}_{part}")) is not None:
+            raise PlanError(
+                f"layer '{name}_{part}': hls4ml replaces its entry by that of '{name}': give "
+                f"{KEY} there, as {{'depthwise': ..., 'pointwise': ...}}"
+            )
+
+
+def serves_all(hls_config: Mapping[str, Any]) -> bool:
+    """Whether a configuration asks for multipliers in all layers, and not in certain ones."""
+    whole = _entry(hls_config.get("Model"))
+    plan = _plan(whole)
+    return whole is not None and (plan is None or plan.default is not None)
 
 
 def _names(name: str) -> tuple[str, ...]:
@@ -146,7 +221,7 @@ def _assignment(given: Any, name: str) -> Assignment:
         raise PlanError(f"layer '{name}': {error}") from error
     raise PlanError(
         f"layer '{name}': {KEY} is a text, a list with a text for each filter, or an entry of a "
-        f"plan, not {type(given).__name__}"
+        f"plan, not {type(given).__name__} (with_plan puts a whole plan into a configuration)"
     )
 
 
@@ -154,4 +229,9 @@ def _per_filter(specs: Sequence[Any]) -> Assignment:
     if not all(isinstance(spec, str) for spec in specs):
         raise PlanError(f"a list of {KEY} has a specification for each filter")
     distinct = tuple(dict.fromkeys(specs))
+    for spec in distinct:
+        try:
+            multiplier(spec)
+        except MultiplierError as error:
+            raise PlanError(str(error)) from error
     return Assignment(distinct, "filter", tuple(distinct.index(spec) for spec in specs))

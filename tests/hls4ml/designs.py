@@ -181,8 +181,9 @@ class LayerCase:
 
 
 def product(spec: str, a: Integers, w: int) -> Integers:
-    """Products by the multiplier's table; approximate ones are defined for -255 to 255."""
-    if spec in ("", "exact"):
+    """Products by the multiplier's table; approximate ones are defined for -255 to 255. One with
+    the table of exact products, such as ``roup:0,0-0-0-0``, is an exact one."""
+    if spec == "" or multiplier(spec) == multiplier("exact"):
         return a * (0 if spec == "" else w)
     return multiplier(spec).table[np.maximum(a, -255) + 255, w + 128].astype(np.int64)
 

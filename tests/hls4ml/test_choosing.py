@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -207,6 +208,8 @@ def test_networks_are_emulated(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
         axynq.hls4ml.sensitivity(design, x, y, f"table:{tmp_path / 'own.npy'}")
     with pytest.raises(DataError, match="one integer for each x"):
         axynq.hls4ml.sensitivity(design, x, y[1:], "exact")
+    with pytest.raises(DataError, match="10 classes, 0 to 9, but labels .* have 10"):
+        axynq.hls4ml.sensitivity(design, x, y + 1, "exact")
 
 
 @pytest.mark.slow
@@ -249,12 +252,21 @@ def test_wrong_questions(tmp_path: Path) -> None:
     refused(DataError, r"inputs \[examples, 64\], not \[360, 63\]", x=x[:, :63])
     refused(DataError, "not finite", x=np.where(x == x.max(), np.nan, x))
     refused(DataError, "real numbers", x=np.array(["a"]), y=y[:1])
+    refused(DataError, "10 classes, 0 to 9, but labels .* have 10", y=y + 1)
+    refused(DataError, "10 classes, 0 to 9, but labels .* have -1", y=y - 1)
     refused(DataError, "at least one", x=x[:0], y=y[:0])
     refused(DataError, "y must be one integer", test=(x, y[:3]))
     refused(MultiplierError, "unknown|not", library=["none"])
     refused(PlanError, "no multiplier to choose from", library=[])
     refused(PlanError, "levels are some of layer, filter", levels=("leaf",))
     refused(PlanError, "levels are some of", levels="layer")
+    refused(PlanError, "max_loss is a share of accuracy, 0 to 1, not nan", max_loss=math.nan)
+    refused(PlanError, "max_loss is", max_loss=-0.1)
+    refused(PlanError, "classes is at least 1", classes=0)
+    refused(PlanError, "finalists is at least 1", finalists=0)
+    refused(PlanError, "population is at least 1", settings=Settings(population=0))
+    refused(PlanError, "seed is at least 0", settings=Settings(seed=-1))
+    refused(PlanError, "skips are positive", skips=(1.0, math.nan))
     np.save(tmp_path / "own.npy", np.outer(np.arange(256), np.arange(256)).astype(np.int64))
     refused(PlanError, "no energy figure", library=[f"table:{tmp_path / 'own.npy'}"])
     with pytest.raises(PlanError, match="only the emulator runs it"):

@@ -225,6 +225,9 @@ def test_a_constant_operand_is_refused(tmp_path: Path) -> None:
         ({"backend": "Quartus"}, "backend 'Quartus' is not one of Vivado, Vitis"),
         ({"io_type": "io_serial"}, "io_type 'io_serial'"),
         ({"hls_config": {"Layers": {}}}, "sections Model, LayerType, LayerName, not 'Layers'"),
+        ({"hls_config": "Latency"}, "hls_config is a dictionary, not str"),
+        ({"hls_config": {"LayerName": None}}, "section LayerName is a dictionary, not NoneType"),
+        ({"hls_config": {"LayerName": {"conv_0": 4}}}, "'conv_0' is a dictionary, not int"),
         ({"hls_config": {"LayerName": {"conv_7": {}}}}, "layer 'conv_7'.*conv_0, conv_0_requan"),
         ({"hls_config": {"Model": {"Precision": "ap_int<4>"}}}, "Precision, which is the network"),
         ({"hls_config": {"LayerName": {"conv_0": {"Multipliers": "exact"}}}}, "is the plan's"),
@@ -235,6 +238,12 @@ def test_settings_that_do_not_fit(
 ) -> None:
     with pytest.raises(ModelError, match=complaint):
         from_model(digits, output_dir=tmp_path, **settings)
+
+
+def test_files_are_to_be_loaded_first(tmp_path: Path) -> None:
+    path: Any = "model.tflite"
+    with pytest.raises(ModelError, match="what load_model gives, not a str"):
+        from_model(path, output_dir=tmp_path)
 
 
 def test_a_plan_that_does_not_fit(digits: graph.Model, tmp_path: Path) -> None:

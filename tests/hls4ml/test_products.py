@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import axynq.hls4ml  # noqa: F401
-from tests.hls4ml.designs import LayerCase, build, random_case, sums
+from tests.hls4ml.designs import LayerCase, Number, build, random_case, sums
 
 IMAGES = 5
 
@@ -29,7 +29,14 @@ def random_cases(seed: int, io: str, count: int = 10) -> dict[str, LayerCase]:
 
 @pytest.mark.parametrize("io", ["io_parallel", "io_stream"])
 def test_random_layers(tmp_path: Path, io: str) -> None:
-    check(random_cases(1, io), tmp_path, io, "Vitis")
+    cases = random_cases(1, io)
+    nothing = {"multipliers": ["exact"], "axis": "filter", "classes": [-1, -1, -1]}
+    cases["skipped"] = LayerCase("Conv2D", 3, 2, (4, 4), (2, 2), multipliers=nothing, specs="")
+    # Plans do not tell these two apart, though ROUP is defined from -255.
+    both = ["roup:0,0", "exact"]
+    cases["exact"] = LayerCase("Dense", 2, 30, data=Number(9), multipliers=both, specs="exact")
+    assert cases["exact"].inputs(IMAGES).min() == -256
+    check(cases, tmp_path, io, "Vitis")
 
 
 @pytest.mark.slow

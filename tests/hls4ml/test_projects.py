@@ -12,12 +12,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-import axynq.hls4ml  # noqa: F401
+import axynq.hls4ml
 from axynq.emulator import multiplier
-from axynq.emulator.errors import PlanError
+from axynq.emulator.errors import ModelError, PlanError
 from axynq.hls4ml.layers import as_network, weighted_nodes
 from axynq.hls4ml.project import functors
-from tests.hls4ml.designs import LayerCase, build, product, random_case, sums
+from axynq.host.netlists.files import rtl_files
+from tests.hls4ml.designs import LayerCase, Number, build, product, random_case, sums
 from tests.own_multipliers import c_gates
 
 SPECS = ["roup:1,4", "exact", "smapprox:3330", "roup:2,6"]
@@ -67,6 +68,64 @@ def test_netlists_in_place_of_functors(tmp_path: Path, backend: str) -> None:
         assert "xc7z020clg400-1" in (tmp_path / "project.tcl").read_text()
         assert "processing_system7" in (tmp_path / "design.tcl").read_text()
         assert (tmp_path / "axi_stream_driver.py").is_file()
+
+
+def test_no_netlists_where_everything_is_skipped(tmp_path: Path) -> None:
+    nothing = {"multipliers": ["exact"], "axis": "filter", "classes": [-1] * 4}
+    model = build({"x": replace(DENSE, multipliers=nothing)}, tmp_path)
+    model.config.config["HLSConfig"]["Model"]["MultiplierNetlists"] = True
+    model.write()
+    assert "-blackbox" not in (tmp_path / "build_prj.tcl").read_text()
+
+
+def two_layers(folder: Path) -> Any:
+    """One dense layer behind another, with other multipliers."""
+    from hls4ml.model.graph import ModelGraph
+    from hls4ml.utils.config import create_config
+
+    first = replace(DENSE, data=Number(8), multipliers="roup:1,4")
+    second = replace(first, filters=3, channels=4, multipliers="smapprox:3330")
+    config = create_config(output_dir=str(folder), backend="Vitis", io_type="io_parallel")
+    names = {**first.config("first"), **second.config("second")}
+    names["first"]["Precision"]["result"] = "ap_int<8>"
+    config["HLSConfig"] = {"Model": {"Precision": "ap_int<32>", "ReuseFactor": 1},
+                           "LayerName": names}  # fmt: skip
+    layers = [
+        {"name": "first_in", "class_name": "Input", "input_shape": [6]},
+        first.description("first"),
+        {**second.description("second"), "inputs": ["first"]},
+    ]
+    return ModelGraph.from_layer_list(config, layers, inputs=["first_in"], outputs=["second"])
+
+
+def test_parts_of_a_design(tmp_path: Path) -> None:
+    """Designs that hls4ml splits keep their multipliers."""
+    from hls4ml.model.graph import to_multi_model_graph
+
+    whole = axynq.hls4ml.report(two_layers(tmp_path))
+    parts = to_multi_model_graph(two_layers(tmp_path), ["second"])
+    parts.write()
+    for number, spec in ((1, "roup<"), (2, "smapprox<")):
+        firmware = tmp_path / f"graph{number}" / "firmware"
+        assert f"bank<axynq::{spec}" in (firmware / "parameters.h").read_text()
+        assert (firmware / "nnet_utils" / "axynq_multipliers.h").is_file()
+    assert axynq.hls4ml.report(parts) == whole
+    with pytest.raises(ModelError, match="not of a str"):
+        axynq.hls4ml.report("design")
+
+
+@pytest.mark.thorough
+def test_parts_of_a_design_compute_the_same(tmp_path: Path) -> None:
+    from hls4ml.model.graph import to_multi_model_graph
+
+    x = np.random.default_rng(0).integers(-128, 128, (50, 6)).astype(np.float32)
+    designs = [two_layers(tmp_path / "whole"), two_layers(tmp_path / "split")]
+    designs[1] = to_multi_model_graph(designs[1], ["second"])
+    made = []
+    for design in designs:
+        design.compile()
+        made.append(design.predict(x))
+    np.testing.assert_array_equal(*made)
 
 
 def simulate_functors(model: Any) -> None:
@@ -144,5 +203,11 @@ def test_the_report(tmp_path: Path) -> None:
     lines = str(report).splitlines()
     assert len(lines) == 7
     assert len({len(line) for line in lines}) == 1
+    # With netlists, exact multipliers beside approximate ones are netlists too.
+    model.config.config["HLSConfig"]["Model"]["MultiplierNetlists"] = True
+    built = model.multiplier_report().layers
+    assert (built[0].dsps, built[0].dsps_saved) == (0, 8)
+    assert built[0].luts - one.luts == 2 * rtl_files("exact").resources["LUT"] > 0
+    assert built[2] == own
     network = as_network(weighted_nodes(model))
     assert [layer.name for layer in network.layers] == [layer.name for layer in report.layers]

@@ -25,6 +25,11 @@ SPECS = ["", "exact", "roup:1,4", "smapprox:2310", "roup:2,6"]
 """The first skips."""
 
 
+def test_exact_products_of_all_that_are_exact() -> None:
+    """Plans do not tell them apart, so designs must not either."""
+    np.testing.assert_array_equal(products(multiplier("roup:0,0")), products(multiplier("exact")))
+
+
 @pytest.mark.parametrize("spec", ["exact", "roup:1,4", "smapprox:2222"])
 def test_products(spec: str) -> None:
     made = products(multiplier(spec))

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import copy
-from dataclasses import replace
+import warnings
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,13 +17,25 @@ from axynq.emulator.plan import Assignment, Plan
 from axynq.hls4ml import with_plan
 from axynq.hls4ml.layers import as_network, kernel, weighted_nodes
 from axynq.hls4ml.registration import codes_of
-from axynq.hls4ml.settings import assignments
+from axynq.hls4ml.selectable import selectable_layers
+from axynq.hls4ml.settings import assignments, check_entries, check_parts
+from tests.hls4ml import trained
 from tests.hls4ml.designs import LayerCase, Number, build
 
 LAYERS = {"conv": "PointwiseConv2D", "dense": "Dense", "sep_depthwise": "DepthwiseConv2D",
           "sep_pointwise": "PointwiseConv2D"}  # fmt: skip
 DENSE = LayerCase("Dense", 4, 6)
 CONV = LayerCase("Conv2D", 4, 3, (4, 4), (3, 2))
+
+
+@dataclass(frozen=True)
+class Configured(LayerCase):
+    """A layer with another configuration, of these layers."""
+
+    given: dict[str, Any] = field(default_factory=dict)
+
+    def config(self, name: str) -> dict[str, Any]:
+        return self.given
 
 
 @pytest.mark.parametrize(
@@ -44,6 +57,10 @@ CONV = LayerCase("Conv2D", 4, 3, (4, 4), (3, 2))
         ({"LayerName": {"sep_depthwise": {"Multipliers": {"depthwise": "roup:2,6"}}}},
          {"sep_depthwise": "llam=roup:2,6"}),
         ({"Model": {"Precision": "ap_fixed<16,6>"}}, {}),
+        ({"Model": {"Multipliers": "exact"}, "LayerType": {"Dense": {"Multipliers": "exact"}},
+          "LayerName": {"conv": {"Multipliers": None}, "dense": {"Multipliers": None}}},
+         {"sep_depthwise": "llam=exact", "sep_pointwise": "llam=exact"}),
+        ({"LayerType": {"dense": {"Multipliers": "roup:1,4"}}}, {"dense": "llam=roup:1,4"}),
     ],
 )  # fmt: skip
 def test_entries(config: dict[str, Any], expected: dict[str, str]) -> None:
@@ -94,14 +111,39 @@ def test_plans(tmp_path: Path, as_file: bool) -> None:
         ({"Model": {"Multipliers": "gone.json"}}, "'gone.json' cannot be read"),
         ({"LayerName": {"conv": {"Multipliers": "roup:9,4"}}}, "layer 'conv': "),
         ({"LayerName": {"conv": {"Multipliers": 3}}}, "layer 'conv': Multipliers is a text"),
+        ({"Model": {"Multipliers": Plan.uniform("exact")}}, "not Plan (with_plan puts"),
         ({"LayerName": {"conv": {"Multipliers": [3]}}}, "a specification for each filter"),
         ({"LayerName": {"conv": {"Multipliers": {"multipliers": []}}}}, "conv"),
+        ({"LayerName": {"conv": {"Multipliers": ["exact", "nope"]}}},
+         "layer 'conv': unknown multiplier 'nope'"),
+        ({"LayerName": {"conv": {"multipliers": "exact"}}}, "'multipliers' of 'conv'"),
+        ({"Model": {"Multiplier": "exact"}}, "'Multiplier' of 'Model'"),
+        ({"LayerType": {"Desne": {"Multipliers": "exact"}}}, "type 'Desne' cannot"),
+        ({"LayerType": {"LSTM": {"Multipliers": "exact"}}}, "type 'LSTM' cannot"),
     ],
 )  # fmt: skip
 def test_malformed_entries(config: dict[str, Any], reason: str) -> None:
-    with pytest.raises(PlanError) as caught:
+    def read() -> None:
+        check_entries(config, LAYERS)
         assignments(config, LAYERS)
+
+    with pytest.raises(PlanError) as caught:
+        read()
     assert reason in str(caught.value)
+
+
+def test_parts_of_separable_convolutions_that_lose_theirs(tmp_path: Path) -> None:
+    """hls4ml replaces what is said of a part by what is said of the whole, if anything is."""
+    given = {"sep_depthwise": {"Multipliers": "roup:1,4"}}
+    check_parts("sep", None, given)
+    check_parts("sep", {"Multipliers": "exact"}, given)  # a copy that an earlier conversion left
+    with pytest.raises(PlanError, match="hls4ml replaces its entry by that of 'sep'"):
+        check_parts("sep", {"Strategy": "Latency"}, given)
+    case = LayerCase("SeparableConv2D", 4, 3, (5, 5), (3, 3), data=Number(8))
+    config: dict[str, Any] = case.config("x")
+    config["x_pointwise"] = {"Multipliers": "roup:1,4"}
+    with pytest.raises(PlanError, match="layer 'x_pointwise': hls4ml replaces"):
+        build({"x": Configured(**vars(case), given=config)}, tmp_path)
 
 
 # --- designs -------------------------------------------------------------------------------------
@@ -149,6 +191,7 @@ def test_weights_are_rounded_as_in_the_design(tmp_path: Path) -> None:
         (replace(DENSE, strategy="Resource_Unrolled", reuse=2), "io_parallel", ModelError,
          "not with resource_unrolled"),
         (replace(DENSE, multipliers=["exact"] * 3), "io_parallel", PlanError, "has 4 filters"),
+        (replace(DENSE, reuse=0), "io_stream", ModelError, "a positive integer, not 0"),
         (replace(DENSE, settings={"Compression": True}, strategy="Resource"), "io_parallel",
          ModelError, "compressed"),
     ],
@@ -161,6 +204,28 @@ def test_what_cannot_be(
         build({"x": given}, tmp_path, io)
     assert reason in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("layer", "wide", "part"),
+    [("first", "image", "result"), ("second", "relu", "result"), ("second", "second", "weight")],
+)
+def test_what_has_too_many_bits(tmp_path: Path, layer: str, wide: str, part: str) -> None:
+    """Inputs are the results of another layer, which may be before a reshape."""
+    layers = [
+        {"name": "image", "class_name": "Input", "input_shape": [2, 2]},
+        {"name": "flat", "class_name": "Reshape", "target_shape": [4]},
+        trained.dense("first", np.ones((4, 3)), np.ones(3)),
+        trained.relu("relu", 3),
+        trained.dense("second", np.ones((3, 2)), np.ones(2)),
+    ]
+    config = trained.configuration(layers)
+    config["LayerName"] = copy.deepcopy(config["LayerName"])
+    config["LayerName"][wide]["Precision"][part] = "ap_fixed<16,6>"
+    config["LayerName"][layer]["Multipliers"] = "roup:1,4"
+    with pytest.raises(ModelError) as caught:
+        trained.converted(layers, config, tmp_path)
+    assert f'["LayerName"]["{wide}"]["Precision"]["{part}"]' in str(caught.value)
 
 
 def test_layers_that_multiply_in_other_ways(tmp_path: Path) -> None:
@@ -179,6 +244,70 @@ def test_layers_that_multiply_in_other_ways(tmp_path: Path) -> None:
     ]  # fmt: skip
     with pytest.raises(AxynqError, match="norm"):
         ModelGraph.from_layer_list(config, layers, inputs=["x"], outputs=["norm"])
+
+
+def test_layers_of_other_types_in_a_uniform_design(tmp_path: Path) -> None:
+    """They keep hls4ml's products, with a word about it; by name they are refused."""
+    layers = [
+        {"name": "x", "class_name": "Input", "input_shape": [5, 3]},
+        {"name": "gru", "class_name": "GRU", "inputs": ["x"], "n_out": 4, "n_in": 3,
+         "n_timesteps": 5, "return_sequences": False, "return_state": False, "pass_initial_states":
+         False, "activation": "tanh", "recurrent_activation": "sigmoid", "time_major": False,
+         "apply_reset_gate": "after", "weight_data": np.ones((3, 12)), "bias_data": np.ones(12),
+         "recurrent_weight_data": np.ones((4, 12)), "recurrent_bias_data": np.ones(12)},
+        {**DENSE.description("dense"), "n_in": 4, "weight_data": np.ones((4, 4)),
+         "inputs": ["gru"]},
+    ]  # fmt: skip
+
+    def made(**config: Any) -> Any:
+        from hls4ml.model.graph import ModelGraph
+        from hls4ml.utils.config import create_config
+
+        whole = create_config(output_dir=str(tmp_path), backend="Vitis", io_type="io_parallel")
+        model = {"Precision": "ap_fixed<8,4>", "ReuseFactor": 1, **config.pop("Model", {})}
+        whole["HLSConfig"] = {"Model": model, **config}
+        return ModelGraph.from_layer_list(whole, layers, inputs=["x"], outputs=["dense"])
+
+    with pytest.warns(UserWarning, match=r"'gru' is of the type GRU.*keeps hls4ml's own products"):
+        model = made(Model={"Multipliers": "roup:1,4"})
+    assert [node.name for node in model.get_layers() if codes_of(node)] == ["dense"]
+    able, left_out = selectable_layers(model)
+    assert [node.name for node in able] == ["dense"]
+    assert list(left_out) == ["gru"]
+    with pytest.raises(ModelError, match="'gru' is of the type GRU, which cannot have"):
+        made(LayerName={"gru": {"Multipliers": "roup:1,4"}})
+    with warnings.catch_warnings():
+        warnings.filterwarnings("error", message=".*hls4ml's own products")
+        made(LayerName={"dense": {"Multipliers": "roup:1,4"}})
+
+
+@pytest.mark.parametrize("backend", ["Quartus", "oneAPI", "Catapult"])
+def test_other_backends(tmp_path: Path, backend: str) -> None:
+    build({"x": DENSE}, tmp_path, backend=backend)
+    with pytest.raises(ModelError, match=f"backend {backend} has no multipliers; these have"):
+        build({"x": replace(DENSE, multipliers="exact")}, tmp_path, backend=backend)
+
+
+def test_single_bits_that_hls4ml_takes_for_signs(tmp_path: Path) -> None:
+    config = replace(DENSE, multipliers="exact").config("x")
+    config["x"]["Precision"]["weight"] = config["x_in"]["Precision"]["result"] = "ap_uint<1>"
+    with pytest.raises(
+        ModelError, match="layer 'x': hls4ml takes inputs and weights of ap_uint<1>"
+    ):
+        build({"x": Configured(**vars(DENSE), given=config)}, tmp_path)
+
+
+def test_groups_of_channels(tmp_path: Path) -> None:
+    """Keras has them; hls4ml reads their weights, and takes no notice."""
+
+    class Grouped(LayerCase):
+        def weights(self) -> dict[str, Any]:
+            made = super().weights()
+            return made | {"weight": made["weight"][:, :, :2]}
+
+    case = Grouped("Conv2D", 4, 4, (5, 5), (3, 3), multipliers="exact")
+    with pytest.raises(ModelError, match="layer 'x': hls4ml has no groups of channels"):
+        build({"x": case}, tmp_path)
 
 
 def test_tables_need_a_circuit(tmp_path: Path) -> None:
