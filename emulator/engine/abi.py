@@ -7,12 +7,16 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from axynq.emulator.engine.linear_sums import LOW_BITS
+
 BLOCK = 64
 """Images computed together."""
 
-FILTERS = 6
-"""Filters computed together at most."""
+VECTOR_FILTERS, MOST_FILTERS = 6, 16
+"""Filters computed together at most, in vector registers and in tiles."""
 
+TILE_GROUPS = 16
+"""Groups of four taps that tiles multiply at once."""
 
 WHOLE_BYTE, LOW_HALF, HIGH_HALF = range(3)
 """What of an activation's byte is looked up."""
@@ -50,9 +54,9 @@ SEGMENT = _structure(
 FILTER_BLOCK = _structure(
     ("filters", _INT),
     ("segments", _INT),
-    ("filter", _INT, (FILTERS,)),
+    ("filter", _INT, (MOST_FILTERS,)),
     ("final_shift", _INT),
-    ("unused", _INT),
+    ("tiles", _INT),
     ("segment", _POINTER),
     ("weights", _POINTER),
 )  # fmt: skip
@@ -71,7 +75,7 @@ CONVOLUTION = _structure(
         "padding_left", "pad_value", "flattened", "row_groups", "planes", "blocks", "lookups",
     )),
     *((name, _POINTER) for name in (
-        "plane_tables", "block", "lookup", "lookup_tables", "bias", "multiplier", "shift",
+        "plane_tables", "block", "lookup", "lookup_tables", "bias", "multiplier", "shift", "real",
     )),
     ("output_zero_point", _INT), ("clamp_low", _INT), ("clamp_high", _INT),
     ("lookup_parts", _INT),
@@ -89,6 +93,9 @@ OPERATOR = _structure(
     )),
     ("multiplier", _INT, (3,)),
     ("shift", _INT, (3,)),
+    ("linear", np.int16, (4,)),
+    ("linear_constant", _INT, (2,)),
+    ("linear_shift", _INT), ("unused", _INT),
     ("runs", _INT), ("terms", _INT),
     *((name, _POINTER) for name in (
         "convolution", "exact", "accumulators", "exact_accumulators", "run", "pairing", "tables",
@@ -108,12 +115,15 @@ KINDS = (
 )  # fmt: skip
 """What an operator does, in the order of their numbers."""
 
+REAL_FACTOR = _structure(("high", np.float32), ("low", np.float32))
+
 STRUCTURES = {
     "Tensor": TENSOR,
     "Segment": SEGMENT,
     "FilterBlock": FILTER_BLOCK,
     "LookupTap": LOOKUP_TAP,
     "LookupFilter": LOOKUP_FILTER,
+    "RealFactor": REAL_FACTOR,
     "Convolution": CONVOLUTION,
     "Run": RUN,
     "Pairing": PAIRING,
@@ -126,7 +136,10 @@ STRUCTURES = {
 
 CONSTANTS = {
     "BLOCK": BLOCK,
-    "MOST_FILTERS": FILTERS,
+    "VECTOR_FILTERS": VECTOR_FILTERS,
+    "MOST_FILTERS": MOST_FILTERS,
+    "TILE_GROUPS": TILE_GROUPS,
+    "LINEAR_LOW_BITS": LOW_BITS,
     "WHOLE_BYTE": WHOLE_BYTE,
     "LOW_HALF": LOW_HALF,
     "HIGH_HALF": HIGH_HALF,

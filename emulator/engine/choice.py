@@ -52,8 +52,9 @@ class Choice(NamedTuple):
 def choose_engine(asked: str = "auto") -> Choice:
     """The engine for ``asked``, one of :data:`ENGINES`.
 
-    ``auto`` takes the environment variable AXYNQ_ENGINE, else the fastest kernel this processor can
-    run; where that cannot be built, numpy computes, and the reason is kept.
+    ``auto`` takes the environment variable AXYNQ_ENGINE, else the fastest kernel that this
+    processor can run and the compiler builds; where there is none, numpy computes, and the reason
+    is kept.
 
     Raises:
         ToolError: an engine was asked for by name and cannot be had.
@@ -64,11 +65,13 @@ def choose_engine(asked: str = "auto") -> Choice:
         return Choice(PORTABLE, None, "asked for")
     if asked != "auto":
         return Choice(asked, load_kernel(asked), "asked for")
-    fastest = supported_variants()[0]
-    try:
-        return Choice(fastest.name, load_kernel(fastest.name), "")
-    except (ToolError, OSError) as error:
-        return Choice(PORTABLE, None, str(error))
+    reasons: list[str] = []
+    for variant in supported_variants():
+        try:
+            return Choice(variant.name, load_kernel(variant.name), "".join(reasons[:1]))
+        except (ToolError, OSError) as error:  # a compiler that is too old for the fastest, say
+            reasons.append(str(error))
+    return Choice(PORTABLE, None, reasons[0])
 
 
 def make_engine(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import sys
 from dataclasses import dataclass
 from functools import cache
 from importlib import resources
@@ -27,19 +28,26 @@ class Variant:
     needs: frozenset[str]
     """Processor features, by the names of /proc/cpuinfo."""
     costs: Costs
-    """Measured, on AMD Zen 4 and, for AVX2, Zen 3; only their ratios matter."""
+    """Measured: on Intel's Sapphire Rapids for AMX, AMD Zen 4 for AVX-512 (but half look-ups), and
+    Zen 3 for AVX2; only their ratios matter."""
 
+
+_AVX512 = (
+    *("-mprefer-vector-width=512", "-mavx512f", "-mavx512bw"),
+    *("-mavx512dq", "-mavx512vl", "-mavx512vnni", "-mavx512vbmi"),
+)
+_AVX512_NEEDS = frozenset(
+    {"avx512f", "avx512bw", "avx512dq", "avx512vl", "avx512_vnni", "avx512vbmi"}
+)
 
 VARIANTS = (
     Variant(
-        "avx512",
-        (
-            *("-mprefer-vector-width=512", "-mavx512f", "-mavx512bw"),
-            *("-mavx512dq", "-mavx512vl", "-mavx512vnni", "-mavx512vbmi"),
-        ),
-        frozenset({"avx512f", "avx512bw", "avx512dq", "avx512vl", "avx512_vnni", "avx512vbmi"}),
-        Costs(term=1.3, lookup=4.5),
+        "amx",
+        (*_AVX512, "-mamx-tile", "-mamx-int8"),
+        _AVX512_NEEDS | {"amx_tile", "amx_int8"},
+        Costs(term=1.3, lookup=13.0, half_lookup=4.4, tile_term=0.6),
     ),
+    Variant("avx512", _AVX512, _AVX512_NEEDS, Costs(1.3, 4.5, 2.0)),
     Variant("avx2", ("-mavx2",), frozenset({"avx2"}), Costs(1.0, 12.0, 1.1)),
     Variant("generic", (), frozenset(), Costs(1.0, 4.0)),
 )
@@ -58,7 +66,22 @@ class Kernel:
 def supported_variants() -> tuple[Variant, ...]:
     """The variants this processor can run, fastest first."""
     features = processor_features()
+    if not _AMX_FEATURES.isdisjoint(features) and not _may_use_tiles():
+        features -= _AMX_FEATURES
     return tuple(variant for variant in VARIANTS if variant.needs <= features)
+
+
+_AMX_FEATURES = frozenset({"amx_tile", "amx_int8"})
+
+
+@cache
+def _may_use_tiles() -> bool:
+    """Ask Linux for the tile registers, once for the process: their state is large, and threads
+    get it only on demand."""
+    arch_prctl, request, tile_data = 158, 0x1023, 18
+    if sys.platform != "linux":
+        return False
+    return ctypes.CDLL(None).syscall(arch_prctl, request, tile_data) == 0
 
 
 def processor_features() -> frozenset[str]:
@@ -99,6 +122,10 @@ def load_kernel(name: str) -> Kernel:
     library.axynq_scratch_bytes.argtypes = [ctypes.c_void_p]
     library.axynq_run_network.restype = ctypes.c_int
     library.axynq_run_network.argtypes = [ctypes.c_void_p, ctypes.c_int64, ctypes.c_int]
+    library.axynq_real_factors.restype = None
+    library.axynq_real_factors.argtypes = [
+        *(ctypes.c_void_p, ctypes.c_void_p, ctypes.c_int64, ctypes.c_void_p)
+    ]
     library.axynq_flushes.restype = None
     library.axynq_flushes.argtypes = [
         *(ctypes.c_void_p, ctypes.c_void_p, ctypes.c_int64, ctypes.c_void_p)

@@ -16,7 +16,7 @@ from axynq.emulator.engine import operators
 from axynq.emulator.engine.abi import BLOCK, NETWORK, OPERATOR, PORT, TENSOR, Memory
 from axynq.emulator.engine.blocks import Blocks
 from axynq.emulator.engine.kernel import Kernel
-from axynq.emulator.engine.packing import pack_layer
+from axynq.emulator.engine.packing import costs_of, pack_layer
 from axynq.emulator.engine.parts import Part, parts, without_paddings
 from axynq.emulator.engine.pool import ArrayPool
 from axynq.emulator.engine.recipe import layer_recipe
@@ -216,7 +216,7 @@ class NativePart:
         for op in self.part.operators:
             if isinstance(op, graph.WeightedLayer):
                 zero_point = self.model.tensors[op.inputs[0]].zero_point
-                costs = self.kernel.variant.costs
+                costs = costs_of(self.model, op, self.kernel)
                 recipe = layer_recipe(op, zero_point, codes[op.name], costs)
                 library = self.kernel.library
                 records = pack_layer(self.model, op, recipe, library, self._memory)

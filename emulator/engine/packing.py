@@ -7,7 +7,8 @@ layer are packed together, in whole-array steps.
 from __future__ import annotations
 
 import ctypes
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -16,14 +17,19 @@ import numpy.typing as npt
 from axynq.emulator.engine.abi import (
     CONVOLUTION,
     FILTER_BLOCK,
-    FILTERS,
     LOOKUP_FILTER,
     LOOKUP_TAP,
+    MOST_FILTERS,
+    REAL_FACTOR,
     SEGMENT,
+    TILE_GROUPS,
+    VECTOR_FILTERS,
     Memory,
 )
-from axynq.emulator.engine.recipe import LayerRecipe, LookupPlane, Plane
+from axynq.emulator.engine.kernel import Kernel
+from axynq.emulator.engine.recipe import Costs, LayerRecipe, LookupPlane, Plane
 from axynq.emulator.model import graph
+from axynq.emulator.model.fixed_point import FixedPoint
 from axynq.emulator.model.graph import Padding, activation_bounds, rows_columns_channels
 from axynq.emulator.model.quantisation import layer_factors
 
@@ -90,8 +96,7 @@ def pack_layer(
         "padding_left": geometry.padding.left,
         "pad_value": model.tensors[layer.inputs[0]].zero_point,
         "bias": memory.pointer(recipe.bias),
-        "multiplier": memory.pointer(np.array([f.multiplier for f in factors], np.int32)),
-        "shift": memory.pointer(np.array([f.shift for f in factors], np.int32)),
+        **_pack_factors(factors, library, memory),
         "output_zero_point": output.zero_point,
         "clamp_low": low,
         "clamp_high": high,
@@ -108,6 +113,28 @@ def pack_layer(
     for name, value in values.items():
         records[name] = value
     return records
+
+
+def costs_of(model: graph.Model, layer: graph.WeightedLayer, kernel: Kernel) -> Costs:
+    """What products of a layer cost: terms are cheap in tiles."""
+    costs = kernel.variant.costs
+    if costs.tile_term is None:
+        return costs
+    geometry = _geometry(model, layer)
+    groups = geometry.row_groups * (1 if geometry.flattened else geometry.kernel[1])
+    every = np.ones((1, geometry.output_shape[2], geometry.kernel[0], groups), bool)
+    return replace(costs, term=costs.tile_term) if _tiles_pay(every, geometry) else costs
+
+
+def _pack_factors(
+    factors: Sequence[FixedPoint], library: ctypes.CDLL, memory: Memory
+) -> dict[str, int]:
+    """The factors of the requantisation: as whole numbers, and in real ones where these do."""
+    multiplier = memory.pointer(np.array([f.multiplier for f in factors], np.int32))
+    shift = memory.pointer(np.array([f.shift for f in factors], np.int32))
+    real = memory.pointer(np.zeros(len(factors), REAL_FACTOR))
+    library.axynq_real_factors(multiplier, shift, len(factors), real)
+    return {"multiplier": multiplier, "shift": shift, "real": real}
 
 
 def _geometry(model: graph.Model, layer: graph.WeightedLayer) -> Geometry:
@@ -148,13 +175,15 @@ def _pack_planes(
     needed = used.any(axis=(2, 3)).T  # [filters, planes]
     each = len(needed) // geometry.convolutions
     has = needed.reshape(geometry.convolutions, each, len(planes)).any(axis=1)
-    members, convolution = _filter_blocks(needed, geometry.convolutions)
+    tiles = bool(library.axynq_tiles()) and _tiles_pay(used, geometry)
+    most = MOST_FILTERS if tiles else VECTOR_FILTERS
+    members, convolution = _filter_blocks(needed, geometry.convolutions, most)
     sizes = (members >= 0).sum(axis=1, dtype=np.int64)
     blocks = np.zeros(len(members), FILTER_BLOCK)
-    blocks["filters"] = sizes
-    blocks["filter"] = np.maximum(members, 0)
+    blocks["filters"], blocks["tiles"] = sizes, tiles
+    blocks["filter"][:, :most] = np.maximum(members, 0)
     in_block = np.zeros((len(members), len(planes), *used.shape[2:]), bool)
-    for slot in range(FILTERS):
+    for slot in range(most):
         there = sizes > slot
         in_block[there] |= used[:, members[there, slot]].swapaxes(0, 1)
     # Convolutions number the planes they have.
@@ -163,11 +192,16 @@ def _pack_planes(
     segments, counts, final_shift = _segments(in_block, number, exponents, geometry)
     blocks["segments"], blocks["final_shift"] = counts, final_shift
     blocks["segment"] = _addresses(memory, segments, counts)
-    wide = bool(library.axynq_wide_weights())
-    for size in np.unique(sizes):
-        alike = np.flatnonzero(sizes == size)
-        packed, counts = _block_weights(weights, in_block[alike], members[alike, :size])
-        blocks["weights"][alike] = _addresses(memory, _widened(packed) if wide else packed, counts)
+    if tiles:
+        packed, counts = _tile_weights(weights, in_block, members, segments, counts)
+        blocks["weights"] = _addresses(memory, packed, counts)
+    else:
+        wide = bool(library.axynq_wide_weights())
+        for size in np.unique(sizes):
+            alike = np.flatnonzero(sizes == size)
+            packed, counts = _block_weights(weights, in_block[alike], members[alike, :size])
+            packed_as = _widened(packed) if wide else packed
+            blocks["weights"][alike] = _addresses(memory, packed_as, counts)
     counts = _counts(convolution, geometry.convolutions)
     return {
         "planes": has.sum(axis=1, dtype=np.int64),
@@ -200,15 +234,18 @@ def _in_groups(planes: tuple[Plane, ...], geometry: Geometry) -> npt.NDArray[np.
     return full.reshape(len(planes), filters, rows, columns * groups, TAPS_PER_GROUP)
 
 
-def _filter_blocks(needed: BoolArray, convolutions: int) -> tuple[IndexArray, IndexArray]:
-    """Up to six filters of a convolution at a time that need the same planes.
+def _filter_blocks(
+    needed: BoolArray, convolutions: int, most: int
+) -> tuple[IndexArray, IndexArray]:
+    """Filters of a convolution that need the same planes, a few at a time.
 
     Args:
         needed: [filters, planes].
         convolutions: of the layer.
+        most: filters of a block.
 
     Returns:
-        The filters of each block [blocks, 6], -1 behind the last; and the blocks' convolutions.
+        The filters of each block [blocks, most], -1 behind the last; and the blocks' convolutions.
     """
     filters = len(needed)
     convolution = np.arange(filters, dtype=np.int64) // (filters // convolutions)
@@ -217,14 +254,14 @@ def _filter_blocks(needed: BoolArray, convolutions: int) -> tuple[IndexArray, In
     order = np.argsort(kind, kind="stable")
     _, first, count = np.unique(kind[order], return_index=True, return_counts=True)
     # Filters of a kind in as few parts as possible, the sizes as equal as possible.
-    parts = -(-count // FILTERS)
+    parts = -(-count // most)
     least, larger = count // parts, count % parts
     which = np.repeat(np.arange(len(parts), dtype=np.int64), parts)
     before = np.cumsum(parts, dtype=np.int64) - parts
     part = np.arange(len(which), dtype=np.int64) - np.repeat(before, parts)
     sizes = least[which] + (part < larger[which])
     start = first[which] + part * least[which] + np.minimum(part, larger[which])
-    slot = np.arange(FILTERS, dtype=np.int64)
+    slot = np.arange(most, dtype=np.int64)
     place = np.where(slot < sizes[:, None], start[:, None] + slot, -1)
     members = np.where(place >= 0, order[place], -1)
     return members, convolution[members[:, 0]]
@@ -273,6 +310,61 @@ def _block_weights(
     packed = groups[plane[:, None], members[block], row[:, None], group[:, None]]
     counts = _counts(block, len(members)) * members.shape[1]
     return packed.reshape(-1), counts
+
+
+def _tile_weights(
+    weights: npt.NDArray[np.int8],
+    in_block: BoolArray,
+    members: IndexArray,
+    segments: npt.NDArray[Any],
+    counts: IndexArray,
+) -> tuple[npt.NDArray[np.int32], IndexArray]:
+    """The weights of blocks in tiles, in order, and how many integers each block has.
+
+    Args:
+        weights: as of :func:`_in_groups`.
+        in_block: [blocks, planes, rows, groups].
+        members: filters [blocks, MOST_FILTERS], -1 for none.
+        segments, counts: of all blocks, as of :func:`_segments`.
+    """
+    groups = weights.view(np.int32)[..., 0]
+    block, plane, row, group = np.nonzero(in_block)
+    values = groups[plane[:, None], members[block], row[:, None], group[:, None]]
+    values[members[block] < 0] = 0
+    # Groups follow each other as segments do.
+    lengths = segments["groups"].astype(np.int64)
+    tiles = -(-lengths // TILE_GROUPS)
+    segment = np.repeat(np.arange(len(lengths), dtype=np.int64), lengths)
+    place = np.arange(len(block), dtype=np.int64) - (np.cumsum(lengths) - lengths)[segment]
+    tile = (np.cumsum(tiles) - tiles)[segment] + place // TILE_GROUPS
+    packed = np.zeros((int(tiles.sum()), MOST_FILTERS, TILE_GROUPS), np.int32)
+    packed[tile, :, place % TILE_GROUPS] = values
+    owner = np.repeat(np.arange(len(counts), dtype=np.int64), counts)
+    of_block = np.zeros(len(counts), np.int64)
+    np.add.at(of_block, owner, tiles)
+    return packed.reshape(-1), of_block * MOST_FILTERS * TILE_GROUPS
+
+
+def _tiles_pay(used: BoolArray, geometry: Geometry) -> bool:
+    """Whether a layer is computed faster in tiles: where many filters share long rows of groups.
+
+    Args:
+        used: [planes, filters, rows, groups], whether a filter has weights there.
+    """
+    filters = geometry.output_shape[2] // geometry.convolutions
+    rows = used.any(axis=1)  # [planes, rows, groups]
+    vectors = 2 * filters * int(np.count_nonzero(rows))
+    width = rows.shape[2] // geometry.spans
+    spans = rows.reshape(-1, width).sum(axis=1, dtype=np.int64)
+    blocks = -(-filters // MOST_FILTERS)
+    steps = int((-(-spans // TILE_GROUPS)).sum())
+    planes = int(np.count_nonzero(rows.any(axis=(1, 2))))
+    return blocks * (_TILE_STEP * steps + _TILE_PLANE * planes) < vectors
+
+
+_TILE_STEP, _TILE_PLANE = 70, 200
+"""Cycles of a step of four tiles, and of bringing sums to memory once for each plane; a group of
+one filter takes 2 in vectors. Estimated for Intel's Sapphire Rapids."""
 
 
 def _widened(weights: npt.NDArray[np.int32]) -> npt.NDArray[np.int64]:

@@ -39,6 +39,8 @@ class Costs:
     half_lookup: float = np.inf
     """Of one byte that is looked up by half of an activation's byte; infinite where the kernel has
     no fast way to do that."""
+    tile_term: float | None = None
+    """Of one term in layers that a matrix unit computes, if there is one."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from axynq.emulator.engine import operators
 from axynq.emulator.engine.abi import BETWEEN, KINDS, Memory
+from axynq.emulator.engine.linear_sums import LinearSum, linear_sum
 from axynq.emulator.engine.positions import by_position, map_runs, movement_runs, pairings, terms
 from axynq.emulator.model import graph
 from axynq.emulator.model.graph import INT8_MAX, INT8_MIN, activation_bounds
@@ -95,7 +96,17 @@ def _pair(model: graph.Model, op: graph.Add | graph.Elementwise, memory: Memory)
     elif isinstance(op, graph.Elementwise) and kind == "prelu":
         factors = [identity_factor(model, op), product_factor(model, op)]
     padded = [*factors, *[(0, 0)] * (3 - len(factors))]
+    linear = _linear(model, op, low, high) if kind in ("add", "subtract") else None
     return {
+        **(
+            {}
+            if linear is None
+            else {
+                "linear": [*linear.high, *linear.low],
+                "linear_constant": [linear.constant, linear.low_constant],
+                "linear_shift": linear.shift,
+            }
+        ),
         "kind": _kind(kind.upper()),
         "clamp_low": low,
         "clamp_high": high,
@@ -104,6 +115,18 @@ def _pair(model: graph.Model, op: graph.Add | graph.Elementwise, memory: Memory)
         "runs": len(pairs),
         "pairing": memory.pointer(pairs),
     }
+
+
+def _linear(
+    model: graph.Model, op: graph.Add | graph.Elementwise, low: int, high: int
+) -> LinearSum | None:
+    """The sum or difference as one linear function, if there is such."""
+    first, second, output = (model.tensors[index] for index in (*op.inputs, op.output))
+    a, b = first.scale / output.scale, second.scale / output.scale
+    if isinstance(op, graph.Elementwise) and op.kind == "subtract":
+        b = -b
+    offset = output.zero_point - a * first.zero_point - b * second.zero_point
+    return linear_sum(operators.paired_tables(model, op, 0), (a, b), offset, (low, high))
 
 
 def _map(

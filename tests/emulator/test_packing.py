@@ -12,7 +12,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from axynq.emulator import Emulator, Plan, reference
-from axynq.emulator.engine.abi import FILTERS
+from axynq.emulator.engine.abi import MOST_FILTERS, VECTOR_FILTERS
 from axynq.emulator.engine.choice import choose_engine
 from axynq.emulator.engine.kernel import supported_variants
 from axynq.emulator.engine.packing import _filter_blocks
@@ -75,16 +75,21 @@ def needs(draw: st.DrawFn) -> tuple[list[tuple[bool, ...]], int]:
 @example(([(True, False), (False, True)] * 6, 2))
 def test_blocks_have_filters_of_one_kind(case: tuple[list[tuple[bool, ...]], int]) -> None:
     need, convolutions = case
+    for most in (VECTOR_FILTERS, MOST_FILTERS):
+        check_blocks(need, convolutions, most)
+
+
+def check_blocks(need: list[tuple[bool, ...]], convolutions: int, most: int) -> None:
     each = len(need) // convolutions
-    members, convolution_of = _filter_blocks(np.array(need), convolutions)
+    members, convolution_of = _filter_blocks(np.array(need), convolutions, most)
     blocks = [[f for f in block if f >= 0] for block in members.tolist()]
     assert sorted(f for block in blocks for f in block) == list(range(len(need)))
     assert convolution_of.tolist() == sorted(convolution_of)
     for block, convolution_ in zip(blocks, convolution_of.tolist()):
-        assert 0 < len(block) <= FILTERS
+        assert 0 < len(block) <= most
         assert {(f // each, need[f]) for f in block} == {(convolution_, need[block[0]])}
     kinds = Counter((f // each, one) for f, one in enumerate(need))
-    assert len(blocks) == sum(-(-count // FILTERS) for count in kinds.values())
+    assert len(blocks) == sum(-(-count // most) for count in kinds.values())
 
 
 def test_channels_of_a_depthwise_layer_are_packed_together() -> None:

@@ -11,7 +11,9 @@
 namespace axynq {
 
 constexpr int BLOCK = 64;        // images
-constexpr int MOST_FILTERS = 6;  // computed together
+constexpr int VECTOR_FILTERS = 6;  // computed together, in registers
+constexpr int MOST_FILTERS = 16;   // computed together, in tiles
+constexpr int TILE_GROUPS = 16;    // of four taps, multiplied at once in tiles
 
 struct Tensor {
   int32_t rows, columns, channels;
@@ -30,14 +32,15 @@ struct Segment {
 
 // Filters that are computed together, with the segments that are not zero for all of them.
 struct FilterBlock {
-  int32_t filters;  // 1 to MOST_FILTERS
+  int32_t filters;  // 1 to MOST_FILTERS in tiles, to VECTOR_FILTERS otherwise
   int32_t segments;
   int32_t filter[MOST_FILTERS];  // output channels
   int32_t final_shift;
-  int32_t unused;
+  int32_t tiles;  // whether they are computed in tiles
   const Segment *segment;
   // For each segment and group: `filters` times four bytes; where the path has no byte dot product,
-  // times four words, in the order 0, 2, 1, 3.
+  // times four words, in the order 0, 2, 1, 3. In tiles, for each segment and TILE_GROUPS groups or
+  // the rest of them: MOST_FILTERS rows of TILE_GROUPS times four bytes, zeros where nothing is.
   const int8_t *weights;
 };
 
@@ -60,6 +63,11 @@ struct LookupFilter {
   const LookupTap *tap;
 };
 
+// A factor of a requantisation as the sum of two floats; zeros where whole numbers must do.
+struct RealFactor {
+  float high, low;
+};
+
 struct Convolution {
   int32_t input_rows, input_columns, input_channels;
   int32_t first_channel;  // of the input tensor; depthwise layers are one convolution per channel
@@ -80,6 +88,7 @@ struct Convolution {
   const int32_t *bias;           // [output channels]
   const int32_t *multiplier;     // [output channels], requantisation
   const int32_t *shift;          // [output channels]
+  const RealFactor *real;        // [output channels]
   int32_t output_zero_point, clamp_low, clamp_high;
   int32_t lookup_parts;  // bit by Part: which are looked up
 };
@@ -103,6 +112,8 @@ struct Between {
   int32_t lower, upper;
   int32_t lower_weight, upper_weight;
 };
+
+constexpr int LINEAR_LOW_BITS = 14;  // of the lower parts of a sum's factors
 
 enum Kind : int32_t {
   CONVOLUTION,
@@ -131,6 +142,11 @@ struct Operator {
   // Of sums and differences: first, second, result. Of products: the result's. Of prelu: where the
   // first is not negative, and where it is.
   int32_t multiplier[3], shift[3];
+  // Of sums and differences that are one linear function of their operands (linear_sums.py): upper
+  // parts of both factors, lower parts; constants of both. A shift of 0: they are none.
+  int16_t linear[4];
+  int32_t linear_constant[2];
+  int32_t linear_shift, unused;
   int32_t runs;   // or pairings
   int32_t terms;  // of a sum
   const Convolution *convolution;

@@ -9,6 +9,10 @@ namespace axynq::avx2 {
 
 // There is no byte dot product; products of 16-bit words need words.
 constexpr bool WIDE_WEIGHTS = true;
+constexpr bool TILES = false;
+using Thread = NoThread;
+constexpr auto tile_products = no_tile_products;
+constexpr auto real_factor = no_real_factor;
 
 using generic::Sums;
 

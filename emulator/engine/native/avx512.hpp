@@ -8,10 +8,16 @@
 namespace axynq::avx512 {
 
 constexpr bool WIDE_WEIGHTS = false;
+constexpr bool TILES = false;
+using Thread = NoThread;
+constexpr auto tile_products = no_tile_products;
 
 struct Sums {
   __m512i part[4];
 
+  void load(const int32_t *values) {
+    for (int j = 0; j < 4; ++j) part[j] = _mm512_loadu_si512(values + 16 * j);
+  }
   void add(int32_t value) {
     for (auto &p : part) p = _mm512_add_epi32(p, _mm512_set1_epi32(value));
   }
@@ -42,10 +48,22 @@ struct Sums {
 };
 
 // A table of 256 bytes held in registers.
+// The bytes it maps most often are those of exact multipliers, where the table only flips bits.
 struct Table {
   __m512i part[4];
-  explicit Table(const uint8_t *bytes) {
+  bool flips;
+  explicit Table(const uint8_t *bytes, bool may_flip = false) : flips(may_flip) {
     for (int k = 0; k < 4; ++k) part[k] = _mm512_loadu_si512(bytes + 64 * k);
+    alignas(64) static constexpr struct Counted {
+      uint8_t byte[256] = {};
+      constexpr Counted() {
+        for (int k = 0; k < 256; ++k) byte[k] = uint8_t(k);
+      }
+    } counted;
+    const __m512i first = _mm512_set1_epi8(int8_t(bytes[0]));
+    for (int k = 0; flips && k < 4; ++k)
+      flips = !_mm512_cmpneq_epi8_mask(part[k], _mm512_xor_si512(
+          _mm512_load_si512(counted.byte + 64 * k), first));
   }
   __m512i operator()(__m512i index) const {
     const __m512i low = _mm512_permutex2var_epi8(part[0], index, part[1]);
@@ -57,9 +75,12 @@ struct Table {
 inline void map_and_interleave(const Table &table, const uint8_t *const from[4],
                                const uint8_t *padding, uint8_t *to) {
   __m512i mapped[4];
+  const __m512i flipped = _mm512_broadcastb_epi8(_mm512_castsi512_si128(table.part[0]));
   for (int k = 0; k < 4; ++k) {
     const __m512i bytes = _mm512_loadu_si512(from[k]);
-    mapped[k] = from[k] == padding ? bytes : table(bytes);
+    mapped[k] = from[k] == padding ? bytes
+                : table.flips      ? _mm512_xor_si512(bytes, flipped)
+                                   : table(bytes);
   }
   const __m512i a = mapped[0], b = mapped[1], c = mapped[2], d = mapped[3];
   const __m512i ab_low = _mm512_unpacklo_epi8(a, b), ab_high = _mm512_unpackhi_epi8(a, b);
@@ -85,6 +106,48 @@ inline __m512i rescale16(__m512i v, __m512i multiplier, __m512i exponent) {
   // With an exponent of zero nothing is to be rounded.
   return _mm512_mask_srai_epi32(high, _mm512_test_epi32_mask(exponent, exponent),
                                 _mm512_add_epi32(doubled, one), 1);
+}
+
+// The same in real numbers, for factors of at most a half, where `real_factor` has found that all
+// results are right: v * (high + low), cut off once to 24 bits, then rounded by an addition that is
+// cut off too. What is cut off moves no value across a whole number.
+inline __m512i real_rescale16(__m512i v, __m512 high, __m512 low, __m512 half) {
+  constexpr int CUT = _MM_FROUND_TO_ZERO | _MM_FROUND_NO_EXC;
+  const __m512 x = _mm512_cvt_roundepi32_ps(v, CUT);
+  const __m512 scaled = _mm512_fmadd_round_ps(x, high, _mm512_mul_round_ps(x, low, CUT), CUT);
+  const __m512i sign = _mm512_set1_epi32(INT32_MIN);
+  const __m512 signed_half = _mm512_castsi512_ps(_mm512_ternarylogic_epi32(
+      _mm512_castps_si512(scaled), _mm512_castps_si512(half), sign, 0xE4));  // the sign of the first
+  return _mm512_cvtt_roundps_epi32(_mm512_add_round_ps(scaled, signed_half, CUT),
+                                   _MM_FROUND_NO_EXC);
+}
+
+// What rounds: a half, and the half that the first of both roundings adds.
+inline __m512 real_half(int32_t shift) {
+  return _mm512_set1_ps(0.5f + (shift < 0 ? 0.5f / float(int64_t(1) << -shift) : 0.0f));
+}
+
+// A factor in real numbers; zero where some value would become another. It is enough to look at the
+// values where results change, because both functions never fall.
+inline RealFactor real_factor(int32_t multiplier, int32_t shift) {
+  if (shift >= 0 || shift < -30) return {0, 0};
+  const double factor = double(multiplier) / double(int64_t(1) << (31 - shift));
+  const float high = float(factor), low = float(factor - double(high));
+  const __m512 highs = _mm512_set1_ps(high), lows = _mm512_set1_ps(low), half = real_half(shift);
+  const __m512i m = _mm512_set1_epi32(multiplier), e = _mm512_set1_epi32(-shift);
+  for (int sign = -1; sign <= 1; sign += 2)
+    for (int t = 1; t <= 512; t += 4) {
+      // Four values around each of four places.
+      alignas(64) int32_t values[16];
+      for (int k = 0; k < 16; ++k) {
+        const double place = (t + k / 4 - 0.5) / factor + (k % 4 - 2.5);
+        values[k] = int32_t(sign * (place < INT32_MAX ? int64_t(place) : int64_t(INT32_MAX)));
+      }
+      const __m512i v = _mm512_load_si512(values);
+      if (_mm512_cmpneq_epi32_mask(rescale16(v, m, e), real_rescale16(v, highs, lows, half)))
+        return {0, 0};
+    }
+  return {high, low};
 }
 
 template <int FILTERS>
@@ -115,9 +178,17 @@ inline void dot_products(const FilterBlock &block, const uint8_t *const *rows, S
     for (int j = 0; j < 4; ++j) sums[f].part[j] = acc[f][j];
 }
 
-template <int POSITIONS>
-inline void look_up(const Convolution &c, const LookupFilter &filter,
-                    const uint8_t *const *tap_rows, int64_t step, int32_t *sums) {
+// A table of sixteen bytes, for indices below sixteen.
+struct HalfTable {
+  __m512i bytes;
+  explicit HalfTable(const uint8_t *table)
+      : bytes(_mm512_broadcast_i32x4(_mm_loadu_si128(reinterpret_cast<const __m128i *>(table)))) {}
+  __m512i operator()(__m512i index) const { return _mm512_shuffle_epi8(bytes, index); }
+};
+
+template <int POSITIONS, class TapTable>
+inline void look_up_in(const Convolution &c, const LookupFilter &filter,
+                       const uint8_t *const *tap_rows, int64_t step, int32_t *sums) {
   const __m512i low_byte = _mm512_set1_epi16(0x00FF);
   __m512i bytes[POSITIONS], even[POSITIONS], odd[POSITIONS];
   for (int p = 0; p < POSITIONS; ++p) bytes[p] = even[p] = odd[p] = _mm512_setzero_si512();
@@ -150,7 +221,7 @@ inline void look_up(const Convolution &c, const LookupFilter &filter,
       widen_bytes();
       if (tap.flush == 2) widen_words();
     }
-    const Table table(c.lookup_tables + 256 * tap.table);
+    const TapTable table(c.lookup_tables + 256 * tap.table);
     const uint8_t *x = tap_rows[t];
     for (int p = 0; p < POSITIONS; ++p)
       bytes[p] = _mm512_add_epi8(bytes[p], table(_mm512_load_si512(x + p * step)));
@@ -159,12 +230,27 @@ inline void look_up(const Convolution &c, const LookupFilter &filter,
   widen_words();
 }
 
+template <int POSITIONS>
+inline void look_up(const Convolution &c, const LookupFilter &filter,
+                    const uint8_t *const *tap_rows, int64_t step, int32_t *sums) {
+  if (filter.part == WHOLE_BYTE)
+    look_up_in<POSITIONS, Table>(c, filter, tap_rows, step, sums);
+  else
+    look_up_in<POSITIONS, HalfTable>(c, filter, tap_rows, step, sums);
+}
+
 inline void requantise(const Sums &sums, const Requantisation &r, int8_t *to) {
   if (r.shift <= 0) {
     const __m512i m = _mm512_set1_epi32(r.multiplier), e = _mm512_set1_epi32(-r.shift);
     const __m512i zero = _mm512_set1_epi16(int16_t(r.zero_point));
     __m512i z[4];
-    for (int j = 0; j < 4; ++j) z[j] = rescale16(sums.part[j], m, e);
+    if (r.real.high) {
+      const __m512 high = _mm512_set1_ps(r.real.high), low = _mm512_set1_ps(r.real.low);
+      const __m512 half = real_half(r.shift);
+      for (int j = 0; j < 4; ++j) z[j] = real_rescale16(sums.part[j], high, low, half);
+    } else {
+      for (int j = 0; j < 4; ++j) z[j] = rescale16(sums.part[j], m, e);
+    }
     // The zero point is added to 16 bits, saturating.
     const __m512i words[2] = {_mm512_adds_epi16(_mm512_packs_epi32(z[0], z[1]), zero),
                               _mm512_adds_epi16(_mm512_packs_epi32(z[2], z[3]), zero)};
@@ -180,7 +266,13 @@ inline void requantise(const Sums &sums, const Requantisation &r, int8_t *to) {
 }
 
 inline void map(const uint8_t *table, int64_t count, const int8_t *from, int8_t *to) {
-  const Table registers(table);
+  const Table registers(table, true);
+  if (registers.flips) {
+    const __m512i first = _mm512_set1_epi8(int8_t(table[0]));
+    for (int64_t i = 0; i < count; i += 64)
+      _mm512_storeu_si512(to + i, _mm512_xor_si512(_mm512_loadu_si512(from + i), first));
+    return;
+  }
   for (int64_t i = 0; i < count; i += 64)
     _mm512_storeu_si512(to + i, registers(_mm512_loadu_si512(from + i)));
 }
@@ -215,7 +307,50 @@ inline void each_pair(const Operator &op, const int8_t *a, const int8_t *b, int8
   }
 }
 
+// Sums that are one linear function: pairs of 16-bit words, which are the operands' bytes times 256,
+// times pairs of words.
+inline void linear_sum(const Operator &op, const int8_t *a, const int8_t *b, int8_t *to) {
+  const auto pair = [](int16_t first, int16_t second) {
+    return _mm512_set1_epi32(int32_t(uint16_t(first) | uint32_t(uint16_t(second)) << 16));
+  };
+  const __m512i high = pair(op.linear[0], op.linear[1]), low = pair(op.linear[2], op.linear[3]);
+  const __m512i constant = _mm512_set1_epi32(op.linear_constant[0]);
+  const __m512i low_constant = _mm512_set1_epi32(op.linear_constant[1]);
+  const __m512i least = _mm512_set1_epi8(int8_t(op.clamp_low));
+  const __m512i most = _mm512_set1_epi8(int8_t(op.clamp_high));
+  const __m512i zero = _mm512_setzero_si512();
+  const __m128i shift = _mm_cvtsi32_si128(op.linear_shift);
+  const auto sum = [&](__m512i words) {
+    const __m512i lower =
+        _mm512_srai_epi32(_mm512_dpwssd_epi32(low_constant, words, low), LINEAR_LOW_BITS);
+    const __m512i upper = _mm512_dpwssd_epi32(constant, words, high);
+    return _mm512_sra_epi32(_mm512_add_epi32(lower, upper), shift);
+  };
+  for (int k = 0; k < op.runs; ++k) {
+    const Pairing &pairing = op.pairing[k];
+    const int8_t *x = a + int64_t(pairing.first) * BLOCK;
+    const int8_t *y = b + int64_t(pairing.second) * BLOCK;
+    for (int p = 0; p < pairing.count; ++p, to += BLOCK) {
+      const __m512i bytes_a = _mm512_loadu_si512(x), bytes_b = _mm512_loadu_si512(y);
+      const __m512i low_a = _mm512_unpacklo_epi8(zero, bytes_a);
+      const __m512i high_a = _mm512_unpackhi_epi8(zero, bytes_a);
+      const __m512i low_b = _mm512_unpacklo_epi8(zero, bytes_b);
+      const __m512i high_b = _mm512_unpackhi_epi8(zero, bytes_b);
+      const __m512i words[2] = {
+          _mm512_packs_epi32(sum(_mm512_unpacklo_epi16(low_a, low_b)),
+                             sum(_mm512_unpackhi_epi16(low_a, low_b))),
+          _mm512_packs_epi32(sum(_mm512_unpacklo_epi16(high_a, high_b)),
+                             sum(_mm512_unpackhi_epi16(high_a, high_b)))};
+      const __m512i bytes = _mm512_packs_epi16(words[0], words[1]);
+      _mm512_storeu_si512(to, _mm512_min_epi8(_mm512_max_epi8(bytes, least), most));
+      x += pairing.first_step * BLOCK;
+      y += pairing.second_step * BLOCK;
+    }
+  }
+}
+
 inline void add(const Operator &op, const int8_t *a, const int8_t *b, int8_t *to) {
+  if (op.linear_shift) return linear_sum(op, a, b, to);
   if (op.shift[0] > 0 || op.shift[1] > 0 || op.shift[2] > 0) return scalar::add(op, a, b, to);
   __m512i m[3], e[3];
   for (int k = 0; k < 3; ++k) {

@@ -21,8 +21,10 @@ inline int64_t round_up(int64_t bytes) { return (bytes + 63) / 64 * 64; }
 inline int64_t scratch_bytes(const Convolution &c) {
   const int slots = spanned_rows(c);
   return slots * round_up(plane_row_bytes(c) * c.planes) + round_up(plane_row_bytes(c) * c.planes) +
+         (c.planes > 1 ? round_up(plane_row_bytes(c)) : 0) +
          (c.lookups ? (slots + 1) * PARTS * byte_row_bytes(c) : 0) +
-         round_up(int64_t(c.output_channels) * c.output_columns * BLOCK * 4);
+         round_up(int64_t(c.output_channels) * c.output_columns * BLOCK * 4) +
+         (instructions::TILES ? TILE_GROUPS * 4 * BLOCK : 0);  // read behind the last row
 }
 
 namespace detail {
@@ -32,7 +34,7 @@ inline void finish(const Convolution &c, const instructions::Sums &sums, int fil
   const int64_t place = (int64_t(filter) * c.output_rows + row) * c.output_columns + column;
   if (target.tensor) {
     const Requantisation r = {c.multiplier[filter], c.shift[filter], c.output_zero_point,
-                              c.clamp_low, c.clamp_high};
+                              c.clamp_low, c.clamp_high, c.real[filter]};
     instructions::requantise(sums, r, target.tensor + place * BLOCK);
   }
   if (target.accumulators) {
@@ -47,6 +49,17 @@ inline void finish(const Convolution &c, const instructions::Sums &sums, int fil
   }
 }
 
+// A filter's sums as they come from the products.
+inline void finish_products(const Convolution &c, const FilterBlock &block, int f,
+                            instructions::Sums &sums, const int32_t *looked_up, int row, int x,
+                            const Target &target) {
+  const int filter = block.filter[f];
+  if (block.final_shift) sums.shift_left(block.final_shift);
+  sums.add(c.bias[filter]);
+  if (looked_up) sums.add(looked_up + (int64_t(filter) * c.output_columns + x) * BLOCK);
+  finish(c, sums, filter, row, x, target);
+}
+
 template <int FILTERS>
 inline void dot_row(const Convolution &c, const FilterBlock &block,
                     std::vector<const uint8_t *> &rows, int64_t step, const int32_t *looked_up,
@@ -54,13 +67,22 @@ inline void dot_row(const Convolution &c, const FilterBlock &block,
   for (int x = 0; x < c.output_columns; ++x) {
     instructions::Sums sums[FILTERS];
     instructions::dot_products<FILTERS>(block, rows.data(), sums);
-    if (block.final_shift)
-      for (int f = 0; f < FILTERS; ++f) sums[f].shift_left(block.final_shift);
-    for (int f = 0; f < FILTERS; ++f) {
-      const int filter = block.filter[f];
-      sums[f].add(c.bias[filter]);
-      if (looked_up) sums[f].add(looked_up + (int64_t(filter) * c.output_columns + x) * BLOCK);
-      finish(c, sums[f], filter, row, x, target);
+    for (int f = 0; f < FILTERS; ++f)
+      finish_products(c, block, f, sums[f], looked_up, row, x, target);
+    for (auto &pointer : rows) pointer += step;
+  }
+}
+
+inline void tile_row(const Convolution &c, const FilterBlock &block,
+                     std::vector<const uint8_t *> &rows, int64_t step, const int32_t *looked_up,
+                     int row, const Target &target) {
+  alignas(64) int32_t products[MOST_FILTERS * BLOCK];
+  for (int x = 0; x < c.output_columns; ++x) {
+    instructions::tile_products(block, rows.data(), products);
+    for (int f = 0; f < block.filters; ++f) {
+      instructions::Sums sums;
+      sums.load(products + f * BLOCK);
+      finish_products(c, block, f, sums, looked_up, row, x, target);
     }
     for (auto &pointer : rows) pointer += step;
   }
@@ -77,8 +99,9 @@ inline void convolve(const Convolution &c, const int8_t *input, const Target &ta
   Ring planes(slots, planes_bytes, scratch);
   uint8_t *padding_planes = scratch + slots * planes_bytes;
   scratch = padding_planes + planes_bytes;
-  for (int p = 0; p < c.planes; ++p)
-    fill_plane_row(c, input, p, -1, padding_planes + p * plane_bytes);
+  uint8_t *raw = scratch;
+  if (c.planes > 1) scratch += round_up(plane_bytes);
+  fill_plane_rows(c, input, -1, raw, padding_planes);
   Ring bytes(slots, byte_bytes, scratch);
   uint8_t *padding_bytes = scratch + slots * byte_bytes;
   if (c.lookups) {
@@ -97,8 +120,7 @@ inline void convolve(const Convolution &c, const int8_t *input, const Target &ta
       byte_rows[size_t(k)] = inside ? bytes.slot(y) : padding_bytes;
       if (!inside) continue;
       if (planes.claim(y)) {
-        for (int p = 0; p < c.planes; ++p)
-          fill_plane_row(c, input, p, y, planes.slot(y) + p * plane_bytes);
+        fill_plane_rows(c, input, y, raw, planes.slot(y));
         if (c.lookups) fill_byte_rows(c, input, y, bytes.slot(y));
       }
     }
@@ -130,6 +152,10 @@ inline void convolve(const Convolution &c, const int8_t *input, const Target &ta
         const Segment &segment = block.segment[s];
         pointers[size_t(s)] = plane_rows[size_t(segment.kernel_row)] + segment.plane * plane_bytes +
                               int64_t(segment.offset) * 4 * BLOCK;
+      }
+      if (block.tiles) {
+        detail::tile_row(c, block, pointers, step, looked_up, row, target);
+        continue;
       }
       switch (block.filters) {
         case 1:

@@ -6,10 +6,15 @@
 namespace axynq::generic {
 
 constexpr bool WIDE_WEIGHTS = false;
+constexpr bool TILES = false;
+using Thread = NoThread;
+constexpr auto tile_products = no_tile_products;
+constexpr auto real_factor = no_real_factor;
 
 struct Sums {
   int32_t part[BLOCK];
 
+  void load(const int32_t *values) { std::memcpy(part, values, sizeof part); }
   void add(int32_t value) {
     for (int k = 0; k < BLOCK; ++k) part[k] += value;
   }
@@ -26,7 +31,7 @@ struct Sums {
 
 struct Table {
   const uint8_t *bytes;
-  explicit Table(const uint8_t *table) : bytes(table) {}
+  explicit Table(const uint8_t *table, bool = false) : bytes(table) {}
 };
 
 inline void map_and_interleave(const Table &table, const uint8_t *const from[4],

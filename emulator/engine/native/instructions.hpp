@@ -10,8 +10,15 @@
 //     How `dot_products` reads weights: as four bytes, or as four 16-bit words in the order
 //     0, 2, 1, 3 (FilterBlock).
 //
+//   constexpr bool TILES
+//     Whether there is a matrix unit, for `tile_products`.
+//
+//   struct Thread
+//     Lives as long as a thread computes: what the matrix unit needs.
+//
 //   struct Sums
 //     64 sums of 32 bits, modulo 2^32, in quad order. Default construction leaves them undefined.
+//       void load(const int32_t *values)          64 values in quad order
 //       void add(int32_t value)                   to each sum
 //       void add(const int32_t *values)           64 values in quad order
 //       void shift_left(int bits)                 bits in 0..31
@@ -30,12 +37,19 @@
 //     sums[f] = sum over the block's groups of four taps, before the block's final shift.
 //     `rows[segment]` points to the first group of the segment at this output position.
 //
+//   void tile_products(const FilterBlock &block, const uint8_t *const *rows, int32_t *sums)
+//     As `dot_products`, for a block in tiles: [MOST_FILTERS][64] sums in quad order. Up to
+//     TILE_GROUPS groups behind a segment's last are read, and multiplied by zeros.
+//
 //   template <int POSITIONS>  // 1 to MAX_POSITIONS
 //   void look_up(const Convolution &c, const LookupFilter &filter,
 //                const uint8_t *const *tap_rows, int64_t step, int32_t *sums)
 //     Adds to the sums of POSITIONS neighbouring output positions what the filter's taps look up,
 //     shifted left by the filter's shift. Activations of tap t at position p are at
 //     `tap_rows[t] + p * step`; sums of position p at `sums + p * BLOCK`, in quad order.
+//
+//   RealFactor real_factor(int32_t multiplier, int32_t shift)
+//     A requantisation's factor in real numbers, if `requantise` may use it; or zeros.
 //
 //   void requantise(const Sums &sums, const Requantisation &r, int8_t *to)
 //     64 sums to 64 bytes in the images' order.
@@ -67,9 +81,13 @@ using AXYNQ_INSTRUCTIONS::look_up;
 using AXYNQ_INSTRUCTIONS::map;
 using AXYNQ_INSTRUCTIONS::map_and_interleave;
 using AXYNQ_INSTRUCTIONS::multiply;
+using AXYNQ_INSTRUCTIONS::real_factor;
 using AXYNQ_INSTRUCTIONS::requantise;
 using AXYNQ_INSTRUCTIONS::Sums;
 using AXYNQ_INSTRUCTIONS::Table;
+using AXYNQ_INSTRUCTIONS::Thread;
+using AXYNQ_INSTRUCTIONS::tile_products;
+using AXYNQ_INSTRUCTIONS::TILES;
 using AXYNQ_INSTRUCTIONS::WIDE_WEIGHTS;
 
 }  // namespace axynq::instructions

@@ -132,6 +132,7 @@ void run_blocks(const Network &network, int64_t images, std::atomic<int64_t> &ne
   const Memory arena_memory = allocate(network.arena_bytes);
   const Memory scratch = allocate(network.scratch_bytes);
   int8_t *arena = reinterpret_cast<int8_t *>(arena_memory.get());
+  [[maybe_unused]] const instructions::Thread thread;
   for (;;) {
     const int64_t first = next.fetch_add(BLOCK);
     if (first >= images) return;
@@ -190,5 +191,15 @@ void axynq_flushes(const int32_t *ranges, const int64_t *taps, int64_t filters, 
 
 // Whether weights are words, as FilterBlock says.
 int axynq_wide_weights() { return axynq::instructions::WIDE_WEIGHTS; }
+
+// Factors of requantisations in real numbers, where the kernel may use them.
+void axynq_real_factors(const int32_t *multiplier, const int32_t *shift, int64_t count,
+                        axynq::RealFactor *real) {
+  for (int64_t k = 0; k < count; ++k)
+    real[k] = axynq::instructions::real_factor(multiplier[k], shift[k]);
+}
+
+// Whether filters may be computed in tiles.
+int axynq_tiles() { return axynq::instructions::TILES; }
 
 }  // extern "C"

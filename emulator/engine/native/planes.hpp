@@ -51,14 +51,14 @@ inline int64_t plane_row_bytes(const Convolution &c) {
   return int64_t(positions) * c.row_groups * 4 * BLOCK;
 }
 
-// One row of one plane: each activation's byte through the plane's table, four taps interleaved.
-// A row outside the map is all padding.
-inline void fill_plane_row(const Convolution &c, const int8_t *tensor, int plane, int row,
-                           uint8_t *to) {
-  const instructions::Table table(c.plane_tables + 256 * plane);
+// One row through a table: each activation's byte, four taps interleaved. A row outside the map is
+// all padding.
+inline void fill_row(const Convolution &c, const int8_t *tensor, const uint8_t *bytes, int row,
+                     uint8_t *to) {
+  const instructions::Table table(bytes, true);
   const bool inside = row >= 0 && row < c.input_rows;
   alignas(64) uint8_t padding[BLOCK];
-  std::memset(padding, c.plane_tables[256 * plane + uint8_t(c.pad_value)], BLOCK);
+  std::memset(padding, bytes[uint8_t(c.pad_value)], BLOCK);
   const uint8_t *sources[4];
   if (c.flattened) {
     const int taps = c.kernel_columns * c.channels;
@@ -87,6 +87,23 @@ inline void fill_plane_row(const Convolution &c, const int8_t *tensor, int plane
       instructions::map_and_interleave(table, sources, padding, to);
     }
   }
+}
+
+// A row of all planes, one plane behind the other. Several have the bytes interleaved once, in `raw`.
+inline void fill_plane_rows(const Convolution &c, const int8_t *tensor, int row, uint8_t *raw,
+                            uint8_t *to) {
+  if (c.planes == 1) return fill_row(c, tensor, c.plane_tables, row, to);
+  static constexpr struct Identity {
+    uint8_t byte[256] = {};
+    constexpr Identity() {
+      for (int k = 0; k < 256; ++k) byte[k] = uint8_t(k);
+    }
+  } identity;
+  fill_row(c, tensor, identity.byte, row, raw);
+  const int64_t bytes = plane_row_bytes(c);
+  for (int p = 0; p < c.planes; ++p)
+    instructions::map(c.plane_tables + 256 * p, bytes, reinterpret_cast<const int8_t *>(raw),
+                      reinterpret_cast<int8_t *>(to + p * bytes));
 }
 
 inline int64_t byte_row_bytes(const Convolution &c) {

@@ -36,9 +36,17 @@ inline int8_t quantised(int32_t value, int32_t zero_point, int32_t low, int32_t 
 // How sums become bytes.
 struct Requantisation {
   int32_t multiplier, shift, zero_point, low, high;
+  RealFactor real;
 };
 
 constexpr int ADD_LEFT_SHIFT = 20;  // operands of an addition are widened by so many bits
+
+// For sets that rescale whole numbers only.
+inline RealFactor no_real_factor(int32_t, int32_t) { return {0, 0}; }
+
+// For sets without a matrix unit.
+struct NoThread {};
+inline void no_tile_products(const FilterBlock &, const uint8_t *const *, int32_t *) {}
 
 namespace scalar {
 
