@@ -335,9 +335,12 @@ def _tile_weights(
     lengths = segments["groups"].astype(np.int64)
     tiles = -(-lengths // TILE_GROUPS)
     segment = np.repeat(np.arange(len(lengths), dtype=np.int64), lengths)
-    place = np.arange(len(block), dtype=np.int64) - (np.cumsum(lengths) - lengths)[segment]
-    tile = (np.cumsum(tiles) - tiles)[segment] + place // TILE_GROUPS
-    packed = np.zeros((int(tiles.sum()), MOST_FILTERS, TILE_GROUPS), np.int32)
+    place = (
+        np.arange(len(block), dtype=np.int64)
+        - (np.cumsum(lengths, dtype=np.int64) - lengths)[segment]
+    )
+    tile = (np.cumsum(tiles, dtype=np.int64) - tiles)[segment] + place // TILE_GROUPS
+    packed = np.zeros((int(tiles.sum(dtype=np.int64)), MOST_FILTERS, TILE_GROUPS), np.int32)
     packed[tile, :, place % TILE_GROUPS] = values
     owner = np.repeat(np.arange(len(counts), dtype=np.int64), counts)
     of_block = np.zeros(len(counts), np.int64)
@@ -357,7 +360,7 @@ def _tiles_pay(used: BoolArray, geometry: Geometry) -> bool:
     width = rows.shape[2] // geometry.spans
     spans = rows.reshape(-1, width).sum(axis=1, dtype=np.int64)
     blocks = -(-filters // MOST_FILTERS)
-    steps = int((-(-spans // TILE_GROUPS)).sum())
+    steps = int((-(-spans // TILE_GROUPS)).sum(dtype=np.int64))
     planes = int(np.count_nonzero(rows.any(axis=(1, 2))))
     return blocks * (_TILE_STEP * steps + _TILE_PLANE * planes) < vectors
 

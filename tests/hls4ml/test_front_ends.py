@@ -16,6 +16,8 @@ from tests.hls4ml.front_ends import FrontEnd, keras_digits, qonnx_digits, torch_
 
 pytest.importorskip("sklearn")
 
+pytestmark = pytest.mark.usefixtures("quick_compiler")
+
 MAKERS = {"keras": keras_digits, "torch": torch_digits, "qonnx": qonnx_digits}
 
 
@@ -95,7 +97,7 @@ def layer_sums(node: object, x: np.ndarray) -> np.ndarray:
 @pytest.mark.parametrize(
     ("name", "backend", "io_type"),
     [
-        ("keras", "Vitis", "io_stream"),
+        pytest.param("keras", "Vitis", "io_stream", marks=pytest.mark.thorough),
         ("qonnx", "VivadoAccelerator", "io_stream"),
         pytest.param("torch", "Vitis", "io_parallel", marks=pytest.mark.thorough),
         pytest.param("keras", "Vivado", "io_parallel", marks=pytest.mark.thorough),

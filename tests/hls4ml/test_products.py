@@ -13,6 +13,8 @@ from tests.hls4ml.designs import LayerCase, Number, build, random_case, sums
 
 IMAGES = 5
 
+pytestmark = pytest.mark.usefixtures("quick_compiler")
+
 
 def check(cases: dict[str, LayerCase], folder: Path, io: str, backend: str) -> None:
     model = build(cases, folder, io, backend)
@@ -22,7 +24,7 @@ def check(cases: dict[str, LayerCase], folder: Path, io: str, backend: str) -> N
         np.testing.assert_array_equal(given[name], case.expected(IMAGES), f"{name}: {case}")
 
 
-def random_cases(seed: int, io: str, count: int = 10) -> dict[str, LayerCase]:
+def random_cases(seed: int, io: str, count: int = 7) -> dict[str, LayerCase]:
     rng = np.random.default_rng(seed)
     return {f"layer{k}": random_case(rng, io == "io_stream") for k in range(count)}
 
@@ -39,10 +41,8 @@ def test_random_layers(tmp_path: Path, io: str) -> None:
     check(cases, tmp_path, io, "Vitis")
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize(
-    "io", [pytest.param("io_parallel", marks=pytest.mark.thorough), "io_stream"]
-)
+@pytest.mark.thorough
+@pytest.mark.parametrize("io", ["io_parallel", "io_stream"])
 def test_random_layers_of_the_older_backend(tmp_path: Path, io: str) -> None:
     check(random_cases(2, io), tmp_path, io, "Vivado")
 
@@ -77,9 +77,9 @@ def stock_and_exact(seed: int, io: str, count: int) -> tuple[dict[str, LayerCase
     return own, exact
 
 
-def check_stock(seed: int, folder: Path, io: str, backend: str) -> None:
+def check_stock(seed: int, folder: Path, io: str, backend: str, count: int = 8) -> None:
     given = []
-    for number, cases in enumerate(stock_and_exact(seed, io, 8)):
+    for number, cases in enumerate(stock_and_exact(seed, io, count)):
         model = build(cases, folder / str(number), io, backend)
         model.compile()
         given.append((cases, sums(cases, model, IMAGES)))
@@ -94,7 +94,7 @@ def check_stock(seed: int, folder: Path, io: str, backend: str) -> None:
     "io", ["io_parallel", pytest.param("io_stream", marks=pytest.mark.thorough)]
 )
 def test_exact_multipliers_give_what_hls4ml_gives(tmp_path: Path, io: str) -> None:
-    check_stock(1, tmp_path, io, "Vitis")
+    check_stock(1, tmp_path, io, "Vitis", 5)
 
 
 @pytest.mark.thorough

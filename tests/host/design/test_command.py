@@ -87,6 +87,7 @@ def test_design(axynq, small, digits: graph.Model, digits_path, tmp_path) -> Non
     assert not (folder / "plan.json").exists()
 
 
+@pytest.mark.thorough
 def test_with_a_library(axynq, small, digits: graph.Model, digits_path, digits_data, tmp_path):
     pytest.importorskip("matplotlib")
     folder = tmp_path / "designed"
