@@ -278,7 +278,13 @@ def print_table(results: dict[str, Any], peak_rate: float) -> None:
 
     for name, outcome in results.items():
         shown = Table(title=f"{name}, images per second", title_justify="left")
-        for column in ("", "images/s", "x PyTorch fp32", "x LUT gather", "share of int8 peak"):
+        for column in (
+            "",
+            "images/s",
+            "x PyTorch fp32",
+            "x LUT gather",
+            "share of the vectors' int8 peak",
+        ):
             shown.add_column(column, justify="left" if not column else "right")
         for plan, figures in outcome.items():
             rate = figures["images_per_second"]
