@@ -177,8 +177,19 @@ def test_speed_of_retraining() -> None:
         assert number(row[-1].split("%")[0]) == round(share, 1), row[0]
 
 
+def test_images_a_second_with_tiles() -> None:
+    table, _, _ = document("docs/emulator.md").tables("Benchmarks")
+    rates = results("benchmarks/emulation/sapphire-rapids.json")["images_per_second"]
+    names = {"ResNet-8": "resnet8", "keyword spotting": "keyword", "ResNet-18": "resnet18"}
+    assert [row[0] for row in table[1:]] == list(names)
+    for name, *cells in table[1:]:
+        for cell, title in zip(cells, table[0][1:], strict=True):
+            measured = rates[names[name]][title.strip("`")]["images_per_second"]
+            assert int(cell.replace(" ", "")) == round(measured), (name, title)
+
+
 def test_images_a_second_of_networks_of_all_kinds() -> None:
-    table, _ = document("docs/emulator.md").tables("Benchmarks")
+    _, table, _ = document("docs/emulator.md").tables("Benchmarks")
     networks = results("benchmarks/emulation/operators.json")["networks"]
     plans = [title.strip("`") for title in table[0][3:]]
     for row, measured in zip(table[1:], networks, strict=True):
@@ -191,7 +202,7 @@ def test_images_a_second_of_networks_of_all_kinds() -> None:
 
 
 def test_seconds_until_a_network_is_ready() -> None:
-    _, table = document("docs/emulator.md").tables("Benchmarks")
+    _, _, table = document("docs/emulator.md").tables("Benchmarks")
     seconds = results("benchmarks/setup/results.json")["seconds"]
     names = {
         "MobileNetV2, 224 × 224": "mobilenetv2",
