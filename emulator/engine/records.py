@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -96,7 +97,14 @@ def _pair(model: graph.Model, op: graph.Add | graph.Elementwise, memory: Memory)
     elif isinstance(op, graph.Elementwise) and kind == "prelu":
         factors = [identity_factor(model, op), product_factor(model, op)]
     padded = [*factors, *[(0, 0)] * (3 - len(factors))]
-    linear = _linear(model, op, low, high) if kind in ("add", "subtract") else None
+    linear = None
+    if kind in ("add", "subtract"):
+        first, second, output = (
+            graph.Quantisation(t.scale, t.zero_point)
+            for t in (model.tensors[index] for index in (*op.inputs, op.output))
+        )
+        sign = 1 if kind == "add" else -1
+        linear = _linear((first, second, output), sign, (low, high))
     return {
         **(
             {}
@@ -117,16 +125,27 @@ def _pair(model: graph.Model, op: graph.Add | graph.Elementwise, memory: Memory)
     }
 
 
+@lru_cache(maxsize=256)
 def _linear(
-    model: graph.Model, op: graph.Add | graph.Elementwise, low: int, high: int
+    quantisations: tuple[graph.Quantisation, graph.Quantisation, graph.Quantisation],
+    sign: int,
+    bounds: tuple[int, int],
 ) -> LinearSum | None:
-    """The sum or difference as one linear function, if there is such."""
-    first, second, output = (model.tensors[index] for index in (*op.inputs, op.output))
-    a, b = first.scale / output.scale, second.scale / output.scale
-    if isinstance(op, graph.Elementwise) and op.kind == "subtract":
-        b = -b
+    """A sum, or with a sign of -1 a difference, as one linear function, if there is such. Searches
+    make engines of the same networks thousands of times, and it takes milliseconds to find.
+
+    ``quantisations`` are those of the first operand, the second and the result.
+    """
+    first, second, output = quantisations
+    tensors = tuple(graph.Tensor("", (1,), *each) for each in quantisations)
+    op: graph.Operator = graph.Add("", (0, 1), 2)
+    if sign < 0:
+        op = graph.Elementwise("", (0, 1), 2, "subtract")
+    model = graph.Model("", tensors, (op,), (0, 1), (2,))
+    table = np.clip(operators.paired_tables(model, op, 0), *bounds)
+    a, b = first.scale / output.scale, sign * second.scale / output.scale
     offset = output.zero_point - a * first.zero_point - b * second.zero_point
-    return linear_sum(operators.paired_tables(model, op, 0), (a, b), offset, (low, high))
+    return linear_sum(table, (a, b), offset, bounds)
 
 
 def _map(

@@ -146,6 +146,25 @@ template <class T, unsigned N> T element(const T (*data)[N], unsigned pixel, uns
     return data[pixel][i];
 }
 
+// The sums of a window: from the biases on, and to the results.
+template <unsigned FILTERS, class CONFIG_T>
+void begin(typename CONFIG_T::accum_t *acc, const typename CONFIG_T::bias_t *biases) {
+    #pragma HLS INLINE
+    for (unsigned filter = 0; filter < FILTERS; filter++) {
+        #pragma HLS UNROLL
+        acc[filter] = (typename CONFIG_T::accum_t)biases[filter];
+    }
+}
+
+template <unsigned FILTERS, class data_T, class res_T, class CONFIG_T>
+void finish(const typename CONFIG_T::accum_t *acc, res_T *res) {
+    #pragma HLS INLINE
+    for (unsigned filter = 0; filter < FILTERS; filter++) {
+        #pragma HLS UNROLL
+        res[filter] = nnet::cast<data_T, res_T, CONFIG_T>(acc[filter]);
+    }
+}
+
 // --- every filter sees all values ---------------------------------------------------------------
 
 // All products at once, or as many of them as the initiation interval leaves. Weights are
@@ -157,10 +176,7 @@ void multiply_latency(windows_T data, res_T *res, typename CONFIG_T::weight_t *w
         #pragma HLS UNROLL
         typename CONFIG_T::accum_t acc[FILTERS];
         #pragma HLS ARRAY_PARTITION variable=acc complete
-        for (unsigned filter = 0; filter < FILTERS; filter++) {
-            #pragma HLS UNROLL
-            acc[filter] = (typename CONFIG_T::accum_t)biases[filter];
-        }
+        begin<FILTERS, CONFIG_T>(acc, biases);
         for (unsigned i = 0; i < VALUES; i++) {
             #pragma HLS UNROLL
             const data_T value = element(data, pixel, i);
@@ -171,10 +187,7 @@ void multiply_latency(windows_T data, res_T *res, typename CONFIG_T::weight_t *w
                     product_of<data_T, CONFIG_T>::value(filter, weight, value, weights[weight]));
             }
         }
-        for (unsigned filter = 0; filter < FILTERS; filter++) {
-            #pragma HLS UNROLL
-            res[pixel * FILTERS + filter] = nnet::cast<data_T, res_T, CONFIG_T>(acc[filter]);
-        }
+        finish<FILTERS, data_T, res_T, CONFIG_T>(acc, res + pixel * FILTERS);
     }
 }
 
@@ -194,10 +207,7 @@ void multiply_resource(windows_T data, res_T *res, typename CONFIG_T::weight_t *
     #pragma HLS ARRAY_PARTITION variable=acc complete dim=0
     for (unsigned pixel = 0; pixel < PIXELS; pixel++) {
         #pragma HLS UNROLL
-        for (unsigned filter = 0; filter < FILTERS; filter++) {
-            #pragma HLS UNROLL
-            acc[pixel][filter] = (typename CONFIG_T::accum_t)biases[filter];
-        }
+        begin<FILTERS, CONFIG_T>(acc[pixel], biases);
     }
 
     unsigned column = 0, row = 0; // of the first multiplier: its value, and its filter
@@ -226,10 +236,7 @@ ReuseLoop:
 
     for (unsigned pixel = 0; pixel < PIXELS; pixel++) {
         #pragma HLS UNROLL
-        for (unsigned filter = 0; filter < FILTERS; filter++) {
-            #pragma HLS UNROLL
-            res[pixel * FILTERS + filter] = nnet::cast<data_T, res_T, CONFIG_T>(acc[pixel][filter]);
-        }
+        finish<FILTERS, data_T, res_T, CONFIG_T>(acc[pixel], res + pixel * FILTERS);
     }
 }
 
@@ -244,19 +251,13 @@ void multiply_depthwise_latency(windows_T data, res_T *res, typename CONFIG_T::w
         #pragma HLS UNROLL
         typename CONFIG_T::accum_t acc[FILTERS];
         #pragma HLS ARRAY_PARTITION variable=acc complete
-        for (unsigned filter = 0; filter < FILTERS; filter++) {
-            #pragma HLS UNROLL
-            acc[filter] = (typename CONFIG_T::accum_t)biases[filter];
-        }
+        begin<FILTERS, CONFIG_T>(acc, biases);
         for (unsigned i = 0; i < VALUES; i++) {
             #pragma HLS UNROLL
             acc[i % FILTERS] += static_cast<typename CONFIG_T::accum_t>(
                 product_of<data_T, CONFIG_T>::value(i % FILTERS, i, element(data, pixel, i), weights[i]));
         }
-        for (unsigned filter = 0; filter < FILTERS; filter++) {
-            #pragma HLS UNROLL
-            res[pixel * FILTERS + filter] = nnet::cast<data_T, res_T, CONFIG_T>(acc[filter]);
-        }
+        finish<FILTERS, data_T, res_T, CONFIG_T>(acc, res + pixel * FILTERS);
     }
 }
 
@@ -273,10 +274,7 @@ void multiply_depthwise_resource(windows_T data, res_T *res, typename CONFIG_T::
     #pragma HLS ARRAY_PARTITION variable=acc complete dim=0
     for (unsigned pixel = 0; pixel < PIXELS; pixel++) {
         #pragma HLS UNROLL
-        for (unsigned filter = 0; filter < FILTERS; filter++) {
-            #pragma HLS UNROLL
-            acc[pixel][filter] = (typename CONFIG_T::accum_t)biases[filter];
-        }
+        begin<FILTERS, CONFIG_T>(acc[pixel], biases);
     }
 
     unsigned first = 0; // the filter of the first multiplier
@@ -301,10 +299,7 @@ ReuseLoop:
 
     for (unsigned pixel = 0; pixel < PIXELS; pixel++) {
         #pragma HLS UNROLL
-        for (unsigned filter = 0; filter < FILTERS; filter++) {
-            #pragma HLS UNROLL
-            res[pixel * FILTERS + filter] = nnet::cast<data_T, res_T, CONFIG_T>(acc[pixel][filter]);
-        }
+        finish<FILTERS, data_T, res_T, CONFIG_T>(acc[pixel], res + pixel * FILTERS);
     }
 }
 

@@ -10,7 +10,7 @@
 
 namespace axynq {
 
-constexpr int BLOCK = 64;        // images
+constexpr int BLOCK = 64;          // images
 constexpr int VECTOR_FILTERS = 6;  // computed together, in registers
 constexpr int MOST_FILTERS = 16;   // computed together, in tiles
 constexpr int TILE_GROUPS = 16;    // of four taps, multiplied at once in tiles

@@ -47,23 +47,17 @@ struct Sums {
   }
 };
 
-// A table of 256 bytes held in registers.
-// The bytes it maps most often are those of exact multipliers, where the table only flips bits.
+// A table of 256 bytes held in registers. The bytes it maps most often are those of exact
+// multipliers, where the table only flips bits.
 struct Table {
   __m512i part[4];
   bool flips;
   explicit Table(const uint8_t *bytes, bool may_flip = false) : flips(may_flip) {
     for (int k = 0; k < 4; ++k) part[k] = _mm512_loadu_si512(bytes + 64 * k);
-    alignas(64) static constexpr struct Counted {
-      uint8_t byte[256] = {};
-      constexpr Counted() {
-        for (int k = 0; k < 256; ++k) byte[k] = uint8_t(k);
-      }
-    } counted;
     const __m512i first = _mm512_set1_epi8(int8_t(bytes[0]));
     for (int k = 0; flips && k < 4; ++k)
-      flips = !_mm512_cmpneq_epi8_mask(part[k], _mm512_xor_si512(
-          _mm512_load_si512(counted.byte + 64 * k), first));
+      flips = !_mm512_cmpneq_epi8_mask(
+          part[k], _mm512_xor_si512(_mm512_load_si512(EVERY_BYTE.byte + 64 * k), first));
   }
   __m512i operator()(__m512i index) const {
     const __m512i low = _mm512_permutex2var_epi8(part[0], index, part[1]);
@@ -116,8 +110,9 @@ inline __m512i real_rescale16(__m512i v, __m512 high, __m512 low, __m512 half) {
   const __m512 x = _mm512_cvt_roundepi32_ps(v, CUT);
   const __m512 scaled = _mm512_fmadd_round_ps(x, high, _mm512_mul_round_ps(x, low, CUT), CUT);
   const __m512i sign = _mm512_set1_epi32(INT32_MIN);
-  const __m512 signed_half = _mm512_castsi512_ps(_mm512_ternarylogic_epi32(
-      _mm512_castps_si512(scaled), _mm512_castps_si512(half), sign, 0xE4));  // the sign of the first
+  const __m512 signed_half = _mm512_castsi512_ps(
+      _mm512_ternarylogic_epi32(_mm512_castps_si512(scaled), _mm512_castps_si512(half), sign,
+                                0xE4));  // the sign of the first
   return _mm512_cvtt_roundps_epi32(_mm512_add_round_ps(scaled, signed_half, CUT),
                                    _MM_FROUND_NO_EXC);
 }
@@ -307,8 +302,8 @@ inline void each_pair(const Operator &op, const int8_t *a, const int8_t *b, int8
   }
 }
 
-// Sums that are one linear function: pairs of 16-bit words, which are the operands' bytes times 256,
-// times pairs of words.
+// Sums that are one linear function: pairs of 16-bit words, which are the operands' bytes times
+// 256, times pairs of words.
 inline void linear_sum(const Operator &op, const int8_t *a, const int8_t *b, int8_t *to) {
   const auto pair = [](int16_t first, int16_t second) {
     return _mm512_set1_epi32(int32_t(uint16_t(first) | uint32_t(uint16_t(second)) << 16));
@@ -336,11 +331,10 @@ inline void linear_sum(const Operator &op, const int8_t *a, const int8_t *b, int
       const __m512i high_a = _mm512_unpackhi_epi8(zero, bytes_a);
       const __m512i low_b = _mm512_unpacklo_epi8(zero, bytes_b);
       const __m512i high_b = _mm512_unpackhi_epi8(zero, bytes_b);
-      const __m512i words[2] = {
-          _mm512_packs_epi32(sum(_mm512_unpacklo_epi16(low_a, low_b)),
-                             sum(_mm512_unpackhi_epi16(low_a, low_b))),
-          _mm512_packs_epi32(sum(_mm512_unpacklo_epi16(high_a, high_b)),
-                             sum(_mm512_unpackhi_epi16(high_a, high_b)))};
+      const __m512i words[2] = {_mm512_packs_epi32(sum(_mm512_unpacklo_epi16(low_a, low_b)),
+                                                   sum(_mm512_unpackhi_epi16(low_a, low_b))),
+                                _mm512_packs_epi32(sum(_mm512_unpacklo_epi16(high_a, high_b)),
+                                                   sum(_mm512_unpackhi_epi16(high_a, high_b)))};
       const __m512i bytes = _mm512_packs_epi16(words[0], words[1]);
       _mm512_storeu_si512(to, _mm512_min_epi8(_mm512_max_epi8(bytes, least), most));
       x += pairing.first_step * BLOCK;

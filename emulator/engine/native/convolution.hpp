@@ -34,7 +34,7 @@ inline void finish(const Convolution &c, const instructions::Sums &sums, int fil
   const int64_t place = (int64_t(filter) * c.output_rows + row) * c.output_columns + column;
   if (target.tensor) {
     const Requantisation r = {c.multiplier[filter], c.shift[filter], c.output_zero_point,
-                              c.clamp_low, c.clamp_high, c.real[filter]};
+                              c.clamp_low,          c.clamp_high,    c.real[filter]};
     instructions::requantise(sums, r, target.tensor + place * BLOCK);
   }
   if (target.accumulators) {

@@ -89,17 +89,12 @@ inline void fill_row(const Convolution &c, const int8_t *tensor, const uint8_t *
   }
 }
 
-// A row of all planes, one plane behind the other. Several have the bytes interleaved once, in `raw`.
+// A row of all planes, one plane behind the other. Several have the bytes interleaved once, in
+// `raw`.
 inline void fill_plane_rows(const Convolution &c, const int8_t *tensor, int row, uint8_t *raw,
                             uint8_t *to) {
   if (c.planes == 1) return fill_row(c, tensor, c.plane_tables, row, to);
-  static constexpr struct Identity {
-    uint8_t byte[256] = {};
-    constexpr Identity() {
-      for (int k = 0; k < 256; ++k) byte[k] = uint8_t(k);
-    }
-  } identity;
-  fill_row(c, tensor, identity.byte, row, raw);
+  fill_row(c, tensor, EVERY_BYTE.byte, row, raw);
   const int64_t bytes = plane_row_bytes(c);
   for (int p = 0; p < c.planes; ++p)
     instructions::map(c.plane_tables + 256 * p, bytes, reinterpret_cast<const int8_t *>(raw),

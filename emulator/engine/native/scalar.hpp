@@ -33,6 +33,14 @@ inline int8_t quantised(int32_t value, int32_t zero_point, int32_t low, int32_t 
   return int8_t(y < low ? low : y > high ? high : y);
 }
 
+// Every byte in its place: a table that changes nothing.
+alignas(64) constexpr struct EveryByte {
+  uint8_t byte[256] = {};
+  constexpr EveryByte() {
+    for (int k = 0; k < 256; ++k) byte[k] = uint8_t(k);
+  }
+} EVERY_BYTE;
+
 // How sums become bytes.
 struct Requantisation {
   int32_t multiplier, shift, zero_point, low, high;
