@@ -15,11 +15,11 @@ BLOCK = 64
 VECTOR_FILTERS, MOST_FILTERS = 6, 16
 """Filters computed together at most, in vector registers and in tiles."""
 
-TILE_GROUPS = 16
-"""Groups of four taps that tiles multiply at once."""
+TILE_GROUPS, TILE_POSITIONS = 16, 4
+"""Groups of four taps that tiles multiply at once, and output positions they compute together."""
 
 WHOLE_BYTE, LOW_HALF, HIGH_HALF = range(3)
-"""What of an activation's byte is looked up."""
+"""What of an activation's byte a table is about."""
 
 
 class Memory:
@@ -49,7 +49,7 @@ TENSOR = _structure(
     ("constant", _POINTER),
 )  # fmt: skip
 SEGMENT = _structure(
-    ("plane", _INT), ("kernel_row", _INT), ("offset", _INT), ("groups", _INT), ("shift", _INT)
+    ("stack", _INT), ("kernel_row", _INT), ("offset", _INT), ("groups", _INT), ("shift", _INT)
 )
 FILTER_BLOCK = _structure(
     ("filters", _INT),
@@ -72,10 +72,12 @@ CONVOLUTION = _structure(
         "input_rows", "input_columns", "input_channels", "first_channel", "channels",
         "output_rows", "output_columns", "output_channels", "kernel_rows", "kernel_columns",
         "stride_rows", "stride_columns", "dilation_rows", "dilation_columns", "padding_top",
-        "padding_left", "pad_value", "flattened", "row_groups", "planes", "blocks", "lookups",
+        "padding_left", "pad_value", "flattened", "row_groups", "planes", "stacks",
+        "blocks", "lookups",
     )),
     *((name, _POINTER) for name in (
-        "plane_tables", "block", "lookup", "lookup_tables", "bias", "multiplier", "shift", "real",
+        "plane_tables", "plane_parts", "stack_planes", "block", "lookup", "lookup_tables", "bias",
+        "multiplier", "shift", "real",
     )),
     ("output_zero_point", _INT), ("clamp_low", _INT), ("clamp_high", _INT),
     ("lookup_parts", _INT),
@@ -139,6 +141,7 @@ CONSTANTS = {
     "VECTOR_FILTERS": VECTOR_FILTERS,
     "MOST_FILTERS": MOST_FILTERS,
     "TILE_GROUPS": TILE_GROUPS,
+    "TILE_POSITIONS": TILE_POSITIONS,
     "LINEAR_LOW_BITS": LOW_BITS,
     "WHOLE_BYTE": WHOLE_BYTE,
     "LOW_HALF": LOW_HALF,

@@ -17,13 +17,16 @@ import numpy.typing as npt
 from axynq.emulator.engine.abi import (
     CONVOLUTION,
     FILTER_BLOCK,
+    HIGH_HALF,
     LOOKUP_FILTER,
     LOOKUP_TAP,
+    LOW_HALF,
     MOST_FILTERS,
     REAL_FACTOR,
     SEGMENT,
     TILE_GROUPS,
     VECTOR_FILTERS,
+    WHOLE_BYTE,
     Memory,
 )
 from axynq.emulator.engine.kernel import Kernel
@@ -121,9 +124,9 @@ def costs_of(model: graph.Model, layer: graph.WeightedLayer, kernel: Kernel) -> 
     if costs.tile_term is None:
         return costs
     geometry = _geometry(model, layer)
-    groups = geometry.row_groups * (1 if geometry.flattened else geometry.kernel[1])
-    every = np.ones((1, geometry.output_shape[2], geometry.kernel[0], groups), bool)
-    return replace(costs, term=costs.tile_term) if _tiles_pay(every, geometry) else costs
+    line = _Line.of(geometry, np.zeros(1, np.int64))
+    every = np.ones((geometry.output_shape[2], len(line.plane)), bool)
+    return replace(costs, term=costs.tile_term) if _tiles_pay(every, line, geometry) else costs
 
 
 def _pack_factors(
@@ -166,30 +169,62 @@ def _counts(owner: IndexArray, owners: int) -> IndexArray:
 # --- planes --------------------------------------------------------------------------------------
 
 
+@dataclass(frozen=True)
+class _Line:
+    """All groups of four taps of a filter, in the order in which they are computed: by stack of
+    planes, row of the kernel, and place in memory."""
+
+    stack: IndexArray
+    row: IndexArray
+    column: IndexArray
+    plane: IndexArray
+    group: IndexArray
+    """Of a pixel, or of a kernel row where the layer is flattened."""
+    opens: BoolArray
+    """Whether the activations do not follow those of the group before."""
+
+    @classmethod
+    def of(cls, geometry: Geometry, stacks: IndexArray) -> _Line:
+        """For planes in stacks [planes], with numbers that never fall."""
+        rows, columns = geometry.kernel
+        columns = 1 if geometry.flattened else columns
+        shape = (len(stacks), rows, columns, geometry.row_groups)
+        plane, row, column, group = (axis.reshape(-1) for axis in np.indices(shape, np.int64))
+        stack = stacks[plane]
+        order = np.lexsort((group, plane, column, row, stack))
+        stack, row, column = stack[order], row[order], column[order]
+        area = np.stack([stack, row, column if geometry.spans > 1 else np.zeros_like(column)])
+        opens = (np.diff(area, axis=1, prepend=-1) != 0).any(axis=0)
+        return cls(stack, row, column, plane[order], group[order], opens)
+
+
 def _pack_planes(
     planes: tuple[Plane, ...], geometry: Geometry, library: ctypes.CDLL, memory: Memory
 ) -> dict[str, Any]:
     """The planes that each convolution needs, and its filter blocks."""
-    weights = _in_groups(planes, geometry)
-    used = weights.view(np.int32)[..., 0] != 0  # [planes, filters, rows, groups]
-    needed = used.any(axis=(2, 3)).T  # [filters, planes]
-    each = len(needed) // geometry.convolutions
+    exponents = np.array([plane.exponent for plane in planes], np.int64)
+    stacks = np.cumsum(np.diff(exponents, prepend=exponents[:1]) != 0, dtype=np.int64)
+    line = _Line.of(geometry, stacks)
+    weights = _in_groups(planes, geometry)[:, line.plane, line.row, line.column, line.group]
+    used = weights != 0  # [filters, groups]
+    filters = len(used)
+    needed = np.zeros((filters, len(planes)), bool)
+    for plane in range(len(planes)):
+        needed[:, plane] = used[:, line.plane == plane].any(axis=1)
+    each = filters // geometry.convolutions
     has = needed.reshape(geometry.convolutions, each, len(planes)).any(axis=1)
-    tiles = bool(library.axynq_tiles()) and _tiles_pay(used, geometry)
+    tiles = bool(library.axynq_tiles()) and _tiles_pay(used, line, geometry)
     most = MOST_FILTERS if tiles else VECTOR_FILTERS
     members, convolution = _filter_blocks(needed, geometry.convolutions, most)
     sizes = (members >= 0).sum(axis=1, dtype=np.int64)
     blocks = np.zeros(len(members), FILTER_BLOCK)
     blocks["filters"], blocks["tiles"] = sizes, tiles
     blocks["filter"][:, :most] = np.maximum(members, 0)
-    in_block = np.zeros((len(members), len(planes), *used.shape[2:]), bool)
+    in_block = np.zeros((len(members), used.shape[1]), bool)
     for slot in range(most):
         there = sizes > slot
-        in_block[there] |= used[:, members[there, slot]].swapaxes(0, 1)
-    # Convolutions number the planes they have.
-    number = (np.cumsum(has, axis=1, dtype=np.int64) - 1)[convolution]
-    exponents = np.array([plane.exponent for plane in planes], np.int64)
-    segments, counts, final_shift = _segments(in_block, number, exponents, geometry)
+        in_block[there] |= used[members[there, slot]]
+    segments, counts, final_shift = _segments(in_block, line, has[convolution], exponents, geometry)
     blocks["segments"], blocks["final_shift"] = counts, final_shift
     blocks["segment"] = _addresses(memory, segments, counts)
     if tiles:
@@ -204,34 +239,57 @@ def _pack_planes(
             blocks["weights"][alike] = _addresses(memory, packed_as, counts)
     counts = _counts(convolution, geometry.convolutions)
     return {
-        "planes": has.sum(axis=1, dtype=np.int64),
-        "plane_tables": _plane_tables(planes, has, memory),
+        **_plane_tables(planes, stacks, has, memory),
         "blocks": counts,
         "block": _addresses(memory, blocks, counts),
     }
 
 
-def _plane_tables(planes: tuple[Plane, ...], has: BoolArray, memory: Memory) -> IndexArray:
-    """Where the tables of the planes lie that each convolution has: once for those alike."""
+def _plane_tables(
+    planes: tuple[Plane, ...], stacks: IndexArray, has: BoolArray, memory: Memory
+) -> dict[str, IndexArray]:
+    """The tables of the planes that each convolution has: once for those alike."""
     tables = np.stack([np.zeros(256, np.uint8), *(plane.table for plane in planes)])
+    parts = np.array([WHOLE_BYTE, *(_part(plane.table) for plane in planes)], np.int32)
     kinds, kind = np.unique(has, axis=0, return_inverse=True)
-    addresses = [memory.pointer(tables[1:][one] if one.any() else tables[:1]) for one in kinds]
-    return np.array(addresses)[kind.reshape(-1)]
+    kind = kind.reshape(-1)
+    addresses = []
+    for one in kinds:
+        chosen = np.flatnonzero(one) + 1 if one.any() else np.zeros(1, np.int64)
+        _, widths = np.unique(stacks[one], return_counts=True)
+        arrays = tables[chosen], parts[chosen], widths.astype(np.int32)
+        addresses.append((*map(memory.pointer, arrays), len(widths)))
+    tables_at, parts_at, widths_at, count = np.array(addresses, np.int64).T
+    return {
+        "planes": has.sum(axis=1, dtype=np.int64),
+        "stacks": count[kind],
+        "plane_tables": tables_at[kind],
+        "plane_parts": parts_at[kind],
+        "stack_planes": widths_at[kind],
+    }
 
 
-def _in_groups(planes: tuple[Plane, ...], geometry: Geometry) -> npt.NDArray[np.int8]:
-    """[planes, filters, kernel rows, groups of a kernel row, 4], with zeros where a group is not
-    full."""
+def _part(table: npt.NDArray[np.uint8]) -> int:
+    """On which part of a byte a table of 256 depends."""
+    halves = table.reshape(16, 16)  # high, low
+    if (halves == halves[:1]).all():
+        return LOW_HALF
+    return HIGH_HALF if (halves == halves[:, :1]).all() else WHOLE_BYTE
+
+
+def _in_groups(planes: tuple[Plane, ...], geometry: Geometry) -> npt.NDArray[np.int32]:
+    """[filters, planes, kernel rows, kernel columns or 1, groups]: four bytes as an integer, with
+    zeros where a group is not full."""
     filters = geometry.output_shape[2]
     rows, columns = geometry.kernel
     channels = geometry.channels
     if geometry.flattened:
         columns, channels = 1, columns * channels
     groups = geometry.row_groups
-    full = np.zeros((len(planes), filters, rows, columns, groups * TAPS_PER_GROUP), np.int8)
+    full = np.zeros((filters, len(planes), rows, columns, groups * TAPS_PER_GROUP), np.int8)
     for p, plane in enumerate(planes):  # a fully connected layer's kernel is flat
-        full[p, ..., :channels] = plane.weights.reshape(filters, rows, columns, channels)
-    return full.reshape(len(planes), filters, rows, columns * groups, TAPS_PER_GROUP)
+        full[:, p, ..., :channels] = plane.weights.reshape(filters, rows, columns, channels)
+    return full.view(np.int32)
 
 
 def _filter_blocks(
@@ -268,31 +326,47 @@ def _filter_blocks(
 
 
 def _segments(
-    in_block: BoolArray, number: IndexArray, exponents: IndexArray, geometry: Geometry
+    in_block: BoolArray,
+    line: _Line,
+    has: BoolArray,
+    exponents: IndexArray,
+    geometry: Geometry,
 ) -> tuple[npt.NDArray[Any], IndexArray, IndexArray]:
     """Runs of groups that some filter of a block needs and whose activations are contiguous.
 
     Args:
-        in_block: [blocks, planes, rows, groups], whether a group is needed.
-        number: [blocks, planes], the number of each plane in the block's convolution.
+        in_block: [blocks, groups], whether a group is needed.
+        line: the groups.
+        has: [blocks, planes], whether the block's convolution has a plane.
         exponents: [planes].
         geometry: of the layer.
 
     Returns:
         The segments, block after block; how many each block has; and its final shift.
     """
-    width = in_block.shape[3] // geometry.spans
-    spans = in_block.reshape(*in_block.shape[:3], geometry.spans, width)
-    none = np.zeros((*spans.shape[:-1], 1), bool)
-    changes = np.diff(np.concatenate([none, spans, none], axis=-1).astype(np.int8))
-    block, plane, row, span, first = np.nonzero(changes == 1)
-    end = np.nonzero(changes == -1)[-1]
-    exponent = exponents[plane]
+    stacks = np.zeros(len(exponents), np.int64)
+    stacks[line.plane] = line.stack
+    starts = np.flatnonzero(np.diff(stacks, prepend=-1))
+    # Stacks that a block's convolution has, and planes of a stack before a plane.
+    widths = np.add.reduceat(has, starts, axis=1, dtype=np.int64)
+    number = np.cumsum(widths > 0, axis=1, dtype=np.int64) - 1
+    before = np.cumsum(has, axis=1, dtype=np.int64) - has
+    before -= before[:, starts][:, stacks]
+
+    follows = np.zeros_like(in_block)
+    follows[:, 1:] = in_block[:, :-1] & ~line.opens[1:]
+    block, first = np.nonzero(in_block & ~follows)
+    ends = np.zeros_like(in_block)
+    ends[:, :-1] = follows[:, 1:] & in_block[:, 1:]
+    end = np.nonzero(in_block & ~ends)[1] + 1
+    plane, stack = line.plane[first], line.stack[first]
     opens = np.diff(block, prepend=-1) != 0
+    exponent = exponents[plane]
     runs = np.zeros(len(block), SEGMENT)
-    runs["plane"] = number[block, plane]
-    runs["kernel_row"] = row
-    runs["offset"] = first + span * geometry.dilation[1] * width
+    runs["stack"] = number[block, stack]
+    runs["kernel_row"] = line.row[first]
+    pixels = line.column[first] * geometry.dilation[1] * widths[block, stack]
+    runs["offset"] = (pixels + before[block, plane]) * geometry.row_groups + line.group[first]
     runs["groups"] = end - first
     runs["shift"] = np.where(opens, 0, np.roll(exponent, 1) - exponent)
     final_shift = np.zeros(len(in_block), np.int64)
@@ -301,19 +375,18 @@ def _segments(
 
 
 def _block_weights(
-    weights: npt.NDArray[np.int8], in_block: BoolArray, members: IndexArray
+    weights: npt.NDArray[np.int32], in_block: BoolArray, members: IndexArray
 ) -> tuple[npt.NDArray[np.int32], IndexArray]:
     """The weights of blocks with equally many filters: block by block, for each group that is
     needed four bytes per filter, as one integer; and how many integers each block has."""
-    groups = weights.view(np.int32)[..., 0]
-    block, plane, row, group = np.nonzero(in_block)
-    packed = groups[plane[:, None], members[block], row[:, None], group[:, None]]
+    block, group = np.nonzero(in_block)
+    packed = weights[members[block], group[:, None]]
     counts = _counts(block, len(members)) * members.shape[1]
     return packed.reshape(-1), counts
 
 
 def _tile_weights(
-    weights: npt.NDArray[np.int8],
+    weights: npt.NDArray[np.int32],
     in_block: BoolArray,
     members: IndexArray,
     segments: npt.NDArray[Any],
@@ -322,14 +395,13 @@ def _tile_weights(
     """The weights of blocks in tiles, in order, and how many integers each block has.
 
     Args:
-        weights: as of :func:`_in_groups`.
-        in_block: [blocks, planes, rows, groups].
+        weights: [filters, groups].
+        in_block: [blocks, groups].
         members: filters [blocks, MOST_FILTERS], -1 for none.
         segments, counts: of all blocks, as of :func:`_segments`.
     """
-    groups = weights.view(np.int32)[..., 0]
-    block, plane, row, group = np.nonzero(in_block)
-    values = groups[plane[:, None], members[block], row[:, None], group[:, None]]
+    block, group = np.nonzero(in_block)
+    values = weights[members[block], group[:, None]]
     values[members[block] < 0] = 0
     # Groups follow each other as segments do.
     lengths = segments["groups"].astype(np.int64)
@@ -348,25 +420,27 @@ def _tile_weights(
     return packed.reshape(-1), of_block * MOST_FILTERS * TILE_GROUPS
 
 
-def _tiles_pay(used: BoolArray, geometry: Geometry) -> bool:
-    """Whether a layer is computed faster in tiles: where many filters share long rows of groups.
+def _tiles_pay(used: BoolArray, line: _Line, geometry: Geometry) -> bool:
+    """Whether a layer is computed faster in tiles: where many filters share long runs of groups.
 
     Args:
-        used: [planes, filters, rows, groups], whether a filter has weights there.
+        used: [filters, groups], whether a filter has weights there.
+        line: the groups.
+        geometry: of the layer.
     """
-    filters = geometry.output_shape[2] // geometry.convolutions
-    rows = used.any(axis=1)  # [planes, rows, groups]
-    vectors = 2 * filters * int(np.count_nonzero(rows))
-    width = rows.shape[2] // geometry.spans
-    spans = rows.reshape(-1, width).sum(axis=1, dtype=np.int64)
+    filters = len(used) // geometry.convolutions
+    groups = used.any(axis=0)
+    vectors = 2 * filters * int(np.count_nonzero(groups))
+    runs = np.cumsum(line.opens, dtype=np.int64)[groups]
+    lengths = np.bincount(runs.astype(np.intp)).astype(np.int64)
     blocks = -(-filters // MOST_FILTERS)
-    steps = int((-(-spans // TILE_GROUPS)).sum(dtype=np.int64))
-    planes = int(np.count_nonzero(rows.any(axis=(1, 2))))
-    return blocks * (_TILE_STEP * steps + _TILE_PLANE * planes) < vectors
+    steps = int((-(-lengths // TILE_GROUPS)).sum(dtype=np.int64))
+    stacks = len(np.unique(line.stack[groups]))
+    return blocks * (_TILE_STEP * steps + _TILE_STACK * stacks) < vectors
 
 
-_TILE_STEP, _TILE_PLANE = 70, 200
-"""Cycles of a step of four tiles, and of bringing sums to memory once for each plane; a group of
+_TILE_STEP, _TILE_STACK = 70, 200
+"""Cycles of a step of four tiles, and of bringing sums to memory once for each stack; a group of
 one filter takes 2 in vectors. Estimated for Intel's Sapphire Rapids."""
 
 

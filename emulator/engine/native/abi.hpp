@@ -14,6 +14,7 @@ constexpr int BLOCK = 64;          // images
 constexpr int VECTOR_FILTERS = 6;  // computed together, in registers
 constexpr int MOST_FILTERS = 16;   // computed together, in tiles
 constexpr int TILE_GROUPS = 16;    // of four taps, multiplied at once in tiles
+constexpr int TILE_POSITIONS = 4;  // neighbouring output positions, computed together in tiles
 
 struct Tensor {
   int32_t rows, columns, channels;
@@ -24,8 +25,8 @@ struct Tensor {
 
 // A run of groups (four taps each) whose activations are contiguous.
 struct Segment {
-  int32_t plane, kernel_row;
-  int32_t offset;  // groups from the first of the output position in that row
+  int32_t stack, kernel_row;
+  int32_t offset;  // groups from the first of the output position in that stack and row
   int32_t groups;
   int32_t shift;  // accumulators are shifted left by this before the segment
 };
@@ -51,7 +52,7 @@ struct LookupTap {
   int32_t flush;  // 0, 1: bytes to 16 bits before the tap, 2: 16 bits to 32 bits too
 };
 
-// What of an activation's byte is looked up.
+// What of an activation's byte a table is about.
 enum Part : int32_t { WHOLE_BYTE, LOW_HALF, HIGH_HALF, PARTS };
 
 // The looked-up part of one filter: sums of several scales.
@@ -79,9 +80,13 @@ struct Convolution {
   int32_t pad_value;   // the zero point
   int32_t flattened;   // groups run over columns and channels of a kernel row, not channels
   int32_t row_groups;  // groups of one output position (flattened) or one pixel in a row
-  int32_t planes;
+  // Planes of one exponent are a stack: they lie side by side within a pixel (or, flattened, within
+  // an output position), as if they were more channels.
+  int32_t planes, stacks;
   int32_t blocks, lookups;
-  const uint8_t *plane_tables;  // [planes][256] by the activation's byte
+  const uint8_t *plane_tables;  // [planes][256] by the activation's byte, stack by stack
+  const int32_t *plane_parts;   // [planes]: on which Part of the byte they depend
+  const int32_t *stack_planes;  // [stacks]: how many planes each has
   const FilterBlock *block;
   const LookupFilter *lookup;
   const uint8_t *lookup_tables;  // [tables][256] by the activation's byte, or half

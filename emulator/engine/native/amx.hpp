@@ -10,6 +10,7 @@ using avx512::dot_products;
 using avx512::look_up;
 using avx512::map;
 using avx512::map_and_interleave;
+using avx512::map_runs;
 using avx512::multiply;
 using avx512::real_factor;
 using avx512::requantise;
@@ -19,8 +20,8 @@ using avx512::WIDE_WEIGHTS;
 
 constexpr bool TILES = true;
 
-// Tiles of 16 rows of 64 bytes: 0 to 3 hold the sums of 16 filters for 16 images each, 4 and 5 the
-// weights of 16 filters, 6 and 7 activations.
+// Tiles of 16 rows of 64 bytes: 0 to 3 hold the sums of 16 filters for 16 images, of an output
+// position each; 4 holds the weights of 16 filters, 5 to 7 activations.
 struct Thread {
   Thread() {
     alignas(64) struct {
@@ -37,65 +38,102 @@ struct Thread {
 
 namespace detail {
 
+// Tiles are named by constants.
+template <int POSITIONS>
 inline void clear() {
   _tile_zero(0);
-  _tile_zero(1);
-  _tile_zero(2);
-  _tile_zero(3);
+  if (POSITIONS > 1) _tile_zero(1);
+  if (POSITIONS > 2) _tile_zero(2);
+  if (POSITIONS > 3) _tile_zero(3);
 }
 
-// What the tiles hold, [filter][quarter of the images][16]: that is the order of the sums.
-inline void store(int32_t *to) {
-  constexpr int ROW = BLOCK * sizeof(int32_t);
-  _tile_stored(0, to, ROW);
-  _tile_stored(1, to + 16, ROW);
-  _tile_stored(2, to + 32, ROW);
-  _tile_stored(3, to + 48, ROW);
+// [filter][image] of each position, so many bytes from filter to filter and sums from position to
+// position.
+template <int POSITIONS>
+inline void store(int32_t *to, int64_t row_bytes, int64_t position) {
+  _tile_stored(0, to, row_bytes);
+  if (POSITIONS > 1) _tile_stored(1, to + position, row_bytes);
+  if (POSITIONS > 2) _tile_stored(2, to + 2 * position, row_bytes);
+  if (POSITIONS > 3) _tile_stored(3, to + 3 * position, row_bytes);
+}
+
+template <int POSITIONS>
+inline void multiply(const int8_t *weights, const uint8_t *x, int64_t step) {
+  constexpr int GROUP = 4 * BLOCK;
+  _tile_loadd(4, weights, 64);
+  _tile_loadd(5, x, GROUP);
+  _tile_dpbsud(0, 4, 5);
+  if (POSITIONS > 1) {
+    _tile_loadd(6, x + step, GROUP);
+    _tile_dpbsud(1, 4, 6);
+  }
+  if (POSITIONS > 2) {
+    _tile_loadd(7, x + 2 * step, GROUP);
+    _tile_dpbsud(2, 4, 7);
+  }
+  if (POSITIONS > 3) {
+    _tile_loadd(5, x + 3 * step, GROUP);
+    _tile_dpbsud(3, 4, 5);
+  }
+}
+
+// Groups of four taps are rows of the second operand just as interleaving leaves them: a quarter of
+// the images is 16 columns of four bytes. Neighbouring positions see most of the same groups, and a
+// quarter of the images at a time keeps those in the first-level cache.
+template <int POSITIONS>
+inline void tile_products(const FilterBlock &block, const uint8_t *const *rows,
+                          const int64_t *steps, int32_t *sums) {
+  constexpr int IMAGES = 16, ROW = BLOCK * sizeof(int32_t), OUT = MOST_FILTERS * BLOCK;
+  for (int first = 0; first < BLOCK; first += IMAGES, sums += IMAGES) {
+    const int8_t *weights = block.weights;
+    bool stored = false;
+    int shift = 0;
+    // What the tiles hold is added to what was stored before, shifted.
+    const auto flush = [&] {
+      if (!stored) return store<POSITIONS>(sums, ROW, OUT);
+      alignas(64) int32_t own[POSITIONS][MOST_FILTERS][IMAGES];
+      store<POSITIONS>(own[0][0], sizeof own[0][0], MOST_FILTERS * IMAGES);
+      for (int p = 0; p < POSITIONS; ++p)
+        for (int f = 0; f < MOST_FILTERS; ++f) {
+          int32_t *to = sums + p * OUT + f * BLOCK;
+          const __m512i before = _mm512_slli_epi32(_mm512_load_si512(to), unsigned(shift));
+          _mm512_store_si512(to, _mm512_add_epi32(before, _mm512_load_si512(own[p][f])));
+        }
+    };
+    clear<POSITIONS>();
+    for (int s = 0; s < block.segments; ++s) {
+      const Segment &segment = block.segment[s];
+      if (segment.shift) {
+        flush();
+        clear<POSITIONS>();
+        stored = true;
+        shift = segment.shift;
+      }
+      const uint8_t *x = rows[s] + first * 4;
+      for (int g = 0; g < segment.groups; g += TILE_GROUPS) {
+        multiply<POSITIONS>(weights, x, steps[s]);
+        x += TILE_GROUPS * 4 * BLOCK;
+        weights += TILE_GROUPS * 4 * MOST_FILTERS;
+      }
+    }
+    flush();
+  }
 }
 
 }  // namespace detail
 
-// Groups of four taps are rows of the second operand just as interleaving leaves them: a quarter of
-// the images is 16 columns of four bytes.
-inline void tile_products(const FilterBlock &block, const uint8_t *const *rows, int32_t *sums) {
-  constexpr int GROUP = 4 * BLOCK, WEIGHTS = 64 * MOST_FILTERS;
-  const int8_t *weights = block.weights;
-  bool stored = false;
-  int shift = 0;
-  // The tiles are added to what was stored before, shifted.
-  const auto flush = [&] {
-    if (!stored) return detail::store(sums);
-    alignas(64) int32_t own[MOST_FILTERS * BLOCK];
-    detail::store(own);
-    for (int k = 0; k < MOST_FILTERS * BLOCK; k += 16) {
-      const __m512i before = _mm512_slli_epi32(_mm512_loadu_si512(sums + k), unsigned(shift));
-      _mm512_storeu_si512(sums + k, _mm512_add_epi32(before, _mm512_load_si512(own + k)));
-    }
-  };
-  detail::clear();
-  for (int s = 0; s < block.segments; ++s) {
-    const Segment &segment = block.segment[s];
-    if (segment.shift) {
-      flush();
-      detail::clear();
-      stored = true;
-      shift = segment.shift;
-    }
-    const uint8_t *x = rows[s];
-    for (int g = 0; g < segment.groups; g += TILE_GROUPS, x += TILE_GROUPS * GROUP) {
-      _tile_loadd(4, weights, 64);
-      weights += WEIGHTS;
-      _tile_loadd(6, x, GROUP);
-      _tile_dpbsud(0, 4, 6);
-      _tile_loadd(7, x + 64, GROUP);
-      _tile_dpbsud(1, 4, 7);
-      _tile_loadd(6, x + 128, GROUP);
-      _tile_dpbsud(2, 4, 6);
-      _tile_loadd(7, x + 192, GROUP);
-      _tile_dpbsud(3, 4, 7);
-    }
+inline void tile_products(const FilterBlock &block, const uint8_t *const *rows,
+                          const int64_t *steps, int positions, int32_t *sums) {
+  switch (positions) {
+    case 1:
+      return detail::tile_products<1>(block, rows, steps, sums);
+    case 2:
+      return detail::tile_products<2>(block, rows, steps, sums);
+    case 3:
+      return detail::tile_products<3>(block, rows, steps, sums);
+    default:
+      return detail::tile_products<4>(block, rows, steps, sums);
   }
-  flush();
 }
 
 }  // namespace axynq::amx

@@ -18,14 +18,28 @@ struct Target {
 
 inline int64_t round_up(int64_t bytes) { return (bytes + 63) / 64 * 64; }
 
-inline int64_t scratch_bytes(const Convolution &c) {
-  const int slots = spanned_rows(c);
-  return slots * round_up(plane_row_bytes(c) * c.planes) + round_up(plane_row_bytes(c) * c.planes) +
-         (c.planes > 1 ? round_up(plane_row_bytes(c)) : 0) +
-         (c.lookups ? (slots + 1) * PARTS * byte_row_bytes(c) : 0) +
-         round_up(int64_t(c.output_channels) * c.output_columns * BLOCK * 4) +
-         (instructions::TILES ? TILE_GROUPS * 4 * BLOCK : 0);  // read behind the last row
-}
+// Scratch memory, in the order in which it is used.
+struct Scratch {
+  int slots;           // rows that are kept
+  int64_t planes;      // bytes of a row of all planes
+  int64_t raw;         // of a row of interleaved bytes, where planes are made of them
+  int64_t bytes;       // of a row of all parts that are looked up
+  int64_t looked_up;   // of a row of sums
+  int64_t behind = 0;  // what tiles read behind the last row
+
+  explicit Scratch(const Convolution &c) : slots(spanned_rows(c)) {
+    const int columns = strip_columns(c);
+    planes = round_up(plane_row_bytes(c, columns) * c.planes);
+    raw = c.planes > 1 ? round_up(plane_row_bytes(c, columns)) : 0;
+    bytes = c.lookups ? PARTS * byte_row_bytes(c, columns) : 0;
+    looked_up = c.lookups ? int64_t(c.output_channels) * columns * BLOCK * 4 : 0;
+    if (instructions::TILES) behind = TILE_GROUPS * 4 * BLOCK;
+  }
+  // Rows of padding come behind those of the ring.
+  int64_t total() const { return (slots + 1) * (planes + bytes) + raw + looked_up + behind; }
+};
+
+inline int64_t scratch_bytes(const Convolution &c) { return Scratch(c).total(); }
 
 namespace detail {
 
@@ -49,69 +63,102 @@ inline void finish(const Convolution &c, const instructions::Sums &sums, int fil
   }
 }
 
-// A filter's sums as they come from the products.
-inline void finish_products(const Convolution &c, const FilterBlock &block, int f,
-                            instructions::Sums &sums, const int32_t *looked_up, int row, int x,
-                            const Target &target) {
+// A filter's sums as they come from the products. `looked_up` are those of the strip.
+inline void finish_products(const Convolution &c, const Strip &strip, const FilterBlock &block,
+                            int f, instructions::Sums &sums, const int32_t *looked_up, int row,
+                            int x, const Target &target) {
   const int filter = block.filter[f];
   if (block.final_shift) sums.shift_left(block.final_shift);
   sums.add(c.bias[filter]);
-  if (looked_up) sums.add(looked_up + (int64_t(filter) * c.output_columns + x) * BLOCK);
-  finish(c, sums, filter, row, x, target);
+  if (looked_up) sums.add(looked_up + (int64_t(filter) * strip.columns + x) * BLOCK);
+  finish(c, sums, filter, row, strip.first + x, target);
 }
+
+// Where the segments of a block begin at an output position, and how far it is to the next.
+struct Rows {
+  std::vector<const uint8_t *> pointers;
+  std::vector<int64_t> steps;
+
+  void advance(int positions) {
+    for (size_t s = 0; s < pointers.size(); ++s) pointers[s] += positions * steps[s];
+  }
+};
 
 template <int FILTERS>
-inline void dot_row(const Convolution &c, const FilterBlock &block,
-                    std::vector<const uint8_t *> &rows, int64_t step, const int32_t *looked_up,
-                    int row, const Target &target) {
-  for (int x = 0; x < c.output_columns; ++x) {
+inline void dot_row(const Convolution &c, const Strip &strip, const FilterBlock &block, Rows &rows,
+                    const int32_t *looked_up, int row, const Target &target) {
+  for (int x = 0; x < strip.columns; ++x) {
     instructions::Sums sums[FILTERS];
-    instructions::dot_products<FILTERS>(block, rows.data(), sums);
+    instructions::dot_products<FILTERS>(block, rows.pointers.data(), sums);
     for (int f = 0; f < FILTERS; ++f)
-      finish_products(c, block, f, sums[f], looked_up, row, x, target);
-    for (auto &pointer : rows) pointer += step;
+      finish_products(c, strip, block, f, sums[f], looked_up, row, x, target);
+    rows.advance(1);
   }
 }
 
-inline void tile_row(const Convolution &c, const FilterBlock &block,
-                     std::vector<const uint8_t *> &rows, int64_t step, const int32_t *looked_up,
-                     int row, const Target &target) {
-  alignas(64) int32_t products[MOST_FILTERS * BLOCK];
-  for (int x = 0; x < c.output_columns; ++x) {
-    instructions::tile_products(block, rows.data(), products);
-    for (int f = 0; f < block.filters; ++f) {
-      instructions::Sums sums;
-      sums.load(products + f * BLOCK);
-      finish_products(c, block, f, sums, looked_up, row, x, target);
-    }
-    for (auto &pointer : rows) pointer += step;
+inline void tile_row(const Convolution &c, const Strip &strip, const FilterBlock &block, Rows &rows,
+                     const int32_t *looked_up, int row, const Target &target) {
+  alignas(64) int32_t products[TILE_POSITIONS][MOST_FILTERS][BLOCK];
+  for (int x = 0; x < strip.columns; x += TILE_POSITIONS) {
+    const int positions = std::min(strip.columns - x, TILE_POSITIONS);
+    instructions::tile_products(block, rows.pointers.data(), rows.steps.data(), positions,
+                                products[0][0]);
+    for (int f = 0; f < block.filters; ++f)
+      for (int p = 0; p < positions; ++p) {
+        instructions::Sums sums;
+        sums.load(products[p][f]);
+        finish_products(c, strip, block, f, sums, looked_up, row, x + p, target);
+      }
+    rows.advance(TILE_POSITIONS);
   }
 }
 
-}  // namespace detail
-
-inline void convolve(const Convolution &c, const int8_t *input, const Target &target,
-                     uint8_t *scratch) {
-  const int slots = spanned_rows(c);
-  const int64_t plane_bytes = plane_row_bytes(c);
-  const int64_t planes_bytes = round_up(plane_bytes * c.planes);
-  const int64_t byte_bytes = PARTS * byte_row_bytes(c);
-  Ring planes(slots, planes_bytes, scratch);
-  uint8_t *padding_planes = scratch + slots * planes_bytes;
-  scratch = padding_planes + planes_bytes;
-  uint8_t *raw = scratch;
-  if (c.planes > 1) scratch += round_up(plane_bytes);
-  fill_plane_rows(c, input, -1, raw, padding_planes);
-  Ring bytes(slots, byte_bytes, scratch);
-  uint8_t *padding_bytes = scratch + slots * byte_bytes;
-  if (c.lookups) {
-    fill_byte_rows(c, input, -1, padding_bytes);
-    scratch = padding_bytes + byte_bytes;
+inline void product_row(const Convolution &c, const Strip &strip, const FilterBlock &block,
+                        Rows &rows, const int32_t *looked_up, int row, const Target &target) {
+  if (block.tiles) return tile_row(c, strip, block, rows, looked_up, row, target);
+  switch (block.filters) {
+    case 1:
+      return dot_row<1>(c, strip, block, rows, looked_up, row, target);
+    case 2:
+      return dot_row<2>(c, strip, block, rows, looked_up, row, target);
+    case 3:
+      return dot_row<3>(c, strip, block, rows, looked_up, row, target);
+    case 4:
+      return dot_row<4>(c, strip, block, rows, looked_up, row, target);
+    case 5:
+      return dot_row<5>(c, strip, block, rows, looked_up, row, target);
+    default:
+      return dot_row<6>(c, strip, block, rows, looked_up, row, target);
   }
-  int32_t *looked_up = c.lookups ? reinterpret_cast<int32_t *>(scratch) : nullptr;
+}
+
+inline void convolve_strip(const Convolution &c, const Strip &strip, const int8_t *input,
+                           const Target &target, uint8_t *scratch) {
+  const Scratch sizes(c);
+  Ring planes(sizes.slots, sizes.planes, scratch);
+  uint8_t *padding_planes = scratch + sizes.slots * sizes.planes;
+  uint8_t *raw = padding_planes + sizes.planes;
+  fill_plane_rows(c, strip, input, -1, raw, padding_planes);
+  scratch = raw + sizes.raw;
+  Ring bytes(sizes.slots, sizes.bytes, scratch);
+  uint8_t *padding_bytes = scratch + sizes.slots * sizes.bytes;
+  if (c.lookups) fill_byte_rows(c, strip, input, -1, padding_bytes);
+  int32_t *looked_up =
+      c.lookups ? reinterpret_cast<int32_t *>(padding_bytes + sizes.bytes) : nullptr;
+
+  const int64_t pixel_bytes = int64_t(c.row_groups) * 4 * BLOCK;
+  const int positions = c.flattened ? strip.columns : seen_columns(c, strip.columns);
+  const int position_step = c.flattened ? 1 : c.stride_columns;
+  std::vector<int64_t> stack_bytes;   // of one position
+  std::vector<int64_t> stack_begins;  // within a row
+  for (int k = 0; k < c.stacks; ++k) {
+    stack_begins.push_back(k ? stack_begins.back() + positions * stack_bytes.back() : 0);
+    stack_bytes.push_back(c.stack_planes[k] * pixel_bytes);
+  }
 
   std::vector<const uint8_t *> plane_rows(size_t(c.kernel_rows)), byte_rows(size_t(c.kernel_rows));
   std::vector<const uint8_t *> pointers;
+  Rows rows;
   for (int row = 0; row < c.output_rows; ++row) {
     for (int k = 0; k < c.kernel_rows; ++k) {
       const int y = row * c.stride_rows - c.padding_top + k * c.dilation_rows;
@@ -120,15 +167,15 @@ inline void convolve(const Convolution &c, const int8_t *input, const Target &ta
       byte_rows[size_t(k)] = inside ? bytes.slot(y) : padding_bytes;
       if (!inside) continue;
       if (planes.claim(y)) {
-        fill_plane_rows(c, input, y, raw, planes.slot(y));
-        if (c.lookups) fill_byte_rows(c, input, y, bytes.slot(y));
+        fill_plane_rows(c, strip, input, y, raw, planes.slot(y));
+        if (c.lookups) fill_byte_rows(c, strip, input, y, bytes.slot(y));
       }
     }
 
     if (looked_up) {
       std::memset(looked_up, 0,
-                  size_t(c.output_channels) * size_t(c.output_columns) * BLOCK * sizeof(int32_t));
-      const int columns = padded_columns(c);
+                  size_t(c.output_channels) * size_t(strip.columns) * BLOCK * sizeof(int32_t));
+      const int columns = seen_columns(c, strip.columns);
       for (int l = 0; l < c.lookups; ++l) {
         const LookupFilter &filter = c.lookup[l];
         pointers.resize(size_t(filter.taps));
@@ -136,48 +183,38 @@ inline void convolve(const Convolution &c, const int8_t *input, const Target &ta
           const LookupTap &tap = filter.tap[t];
           const int column = tap.kernel_column * c.dilation_columns;
           pointers[size_t(t)] = byte_rows[size_t(tap.kernel_row)] +
-                                filter.part * byte_row_bytes(c) +
+                                filter.part * byte_row_bytes(c, strip.columns) +
                                 (int64_t(tap.channel) * columns + column) * BLOCK;
         }
-        look_up_row(c, filter, pointers,
-                    looked_up + int64_t(filter.filter) * c.output_columns * BLOCK);
+        look_up_row(c, filter, pointers, strip.columns,
+                    looked_up + int64_t(filter.filter) * strip.columns * BLOCK);
       }
     }
 
-    const int64_t step = int64_t(c.flattened ? 1 : c.stride_columns) * c.row_groups * 4 * BLOCK;
     for (int b = 0; b < c.blocks; ++b) {
       const FilterBlock &block = c.block[b];
-      pointers.resize(size_t(block.segments));
+      rows.pointers.resize(size_t(block.segments));
+      rows.steps.resize(size_t(block.segments));
       for (int s = 0; s < block.segments; ++s) {
         const Segment &segment = block.segment[s];
-        pointers[size_t(s)] = plane_rows[size_t(segment.kernel_row)] + segment.plane * plane_bytes +
-                              int64_t(segment.offset) * 4 * BLOCK;
+        const size_t stack = size_t(segment.stack);
+        rows.pointers[size_t(s)] = plane_rows[size_t(segment.kernel_row)] + stack_begins[stack] +
+                                   int64_t(segment.offset) * 4 * BLOCK;
+        rows.steps[size_t(s)] = position_step * stack_bytes[stack];
       }
-      if (block.tiles) {
-        detail::tile_row(c, block, pointers, step, looked_up, row, target);
-        continue;
-      }
-      switch (block.filters) {
-        case 1:
-          detail::dot_row<1>(c, block, pointers, step, looked_up, row, target);
-          break;
-        case 2:
-          detail::dot_row<2>(c, block, pointers, step, looked_up, row, target);
-          break;
-        case 3:
-          detail::dot_row<3>(c, block, pointers, step, looked_up, row, target);
-          break;
-        case 4:
-          detail::dot_row<4>(c, block, pointers, step, looked_up, row, target);
-          break;
-        case 5:
-          detail::dot_row<5>(c, block, pointers, step, looked_up, row, target);
-          break;
-        default:
-          detail::dot_row<6>(c, block, pointers, step, looked_up, row, target);
-          break;
-      }
+      product_row(c, strip, block, rows, looked_up, row, target);
     }
+  }
+}
+
+}  // namespace detail
+
+inline void convolve(const Convolution &c, const int8_t *input, const Target &target,
+                     uint8_t *scratch) {
+  const int columns = strip_columns(c);
+  for (int first = 0; first < c.output_columns; first += columns) {
+    const Strip strip = {first, std::min(columns, c.output_columns - first)};
+    detail::convolve_strip(c, strip, input, target, scratch);
   }
 }
 

@@ -37,9 +37,12 @@
 //     sums[f] = sum over the block's groups of four taps, before the block's final shift.
 //     `rows[segment]` points to the first group of the segment at this output position.
 //
-//   void tile_products(const FilterBlock &block, const uint8_t *const *rows, int32_t *sums)
-//     As `dot_products`, for a block in tiles: [MOST_FILTERS][64] sums in quad order. Up to
-//     TILE_GROUPS groups behind a segment's last are read, and multiplied by zeros.
+//   void tile_products(const FilterBlock &block, const uint8_t *const *rows, const int64_t *steps,
+//                      int positions, int32_t *sums)
+//     As `dot_products`, for a block in tiles and 1 to TILE_POSITIONS neighbouring output
+//     positions, whose activations are `steps[segment]` bytes apart: [positions][MOST_FILTERS][64]
+//     sums in quad order. Up to TILE_GROUPS groups behind a segment's last are read, and multiplied
+//     by zeros.
 //
 //   template <int POSITIONS>  // 1 to MAX_POSITIONS
 //   void look_up(const Convolution &c, const LookupFilter &filter,
@@ -56,6 +59,11 @@
 //
 //   void map(const uint8_t *table, int64_t count, const int8_t *from, int8_t *to)
 //     `count` bytes, a multiple of BLOCK, through a table of 256.
+//
+//   void map_runs(const uint8_t *table, Part part, int64_t runs, int64_t bytes,
+//                 const uint8_t *from, uint8_t *to, int64_t step)
+//     So many runs of so many bytes, a multiple of BLOCK, one behind the other, through a table of
+//     256 that depends on that part of a byte alone; to runs that begin `step` bytes apart.
 //
 //   void add(const Operator &op, const int8_t *a, const int8_t *b, int8_t *to)
 //   void multiply(const Operator &op, const int8_t *a, const int8_t *b, int8_t *to)
@@ -80,6 +88,7 @@ using AXYNQ_INSTRUCTIONS::dot_products;
 using AXYNQ_INSTRUCTIONS::look_up;
 using AXYNQ_INSTRUCTIONS::map;
 using AXYNQ_INSTRUCTIONS::map_and_interleave;
+using AXYNQ_INSTRUCTIONS::map_runs;
 using AXYNQ_INSTRUCTIONS::multiply;
 using AXYNQ_INSTRUCTIONS::real_factor;
 using AXYNQ_INSTRUCTIONS::requantise;

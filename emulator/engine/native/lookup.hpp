@@ -33,9 +33,10 @@ inline void flushes(const int32_t *ranges, int64_t taps, int32_t *flush) {
 // The looked-up part of one filter for a row, several output positions at a time. Not inlined:
 // among the dot products it takes registers from them.
 [[gnu::noinline]] inline void look_up_row(const Convolution &c, const LookupFilter &filter,
-                                          std::vector<const uint8_t *> &tap_rows, int32_t *sums) {
+                                          std::vector<const uint8_t *> &tap_rows, int columns,
+                                          int32_t *sums) {
   const int64_t step = int64_t(c.stride_columns) * BLOCK;
-  for (int left = c.output_columns; left > 0;) {
+  for (int left = columns; left > 0;) {
     const int positions = std::min(left, MAX_POSITIONS);
     switch (positions) {
       case 1:

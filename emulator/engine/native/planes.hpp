@@ -39,35 +39,56 @@ class Ring {
 
 inline int spanned_rows(const Convolution &c) { return (c.kernel_rows - 1) * c.dilation_rows + 1; }
 
-// Columns of a row with all padding that any output position sees.
-inline int padded_columns(const Convolution &c) {
-  const int last =
-      (c.output_columns - 1) * c.stride_columns + (c.kernel_columns - 1) * c.dilation_columns + 1;
-  return std::max(last, c.padding_left + c.input_columns);
+// Output columns that are computed together, lest rows of many planes leave the caches.
+struct Strip {
+  int first, columns;
+};
+
+// Columns of the input, padding included, that so many output columns see.
+inline int seen_columns(const Convolution &c, int columns) {
+  return (columns - 1) * c.stride_columns + (c.kernel_columns - 1) * c.dilation_columns + 1;
 }
 
-inline int64_t plane_row_bytes(const Convolution &c) {
-  const int positions = c.flattened ? c.output_columns : padded_columns(c);
+// Bytes of a row of one plane.
+inline int64_t plane_row_bytes(const Convolution &c, int columns) {
+  const int positions = c.flattened ? columns : seen_columns(c, columns);
   return int64_t(positions) * c.row_groups * 4 * BLOCK;
+}
+
+// Bytes of a row of one part of the activations.
+inline int64_t byte_row_bytes(const Convolution &c, int columns) {
+  return int64_t(seen_columns(c, columns)) * c.channels * BLOCK;
+}
+
+// Columns of all strips but the last.
+inline int strip_columns(const Convolution &c) {
+  constexpr int64_t CACHE = 3 << 18;  // bytes of rows, which a second-level cache should hold
+  constexpr int LEAST = 2 * TILE_POSITIONS;
+  const int64_t bytes = spanned_rows(c) * (plane_row_bytes(c, c.output_columns) * c.planes +
+                                           (c.lookups ? byte_row_bytes(c, c.output_columns) : 0));
+  const int strips = int((bytes + CACHE - 1) / CACHE);
+  const int columns = (c.output_columns + strips - 1) / std::max(strips, 1);
+  const int whole = (columns + TILE_POSITIONS - 1) / TILE_POSITIONS * TILE_POSITIONS;
+  return std::min(std::max(whole, LEAST), c.output_columns);
 }
 
 // One row through a table: each activation's byte, four taps interleaved. A row outside the map is
 // all padding.
-inline void fill_row(const Convolution &c, const int8_t *tensor, const uint8_t *bytes, int row,
-                     uint8_t *to) {
+inline void fill_row(const Convolution &c, const Strip &strip, const int8_t *tensor,
+                     const uint8_t *bytes, int row, uint8_t *to) {
   const instructions::Table table(bytes, true);
   const bool inside = row >= 0 && row < c.input_rows;
   alignas(64) uint8_t padding[BLOCK];
   std::memset(padding, bytes[uint8_t(c.pad_value)], BLOCK);
   const uint8_t *sources[4];
+  const int begin = strip.first * c.stride_columns - c.padding_left;
   if (c.flattened) {
     const int taps = c.kernel_columns * c.channels;
-    for (int x = 0; x < c.output_columns; ++x)
+    for (int x = 0; x < strip.columns; ++x)
       for (int group = 0; group < c.row_groups; ++group, to += 4 * BLOCK) {
         for (int k = 0; k < 4; ++k) {
           const int tap = std::min(4 * group + k, taps - 1);
-          const int column =
-              x * c.stride_columns - c.padding_left + tap / c.channels * c.dilation_columns;
+          const int column = begin + x * c.stride_columns + tap / c.channels * c.dilation_columns;
           const bool here = inside && column >= 0 && column < c.input_columns;
           sources[k] = here ? pixel(tensor, c, tap % c.channels, row, column) : padding;
         }
@@ -75,9 +96,8 @@ inline void fill_row(const Convolution &c, const int8_t *tensor, const uint8_t *
       }
     return;
   }
-  const int columns = padded_columns(c);
-  for (int x = 0; x < columns; ++x) {
-    const int column = x - c.padding_left;
+  const int end = begin + seen_columns(c, strip.columns);
+  for (int column = begin; column < end; ++column) {
     const bool here = inside && column >= 0 && column < c.input_columns;
     for (int group = 0; group < c.row_groups; ++group, to += 4 * BLOCK) {
       for (int k = 0; k < 4; ++k) {
@@ -89,31 +109,34 @@ inline void fill_row(const Convolution &c, const int8_t *tensor, const uint8_t *
   }
 }
 
-// A row of all planes, one plane behind the other. Several have the bytes interleaved once, in
-// `raw`.
-inline void fill_plane_rows(const Convolution &c, const int8_t *tensor, int row, uint8_t *raw,
-                            uint8_t *to) {
-  if (c.planes == 1) return fill_row(c, tensor, c.plane_tables, row, to);
-  fill_row(c, tensor, EVERY_BYTE.byte, row, raw);
-  const int64_t bytes = plane_row_bytes(c);
-  for (int p = 0; p < c.planes; ++p)
-    instructions::map(c.plane_tables + 256 * p, bytes, reinterpret_cast<const int8_t *>(raw),
-                      reinterpret_cast<int8_t *>(to + p * bytes));
-}
-
-inline int64_t byte_row_bytes(const Convolution &c) {
-  return int64_t(padded_columns(c)) * c.channels * BLOCK;
+// A row of all planes, one stack behind the other. Several planes have the bytes interleaved once,
+// in `raw`.
+inline void fill_plane_rows(const Convolution &c, const Strip &strip, const int8_t *tensor, int row,
+                            uint8_t *raw, uint8_t *to) {
+  if (c.planes == 0) return;
+  if (c.planes == 1) return fill_row(c, strip, tensor, c.plane_tables, row, to);
+  fill_row(c, strip, tensor, EVERY_BYTE.byte, row, raw);
+  const int64_t pixel_bytes = int64_t(c.row_groups) * 4 * BLOCK;
+  const int64_t bytes = plane_row_bytes(c, strip.columns);
+  for (int stack = 0, plane = 0; stack < c.stacks; ++stack) {
+    const int planes = c.stack_planes[stack];
+    for (int k = 0; k < planes; ++k, ++plane)
+      instructions::map_runs(c.plane_tables + 256 * plane, Part(c.plane_parts[plane]),
+                             bytes / pixel_bytes, pixel_bytes, raw, to + k * pixel_bytes,
+                             planes * pixel_bytes);
+    to += planes * bytes;
+  }
 }
 
 // One part of a row's bytes, with padding: [channel][column][images].
-inline void fill_byte_row(const Convolution &c, const int8_t *tensor, int row, int part,
-                          uint8_t *to) {
+inline void fill_byte_row(const Convolution &c, const Strip &strip, const int8_t *tensor, int row,
+                          int part, uint8_t *to) {
   const bool inside = row >= 0 && row < c.input_rows;
-  const int columns = padded_columns(c);
+  const int begin = strip.first * c.stride_columns - c.padding_left;
+  const int end = begin + seen_columns(c, strip.columns);
   const int shift = part == HIGH_HALF ? 4 : 0, mask = part == WHOLE_BYTE ? 0xFF : 0x0F;
   for (int channel = 0; channel < c.channels; ++channel)
-    for (int x = 0; x < columns; ++x, to += BLOCK) {
-      const int column = x - c.padding_left;
+    for (int column = begin; column < end; ++column, to += BLOCK) {
       if (inside && column >= 0 && column < c.input_columns) {
         const uint8_t *from = pixel(tensor, c, channel, row, column);
         for (int n = 0; n < BLOCK; ++n) to[n] = uint8_t(from[n] >> shift & mask);
@@ -124,10 +147,11 @@ inline void fill_byte_row(const Convolution &c, const int8_t *tensor, int row, i
 }
 
 // All parts of a row that are looked up, one behind the other.
-inline void fill_byte_rows(const Convolution &c, const int8_t *tensor, int row, uint8_t *to) {
+inline void fill_byte_rows(const Convolution &c, const Strip &strip, const int8_t *tensor, int row,
+                           uint8_t *to) {
   for (int part = 0; part < PARTS; ++part)
     if (c.lookup_parts >> part & 1)
-      fill_byte_row(c, tensor, row, part, to + part * byte_row_bytes(c));
+      fill_byte_row(c, strip, tensor, row, part, to + part * byte_row_bytes(c, strip.columns));
 }
 
 }  // namespace axynq

@@ -54,7 +54,8 @@ inline RealFactor no_real_factor(int32_t, int32_t) { return {0, 0}; }
 
 // For sets without a matrix unit.
 struct NoThread {};
-inline void no_tile_products(const FilterBlock &, const uint8_t *const *, int32_t *) {}
+inline void no_tile_products(const FilterBlock &, const uint8_t *const *, const int64_t *, int,
+                             int32_t *) {}
 
 namespace scalar {
 
@@ -116,6 +117,12 @@ inline void prelu(const Operator &op, const int8_t *a, const int8_t *b, int8_t *
 
 inline void map(const uint8_t *table, int64_t count, const int8_t *from, int8_t *to) {
   for (int64_t i = 0; i < count; ++i) to[i] = int8_t(table[uint8_t(from[i])]);
+}
+
+inline void map_runs(const uint8_t *table, Part, int64_t runs, int64_t bytes, const uint8_t *from,
+                     uint8_t *to, int64_t step) {
+  for (; runs > 0; --runs, from += bytes, to += step)
+    for (int64_t i = 0; i < bytes; ++i) to[i] = table[from[i]];
 }
 
 }  // namespace scalar
