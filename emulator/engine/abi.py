@@ -19,7 +19,7 @@ TILE_GROUPS, TILE_POSITIONS = 16, 4
 """Groups of four taps that tiles multiply at once, and output positions they compute together."""
 
 WHOLE_BYTE, LOW_HALF, HIGH_HALF = range(3)
-"""What of an activation's byte a table is about."""
+"""What of an activation's byte is looked up."""
 
 
 class Memory:
@@ -67,6 +67,9 @@ LOOKUP_TAP = _structure(
 LOOKUP_FILTER = _structure(
     ("filter", _INT), ("shift", _INT), ("taps", _INT), ("part", _INT), ("tap", _POINTER)
 )
+HALF_TABLES = _structure(
+    ("exist", _INT), ("unused", _INT, (3,)), ("low", np.uint8, (16,)), ("high", np.uint8, (16,))
+)
 CONVOLUTION = _structure(
     *((name, _INT) for name in (
         "input_rows", "input_columns", "input_channels", "first_channel", "channels",
@@ -76,7 +79,7 @@ CONVOLUTION = _structure(
         "blocks", "lookups",
     )),
     *((name, _POINTER) for name in (
-        "plane_tables", "plane_parts", "stack_planes", "block", "lookup", "lookup_tables", "bias",
+        "plane_tables", "plane_halves", "stack_planes", "block", "lookup", "lookup_tables", "bias",
         "multiplier", "shift", "real",
     )),
     ("output_zero_point", _INT), ("clamp_low", _INT), ("clamp_high", _INT),
@@ -126,6 +129,7 @@ STRUCTURES = {
     "LookupTap": LOOKUP_TAP,
     "LookupFilter": LOOKUP_FILTER,
     "RealFactor": REAL_FACTOR,
+    "HalfTables": HALF_TABLES,
     "Convolution": CONVOLUTION,
     "Run": RUN,
     "Pairing": PAIRING,

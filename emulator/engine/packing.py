@@ -18,6 +18,7 @@ import numpy.typing as npt
 from axynq.emulator.engine.abi import (
     CONVOLUTION,
     FILTER_BLOCK,
+    HALF_TABLES,
     LOOKUP_FILTER,
     LOOKUP_TAP,
     MOST_FILTERS,
@@ -25,11 +26,10 @@ from axynq.emulator.engine.abi import (
     SEGMENT,
     TILE_GROUPS,
     VECTOR_FILTERS,
-    WHOLE_BYTE,
     Memory,
 )
 from axynq.emulator.engine.kernel import Kernel
-from axynq.emulator.engine.recipe import Costs, LayerRecipe, LookupPlane, Plane, part_of
+from axynq.emulator.engine.recipe import Costs, LayerRecipe, LookupPlane, Plane, halves_of
 from axynq.emulator.model import graph
 from axynq.emulator.model.fixed_point import FixedPoint
 from axynq.emulator.model.graph import Padding, activation_bounds, rows_columns_channels
@@ -125,7 +125,7 @@ def costs_of(model: graph.Model, layer: graph.WeightedLayer, kernel: Kernel) -> 
     costs = replace(kernel.variant.costs, uses=outputs * taps / inputs)
     if costs.tile_term is None:
         return costs
-    line = _Line.of(geometry, np.zeros(1, np.int64))
+    line = _Line.of(geometry, np.zeros(_TYPICAL_PLANES, np.int64))
     every = np.ones((geometry.output_shape[2], len(line.plane)), bool)
     return replace(costs, term=costs.tile_term) if _tiles_pay(every, line, geometry) else costs
 
@@ -251,23 +251,32 @@ def _plane_tables(
 ) -> dict[str, IndexArray]:
     """The tables of the planes that each convolution has: once for those alike."""
     tables = np.stack([np.zeros(256, np.uint8), *(plane.table for plane in planes)])
-    parts = np.array([WHOLE_BYTE, *(part_of(plane.table) for plane in planes)], np.int32)
+    halves = np.zeros(len(tables), HALF_TABLES)
+    for record, plane in zip(halves[1:], planes):
+        pair = None if _only_flips(plane.table) else halves_of(plane.table)
+        if pair is not None:
+            record["exist"], record["low"], record["high"] = True, *pair
     kinds, kind = np.unique(has, axis=0, return_inverse=True)
     kind = kind.reshape(-1)
     addresses = []
     for one in kinds:
         chosen = np.flatnonzero(one) + 1 if one.any() else np.zeros(1, np.int64)
         _, widths = np.unique(stacks[one], return_counts=True)
-        arrays = tables[chosen], parts[chosen], widths.astype(np.int32)
+        arrays = tables[chosen], halves[chosen], widths.astype(np.int32)
         addresses.append((*map(memory.pointer, arrays), len(widths)))
-    tables_at, parts_at, widths_at, count = np.array(addresses, np.int64).T
+    tables_at, halves_at, widths_at, count = np.array(addresses, np.int64).T
     return {
         "planes": has.sum(axis=1, dtype=np.int64),
         "stacks": count[kind],
         "plane_tables": tables_at[kind],
-        "plane_parts": parts_at[kind],
+        "plane_halves": halves_at[kind],
         "stack_planes": widths_at[kind],
     }
+
+
+def _only_flips(table: npt.NDArray[np.uint8]) -> bool:
+    """Whether a table of 256 flips bits of the byte, which is faster than any look-up."""
+    return bool((table == (np.arange(256, dtype=np.int64) ^ table[0])).all())
 
 
 def _in_groups(planes: tuple[Plane, ...], geometry: Geometry) -> npt.NDArray[np.int32]:
@@ -431,6 +440,9 @@ def _tiles_pay(used: BoolArray, line: _Line, geometry: Geometry) -> bool:
     stacks = len(np.unique(line.stack[groups]))
     return blocks * (_TILE_STEP * steps + _TILE_STACK * stacks) < vectors
 
+
+_TYPICAL_PLANES = 8
+"""Of multipliers that have several."""
 
 _TILE_STEP, _TILE_STACK = 70, 200
 """Cycles of a step of four tiles, and of bringing sums to memory once for each stack; a group of

@@ -44,8 +44,8 @@ class Costs:
     """Of one term in layers that a matrix unit computes, if there is one."""
     plane: float = 0.0
     """Of 64 activations through a term's table."""
-    half_plane: float = 0.0
-    """The same where the table depends on half of a byte."""
+    split_plane: float = 0.0
+    """The same where the table is a sum of tables of half bytes."""
     uses: float = np.inf
     """Products of an activation."""
 
@@ -123,7 +123,7 @@ def recipe_of(multiplier: Multiplier, zero_point: int, used: bytes, costs: Costs
 def _cost(recipe: Recipe, counts: Int64Array, costs: Costs) -> float:
     total = costs.term * len(recipe.terms)
     for term in recipe.terms:
-        plane = costs.plane if part_of(term.table) == WHOLE_BYTE else costs.half_plane
+        plane = costs.plane if halves_of(term.table) is None else costs.split_plane
         total += plane / costs.uses
     for lookup in recipe.lookups:
         one = costs.lookup if lookup.part == WHOLE_BYTE else costs.half_lookup
@@ -133,12 +133,12 @@ def _cost(recipe: Recipe, counts: Int64Array, costs: Costs) -> float:
     return total
 
 
-def part_of(table: ByteArray) -> int:
-    """On which part of a byte a table of 256 depends."""
-    halves = table.reshape(16, 16)  # high, low
-    if (halves == halves[:1]).all():
-        return LOW_HALF
-    return HIGH_HALF if (halves == halves[:, :1]).all() else WHOLE_BYTE
+def halves_of(table: ByteArray) -> tuple[ByteArray, ByteArray] | None:
+    """Tables of 16 by the low and by the high half of a byte whose sum, modulo 256, a table of 256
+    is, if there are any."""
+    by_halves = table.reshape(16, 16)  # high, low
+    low, high = by_halves[0], by_halves[:, 0] - by_halves[0, 0]
+    return (low, high) if (by_halves == high[:, None] + low).all() else None
 
 
 def _by_terms(multiplier: Multiplier, zero_point: int, present: npt.NDArray[np.bool_]) -> Recipe:

@@ -52,7 +52,7 @@ struct LookupTap {
   int32_t flush;  // 0, 1: bytes to 16 bits before the tap, 2: 16 bits to 32 bits too
 };
 
-// What of an activation's byte a table is about.
+// What of an activation's byte is looked up.
 enum Part : int32_t { WHOLE_BYTE, LOW_HALF, HIGH_HALF, PARTS };
 
 // The looked-up part of one filter: sums of several scales.
@@ -67,6 +67,12 @@ struct LookupFilter {
 // A factor of a requantisation as the sum of two floats; zeros where whole numbers must do.
 struct RealFactor {
   float high, low;
+};
+
+// A table of bytes that is the sum, modulo 256, of one of low and one of high halves.
+struct HalfTables {
+  int32_t exist, unused[3];
+  uint8_t low[16], high[16];
 };
 
 struct Convolution {
@@ -85,7 +91,9 @@ struct Convolution {
   int32_t planes, stacks;
   int32_t blocks, lookups;
   const uint8_t *plane_tables;  // [planes][256] by the activation's byte, stack by stack
-  const int32_t *plane_parts;   // [planes]: on which Part of the byte they depend
+  // [planes]: tables of 16 by the low and by the high half of a byte, whose sum modulo 256 the
+  // plane's table is, or zeros.
+  const HalfTables *plane_halves;
   const int32_t *stack_planes;  // [stacks]: how many planes each has
   const FilterBlock *block;
   const LookupFilter *lookup;

@@ -203,14 +203,7 @@ inline void requantise(const Sums &sums, const Requantisation &r, int8_t *to) {
   scalar::requantise(values, r, to);
 }
 
-// The sixteen bytes of a table of 256 that depends on one half of a byte.
-inline __m256i half_table(const uint8_t *table, Part part) {
-  alignas(16) uint8_t bytes[16];
-  for (int k = 0; k < 16; ++k) bytes[k] = table[part == LOW_HALF ? k : 16 * k];
-  return _mm256_broadcastsi128_si256(_mm_load_si128(reinterpret_cast<const __m128i *>(bytes)));
-}
-
-inline void map_runs(const uint8_t *table, Part part, int64_t runs, int64_t bytes,
+inline void map_runs(const uint8_t *table, const HalfTables &halves, int64_t runs, int64_t bytes,
                      const uint8_t *from, uint8_t *to, int64_t step) {
   const auto each = [&](const auto &mapped) {
     for (; runs > 0; --runs, from += bytes, to += step)
@@ -219,18 +212,20 @@ inline void map_runs(const uint8_t *table, Part part, int64_t runs, int64_t byte
         _mm256_storeu_si256(reinterpret_cast<__m256i *>(to + i), mapped(index));
       }
   };
-  if (part == WHOLE_BYTE) return each(Table(table, true));
-  const __m256i half = half_table(table, part), low = _mm256_set1_epi8(0x0F);
-  if (part == LOW_HALF)
-    each([&](__m256i index) { return _mm256_shuffle_epi8(half, _mm256_and_si256(index, low)); });
-  else
-    each([&](__m256i index) {
-      return _mm256_shuffle_epi8(half, _mm256_and_si256(_mm256_srli_epi16(index, 4), low));
-    });
+  if (!halves.exist) return each(Table(table, true));
+  const auto load = [](const uint8_t *bytes) {
+    return _mm256_broadcastsi128_si256(_mm_loadu_si128(reinterpret_cast<const __m128i *>(bytes)));
+  };
+  const __m256i low = load(halves.low), high = load(halves.high), mask = _mm256_set1_epi8(0x0F);
+  each([&](__m256i index) {
+    const __m256i upper = _mm256_and_si256(_mm256_srli_epi16(index, 4), mask);
+    return _mm256_add_epi8(_mm256_shuffle_epi8(low, _mm256_and_si256(index, mask)),
+                           _mm256_shuffle_epi8(high, upper));
+  });
 }
 
 inline void map(const uint8_t *table, int64_t count, const int8_t *from, int8_t *to) {
-  map_runs(table, WHOLE_BYTE, 1, count, reinterpret_cast<const uint8_t *>(from),
+  map_runs(table, NO_HALVES, 1, count, reinterpret_cast<const uint8_t *>(from),
            reinterpret_cast<uint8_t *>(to), count);
 }
 

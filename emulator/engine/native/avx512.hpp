@@ -261,40 +261,29 @@ inline void requantise(const Sums &sums, const Requantisation &r, int8_t *to) {
   scalar::requantise(values, r, to);
 }
 
-// The sixteen bytes of a table of 256 that depends on one half of a byte.
-inline HalfTable half_table(const uint8_t *table, Part part) {
-  uint8_t bytes[16];
-  for (int k = 0; k < 16; ++k) bytes[k] = table[part == LOW_HALF ? k : 16 * k];
-  return HalfTable(bytes);
-}
-
-inline void map_runs(const uint8_t *table, Part part, int64_t runs, int64_t bytes,
+inline void map_runs(const uint8_t *table, const HalfTables &halves, int64_t runs, int64_t bytes,
                      const uint8_t *from, uint8_t *to, int64_t step) {
   const auto each = [&](const auto &mapped) {
     for (; runs > 0; --runs, from += bytes, to += step)
       for (int64_t i = 0; i < bytes; i += 64)
         _mm512_storeu_si512(to + i, mapped(_mm512_loadu_si512(from + i)));
   };
-  const __m512i low = _mm512_set1_epi8(0x0F);
-  if (part == LOW_HALF) {
-    const HalfTable half = half_table(table, part);
-    return each([&](__m512i index) { return half(_mm512_and_si512(index, low)); });
-  }
-  if (part == HIGH_HALF) {
-    const HalfTable half = half_table(table, part);
-    return each(
-        [&](__m512i index) { return half(_mm512_and_si512(_mm512_srli_epi16(index, 4), low)); });
-  }
-  const Table registers(table, true);
-  if (registers.flips) {
+  if (!halves.exist) {
+    const Table whole(table, true);
+    if (!whole.flips) return each(whole);
     const __m512i first = _mm512_set1_epi8(int8_t(table[0]));
     return each([&](__m512i index) { return _mm512_xor_si512(index, first); });
   }
-  each(registers);
+  const HalfTable low(halves.low), high(halves.high);
+  const __m512i mask = _mm512_set1_epi8(0x0F);
+  each([&](__m512i index) {
+    const __m512i upper = _mm512_and_si512(_mm512_srli_epi16(index, 4), mask);
+    return _mm512_add_epi8(low(_mm512_and_si512(index, mask)), high(upper));
+  });
 }
 
 inline void map(const uint8_t *table, int64_t count, const int8_t *from, int8_t *to) {
-  map_runs(table, WHOLE_BYTE, 1, count, reinterpret_cast<const uint8_t *>(from),
+  map_runs(table, NO_HALVES, 1, count, reinterpret_cast<const uint8_t *>(from),
            reinterpret_cast<uint8_t *>(to), count);
 }
 

@@ -64,10 +64,10 @@
 //   void map(const uint8_t *table, int64_t count, const int8_t *from, int8_t *to)
 //     `count` bytes, a multiple of BLOCK, through a table of 256.
 //
-//   void map_runs(const uint8_t *table, Part part, int64_t runs, int64_t bytes,
+//   void map_runs(const uint8_t *table, const HalfTables &halves, int64_t runs, int64_t bytes,
 //                 const uint8_t *from, uint8_t *to, int64_t step)
 //     So many runs of so many bytes, a multiple of BLOCK, one behind the other, through a table of
-//     256 that depends on that part of a byte alone; to runs that begin `step` bytes apart.
+//     256, or those of halves that it is the sum of; to runs that begin `step` bytes apart.
 //
 //   void add(const Operator &op, const int8_t *a, const int8_t *b, int8_t *to)
 //   void multiply(const Operator &op, const int8_t *a, const int8_t *b, int8_t *to)

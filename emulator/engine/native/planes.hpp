@@ -123,7 +123,7 @@ inline void fill_plane_rows(const Convolution &c, const Strip &strip, const int8
     for (int stack = 0, plane = 0; stack < c.stacks; ++stack) {
       const int planes = c.stack_planes[stack];
       for (int k = 0; k < planes; ++k, ++plane)
-        instructions::map_runs(c.plane_tables + 256 * plane, Part(c.plane_parts[plane]),
+        instructions::map_runs(c.plane_tables + 256 * plane, c.plane_halves[plane],
                                bytes / pixel_bytes, pixel_bytes, raw, to + k * pixel_bytes,
                                planes * pixel_bytes);
       to += planes * bytes;

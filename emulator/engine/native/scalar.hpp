@@ -41,6 +41,8 @@ alignas(64) constexpr struct EveryByte {
   }
 } EVERY_BYTE;
 
+constexpr HalfTables NO_HALVES = {};
+
 // How sums become bytes.
 struct Requantisation {
   int32_t multiplier, shift, zero_point, low, high;
@@ -119,8 +121,8 @@ inline void map(const uint8_t *table, int64_t count, const int8_t *from, int8_t 
   for (int64_t i = 0; i < count; ++i) to[i] = int8_t(table[uint8_t(from[i])]);
 }
 
-inline void map_runs(const uint8_t *table, Part, int64_t runs, int64_t bytes, const uint8_t *from,
-                     uint8_t *to, int64_t step) {
+inline void map_runs(const uint8_t *table, const HalfTables &, int64_t runs, int64_t bytes,
+                     const uint8_t *from, uint8_t *to, int64_t step) {
   for (; runs > 0; --runs, from += bytes, to += step)
     for (int64_t i = 0; i < bytes; ++i) to[i] = table[from[i]];
 }
