@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from axynq.emulator.engine.abi import (
+    CHUNK_TILES,
     CONVOLUTION,
     FILTER_BLOCK,
     HALF_TABLES,
@@ -225,7 +226,10 @@ def _pack_planes(
     for slot in range(most):
         there = sizes > slot
         in_block[there] |= used[members[there, slot]]
-    segments, counts, final_shift = _segments(in_block, line, has[convolution], exponents, geometry)
+    most_groups = TILE_GROUPS * CHUNK_TILES if tiles else used.shape[1] + 1
+    segments, counts, final_shift = _segments(
+        in_block, line, has[convolution], exponents, geometry, most_groups
+    )
     blocks["segments"], blocks["final_shift"] = counts, final_shift
     blocks["segment"] = _addresses(memory, segments, counts)
     if tiles:
@@ -333,6 +337,7 @@ def _segments(
     has: BoolArray,
     exponents: IndexArray,
     geometry: Geometry,
+    most_groups: int,
 ) -> tuple[npt.NDArray[Any], IndexArray, IndexArray]:
     """Runs of groups that some filter of a block needs and whose activations are contiguous.
 
@@ -342,6 +347,7 @@ def _segments(
         has: [blocks, planes], whether the block's convolution has a plane.
         exponents: [planes].
         geometry: of the layer.
+        most_groups: of a segment.
 
     Returns:
         The segments, block after block; how many each block has; and its final shift.
@@ -357,6 +363,9 @@ def _segments(
 
     follows = np.zeros_like(in_block)
     follows[:, 1:] = in_block[:, :-1] & ~line.opens[1:]
+    place = np.arange(in_block.shape[1], dtype=np.int64)
+    run_begins = np.maximum.accumulate(np.where(follows, 0, place), axis=1)
+    follows &= (place - run_begins) % most_groups != 0
     block, first = np.nonzero(in_block & ~follows)
     ends = np.zeros_like(in_block)
     ends[:, :-1] = follows[:, 1:] & in_block[:, 1:]

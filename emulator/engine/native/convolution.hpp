@@ -25,6 +25,7 @@ struct Scratch {
   int64_t raw;         // of a row of interleaved bytes, where planes are made of them
   int64_t bytes;       // of a row of all parts that are looked up
   int64_t looked_up;   // of a row of sums
+  int64_t kept = 0;    // of a row of sums in tiles
   int64_t behind = 0;  // what tiles read behind the last row
 
   explicit Scratch(const Convolution &c) : slots(spanned_rows(c)) {
@@ -33,10 +34,13 @@ struct Scratch {
     raw = c.planes > 1 ? round_up(plane_row_bytes(c, columns)) : 0;
     bytes = c.lookups ? PARTS * byte_row_bytes(c, columns) : 0;
     looked_up = c.lookups ? int64_t(c.output_channels) * columns * BLOCK * 4 : 0;
-    if (instructions::TILES) behind = TILE_GROUPS * BLOCK;
+    if (c.blocks && c.block[0].tiles) {
+      kept = int64_t(c.blocks) * columns * MOST_FILTERS * BLOCK * 4;
+      behind = TILE_GROUPS * BLOCK;
+    }
   }
   // Rows of padding come behind those of the ring.
-  int64_t total() const { return (slots + 1) * (planes + bytes) + raw + looked_up + behind; }
+  int64_t total() const { return (slots + 1) * (planes + bytes) + raw + looked_up + kept + behind; }
 };
 
 inline int64_t scratch_bytes(const Convolution &c) { return Scratch(c).total(); }
@@ -97,26 +101,93 @@ inline void dot_row(const Convolution &c, const Strip &strip, const FilterBlock 
   }
 }
 
-inline void tile_row(const Convolution &c, const Strip &strip, const FilterBlock &block, Rows &rows,
-                     const int32_t *looked_up, int row, const Target &target) {
-  alignas(64) int32_t products[TILE_POSITIONS][MOST_FILTERS][BLOCK];
-  for (int x = 0; x < strip.columns; x += TILE_POSITIONS) {
-    const int positions = std::min(strip.columns - x, TILE_POSITIONS);
-    instructions::tile_products(block, rows.pointers.data(), rows.steps.data(), positions,
-                                rows.quarter, products[0][0]);
-    for (int f = 0; f < block.filters; ++f)
-      for (int p = 0; p < positions; ++p) {
-        instructions::Sums sums;
-        sums.load(products[p][f]);
-        finish_products(c, strip, block, f, sums, looked_up, row, x + p, target);
-      }
-    rows.advance(TILE_POSITIONS);
+// The chunks of a block, at least one: their weights fit a second-level cache.
+inline std::vector<TileChunk> chunks_of(const FilterBlock &block) {
+  const int8_t *weights = block.weights;
+  std::vector<TileChunk> chunks = {{block.segment, 0, weights, true, 0}};
+  int tiles = 0;
+  for (int s = 0; s < block.segments; ++s) {
+    const Segment &segment = block.segment[s];
+    const int own = (segment.groups + TILE_GROUPS - 1) / TILE_GROUPS;
+    if (segment.shift || tiles + own > CHUNK_TILES) {
+      chunks.push_back({&segment, 0, weights, false, segment.shift});
+      tiles = 0;
+    }
+    ++chunks.back().segments;
+    tiles += own;
+    weights += own * TILE_GROUPS * 4 * MOST_FILTERS;
   }
+  return chunks;
+}
+
+// Where segments begin at the first output position of a strip, and how far it is to the next.
+class Places {
+ public:
+  Places(const Convolution &c, const Strip &strip) {
+    const int64_t pixel_bytes = int64_t(c.row_groups) * BLOCK;
+    const int positions = c.flattened ? strip.columns : seen_columns(c, strip.columns);
+    int64_t begin = 0;
+    for (int k = 0; k < c.stacks; ++k) {
+      const int64_t bytes = c.stack_planes[k] * pixel_bytes;
+      begins_.push_back(begin);
+      steps_.push_back((c.flattened ? 1 : c.stride_columns) * bytes);
+      begin += positions * bytes;
+    }
+  }
+
+  // For segments one after another. `kernel_rows`: where the rows are that the kernel spans.
+  void of(const Segment *segment, int segments, const std::vector<const uint8_t *> &kernel_rows,
+          Rows &rows) const {
+    rows.pointers.resize(size_t(segments));
+    rows.steps.resize(size_t(segments));
+    for (size_t s = 0; s < size_t(segments); ++s) {
+      const size_t stack = size_t(segment[s].stack);
+      rows.pointers[s] = kernel_rows[size_t(segment[s].kernel_row)] + begins_[stack] +
+                         int64_t(segment[s].offset) * BLOCK;
+      rows.steps[s] = steps_[stack];
+    }
+  }
+
+ private:
+  std::vector<int64_t> begins_, steps_;  // of stacks
+};
+
+// A row of blocks in tiles: one chunk of all blocks after the other. Sums of blocks with several
+// chunks are kept meanwhile, [block][column][filter][image].
+inline void tile_row(const Convolution &c, const Strip &strip, const Places &places,
+                     const std::vector<std::vector<TileChunk>> &chunks,
+                     const std::vector<const uint8_t *> &kernel_rows, Rows &rows, int32_t *kept,
+                     const int32_t *looked_up, int row, const Target &target) {
+  constexpr int SUMS = MOST_FILTERS * BLOCK;
+  alignas(64) int32_t brief[TILE_POSITIONS * SUMS];
+  size_t most = 0;
+  for (const auto &of_block : chunks) most = std::max(most, of_block.size());
+  for (size_t k = 0; k < most; ++k)
+    for (size_t b = 0; b < chunks.size(); ++b) {
+      if (k >= chunks[b].size()) continue;
+      const TileChunk &chunk = chunks[b][k];
+      const FilterBlock &block = c.block[b];
+      places.of(chunk.segment, chunk.segments, kernel_rows, rows);
+      for (int x = 0; x < strip.columns; x += TILE_POSITIONS) {
+        const int positions = std::min(strip.columns - x, TILE_POSITIONS);
+        int32_t *sums =
+            chunks[b].size() == 1 ? brief : kept + (int64_t(b) * strip.columns + x) * SUMS;
+        instructions::tile_products(chunk, rows.pointers.data(), rows.steps.data(), positions,
+                                    rows.quarter, sums);
+        rows.advance(TILE_POSITIONS);
+        if (k + 1 < chunks[b].size()) continue;
+        for (int f = 0; f < block.filters; ++f)
+          for (int p = 0; p < positions; ++p) {
+            instructions::Sums own;
+            own.load(sums + p * SUMS + f * BLOCK);
+            finish_products(c, strip, block, f, own, looked_up, row, x + p, target);
+          }
+      }
+    }
 }
 
 inline void product_row(const Convolution &c, const Strip &strip, const FilterBlock &block,
                         Rows &rows, const int32_t *looked_up, int row, const Target &target) {
-  if (block.tiles) return tile_row(c, strip, block, rows, looked_up, row, target);
   switch (block.filters) {
     case 1:
       return dot_row<1>(c, strip, block, rows, looked_up, row, target);
@@ -146,16 +217,11 @@ inline void convolve_strip(const Convolution &c, const Strip &strip, const int8_
   if (c.lookups) fill_byte_rows(c, strip, input, -1, padding_bytes);
   int32_t *looked_up =
       c.lookups ? reinterpret_cast<int32_t *>(padding_bytes + sizes.bytes) : nullptr;
+  int32_t *kept = reinterpret_cast<int32_t *>(padding_bytes + sizes.bytes + sizes.looked_up);
 
-  const int64_t pixel_bytes = int64_t(c.row_groups) * BLOCK;
-  const int positions = c.flattened ? strip.columns : seen_columns(c, strip.columns);
-  const int position_step = c.flattened ? 1 : c.stride_columns;
-  std::vector<int64_t> stack_bytes;   // of one position
-  std::vector<int64_t> stack_begins;  // within a row
-  for (int k = 0; k < c.stacks; ++k) {
-    stack_begins.push_back(k ? stack_begins.back() + positions * stack_bytes.back() : 0);
-    stack_bytes.push_back(c.stack_planes[k] * pixel_bytes);
-  }
+  const Places places(c, strip);
+  std::vector<std::vector<TileChunk>> chunks;
+  for (int b = 0; b < c.blocks && c.block[b].tiles; ++b) chunks.push_back(chunks_of(c.block[b]));
 
   std::vector<const uint8_t *> plane_rows(size_t(c.kernel_rows)), byte_rows(size_t(c.kernel_rows));
   std::vector<const uint8_t *> pointers;
@@ -192,19 +258,13 @@ inline void convolve_strip(const Convolution &c, const Strip &strip, const int8_
       }
     }
 
-    for (int b = 0; b < c.blocks; ++b) {
-      const FilterBlock &block = c.block[b];
-      rows.pointers.resize(size_t(block.segments));
-      rows.steps.resize(size_t(block.segments));
-      for (int s = 0; s < block.segments; ++s) {
-        const Segment &segment = block.segment[s];
-        const size_t stack = size_t(segment.stack);
-        rows.pointers[size_t(s)] = plane_rows[size_t(segment.kernel_row)] + stack_begins[stack] +
-                                   int64_t(segment.offset) * BLOCK;
-        rows.steps[size_t(s)] = position_step * stack_bytes[stack];
+    if (chunks.empty())
+      for (int b = 0; b < c.blocks; ++b) {
+        places.of(c.block[b].segment, c.block[b].segments, plane_rows, rows);
+        product_row(c, strip, c.block[b], rows, looked_up, row, target);
       }
-      product_row(c, strip, block, rows, looked_up, row, target);
-    }
+    else
+      tile_row(c, strip, places, chunks, plane_rows, rows, kept, looked_up, row, target);
   }
 }
 

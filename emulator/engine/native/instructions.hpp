@@ -41,12 +41,12 @@
 //     first quarter of the images; others are `quarter` bytes behind. A group is 64 bytes of each
 //     quarter.
 //
-//   void tile_products(const FilterBlock &block, const uint8_t *const *rows, const int64_t *steps,
+//   void tile_products(const TileChunk &chunk, const uint8_t *const *rows, const int64_t *steps,
 //                      int positions, int64_t quarter, int32_t *sums)
-//     As `dot_products`, for a block in tiles and 1 to TILE_POSITIONS neighbouring output
-//     positions, whose activations are `steps[segment]` bytes apart: [positions][MOST_FILTERS][64]
-//     sums in quad order. Up to TILE_GROUPS groups behind a segment's last are read, and multiplied
-//     by zeros.
+//     As `dot_products`, for a chunk of a block in tiles and 1 to TILE_POSITIONS neighbouring
+//     output positions, whose activations are `steps[segment]` bytes apart. The products are added
+//     to the sums of the chunks before, shifted: [positions][MOST_FILTERS][64] in quad order. Up to
+//     TILE_GROUPS groups behind a segment's last are read, and multiplied by zeros.
 //
 //   template <int POSITIONS>  // 1 to MAX_POSITIONS
 //   void look_up(const Convolution &c, const LookupFilter &filter,

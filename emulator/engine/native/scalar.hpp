@@ -54,9 +54,18 @@ constexpr int ADD_LEFT_SHIFT = 20;  // operands of an addition are widened by so
 // For sets that rescale whole numbers only.
 inline RealFactor no_real_factor(int32_t, int32_t) { return {0, 0}; }
 
+// Segments of a block in tiles that are computed together, lest their weights leave the caches.
+struct TileChunk {
+  const Segment *segment;
+  int segments;
+  const int8_t *weights;
+  bool opens;  // whether it is the block's first
+  int shift;   // sums before it are shifted left by this
+};
+
 // For sets without a matrix unit.
 struct NoThread {};
-inline void no_tile_products(const FilterBlock &, const uint8_t *const *, const int64_t *, int,
+inline void no_tile_products(const TileChunk &, const uint8_t *const *, const int64_t *, int,
                              int64_t, int32_t *) {}
 
 namespace scalar {
