@@ -79,7 +79,7 @@ CONVOLUTION = _structure(
         "output_rows", "output_columns", "output_channels", "kernel_rows", "kernel_columns",
         "stride_rows", "stride_columns", "dilation_rows", "dilation_columns", "padding_top",
         "padding_left", "pad_value", "flattened", "row_groups", "planes", "stacks",
-        "blocks", "lookups",
+        "strip_columns", "stack_by_stack", "blocks", "lookups",
     )),
     *((name, _POINTER) for name in (
         "plane_tables", "plane_halves", "stack_planes", "block", "lookup", "lookup_tables", "bias",

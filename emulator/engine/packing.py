@@ -10,12 +10,13 @@ import ctypes
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from axynq.emulator.engine.abi import (
+    BLOCK,
     CHUNK_TILES,
     CONVOLUTION,
     FILTER_BLOCK,
@@ -26,6 +27,7 @@ from axynq.emulator.engine.abi import (
     REAL_FACTOR,
     SEGMENT,
     TILE_GROUPS,
+    TILE_POSITIONS,
     VECTOR_FILTERS,
     Memory,
 )
@@ -200,13 +202,60 @@ class _Line:
         return cls(stack, row, column, plane[order], group[order], opens)
 
 
+def _stacks(exponents: IndexArray, most: int) -> IndexArray:
+    """The stack of each plane: of one exponent, and of so many planes at most."""
+    opens = np.diff(exponents, prepend=exponents[:1]) != 0
+    first = np.maximum.accumulate(np.where(opens, np.arange(len(opens), dtype=np.int64), 0))
+    place = np.arange(len(opens), dtype=np.int64) - first
+    return np.cumsum(opens | ((place > 0) & (place % most == 0)), dtype=np.int64)
+
+
+class _Strip(NamedTuple):
+    """What is computed together, such that the rows of activations stay in the second-level cache:
+    so many output columns, and in tiles so many planes."""
+
+    columns: int
+    planes: int
+
+    @classmethod
+    def of(cls, geometry: Geometry, planes: int, tiles: bool) -> _Strip:
+        """For a layer with so many planes."""
+        every = geometry.output_shape[1]
+        span = (geometry.kernel[0] - 1) * geometry.dilation[0] + 1
+        halo = (geometry.kernel[1] - 1) * geometry.dilation[1]
+
+        def row_bytes(columns: int) -> int:
+            """Of all rows of a plane that the kernel spans."""
+            seen = columns if geometry.flattened else columns * geometry.stride[1] + halo
+            return span * seen * geometry.row_groups * TAPS_PER_GROUP * BLOCK
+
+        def in_strips(most: int) -> int:
+            """Columns of strips that are as equal as positions in tiles allow."""
+            columns = -(-every // -(-every // most))
+            return min(every, -(-columns // TILE_POSITIONS) * TILE_POSITIONS)
+
+        columns = every
+        while columns > _FEW_COLUMNS and row_bytes(columns) * planes > _CACHE:
+            columns = in_strips(columns - TILE_POSITIONS)
+        if not tiles or row_bytes(columns) * planes <= _CACHE:
+            return cls(columns, max(planes, 1))
+        columns = in_strips(_FEW_COLUMNS)
+        return cls(columns, min(max(1, _CACHE // row_bytes(columns)), planes))
+
+
+_CACHE = 3 << 18
+"""Bytes of rows, beside which a second-level cache should hold weights and sums."""
+
+_FEW_COLUMNS = 16
+"""Narrower strips have too much in common with their neighbours."""
+
+
 def _pack_planes(
     planes: tuple[Plane, ...], geometry: Geometry, library: ctypes.CDLL, memory: Memory
 ) -> dict[str, Any]:
     """The planes that each convolution needs, and its filter blocks."""
     exponents = np.array([plane.exponent for plane in planes], np.int64)
-    stacks = np.cumsum(np.diff(exponents, prepend=exponents[:1]) != 0, dtype=np.int64)
-    line = _Line.of(geometry, stacks)
+    line = _Line.of(geometry, _stacks(exponents, len(planes)))
     weights = _in_groups(planes, geometry)[:, line.plane, line.row, line.column, line.group]
     used = weights != 0  # [filters, groups]
     filters = len(used)
@@ -216,6 +265,12 @@ def _pack_planes(
     each = filters // geometry.convolutions
     has = needed.reshape(geometry.convolutions, each, len(planes)).any(axis=1)
     tiles = bool(library.axynq_tiles()) and _tiles_pay(used, line, geometry)
+    strip = _Strip.of(geometry, len(planes), tiles)
+    if strip.planes < len(planes):
+        line = _Line.of(geometry, _stacks(exponents, strip.planes))
+        weights = _in_groups(planes, geometry)[:, line.plane, line.row, line.column, line.group]
+        used = weights != 0
+    stacks = _stacks(exponents, strip.planes)
     most = MOST_FILTERS if tiles else VECTOR_FILTERS
     members, convolution = _filter_blocks(needed, geometry.convolutions, most)
     sizes = (members >= 0).sum(axis=1, dtype=np.int64)
@@ -245,6 +300,8 @@ def _pack_planes(
     counts = _counts(convolution, geometry.convolutions)
     return {
         **_plane_tables(planes, stacks, has, memory),
+        "strip_columns": strip.columns,
+        "stack_by_stack": strip.planes < len(planes),
         "blocks": counts,
         "block": _addresses(memory, blocks, counts),
     }

@@ -15,7 +15,7 @@ constexpr int VECTOR_FILTERS = 6;  // computed together, in registers
 constexpr int MOST_FILTERS = 16;   // computed together, in tiles
 constexpr int TILE_GROUPS = 16;    // of four taps, multiplied at once in tiles
 constexpr int TILE_POSITIONS = 4;  // neighbouring output positions, computed together in tiles
-constexpr int CHUNK_TILES = 192;    // of weights, used before others; no segment has more
+constexpr int CHUNK_TILES = 192;   // of weights, used before others; no segment has more
 
 struct Tensor {
   int32_t rows, columns, channels;
@@ -90,6 +90,8 @@ struct Convolution {
   // Planes of one exponent are a stack: they lie side by side within a pixel (or, flattened, within
   // an output position), as if they were more channels.
   int32_t planes, stacks;
+  int32_t strip_columns;   // of the output, computed together: their rows stay in the caches
+  int32_t stack_by_stack;  // rows of all stacks would not: they are made anew for each output row
   int32_t blocks, lookups;
   const uint8_t *plane_tables;  // [planes][256] by the activation's byte, stack by stack
   // [planes]: tables of 16 by the low and by the high half of a byte, whose sum modulo 256 the

@@ -59,6 +59,7 @@ struct TileChunk {
   const Segment *segment;
   int segments;
   const int8_t *weights;
+  int stack;   // that all segments are of
   bool opens;  // whether it is the block's first
   int shift;   // sums before it are shifted left by this
 };
