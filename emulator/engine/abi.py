@@ -18,8 +18,8 @@ VECTOR_FILTERS, MOST_FILTERS = 6, 16
 TILE_GROUPS, TILE_POSITIONS = 16, 4
 """Groups of four taps that tiles multiply at once, and output positions they compute together."""
 
-CHUNK_TILES = 192
-"""Tiles of weights that are used before others, at most."""
+SEGMENT_TILES, CHUNK_TILES = 8, 24
+"""Tiles of weights in a segment, and those that are used before others, at most."""
 
 WHOLE_BYTE, LOW_HALF, HIGH_HALF = range(3)
 """What of an activation's byte is looked up."""
@@ -149,6 +149,7 @@ CONSTANTS = {
     "MOST_FILTERS": MOST_FILTERS,
     "TILE_GROUPS": TILE_GROUPS,
     "TILE_POSITIONS": TILE_POSITIONS,
+    "SEGMENT_TILES": SEGMENT_TILES,
     "CHUNK_TILES": CHUNK_TILES,
     "LINEAR_LOW_BITS": LOW_BITS,
     "WHOLE_BYTE": WHOLE_BYTE,

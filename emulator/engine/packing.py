@@ -17,7 +17,6 @@ import numpy.typing as npt
 
 from axynq.emulator.engine.abi import (
     BLOCK,
-    CHUNK_TILES,
     CONVOLUTION,
     FILTER_BLOCK,
     HALF_TABLES,
@@ -26,6 +25,7 @@ from axynq.emulator.engine.abi import (
     MOST_FILTERS,
     REAL_FACTOR,
     SEGMENT,
+    SEGMENT_TILES,
     TILE_GROUPS,
     TILE_POSITIONS,
     VECTOR_FILTERS,
@@ -281,7 +281,7 @@ def _pack_planes(
     for slot in range(most):
         there = sizes > slot
         in_block[there] |= used[members[there, slot]]
-    most_groups = TILE_GROUPS * CHUNK_TILES if tiles else used.shape[1] + 1
+    most_groups = TILE_GROUPS * SEGMENT_TILES if tiles else used.shape[1] + 1
     segments, counts, final_shift = _segments(
         in_block, line, has[convolution], exponents, geometry, most_groups
     )

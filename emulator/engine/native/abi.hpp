@@ -15,7 +15,8 @@ constexpr int VECTOR_FILTERS = 6;  // computed together, in registers
 constexpr int MOST_FILTERS = 16;   // computed together, in tiles
 constexpr int TILE_GROUPS = 16;    // of four taps, multiplied at once in tiles
 constexpr int TILE_POSITIONS = 4;  // neighbouring output positions, computed together in tiles
-constexpr int CHUNK_TILES = 192;   // of weights, used before others; no segment has more
+constexpr int SEGMENT_TILES = 8;   // of weights, in a segment at most
+constexpr int CHUNK_TILES = 24;    // of weights, used before others, at most
 
 struct Tensor {
   int32_t rows, columns, channels;

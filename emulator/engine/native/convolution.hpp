@@ -108,23 +108,34 @@ inline void dot_row(const Convolution &c, const Strip &strip, const FilterBlock 
   }
 }
 
-// The chunks of a block, at least one, stack by stack.
+inline int tiles_of(const Segment &segment) {
+  return (segment.groups + TILE_GROUPS - 1) / TILE_GROUPS;
+}
+
+// The chunks of a block, at least one: those of a stack are of about the same size.
 inline std::vector<TileChunk> chunks_of(const FilterBlock &block) {
+  std::vector<TileChunk> chunks;
   const int8_t *weights = block.weights;
-  const int first = block.segments ? block.segment[0].stack : 0;
-  std::vector<TileChunk> chunks = {{block.segment, 0, weights, first, true, 0}};
-  int tiles = 0;
-  for (int s = 0; s < block.segments; ++s) {
-    const Segment &segment = block.segment[s];
-    const int own = (segment.groups + TILE_GROUPS - 1) / TILE_GROUPS;
-    if (segment.stack != chunks.back().stack || tiles + own > CHUNK_TILES) {
-      chunks.push_back({&segment, 0, weights, segment.stack, false, segment.shift});
-      tiles = 0;
+  for (int first = 0, last = 0; first < block.segments; first = last) {
+    const int stack = block.segment[first].stack;
+    int tiles = 0;
+    for (; last < block.segments && block.segment[last].stack == stack; ++last)
+      tiles += tiles_of(block.segment[last]);
+    const int parts = (tiles + CHUNK_TILES - 1) / CHUNK_TILES;
+    for (int part = 0, s = first, before = 0; part < parts; ++part) {
+      chunks.push_back({block.segment + s, 0, weights, stack, s == 0, block.segment[s].shift});
+      const int end = tiles * (part + 1) / parts;  // of the part, in tiles
+      for (; s < last && (before < end || part + 1 == parts); ++s) {
+        const int own = tiles_of(block.segment[s]);
+        if (before + own / 2 > end && part + 1 < parts && chunks.back().segments) break;
+        before += own;
+        ++chunks.back().segments;
+        weights += own * TILE_GROUPS * 4 * MOST_FILTERS;
+      }
+      if (s == last) break;
     }
-    ++chunks.back().segments;
-    tiles += own;
-    weights += own * TILE_GROUPS * 4 * MOST_FILTERS;
   }
+  if (chunks.empty()) chunks.push_back({block.segment, 0, weights, 0, true, 0});
   return chunks;
 }
 
