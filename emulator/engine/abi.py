@@ -52,7 +52,12 @@ TENSOR = _structure(
     ("constant", _POINTER),
 )  # fmt: skip
 SEGMENT = _structure(
-    ("stack", _INT), ("kernel_row", _INT), ("offset", _INT), ("groups", _INT), ("shift", _INT)
+    ("stack", _INT),
+    ("kernel_row", _INT),
+    ("offset", _INT),
+    ("groups", _INT),
+    ("shift", _INT),
+    ("part", _INT),
 )
 FILTER_BLOCK = _structure(
     ("filters", _INT),

@@ -28,8 +28,8 @@ class Variant:
     needs: frozenset[str]
     """Processor features, by the names of /proc/cpuinfo."""
     costs: Costs
-    """Measured: on Intel's Sapphire Rapids for AMX, AMD Zen 4 for AVX-512 (but half look-ups), and
-    Zen 3 for AVX2; only their ratios matter."""
+    """Measured on a processor of the kind, in cycles: where it would take too long to measure them
+    here, these must do (module ``calibration``)."""
 
 
 _AVX512 = (
@@ -47,9 +47,11 @@ VARIANTS = (
         _AVX512_NEEDS | {"amx_tile", "amx_int8"},
         Costs(0.55, 5.6, 1.85, tile_term=0.125, plane=7.0, split_plane=3.0),
     ),
-    Variant("avx512", _AVX512, _AVX512_NEEDS, Costs(1.3, 4.5, 2.0)),
-    Variant("avx2", ("-mavx2",), frozenset({"avx2"}), Costs(1.0, 12.0, 1.1)),
-    Variant("generic", (), frozenset(), Costs(1.0, 4.0)),
+    Variant("avx512", _AVX512, _AVX512_NEEDS, Costs(0.6, 4.0, 1.8, plane=7.0, split_plane=3.0)),
+    Variant(
+        "avx2", ("-mavx2",), frozenset({"avx2"}), Costs(1.0, 12.0, 1.1, plane=40.0, split_plane=6.0)
+    ),
+    Variant("generic", (), frozenset(), Costs(1.0, 4.0, plane=10.0, split_plane=10.0)),
 )
 """From fastest to slowest."""
 
@@ -126,6 +128,8 @@ def load_kernel(name: str) -> Kernel:
     library.axynq_real_factors.argtypes = [
         *(ctypes.c_void_p, ctypes.c_void_p, ctypes.c_int64, ctypes.c_void_p)
     ]
+    library.axynq_seconds.restype = ctypes.c_double
+    library.axynq_seconds.argtypes = [ctypes.c_void_p, ctypes.c_void_p, ctypes.c_void_p]
     library.axynq_flushes.restype = None
     library.axynq_flushes.argtypes = [
         *(ctypes.c_void_p, ctypes.c_void_p, ctypes.c_int64, ctypes.c_void_p)

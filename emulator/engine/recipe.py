@@ -41,7 +41,9 @@ class Costs:
     """Of one byte that is looked up by half of an activation's byte; infinite where the kernel has
     no fast way to do that."""
     tile_term: float | None = None
-    """Of one term in layers that a matrix unit computes, if there is one."""
+    """Of one term in a matrix unit, if there is one."""
+    in_tiles: bool = False
+    """Whether the layer's terms are computed there."""
     plane: float = 0.0
     """Of 64 activations through a term's table."""
     split_plane: float = 0.0
@@ -121,7 +123,8 @@ def recipe_of(multiplier: Multiplier, zero_point: int, used: bytes, costs: Costs
 
 
 def _cost(recipe: Recipe, counts: Int64Array, costs: Costs) -> float:
-    total = costs.term * len(recipe.terms)
+    term = costs.tile_term if costs.in_tiles and costs.tile_term is not None else costs.term
+    total = term * len(recipe.terms)
     for term in recipe.terms:
         plane = costs.plane if halves_of(term.table) is None else costs.split_plane
         total += plane / costs.uses

@@ -25,12 +25,16 @@ struct Tensor {
   const int8_t *constant;  // the planar tensor where it is the same for all images, or null
 };
 
+// What of an activation's byte is looked up.
+enum Part : int32_t { WHOLE_BYTE, LOW_HALF, HIGH_HALF, PARTS };
+
 // A run of groups (four taps each) whose activations are contiguous.
 struct Segment {
   int32_t stack, kernel_row;
   int32_t offset;  // groups from the first of the output position in that stack and row
   int32_t groups;
   int32_t shift;  // accumulators are shifted left by this before the segment
+  int32_t part;   // WHOLE_BYTE: products of bytes; halves: look-ups, in sets that have them
 };
 
 // Filters that are computed together, with the segments that are not zero for all of them.
@@ -42,8 +46,9 @@ struct FilterBlock {
   int32_t tiles;  // whether they are computed in tiles
   const Segment *segment;
   // For each segment and group: `filters` times four bytes; where the path has no byte dot product,
-  // times four words, in the order 0, 2, 1, 3. In tiles, for each segment and TILE_GROUPS groups or
-  // the rest of them: MOST_FILTERS rows of TILE_GROUPS times four bytes, zeros where nothing is.
+  // times four words, in the order 0, 2, 1, 3; of look-ups, `filters` times four tables of 16
+  // bytes. In tiles, for each segment and TILE_GROUPS groups or the rest of them: MOST_FILTERS rows
+  // of TILE_GROUPS times four bytes, zeros where nothing is.
   const int8_t *weights;
 };
 
@@ -53,9 +58,6 @@ struct LookupTap {
   int32_t table;
   int32_t flush;  // 0, 1: bytes to 16 bits before the tap, 2: 16 bits to 32 bits too
 };
-
-// What of an activation's byte is looked up.
-enum Part : int32_t { WHOLE_BYTE, LOW_HALF, HIGH_HALF, PARTS };
 
 // The looked-up part of one filter: sums of several scales.
 struct LookupFilter {

@@ -9,6 +9,7 @@ namespace axynq::avx2 {
 
 // There is no byte dot product; products of 16-bit words need words.
 constexpr bool WIDE_WEIGHTS = true;
+constexpr bool GROUP_LOOKUPS = false;
 constexpr bool TILES = false;
 using Thread = NoThread;
 constexpr auto tile_products = no_tile_products;

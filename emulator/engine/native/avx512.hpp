@@ -8,6 +8,7 @@
 namespace axynq::avx512 {
 
 constexpr bool WIDE_WEIGHTS = false;
+constexpr bool GROUP_LOOKUPS = true;
 constexpr bool TILES = false;
 using Thread = NoThread;
 constexpr auto tile_products = no_tile_products;
@@ -145,33 +146,74 @@ inline RealFactor real_factor(int32_t multiplier, int32_t shift) {
   return {high, low};
 }
 
+// Sums of so many filters, in registers.
+template <int FILTERS>
+struct Accumulators {
+  __m512i sum[FILTERS][4];
+};
+
+template <int FILTERS>
+[[gnu::always_inline]] inline void add_products(const Segment &segment, const uint8_t *x,
+                                                int64_t quarter, const int8_t *&weights,
+                                                Accumulators<FILTERS> &acc) {
+  for (int g = 0; g < segment.groups; ++g, x += BLOCK, weights += 4 * FILTERS) {
+    __m512i a[4];
+    for (int j = 0; j < 4; ++j) a[j] = _mm512_load_si512(x + j * quarter);
+    for (int f = 0; f < FILTERS; ++f) {
+      int32_t four;
+      std::memcpy(&four, weights + 4 * f, 4);
+      const __m512i w = _mm512_set1_epi32(four);
+      for (int j = 0; j < 4; ++j) acc.sum[f][j] = _mm512_dpbusd_epi32(acc.sum[f][j], a[j], w);
+    }
+  }
+}
+
+// Four taps of an image lie side by side, and so do their tables of sixteen bytes: an index is the
+// half of a byte and the number of the tap. What is found is added up as products with ones.
+template <int FILTERS, bool HIGH>
+[[gnu::always_inline]] inline void add_looked_up(const Segment &segment, const uint8_t *x,
+                                                 int64_t quarter, const int8_t *&tables,
+                                                 Accumulators<FILTERS> &acc) {
+  const __m512i ones = _mm512_set1_epi8(1);
+  for (int g = 0; g < segment.groups; ++g, x += BLOCK, tables += 64 * FILTERS) {
+    __m512i a[4];
+    for (int j = 0; j < 4; ++j) {
+      const __m512i bytes = _mm512_load_si512(x + j * quarter);
+      const __m512i half = HIGH ? _mm512_srli_epi16(bytes, 4) : bytes;
+      a[j] = _mm512_ternarylogic_epi32(half, _mm512_set1_epi8(0x0F), _mm512_set1_epi32(0x30201000),
+                                       0xEA);  // first and second, or third
+    }
+    for (int f = 0; f < FILTERS; ++f) {
+      const __m512i table = _mm512_loadu_si512(tables + 64 * f);
+      for (int j = 0; j < 4; ++j)
+        acc.sum[f][j] =
+            _mm512_dpbusd_epi32(acc.sum[f][j], _mm512_permutexvar_epi8(a[j], table), ones);
+    }
+  }
+}
+
 template <int FILTERS>
 inline void dot_products(const FilterBlock &block, const uint8_t *const *rows, int64_t quarter,
                          Sums sums[FILTERS]) {
   const int8_t *weights = block.weights;
-  __m512i acc[FILTERS][4];
+  Accumulators<FILTERS> acc;
   for (int f = 0; f < FILTERS; ++f)
-    for (int j = 0; j < 4; ++j) acc[f][j] = _mm512_setzero_si512();
+    for (int j = 0; j < 4; ++j) acc.sum[f][j] = _mm512_setzero_si512();
   for (int s = 0; s < block.segments; ++s) {
     const Segment &segment = block.segment[s];
     if (segment.shift)
       for (int f = 0; f < FILTERS; ++f)
         for (int j = 0; j < 4; ++j)
-          acc[f][j] = _mm512_slli_epi32(acc[f][j], unsigned(segment.shift));
-    const uint8_t *x = rows[s];
-    for (int g = 0; g < segment.groups; ++g, x += BLOCK, weights += 4 * FILTERS) {
-      __m512i a[4];
-      for (int j = 0; j < 4; ++j) a[j] = _mm512_load_si512(x + j * quarter);
-      for (int f = 0; f < FILTERS; ++f) {
-        int32_t four;
-        std::memcpy(&four, weights + 4 * f, 4);
-        const __m512i w = _mm512_set1_epi32(four);
-        for (int j = 0; j < 4; ++j) acc[f][j] = _mm512_dpbusd_epi32(acc[f][j], a[j], w);
-      }
-    }
+          acc.sum[f][j] = _mm512_slli_epi32(acc.sum[f][j], unsigned(segment.shift));
+    if (segment.part == WHOLE_BYTE)
+      add_products<FILTERS>(segment, rows[s], quarter, weights, acc);
+    else if (segment.part == LOW_HALF)
+      add_looked_up<FILTERS, false>(segment, rows[s], quarter, weights, acc);
+    else
+      add_looked_up<FILTERS, true>(segment, rows[s], quarter, weights, acc);
   }
   for (int f = 0; f < FILTERS; ++f)
-    for (int j = 0; j < 4; ++j) sums[f].part[j] = acc[f][j];
+    for (int j = 0; j < 4; ++j) sums[f].part[j] = acc.sum[f][j];
 }
 
 // A table of sixteen bytes, for indices below sixteen.

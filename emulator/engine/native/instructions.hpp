@@ -10,6 +10,9 @@
 //     How `dot_products` reads weights: as four bytes, or as four 16-bit words in the order
 //     0, 2, 1, 3 (FilterBlock).
 //
+//   constexpr bool GROUP_LOOKUPS
+//     Whether `dot_products` looks up halves of bytes, for segments that are about these.
+//
 //   constexpr bool TILES
 //     Whether there is a matrix unit, for `tile_products`.
 //
@@ -89,6 +92,7 @@ namespace axynq::instructions {
 
 using AXYNQ_INSTRUCTIONS::add;
 using AXYNQ_INSTRUCTIONS::dot_products;
+using AXYNQ_INSTRUCTIONS::GROUP_LOOKUPS;
 using AXYNQ_INSTRUCTIONS::look_up;
 using AXYNQ_INSTRUCTIONS::map;
 using AXYNQ_INSTRUCTIONS::map_and_interleave;
