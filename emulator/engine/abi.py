@@ -25,6 +25,10 @@ WHOLE_BYTE, LOW_HALF, HIGH_HALF = range(3)
 """What of an activation's byte is looked up."""
 
 
+CACHE_LINE = 64
+"""Bytes."""
+
+
 class Memory:
     """Keeps arrays alive whose addresses are in structures."""
 
@@ -36,6 +40,15 @@ class Memory:
         array = np.ascontiguousarray(array)
         self._arrays.append(array)
         return int(array.ctypes.data)
+
+    def aligned(self, array: npt.NDArray[Any]) -> int:
+        """The address of a copy that begins with a cache line."""
+        room = np.empty(array.nbytes + CACHE_LINE, np.uint8)
+        begin = -room.ctypes.data % CACHE_LINE
+        copy = room[begin : begin + array.nbytes]
+        copy[:] = np.ascontiguousarray(array).reshape(-1).view(np.uint8)
+        self._arrays.append(room)
+        return int(copy.ctypes.data)
 
 
 def _structure(*fields: tuple[Any, ...]) -> np.dtype[Any]:
@@ -67,6 +80,7 @@ FILTER_BLOCK = _structure(
     ("tiles", _INT),
     ("segment", _POINTER),
     ("weights", _POINTER),
+    ("tables", _POINTER),
 )  # fmt: skip
 LOOKUP_TAP = _structure(
     ("kernel_row", _INT), ("kernel_column", _INT), ("channel", _INT), ("table", _INT),

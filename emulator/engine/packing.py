@@ -125,10 +125,13 @@ def pack_layer(
 
 
 def _looked_up_in_groups(plane: LookupPlane, library: ctypes.CDLL) -> bool:
-    """Whether tables of half bytes lie with the weights: some megabytes of them."""
-    most_weights = 1 << 20
+    """Whether tables of half bytes lie with the weights."""
     here = plane.part != WHOLE_BYTE and bool(library.axynq_group_lookups())
-    return here and plane.index.size <= most_weights
+    return here and plane.index.size <= _MOST_TABLES
+
+
+_MOST_TABLES = 1 << 20
+"""Of sixteen bytes, that lie with weights."""
 
 
 def costs_of(model: graph.Model, layer: graph.WeightedLayer, costs: Costs) -> Costs:
@@ -138,6 +141,8 @@ def costs_of(model: graph.Model, layer: graph.WeightedLayer, costs: Costs) -> Co
     inputs, outputs = math.prod(geometry.input_shape), math.prod(geometry.output_shape)
     taps = geometry.channels * math.prod(geometry.kernel)
     costs = replace(costs, uses=outputs * taps / inputs)
+    if layer.kernel.size > _MOST_TABLES:
+        costs = replace(costs, half_lookup=costs.lookup)
     if costs.tile_term is None:
         return costs
     line = _Line.of(geometry, np.zeros(_TYPICAL_PLANES, np.int64))
@@ -174,7 +179,7 @@ def _geometry(model: graph.Model, layer: graph.WeightedLayer) -> Geometry:
 def _addresses(memory: Memory, records: npt.NDArray[Any], counts: IndexArray) -> IndexArray:
     """Where the records of each owner begin, which has so many of them, one owner after another."""
     first = np.cumsum(counts, dtype=np.int64) - counts
-    return memory.pointer(records) + first * records.itemsize
+    return memory.aligned(records) + first * records.itemsize
 
 
 def _counts(owner: IndexArray, owners: int) -> IndexArray:
@@ -251,10 +256,11 @@ class _Strip(NamedTuple):
         if not tiles or row_bytes(columns) * planes <= _CACHE:
             return cls(columns, max(planes, 1))
         columns = in_strips(_FEW_COLUMNS)
-        return cls(columns, min(max(1, _CACHE // row_bytes(columns)), planes))
+        stacks = -(-planes // max(1, _CACHE // row_bytes(columns)))
+        return cls(columns, -(-planes // stacks))
 
 
-_CACHE = 3 << 18
+_CACHE = 1 << 20
 """Bytes of rows, beside which a second-level cache should hold weights and sums."""
 
 _FEW_COLUMNS = 16
@@ -357,6 +363,7 @@ def _pack_planes(
     )
     blocks["segments"], blocks["final_shift"] = counts, final_shift
     blocks["segment"] = _addresses(memory, segments, counts)
+    looked_up = parts.kinds[line.part] != WHOLE_BYTE
     if tiles:
         packed, counts = _tile_weights(weights, in_block, members, segments, counts)
         blocks["weights"] = _addresses(memory, packed, counts)
@@ -364,14 +371,15 @@ def _pack_planes(
         wide = bool(library.axynq_wide_weights())
         for size in np.unique(sizes):
             alike = np.flatnonzero(sizes == size)
-            there, of = in_block[alike], members[alike, :size]
-            if lookups:
-                tables = _group_tables(parts, geometry, line)
-                packed, counts = _block_weights_and_tables(weights, tables, line, parts, there, of)
-            else:
-                packed, counts = _block_weights(weights, there, of)
+            of = members[alike, :size]
+            packed, counts = _block_weights(weights, in_block[alike] & ~looked_up, of)
             packed_as = _widened(packed) if wide else packed
             blocks["weights"][alike] = _addresses(memory, packed_as, counts)
+            if lookups:
+                numbers, tables = _group_tables(parts, geometry, line)
+                chosen, counts = _block_weights(numbers, in_block[alike] & looked_up, of)
+                four = tables[chosen].reshape(-1).view(f"V{4 * tables.shape[1]}")
+                blocks["tables"][alike] = _addresses(memory, four, counts)
     counts = _counts(convolution, geometry.convolutions)
     return {
         **_plane_tables(parts, has, memory),
@@ -388,7 +396,7 @@ def _plane_tables(parts: _Parts, has: BoolArray, memory: Memory) -> dict[str, In
     tables = np.stack([np.zeros(256, np.uint8), *(plane.table for plane in planes)])
     halves = np.zeros(len(tables), HALF_TABLES)
     for record, plane in zip(halves[1:], planes):
-        pair = None if _only_flips(plane.table) else halves_of(plane.table)
+        pair = halves_of(plane.table)
         if pair is not None:
             record["exist"], record["low"], record["high"] = True, *pair
     kinds, kind = np.unique(has, axis=0, return_inverse=True)
@@ -407,11 +415,6 @@ def _plane_tables(parts: _Parts, has: BoolArray, memory: Memory) -> dict[str, In
         "plane_halves": halves_at[kind],
         "stack_planes": widths_at[kind],
     }
-
-
-def _only_flips(table: npt.NDArray[np.uint8]) -> bool:
-    """Whether a table of 256 flips bits of the byte, which is faster than any look-up."""
-    return bool((table == (np.arange(256, dtype=np.int64) ^ table[0])).all())
 
 
 def _in_groups(parts: _Parts, geometry: Geometry, line: _Line) -> npt.NDArray[np.int32]:
@@ -548,44 +551,15 @@ def _segments(
     return runs, _counts(block, len(in_block)), final_shift
 
 
-def _block_weights_and_tables(
-    weights: npt.NDArray[np.int32],
-    group_tables: tuple[npt.NDArray[np.int32], npt.NDArray[np.uint8]],
-    line: _Line,
-    parts: _Parts,
-    in_block: BoolArray,
-    members: IndexArray,
-) -> tuple[npt.NDArray[np.int32], IndexArray]:
-    """As :func:`_block_weights`; where something is looked up, four tables of sixteen bytes per
-    filter instead."""
-    numbers, tables = group_tables
-    block, group = np.nonzero(in_block)
-    looked_up = parts.kinds[line.part[group]] != WHOLE_BYTE
-    filters = members.shape[1]
-    table_words = TAPS_PER_GROUP * 4
-    words = np.where(looked_up, table_words, 1) * filters
-    begins = np.cumsum(words, dtype=np.int64) - words
-    packed = np.zeros(int(words.sum(dtype=np.int64)), np.int32)
-    products = ~looked_up
-    values = weights[members[block[products]], group[products, None]]
-    packed[begins[products, None] + np.arange(filters, dtype=np.int64)] = values
-    found = tables[numbers[members[block[looked_up]], group[looked_up, None]]]
-    of_filters = np.arange(filters * table_words, dtype=np.int64)
-    packed[begins[looked_up, None] + of_filters] = found.reshape(len(found), -1).view(np.int32)
-    of_block = np.zeros(len(members), np.int64)
-    np.add.at(of_block, block, words)
-    return packed, of_block
-
-
 def _block_weights(
     weights: npt.NDArray[np.int32], in_block: BoolArray, members: IndexArray
 ) -> tuple[npt.NDArray[np.int32], IndexArray]:
-    """The weights of blocks with equally many filters: block by block, for each group that is
-    needed four bytes per filter, as one integer; and how many integers each block has."""
+    """The weights of blocks with equally many filters, [filters, groups, ...]: block by block, for
+    each group that is needed those of every filter; and how many each block has."""
     block, group = np.nonzero(in_block)
     packed = weights[members[block], group[:, None]]
     counts = _counts(block, len(members)) * members.shape[1]
-    return packed.reshape(-1), counts
+    return packed.reshape(-1, *weights.shape[2:]), counts
 
 
 def _tile_weights(

@@ -50,6 +50,8 @@ struct FilterBlock {
   // bytes. In tiles, for each segment and TILE_GROUPS groups or the rest of them: MOST_FILTERS rows
   // of TILE_GROUPS times four bytes, zeros where nothing is.
   const int8_t *weights;
+  // Of segments that look up, for each group: `filters` times four tables of 16 bytes.
+  const uint8_t *tables;
 };
 
 // A weight whose product is looked up: what the table adds at the tap's activation.

@@ -11,7 +11,7 @@ using avx512::GROUP_LOOKUPS;
 using avx512::look_up;
 using avx512::map;
 using avx512::map_and_interleave;
-using avx512::map_runs;
+using avx512::map_planes;
 using avx512::multiply;
 using avx512::real_factor;
 using avx512::requantise;

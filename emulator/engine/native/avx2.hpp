@@ -204,30 +204,44 @@ inline void requantise(const Sums &sums, const Requantisation &r, int8_t *to) {
   scalar::requantise(values, r, to);
 }
 
-inline void map_runs(const uint8_t *table, const HalfTables &halves, int64_t runs, int64_t bytes,
-                     const uint8_t *from, uint8_t *to, int64_t step) {
-  const auto each = [&](const auto &mapped) {
-    for (; runs > 0; --runs, from += bytes, to += step)
+inline void map_planes(const uint8_t *tables, const HalfTables *halves, int planes, int64_t runs,
+                       int64_t bytes, const uint8_t *from, uint8_t *to) {
+  const auto load = [](const uint8_t *place) {
+    return _mm256_loadu_si256(reinterpret_cast<const __m256i *>(place));
+  };
+  const auto store = [](uint8_t *place, __m256i value) {
+    _mm256_storeu_si256(reinterpret_cast<__m256i *>(place), value);
+  };
+  const auto half_table = [](const uint8_t *place) {
+    return _mm256_broadcastsi128_si256(_mm_loadu_si128(reinterpret_cast<const __m128i *>(place)));
+  };
+  const __m256i mask = _mm256_set1_epi8(0x0F);
+  if (all_halves(halves, planes)) {
+    for (; runs > 0; --runs, from += bytes, to += planes * bytes)
       for (int64_t i = 0; i < bytes; i += 32) {
-        const __m256i index = _mm256_loadu_si256(reinterpret_cast<const __m256i *>(from + i));
-        _mm256_storeu_si256(reinterpret_cast<__m256i *>(to + i), mapped(index));
+        const __m256i index = load(from + i), low = _mm256_and_si256(index, mask);
+        const __m256i high = _mm256_and_si256(_mm256_srli_epi16(index, 4), mask);
+        for (int k = 0; k < planes; ++k) {
+          const __m256i first = _mm256_shuffle_epi8(half_table(halves[k].low), low);
+          const __m256i second = _mm256_shuffle_epi8(half_table(halves[k].high), high);
+          store(to + k * bytes + i, _mm256_add_epi8(first, second));
+        }
       }
-  };
-  if (!halves.exist) return each(Table(table, true));
-  const auto load = [](const uint8_t *bytes) {
-    return _mm256_broadcastsi128_si256(_mm_loadu_si128(reinterpret_cast<const __m128i *>(bytes)));
-  };
-  const __m256i low = load(halves.low), high = load(halves.high), mask = _mm256_set1_epi8(0x0F);
-  each([&](__m256i index) {
-    const __m256i upper = _mm256_and_si256(_mm256_srli_epi16(index, 4), mask);
-    return _mm256_add_epi8(_mm256_shuffle_epi8(low, _mm256_and_si256(index, mask)),
-                           _mm256_shuffle_epi8(high, upper));
-  });
+    return;
+  }
+  for (int k = 0; k < planes; ++k) {
+    const Table table(tables + 256 * k, true);
+    for (int64_t run = 0; run < runs; ++run)
+      for (int64_t i = 0; i < bytes; i += 32)
+        store(to + (run * planes + k) * bytes + i, table(load(from + run * bytes + i)));
+  }
 }
 
 inline void map(const uint8_t *table, int64_t count, const int8_t *from, int8_t *to) {
-  map_runs(table, NO_HALVES, 1, count, reinterpret_cast<const uint8_t *>(from),
-           reinterpret_cast<uint8_t *>(to), count);
+  const Table shuffles(table, true);
+  for (int64_t i = 0; i < count; i += 32)
+    _mm256_storeu_si256(reinterpret_cast<__m256i *>(to + i),
+                        shuffles(_mm256_loadu_si256(reinterpret_cast<const __m256i *>(from + i))));
 }
 
 // What `eight` makes of eight pairs of values, zero points off, in 32 bits, to bytes.

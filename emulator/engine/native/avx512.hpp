@@ -172,7 +172,7 @@ template <int FILTERS>
 // half of a byte and the number of the tap. What is found is added up as products with ones.
 template <int FILTERS, bool HIGH>
 [[gnu::always_inline]] inline void add_looked_up(const Segment &segment, const uint8_t *x,
-                                                 int64_t quarter, const int8_t *&tables,
+                                                 int64_t quarter, const uint8_t *&tables,
                                                  Accumulators<FILTERS> &acc) {
   const __m512i ones = _mm512_set1_epi8(1);
   for (int g = 0; g < segment.groups; ++g, x += BLOCK, tables += 64 * FILTERS) {
@@ -184,7 +184,7 @@ template <int FILTERS, bool HIGH>
                                        0xEA);  // first and second, or third
     }
     for (int f = 0; f < FILTERS; ++f) {
-      const __m512i table = _mm512_loadu_si512(tables + 64 * f);
+      const __m512i table = _mm512_load_si512(tables + 64 * f);
       for (int j = 0; j < 4; ++j)
         acc.sum[f][j] =
             _mm512_dpbusd_epi32(acc.sum[f][j], _mm512_permutexvar_epi8(a[j], table), ones);
@@ -196,6 +196,7 @@ template <int FILTERS>
 inline void dot_products(const FilterBlock &block, const uint8_t *const *rows, int64_t quarter,
                          Sums sums[FILTERS]) {
   const int8_t *weights = block.weights;
+  const uint8_t *tables = block.tables;
   Accumulators<FILTERS> acc;
   for (int f = 0; f < FILTERS; ++f)
     for (int j = 0; j < 4; ++j) acc.sum[f][j] = _mm512_setzero_si512();
@@ -208,9 +209,9 @@ inline void dot_products(const FilterBlock &block, const uint8_t *const *rows, i
     if (segment.part == WHOLE_BYTE)
       add_products<FILTERS>(segment, rows[s], quarter, weights, acc);
     else if (segment.part == LOW_HALF)
-      add_looked_up<FILTERS, false>(segment, rows[s], quarter, weights, acc);
+      add_looked_up<FILTERS, false>(segment, rows[s], quarter, tables, acc);
     else
-      add_looked_up<FILTERS, true>(segment, rows[s], quarter, weights, acc);
+      add_looked_up<FILTERS, true>(segment, rows[s], quarter, tables, acc);
   }
   for (int f = 0; f < FILTERS; ++f)
     for (int j = 0; j < 4; ++j) sums[f].part[j] = acc.sum[f][j];
@@ -303,30 +304,37 @@ inline void requantise(const Sums &sums, const Requantisation &r, int8_t *to) {
   scalar::requantise(values, r, to);
 }
 
-inline void map_runs(const uint8_t *table, const HalfTables &halves, int64_t runs, int64_t bytes,
-                     const uint8_t *from, uint8_t *to, int64_t step) {
-  const auto each = [&](const auto &mapped) {
-    for (; runs > 0; --runs, from += bytes, to += step)
-      for (int64_t i = 0; i < bytes; i += 64)
-        _mm512_storeu_si512(to + i, mapped(_mm512_loadu_si512(from + i)));
-  };
-  if (!halves.exist) {
-    const Table whole(table, true);
-    if (!whole.flips) return each(whole);
-    const __m512i first = _mm512_set1_epi8(int8_t(table[0]));
-    return each([&](__m512i index) { return _mm512_xor_si512(index, first); });
-  }
-  const HalfTable low(halves.low), high(halves.high);
+inline void map_planes(const uint8_t *tables, const HalfTables *halves, int planes, int64_t runs,
+                       int64_t bytes, const uint8_t *from, uint8_t *to) {
   const __m512i mask = _mm512_set1_epi8(0x0F);
-  each([&](__m512i index) {
-    const __m512i upper = _mm512_and_si512(_mm512_srli_epi16(index, 4), mask);
-    return _mm512_add_epi8(low(_mm512_and_si512(index, mask)), high(upper));
-  });
+  if (all_halves(halves, planes)) {
+    for (; runs > 0; --runs, from += bytes, to += planes * bytes)
+      for (int64_t i = 0; i < bytes; i += 64) {
+        const __m512i index = _mm512_loadu_si512(from + i), low = _mm512_and_si512(index, mask);
+        const __m512i high = _mm512_and_si512(_mm512_srli_epi16(index, 4), mask);
+        for (int k = 0; k < planes; ++k)
+          _mm512_storeu_si512(to + k * bytes + i, _mm512_add_epi8(HalfTable(halves[k].low)(low),
+                                                                  HalfTable(halves[k].high)(high)));
+      }
+    return;
+  }
+  for (int k = 0; k < planes; ++k) {
+    const Table table(tables + 256 * k);
+    for (int64_t run = 0; run < runs; ++run)
+      for (int64_t i = 0; i < bytes; i += 64)
+        _mm512_storeu_si512(to + (run * planes + k) * bytes + i,
+                            table(_mm512_loadu_si512(from + run * bytes + i)));
+  }
 }
 
 inline void map(const uint8_t *table, int64_t count, const int8_t *from, int8_t *to) {
-  map_runs(table, NO_HALVES, 1, count, reinterpret_cast<const uint8_t *>(from),
-           reinterpret_cast<uint8_t *>(to), count);
+  const Table registers(table, true);
+  const __m512i first = _mm512_set1_epi8(int8_t(table[0]));
+  for (int64_t i = 0; i < count; i += 64) {
+    const __m512i bytes = _mm512_loadu_si512(from + i);
+    _mm512_storeu_si512(to + i,
+                        registers.flips ? _mm512_xor_si512(bytes, first) : registers(bytes));
+  }
 }
 
 // What `sixteen` makes of sixteen pairs of values, zero points off, in 32 bits, to bytes.

@@ -93,7 +93,7 @@ inline void requantise(const Sums &sums, const Requantisation &r, int8_t *to) {
 
 using scalar::add;
 using scalar::map;
-using scalar::map_runs;
+using scalar::map_planes;
 using scalar::multiply;
 
 }  // namespace axynq::generic

@@ -67,10 +67,11 @@
 //   void map(const uint8_t *table, int64_t count, const int8_t *from, int8_t *to)
 //     `count` bytes, a multiple of BLOCK, through a table of 256.
 //
-//   void map_runs(const uint8_t *table, const HalfTables &halves, int64_t runs, int64_t bytes,
-//                 const uint8_t *from, uint8_t *to, int64_t step)
-//     So many runs of so many bytes, a multiple of BLOCK, one behind the other, through a table of
-//     256, or those of halves that it is the sum of; to runs that begin `step` bytes apart.
+//   void map_planes(const uint8_t *tables, const HalfTables *halves, int planes, int64_t runs,
+//                   int64_t bytes, const uint8_t *from, uint8_t *to)
+//     So many runs of so many bytes, a multiple of BLOCK, one behind the other, each through so
+//     many tables of 256, or those of halves that they are the sums of: for each run, what becomes
+//     of it in each plane.
 //
 //   void add(const Operator &op, const int8_t *a, const int8_t *b, int8_t *to)
 //   void multiply(const Operator &op, const int8_t *a, const int8_t *b, int8_t *to)
@@ -96,7 +97,7 @@ using AXYNQ_INSTRUCTIONS::GROUP_LOOKUPS;
 using AXYNQ_INSTRUCTIONS::look_up;
 using AXYNQ_INSTRUCTIONS::map;
 using AXYNQ_INSTRUCTIONS::map_and_interleave;
-using AXYNQ_INSTRUCTIONS::map_runs;
+using AXYNQ_INSTRUCTIONS::map_planes;
 using AXYNQ_INSTRUCTIONS::multiply;
 using AXYNQ_INSTRUCTIONS::real_factor;
 using AXYNQ_INSTRUCTIONS::requantise;

@@ -106,10 +106,8 @@ inline void fill_stack(const Convolution &c, const Strip &strip, int stack, int 
   const int64_t bytes = plane_row_bytes(c, strip.columns) / 4;
   const int planes = c.stack_planes[stack];
   for (int part = 0; part < 4; ++part, raw += bytes, to += quarter)
-    for (int k = 0; k < planes; ++k)
-      instructions::map_runs(c.plane_tables + 256 * (plane + k), c.plane_halves[plane + k],
-                             bytes / pixel_bytes, pixel_bytes, raw, to + k * pixel_bytes,
-                             planes * pixel_bytes);
+    instructions::map_planes(c.plane_tables + 256 * plane, c.plane_halves + plane, planes,
+                             bytes / pixel_bytes, pixel_bytes, raw, to);
 }
 
 // A row of all planes: for each quarter of the images, one stack behind the other. Several planes

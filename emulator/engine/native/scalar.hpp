@@ -41,7 +41,12 @@ alignas(64) constexpr struct EveryByte {
   }
 } EVERY_BYTE;
 
-constexpr HalfTables NO_HALVES = {};
+// Whether planes of a stack all are sums of tables of half bytes.
+inline bool all_halves(const HalfTables *halves, int planes) {
+  for (int k = 0; k < planes; ++k)
+    if (!halves[k].exist) return false;
+  return true;
+}
 
 // How sums become bytes.
 struct Requantisation {
@@ -131,10 +136,11 @@ inline void map(const uint8_t *table, int64_t count, const int8_t *from, int8_t 
   for (int64_t i = 0; i < count; ++i) to[i] = int8_t(table[uint8_t(from[i])]);
 }
 
-inline void map_runs(const uint8_t *table, const HalfTables &, int64_t runs, int64_t bytes,
-                     const uint8_t *from, uint8_t *to, int64_t step) {
-  for (; runs > 0; --runs, from += bytes, to += step)
-    for (int64_t i = 0; i < bytes; ++i) to[i] = table[from[i]];
+inline void map_planes(const uint8_t *tables, const HalfTables *, int planes, int64_t runs,
+                       int64_t bytes, const uint8_t *from, uint8_t *to) {
+  for (; runs > 0; --runs, from += bytes)
+    for (int k = 0; k < planes; ++k, to += bytes)
+      for (int64_t i = 0; i < bytes; ++i) to[i] = tables[256 * k + from[i]];
 }
 
 }  // namespace scalar
