@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from axynq.emulator import files
-from axynq.emulator.engine.abi import BLOCK, WHOLE_BYTE, Memory
+from axynq.emulator.engine.abi import BLOCK, LOW_HALF, WHOLE_BYTE, Memory
 from axynq.emulator.engine.kernel import Kernel
 from axynq.emulator.engine.packing import pack_layer
 from axynq.emulator.engine.recipe import Costs, LayerRecipe, LookupPlane, Plane
@@ -41,28 +41,28 @@ _SCALE = 1e9
 def measured_costs(kernel: Kernel) -> Costs:
     """The costs of the kernel's products here: from the cache folder, else measured now (a fraction
     of a second) and kept there where it can be written."""
+    estimated = kernel.variant.costs
     try:
         file = writable_cache_folder() / f"costs-{kernel.path.stem}-{_processor()}.json"
     except ToolError:
-        return _measure(kernel)
-    found = _read(file)
-    if found is None:
-        found = _measure(kernel)
-        text = json.dumps(dataclasses.asdict(found), indent=1, default=float)
+        return dataclasses.replace(estimated, **_measure(kernel))
+    measured = _read(file)
+    if measured is None:
+        measured = _measure(kernel)
         with contextlib.suppress(OSError):  # another process measures again
-            files.write_text(file, text)
-    return found
+            files.write_text(file, json.dumps(measured, indent=1))
+    return dataclasses.replace(estimated, **measured)
 
 
-def _read(file: Path) -> Costs | None:
-    """The costs in a file, unless it is not there or not as this module writes it."""
+def _read(file: Path) -> dict[str, float] | None:
+    """What was measured, unless the file is not there or not as this module writes it."""
     try:
         values = json.loads(files.read_text(file))
-        costs = Costs(**values)
-    except (OSError, ValueError, TypeError):
+        numbers = {name: float(value) for name, value in values.items()}
+        dataclasses.replace(Costs(1.0, 1.0), **numbers)
+    except (OSError, ValueError, TypeError, AttributeError):
         return None
-    numbers = [value for value in values.values() if value is not None]
-    return costs if all(isinstance(value, float) and value > 0 for value in numbers) else None
+    return numbers if all(np.isfinite(v) and v >= 0 for v in numbers.values()) else None
 
 
 def _processor() -> str:
@@ -75,41 +75,42 @@ def _processor() -> str:
     return hashlib.sha256("\n".join(sorted(set(named))).encode()).hexdigest()[:8]
 
 
-def _measure(kernel: Kernel) -> Costs:
-    """Costs by timing one layer of different recipes and numbers of filters.
+def _measure(kernel: Kernel) -> dict[str, float]:
+    """Costs by timing a layer with two numbers of filters under different recipes.
 
     Time grows by ``term * products + plane * activations`` with each plane, and by
     ``lookup * products`` with looked-up bytes.
     """
     estimated = kernel.variant.costs
-    many, few = _Bench(kernel, 32), _Bench(kernel, 8)
-    if many.seconds(planes=1) > MOST_SECONDS:
-        return estimated
-    wide, narrow = many.per_plane(split=True), few.per_plane(split=True)
-    term = (wide - narrow) / (many.products - few.products)
-    split_plane = (narrow - term * few.products) / few.activations
-    plane = split_plane + (few.per_plane(split=False) - narrow) / few.activations
-    one = many.seconds(planes=1)
-    measured = {
-        "term": term,
-        "lookup": (many.seconds(planes=1, lookups=1) - one) / many.products,
-        "plane": plane,
-        "split_plane": split_plane,
-    }
+    many, few = _Bench(kernel, 32), _Bench(kernel, 16)
+    exact = many.seconds(planes=1)
+    if exact > MOST_SECONDS:
+        return {}
+
+    def of_planes(tiles: bool) -> tuple[float, float]:
+        """A term and a plane."""
+        wide, narrow = many.per_plane(tiles), few.per_plane(tiles)
+        term = (wide - narrow) / (many.products - few.products)
+        return term, (narrow - term * few.products) / few.activations
+
+    def of_lookup(part: int) -> float:
+        return (many.seconds(planes=1, lookups=1, part=part) - exact) / many.products
+
+    measured: dict[str, float] = {}
+    measured["term"], measured["plane"] = of_planes(tiles=False)
+    measured["lookup"] = of_lookup(WHOLE_BYTE)
     if np.isfinite(estimated.half_lookup):
-        halves = many.seconds(planes=1, lookups=1, part=WHOLE_BYTE + 1) - one
-        measured["half_lookup"] = halves / many.products
+        measured["half_lookup"] = of_lookup(LOW_HALF)
     if estimated.tile_term is not None:
-        tiles = many.per_plane(split=True, tiles=True) - split_plane * many.activations
-        measured["tile_term"] = tiles / many.products
-    if not term > 0:
-        return estimated
+        measured["tile_term"], measured["plane"] = of_planes(tiles=True)
+    unit = measured["term"] / estimated.term
+    if not unit > 0:
+        return {}
     # Disturbed measurements must not lead far astray.
-    unit = term / estimated.term
     for name, value in measured.items():
         usual = getattr(estimated, name) * unit
         measured[name] = float(np.clip(value, usual / FACTOR, usual * FACTOR)) * _SCALE
-    return dataclasses.replace(estimated, **measured)
+    return measured
 
 
 class _Bench:
@@ -139,10 +140,10 @@ class _Bench:
         )
         self._model = graph.Model("bench", tensors, (self._layer,), (0,), (1,))
 
-    def per_plane(self, split: bool, tiles: bool = False) -> float:
+    def per_plane(self, tiles: bool) -> float:
         """Seconds for each plane more."""
         few, many = 2, 8
-        first, second = (self.seconds(n, split=split, tiles=tiles) for n in (few, many))
+        first, second = (self.seconds(planes, tiles=tiles) for planes in (few, many))
         return (second - first) / (many - few)
 
     def seconds(
@@ -150,20 +151,18 @@ class _Bench:
         planes: int,
         lookups: int = 0,
         part: int = WHOLE_BYTE,
-        split: bool = True,
         tiles: bool = False,
     ) -> float:
         """Seconds of the layer for a block of 64 images."""
         shape = self._layer.weights.shape
         random = self._random
         weights = [random.integers(1, 100, shape).astype(np.int8) for _ in range(planes)]
-        byte = np.arange(256, dtype=np.int64)
-        table = (byte & 15) * 3 + (byte >> 4) * 5 if split else random.integers(0, 256, 256)
+        table = random.integers(0, 256, 256).astype(np.uint8)
         entries = 256 if part == WHOLE_BYTE else 16
         tables = random.integers(0, 100, (65, entries)).astype(np.uint8)
         tables[0] = 0
         recipe = LayerRecipe(
-            tuple(Plane(table.astype(np.uint8), w, 0) for w in weights),
+            tuple(Plane(table, w, 0) for w in weights),
             tuple(
                 LookupPlane(tables, random.integers(1, 65, shape).astype(np.int32), 0, part)
                 for _ in range(lookups)

@@ -142,7 +142,7 @@ def costs_of(model: graph.Model, layer: graph.WeightedLayer, costs: Costs) -> Co
     taps = geometry.channels * math.prod(geometry.kernel)
     costs = replace(costs, uses=outputs * taps / inputs)
     if layer.kernel.size > _MOST_TABLES:
-        costs = replace(costs, half_lookup=costs.lookup)
+        costs = replace(costs, half_lookup=costs.lookup, in_groups=False)
     if costs.tile_term is None:
         return costs
     line = _Line.of(geometry, np.zeros(_TYPICAL_PLANES, np.int64))

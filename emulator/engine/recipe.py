@@ -40,14 +40,15 @@ class Costs:
     half_lookup: float = np.inf
     """Of one byte that is looked up by half of an activation's byte; infinite where the kernel has
     no fast way to do that."""
+    in_groups: bool = False
+    """Whether halves are looked up for four taps together, which costs the same if only one of them
+    has something to look up."""
     tile_term: float | None = None
     """Of one term in a matrix unit, if there is one."""
     in_tiles: bool = False
     """Whether the layer's terms are computed there."""
     plane: float = 0.0
-    """Of 64 activations through a term's table."""
-    split_plane: float = 0.0
-    """The same where the table is a sum of tables of half bytes."""
+    """Of 64 activations for a term: through its table, to memory and back."""
     uses: float = np.inf
     """Products of an activation."""
 
@@ -124,15 +125,14 @@ def recipe_of(multiplier: Multiplier, zero_point: int, used: bytes, costs: Costs
 
 def _cost(recipe: Recipe, counts: Int64Array, costs: Costs) -> float:
     term = costs.tile_term if costs.in_tiles and costs.tile_term is not None else costs.term
-    total = term * len(recipe.terms)
-    for term in recipe.terms:
-        plane = costs.plane if halves_of(term.table) is None else costs.split_plane
-        total += plane / costs.uses
+    total = (term + costs.plane / costs.uses) * len(recipe.terms)
     for lookup in recipe.lookups:
-        one = costs.lookup if lookup.part == WHOLE_BYTE else costs.half_lookup
-        total += one * float(
-            counts[lookup.tables.any(axis=1)].sum(dtype=np.int64) / counts.sum(dtype=np.int64)
-        )
+        looked_up = counts[lookup.tables.any(axis=1)].sum(dtype=np.int64)
+        share = float(looked_up / counts.sum(dtype=np.int64))
+        if lookup.part == WHOLE_BYTE:
+            total += costs.lookup * share
+        else:
+            total += costs.half_lookup * (1.0 if costs.in_groups and share else share)
     return total
 
 

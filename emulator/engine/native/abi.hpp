@@ -46,9 +46,8 @@ struct FilterBlock {
   int32_t tiles;  // whether they are computed in tiles
   const Segment *segment;
   // For each segment and group: `filters` times four bytes; where the path has no byte dot product,
-  // times four words, in the order 0, 2, 1, 3; of look-ups, `filters` times four tables of 16
-  // bytes. In tiles, for each segment and TILE_GROUPS groups or the rest of them: MOST_FILTERS rows
-  // of TILE_GROUPS times four bytes, zeros where nothing is.
+  // times four words, in the order 0, 2, 1, 3. In tiles, for each segment and TILE_GROUPS groups or
+  // the rest of them: MOST_FILTERS rows of TILE_GROUPS times four bytes, zeros where nothing is.
   const int8_t *weights;
   // Of segments that look up, for each group: `filters` times four tables of 16 bytes.
   const uint8_t *tables;
