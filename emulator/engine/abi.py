@@ -18,7 +18,7 @@ VECTOR_FILTERS, MOST_FILTERS = 6, 16
 TILE_GROUPS, TILE_POSITIONS = 16, 4
 """Groups of four taps that tiles multiply at once, and output positions they compute together."""
 
-SEGMENT_TILES, CHUNK_TILES = 8, 24
+SEGMENT_TILES, CHUNK_TILES = 8, 20
 """Tiles of weights in a segment, and those that are used before others, at most."""
 
 WHOLE_BYTE, LOW_HALF, HIGH_HALF = range(3)

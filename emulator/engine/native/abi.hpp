@@ -16,7 +16,7 @@ constexpr int MOST_FILTERS = 16;   // computed together, in tiles
 constexpr int TILE_GROUPS = 16;    // of four taps, multiplied at once in tiles
 constexpr int TILE_POSITIONS = 4;  // neighbouring output positions, computed together in tiles
 constexpr int SEGMENT_TILES = 8;   // of weights, in a segment at most
-constexpr int CHUNK_TILES = 24;    // of weights, used before others, at most
+constexpr int CHUNK_TILES = 20;    // of weights, used before others, at most
 
 struct Tensor {
   int32_t rows, columns, channels;
