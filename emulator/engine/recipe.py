@@ -97,7 +97,9 @@ class Recipe:
         total = np.repeat(self.constant[:, None], 256, axis=1)  # [w + 128, byte]
         if self.terms:
             f = np.stack([term.table.astype(np.float64) + term.offset for term in self.terms])
-            g = np.stack([np.ldexp(term.weight, term.exponent) for term in self.terms])
+            g = np.stack(
+                [np.ldexp(term.weight.astype(np.float64), term.exponent) for term in self.terms]
+            )
             total += (g.T @ f).astype(np.int64)  # far below 2**53: exact
         for lookup in self.lookups:
             total += lookup.by_byte().astype(np.int64) << lookup.exponent
@@ -292,7 +294,8 @@ def with_few_exponents(planes: Sequence[Plane]) -> list[Plane]:
 
 def _spare_bits(values: npt.NDArray[Integer], most: int) -> int:
     """By how many bits values, some not zero, can be shifted left within plus or minus ``most``."""
-    return (most // int(np.abs(values.astype(np.int64)).max())).bit_length() - 1
+    times = most // int(np.abs(values.astype(np.int64)).max())  # none where a weight is -128
+    return max(times, 1).bit_length() - 1
 
 
 @dataclass(frozen=True, eq=False)
