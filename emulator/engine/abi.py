@@ -21,7 +21,7 @@ TILE_GROUPS, TILE_POSITIONS = 16, 4
 SEGMENT_TILES, CHUNK_TILES = 8, 20
 """Tiles of weights in a segment, and those that are used before others, at most."""
 
-WHOLE_BYTE, LOW_HALF, HIGH_HALF = range(3)
+WHOLE_BYTE, LOW_HALF, HIGH_HALF, SEVEN_BITS = range(4)
 """What of an activation's byte is looked up."""
 
 
@@ -172,6 +172,7 @@ CONSTANTS = {
     "CHUNK_TILES": CHUNK_TILES,
     "LINEAR_LOW_BITS": LOW_BITS,
     "WHOLE_BYTE": WHOLE_BYTE,
+    "SEVEN_BITS": SEVEN_BITS,
     "LOW_HALF": LOW_HALF,
     "HIGH_HALF": HIGH_HALF,
     **{kind: number for number, kind in enumerate(KINDS)},

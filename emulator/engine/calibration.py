@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from axynq.emulator import files
-from axynq.emulator.engine.abi import BLOCK, LOW_HALF, WHOLE_BYTE, Memory
+from axynq.emulator.engine.abi import BLOCK, LOW_HALF, SEVEN_BITS, WHOLE_BYTE, Memory
 from axynq.emulator.engine.kernel import Kernel
 from axynq.emulator.engine.packing import pack_layer
 from axynq.emulator.engine.recipe import Costs, LayerRecipe, LookupPlane, Plane
@@ -99,6 +99,8 @@ def _measure(kernel: Kernel) -> dict[str, float]:
     measured: dict[str, float] = {}
     measured["term"], measured["plane"] = of_planes(tiles=False)
     measured["lookup"] = of_lookup(WHOLE_BYTE)
+    if estimated.seven_bits is not None:
+        measured["seven_bits"] = of_lookup(SEVEN_BITS)
     if np.isfinite(estimated.half_lookup):
         measured["half_lookup"] = of_lookup(LOW_HALF)
     if estimated.tile_term is not None:
@@ -158,7 +160,7 @@ class _Bench:
         random = self._random
         weights = [random.integers(1, 100, shape).astype(np.int8) for _ in range(planes)]
         table = random.integers(0, 256, 256).astype(np.uint8)
-        entries = 256 if part == WHOLE_BYTE else 16
+        entries = 16 if part == LOW_HALF else 256
         tables = random.integers(0, 100, (65, entries)).astype(np.uint8)
         tables[0] = 0
         recipe = LayerRecipe(

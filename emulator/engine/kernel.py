@@ -45,9 +45,9 @@ VARIANTS = (
         "amx",
         (*_AVX512, "-mamx-tile", "-mamx-int8"),
         _AVX512_NEEDS | {"amx_tile", "amx_int8"},
-        Costs(0.55, 7.0, 1.2, True, tile_term=0.13, plane=4.0),
+        Costs(0.55, 7.0, 1.2, 3.8, True, tile_term=0.13, plane=4.0),
     ),
-    Variant("avx512", _AVX512, _AVX512_NEEDS, Costs(0.6, 4.0, 1.2, True, plane=7.0)),
+    Variant("avx512", _AVX512, _AVX512_NEEDS, Costs(0.6, 4.0, 1.2, 2.5, True, plane=7.0)),
     Variant("avx2", ("-mavx2",), frozenset({"avx2"}), Costs(1.0, 20.0, 2.0, plane=20.0)),
     Variant("generic", (), frozenset(), Costs(1.0, 4.0, plane=10.0)),
 )

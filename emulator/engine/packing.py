@@ -20,12 +20,15 @@ from axynq.emulator.engine.abi import (
     CONVOLUTION,
     FILTER_BLOCK,
     HALF_TABLES,
+    HIGH_HALF,
     LOOKUP_FILTER,
     LOOKUP_TAP,
+    LOW_HALF,
     MOST_FILTERS,
     REAL_FACTOR,
     SEGMENT,
     SEGMENT_TILES,
+    SEVEN_BITS,
     TILE_GROUPS,
     TILE_POSITIONS,
     VECTOR_FILTERS,
@@ -126,8 +129,8 @@ def pack_layer(
 
 def _looked_up_in_groups(plane: LookupPlane, library: ctypes.CDLL) -> bool:
     """Whether tables of half bytes lie with the weights."""
-    here = plane.part != WHOLE_BYTE and bool(library.axynq_group_lookups())
-    return here and plane.index.size <= _MOST_TABLES
+    halves = plane.part in (LOW_HALF, HIGH_HALF) and bool(library.axynq_group_lookups())
+    return halves and plane.index.size <= _MOST_TABLES
 
 
 _MOST_TABLES = 1 << 20
@@ -675,8 +678,13 @@ def _pack_lookups(
         "lookups": counts,
         "lookup": _addresses(memory, every, counts),
         "lookup_tables": memory.pointer(np.concatenate(tables)),
-        "lookup_parts": sum(1 << part for part in {plane.part for plane in lookups}),
+        "lookup_parts": sum(1 << part for part in {_row_part(plane) for plane in lookups}),
     }
+
+
+def _row_part(plane: LookupPlane) -> int:
+    """The part of a row that is looked up: for seven bits it is the whole byte."""
+    return WHOLE_BYTE if plane.part == SEVEN_BITS else plane.part
 
 
 def flushes(

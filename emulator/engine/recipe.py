@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from axynq.emulator.engine.abi import HIGH_HALF, LOW_HALF, WHOLE_BYTE
+from axynq.emulator.engine.abi import HIGH_HALF, LOW_HALF, SEVEN_BITS, WHOLE_BYTE
 from axynq.emulator.engine.terms import factorise, terms_of
 from axynq.emulator.model import graph
 from axynq.emulator.multipliers import ACTIVATION_MIN, WEIGHT_MIN, Multiplier
@@ -40,6 +40,8 @@ class Costs:
     half_lookup: float = np.inf
     """Of one byte that is looked up by half of an activation's byte; infinite where the kernel has
     no fast way to do that."""
+    seven_bits: float | None = None
+    """Of one byte that is looked up by seven bits, if that is faster than by the whole byte."""
     in_groups: bool = False
     """Whether halves are looked up for four taps together, which costs the same if only one of them
     has something to look up."""
@@ -68,16 +70,17 @@ class ByteTerm:
 @dataclass(frozen=True, eq=False)
 class ByteLookup:
     """``2**exponent * tables[w + 128, byte]``, for one byte of what the terms leave; or by the low
-    or the high half of the activation's byte."""
+    or the high half of the activation's byte, or its lower seven bits."""
 
     tables: ByteArray
-    """[256, 256 or 16]: weight, activation's byte or half of it."""
+    """[256, 256 or 16]: weight, activation's byte or half of it. Seven bits have 256 entries, of
+    which both halves are alike."""
     exponent: int
     part: int = WHOLE_BYTE
 
     def by_byte(self) -> ByteArray:
         """The tables by the whole byte, [256, 256]."""
-        if self.part == WHOLE_BYTE:
+        if self.part in (WHOLE_BYTE, SEVEN_BITS):
             return self.tables
         byte = np.arange(256, dtype=np.int64)
         return self.tables[:, byte & 15 if self.part == LOW_HALF else byte >> 4]
@@ -118,6 +121,7 @@ def recipe_of(multiplier: Multiplier, zero_point: int, used: bytes, costs: Costs
     recipes = [
         _by_terms(multiplier, zero_point, present),
         *_by_error(table, zero_point, present),
+        *([] if costs.seven_bits is None else _by_seven_bits(multiplier, zero_point, present)),
     ]
     best = min(recipes, key=lambda recipe: _cost(recipe, counts, costs))
     if not np.array_equal(best.products()[:, present], table[:, present]):
@@ -133,6 +137,8 @@ def _cost(recipe: Recipe, counts: Int64Array, costs: Costs) -> float:
         share = float(looked_up / counts.sum(dtype=np.int64))
         if lookup.part == WHOLE_BYTE:
             total += costs.lookup * share
+        elif lookup.part == SEVEN_BITS:
+            total += (costs.lookup if costs.seven_bits is None else costs.seven_bits) * share
         else:
             total += costs.half_lookup * (1.0 if costs.in_groups and share else share)
     return total
@@ -163,9 +169,8 @@ def _by_error(
     """
     w = np.arange(WEIGHT_MIN, -WEIGHT_MIN, dtype=np.int64)[present]
     activations = RAW_BYTES - zero_point
-    exact = tuple(byte_terms(activations, _spread(w, present))) if w.any() else ()
-    product = np.outer(w, activations).astype(np.int32)
-    error = table.T[present] - product  # [present w, byte]
+    exact = _in_bytes(activations[None], _spread(w, present)[None])
+    error = table.T[present] - np.outer(w, activations).astype(np.int32)  # [present w, byte]
     lookups, constant = _byte_lookups(error, WHOLE_BYTE, present)
     recipes = [Recipe(exact, lookups, constant)]
     low, high = error[:, :16], error[:, ::16] - error[:, :1]
@@ -180,6 +185,47 @@ def _by_error(
             exact += _in_bytes(factors.activation[:, index], weights)
         recipes.append(Recipe(exact, (), _NOTHING))
     return recipes
+
+
+def _by_seven_bits(
+    multiplier: Multiplier, zero_point: int, present: npt.NDArray[np.bool_]
+) -> list[Recipe]:
+    """The error looked up by seven bits of the activation's byte, and as terms what the eighth bit
+    adds to it: little, where products are sums of rows."""
+    recipes = []
+    for highest in (0, 128):
+        terms, below = _beyond_seven_bits(multiplier, zero_point, highest)
+        if terms is None:
+            continue
+        lookups, constant = _byte_lookups(below[present], SEVEN_BITS, present)
+        kept = tuple(
+            replace(term, weight=np.where(present, term.weight, 0).astype(np.int8))
+            for term in terms
+        )
+        recipes.append(Recipe(tuple(t for t in kept if t.weight.any()), lookups, constant))
+    return recipes
+
+
+@lru_cache(maxsize=256)
+def _beyond_seven_bits(
+    multiplier: Multiplier, zero_point: int, highest: int
+) -> tuple[tuple[ByteTerm, ...] | None, npt.NDArray[np.int32]]:
+    """The exact product, and what is added to its error where the highest bit is not ``highest``,
+    as terms for all weights; and its error where it is, [w + 128, byte]. No terms where they would
+    be many."""
+    most = 12
+    activations = RAW_BYTES - zero_point
+    table = multiplier.table[activations - ACTIVATION_MIN].T.astype(np.int64)
+    seven = np.arange(256, dtype=np.int64) & 127 | highest
+    w = np.arange(WEIGHT_MIN, -WEIGHT_MIN, dtype=np.int64)
+    error = table - np.outer(w, activations)
+    below = error[:, seven]
+    rest = error - below
+    if np.linalg.matrix_rank(rest.astype(np.float64)) > most:
+        return None, below.astype(np.int32)
+    factors = factorise(rest.T)
+    terms = (*byte_terms(activations, w), *_in_bytes(factors.activation, factors.weight))
+    return terms if len(terms) <= most else None, below.astype(np.int32)
 
 
 _NOTHING = np.zeros(256, np.int64)

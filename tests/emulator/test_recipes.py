@@ -24,6 +24,7 @@ WAYS = {
     "terms": Costs(1.0, 1e6, 1e6),
     "terms in tiles": Costs(1e3, 1e6, 1e6, tile_term=1e-6),
     "look-ups": Costs(1e6, 1.0, 1e6),
+    "look-ups by seven bits": Costs(1.0, 1e6, 1e6, seven_bits=1e-3),
     "look-ups by halves": Costs(1e6, 1e6, 1.0, in_groups=True),
 }
 

@@ -26,7 +26,8 @@ struct Tensor {
 };
 
 // What of an activation's byte is looked up.
-enum Part : int32_t { WHOLE_BYTE, LOW_HALF, HIGH_HALF, PARTS };
+enum Part : int32_t { WHOLE_BYTE, LOW_HALF, HIGH_HALF, SEVEN_BITS };
+constexpr int ROW_PARTS = 3;  // seven bits are looked up by the whole byte
 
 // A run of groups (four taps each) whose activations are contiguous.
 struct Segment {
@@ -110,7 +111,7 @@ struct Convolution {
   const int32_t *shift;          // [output channels]
   const RealFactor *real;        // [output channels]
   int32_t output_zero_point, clamp_low, clamp_high;
-  int32_t lookup_parts;  // bit by Part: which are looked up
+  int32_t lookup_parts;  // bit by Part, seven bits as the whole byte: which are looked up
 };
 
 // Neighbouring positions of an output that come from neighbouring positions.

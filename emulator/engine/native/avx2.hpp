@@ -172,7 +172,7 @@ inline void look_up_halves(const Convolution &c, const LookupFilter &filter,
 template <int POSITIONS>
 inline void look_up(const Convolution &c, const LookupFilter &filter,
                     const uint8_t *const *tap_rows, int64_t step, int32_t *sums) {
-  if (filter.part != WHOLE_BYTE)
+  if (filter.part == LOW_HALF || filter.part == HIGH_HALF)
     look_up_halves<POSITIONS>(c, filter, tap_rows, step, sums);
   else
     generic::look_up<POSITIONS>(c, filter, tap_rows, step, sums);

@@ -225,25 +225,35 @@ struct HalfTable {
   __m512i operator()(__m512i index) const { return _mm512_shuffle_epi8(bytes, index); }
 };
 
+// A table of 256 bytes whose halves are alike: the highest bit of an index is ignored.
+struct SevenBitTable {
+  __m512i part[2];
+  explicit SevenBitTable(const uint8_t *bytes)
+      : part{_mm512_loadu_si512(bytes), _mm512_loadu_si512(bytes + 64)} {}
+  __m512i operator()(__m512i index) const {
+    return _mm512_permutex2var_epi8(part[0], index, part[1]);
+  }
+};
+
 template <int POSITIONS, class TapTable>
 inline void look_up_in(const Convolution &c, const LookupFilter &filter,
                        const uint8_t *const *tap_rows, int64_t step, int32_t *sums) {
-  const __m512i low_byte = _mm512_set1_epi16(0x00FF);
-  __m512i bytes[POSITIONS], even[POSITIONS], odd[POSITIONS];
-  for (int p = 0; p < POSITIONS; ++p) bytes[p] = even[p] = odd[p] = _mm512_setzero_si512();
+  // Sums of bytes, of words, and of the upper bytes of words: words less these are the lower bytes.
+  __m512i bytes[POSITIONS], words[POSITIONS], odd[POSITIONS];
+  for (int p = 0; p < POSITIONS; ++p) bytes[p] = words[p] = odd[p] = _mm512_setzero_si512();
 
   const auto widen_bytes = [&] {
     for (int p = 0; p < POSITIONS; ++p) {
-      even[p] = _mm512_add_epi16(even[p], _mm512_and_si512(bytes[p], low_byte));
+      words[p] = _mm512_add_epi16(words[p], bytes[p]);
       odd[p] = _mm512_add_epi16(odd[p], _mm512_srli_epi16(bytes[p], 8));
-      bytes[p] = _mm512_setzero_si512();
     }
   };
   const auto widen_words = [&] {
     const __m512i zero = _mm512_setzero_si512();
     for (int p = 0; p < POSITIONS; ++p) {
-      const __m512i low = _mm512_unpacklo_epi16(even[p], odd[p]);
-      const __m512i high = _mm512_unpackhi_epi16(even[p], odd[p]);
+      const __m512i even = _mm512_sub_epi16(words[p], _mm512_slli_epi16(odd[p], 8));
+      const __m512i low = _mm512_unpacklo_epi16(even, odd[p]);
+      const __m512i high = _mm512_unpackhi_epi16(even, odd[p]);
       const __m512i z[4] = {_mm512_unpacklo_epi16(low, zero), _mm512_unpackhi_epi16(low, zero),
                             _mm512_unpacklo_epi16(high, zero), _mm512_unpackhi_epi16(high, zero)};
       for (int j = 0; j < 4; ++j) {
@@ -251,19 +261,21 @@ inline void look_up_in(const Convolution &c, const LookupFilter &filter,
         _mm512_storeu_si512(place, _mm512_add_epi32(_mm512_loadu_si512(place),
                                                     _mm512_slli_epi32(z[j], filter.shift)));
       }
-      even[p] = odd[p] = zero;
+      words[p] = odd[p] = zero;
     }
   };
   for (int t = 0; t < filter.taps; ++t) {
     const LookupTap &tap = filter.tap[t];
+    const TapTable table(c.lookup_tables + 256 * tap.table);
+    const uint8_t *x = tap_rows[t];
     if (tap.flush) {
       widen_bytes();
       if (tap.flush == 2) widen_words();
+      for (int p = 0; p < POSITIONS; ++p) bytes[p] = table(_mm512_load_si512(x + p * step));
+    } else {
+      for (int p = 0; p < POSITIONS; ++p)
+        bytes[p] = _mm512_add_epi8(bytes[p], table(_mm512_load_si512(x + p * step)));
     }
-    const TapTable table(c.lookup_tables + 256 * tap.table);
-    const uint8_t *x = tap_rows[t];
-    for (int p = 0; p < POSITIONS; ++p)
-      bytes[p] = _mm512_add_epi8(bytes[p], table(_mm512_load_si512(x + p * step)));
   }
   widen_bytes();
   widen_words();
@@ -274,6 +286,8 @@ inline void look_up(const Convolution &c, const LookupFilter &filter,
                     const uint8_t *const *tap_rows, int64_t step, int32_t *sums) {
   if (filter.part == WHOLE_BYTE)
     look_up_in<POSITIONS, Table>(c, filter, tap_rows, step, sums);
+  else if (filter.part == SEVEN_BITS)
+    look_up_in<POSITIONS, SevenBitTable>(c, filter, tap_rows, step, sums);
   else
     look_up_in<POSITIONS, HalfTable>(c, filter, tap_rows, step, sums);
 }

@@ -37,7 +37,7 @@ struct Scratch {
     int most = 0;
     for (int k = 0; k < c.stacks; ++k) most = std::max(most, c.stack_planes[k]);
     stack = c.stack_by_stack ? c.kernel_rows * most * plane : 0;
-    bytes = c.lookups ? PARTS * byte_row_bytes(c, columns) : 0;
+    bytes = c.lookups ? ROW_PARTS * byte_row_bytes(c, columns) : 0;
     looked_up = c.lookups ? int64_t(c.output_channels) * columns * BLOCK * 4 : 0;
     if (c.blocks && c.block[0].tiles) {
       kept = int64_t(c.blocks) * columns * MOST_FILTERS * BLOCK * 4;
@@ -292,7 +292,7 @@ inline void convolve_strip(const Convolution &c, const Strip &strip, const int8_
           const LookupTap &tap = filter.tap[t];
           const int column = tap.kernel_column * c.dilation_columns;
           pointers[size_t(t)] = byte_rows[size_t(tap.kernel_row)] +
-                                filter.part * byte_row_bytes(c, strip.columns) +
+                                row_part(filter) * byte_row_bytes(c, strip.columns) +
                                 (int64_t(tap.channel) * columns + column) * BLOCK;
         }
         look_up_row(c, filter, pointers, strip.columns,

@@ -140,10 +140,15 @@ inline void fill_byte_row(const Convolution &c, const Strip &strip, const int8_t
     }
 }
 
+// The part of a row that a filter looks up.
+inline int row_part(const LookupFilter &filter) {
+  return filter.part == SEVEN_BITS ? WHOLE_BYTE : filter.part;
+}
+
 // All parts of a row that are looked up, one behind the other.
 inline void fill_byte_rows(const Convolution &c, const Strip &strip, const int8_t *tensor, int row,
                            uint8_t *to) {
-  for (int part = 0; part < PARTS; ++part)
+  for (int part = 0; part < ROW_PARTS; ++part)
     if (c.lookup_parts >> part & 1)
       fill_byte_row(c, strip, tensor, row, part, to + part * byte_row_bytes(c, strip.columns));
 }
