@@ -14,8 +14,15 @@ from hypothesis import strategies as st
 from axynq.emulator import Emulator, Plan, reference
 from axynq.emulator.engine import calibration, network, packing
 from axynq.emulator.engine.kernel import load_kernel, supported_variants
-from axynq.emulator.engine.recipe import Costs, Plane, halves_of, with_few_exponents
+from axynq.emulator.engine.recipe import (
+    Costs,
+    Plane,
+    _by_seven_bits,
+    halves_of,
+    with_few_exponents,
+)
 from axynq.emulator.model import graph
+from axynq.emulator.multipliers import multiplier
 from tests.networks import convolution, depthwise, random_input, weighted_models
 
 ENGINES = [variant.name for variant in supported_variants()]
@@ -164,6 +171,22 @@ def test_halves_of_a_table(table: Any) -> None:
     pair = halves_of(summed)
     assert pair is not None
     np.testing.assert_array_equal((pair[1][:, None] + pair[0]).reshape(-1), summed)
+
+
+@pytest.mark.parametrize("zero_point", [-128, 0, 83])
+@pytest.mark.parametrize(
+    "spec", ["exact", "roup:1,4", "roup:3,0", "smapprox:3330", "smapprox:2222"]
+)
+def test_look_ups_by_seven_bits(spec: str, zero_point: int) -> None:
+    m = multiplier(spec)
+    recipes = _by_seven_bits(m, zero_point, np.ones(256, bool))
+    x = np.arange(256).astype(np.uint8).view(np.int8).astype(np.int64)
+    expected = m.product((x - zero_point)[:, None], np.arange(-128, 128)[None, :])
+    assert recipes or spec.startswith("smapprox")
+    for recipe in recipes:
+        np.testing.assert_array_equal(recipe.products(), expected)
+        for lookup in recipe.lookups:
+            np.testing.assert_array_equal(lookup.tables[:, :128], lookup.tables[:, 128:])
 
 
 # --- what they cost here --------------------------------------------------------------------------
