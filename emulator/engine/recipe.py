@@ -103,11 +103,14 @@ def recipe_of(multiplier: Multiplier, zero_point: int, used: bytes, costs: Costs
     counts = np.frombuffer(used, np.int64)
     table = multiplier.table[RAW_BYTES - zero_point - ACTIVATION_MIN]
     present = counts > 0
-    recipes = [
-        _by_terms(multiplier, zero_point, present),
-        *_by_lookup(table, zero_point, present),
-    ]
-    best = min(recipes, key=lambda recipe: _cost(recipe, counts, costs))
+    best = min(
+        _by_lookup(table, zero_point, present), key=lambda recipe: _cost(recipe, counts, costs)
+    )
+    # Many terms take long to find, to no purpose.
+    most = _cost(best, counts, costs) / costs.term
+    by_terms = _by_terms(multiplier, zero_point, present, most)
+    if by_terms is not None and _cost(by_terms, counts, costs) <= _cost(best, counts, costs):
+        best = by_terms
     if not np.array_equal(best.products()[:, present], table[:, present]):
         raise AssertionError(f"the recipe of {multiplier.spec} does not reproduce its table")
     return best
@@ -123,8 +126,10 @@ def _cost(recipe: Recipe, counts: Int64Array, costs: Costs) -> float:
     return total
 
 
-def _by_terms(multiplier: Multiplier, zero_point: int, present: npt.NDArray[np.bool_]) -> Recipe:
-    """The multiplier's separable terms, in bytes."""
+def _by_terms(
+    multiplier: Multiplier, zero_point: int, present: npt.NDArray[np.bool_], most: float
+) -> Recipe | None:
+    """The multiplier's separable terms, in bytes; None where there are more than ``most``."""
     factors = terms_of(multiplier)
     rows = RAW_BYTES - zero_point - ACTIVATION_MIN
     terms: list[ByteTerm] = []
@@ -132,6 +137,8 @@ def _by_terms(multiplier: Multiplier, zero_point: int, present: npt.NDArray[np.b
     for f, g in zip(factors.activation[:, rows], factors.weight * present):
         if f.any() and g.any():
             terms += byte_terms(f, g)
+        if len(terms) > most:
+            return None
     return Recipe(tuple(terms), (), constant)
 
 
