@@ -2,7 +2,8 @@
 // the set, with everything below in a namespace of that name. AXYNQ_INSTRUCTIONS names the set to
 // compile for; kernel.py passes it. All sets compute the same integers.
 //
-// A set is written for blocks of 64 images. Sums of a block are in "quad order" (scalar.hpp).
+// A set is written for blocks of 64 images; where images are computed one by one, 64 neighbouring
+// positions take their place (single_image.hpp). Sums of a block are in "quad order" (scalar.hpp).
 // `rows` and other pointers to activations are aligned to 64 bytes, pointers to tensors and to
 // accumulators need not be.
 //
