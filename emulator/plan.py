@@ -159,8 +159,16 @@ class Assignment:
         whole = split_multipliers(value) == list(self.multipliers)
         return text if whole and _parts(text)[0] == f"{name}={value}" else None
 
-    def expand(self, model: Model, layer: WeightedLayer) -> LayerCodes:
+    def expand(
+        self, model: Model, layer: WeightedLayer, known: dict[str, Multiplier] | None = None
+    ) -> LayerCodes:
         """The code of each weight of ``layer``.
+
+        Args:
+            model: the network.
+            layer: one of its layers.
+            known: multipliers by their specifications, to which those of this layer are added:
+                layers that share it read a table's file once.
 
         Raises:
             PlanError: the classes do not fit the layer's shape, a multiplier does not exist, or its
@@ -170,7 +178,11 @@ class Assignment:
         codes = (classes + 1).astype(np.uint8)
         if self.skip_sigma is not None:
             codes[_outside(layer.kernel, self.skip_sigma)] = SKIP
-        multipliers = tuple(_multiplier(spec) for spec in self.multipliers)
+        known = {} if known is None else known
+        for spec in self.multipliers:
+            if spec not in known:
+                known[spec] = _multiplier(spec)
+        multipliers = tuple(known[spec] for spec in self.multipliers)
         expanded = LayerCodes(multipliers, codes).simplified()
         zero_point = model.tensors[layer.inputs[0]].zero_point
         low, high = INT8_MIN - zero_point, INT8_MAX - zero_point
@@ -382,13 +394,14 @@ class Plan:
                 f"its layers are: {', '.join(names)}"
             )
         expanded = {}
+        known: dict[str, Multiplier] = {}
         for layer in model.layers:
             assignment = self.layers.get(layer.name, self.default)
             if assignment is None:
                 raise PlanError(
                     f"the plan says nothing of layer '{layer.name}', and has no default"
                 )
-            expanded[layer.name] = assignment.expand(model, layer)
+            expanded[layer.name] = assignment.expand(model, layer, known)
         return expanded
 
     def __eq__(self, other: object) -> bool:

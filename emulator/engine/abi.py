@@ -62,7 +62,7 @@ _INT, _LONG, _POINTER = np.int32, np.int64, POINTER
 
 TENSOR = _structure(
     ("rows", _INT), ("columns", _INT), ("channels", _INT), ("unused", _INT), ("offset", _LONG),
-    ("constant", _POINTER),
+    ("constant", _POINTER), ("single_constant", _POINTER),
 )  # fmt: skip
 SEGMENT = _structure(
     ("stack", _INT),
@@ -132,8 +132,8 @@ OPERATOR = _structure(
 PORT = _structure(("images", _POINTER), ("tensor", _INT), ("blocked", _INT))
 NETWORK = _structure(
     ("tensors", _INT), ("operators", _INT), ("inputs", _INT), ("unused", _INT),
-    ("arena_bytes", _LONG), ("scratch_bytes", _LONG), ("tensor", _POINTER), ("op", _POINTER),
-    ("input", _POINTER), ("capture", _POINTER),
+    *((name, _LONG) for name in ("arena_bytes", "scratch_bytes", "single_scratch_bytes")),
+    *((name, _POINTER) for name in ("tensor", "op", "input", "capture")),
 )  # fmt: skip
 
 KINDS = (

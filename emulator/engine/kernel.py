@@ -119,9 +119,11 @@ def load_kernel(name: str) -> Kernel:
         )
         library = load_library(path)
     library.axynq_scratch_bytes.restype = ctypes.c_int64
-    library.axynq_scratch_bytes.argtypes = [ctypes.c_void_p]
+    library.axynq_scratch_bytes.argtypes = [ctypes.c_void_p, ctypes.c_int64, ctypes.c_int]
     library.axynq_run_network.restype = ctypes.c_int
-    library.axynq_run_network.argtypes = [ctypes.c_void_p, ctypes.c_int64, ctypes.c_int]
+    library.axynq_run_network.argtypes = [
+        *(ctypes.c_void_p, ctypes.c_int64, ctypes.c_int64, ctypes.c_int)
+    ]
     library.axynq_real_factors.restype = None
     library.axynq_real_factors.argtypes = [
         *(ctypes.c_void_p, ctypes.c_void_p, ctypes.c_int64, ctypes.c_void_p)

@@ -13,15 +13,17 @@ import numpy as np
 import numpy.typing as npt
 
 from axynq.emulator.engine import operators
-from axynq.emulator.engine.abi import BLOCK, NETWORK, OPERATOR, PORT, TENSOR, Memory
+from axynq.emulator.engine.abi import BLOCK, OPERATOR, TENSOR, Memory
 from axynq.emulator.engine.blocks import Blocks
 from axynq.emulator.engine.calibration import measured_costs
 from axynq.emulator.engine.kernel import Kernel
+from axynq.emulator.engine.layouts import images_in_blocks, useful_threads, work_of_one
 from axynq.emulator.engine.packing import costs_of, pack_layer
 from axynq.emulator.engine.parts import Part, parts, without_paddings
 from axynq.emulator.engine.pool import ArrayPool
 from axynq.emulator.engine.recipe import layer_recipe
 from axynq.emulator.engine.records import describe, planar_constants, read_as_tensors
+from axynq.emulator.engine.starts import Start
 from axynq.emulator.model import graph
 from axynq.emulator.model.graph import INT8_MAX, INT8_MIN, rows_columns_channels
 from axynq.emulator.model.lifetimes import Lifetime, first_fit
@@ -44,13 +46,13 @@ class _PackedLayer(NamedTuple):
     address: int
     """Of its convolutions, one after another."""
     convolutions: int
-    scratch_bytes: int
-    """What the largest of them needs."""
+    scratch_bytes: tuple[int, int]
+    """What the largest of them needs, for a block and for one image."""
 
 
 class NativeNetwork:
-    """Runs a network in blocks of 64 images, a thread a block; numpy does what the kernel has not
-    (module ``parts``)."""
+    """Runs a network in blocks of 64 images, a thread a block, or in single images where there are
+    few (module ``layouts``); numpy does what the kernel has not (module ``parts``)."""
 
     def __init__(
         self, model: graph.Model, codes: Mapping[str, LayerCodes], kernel: Kernel, threads: int
@@ -173,7 +175,9 @@ class NativePart:
         self._exact: dict[str, _PackedLayer] | None = None
         self._operator_records = self._describe_operators()
         self._tensor_records, self._arena_bytes = self._describe_tensors()
-        self.threads = affordable(threads, self._arena_bytes)
+        self.threads = affordable(threads, self._arena_bytes * BLOCK)
+        self._work = work_of_one(model, part.operators)
+        self._starts: list[Start] = []  # that no thread is using
 
     def run(
         self,
@@ -184,7 +188,7 @@ class NativePart:
         sums: Sums | None,
     ) -> dict[int, Values]:
         """The part's outputs, or every tensor that it computes, and its sums into ``sums``."""
-        wanted = {op.output for op in self.part.operators} if every else set(self.part.outputs)
+        wanted = [op.output for op in self.part.operators] if every else self.part.outputs
         made: dict[int, Values] = {}
         for index in wanted:
             if blocked:
@@ -192,12 +196,27 @@ class NativePart:
                 made[index] = Blocks(np.empty(shape, np.int8), images)
             else:
                 made[index] = np.empty((images, *self.model.tensors[index].shape), np.int8)
-        mine = self._new_sums(images) if sums is not None else {}
+        mine = {} if sums is None else self._new_sums(images)
         if sums is not None:
             sums |= mine
         if images:
-            self._start({index: values[index] for index in self.part.inputs}, images, made, mine)
+            given = {index: _contiguous(values[index]) for index in self.part.inputs}
+            taken = {index: _contiguous(value) for index, value in made.items()}
+            in_blocks = images
+            if not blocked:
+                in_blocks = images_in_blocks(images, self.threads, self._work.share)
+            threads = useful_threads(self.threads, images, in_blocks, self._work)
+            start = self._new_start(mine) if mine else self._free_start()
+            start.run(self.kernel, given, taken, images, in_blocks, threads)
+            if not mine:
+                self._starts.append(start)
         return made
+
+    def _free_start(self) -> Start:
+        with self._lock:
+            if self._starts:
+                return self._starts.pop()
+        return self._new_start({})
 
     def _new_sums(self, images: int) -> Sums:
         sums = {}
@@ -221,13 +240,11 @@ class NativePart:
                 recipe = layer_recipe(op, zero_point, codes[op.name], costs)
                 library = self.kernel.library
                 records = pack_layer(self.model, op, recipe, costs, library, self._memory)
-                scratch = max(
-                    library.axynq_scratch_bytes(address)
-                    for address in range(
-                        records.ctypes.data, records.ctypes.data + records.nbytes, records.itemsize
-                    )
+                address = self._memory.pointer(records)
+                block, single = (
+                    library.axynq_scratch_bytes(address, len(records), which) for which in (0, 1)
                 )
-                packed[op.name] = _PackedLayer(self._memory.pointer(records), len(records), scratch)
+                packed[op.name] = _PackedLayer(address, len(records), (block, single))
         return packed
 
     def _is_exact(self, layer: graph.WeightedLayer) -> bool:
@@ -246,35 +263,16 @@ class NativePart:
 
     # --- running ---------------------------------------------------------------------------------
 
-    def _start(
-        self, given: Mapping[int, Values], images: int, made: Mapping[int, Values], sums: Sums
-    ) -> None:
-        memory = Memory()
-        inputs = np.zeros(len(given), PORT)
-        for record, (index, values) in zip(inputs, given.items()):
-            _connect(record, index, values, memory)
-        captures = np.zeros(len(self._tensor_records), PORT)
-        for index, values in made.items():
-            _connect(captures[index], index, values, memory)
-        operator_records, scratch_bytes = self._operators(sums)
-        network = np.zeros(1, NETWORK)
-        for name, value in {
-            "tensors": len(self._tensor_records),
-            "operators": len(operator_records),
-            "inputs": len(inputs),
+    def _new_start(self, sums: Sums) -> Start:
+        records, scratch = self._operators(sums)
+        sizes = {
             "arena_bytes": self._arena_bytes,
-            "scratch_bytes": scratch_bytes,
-            "tensor": self._tensor_records.ctypes.data,
-            "op": memory.pointer(operator_records),
-            "input": memory.pointer(inputs),
-            "capture": memory.pointer(captures),
-        }.items():
-            network[name] = value
-        failed = self.kernel.library.axynq_run_network(network.ctypes.data, images, self.threads)
-        if failed:
-            raise MemoryError(f"{self.threads} threads do not have enough memory for the network")
+            "scratch_bytes": scratch[0],
+            "single_scratch_bytes": scratch[1],
+        }
+        return Start(self._tensor_records, records, self.part.inputs, sizes)
 
-    def _operators(self, sums: Sums) -> tuple[npt.NDArray[Any], int]:
+    def _operators(self, sums: Sums) -> tuple[npt.NDArray[Any], tuple[int, int]]:
         """Records that put sums where they are wanted, and the scratch memory they need."""
         records = self._operator_records.copy()
         layers = list(self._layers.values())
@@ -286,7 +284,10 @@ class NativePart:
                     layers.append(self._exact_layers()[op.name])
                     record["exact"] = layers[-1].address
                     record["exact_accumulators"] = exact.ctypes.data
-        return records, max([64, *(layer.scratch_bytes for layer in layers)])
+        block, single = (
+            max([64, *(layer.scratch_bytes[which] for layer in layers)]) for which in (0, 1)
+        )
+        return records, (block, single)
 
     def _describe_tensors(self) -> tuple[npt.NDArray[Any], int]:
         """Shapes of all tensors, and their places in a thread's arena."""
@@ -301,7 +302,11 @@ class NativePart:
             born[op.output] = time
             for index in (*op.inputs, op.output):
                 dies[index] = time
-        sizes = {i: math.prod(self.model.tensors[i].shape) * BLOCK for i in born}
+        # One image's tensors have bytes behind them (native/abi.hpp).
+        sizes = {
+            i: (math.prod(self.model.tensors[i].shape) + 2 * BLOCK - 1) // BLOCK * BLOCK
+            for i in born
+        }
         offsets, total = first_fit({i: Lifetime(born[i], dies[i], sizes[i]) for i in born})
         for index, offset in offsets.items():
             tensors[index]["offset"] = offset
@@ -309,8 +314,8 @@ class NativePart:
         constants = planar_constants(
             self.model, read & set(self.model.constants), BLOCK, self._memory
         )
-        for index, address in constants.items():
-            tensors[index]["constant"] = address
+        for index, addresses in constants.items():
+            tensors[index]["constant"], tensors[index]["single_constant"] = addresses
         return tensors, total
 
     def _describe_operators(self) -> npt.NDArray[Any]:
@@ -348,11 +353,11 @@ def _machine_bytes() -> int:
         return sys.maxsize
 
 
-def _connect(record: Any, index: int, values: Values, memory: Memory) -> None:
-    """A record for a tensor that the caller has, at least as long as ``memory``."""
-    array = values.values if isinstance(values, Blocks) else values
-    record["images"] = memory.pointer(array)
-    record["tensor"], record["blocked"] = index, isinstance(values, Blocks)
+def _contiguous(values: Values) -> tuple[graph.Int8Array, bool]:
+    """The array, and whether it is in blocks."""
+    if isinstance(values, Blocks):
+        return np.ascontiguousarray(values.values), True
+    return np.ascontiguousarray(values), False
 
 
 def _ordered(model: graph.Model, index: int, values: Values) -> graph.Int8Array:

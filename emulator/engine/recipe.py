@@ -118,20 +118,22 @@ def recipe_of(multiplier: Multiplier, zero_point: int, used: bytes, costs: Costs
     counts = np.frombuffer(used, np.int64)
     table = multiplier.table[RAW_BYTES - zero_point - ACTIVATION_MIN]
     present = counts > 0
-    recipes = [
-        _by_terms(multiplier, zero_point, present),
-        *_by_error(table, zero_point, present),
-        *([] if costs.seven_bits is None else _by_seven_bits(multiplier, zero_point, present)),
-    ]
+    recipes = _by_error(table, zero_point, present)
+    if costs.seven_bits is not None:
+        recipes += _by_seven_bits(multiplier, zero_point, present)
     best = min(recipes, key=lambda recipe: _cost(recipe, counts, costs))
+    # Many terms take long to find, to no purpose.
+    most = _cost(best, counts, costs) / _cost_of_term(costs)
+    by_terms = _by_terms(multiplier, zero_point, present, most)
+    if by_terms is not None and _cost(by_terms, counts, costs) <= _cost(best, counts, costs):
+        best = by_terms
     if not np.array_equal(best.products()[:, present], table[:, present]):
         raise AssertionError(f"the recipe of {multiplier.spec} does not reproduce its table")
     return best
 
 
 def _cost(recipe: Recipe, counts: Int64Array, costs: Costs) -> float:
-    term = costs.tile_term if costs.in_tiles and costs.tile_term is not None else costs.term
-    total = (term + costs.plane / costs.uses) * len(recipe.terms)
+    total = _cost_of_term(costs) * len(recipe.terms)
     for lookup in recipe.lookups:
         looked_up = counts[lookup.tables.any(axis=1)].sum(dtype=np.int64)
         share = float(looked_up / counts.sum(dtype=np.int64))
@@ -144,6 +146,11 @@ def _cost(recipe: Recipe, counts: Int64Array, costs: Costs) -> float:
     return total
 
 
+def _cost_of_term(costs: Costs) -> float:
+    term = costs.tile_term if costs.in_tiles and costs.tile_term is not None else costs.term
+    return term + costs.plane / costs.uses
+
+
 def halves_of(table: ByteArray) -> tuple[ByteArray, ByteArray] | None:
     """Tables of 16 by the low and by the high half of a byte whose sum, modulo 256, a table of 256
     is, if there are any."""
@@ -152,11 +159,19 @@ def halves_of(table: ByteArray) -> tuple[ByteArray, ByteArray] | None:
     return (low, high) if (by_halves == high[:, None] + low).all() else None
 
 
-def _by_terms(multiplier: Multiplier, zero_point: int, present: npt.NDArray[np.bool_]) -> Recipe:
-    """The multiplier's separable terms, in bytes."""
+def _by_terms(
+    multiplier: Multiplier, zero_point: int, present: npt.NDArray[np.bool_], most: float
+) -> Recipe | None:
+    """The multiplier's separable terms, in bytes; None where there are more than ``most``."""
     factors = terms_of(multiplier)
     rows = RAW_BYTES - zero_point - ACTIVATION_MIN
-    return Recipe(_in_bytes(factors.activation[:, rows], factors.weight * present), (), _NOTHING)
+    terms: list[ByteTerm] = []
+    for f, g in zip(factors.activation[:, rows], factors.weight * present):
+        if f.any() and g.any():
+            terms += byte_terms(f, g)
+        if len(terms) > most:
+            return None
+    return Recipe(tuple(terms), (), _NOTHING)
 
 
 def _by_error(

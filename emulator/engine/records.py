@@ -235,11 +235,17 @@ def _resize(model: graph.Model, op: graph.ResizeBilinear, memory: Memory) -> Fie
 
 def planar_constants(
     model: graph.Model, indices: set[int], block: int, memory: Memory
-) -> Mapping[int, int]:
-    """Where constants lie as planar tensors, each value repeated for all images of a block."""
-    return {
-        index: memory.pointer(
-            np.repeat(by_position(model.constants[index], model.constants[index].shape), block)
-        )
+) -> Mapping[int, tuple[int, int]]:
+    """Where constants lie as planar tensors: each value repeated for all images of a block; and for
+    one image, with as many bytes behind them."""
+    planar = {
+        index: by_position(model.constants[index], model.constants[index].shape)
         for index in indices
+    }
+    return {
+        index: (
+            memory.pointer(np.repeat(values, block)),
+            memory.pointer(np.append(values, np.zeros(block, np.int8))),
+        )
+        for index, values in planar.items()
     }

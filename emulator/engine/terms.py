@@ -7,7 +7,7 @@ into a few exact ones, which is what makes emulation fast.
 from __future__ import annotations
 
 from functools import lru_cache
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -30,9 +30,17 @@ class Terms(NamedTuple):
 def terms_of(multiplier: Multiplier) -> Terms:
     """The terms of a multiplier, proved equal to its table on the whole operand domain."""
     terms = factorise(multiplier.table.astype(np.int64))
-    if not np.array_equal(terms.activation.T @ terms.weight, multiplier.table):
+    if not np.array_equal(_products(terms), multiplier.table):
         raise AssertionError(f"terms of {multiplier.spec} do not reproduce its table")
     return terms
+
+
+def _products(terms: Terms) -> npt.NDArray[Any]:
+    """The table that the terms make, [511, 256]."""
+    f, g = terms
+    if len(f) * int(np.abs(f).max()) * int(np.abs(g).max()) < 2**53:  # floats are exact, and faster
+        f, g = f.astype(np.float64), g.astype(np.float64)
+    return f.T @ g
 
 
 def factorise(table: Int64Array) -> Terms:

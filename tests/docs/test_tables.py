@@ -188,6 +188,22 @@ def test_images_a_second_with_tiles() -> None:
             assert int(cell.replace(" ", "")) == round(measured), (name, title)
 
 
+def test_microseconds_of_few_images() -> None:
+    (table,) = document("docs/emulator.md").tables("Few images")
+    latencies = results("benchmarks/latency/results.json")["latencies"]
+    names = {"ResNet-8": "resnet8", "keyword spotting": "keyword", "ResNet-18": "resnet18"}
+    assert {row[0] for row in table[1:]} == set(names)
+    for name, threads, images, *cells in table[1:]:
+        (row,) = (
+            row
+            for row in latencies[names[name]]
+            if (row["threads"], row["images"]) == (int(threads), int(images))
+        )
+        for cell, title in zip(cells, table[0][3:], strict=True):
+            best = row["microseconds"][title.strip("`")]["best"]
+            assert number(cell) == round(best), (name, threads, images, title)
+
+
 def test_images_a_second_of_networks_of_all_kinds() -> None:
     _, table, _ = document("docs/emulator.md").tables("Benchmarks")
     networks = results("benchmarks/emulation/operators.json")["networks"]

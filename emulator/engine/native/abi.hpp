@@ -1,16 +1,17 @@
 // What Python describes and the kernel runs. Plain structures; the mirror is engine/abi.py,
 // and the kernel compiles only where both say the same.
 //
-// Images are computed in blocks of 64. Within a block a tensor is planar: for each channel, row and
-// column the 64 images' bytes lie side by side, so that every operation is a vector operation
-// whatever the shape of the network.
+// Many images are computed in blocks of 64. Within a block a tensor is planar: for each channel,
+// row and column the 64 images' bytes lie side by side, so that every operation is a vector
+// operation whatever the shape of the network. A few are computed one by one: the same with one
+// byte for each position, so that 64 neighbouring positions are a vector.
 #pragma once
 
 #include <cstdint>
 
 namespace axynq {
 
-constexpr int BLOCK = 64;          // images
+constexpr int BLOCK = 64;          // images, and bytes of a vector
 constexpr int VECTOR_FILTERS = 6;  // computed together, in registers
 constexpr int MOST_FILTERS = 16;   // computed together, in tiles
 constexpr int TILE_GROUPS = 16;    // of four taps, multiplied at once in tiles
@@ -21,8 +22,10 @@ constexpr int CHUNK_TILES = 20;    // of weights, used before others, at most
 struct Tensor {
   int32_t rows, columns, channels;
   int32_t unused;
-  int64_t offset;          // of the planar tensor within a thread's arena, in bytes
-  const int8_t *constant;  // the planar tensor where it is the same for all images, or null
+  int64_t offset;  // of the planar tensor within a thread's arena, in bytes for each image
+  // The planar tensor where it is the same for all images, of a block and of one image, or null.
+  // Behind the latter, as behind one image's tensors in the arena, come BLOCK bytes of anything.
+  const int8_t *constant, *single_constant;
 };
 
 // What of an activation's byte is looked up.
@@ -198,8 +201,9 @@ struct Port {
 struct Network {
   int32_t tensors, operators, inputs;
   int32_t unused;
-  int64_t arena_bytes;
-  int64_t scratch_bytes;  // rows of planes and sums
+  int64_t arena_bytes;           // for each image
+  int64_t scratch_bytes;         // rows of planes and sums
+  int64_t single_scratch_bytes;  // likewise, of one image
   const Tensor *tensor;
   const Operator *op;
   const Port *input;    // [inputs]

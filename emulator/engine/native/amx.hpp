@@ -41,7 +41,8 @@ namespace detail {
 
 constexpr int IMAGES = 16, ROW = BLOCK * sizeof(int32_t), POSITION = MOST_FILTERS * BLOCK;
 
-// Tiles are named by constants. Sums are [position][filter][image].
+// Tiles are named by constants. Sums are [position][filter][image], so many apart from position to
+// position.
 template <int POSITIONS>
 inline void clear() {
   _tile_zero(0);
@@ -51,19 +52,24 @@ inline void clear() {
 }
 
 template <int POSITIONS>
-inline void load(const int32_t *from) {
+inline void load(const int32_t *from, int64_t apart) {
   _tile_loadd(0, from, ROW);
-  if (POSITIONS > 1) _tile_loadd(1, from + POSITION, ROW);
-  if (POSITIONS > 2) _tile_loadd(2, from + 2 * POSITION, ROW);
-  if (POSITIONS > 3) _tile_loadd(3, from + 3 * POSITION, ROW);
+  if (POSITIONS > 1) _tile_loadd(1, from + apart, ROW);
+  if (POSITIONS > 2) _tile_loadd(2, from + 2 * apart, ROW);
+  if (POSITIONS > 3) _tile_loadd(3, from + 3 * apart, ROW);
 }
 
 template <int POSITIONS>
-inline void store(int32_t *to) {
+inline void store(int32_t *to, int64_t apart) {
   _tile_stored(0, to, ROW);
-  if (POSITIONS > 1) _tile_stored(1, to + POSITION, ROW);
-  if (POSITIONS > 2) _tile_stored(2, to + 2 * POSITION, ROW);
-  if (POSITIONS > 3) _tile_stored(3, to + 3 * POSITION, ROW);
+  if (POSITIONS > 1) _tile_stored(1, to + apart, ROW);
+  if (POSITIONS > 2) _tile_stored(2, to + 2 * apart, ROW);
+  if (POSITIONS > 3) _tile_stored(3, to + 3 * apart, ROW);
+}
+
+inline void shift_left(int32_t *sums, int count, int bits) {
+  for (int k = 0; k < count; k += IMAGES)
+    _mm512_store_si512(sums + k, _mm512_slli_epi32(_mm512_load_si512(sums + k), unsigned(bits)));
 }
 
 template <int POSITIONS>
@@ -86,32 +92,36 @@ inline void multiply(const int8_t *weights, const uint8_t *x, int64_t step) {
   }
 }
 
+// Sixteen images of each position, whose activations `step_of` a segment are apart.
+template <int POSITIONS, class StepOf>
+inline void add_products(const TileChunk &chunk, const uint8_t *const *rows, int64_t offset,
+                         const StepOf &step_of, int32_t *sums, int64_t apart) {
+  if (chunk.opens)
+    clear<POSITIONS>();
+  else
+    load<POSITIONS>(sums, apart);
+  const int8_t *weights = chunk.weights;
+  for (int s = 0; s < chunk.segments; ++s) {
+    const uint8_t *x = rows[s] + offset;
+    for (int g = 0; g < chunk.segment[s].groups; g += TILE_GROUPS) {
+      multiply<POSITIONS>(weights, x, step_of(s));
+      x += TILE_GROUPS * BLOCK;
+      weights += TILE_GROUPS * 4 * MOST_FILTERS;
+    }
+  }
+  store<POSITIONS>(sums, apart);
+}
+
 // Groups of four taps are rows of the second operand just as interleaving leaves them: a quarter of
 // the images is 16 columns of four bytes. Neighbouring positions see most of the same groups, and a
 // quarter of the images at a time keeps those in the first-level cache.
 template <int POSITIONS>
 inline void tile_products(const TileChunk &chunk, const uint8_t *const *rows, const int64_t *steps,
                           int64_t quarter, int32_t *sums) {
-  if (chunk.shift)
-    for (int k = 0; k < POSITIONS * POSITION; k += IMAGES)
-      _mm512_store_si512(sums + k,
-                         _mm512_slli_epi32(_mm512_load_si512(sums + k), unsigned(chunk.shift)));
-  for (int part = 0; part < BLOCK / IMAGES; ++part, sums += IMAGES) {
-    if (chunk.opens)
-      clear<POSITIONS>();
-    else
-      load<POSITIONS>(sums);
-    const int8_t *weights = chunk.weights;
-    for (int s = 0; s < chunk.segments; ++s) {
-      const uint8_t *x = rows[s] + part * quarter;
-      for (int g = 0; g < chunk.segment[s].groups; g += TILE_GROUPS) {
-        multiply<POSITIONS>(weights, x, steps[s]);
-        x += TILE_GROUPS * BLOCK;
-        weights += TILE_GROUPS * 4 * MOST_FILTERS;
-      }
-    }
-    store<POSITIONS>(sums);
-  }
+  if (chunk.shift) shift_left(sums, POSITIONS * POSITION, chunk.shift);
+  for (int part = 0; part < BLOCK / IMAGES; ++part, sums += IMAGES)
+    add_products<POSITIONS>(
+        chunk, rows, part * quarter, [&](int s) { return steps[s]; }, sums, POSITION);
 }
 
 }  // namespace detail
@@ -128,6 +138,14 @@ inline void tile_products(const TileChunk &chunk, const uint8_t *const *rows, co
     default:
       return detail::tile_products<4>(chunk, rows, steps, quarter, sums);
   }
+}
+
+// The quarters of one position are as good as positions.
+inline void tile_products_of_one(const TileChunk &chunk, const uint8_t *const *rows,
+                                 int64_t quarter, int32_t *sums) {
+  if (chunk.shift) detail::shift_left(sums, detail::POSITION, chunk.shift);
+  detail::add_products<BLOCK / detail::IMAGES>(
+      chunk, rows, 0, [&](int) { return quarter; }, sums, detail::IMAGES);
 }
 
 }  // namespace axynq::amx

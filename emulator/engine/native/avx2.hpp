@@ -13,6 +13,7 @@ constexpr bool GROUP_LOOKUPS = false;
 constexpr bool TILES = false;
 using Thread = NoThread;
 constexpr auto tile_products = no_tile_products;
+constexpr auto tile_products_of_one = no_tile_products_of_one;
 constexpr auto real_factor = no_real_factor;
 
 using generic::Sums;

@@ -12,6 +12,7 @@ constexpr bool GROUP_LOOKUPS = true;
 constexpr bool TILES = false;
 using Thread = NoThread;
 constexpr auto tile_products = no_tile_products;
+constexpr auto tile_products_of_one = no_tile_products_of_one;
 
 struct Sums {
   __m512i part[4];

@@ -1,4 +1,5 @@
-// Operators that do not multiply by weights, on one block of images.
+// Operators that do not multiply by weights, on one block of images; those that are templates also
+// on one image: IMAGES is how many lie side by side.
 #pragma once
 
 #include <algorithm>
@@ -48,12 +49,20 @@ class ByteSums {
 // Sums of `count` bytes each to averages, halves away from zero. The quotients are far enough from
 // the next integer for a division of floating-point numbers that hold the sums.
 template <class Real>
-inline void average(const int32_t *sums, int count, const Operator &op, int8_t *to) {
-  for (int n = 0; n < BLOCK; ++n) {
+inline void average(const int32_t *sums, int values, int count, const Operator &op, int8_t *to) {
+  for (int n = 0; n < values; ++n) {
     const int32_t magnitude = int32_t(Real(std::abs(sums[n]) + count / 2) / Real(count));
     const int32_t value = sums[n] < 0 ? -magnitude : magnitude;
     to[n] = int8_t(std::min(std::max(value, op.clamp_low), op.clamp_high));
   }
+}
+
+inline void average(const int32_t *sums, int values, int count, const Operator &op, int8_t *to) {
+  constexpr int FLOAT_HOLDS = 1 << 16;  // sums of so many bytes
+  if (count <= FLOAT_HOLDS)
+    average<float>(sums, values, count, op, to);
+  else
+    average<double>(sums, values, count, op, to);
 }
 
 // What `position` makes of the part of its window inside the map: top, bottom, left and right.
@@ -89,7 +98,6 @@ inline void max_pool(const Operator &op, const Tensor &in, const Tensor &out, co
 
 inline void average_pool(const Operator &op, const Tensor &in, const Tensor &out,
                          const int8_t *from, int8_t *to) {
-  constexpr int FLOAT_HOLDS = 1 << 16;  // sums of so many bytes
   each_window(op, in, out, from, to,
               [&](const int8_t *plane, int top, int bottom, int left, int right, int8_t *mean) {
                 ByteSums total;
@@ -97,42 +105,44 @@ inline void average_pool(const Operator &op, const Tensor &in, const Tensor &out
                   for (int x = left; x < right; ++x)
                     total.add(plane + (int64_t(y) * in.columns + x) * BLOCK);
                 const int count = (bottom - top) * (right - left);
-                if (count <= FLOAT_HOLDS)
-                  average<float>(total.sums(), count, op, mean);
-                else
-                  average<double>(total.sums(), count, op, mean);
+                average(total.sums(), BLOCK, count, op, mean);
               });
 }
 
-// A sum of positions, and the byte that is made of it.
+// Sums of positions to the bytes that are made of them.
+template <int VALUES>
+inline void reduced(const Operator &op, const int32_t *sums, int8_t *to) {
+  if (op.tables) {
+    const uint8_t *made = op.tables + 128 * op.terms;
+    for (int n = 0; n < VALUES; ++n) to[n] = int8_t(made[sums[n]]);
+    return;
+  }
+  int32_t reached[VALUES] = {};  // thresholds
+  for (int step = 128; step > 0; step /= 2)
+    for (int n = 0; n < VALUES; ++n)
+      reached[n] += op.thresholds[reached[n] + step - 1] <= sums[n] ? step : 0;
+  for (int n = 0; n < VALUES; ++n) to[n] = int8_t(reached[n] - 128);
+}
+
 inline void reduce(const Operator &op, const Tensor &out, const int8_t *from, int8_t *to) {
   const int64_t positions = int64_t(out.rows) * out.columns * out.channels;
   for (int64_t p = 0; p < positions; ++p, to += BLOCK) {
     const int8_t *base = from + int64_t(op.first[p]) * BLOCK;
     ByteSums total;
     for (int k = 0; k < op.terms; ++k) total.add(base + int64_t(op.term[k]) * BLOCK);
-    const int32_t *sums = total.sums();
-    if (op.tables) {
-      const uint8_t *made = op.tables + 128 * op.terms;
-      for (int n = 0; n < BLOCK; ++n) to[n] = int8_t(made[sums[n]]);
-      continue;
-    }
-    int32_t reached[BLOCK] = {};  // thresholds
-    for (int step = 128; step > 0; step /= 2)
-      for (int n = 0; n < BLOCK; ++n)
-        reached[n] += op.thresholds[reached[n] + step - 1] <= sums[n] ? step : 0;
-    for (int n = 0; n < BLOCK; ++n) to[n] = int8_t(reached[n] - 128);
+    reduced<BLOCK>(op, total.sums(), to);
   }
 }
 
+template <int IMAGES>
 inline void resize_bilinear(const Operator &op, const Tensor &in, const Tensor &out,
                             const int8_t *from, int8_t *to) {
   for (int channel = 0; channel < out.channels; ++channel)
     for (int row = 0; row < out.rows; ++row)
-      for (int column = 0; column < out.columns; ++column, to += BLOCK) {
+      for (int column = 0; column < out.columns; ++column, to += IMAGES) {
         const Between &y = op.row[row], &x = op.column[column];
         const auto pixel = [&](int at_row, int at_column) {
-          return from + ((int64_t(channel) * in.rows + at_row) * in.columns + at_column) * BLOCK;
+          return from + ((int64_t(channel) * in.rows + at_row) * in.columns + at_column) * IMAGES;
         };
         const int8_t *a = pixel(y.lower, x.lower), *b = pixel(y.lower, x.upper);
         const int8_t *c = pixel(y.upper, x.lower), *d = pixel(y.upper, x.upper);
@@ -140,7 +150,7 @@ inline void resize_bilinear(const Operator &op, const Tensor &in, const Tensor &
         const int32_t of_b = y.lower_weight * x.upper_weight;
         const int32_t of_c = y.upper_weight * x.lower_weight;
         const int32_t of_d = y.upper_weight * x.upper_weight;
-        for (int n = 0; n < BLOCK; ++n) {
+        for (int n = 0; n < IMAGES; ++n) {
           const int32_t sum = a[n] * of_a + b[n] * of_b + c[n] * of_c + d[n] * of_d;
           // Halves away from zero.
           const int32_t magnitude = (std::abs(sum) + (1 << 19)) >> 20;

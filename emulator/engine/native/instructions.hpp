@@ -2,7 +2,8 @@
 // the set, with everything below in a namespace of that name. AXYNQ_INSTRUCTIONS names the set to
 // compile for; kernel.py passes it. All sets compute the same integers.
 //
-// A set is written for blocks of 64 images. Sums of a block are in "quad order" (scalar.hpp).
+// A set is written for blocks of 64 images; where images are computed one by one, 64 neighbouring
+// positions take their place (single_image.hpp). Sums of a block are in "quad order" (scalar.hpp).
 // `rows` and other pointers to activations are aligned to 64 bytes, pointers to tensors and to
 // accumulators need not be.
 //
@@ -50,6 +51,10 @@
 //     output positions, whose activations are `steps[segment]` bytes apart. The products are added
 //     to the sums of the chunks before, shifted: [positions][MOST_FILTERS][64] in quad order. Up to
 //     TILE_GROUPS groups behind a segment's last are read, and multiplied by zeros.
+//
+//   void tile_products_of_one(const TileChunk &chunk, const uint8_t *const *rows, int64_t quarter,
+//                             int32_t *sums)
+//     The same for a single position: it is faster.
 //
 //   template <int POSITIONS>  // 1 to MAX_POSITIONS
 //   void look_up(const Convolution &c, const LookupFilter &filter,
@@ -105,6 +110,7 @@ using AXYNQ_INSTRUCTIONS::Sums;
 using AXYNQ_INSTRUCTIONS::Table;
 using AXYNQ_INSTRUCTIONS::Thread;
 using AXYNQ_INSTRUCTIONS::tile_products;
+using AXYNQ_INSTRUCTIONS::tile_products_of_one;
 using AXYNQ_INSTRUCTIONS::TILES;
 using AXYNQ_INSTRUCTIONS::WIDE_WEIGHTS;
 

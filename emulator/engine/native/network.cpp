@@ -1,4 +1,5 @@
-// Runs a network over any number of images: a thread takes a block of 64 through all layers.
+// Runs a network over any number of images: a thread takes a block of 64, or one image, through all
+// layers. In what is a template, IMAGES is how many lie side by side, 64 or 1.
 #include <algorithm>
 #include <atomic>
 #include <chrono>
@@ -11,6 +12,7 @@
 #include "convolution.hpp"
 #include "elementwise.hpp"
 #include "mirror.hpp"  // engine/abi.py makes it
+#include "single_image.hpp"
 #include "softmax.hpp"
 
 namespace axynq {
@@ -28,79 +30,142 @@ Memory allocate(int64_t bytes) {
   return Memory(static_cast<uint8_t *>(memory));
 }
 
-// A tensor of the block.
-const int8_t *place(const Tensor &tensor, const int8_t *arena) {
-  return tensor.constant ? tensor.constant : arena + tensor.offset;
-}
+constexpr int ONE = 1;
+
+// A thread's memory.
+template <int IMAGES>
+struct Worker {
+  explicit Worker(const Network &network)
+      : arena_memory(allocate(network.arena_bytes * IMAGES + BLOCK)),
+        scratch_memory(
+            allocate(IMAGES == ONE ? network.single_scratch_bytes : network.scratch_bytes)),
+        arena(reinterpret_cast<int8_t *>(arena_memory.get())),
+        scratch(scratch_memory.get()) {}
+  const Memory arena_memory, scratch_memory;
+  int8_t *const arena;
+  uint8_t *const scratch;
+  single_image::Workspace workspace;
+
+  int8_t *place(const Tensor &tensor) const { return arena + tensor.offset * IMAGES; }
+  const int8_t *values(const Tensor &tensor) const {
+    const int8_t *constant = IMAGES == ONE ? tensor.single_constant : tensor.constant;
+    return constant ? constant : place(tensor);
+  }
+};
 
 // Positions from where they are, and the filling.
-void move(const Network &network, const Operator &op, const int8_t *arena, int8_t *to) {
+template <int IMAGES>
+void move(const Network &network, const Operator &op, const Worker<IMAGES> &worker, int8_t *to) {
   for (int k = 0; k < op.runs; ++k) {
     const Run &run = op.run[k];
-    const size_t bytes = size_t(run.count) * BLOCK;
+    const size_t bytes = size_t(run.count) * IMAGES;
     if (run.source < 0)
       std::memset(to, op.output_zero_point, bytes);
     else
-      std::memcpy(to, place(network.tensor[run.source], arena) + int64_t(run.first) * BLOCK, bytes);
+      std::memcpy(to, worker.values(network.tensor[run.source]) + int64_t(run.first) * IMAGES,
+                  bytes);
     to += bytes;
   }
 }
 
-void run_operator(const Network &network, const Operator &op, int8_t *arena, uint8_t *scratch,
+void convolve(const Convolution &c, const int8_t *from, const Target &target,
+              Worker<BLOCK> &worker) {
+  axynq::convolve(c, from, target, worker.scratch);
+}
+
+void convolve(const Convolution &c, const int8_t *from, const Target &target, Worker<ONE> &worker) {
+  single_image::convolve(c, from, target, worker.scratch, worker.workspace);
+}
+
+void next_layer(Worker<BLOCK> &) {}
+void next_layer(Worker<ONE> &worker) { worker.workspace.next_layer(); }
+
+// Operators on pairs of values, as they compute a block.
+template <class Compute>
+void pairs(const Operator &op, const int8_t *first, const int8_t *second, int8_t *to,
+           const Worker<BLOCK> &, const Compute &compute) {
+  compute(op, first, second, to);
+}
+
+template <class Compute>
+void pairs(const Operator &op, const int8_t *first, const int8_t *second, int8_t *to,
+           const Worker<ONE> &, const Compute &compute) {
+  single_image::pairs(op, first, second, to, compute);
+}
+
+// What is written apart for a block and for one image.
+void without_weights(const Operator &op, const Tensor &in, const Tensor &out, const int8_t *from,
+                     int8_t *to, const Worker<BLOCK> &) {
+  switch (op.kind) {
+    case MAP:
+      return map(op, from, to);
+    case REDUCE:
+      return reduce(op, out, from, to);
+    case MAX_POOL:
+      return max_pool(op, in, out, from, to);
+    default:
+      return average_pool(op, in, out, from, to);
+  }
+}
+
+void without_weights(const Operator &op, const Tensor &in, const Tensor &out, const int8_t *from,
+                     int8_t *to, const Worker<ONE> &) {
+  switch (op.kind) {
+    case MAP:
+      return single_image::map(op, from, to);
+    case REDUCE:
+      return single_image::reduce(op, out, from, to);
+    case MAX_POOL:
+      return single_image::max_pool(op, in, out, from, to);
+    default:
+      return single_image::average_pool(op, in, out, from, to);
+  }
+}
+
+template <int IMAGES>
+void run_operator(const Network &network, const Operator &op, Worker<IMAGES> &worker,
                   int64_t images, int64_t first, int count) {
   const Tensor &in = network.tensor[op.input], &out = network.tensor[op.output];
-  const int8_t *from = place(in, arena), *second = place(network.tensor[op.second], arena);
-  int8_t *to = arena + out.offset;
+  const int8_t *from = worker.values(in), *second = worker.values(network.tensor[op.second]);
+  int8_t *to = worker.place(out);
   switch (op.kind) {
     case CONVOLUTION:
+      next_layer(worker);
       for (int k = 0; k < op.convolutions; ++k) {
         convolve(op.convolution[k], from, Target{to, op.accumulators, images, first, count},
-                 scratch);
+                 worker);
         if (op.exact_accumulators)
           convolve(op.exact[k], from, Target{nullptr, op.exact_accumulators, images, first, count},
-                   scratch);
+                   worker);
       }
       break;
     case MOVE:
-      move(network, op, arena, to);
-      break;
-    case MAP:
-      map(op, from, to);
+      move(network, op, worker, to);
       break;
     case ADD:
     case SUBTRACT:
-      instructions::add(op, from, second, to);
+      pairs(op, from, second, to, worker, instructions::add);
       break;
     case MULTIPLY:
-      instructions::multiply(op, from, second, to);
+      pairs(op, from, second, to, worker, instructions::multiply);
       break;
     case MAXIMUM:
-      scalar::each_pair(op, from, second, to, [&](int8_t x, int8_t y) {
-        return std::clamp(x > y ? x : y, int8_t(op.clamp_low), int8_t(op.clamp_high));
-      });
+      pairs(op, from, second, to, worker, scalar::maximum);
       break;
     case MINIMUM:
-      scalar::each_pair(op, from, second, to, [&](int8_t x, int8_t y) {
-        return std::clamp(x < y ? x : y, int8_t(op.clamp_low), int8_t(op.clamp_high));
-      });
+      pairs(op, from, second, to, worker, scalar::minimum);
       break;
     case PRELU:
-      scalar::prelu(op, from, second, to);
-      break;
-    case REDUCE:
-      reduce(op, out, from, to);
+      pairs(op, from, second, to, worker, scalar::prelu);
       break;
     case RESIZE_BILINEAR:
-      resize_bilinear(op, in, out, from, to);
+      resize_bilinear<IMAGES>(op, in, out, from, to);
       break;
     case SOFTMAX:
-      softmax_of_channels(op, in, from, to);
-      break;
-    case MAX_POOL:
-      max_pool(op, in, out, from, to);
+      softmax_of_channels<IMAGES>(op, in, from, to);
       break;
     default:
-      average_pool(op, in, out, from, to);
+      without_weights(op, in, out, from, to, worker);
   }
 }
 
@@ -108,41 +173,48 @@ int64_t elements(const Tensor &tensor) {
   return int64_t(tensor.rows) * tensor.columns * tensor.channels;
 }
 
-void load(const Network &network, const Port &port, int8_t *arena, int64_t first, int count) {
+template <int IMAGES>
+void load(const Network &network, const Port &port, const Worker<IMAGES> &worker, int64_t first,
+          int count) {
   const Tensor &tensor = network.tensor[port.tensor];
   const int8_t *from = port.images + first * elements(tensor);
-  if (port.blocked)
-    std::memcpy(arena + tensor.offset, from, size_t(elements(tensor) * BLOCK));
+  if (IMAGES == ONE)
+    single_image::to_planar(tensor, from, worker.place(tensor));
+  else if (port.blocked)
+    std::memcpy(worker.place(tensor), from, size_t(elements(tensor) * BLOCK));
   else
-    to_planar(tensor, from, count, arena + tensor.offset);
+    to_planar(tensor, from, count, worker.place(tensor));
 }
 
-// Copies a tensor of the block to where the caller wants it, if it does.
-void capture(const Network &network, int index, const int8_t *arena, int64_t first, int count) {
+// Copies a tensor to where the caller wants it, if it does.
+template <int IMAGES>
+void capture(const Network &network, int index, const Worker<IMAGES> &worker, int64_t first,
+             int count) {
   const Port &port = network.capture[index];
   if (!port.images) return;
   const Tensor &tensor = network.tensor[index];
   int8_t *to = port.images + first * elements(tensor);
-  if (port.blocked)
-    std::memcpy(to, arena + tensor.offset, size_t(elements(tensor) * BLOCK));
+  if (IMAGES == ONE)
+    single_image::from_planar(tensor, worker.place(tensor), to);
+  else if (port.blocked)
+    std::memcpy(to, worker.place(tensor), size_t(elements(tensor) * BLOCK));
   else
-    from_planar(tensor, arena + tensor.offset, count, to);
+    from_planar(tensor, worker.place(tensor), count, to);
 }
 
-void run_blocks(const Network &network, int64_t images, std::atomic<int64_t> &next) {
-  const Memory arena_memory = allocate(network.arena_bytes);
-  const Memory scratch = allocate(network.scratch_bytes);
-  int8_t *arena = reinterpret_cast<int8_t *>(arena_memory.get());
-  [[maybe_unused]] const instructions::Thread thread;
-  for (;;) {
-    const int64_t first = next.fetch_add(BLOCK);
-    if (first >= images) return;
-    const int count = int(std::min<int64_t>(BLOCK, images - first));
-    for (int k = 0; k < network.inputs; ++k) load(network, network.input[k], arena, first, count);
+// Images from `first` to `last` of `images` that no thread has taken yet: `next` is the first.
+template <int IMAGES>
+void run_images(const Network &network, int64_t last, int64_t images, std::atomic<int64_t> &next) {
+  int64_t first = next.fetch_add(IMAGES);
+  if (first >= last) return;
+  Worker<IMAGES> worker(network);
+  for (; first < last; first = next.fetch_add(IMAGES)) {
+    const int count = int(std::min<int64_t>(IMAGES, last - first));
+    for (int k = 0; k < network.inputs; ++k) load(network, network.input[k], worker, first, count);
     for (int k = 0; k < network.operators; ++k) {
       const Operator &op = network.op[k];
-      run_operator(network, op, arena, scratch.get(), images, first, count);
-      capture(network, op.output, arena, first, count);
+      run_operator(network, op, worker, images, first, count);
+      capture(network, op.output, worker, first, count);
     }
   }
 }
@@ -153,26 +225,34 @@ void run_blocks(const Network &network, int64_t images, std::atomic<int64_t> &ne
 
 extern "C" {
 
-// Bytes of scratch memory that a convolution needs.
-int64_t axynq_scratch_bytes(const axynq::Convolution *convolution) {
-  return axynq::scratch_bytes(*convolution);
+// Bytes of scratch memory that so many convolutions need, one after another, for blocks or for one
+// image.
+int64_t axynq_scratch_bytes(const axynq::Convolution *convolution, int64_t count, int single) {
+  int64_t most = 0;
+  for (int64_t k = 0; k < count; ++k)
+    most = std::max(most, single ? axynq::single_image::scratch_bytes(convolution[k])
+                                 : axynq::scratch_bytes(convolution[k]));
+  return most;
 }
 
-// Runs so many images through the network, with so many threads.
-// Returns 0, or 1 where memory ran out.
-int axynq_run_network(const axynq::Network *network, int64_t images, int threads) {
-  std::atomic<int64_t> next{0};
+// Runs so many images through the network, with so many threads: the first of them in blocks, the
+// others one by one. Returns 0, or 1 where memory ran out.
+int axynq_run_network(const axynq::Network *network, int64_t images, int64_t in_blocks,
+                      int threads) {
+  std::atomic<int64_t> next_block{0}, next_image{in_blocks};
   std::atomic<int> failed{0};
   const auto work = [&] {
     try {
-      axynq::run_blocks(*network, images, next);
+      [[maybe_unused]] const axynq::instructions::Thread thread;
+      axynq::run_images<axynq::BLOCK>(*network, in_blocks, images, next_block);
+      axynq::run_images<axynq::ONE>(*network, images, images, next_image);
     } catch (const std::bad_alloc &) {
       failed = 1;
     }
   };
-  const int64_t blocks = (images + axynq::BLOCK - 1) / axynq::BLOCK;
+  const int64_t units = (in_blocks + axynq::BLOCK - 1) / axynq::BLOCK + images - in_blocks;
   std::vector<std::thread> others;
-  for (int k = 1; k < threads && k < blocks; ++k) {
+  for (int k = 1; k < threads && k < units; ++k) {
     try {
       others.emplace_back(work);
     } catch (const std::system_error &) {

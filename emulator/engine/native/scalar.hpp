@@ -1,6 +1,7 @@
 // What every instruction set may fall back upon, a value at a time.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <cstring>
 
@@ -73,6 +74,8 @@ struct TileChunk {
 struct NoThread {};
 inline void no_tile_products(const TileChunk &, const uint8_t *const *, const int64_t *, int,
                              int64_t, int32_t *) {}
+inline void no_tile_products_of_one(const TileChunk &, const uint8_t *const *, int64_t, int32_t *) {
+}
 
 namespace scalar {
 
@@ -118,6 +121,18 @@ inline void multiply(const Operator &op, const int8_t *a, const int8_t *b, int8_
     const int32_t product = (x - op.input_zero_point) * (y - op.second_zero_point);
     return quantised(rescale(product, op.multiplier[0], op.shift[0]), op.output_zero_point,
                      op.clamp_low, op.clamp_high);
+  });
+}
+
+inline void maximum(const Operator &op, const int8_t *a, const int8_t *b, int8_t *to) {
+  each_pair(op, a, b, to, [&](int8_t x, int8_t y) {
+    return std::clamp(x > y ? x : y, int8_t(op.clamp_low), int8_t(op.clamp_high));
+  });
+}
+
+inline void minimum(const Operator &op, const int8_t *a, const int8_t *b, int8_t *to) {
+  each_pair(op, a, b, to, [&](int8_t x, int8_t y) {
+    return std::clamp(x < y ? x : y, int8_t(op.clamp_low), int8_t(op.clamp_high));
   });
 }
 

@@ -22,36 +22,34 @@ inline int64_t reciprocal(int64_t a) {
 
 }  // namespace softmax
 
+// IMAGES lie side by side.
+template <int IMAGES>
 inline void softmax_of_channels(const Operator &op, const Tensor &in, const int8_t *from,
                                 int8_t *to) {
   const int64_t pixels = int64_t(in.rows) * in.columns;
-  const int64_t plane = pixels * BLOCK;
-  for (int64_t p = 0; p < pixels; ++p, from += BLOCK, to += BLOCK) {
-    Bytes largest, value;
-    std::memcpy(&largest, from, BLOCK);
-    for (int c = 1; c < in.channels; ++c) {
-      std::memcpy(&value, from + c * plane, BLOCK);
-      largest = value > largest ? value : largest;
-    }
-    int8_t maximum[BLOCK];
-    std::memcpy(maximum, &largest, BLOCK);
+  const int64_t plane = pixels * IMAGES;
+  for (int64_t p = 0; p < pixels; ++p, from += IMAGES, to += IMAGES) {
+    int8_t maximum[IMAGES];
+    std::memcpy(maximum, from, IMAGES);
+    for (int c = 1; c < in.channels; ++c)
+      for (int n = 0; n < IMAGES; ++n) maximum[n] = std::max(maximum[n], from[c * plane + n]);
 
-    uint32_t totals[BLOCK] = {};
+    uint32_t totals[IMAGES] = {};
     for (int c = 0; c < in.channels; ++c)
-      for (int n = 0; n < BLOCK; ++n) {
+      for (int n = 0; n < IMAGES; ++n) {
         const uint32_t e = uint32_t(op.exponentials[maximum[n] - from[c * plane + n]]);
         totals[n] += (e + (1u << (softmax::SUM_BITS - 1))) >> softmax::SUM_BITS;
       }
 
-    int64_t inverse[BLOCK], half[BLOCK], shift[BLOCK];
-    for (int n = 0; n < BLOCK; ++n) {
+    int64_t inverse[IMAGES], half[IMAGES], shift[IMAGES];
+    for (int n = 0; n < IMAGES; ++n) {
       const int digits = 32 - __builtin_clz(totals[n]);
       inverse[n] = softmax::reciprocal(int64_t(totals[n]) << (32 - digits));
       shift[n] = digits + 3;
       half[n] = (int64_t(1) << shift[n]) >> 1;
     }
     for (int c = 0; c < in.channels; ++c)
-      for (int n = 0; n < BLOCK; ++n) {
+      for (int n = 0; n < IMAGES; ++n) {
         const int64_t e = op.exponentials[maximum[n] - from[c * plane + n]];
         const int64_t y = ((softmax::multiplied(inverse[n], e) + half[n]) >> shift[n]) - 128;
         to[c * plane + n] = int8_t(y < 127 ? y : 127);
