@@ -48,7 +48,7 @@ VARIANTS = (
         Costs(term=1.3, lookup=13.0, half_lookup=4.4, tile_term=0.6),
     ),
     Variant("avx512", _AVX512, _AVX512_NEEDS, Costs(1.3, 4.5, 2.0)),
-    Variant("avx2", ("-mavx2",), frozenset({"avx2"}), Costs(1.0, 12.0, 1.1)),
+    Variant("avx2", ("-mavx2", "-mfma"), frozenset({"avx2", "fma"}), Costs(1.0, 12.0, 1.1)),
     Variant("generic", (), frozenset(), Costs(1.0, 4.0)),
 )
 """From fastest to slowest."""
