@@ -7,6 +7,7 @@ layer are packed together, in whole-array steps.
 from __future__ import annotations
 
 import ctypes
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -17,10 +18,8 @@ import numpy.typing as npt
 from axynq.emulator.engine.abi import (
     CONVOLUTION,
     FILTER_BLOCK,
-    HIGH_HALF,
     LOOKUP_FILTER,
     LOOKUP_TAP,
-    LOW_HALF,
     MOST_FILTERS,
     REAL_FACTOR,
     SEGMENT,
@@ -30,7 +29,7 @@ from axynq.emulator.engine.abi import (
     Memory,
 )
 from axynq.emulator.engine.kernel import Kernel
-from axynq.emulator.engine.recipe import Costs, LayerRecipe, LookupPlane, Plane
+from axynq.emulator.engine.recipe import Costs, LayerRecipe, LookupPlane, Plane, part_of
 from axynq.emulator.model import graph
 from axynq.emulator.model.fixed_point import FixedPoint
 from axynq.emulator.model.graph import Padding, activation_bounds, rows_columns_channels
@@ -120,10 +119,12 @@ def pack_layer(
 
 def costs_of(model: graph.Model, layer: graph.WeightedLayer, kernel: Kernel) -> Costs:
     """What products of a layer cost: terms are cheap in tiles."""
-    costs = kernel.variant.costs
+    geometry = _geometry(model, layer)
+    inputs, outputs = math.prod(geometry.input_shape), math.prod(geometry.output_shape)
+    taps = geometry.channels * math.prod(geometry.kernel)
+    costs = replace(kernel.variant.costs, uses=outputs * taps / inputs)
     if costs.tile_term is None:
         return costs
-    geometry = _geometry(model, layer)
     line = _Line.of(geometry, np.zeros(1, np.int64))
     every = np.ones((geometry.output_shape[2], len(line.plane)), bool)
     return replace(costs, term=costs.tile_term) if _tiles_pay(every, line, geometry) else costs
@@ -250,7 +251,7 @@ def _plane_tables(
 ) -> dict[str, IndexArray]:
     """The tables of the planes that each convolution has: once for those alike."""
     tables = np.stack([np.zeros(256, np.uint8), *(plane.table for plane in planes)])
-    parts = np.array([WHOLE_BYTE, *(_part(plane.table) for plane in planes)], np.int32)
+    parts = np.array([WHOLE_BYTE, *(part_of(plane.table) for plane in planes)], np.int32)
     kinds, kind = np.unique(has, axis=0, return_inverse=True)
     kind = kind.reshape(-1)
     addresses = []
@@ -267,14 +268,6 @@ def _plane_tables(
         "plane_parts": parts_at[kind],
         "stack_planes": widths_at[kind],
     }
-
-
-def _part(table: npt.NDArray[np.uint8]) -> int:
-    """On which part of a byte a table of 256 depends."""
-    halves = table.reshape(16, 16)  # high, low
-    if (halves == halves[:1]).all():
-        return LOW_HALF
-    return HIGH_HALF if (halves == halves[:, :1]).all() else WHOLE_BYTE
 
 
 def _in_groups(planes: tuple[Plane, ...], geometry: Geometry) -> npt.NDArray[np.int32]:

@@ -7,7 +7,8 @@ multiplier when its recipe is made.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any, TypeVar
 
@@ -15,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from axynq.emulator.engine.abi import HIGH_HALF, LOW_HALF, WHOLE_BYTE
-from axynq.emulator.engine.terms import terms_of
+from axynq.emulator.engine.terms import factorise, terms_of
 from axynq.emulator.model import graph
 from axynq.emulator.multipliers import ACTIVATION_MIN, WEIGHT_MIN, Multiplier
 from axynq.emulator.plan import LayerCodes
@@ -41,6 +42,12 @@ class Costs:
     no fast way to do that."""
     tile_term: float | None = None
     """Of one term in layers that a matrix unit computes, if there is one."""
+    plane: float = 0.0
+    """Of 64 activations through a term's table."""
+    half_plane: float = 0.0
+    """The same where the table depends on half of a byte."""
+    uses: float = np.inf
+    """Products of an activation."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -105,7 +112,7 @@ def recipe_of(multiplier: Multiplier, zero_point: int, used: bytes, costs: Costs
     present = counts > 0
     recipes = [
         _by_terms(multiplier, zero_point, present),
-        *_by_lookup(table, zero_point, present),
+        *_by_error(table, zero_point, present),
     ]
     best = min(recipes, key=lambda recipe: _cost(recipe, counts, costs))
     if not np.array_equal(best.products()[:, present], table[:, present]):
@@ -115,6 +122,9 @@ def recipe_of(multiplier: Multiplier, zero_point: int, used: bytes, costs: Costs
 
 def _cost(recipe: Recipe, counts: Int64Array, costs: Costs) -> float:
     total = costs.term * len(recipe.terms)
+    for term in recipe.terms:
+        plane = costs.plane if part_of(term.table) == WHOLE_BYTE else costs.half_plane
+        total += plane / costs.uses
     for lookup in recipe.lookups:
         one = costs.lookup if lookup.part == WHOLE_BYTE else costs.half_lookup
         total += one * float(
@@ -123,23 +133,26 @@ def _cost(recipe: Recipe, counts: Int64Array, costs: Costs) -> float:
     return total
 
 
+def part_of(table: ByteArray) -> int:
+    """On which part of a byte a table of 256 depends."""
+    halves = table.reshape(16, 16)  # high, low
+    if (halves == halves[:1]).all():
+        return LOW_HALF
+    return HIGH_HALF if (halves == halves[:, :1]).all() else WHOLE_BYTE
+
+
 def _by_terms(multiplier: Multiplier, zero_point: int, present: npt.NDArray[np.bool_]) -> Recipe:
     """The multiplier's separable terms, in bytes."""
     factors = terms_of(multiplier)
     rows = RAW_BYTES - zero_point - ACTIVATION_MIN
-    terms: list[ByteTerm] = []
-    constant = np.zeros(256, np.int64)
-    for f, g in zip(factors.activation[:, rows], factors.weight * present):
-        if f.any() and g.any():
-            terms += byte_terms(f, g)
-    return Recipe(tuple(terms), (), constant)
+    return Recipe(_in_bytes(factors.activation[:, rows], factors.weight * present), (), _NOTHING)
 
 
-def _by_lookup(
+def _by_error(
     table: npt.NDArray[np.int32], zero_point: int, present: npt.NDArray[np.bool_]
 ) -> list[Recipe]:
     """The exact product as one term, and the error looked up: by the activation's byte, or, where
-    it is the sum of an error for each half of the byte, by those.
+    it is the sum of an error for each half of the byte, by those. Such errors may be terms, too.
 
     Multipliers that are built of smaller ones have such errors, if activations have no sign.
     """
@@ -155,7 +168,22 @@ def _by_lookup(
         lows, low_constant = _byte_lookups(low, LOW_HALF, present)
         highs, high_constant = _byte_lookups(high, HIGH_HALF, present)
         recipes.append(Recipe(exact, lows + highs, low_constant + high_constant))
+        byte = np.arange(256, dtype=np.int64)
+        for half, index in ((low, byte & 15), (high, byte >> 4)):
+            factors = factorise(half.T.astype(np.int64))
+            weights = np.stack([_spread(g, present) for g in factors.weight])
+            exact += _in_bytes(factors.activation[:, index], weights)
+        recipes.append(Recipe(exact, (), _NOTHING))
     return recipes
+
+
+_NOTHING = np.zeros(256, np.int64)
+
+
+def _in_bytes(activation: Int64Array, weight: Int64Array) -> tuple[ByteTerm, ...]:
+    """Terms [K, 256] by the activation's byte and by ``w + 128``, in bytes."""
+    pairs = ((f, g) for f, g in zip(activation, weight) if f.any() and g.any())
+    return tuple(term for f, g in pairs for term in byte_terms(f, g))
 
 
 def _byte_lookups(
@@ -223,6 +251,47 @@ class Plane:
     exponent: int
 
 
+def with_few_exponents(planes: Sequence[Plane]) -> list[Plane]:
+    """The same sums, in order of falling exponent, with as few exponents as possible, because the
+    kernel brings sums to memory between them.
+
+    Where tables and weights leave bytes unused, they take over powers of two. Planes that are equal
+    then become one.
+    """
+    used = [plane for plane in planes if plane.weights.any() and plane.table.any()]
+    table_bits = [_spare_bits(plane.table, 255) for plane in used]
+    weight_bits = [_spare_bits(plane.weights, 127) for plane in used]
+    shared: dict[tuple[bytes, int], list[npt.NDArray[np.int8]]] = {}
+    # Intervals of possible exponents, by their upper ends: the lowest of those left is an exponent.
+    exponent = -1
+    for k in sorted(range(len(used)), key=lambda k: used[k].exponent):
+        plane = used[k]
+        if plane.exponent - table_bits[k] - weight_bits[k] > exponent or exponent < 0:
+            exponent = plane.exponent
+        shift = plane.exponent - exponent
+        in_table = max(0, shift - weight_bits[k])
+        table = (plane.table << in_table).astype(np.uint8)
+        weights = plane.weights.astype(np.int64) << (shift - in_table)
+        places = shared.setdefault((table.tobytes(), exponent), [])
+        for n, other in enumerate(places):
+            total = other + weights
+            if total.min() >= -128 and total.max() <= 127:
+                places[n] = total.astype(np.int8)
+                break
+        else:
+            places.append(weights.astype(np.int8))
+    return [
+        Plane(np.frombuffer(table, np.uint8), weights, exponent)
+        for (table, exponent), several in reversed(shared.items())
+        for weights in several
+    ]
+
+
+def _spare_bits(values: npt.NDArray[Integer], most: int) -> int:
+    """By how many bits values, some not zero, can be shifted left within plus or minus ``most``."""
+    return (most // int(np.abs(values.astype(np.int64)).max())).bit_length() - 1
+
+
 @dataclass(frozen=True, eq=False)
 class LookupPlane:
     """Bytes looked up per weight."""
@@ -280,12 +349,14 @@ def layer_recipe(
                 tables = np.concatenate([none, lookup.tables[values]])
                 index = number.reshape(-1)[place]
                 lookups.append(LookupPlane(tables, index, lookup.exponent, lookup.part))
-    planes = [
-        Plane(np.frombuffer(table, np.uint8), weights.reshape(-1)[place], exponent)
+    by_code = [
+        Plane(np.frombuffer(table, np.uint8), np.where(counts > 0, weights, 0), exponent)
         for (table, exponent, _), weights in gathered.items()
-        if weights[counts > 0].any()
     ]
-    planes.sort(key=lambda plane: -plane.exponent)
+    planes = [
+        replace(plane, weights=plane.weights.reshape(-1)[place])
+        for plane in with_few_exponents(by_code)
+    ]
     bias = layer.bias.astype(np.int64) + constant.reshape(-1)[place].sum(
         axis=(1, 2, 3), dtype=np.int64
     )

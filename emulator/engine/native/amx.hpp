@@ -59,7 +59,7 @@ inline void store(int32_t *to, int64_t row_bytes, int64_t position) {
 
 template <int POSITIONS>
 inline void multiply(const int8_t *weights, const uint8_t *x, int64_t step) {
-  constexpr int GROUP = 4 * BLOCK;
+  constexpr int GROUP = BLOCK;
   _tile_loadd(4, weights, 64);
   _tile_loadd(5, x, GROUP);
   _tile_dpbsud(0, 4, 5);
@@ -82,9 +82,9 @@ inline void multiply(const int8_t *weights, const uint8_t *x, int64_t step) {
 // quarter of the images at a time keeps those in the first-level cache.
 template <int POSITIONS>
 inline void tile_products(const FilterBlock &block, const uint8_t *const *rows,
-                          const int64_t *steps, int32_t *sums) {
+                          const int64_t *steps, int64_t quarter, int32_t *sums) {
   constexpr int IMAGES = 16, ROW = BLOCK * sizeof(int32_t), OUT = MOST_FILTERS * BLOCK;
-  for (int first = 0; first < BLOCK; first += IMAGES, sums += IMAGES) {
+  for (int part = 0; part < BLOCK / IMAGES; ++part, sums += IMAGES) {
     const int8_t *weights = block.weights;
     bool stored = false;
     int shift = 0;
@@ -109,10 +109,10 @@ inline void tile_products(const FilterBlock &block, const uint8_t *const *rows,
         stored = true;
         shift = segment.shift;
       }
-      const uint8_t *x = rows[s] + first * 4;
+      const uint8_t *x = rows[s] + part * quarter;
       for (int g = 0; g < segment.groups; g += TILE_GROUPS) {
         multiply<POSITIONS>(weights, x, steps[s]);
-        x += TILE_GROUPS * 4 * BLOCK;
+        x += TILE_GROUPS * BLOCK;
         weights += TILE_GROUPS * 4 * MOST_FILTERS;
       }
     }
@@ -123,16 +123,16 @@ inline void tile_products(const FilterBlock &block, const uint8_t *const *rows,
 }  // namespace detail
 
 inline void tile_products(const FilterBlock &block, const uint8_t *const *rows,
-                          const int64_t *steps, int positions, int32_t *sums) {
+                          const int64_t *steps, int positions, int64_t quarter, int32_t *sums) {
   switch (positions) {
     case 1:
-      return detail::tile_products<1>(block, rows, steps, sums);
+      return detail::tile_products<1>(block, rows, steps, quarter, sums);
     case 2:
-      return detail::tile_products<2>(block, rows, steps, sums);
+      return detail::tile_products<2>(block, rows, steps, quarter, sums);
     case 3:
-      return detail::tile_products<3>(block, rows, steps, sums);
+      return detail::tile_products<3>(block, rows, steps, quarter, sums);
     default:
-      return detail::tile_products<4>(block, rows, steps, sums);
+      return detail::tile_products<4>(block, rows, steps, quarter, sums);
   }
 }
 

@@ -81,7 +81,7 @@ struct Table {
 
 // The first 32 images and then the others.
 inline void map_and_interleave(const Table &table, const uint8_t *const from[4],
-                               const uint8_t *padding, uint8_t *to) {
+                               const uint8_t *padding, uint8_t *to, int64_t quarter) {
   for (int half = 0; half < 2; ++half, to += 32) {
     __m256i mapped[4];
     for (int k = 0; k < 4; ++k) {
@@ -96,7 +96,7 @@ inline void map_and_interleave(const Table &table, const uint8_t *const from[4],
         _mm256_unpacklo_epi16(ab_low, cd_low), _mm256_unpackhi_epi16(ab_low, cd_low),
         _mm256_unpacklo_epi16(ab_high, cd_high), _mm256_unpackhi_epi16(ab_high, cd_high)};
     for (int j = 0; j < 4; ++j)
-      _mm256_storeu_si256(reinterpret_cast<__m256i *>(to + 64 * j), four[j]);
+      _mm256_storeu_si256(reinterpret_cast<__m256i *>(to + j * quarter), four[j]);
   }
 }
 
@@ -164,7 +164,8 @@ inline RealFactor real_factor(int32_t multiplier, int32_t shift) {
 }
 
 template <int FILTERS>
-inline void dot_products(const FilterBlock &block, const uint8_t *const *rows, Sums sums[FILTERS]) {
+inline void dot_products(const FilterBlock &block, const uint8_t *const *rows, int64_t quarter,
+                         Sums sums[FILTERS]) {
   // Without a byte dot product: bytes 0 and 2, then 1 and 3, as pairs of 16 bits; the weights come
   // widened, in that order. Sixteen sums at a time.
   for (int part = 0; part < 4; ++part) {
@@ -176,8 +177,8 @@ inline void dot_products(const FilterBlock &block, const uint8_t *const *rows, S
       if (segment.shift)
         for (int f = 0; f < FILTERS; ++f)
           for (int j = 0; j < 2; ++j) acc[f][j] = _mm256_slli_epi32(acc[f][j], segment.shift);
-      const uint8_t *x = rows[s] + 64 * part;
-      for (int g = 0; g < segment.groups; ++g, x += 4 * BLOCK, w += 8 * FILTERS) {
+      const uint8_t *x = rows[s] + part * quarter;
+      for (int g = 0; g < segment.groups; ++g, x += BLOCK, w += 8 * FILTERS) {
         const auto multiply = [&](__m256i first, __m256i second, int pair) {
           for (int f = 0; f < FILTERS; ++f) {
             int32_t two;

@@ -67,7 +67,7 @@ struct Table {
 };
 
 inline void map_and_interleave(const Table &table, const uint8_t *const from[4],
-                               const uint8_t *padding, uint8_t *to) {
+                               const uint8_t *padding, uint8_t *to, int64_t quarter) {
   __m512i mapped[4];
   const __m512i flipped = _mm512_broadcastb_epi8(_mm512_castsi512_si128(table.part[0]));
   for (int k = 0; k < 4; ++k) {
@@ -80,9 +80,9 @@ inline void map_and_interleave(const Table &table, const uint8_t *const from[4],
   const __m512i ab_low = _mm512_unpacklo_epi8(a, b), ab_high = _mm512_unpackhi_epi8(a, b);
   const __m512i cd_low = _mm512_unpacklo_epi8(c, d), cd_high = _mm512_unpackhi_epi8(c, d);
   _mm512_storeu_si512(to, _mm512_unpacklo_epi16(ab_low, cd_low));
-  _mm512_storeu_si512(to + 64, _mm512_unpackhi_epi16(ab_low, cd_low));
-  _mm512_storeu_si512(to + 128, _mm512_unpacklo_epi16(ab_high, cd_high));
-  _mm512_storeu_si512(to + 192, _mm512_unpackhi_epi16(ab_high, cd_high));
+  _mm512_storeu_si512(to + quarter, _mm512_unpackhi_epi16(ab_low, cd_low));
+  _mm512_storeu_si512(to + 2 * quarter, _mm512_unpacklo_epi16(ab_high, cd_high));
+  _mm512_storeu_si512(to + 3 * quarter, _mm512_unpackhi_epi16(ab_high, cd_high));
 }
 
 // `rescale` for sixteen sums and without a left shift. The division is a shift by all bits but one,
@@ -146,7 +146,8 @@ inline RealFactor real_factor(int32_t multiplier, int32_t shift) {
 }
 
 template <int FILTERS>
-inline void dot_products(const FilterBlock &block, const uint8_t *const *rows, Sums sums[FILTERS]) {
+inline void dot_products(const FilterBlock &block, const uint8_t *const *rows, int64_t quarter,
+                         Sums sums[FILTERS]) {
   const int8_t *weights = block.weights;
   __m512i acc[FILTERS][4];
   for (int f = 0; f < FILTERS; ++f)
@@ -158,9 +159,9 @@ inline void dot_products(const FilterBlock &block, const uint8_t *const *rows, S
         for (int j = 0; j < 4; ++j)
           acc[f][j] = _mm512_slli_epi32(acc[f][j], unsigned(segment.shift));
     const uint8_t *x = rows[s];
-    for (int g = 0; g < segment.groups; ++g, x += 4 * BLOCK, weights += 4 * FILTERS) {
+    for (int g = 0; g < segment.groups; ++g, x += BLOCK, weights += 4 * FILTERS) {
       __m512i a[4];
-      for (int j = 0; j < 4; ++j) a[j] = _mm512_load_si512(x + 64 * j);
+      for (int j = 0; j < 4; ++j) a[j] = _mm512_load_si512(x + j * quarter);
       for (int f = 0; f < FILTERS; ++f) {
         int32_t four;
         std::memcpy(&four, weights + 4 * f, 4);

@@ -33,7 +33,7 @@ struct Scratch {
     raw = c.planes > 1 ? round_up(plane_row_bytes(c, columns)) : 0;
     bytes = c.lookups ? PARTS * byte_row_bytes(c, columns) : 0;
     looked_up = c.lookups ? int64_t(c.output_channels) * columns * BLOCK * 4 : 0;
-    if (instructions::TILES) behind = TILE_GROUPS * 4 * BLOCK;
+    if (instructions::TILES) behind = TILE_GROUPS * BLOCK;
   }
   // Rows of padding come behind those of the ring.
   int64_t total() const { return (slots + 1) * (planes + bytes) + raw + looked_up + behind; }
@@ -78,6 +78,7 @@ inline void finish_products(const Convolution &c, const Strip &strip, const Filt
 struct Rows {
   std::vector<const uint8_t *> pointers;
   std::vector<int64_t> steps;
+  int64_t quarter;  // bytes from a quarter of the images to the next
 
   void advance(int positions) {
     for (size_t s = 0; s < pointers.size(); ++s) pointers[s] += positions * steps[s];
@@ -89,7 +90,7 @@ inline void dot_row(const Convolution &c, const Strip &strip, const FilterBlock 
                     const int32_t *looked_up, int row, const Target &target) {
   for (int x = 0; x < strip.columns; ++x) {
     instructions::Sums sums[FILTERS];
-    instructions::dot_products<FILTERS>(block, rows.pointers.data(), sums);
+    instructions::dot_products<FILTERS>(block, rows.pointers.data(), rows.quarter, sums);
     for (int f = 0; f < FILTERS; ++f)
       finish_products(c, strip, block, f, sums[f], looked_up, row, x, target);
     rows.advance(1);
@@ -102,7 +103,7 @@ inline void tile_row(const Convolution &c, const Strip &strip, const FilterBlock
   for (int x = 0; x < strip.columns; x += TILE_POSITIONS) {
     const int positions = std::min(strip.columns - x, TILE_POSITIONS);
     instructions::tile_products(block, rows.pointers.data(), rows.steps.data(), positions,
-                                products[0][0]);
+                                rows.quarter, products[0][0]);
     for (int f = 0; f < block.filters; ++f)
       for (int p = 0; p < positions; ++p) {
         instructions::Sums sums;
@@ -146,7 +147,7 @@ inline void convolve_strip(const Convolution &c, const Strip &strip, const int8_
   int32_t *looked_up =
       c.lookups ? reinterpret_cast<int32_t *>(padding_bytes + sizes.bytes) : nullptr;
 
-  const int64_t pixel_bytes = int64_t(c.row_groups) * 4 * BLOCK;
+  const int64_t pixel_bytes = int64_t(c.row_groups) * BLOCK;
   const int positions = c.flattened ? strip.columns : seen_columns(c, strip.columns);
   const int position_step = c.flattened ? 1 : c.stride_columns;
   std::vector<int64_t> stack_bytes;   // of one position
@@ -158,7 +159,7 @@ inline void convolve_strip(const Convolution &c, const Strip &strip, const int8_
 
   std::vector<const uint8_t *> plane_rows(size_t(c.kernel_rows)), byte_rows(size_t(c.kernel_rows));
   std::vector<const uint8_t *> pointers;
-  Rows rows;
+  Rows rows = {{}, {}, plane_row_bytes(c, strip.columns) / 4 * c.planes};
   for (int row = 0; row < c.output_rows; ++row) {
     for (int k = 0; k < c.kernel_rows; ++k) {
       const int y = row * c.stride_rows - c.padding_top + k * c.dilation_rows;
@@ -199,7 +200,7 @@ inline void convolve_strip(const Convolution &c, const Strip &strip, const int8_
         const Segment &segment = block.segment[s];
         const size_t stack = size_t(segment.stack);
         rows.pointers[size_t(s)] = plane_rows[size_t(segment.kernel_row)] + stack_begins[stack] +
-                                   int64_t(segment.offset) * 4 * BLOCK;
+                                   int64_t(segment.offset) * BLOCK;
         rows.steps[size_t(s)] = position_step * stack_bytes[stack];
       }
       product_row(c, strip, block, rows, looked_up, row, target);

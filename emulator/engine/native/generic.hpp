@@ -35,16 +35,17 @@ struct Table {
 };
 
 inline void map_and_interleave(const Table &table, const uint8_t *const from[4],
-                               const uint8_t *padding, uint8_t *to) {
+                               const uint8_t *padding, uint8_t *to, int64_t quarter) {
   for (int k = 0; k < BLOCK; ++k) {
     const int n = quad_image(k);
-    for (int j = 0; j < 4; ++j)
-      to[4 * k + j] = from[j] == padding ? from[j][n] : table.bytes[from[j][n]];
+    uint8_t *four = to + k / 16 * quarter + 4 * (k % 16);
+    for (int j = 0; j < 4; ++j) four[j] = from[j] == padding ? from[j][n] : table.bytes[from[j][n]];
   }
 }
 
 template <int FILTERS>
-inline void dot_products(const FilterBlock &block, const uint8_t *const *rows, Sums sums[FILTERS]) {
+inline void dot_products(const FilterBlock &block, const uint8_t *const *rows, int64_t quarter,
+                         Sums sums[FILTERS]) {
   const int8_t *weights = block.weights;
   std::memset(sums, 0, FILTERS * sizeof(Sums));
   for (int s = 0; s < block.segments; ++s) {
@@ -52,13 +53,16 @@ inline void dot_products(const FilterBlock &block, const uint8_t *const *rows, S
     if (segment.shift)
       for (int f = 0; f < FILTERS; ++f) sums[f].shift_left(segment.shift);
     const uint8_t *x = rows[s];
-    for (int g = 0; g < segment.groups; ++g, x += 4 * BLOCK, weights += 4 * FILTERS)
+    for (int g = 0; g < segment.groups; ++g, x += BLOCK, weights += 4 * FILTERS)
       for (int f = 0; f < FILTERS; ++f) {
         const int8_t *w = weights + 4 * f;
-        int32_t *sum = sums[f].part;
-        for (int k = 0; k < BLOCK; ++k)
-          sum[k] +=
-              x[4 * k] * w[0] + x[4 * k + 1] * w[1] + x[4 * k + 2] * w[2] + x[4 * k + 3] * w[3];
+        for (int j = 0; j < 4; ++j) {
+          const uint8_t *a = x + j * quarter;
+          int32_t *sum = sums[f].part + 16 * j;
+          for (int k = 0; k < 16; ++k)
+            sum[k] +=
+                a[4 * k] * w[0] + a[4 * k + 1] * w[1] + a[4 * k + 2] * w[2] + a[4 * k + 3] * w[3];
+        }
       }
   }
 }

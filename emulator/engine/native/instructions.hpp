@@ -28,17 +28,21 @@
 //     A map of bytes. `Table(const uint8_t *bytes)` takes 256 of them, which outlive it.
 //
 //   void map_and_interleave(const Table &table, const uint8_t *const from[4],
-//                           const uint8_t *padding, uint8_t *to)
-//     Four vectors of 64 bytes, each through the table, to 64 groups of four bytes in quad order. A
-//     vector at `padding` is not looked up: it is constant already.
+//                           const uint8_t *padding, uint8_t *to, int64_t quarter)
+//     Four vectors of 64 bytes, each through the table, to 64 groups of four bytes in quad order:
+//     sixteen of them at `to`, the next sixteen `quarter` bytes behind, and so on. A vector at
+//     `padding` is not looked up: it is constant already.
 //
 //   template <int FILTERS>  // 1 to 6
-//   void dot_products(const FilterBlock &block, const uint8_t *const *rows, Sums sums[FILTERS])
+//   void dot_products(const FilterBlock &block, const uint8_t *const *rows, int64_t quarter,
+//                     Sums sums[FILTERS])
 //     sums[f] = sum over the block's groups of four taps, before the block's final shift.
-//     `rows[segment]` points to the first group of the segment at this output position.
+//     `rows[segment]` points to the first group of the segment at this output position, in the
+//     first quarter of the images; others are `quarter` bytes behind. A group is 64 bytes of each
+//     quarter.
 //
 //   void tile_products(const FilterBlock &block, const uint8_t *const *rows, const int64_t *steps,
-//                      int positions, int32_t *sums)
+//                      int positions, int64_t quarter, int32_t *sums)
 //     As `dot_products`, for a block in tiles and 1 to TILE_POSITIONS neighbouring output
 //     positions, whose activations are `steps[segment]` bytes apart: [positions][MOST_FILTERS][64]
 //     sums in quad order. Up to TILE_GROUPS groups behind a segment's last are read, and multiplied

@@ -72,10 +72,11 @@ inline int strip_columns(const Convolution &c) {
   return std::min(std::max(whole, LEAST), c.output_columns);
 }
 
-// One row through a table: each activation's byte, four taps interleaved. A row outside the map is
-// all padding.
+// One row through a table: each activation's byte, four taps interleaved; a quarter of the images
+// behind the other. A row outside the map is all padding.
 inline void fill_row(const Convolution &c, const Strip &strip, const int8_t *tensor,
                      const uint8_t *bytes, int row, uint8_t *to) {
+  const int64_t quarter = plane_row_bytes(c, strip.columns) / 4;
   const instructions::Table table(bytes, true);
   const bool inside = row >= 0 && row < c.input_rows;
   alignas(64) uint8_t padding[BLOCK];
@@ -85,47 +86,48 @@ inline void fill_row(const Convolution &c, const Strip &strip, const int8_t *ten
   if (c.flattened) {
     const int taps = c.kernel_columns * c.channels;
     for (int x = 0; x < strip.columns; ++x)
-      for (int group = 0; group < c.row_groups; ++group, to += 4 * BLOCK) {
+      for (int group = 0; group < c.row_groups; ++group, to += BLOCK) {
         for (int k = 0; k < 4; ++k) {
           const int tap = std::min(4 * group + k, taps - 1);
           const int column = begin + x * c.stride_columns + tap / c.channels * c.dilation_columns;
           const bool here = inside && column >= 0 && column < c.input_columns;
           sources[k] = here ? pixel(tensor, c, tap % c.channels, row, column) : padding;
         }
-        instructions::map_and_interleave(table, sources, padding, to);
+        instructions::map_and_interleave(table, sources, padding, to, quarter);
       }
     return;
   }
   const int end = begin + seen_columns(c, strip.columns);
   for (int column = begin; column < end; ++column) {
     const bool here = inside && column >= 0 && column < c.input_columns;
-    for (int group = 0; group < c.row_groups; ++group, to += 4 * BLOCK) {
+    for (int group = 0; group < c.row_groups; ++group, to += BLOCK) {
       for (int k = 0; k < 4; ++k) {
         const int channel = std::min(4 * group + k, c.channels - 1);
         sources[k] = here ? pixel(tensor, c, channel, row, column) : padding;
       }
-      instructions::map_and_interleave(table, sources, padding, to);
+      instructions::map_and_interleave(table, sources, padding, to, quarter);
     }
   }
 }
 
-// A row of all planes, one stack behind the other. Several planes have the bytes interleaved once,
-// in `raw`.
+// A row of all planes: for each quarter of the images, one stack behind the other. Several planes
+// have the bytes interleaved once, in `raw`.
 inline void fill_plane_rows(const Convolution &c, const Strip &strip, const int8_t *tensor, int row,
                             uint8_t *raw, uint8_t *to) {
   if (c.planes == 0) return;
   if (c.planes == 1) return fill_row(c, strip, tensor, c.plane_tables, row, to);
   fill_row(c, strip, tensor, EVERY_BYTE.byte, row, raw);
-  const int64_t pixel_bytes = int64_t(c.row_groups) * 4 * BLOCK;
-  const int64_t bytes = plane_row_bytes(c, strip.columns);
-  for (int stack = 0, plane = 0; stack < c.stacks; ++stack) {
-    const int planes = c.stack_planes[stack];
-    for (int k = 0; k < planes; ++k, ++plane)
-      instructions::map_runs(c.plane_tables + 256 * plane, Part(c.plane_parts[plane]),
-                             bytes / pixel_bytes, pixel_bytes, raw, to + k * pixel_bytes,
-                             planes * pixel_bytes);
-    to += planes * bytes;
-  }
+  const int64_t pixel_bytes = int64_t(c.row_groups) * BLOCK;
+  const int64_t bytes = plane_row_bytes(c, strip.columns) / 4;
+  for (int quarter = 0; quarter < 4; ++quarter, raw += bytes)
+    for (int stack = 0, plane = 0; stack < c.stacks; ++stack) {
+      const int planes = c.stack_planes[stack];
+      for (int k = 0; k < planes; ++k, ++plane)
+        instructions::map_runs(c.plane_tables + 256 * plane, Part(c.plane_parts[plane]),
+                               bytes / pixel_bytes, pixel_bytes, raw, to + k * pixel_bytes,
+                               planes * pixel_bytes);
+      to += planes * bytes;
+    }
 }
 
 // One part of a row's bytes, with padding: [channel][column][images].

@@ -55,7 +55,7 @@ inline RealFactor no_real_factor(int32_t, int32_t) { return {0, 0}; }
 // For sets without a matrix unit.
 struct NoThread {};
 inline void no_tile_products(const FilterBlock &, const uint8_t *const *, const int64_t *, int,
-                             int32_t *) {}
+                             int64_t, int32_t *) {}
 
 namespace scalar {
 
