@@ -60,10 +60,7 @@ FILTER_BLOCK = _structure(
     ("segment", _POINTER),
     ("weights", _POINTER),
 )  # fmt: skip
-LOOKUP_TAP = _structure(
-    ("kernel_row", _INT), ("kernel_column", _INT), ("channel", _INT), ("table", _INT),
-    ("flush", _INT),
-)  # fmt: skip
+LOOKUP_TAP = _structure(("kernel_row", _INT), ("offset", _INT), ("table", _INT), ("flush", _INT))
 LOOKUP_FILTER = _structure(
     ("filter", _INT), ("shift", _INT), ("taps", _INT), ("part", _INT), ("tap", _POINTER)
 )

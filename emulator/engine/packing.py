@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from axynq.emulator.engine.abi import (
+    BLOCK,
     CONVOLUTION,
     FILTER_BLOCK,
     LOOKUP_FILTER,
@@ -452,8 +453,8 @@ def _pack_lookups(
     """For each convolution, filter and plane the taps that look something up."""
     filters = geometry.output_shape[2]
     records: list[npt.NDArray[Any]] = [np.zeros(0, LOOKUP_FILTER)]
-    tables: list[npt.NDArray[np.uint8]] = [np.zeros((1, 256), np.uint8)]
-    first_table = 1
+    tables: list[npt.NDArray[np.uint8]] = [np.zeros(0, np.uint8)]
+    first_table = 0
     for plane in lookups:
         # By filter, small tables first: many of them fit into a byte together.
         index = plane.index.reshape(filters, -1)
@@ -468,18 +469,18 @@ def _pack_lookups(
         table = index[member, tap]
         taps = np.zeros(len(tap), LOOKUP_TAP)
         shape = (*geometry.kernel, geometry.channels)
-        taps["kernel_row"], taps["kernel_column"], taps["channel"] = np.unravel_index(tap, shape)
-        taps["table"] = table + first_table - 1
+        row, column, channel = np.unravel_index(tap, shape)
+        taps["kernel_row"] = row
+        taps["offset"] = (column * geometry.dilation[1] * geometry.channels + channel) * BLOCK
+        taps["table"] = first_table + (table - 1) * plane.tables.shape[1]
         taps["flush"] = flushes(library, ranges[table].astype(np.int32), counts)
         of_plane = np.zeros(len(looking), LOOKUP_FILTER)
         of_plane["filter"] = looking
         of_plane["shift"], of_plane["part"], of_plane["taps"] = plane.exponent, plane.part, counts
         of_plane["tap"] = _addresses(memory, taps, counts)
         records.append(of_plane)
-        padded = np.zeros((len(plane.tables) - 1, 256), np.uint8)
-        padded[:, : plane.tables.shape[1]] = plane.tables[1:]
-        tables.append(padded)
-        first_table += len(padded)
+        tables.append(plane.tables[1:].reshape(-1))
+        first_table += tables[-1].size
     every = np.concatenate(records)
     convolution = every["filter"] // (filters // geometry.convolutions)
     every = every[np.argsort(convolution, kind="stable")]

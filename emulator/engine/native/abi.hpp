@@ -47,9 +47,10 @@ struct FilterBlock {
 
 // A weight whose product is looked up: what the table adds at the tap's activation.
 struct LookupTap {
-  int32_t kernel_row, kernel_column, channel;
-  int32_t table;
-  int32_t flush;  // 0, 1: bytes to 16 bits before the tap, 2: 16 bits to 32 bits too
+  int32_t kernel_row;
+  int32_t offset;  // bytes from the first of the output position in that row
+  int32_t table;   // where its table begins
+  int32_t flush;   // 0, 1: bytes to 16 bits before the tap, 2: 16 bits to 32 bits too
 };
 
 // What of an activation's byte a table is about.
@@ -89,7 +90,7 @@ struct Convolution {
   const int32_t *stack_planes;  // [stacks]: how many planes each has
   const FilterBlock *block;
   const LookupFilter *lookup;
-  const uint8_t *lookup_tables;  // [tables][256] by the activation's byte, or half
+  const uint8_t *lookup_tables;  // of 256 by the activation's byte, or 16 by half of it
   const int32_t *bias;           // [output channels]
   const int32_t *multiplier;     // [output channels], requantisation
   const int32_t *shift;          // [output channels]

@@ -199,15 +199,17 @@ inline void dot_products(const FilterBlock &block, const uint8_t *const *rows, i
 }
 
 // Half bytes have tables of sixteen bytes, which fit a register. As many positions at a time as
-// their byte sums fit registers; `offset` is added to each tap's row.
+// their byte sums fit registers; `offset` is added to each row.
 template <int POSITIONS>
-[[gnu::optimize("no-tree-coalesce-vars")]] inline void look_up_halves(
-    const Convolution &c, const LookupFilter &filter, const uint8_t *const *tap_rows,
-    int64_t offset, int64_t step, int32_t *sums) {
+[[gnu::optimize("no-tree-coalesce-vars")]] inline void look_up_halves(const Convolution &c,
+                                                                      const LookupFilter &filter,
+                                                                      const uint8_t *const *rows,
+                                                                      int64_t offset, int64_t step,
+                                                                      int32_t *sums) {
   if constexpr (POSITIONS > 6) {
     constexpr int FEWER = POSITIONS / 2;
-    look_up_halves<FEWER>(c, filter, tap_rows, offset, step, sums);
-    look_up_halves<POSITIONS - FEWER>(c, filter, tap_rows, offset + FEWER * step, step,
+    look_up_halves<FEWER>(c, filter, rows, offset, step, sums);
+    look_up_halves<POSITIONS - FEWER>(c, filter, rows, offset + FEWER * step, step,
                                       sums + FEWER * BLOCK);
     return;
   }
@@ -239,10 +241,10 @@ template <int POSITIONS>
     for (int p = 0; p < POSITIONS; ++p)
       for (int v = 0; v < 2; ++v) bytes[p][v] = _mm256_setzero_si256();
     do {
-      const uint8_t *bytes_of_table = c.lookup_tables + 256 * int64_t(tap->table);
+      const uint8_t *bytes_of_table = c.lookup_tables + tap->table;
       const __m256i table = _mm256_broadcastsi128_si256(
           _mm_loadu_si128(reinterpret_cast<const __m128i *>(bytes_of_table)));
-      const uint8_t *x = *tap_rows++ + offset;
+      const uint8_t *x = rows[tap->kernel_row] + tap->offset + offset;
       for (int p = 0; p < POSITIONS; ++p, x += step)
         for (int v = 0; v < 2; ++v)
           bytes[p][v] = _mm256_add_epi8(bytes[p][v], _mm256_shuffle_epi8(table, load(x + 32 * v)));
@@ -257,12 +259,12 @@ template <int POSITIONS>
 }
 
 template <int POSITIONS>
-inline void look_up(const Convolution &c, const LookupFilter &filter,
-                    const uint8_t *const *tap_rows, int64_t step, int32_t *sums) {
+inline void look_up(const Convolution &c, const LookupFilter &filter, const uint8_t *const *rows,
+                    int64_t step, int32_t *sums) {
   if (filter.part != WHOLE_BYTE)
-    look_up_halves<POSITIONS>(c, filter, tap_rows, 0, step, sums);
+    look_up_halves<POSITIONS>(c, filter, rows, 0, step, sums);
   else
-    generic::look_up<POSITIONS>(c, filter, tap_rows, step, sums);
+    generic::look_up<POSITIONS>(c, filter, rows, step, sums);
 }
 
 inline void requantise(const Sums &sums, const Requantisation &r, int8_t *to) {

@@ -183,8 +183,8 @@ struct HalfTable {
 };
 
 template <int POSITIONS, class TapTable>
-inline void look_up_in(const Convolution &c, const LookupFilter &filter,
-                       const uint8_t *const *tap_rows, int64_t step, int32_t *sums) {
+inline void look_up_in(const Convolution &c, const LookupFilter &filter, const uint8_t *const *rows,
+                       int64_t step, int32_t *sums) {
   const __m512i low_byte = _mm512_set1_epi16(0x00FF);
   __m512i bytes[POSITIONS], even[POSITIONS], odd[POSITIONS];
   for (int p = 0; p < POSITIONS; ++p) bytes[p] = even[p] = odd[p] = _mm512_setzero_si512();
@@ -217,8 +217,8 @@ inline void look_up_in(const Convolution &c, const LookupFilter &filter,
       widen_bytes();
       if (tap.flush == 2) widen_words();
     }
-    const TapTable table(c.lookup_tables + 256 * tap.table);
-    const uint8_t *x = tap_rows[t];
+    const TapTable table(c.lookup_tables + tap.table);
+    const uint8_t *x = rows[tap.kernel_row] + tap.offset;
     for (int p = 0; p < POSITIONS; ++p)
       bytes[p] = _mm512_add_epi8(bytes[p], table(_mm512_load_si512(x + p * step)));
   }
@@ -227,12 +227,12 @@ inline void look_up_in(const Convolution &c, const LookupFilter &filter,
 }
 
 template <int POSITIONS>
-inline void look_up(const Convolution &c, const LookupFilter &filter,
-                    const uint8_t *const *tap_rows, int64_t step, int32_t *sums) {
+inline void look_up(const Convolution &c, const LookupFilter &filter, const uint8_t *const *rows,
+                    int64_t step, int32_t *sums) {
   if (filter.part == WHOLE_BYTE)
-    look_up_in<POSITIONS, Table>(c, filter, tap_rows, step, sums);
+    look_up_in<POSITIONS, Table>(c, filter, rows, step, sums);
   else
-    look_up_in<POSITIONS, HalfTable>(c, filter, tap_rows, step, sums);
+    look_up_in<POSITIONS, HalfTable>(c, filter, rows, step, sums);
 }
 
 inline void requantise(const Sums &sums, const Requantisation &r, int8_t *to) {

@@ -50,10 +50,11 @@
 //
 //   template <int POSITIONS>  // 1 to MAX_POSITIONS
 //   void look_up(const Convolution &c, const LookupFilter &filter,
-//                const uint8_t *const *tap_rows, int64_t step, int32_t *sums)
+//                const uint8_t *const *rows, int64_t step, int32_t *sums)
 //     Adds to the sums of POSITIONS neighbouring output positions what the filter's taps look up,
-//     shifted left by the filter's shift. Activations of tap t at position p are at
-//     `tap_rows[t] + p * step`; sums of position p at `sums + p * BLOCK`, in quad order.
+//     shifted left by the filter's shift. Activations of a tap at position p are at
+//     `rows[kernel_row] + offset + p * step`; sums of position p at `sums + p * BLOCK`, in quad
+//     order.
 //
 //   RealFactor real_factor(int32_t multiplier, int32_t shift)
 //     A requantisation's factor in real numbers, if `requantise` may use it; or zeros.

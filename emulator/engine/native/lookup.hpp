@@ -30,43 +30,49 @@ inline void flushes(const int32_t *ranges, int64_t taps, int32_t *flush) {
   }
 }
 
-// The looked-up part of one filter for a row, several output positions at a time. Not inlined:
-// among the dot products it takes registers from them.
-[[gnu::noinline]] inline void look_up_row(const Convolution &c, const LookupFilter &filter,
-                                          std::vector<const uint8_t *> &tap_rows, int columns,
-                                          int32_t *sums) {
-  const int64_t step = int64_t(c.stride_columns) * BLOCK;
-  for (int left = columns; left > 0;) {
-    const int positions = std::min(left, MAX_POSITIONS);
-    switch (positions) {
-      case 1:
-        instructions::look_up<1>(c, filter, tap_rows.data(), step, sums);
-        break;
-      case 2:
-        instructions::look_up<2>(c, filter, tap_rows.data(), step, sums);
-        break;
-      case 3:
-        instructions::look_up<3>(c, filter, tap_rows.data(), step, sums);
-        break;
-      case 4:
-        instructions::look_up<4>(c, filter, tap_rows.data(), step, sums);
-        break;
-      case 5:
-        instructions::look_up<5>(c, filter, tap_rows.data(), step, sums);
-        break;
-      case 6:
-        instructions::look_up<6>(c, filter, tap_rows.data(), step, sums);
-        break;
-      case 7:
-        instructions::look_up<7>(c, filter, tap_rows.data(), step, sums);
-        break;
-      default:
-        instructions::look_up<8>(c, filter, tap_rows.data(), step, sums);
-        break;
+// The looked-up part of one filter for some neighbouring output positions. Not inlined: among the
+// dot products it takes registers from them.
+[[gnu::noinline]] inline void look_up(const Convolution &c, const LookupFilter &filter,
+                                      int positions, const uint8_t *const *rows, int64_t step,
+                                      int32_t *sums) {
+  switch (positions) {
+    case 1:
+      return instructions::look_up<1>(c, filter, rows, step, sums);
+    case 2:
+      return instructions::look_up<2>(c, filter, rows, step, sums);
+    case 3:
+      return instructions::look_up<3>(c, filter, rows, step, sums);
+    case 4:
+      return instructions::look_up<4>(c, filter, rows, step, sums);
+    case 5:
+      return instructions::look_up<5>(c, filter, rows, step, sums);
+    case 6:
+      return instructions::look_up<6>(c, filter, rows, step, sums);
+    case 7:
+      return instructions::look_up<7>(c, filter, rows, step, sums);
+    default:
+      return instructions::look_up<8>(c, filter, rows, step, sums);
+  }
+}
+
+// The looked-up sums of a row, [channels][columns][64]. Some positions for all filters, and then
+// the next: their bytes stay in the nearest cache.
+inline void look_up_row(const Convolution &c, int columns,
+                        const std::vector<const uint8_t *> &bytes, int64_t part_bytes,
+                        int32_t *sums) {
+  const int64_t step = int64_t(c.stride_columns) * c.channels * BLOCK;
+  std::memset(sums, 0, size_t(c.output_channels) * size_t(columns) * BLOCK * sizeof(int32_t));
+  std::vector<const uint8_t *> rows(PARTS * bytes.size());
+  for (int x = 0; x < columns; x += MAX_POSITIONS) {
+    for (size_t part = 0; part < PARTS; ++part)
+      for (size_t k = 0; k < bytes.size(); ++k)
+        rows[part * bytes.size() + k] = bytes[k] + int64_t(part) * part_bytes + x * step;
+    for (int l = 0; l < c.lookups; ++l) {
+      const LookupFilter &filter = c.lookup[l];
+      look_up(c, filter, std::min(columns - x, MAX_POSITIONS),
+              rows.data() + size_t(filter.part) * bytes.size(), step,
+              sums + (int64_t(filter.filter) * columns + x) * BLOCK);
     }
-    for (auto &pointer : tap_rows) pointer += positions * step;
-    sums += int64_t(positions) * BLOCK;
-    left -= positions;
   }
 }
 

@@ -130,15 +130,15 @@ inline void fill_plane_rows(const Convolution &c, const Strip &strip, const int8
     }
 }
 
-// One part of a row's bytes, with padding: [channel][column][images].
+// One part of a row's bytes, with padding: [column][channel][images].
 inline void fill_byte_row(const Convolution &c, const Strip &strip, const int8_t *tensor, int row,
                           int part, uint8_t *to) {
   const bool inside = row >= 0 && row < c.input_rows;
   const int begin = strip.first * c.stride_columns - c.padding_left;
   const int end = begin + seen_columns(c, strip.columns);
   const int shift = part == HIGH_HALF ? 4 : 0, mask = part == WHOLE_BYTE ? 0xFF : 0x0F;
-  for (int channel = 0; channel < c.channels; ++channel)
-    for (int column = begin; column < end; ++column, to += BLOCK) {
+  for (int column = begin; column < end; ++column)
+    for (int channel = 0; channel < c.channels; ++channel, to += BLOCK) {
       if (inside && column >= 0 && column < c.input_columns) {
         const uint8_t *from = pixel(tensor, c, channel, row, column);
         for (int n = 0; n < BLOCK; ++n) to[n] = uint8_t(from[n] >> shift & mask);
