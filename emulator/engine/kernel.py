@@ -55,6 +55,12 @@ VARIANTS = (
         ),
     ),
     Variant("avx512", _AVX512, _AVX512_NEEDS, Costs(1.3, 4.5, 2.0)),
+    Variant(
+        "avxvnni",
+        ("-mavx2", "-mfma", "-mavxvnni"),
+        frozenset({"avx2", "fma", "avx_vnni"}),
+        Costs(1.0, 30.0, 2.5),
+    ),
     Variant("avx2", ("-mavx2", "-mfma"), frozenset({"avx2", "fma"}), Costs(1.0, 12.0, 1.1)),
     Variant("generic", (), frozenset(), Costs(1.0, 4.0)),
 )
