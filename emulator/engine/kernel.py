@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import platform
 import sys
 from dataclasses import dataclass
 from functools import cache
@@ -28,8 +29,9 @@ class Variant:
     needs: frozenset[str]
     """Processor features, by the names of /proc/cpuinfo."""
     costs: Costs
-    """Measured: on Intel's Sapphire Rapids for AMX, AMD Zen 4 for AVX-512 (but half look-ups), and
-    Zen 3 for AVX2; only their ratios matter."""
+    """Only their ratios matter. Measured on Intel's Sapphire Rapids for AMX, AVX-VNNI and AVX2, and
+    on AMD Zen 4 for AVX-512 (but half look-ups). For ARM they are estimates, by the numbers of
+    instructions."""
 
 
 _AVX512 = (
@@ -59,9 +61,23 @@ VARIANTS = (
         "avxvnni",
         ("-mavx2", "-mfma", "-mavxvnni"),
         frozenset({"avx2", "fma", "avx_vnni"}),
-        Costs(1.0, 30.0, 2.5),
+        Costs(1.0, 35.0, 2.3),
     ),
-    Variant("avx2", ("-mavx2", "-mfma"), frozenset({"avx2", "fma"}), Costs(1.0, 12.0, 1.1)),
+    Variant("avx2", ("-mavx2", "-mfma"), frozenset({"avx2", "fma"}), Costs(1.0, 12.0, 0.75)),
+    Variant(
+        "neoni8mm",
+        ("-march=armv8.2-a+dotprod+i8mm",),
+        frozenset({"asimd", "asimddp", "i8mm"}),
+        Costs(1.0, 12.0, 2.5),
+    ),
+    Variant(
+        "neondot",
+        ("-march=armv8.2-a+dotprod",),
+        frozenset({"asimd", "asimddp"}),
+        Costs(1.0, 12.0, 2.5),
+    ),
+    Variant("neon", (), frozenset({"asimd"}), Costs(1.0, 3.0, 0.6)),
+    Variant("neon32", ("-mfpu=neon",), frozenset({"neon"}), Costs(1.0, 6.0, 0.5)),
     Variant("generic", (), frozenset(), Costs(1.0, 4.0)),
 )
 """From fastest to slowest."""
@@ -99,12 +115,33 @@ def _may_use_tiles() -> bool:
 
 def processor_features() -> frozenset[str]:
     """Instruction sets of this processor, by the names of /proc/cpuinfo."""
+    if platform.machine().lower().startswith(("arm", "aarch64")):
+        return _arm_features()
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
     except OSError:
         return frozenset()
-    line = next((line for line in lines if line.startswith(("flags", "Features"))), "")
+    line = next((line for line in lines if line.startswith("flags")), "")
     return frozenset(line.partition(":")[2].split())
+
+
+_ARM_FEATURES = {
+    4: {"neon": (16, 12)},
+    8: {"asimd": (16, 1), "asimddp": (16, 20), "i8mm": (26, 13)},
+}
+"""By the size of addresses: entry of Linux's auxiliary vector (AT_HWCAP, AT_HWCAP2), and bit."""
+
+
+def _arm_features() -> frozenset[str]:
+    """What Linux tells this process. /proc/cpuinfo may tell a process of 32 bits what processes of
+    64 have, or, where the processor is emulated, what the machine beneath has."""
+    try:
+        entry = ctypes.CDLL(None).getauxval
+    except (AttributeError, OSError, TypeError):  # not Linux
+        return frozenset()
+    entry.restype, entry.argtypes = ctypes.c_ulong, [ctypes.c_ulong]
+    known = _ARM_FEATURES[ctypes.sizeof(ctypes.c_void_p)]
+    return frozenset(name for name, (key, bit) in known.items() if entry(key) >> bit & 1)
 
 
 @cache
