@@ -14,7 +14,8 @@
 //     Whether there is a matrix unit, for `tile_products`.
 //
 //   struct Thread
-//     Lives as long as a thread computes: what the matrix unit needs.
+//     Lives as long as a thread computes: what the matrix unit needs, or how real numbers are
+//     rounded.
 //
 //   struct Sums
 //     64 sums of 32 bits, modulo 2^32, in quad order. Default construction leaves them undefined.
@@ -75,7 +76,8 @@
 //     Sums or differences, and products, of two tensors, whose positions the operator pairs.
 //
 // A new set is a new header and an entry in kernel.py. It may take over what it does no better from
-// generic.hpp and scalar.hpp, as avx2.hpp does.
+// generic.hpp and scalar.hpp, or from another set, as avxvnni.hpp does.
+// tests/emulator/instructions.cpp compares it with generic.hpp.
 #pragma once
 
 #ifndef AXYNQ_INSTRUCTIONS
