@@ -57,6 +57,8 @@ FILTER_BLOCK = _structure(
     ("filter", _INT, (MOST_FILTERS,)),
     ("final_shift", _INT),
     ("tiles", _INT),
+    ("narrow", _INT),
+    ("unused", _INT),
     ("segment", _POINTER),
     ("weights", _POINTER),
 )  # fmt: skip

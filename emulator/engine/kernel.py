@@ -63,7 +63,12 @@ VARIANTS = (
         frozenset({"avx2", "fma", "avx_vnni"}),
         Costs(1.0, 35.0, 2.3),
     ),
-    Variant("avx2", ("-mavx2", "-mfma"), frozenset({"avx2", "fma"}), Costs(1.0, 12.0, 0.75)),
+    Variant(
+        "avx2",
+        ("-mavx2", "-mfma"),
+        frozenset({"avx2", "fma"}),
+        Costs(1.0, 12.0, 0.75, narrow_term=0.7),
+    ),
     Variant(
         "neoni8mm",
         ("-march=armv8.2-a+dotprod+i8mm",),

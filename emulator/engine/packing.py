@@ -7,6 +7,7 @@ layer are packed together, in whole-array steps.
 from __future__ import annotations
 
 import ctypes
+import itertools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -234,10 +235,12 @@ def _pack_planes(
         blocks["weights"] = _addresses(memory, packed, counts)
     else:
         wide = bool(library.axynq_wide_weights())
-        for size in np.unique(sizes):
-            alike = np.flatnonzero(sizes == size)
+        fit = np.append(_neighbours_fit(weights), True)  # the last for members that are none
+        blocks["narrow"] = fit[members].all(axis=1)
+        for size, narrow in itertools.product(np.unique(sizes), (0, 1)):
+            alike = np.flatnonzero((sizes == size) & (blocks["narrow"] == narrow))
             packed, counts = _block_weights(weights, in_block[alike], members[alike, :size])
-            packed_as = _widened(packed) if wide else packed
+            packed_as = _widened(packed) if wide and not narrow else packed
             blocks["weights"][alike] = _addresses(memory, packed_as, counts)
     counts = _counts(convolution, geometry.convolutions)
     return {
@@ -436,6 +439,19 @@ def _tiles_pay(used: BoolArray, line: _Line, geometry: Geometry) -> bool:
 _TILE_STEP, _TILE_STACK = 70, 200
 """Cycles of a step of four tiles, and of bringing sums to memory once for each stack; a group of
 one filter takes 2 in vectors. Estimated for Intel's Sapphire Rapids."""
+
+
+def _neighbours_fit(weights: npt.NDArray[np.int32]) -> BoolArray:
+    """Whether a filter's products of two neighbouring taps with any bytes fit 16 bits.
+
+    Args:
+        weights: [filters, groups] of four bytes.
+    """
+    taps = np.ascontiguousarray(weights).view(np.int8)
+    pairs = taps.reshape(len(weights), -1, 2).astype(np.int64)
+    highest = np.maximum(pairs, 0).sum(axis=2, dtype=np.int64).max(axis=1, initial=0)
+    lowest = np.minimum(pairs, 0).sum(axis=2, dtype=np.int64).min(axis=1, initial=0)
+    return (255 * highest < 2**15) & (255 * lowest >= -(2**15))
 
 
 def _widened(weights: npt.NDArray[np.int32]) -> npt.NDArray[np.int64]:

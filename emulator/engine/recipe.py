@@ -42,6 +42,8 @@ class Costs:
     no fast way to do that."""
     tile_term: float | None = None
     """Of one term in layers that a matrix unit computes, if there is one."""
+    narrow_term: float | None = None
+    """Of one term whose weights are at most :data:`NARROW`, if that is less."""
     plane: float = 0.0
     """Of 64 activations through a term's table."""
     half_plane: float = 0.0
@@ -121,8 +123,11 @@ def recipe_of(multiplier: Multiplier, zero_point: int, used: bytes, costs: Costs
 
 
 def _cost(recipe: Recipe, counts: Int64Array, costs: Costs) -> float:
-    total = costs.term * len(recipe.terms)
+    total = 0.0
     for term in recipe.terms:
+        total += costs.term
+        if costs.narrow_term is not None and np.abs(term.weight.astype(np.int64)).max() <= NARROW:
+            total += costs.narrow_term - costs.term
         plane = costs.plane if part_of(term.table) == WHOLE_BYTE else costs.half_plane
         total += plane / costs.uses
     for lookup in recipe.lookups:
@@ -165,9 +170,13 @@ def _by_error(
     recipes = [Recipe(exact, lookups, constant)]
     low, high = error[:, :16], error[:, ::16] - error[:, :1]
     if np.array_equal(error.reshape(-1, 16, 16), high[:, :, None] + low[:, None, :]):
-        lows, low_constant = _byte_lookups(low, LOW_HALF, present)
-        highs, high_constant = _byte_lookups(high, HIGH_HALF, present)
-        recipes.append(Recipe(exact, lows + highs, low_constant + high_constant))
+        recipes.append(_by_halves(exact, low, high, present))
+        narrowed = _narrowed(w, 1 << _trailing_zeros(low))
+        if recipes[-1].lookups and narrowed.any():
+            narrow = tuple(byte_terms(activations, _spread(narrowed, present)))
+            rest = error + np.outer(w - narrowed, activations).astype(np.int32)
+            low_rest, high_rest = rest[:, :16], rest[:, ::16] - rest[:, :1]
+            recipes.append(_by_halves(narrow, low_rest, high_rest, present))
         byte = np.arange(256, dtype=np.int64)
         for half, index in ((low, byte & 15), (high, byte >> 4)):
             factors = factorise(half.T.astype(np.int64))
@@ -176,6 +185,28 @@ def _by_error(
         recipes.append(Recipe(exact, (), _NOTHING))
     return recipes
 
+
+def _by_halves(
+    terms: tuple[ByteTerm, ...],
+    low: npt.NDArray[np.int32],
+    high: npt.NDArray[np.int32],
+    present: npt.NDArray[np.bool_],
+) -> Recipe:
+    """Terms, and what they leave [present w, 16] looked up by the halves of a byte."""
+    lows, low_constant = _byte_lookups(low, LOW_HALF, present)
+    highs, high_constant = _byte_lookups(high, HIGH_HALF, present)
+    return Recipe(terms, lows + highs, low_constant + high_constant)
+
+
+def _narrowed(w: Int64Array, step: int) -> Int64Array:
+    """Weights of at most :data:`NARROW`, by as few steps as possible. What is taken off is a
+    multiple of the unit of the errors, so that it is looked up with these."""
+    beyond = np.maximum(np.abs(w) - NARROW, 0)
+    return w - np.sign(w) * (-(-beyond // step) * step)
+
+
+NARROW = 64
+"""Products of two bytes with such weights fit a word together."""
 
 _NOTHING = np.zeros(256, np.int64)
 

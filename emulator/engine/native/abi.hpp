@@ -37,11 +37,13 @@ struct FilterBlock {
   int32_t segments;
   int32_t filter[MOST_FILTERS];  // output channels
   int32_t final_shift;
-  int32_t tiles;  // whether they are computed in tiles
+  int32_t tiles;           // whether they are computed in tiles
+  int32_t narrow, unused;  // whether products of two neighbouring taps always fit 16 bits
   const Segment *segment;
-  // For each segment and group: `filters` times four bytes; where the path has no byte dot product,
-  // times four words, in the order 0, 2, 1, 3. In tiles, for each segment and TILE_GROUPS groups or
-  // the rest of them: MOST_FILTERS rows of TILE_GROUPS times four bytes, zeros where nothing is.
+  // For each segment and group: `filters` times four bytes; where the path has no byte dot product
+  // and the block is not narrow, times four words, in the order 0, 2, 1, 3. In tiles, for each
+  // segment and TILE_GROUPS groups or the rest of them: MOST_FILTERS rows of TILE_GROUPS times four
+  // bytes, zeros where nothing is.
   const int8_t *weights;
 };
 

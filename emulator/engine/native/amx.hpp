@@ -8,6 +8,7 @@ namespace axynq::amx {
 using avx512::add;
 using avx512::dot_products;
 using avx512::look_up;
+using avx512::LOOKUP_POSITIONS;
 using avx512::map;
 using avx512::map_and_interleave;
 using avx512::map_runs;

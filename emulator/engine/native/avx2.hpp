@@ -9,6 +9,7 @@ namespace axynq::avx2 {
 
 // There is no byte dot product; products of 16-bit words need words.
 constexpr bool WIDE_WEIGHTS = true;
+constexpr int LOOKUP_POSITIONS = 6;
 constexpr bool TILES = false;
 constexpr auto tile_products = no_tile_products;
 
@@ -163,9 +164,41 @@ inline RealFactor real_factor(int32_t multiplier, int32_t shift) {
   return real;
 }
 
+// Products of a narrow block: those of two taps fit a word.
+template <int FILTERS>
+[[gnu::noinline]] inline void narrow_products(const FilterBlock &block, const uint8_t *const *rows,
+                                              int64_t quarter, Sums sums[FILTERS]) {
+  const __m256i ones = _mm256_set1_epi16(1);
+  for (int part = 0; part < 4; ++part) {
+    __m256i acc[FILTERS][2];
+    for (int f = 0; f < FILTERS; ++f) acc[f][0] = acc[f][1] = _mm256_setzero_si256();
+    const int8_t *weights = block.weights;
+    for (int s = 0; s < block.segments; ++s) {
+      const Segment &segment = block.segment[s];
+      if (segment.shift)
+        for (int f = 0; f < FILTERS; ++f)
+          for (int j = 0; j < 2; ++j) acc[f][j] = _mm256_slli_epi32(acc[f][j], segment.shift);
+      const uint8_t *x = rows[s] + part * quarter;
+      for (int g = 0; g < segment.groups; ++g, x += BLOCK, weights += 4 * FILTERS)
+        for (int f = 0; f < FILTERS; ++f) {
+          int32_t four;
+          std::memcpy(&four, weights + 4 * f, 4);
+          const __m256i w = _mm256_set1_epi32(four);
+          for (int j = 0; j < 2; ++j) {
+            const __m256i words = _mm256_maddubs_epi16(load(x + 32 * j), w);
+            acc[f][j] = _mm256_add_epi32(acc[f][j], _mm256_madd_epi16(words, ones));
+          }
+        }
+    }
+    for (int f = 0; f < FILTERS; ++f)
+      for (int j = 0; j < 2; ++j) sums[f].part[2 * part + j] = acc[f][j];
+  }
+}
+
 template <int FILTERS>
 inline void dot_products(const FilterBlock &block, const uint8_t *const *rows, int64_t quarter,
                          Sums sums[FILTERS]) {
+  if (block.narrow) return narrow_products<FILTERS>(block, rows, quarter, sums);
   // Without a byte dot product: bytes 0 and 2, then 1 and 3, as pairs of 16 bits; the weights come
   // widened, in that order. Sixteen sums at a time.
   for (int part = 0; part < 4; ++part) {
@@ -198,21 +231,13 @@ inline void dot_products(const FilterBlock &block, const uint8_t *const *rows, i
   }
 }
 
-// Half bytes have tables of sixteen bytes, which fit a register. As many positions at a time as
-// their byte sums fit registers; `offset` is added to each row.
+// Half bytes have tables of sixteen bytes, which fit a register. Where GCC joins variables, it
+// looks up everything before it adds, which takes more registers than there are.
 template <int POSITIONS>
 [[gnu::optimize("no-tree-coalesce-vars")]] inline void look_up_halves(const Convolution &c,
                                                                       const LookupFilter &filter,
                                                                       const uint8_t *const *rows,
-                                                                      int64_t offset, int64_t step,
-                                                                      int32_t *sums) {
-  if constexpr (POSITIONS > 6) {
-    constexpr int FEWER = POSITIONS / 2;
-    look_up_halves<FEWER>(c, filter, rows, offset, step, sums);
-    look_up_halves<POSITIONS - FEWER>(c, filter, rows, offset + FEWER * step, step,
-                                      sums + FEWER * BLOCK);
-    return;
-  }
+                                                                      int64_t step, int32_t *sums) {
   // Word sums: of the bytes at odd places, and of both bytes as they lie, modulo 2^16.
   __m256i both[POSITIONS][2], odd[POSITIONS][2];
   for (int p = 0; p < POSITIONS; ++p)
@@ -244,7 +269,7 @@ template <int POSITIONS>
       const uint8_t *bytes_of_table = c.lookup_tables + tap->table;
       const __m256i table = _mm256_broadcastsi128_si256(
           _mm_loadu_si128(reinterpret_cast<const __m128i *>(bytes_of_table)));
-      const uint8_t *x = rows[tap->kernel_row] + tap->offset + offset;
+      const uint8_t *x = rows[tap->kernel_row] + tap->offset;
       for (int p = 0; p < POSITIONS; ++p, x += step)
         for (int v = 0; v < 2; ++v)
           bytes[p][v] = _mm256_add_epi8(bytes[p][v], _mm256_shuffle_epi8(table, load(x + 32 * v)));
@@ -262,7 +287,7 @@ template <int POSITIONS>
 inline void look_up(const Convolution &c, const LookupFilter &filter, const uint8_t *const *rows,
                     int64_t step, int32_t *sums) {
   if (filter.part != WHOLE_BYTE)
-    look_up_halves<POSITIONS>(c, filter, rows, 0, step, sums);
+    look_up_halves<POSITIONS>(c, filter, rows, step, sums);
   else
     generic::look_up<POSITIONS>(c, filter, rows, step, sums);
 }

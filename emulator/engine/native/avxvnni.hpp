@@ -8,6 +8,7 @@ namespace axynq::avxvnni {
 
 using avx2::add;
 using avx2::look_up;
+using avx2::LOOKUP_POSITIONS;
 using avx2::map;
 using avx2::map_and_interleave;
 using avx2::map_runs;

@@ -6,6 +6,7 @@
 namespace axynq::generic {
 
 constexpr bool WIDE_WEIGHTS = false;
+constexpr int LOOKUP_POSITIONS = 8;
 constexpr bool TILES = false;
 using Thread = NoThread;
 constexpr auto tile_products = no_tile_products;

@@ -7,8 +7,11 @@
 // accumulators need not be.
 //
 //   constexpr bool WIDE_WEIGHTS
-//     How `dot_products` reads weights: as four bytes, or as four 16-bit words in the order
-//     0, 2, 1, 3 (FilterBlock).
+//     How `dot_products` reads weights of blocks that are not narrow (FilterBlock): as four bytes,
+//     or as four 16-bit words in the order 0, 2, 1, 3.
+//
+//   constexpr int LOOKUP_POSITIONS
+//     For how many output positions `look_up` has room for sums in registers.
 //
 //   constexpr bool TILES
 //     Whether there is a matrix unit, for `tile_products`.
@@ -49,7 +52,7 @@
 //     sums in quad order. Up to TILE_GROUPS groups behind a segment's last are read, and multiplied
 //     by zeros.
 //
-//   template <int POSITIONS>  // 1 to MAX_POSITIONS
+//   template <int POSITIONS>  // 1 to LOOKUP_POSITIONS
 //   void look_up(const Convolution &c, const LookupFilter &filter,
 //                const uint8_t *const *rows, int64_t step, int32_t *sums)
 //     Adds to the sums of POSITIONS neighbouring output positions what the filter's taps look up,
@@ -93,6 +96,7 @@ namespace axynq::instructions {
 using AXYNQ_INSTRUCTIONS::add;
 using AXYNQ_INSTRUCTIONS::dot_products;
 using AXYNQ_INSTRUCTIONS::look_up;
+using AXYNQ_INSTRUCTIONS::LOOKUP_POSITIONS;
 using AXYNQ_INSTRUCTIONS::map;
 using AXYNQ_INSTRUCTIONS::map_and_interleave;
 using AXYNQ_INSTRUCTIONS::map_runs;

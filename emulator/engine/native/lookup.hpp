@@ -8,8 +8,6 @@
 
 namespace axynq {
 
-constexpr int MAX_POSITIONS = 8;  // output positions looked up together at most
-
 // Looked-up bytes are summed in bytes, those in 16-bit words, those in 32 bits. Before which taps
 // of a filter byte sums (1), and word sums too (2), are widened, lest they overflow.
 inline void flushes(const int32_t *ranges, int64_t taps, int32_t *flush) {
@@ -32,27 +30,12 @@ inline void flushes(const int32_t *ranges, int64_t taps, int32_t *flush) {
 
 // The looked-up part of one filter for some neighbouring output positions. Not inlined: among the
 // dot products it takes registers from them.
+template <int POSITIONS = instructions::LOOKUP_POSITIONS>
 [[gnu::noinline]] inline void look_up(const Convolution &c, const LookupFilter &filter,
                                       int positions, const uint8_t *const *rows, int64_t step,
                                       int32_t *sums) {
-  switch (positions) {
-    case 1:
-      return instructions::look_up<1>(c, filter, rows, step, sums);
-    case 2:
-      return instructions::look_up<2>(c, filter, rows, step, sums);
-    case 3:
-      return instructions::look_up<3>(c, filter, rows, step, sums);
-    case 4:
-      return instructions::look_up<4>(c, filter, rows, step, sums);
-    case 5:
-      return instructions::look_up<5>(c, filter, rows, step, sums);
-    case 6:
-      return instructions::look_up<6>(c, filter, rows, step, sums);
-    case 7:
-      return instructions::look_up<7>(c, filter, rows, step, sums);
-    default:
-      return instructions::look_up<8>(c, filter, rows, step, sums);
-  }
+  if (positions == POSITIONS) return instructions::look_up<POSITIONS>(c, filter, rows, step, sums);
+  if constexpr (POSITIONS > 1) look_up<POSITIONS - 1>(c, filter, positions, rows, step, sums);
 }
 
 // The looked-up sums of a row, [channels][columns][64]. Some positions for all filters, and then
@@ -63,14 +46,16 @@ inline void look_up_row(const Convolution &c, int columns,
   const int64_t step = int64_t(c.stride_columns) * c.channels * BLOCK;
   std::memset(sums, 0, size_t(c.output_channels) * size_t(columns) * BLOCK * sizeof(int32_t));
   std::vector<const uint8_t *> rows(PARTS * bytes.size());
-  for (int x = 0; x < columns; x += MAX_POSITIONS) {
+  constexpr int MOST = instructions::LOOKUP_POSITIONS;
+  const int chunks = (columns + MOST - 1) / MOST;  // as equal as possible
+  for (int chunk = 0; chunk < chunks; ++chunk) {
+    const int x = columns * chunk / chunks, positions = columns * (chunk + 1) / chunks - x;
     for (size_t part = 0; part < PARTS; ++part)
       for (size_t k = 0; k < bytes.size(); ++k)
         rows[part * bytes.size() + k] = bytes[k] + int64_t(part) * part_bytes + x * step;
     for (int l = 0; l < c.lookups; ++l) {
       const LookupFilter &filter = c.lookup[l];
-      look_up(c, filter, std::min(columns - x, MAX_POSITIONS),
-              rows.data() + size_t(filter.part) * bytes.size(), step,
+      look_up(c, filter, positions, rows.data() + size_t(filter.part) * bytes.size(), step,
               sums + (int64_t(filter.filter) * columns + x) * BLOCK);
     }
   }

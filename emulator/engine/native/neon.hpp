@@ -20,6 +20,8 @@ constexpr int REGISTERS = 32;
 constexpr int REGISTERS = 16;
 #endif
 
+constexpr int LOOKUP_POSITIONS = REGISTERS / 8;
+
 inline int8x16_t as_signed(uint8x16_t value) { return vreinterpretq_s8_u8(value); }
 
 // Part 4 j + L holds the images 16 L + 4 j and the next three.
@@ -281,7 +283,7 @@ template <int POSITIONS>
 inline void look_up(const Convolution &c, const LookupFilter &filter, const uint8_t *const *rows,
                     int64_t step, int32_t *sums) {
   if (filter.part != WHOLE_BYTE)
-    look_up_in<POSITIONS, REGISTERS / 8, HalfTable>(c, filter, rows, 0, step, sums);
+    look_up_in<POSITIONS, LOOKUP_POSITIONS, HalfTable>(c, filter, rows, 0, step, sums);
 #ifdef __aarch64__
   else
     look_up_in<POSITIONS, 2, Table>(c, filter, rows, 0, step, sums);

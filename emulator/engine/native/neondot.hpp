@@ -10,6 +10,7 @@ namespace axynq::neondot {
 
 using neon::add;
 using neon::look_up;
+using neon::LOOKUP_POSITIONS;
 using neon::map;
 using neon::map_and_interleave;
 using neon::map_runs;
