@@ -235,7 +235,7 @@ def _pack_planes(
         blocks["weights"] = _addresses(memory, packed, counts)
     else:
         wide = bool(library.axynq_wide_weights())
-        fit = np.append(_neighbours_fit(weights), True)  # the last for members that are none
+        fit = np.append(neighbours_fit(weights), True)  # the last for members that are none
         blocks["narrow"] = fit[members].all(axis=1)
         for size, narrow in itertools.product(np.unique(sizes), (0, 1)):
             alike = np.flatnonzero((sizes == size) & (blocks["narrow"] == narrow))
@@ -441,7 +441,7 @@ _TILE_STEP, _TILE_STACK = 70, 200
 one filter takes 2 in vectors. Estimated for Intel's Sapphire Rapids."""
 
 
-def _neighbours_fit(weights: npt.NDArray[np.int32]) -> BoolArray:
+def neighbours_fit(weights: npt.NDArray[np.int32]) -> BoolArray:
     """Whether a filter's products of two neighbouring taps with any bytes fit 16 bits.
 
     Args:

@@ -80,7 +80,7 @@ def test_a_kernel_with_other_structures_is_refused(monkeypatch: pytest.MonkeyPat
 @pytest.mark.parametrize(
     ("right", "wrong", "what"),
     [
-        ("int32_t plane, kernel_row;", "int32_t kernel_row, plane;", "Segment.plane"),
+        ("int32_t stack, kernel_row;", "int32_t kernel_row, stack;", "Segment.stack"),
         ("  CONVOLUTION,\n  MOVE,", "  MOVE,\n  CONVOLUTION,", "CONVOLUTION"),
         ("WHOLE_BYTE, LOW_HALF, HIGH_HALF", "WHOLE_BYTE, HIGH_HALF, LOW_HALF", "LOW_HALF"),
         ("int BLOCK = 64", "int BLOCK = 32", "BLOCK"),
