@@ -24,8 +24,10 @@ import networks
 from common import machine, save, side_by_side
 
 from axynq.emulator import Emulator, Plan, files
+from axynq.emulator.engine.calibration import measured_costs
 from axynq.emulator.engine.choice import ENGINES
 from axynq.emulator.engine.kernel import load_kernel
+from axynq.emulator.engine.packing import costs_of
 from axynq.emulator.engine.recipe import layer_recipe
 from axynq.emulator.file_formats.tflite_writer import serialise_model
 from axynq.emulator.model import graph
@@ -183,12 +185,13 @@ def lut_convolutions(library: ctypes.CDLL, model: graph.Model, images: int) -> C
 
 def work_per_image(model: graph.Model, plan: Plan) -> dict[str, float]:
     """Multiplications, byte dot products and looked-up bytes of one image."""
-    costs = load_kernel(Emulator(model).engine).variant.costs
+    costs = measured_costs(load_kernel(Emulator(model).engine))
     codes = plan.expand(model)
     total = {"multiplications": 0.0, "byte_products": 0.0, "looked_up": 0.0}
     for layer in model.layers:
         zero_point = model.tensors[layer.inputs[0]].zero_point
-        recipe = layer_recipe(layer, zero_point, codes[layer.name], costs)
+        costs_here = costs_of(model, layer, costs)
+        recipe = layer_recipe(layer, zero_point, codes[layer.name], costs_here)
         positions = model.multiplications(layer) / layer.kernel.size
         total["multiplications"] += model.multiplications(layer)
         used = sum(int((plane.weights != 0).sum()) for plane in recipe.planes)

@@ -18,8 +18,15 @@ VECTOR_FILTERS, MOST_FILTERS = 6, 16
 TILE_GROUPS, TILE_POSITIONS = 16, 4
 """Groups of four taps that tiles multiply at once, and output positions they compute together."""
 
+SEGMENT_TILES, CHUNK_TILES = 8, 20
+"""Tiles of weights in a segment, and those that are used before others, at most."""
+
 WHOLE_BYTE, LOW_HALF, HIGH_HALF = range(3)
-"""What of an activation's byte a table is about."""
+"""What of an activation's byte is looked up."""
+
+
+CACHE_LINE = 64
+"""Bytes."""
 
 
 class Memory:
@@ -33,6 +40,15 @@ class Memory:
         array = np.ascontiguousarray(array)
         self._arrays.append(array)
         return int(array.ctypes.data)
+
+    def aligned(self, array: npt.NDArray[Any]) -> int:
+        """The address of a copy that begins with a cache line."""
+        room = np.empty(array.nbytes + CACHE_LINE, np.uint8)
+        begin = -room.ctypes.data % CACHE_LINE
+        copy = room[begin : begin + array.nbytes]
+        copy[:] = np.ascontiguousarray(array).reshape(-1).view(np.uint8)
+        self._arrays.append(room)
+        return int(copy.ctypes.data)
 
 
 def _structure(*fields: tuple[Any, ...]) -> np.dtype[Any]:
@@ -49,7 +65,12 @@ TENSOR = _structure(
     ("constant", _POINTER),
 )  # fmt: skip
 SEGMENT = _structure(
-    ("stack", _INT), ("kernel_row", _INT), ("offset", _INT), ("groups", _INT), ("shift", _INT)
+    ("stack", _INT),
+    ("kernel_row", _INT),
+    ("offset", _INT),
+    ("groups", _INT),
+    ("shift", _INT),
+    ("part", _INT),
 )
 FILTER_BLOCK = _structure(
     ("filters", _INT),
@@ -61,10 +82,14 @@ FILTER_BLOCK = _structure(
     ("unused", _INT),
     ("segment", _POINTER),
     ("weights", _POINTER),
+    ("tables", _POINTER),
 )  # fmt: skip
 LOOKUP_TAP = _structure(("kernel_row", _INT), ("offset", _INT), ("table", _INT), ("flush", _INT))
 LOOKUP_FILTER = _structure(
     ("filter", _INT), ("shift", _INT), ("taps", _INT), ("part", _INT), ("tap", _POINTER)
+)
+HALF_TABLES = _structure(
+    ("exist", _INT), ("unused", _INT, (3,)), ("low", np.uint8, (16,)), ("high", np.uint8, (16,))
 )
 CONVOLUTION = _structure(
     *((name, _INT) for name in (
@@ -72,10 +97,10 @@ CONVOLUTION = _structure(
         "output_rows", "output_columns", "output_channels", "kernel_rows", "kernel_columns",
         "stride_rows", "stride_columns", "dilation_rows", "dilation_columns", "padding_top",
         "padding_left", "pad_value", "flattened", "row_groups", "planes", "stacks",
-        "blocks", "lookups",
+        "strip_columns", "stack_by_stack", "blocks", "lookups",
     )),
     *((name, _POINTER) for name in (
-        "plane_tables", "plane_parts", "stack_planes", "block", "lookup", "lookup_tables", "bias",
+        "plane_tables", "plane_halves", "stack_planes", "block", "lookup", "lookup_tables", "bias",
         "multiplier", "shift", "real",
     )),
     ("output_zero_point", _INT), ("clamp_low", _INT), ("clamp_high", _INT),
@@ -125,6 +150,7 @@ STRUCTURES = {
     "LookupTap": LOOKUP_TAP,
     "LookupFilter": LOOKUP_FILTER,
     "RealFactor": REAL_FACTOR,
+    "HalfTables": HALF_TABLES,
     "Convolution": CONVOLUTION,
     "Run": RUN,
     "Pairing": PAIRING,
@@ -141,6 +167,8 @@ CONSTANTS = {
     "MOST_FILTERS": MOST_FILTERS,
     "TILE_GROUPS": TILE_GROUPS,
     "TILE_POSITIONS": TILE_POSITIONS,
+    "SEGMENT_TILES": SEGMENT_TILES,
+    "CHUNK_TILES": CHUNK_TILES,
     "LINEAR_LOW_BITS": LOW_BITS,
     "WHOLE_BYTE": WHOLE_BYTE,
     "LOW_HALF": LOW_HALF,

@@ -29,9 +29,9 @@ class Variant:
     needs: frozenset[str]
     """Processor features, by the names of /proc/cpuinfo."""
     costs: Costs
-    """Only their ratios matter. Measured on Intel's Sapphire Rapids for AMX, AVX-VNNI and AVX2, and
-    on AMD Zen 4 for AVX-512 (but half look-ups). For ARM they are estimates, by the numbers of
-    instructions."""
+    """Measured on a processor of the kind, in cycles, and for ARM estimated by the numbers of
+    instructions: where it would take too long to measure them
+    here, these must do (module ``calibration``)."""
 
 
 _AVX512 = (
@@ -47,43 +47,36 @@ VARIANTS = (
         "amx",
         (*_AVX512, "-mamx-tile", "-mamx-int8"),
         _AVX512_NEEDS | {"amx_tile", "amx_int8"},
-        Costs(
-            1.3,
-            13.0,
-            4.4,
-            tile_term=float(__import__("os").environ.get("TT", "0.3")),
-            plane=14,
-            half_plane=5,
-        ),
+        Costs(0.55, 7.0, 1.2, True, tile_term=0.13, plane=4.0),
     ),
-    Variant("avx512", _AVX512, _AVX512_NEEDS, Costs(1.3, 4.5, 2.0)),
+    Variant("avx512", _AVX512, _AVX512_NEEDS, Costs(0.6, 4.0, 1.2, True, plane=7.0)),
     Variant(
         "avxvnni",
         ("-mavx2", "-mfma", "-mavxvnni"),
         frozenset({"avx2", "fma", "avx_vnni"}),
-        Costs(1.0, 35.0, 2.3),
+        Costs(1.0, 35.0, 2.3, plane=60.0),
     ),
     Variant(
         "avx2",
         ("-mavx2", "-mfma"),
         frozenset({"avx2", "fma"}),
-        Costs(1.0, 12.0, 0.75, narrow_term=0.7),
+        Costs(1.0, 12.0, 0.75, narrow_term=0.7, plane=20.0),
     ),
     Variant(
         "neoni8mm",
         ("-march=armv8.2-a+dotprod+i8mm",),
         frozenset({"asimd", "asimddp", "i8mm"}),
-        Costs(1.0, 12.0, 2.5),
+        Costs(1.0, 12.0, 2.5, plane=8.0),
     ),
     Variant(
         "neondot",
         ("-march=armv8.2-a+dotprod",),
         frozenset({"asimd", "asimddp"}),
-        Costs(1.0, 12.0, 2.5),
+        Costs(1.0, 12.0, 2.5, plane=8.0),
     ),
-    Variant("neon", (), frozenset({"asimd"}), Costs(1.0, 3.0, 0.6)),
-    Variant("neon32", ("-mfpu=neon",), frozenset({"neon"}), Costs(1.0, 6.0, 0.5)),
-    Variant("generic", (), frozenset(), Costs(1.0, 4.0)),
+    Variant("neon", (), frozenset({"asimd"}), Costs(1.0, 3.0, 0.6, plane=2.0)),
+    Variant("neon32", ("-mfpu=neon",), frozenset({"neon"}), Costs(1.0, 6.0, 0.5, plane=7.0)),
+    Variant("generic", (), frozenset(), Costs(1.0, 4.0, plane=10.0)),
 )
 """From fastest to slowest."""
 
@@ -181,6 +174,8 @@ def load_kernel(name: str) -> Kernel:
     library.axynq_real_factors.argtypes = [
         *(ctypes.c_void_p, ctypes.c_void_p, ctypes.c_int64, ctypes.c_void_p)
     ]
+    library.axynq_seconds.restype = ctypes.c_double
+    library.axynq_seconds.argtypes = [ctypes.c_void_p, ctypes.c_void_p, ctypes.c_void_p]
     library.axynq_flushes.restype = None
     library.axynq_flushes.argtypes = [
         *(ctypes.c_void_p, ctypes.c_void_p, ctypes.c_int64, ctypes.c_void_p)

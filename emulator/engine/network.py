@@ -15,6 +15,7 @@ import numpy.typing as npt
 from axynq.emulator.engine import operators
 from axynq.emulator.engine.abi import BLOCK, NETWORK, OPERATOR, PORT, TENSOR, Memory
 from axynq.emulator.engine.blocks import Blocks
+from axynq.emulator.engine.calibration import measured_costs
 from axynq.emulator.engine.kernel import Kernel
 from axynq.emulator.engine.packing import costs_of, pack_layer
 from axynq.emulator.engine.parts import Part, parts, without_paddings
@@ -216,10 +217,10 @@ class NativePart:
         for op in self.part.operators:
             if isinstance(op, graph.WeightedLayer):
                 zero_point = self.model.tensors[op.inputs[0]].zero_point
-                costs = costs_of(self.model, op, self.kernel)
+                costs = costs_of(self.model, op, measured_costs(self.kernel))
                 recipe = layer_recipe(op, zero_point, codes[op.name], costs)
                 library = self.kernel.library
-                records = pack_layer(self.model, op, recipe, library, self._memory)
+                records = pack_layer(self.model, op, recipe, costs, library, self._memory)
                 scratch = max(
                     library.axynq_scratch_bytes(address)
                     for address in range(

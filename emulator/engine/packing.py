@@ -11,7 +11,7 @@ import itertools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -20,18 +20,20 @@ from axynq.emulator.engine.abi import (
     BLOCK,
     CONVOLUTION,
     FILTER_BLOCK,
+    HALF_TABLES,
     LOOKUP_FILTER,
     LOOKUP_TAP,
     MOST_FILTERS,
     REAL_FACTOR,
     SEGMENT,
+    SEGMENT_TILES,
     TILE_GROUPS,
+    TILE_POSITIONS,
     VECTOR_FILTERS,
     WHOLE_BYTE,
     Memory,
 )
-from axynq.emulator.engine.kernel import Kernel
-from axynq.emulator.engine.recipe import Costs, LayerRecipe, LookupPlane, Plane, part_of
+from axynq.emulator.engine.recipe import Costs, LayerRecipe, LookupPlane, Plane, halves_of
 from axynq.emulator.model import graph
 from axynq.emulator.model.fixed_point import FixedPoint
 from axynq.emulator.model.graph import Padding, activation_bounds, rows_columns_channels
@@ -82,14 +84,18 @@ def pack_layer(
     model: graph.Model,
     layer: graph.WeightedLayer,
     recipe: LayerRecipe,
+    costs: Costs,
     library: ctypes.CDLL,
     memory: Memory,
 ) -> npt.NDArray[Any]:
-    """The layer as convolutions: one, or one per input channel where it is depthwise."""
+    """The layer as convolutions: one, or one per input channel where it is depthwise. Costs tell
+    whether tiles pay."""
     output = model.tensors[layer.output]
     factors = layer_factors(model, layer)
     low, high = activation_bounds(layer.activation, output)
     geometry = _geometry(model, layer)
+    in_groups = [plane for plane in recipe.lookups if _looked_up_in_groups(plane, library)]
+    in_rows = [plane for plane in recipe.lookups if plane not in in_groups]
     records = np.zeros(geometry.convolutions, CONVOLUTION)
     values: dict[str, Any] = {
         "first_channel": np.arange(geometry.convolutions, dtype=np.int64),
@@ -104,8 +110,8 @@ def pack_layer(
         "output_zero_point": output.zero_point,
         "clamp_low": low,
         "clamp_high": high,
-        **_pack_planes(recipe.planes, geometry, library, memory),
-        **_pack_lookups(recipe.lookups, geometry, library, memory),
+        **_pack_planes(recipe.planes, in_groups, geometry, costs, library, memory),
+        **_pack_lookups(in_rows, geometry, library, memory),
     }
     for side, (rows, columns, channels) in (
         ("input", geometry.input_shape),
@@ -119,17 +125,30 @@ def pack_layer(
     return records
 
 
-def costs_of(model: graph.Model, layer: graph.WeightedLayer, kernel: Kernel) -> Costs:
-    """What products of a layer cost: terms are cheap in tiles."""
+def _looked_up_in_groups(plane: LookupPlane, library: ctypes.CDLL) -> bool:
+    """Whether tables of half bytes lie with the weights."""
+    here = plane.part != WHOLE_BYTE and bool(library.axynq_group_lookups())
+    return here and plane.index.size <= _MOST_TABLES
+
+
+_MOST_TABLES = 1 << 20
+"""Of sixteen bytes, that lie with weights."""
+
+
+def costs_of(model: graph.Model, layer: graph.WeightedLayer, costs: Costs) -> Costs:
+    """What products of a layer cost: mapped activations are shared by all that use them, and terms
+    are cheap in tiles where these pay."""
     geometry = _geometry(model, layer)
     inputs, outputs = math.prod(geometry.input_shape), math.prod(geometry.output_shape)
     taps = geometry.channels * math.prod(geometry.kernel)
-    costs = replace(kernel.variant.costs, uses=outputs * taps / inputs)
+    costs = replace(costs, uses=outputs * taps / inputs)
+    if layer.kernel.size > _MOST_TABLES:
+        costs = replace(costs, half_lookup=costs.lookup, in_groups=False)
     if costs.tile_term is None:
         return costs
-    line = _Line.of(geometry, np.zeros(1, np.int64))
-    every = np.ones((geometry.output_shape[2], len(line.plane)), bool)
-    return replace(costs, term=costs.tile_term) if _tiles_pay(every, line, geometry) else costs
+    line = _Line.of(geometry, np.zeros(_TYPICAL_PLANES, np.int64))
+    every = np.ones((geometry.output_shape[2], len(line.part)), bool)
+    return replace(costs, in_tiles=_tiles_pay(every, line, geometry, costs))
 
 
 def _pack_factors(
@@ -161,7 +180,7 @@ def _geometry(model: graph.Model, layer: graph.WeightedLayer) -> Geometry:
 def _addresses(memory: Memory, records: npt.NDArray[Any], counts: IndexArray) -> IndexArray:
     """Where the records of each owner begin, which has so many of them, one owner after another."""
     first = np.cumsum(counts, dtype=np.int64) - counts
-    return memory.pointer(records) + first * records.itemsize
+    return memory.aligned(records) + first * records.itemsize
 
 
 def _counts(owner: IndexArray, owners: int) -> IndexArray:
@@ -174,49 +193,161 @@ def _counts(owner: IndexArray, owners: int) -> IndexArray:
 
 @dataclass(frozen=True)
 class _Line:
-    """All groups of four taps of a filter, in the order in which they are computed: by stack of
-    planes, row of the kernel, and place in memory."""
+    """All groups of four taps of a filter, in the order in which they are computed: by run of parts
+    (:class:`_Parts`), row of the kernel, and place in memory."""
 
-    stack: IndexArray
+    run: IndexArray
     row: IndexArray
     column: IndexArray
-    plane: IndexArray
+    part: IndexArray
     group: IndexArray
     """Of a pixel, or of a kernel row where the layer is flattened."""
     opens: BoolArray
     """Whether the activations do not follow those of the group before."""
 
     @classmethod
-    def of(cls, geometry: Geometry, stacks: IndexArray) -> _Line:
-        """For planes in stacks [planes], with numbers that never fall."""
-        rows, columns = geometry.kernel
-        columns = 1 if geometry.flattened else columns
-        shape = (len(stacks), rows, columns, geometry.row_groups)
-        plane, row, column, group = (axis.reshape(-1) for axis in np.indices(shape, np.int64))
-        stack = stacks[plane]
-        order = np.lexsort((group, plane, column, row, stack))
-        stack, row, column = stack[order], row[order], column[order]
-        area = np.stack([stack, row, column if geometry.spans > 1 else np.zeros_like(column)])
+    def of(cls, geometry: Geometry, runs: IndexArray) -> _Line:
+        """For parts in runs [parts], with numbers that never fall."""
+        rows, columns, _ = _group_shape(geometry)
+        shape = (len(runs), rows, columns, geometry.row_groups)
+        part, row, column, group = (axis.reshape(-1) for axis in np.indices(shape, np.int64))
+        run = runs[part]
+        order = np.lexsort((group, part, column, row, run))
+        run, row, column = run[order], row[order], column[order]
+        area = np.stack([run, row, column if geometry.spans > 1 else np.zeros_like(column)])
         opens = (np.diff(area, axis=1, prepend=-1) != 0).any(axis=0)
-        return cls(stack, row, column, plane[order], group[order], opens)
+        return cls(run, row, column, part[order], group[order], opens)
+
+
+def _stacks(exponents: IndexArray, most: int) -> IndexArray:
+    """The stack of each plane: of one exponent, and of so many planes at most."""
+    opens = np.diff(exponents, prepend=exponents[:1]) != 0
+    first = np.maximum.accumulate(np.where(opens, np.arange(len(opens), dtype=np.int64), 0))
+    place = np.arange(len(opens), dtype=np.int64) - first
+    return np.cumsum(opens | ((place > 0) & (place % most == 0)), dtype=np.int64)
+
+
+class _Strip(NamedTuple):
+    """What is computed together, such that the rows of activations stay in the second-level cache:
+    so many output columns, and in tiles so many planes."""
+
+    columns: int
+    planes: int
+
+    @classmethod
+    def of(cls, geometry: Geometry, planes: int, tiles: bool) -> _Strip:
+        """For a layer with so many planes."""
+        every = geometry.output_shape[1]
+        span = (geometry.kernel[0] - 1) * geometry.dilation[0] + 1
+        halo = (geometry.kernel[1] - 1) * geometry.dilation[1]
+
+        def row_bytes(columns: int) -> int:
+            """Of all rows of a plane that the kernel spans."""
+            seen = columns if geometry.flattened else columns * geometry.stride[1] + halo
+            return span * seen * geometry.row_groups * TAPS_PER_GROUP * BLOCK
+
+        def in_strips(most: int) -> int:
+            """Columns of strips that are as equal as positions in tiles allow."""
+            columns = -(-every // -(-every // most))
+            return min(every, -(-columns // TILE_POSITIONS) * TILE_POSITIONS)
+
+        columns = every
+        while columns > _FEW_COLUMNS and row_bytes(columns) * planes > _CACHE:
+            columns = in_strips(columns - TILE_POSITIONS)
+        if not tiles or row_bytes(columns) * planes <= _CACHE:
+            return cls(columns, max(planes, 1))
+        columns = in_strips(_FEW_COLUMNS)
+        stacks = -(-planes // max(1, _CACHE // row_bytes(columns)))
+        return cls(columns, -(-planes // stacks))
+
+
+_CACHE = 1 << 20
+"""Bytes of rows, beside which a second-level cache should hold weights and sums."""
+
+_FEW_COLUMNS = 16
+"""Narrower strips have too much in common with their neighbours."""
+
+
+@dataclass(frozen=True)
+class _Parts:
+    """What is added up for each filter: products with planes, and look-ups by halves of bytes, in
+    order of falling exponent."""
+
+    planes: tuple[Plane, ...]
+    """What rows of activations are made of: those of the products, and one of bytes as they are
+    where something is looked up."""
+    stacks: IndexArray
+    """[planes]: planes of a stack lie side by side."""
+    exponents: IndexArray
+    """[parts]."""
+    kinds: IndexArray
+    """[parts]: WHOLE_BYTE for products, or what is looked up."""
+    plane: IndexArray
+    """[parts]: which plane each reads."""
+    lookups: tuple[LookupPlane | None, ...]
+    """[parts]."""
+
+    @classmethod
+    def of(cls, planes: tuple[Plane, ...], lookups: Sequence[LookupPlane], most: int) -> _Parts:
+        """For stacks of so many planes at most."""
+        stacks = _stacks(np.array([plane.exponent for plane in planes], np.int64), most)
+        both: list[tuple[int, int, LookupPlane | None]] = [
+            *((plane.exponent, k, None) for k, plane in enumerate(planes)),
+            *((plane.exponent, len(planes), plane) for plane in lookups),
+        ]
+        both.sort(key=lambda part: -part[0])
+        if lookups:
+            planes += (Plane(np.arange(256, dtype=np.uint8), np.zeros(0, np.int8), 0),)
+            stacks = np.append(stacks, stacks.max(initial=-1) + 1)
+        exponents, plane, looked_up = zip(*both) if both else ((), (), ())
+        return cls(
+            planes,
+            stacks,
+            np.array(exponents, np.int64),
+            np.array([WHOLE_BYTE if part is None else part.part for part in looked_up], np.int64),
+            np.array(plane, np.int64),
+            looked_up,
+        )
+
+    @property
+    def runs(self) -> IndexArray:
+        """[parts]: numbers that are the same for neighbours whose activations lie side by side."""
+        stack = self.stacks[self.plane]
+        return np.cumsum(
+            (np.diff(stack, prepend=stack[:1]) != 0) | (self.kinds != WHOLE_BYTE), dtype=np.int64
+        )
 
 
 def _pack_planes(
-    planes: tuple[Plane, ...], geometry: Geometry, library: ctypes.CDLL, memory: Memory
+    planes: tuple[Plane, ...],
+    lookups: Sequence[LookupPlane],
+    geometry: Geometry,
+    costs: Costs,
+    library: ctypes.CDLL,
+    memory: Memory,
 ) -> dict[str, Any]:
     """The planes that each convolution needs, and its filter blocks."""
-    exponents = np.array([plane.exponent for plane in planes], np.int64)
-    stacks = np.cumsum(np.diff(exponents, prepend=exponents[:1]) != 0, dtype=np.int64)
-    line = _Line.of(geometry, stacks)
-    weights = _in_groups(planes, geometry)[:, line.plane, line.row, line.column, line.group]
+    parts = _Parts.of(planes, lookups, max(len(planes), 1))
+    line = _Line.of(geometry, parts.runs)
+    tiles = False
+    if library.axynq_tiles() and not lookups:
+        every = _in_groups(parts, geometry, line) != 0
+        tiles = _tiles_pay(every, line, geometry, costs)
+    strip = _Strip.of(geometry, len(parts.planes), tiles)
+    if strip.planes < len(planes):
+        parts = _Parts.of(planes, lookups, strip.planes)
+        line = _Line.of(geometry, parts.runs)
+    weights = _in_groups(parts, geometry, line)
     used = weights != 0  # [filters, groups]
     filters = len(used)
-    needed = np.zeros((filters, len(planes)), bool)
-    for plane in range(len(planes)):
-        needed[:, plane] = used[:, line.plane == plane].any(axis=1)
+    needed = np.zeros((filters, len(parts.kinds)), bool)
+    for part in range(len(parts.kinds)):
+        needed[:, part] = used[:, line.part == part].any(axis=1)
+    has = np.zeros((geometry.convolutions, len(parts.planes)), bool)
     each = filters // geometry.convolutions
-    has = needed.reshape(geometry.convolutions, each, len(planes)).any(axis=1)
-    tiles = bool(library.axynq_tiles()) and _tiles_pay(used, line, geometry)
+    has_part = needed.reshape(geometry.convolutions, each, len(parts.kinds)).any(axis=1)
+    for part, plane in enumerate(parts.plane):
+        has[:, plane] |= has_part[:, part]
     most = MOST_FILTERS if tiles else VECTOR_FILTERS
     members, convolution = _filter_blocks(needed, geometry.convolutions, most)
     sizes = (members >= 0).sum(axis=1, dtype=np.int64)
@@ -227,9 +358,13 @@ def _pack_planes(
     for slot in range(most):
         there = sizes > slot
         in_block[there] |= used[members[there, slot]]
-    segments, counts, final_shift = _segments(in_block, line, has[convolution], exponents, geometry)
+    most_groups = TILE_GROUPS * SEGMENT_TILES if tiles else used.shape[1] + 1
+    segments, counts, final_shift = _segments(
+        in_block, line, parts, has[convolution], geometry, most_groups
+    )
     blocks["segments"], blocks["final_shift"] = counts, final_shift
     blocks["segment"] = _addresses(memory, segments, counts)
+    looked_up = parts.kinds[line.part] != WHOLE_BYTE
     if tiles:
         packed, counts = _tile_weights(weights, in_block, members, segments, counts)
         blocks["weights"] = _addresses(memory, packed, counts)
@@ -239,54 +374,95 @@ def _pack_planes(
         blocks["narrow"] = fit[members].all(axis=1)
         for size, narrow in itertools.product(np.unique(sizes), (0, 1)):
             alike = np.flatnonzero((sizes == size) & (blocks["narrow"] == narrow))
-            packed, counts = _block_weights(weights, in_block[alike], members[alike, :size])
+            of = members[alike, :size]
+            packed, counts = _block_weights(weights, in_block[alike] & ~looked_up, of)
             packed_as = _widened(packed) if wide and not narrow else packed
             blocks["weights"][alike] = _addresses(memory, packed_as, counts)
+            if lookups:
+                numbers, tables = _group_tables(parts, geometry, line)
+                chosen, counts = _block_weights(numbers, in_block[alike] & looked_up, of)
+                four = tables[chosen].reshape(-1).view(f"V{4 * tables.shape[1]}")
+                blocks["tables"][alike] = _addresses(memory, four, counts)
     counts = _counts(convolution, geometry.convolutions)
     return {
-        **_plane_tables(planes, stacks, has, memory),
+        **_plane_tables(parts, has, memory),
+        "strip_columns": strip.columns,
+        "stack_by_stack": strip.planes < len(planes),
         "blocks": counts,
         "block": _addresses(memory, blocks, counts),
     }
 
 
-def _plane_tables(
-    planes: tuple[Plane, ...], stacks: IndexArray, has: BoolArray, memory: Memory
-) -> dict[str, IndexArray]:
+def _plane_tables(parts: _Parts, has: BoolArray, memory: Memory) -> dict[str, IndexArray]:
     """The tables of the planes that each convolution has: once for those alike."""
+    planes, stacks = parts.planes, parts.stacks
     tables = np.stack([np.zeros(256, np.uint8), *(plane.table for plane in planes)])
-    parts = np.array([WHOLE_BYTE, *(part_of(plane.table) for plane in planes)], np.int32)
+    halves = np.zeros(len(tables), HALF_TABLES)
+    for record, plane in zip(halves[1:], planes):
+        pair = halves_of(plane.table)
+        if pair is not None:
+            record["exist"], record["low"], record["high"] = True, *pair
     kinds, kind = np.unique(has, axis=0, return_inverse=True)
     kind = kind.reshape(-1)
     addresses = []
     for one in kinds:
         chosen = np.flatnonzero(one) + 1 if one.any() else np.zeros(1, np.int64)
         _, widths = np.unique(stacks[one], return_counts=True)
-        arrays = tables[chosen], parts[chosen], widths.astype(np.int32)
+        arrays = tables[chosen], halves[chosen], widths.astype(np.int32)
         addresses.append((*map(memory.pointer, arrays), len(widths)))
-    tables_at, parts_at, widths_at, count = np.array(addresses, np.int64).T
+    tables_at, halves_at, widths_at, count = np.array(addresses, np.int64).T
     return {
         "planes": has.sum(axis=1, dtype=np.int64),
         "stacks": count[kind],
         "plane_tables": tables_at[kind],
-        "plane_parts": parts_at[kind],
+        "plane_halves": halves_at[kind],
         "stack_planes": widths_at[kind],
     }
 
 
-def _in_groups(planes: tuple[Plane, ...], geometry: Geometry) -> npt.NDArray[np.int32]:
-    """[filters, planes, kernel rows, kernel columns or 1, groups]: four bytes as an integer, with
-    zeros where a group is not full."""
+def _in_groups(parts: _Parts, geometry: Geometry, line: _Line) -> npt.NDArray[np.int32]:
+    """[filters, groups of the line]: four bytes of weights as an integer, with zeros where a group
+    is not full; of look-ups, ones where something is looked up."""
     filters = geometry.output_shape[2]
+    full = np.zeros((filters, len(parts.kinds), *_group_shape(geometry)), np.int8)
+    for number, (plane, lookup) in enumerate(zip(parts.plane, parts.lookups)):
+        # A fully connected layer's kernel is flat.
+        values = parts.planes[plane].weights if lookup is None else (lookup.index != 0)
+        here = full[:, number]
+        here[..., : _taps(geometry)] = values.reshape(*here.shape[:-1], _taps(geometry))
+    return full.view(np.int32)[:, line.part, line.row, line.column, line.group]
+
+
+def _group_shape(geometry: Geometry) -> tuple[int, int, int]:
+    """Rows and columns of the kernel, and taps of a pixel in whole groups; flattened, a row is one
+    pixel."""
     rows, columns = geometry.kernel
-    channels = geometry.channels
-    if geometry.flattened:
-        columns, channels = 1, columns * channels
-    groups = geometry.row_groups
-    full = np.zeros((filters, len(planes), rows, columns, groups * TAPS_PER_GROUP), np.int8)
-    for p, plane in enumerate(planes):  # a fully connected layer's kernel is flat
-        full[:, p, ..., :channels] = plane.weights.reshape(filters, rows, columns, channels)
-    return full.view(np.int32)
+    return rows, 1 if geometry.flattened else columns, geometry.row_groups * TAPS_PER_GROUP
+
+
+def _taps(geometry: Geometry) -> int:
+    """Of a pixel; flattened, of a kernel row."""
+    return geometry.channels * (geometry.kernel[1] if geometry.flattened else 1)
+
+
+def _group_tables(
+    parts: _Parts, geometry: Geometry, line: _Line
+) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.uint8]]:
+    """Numbers of tables [filters, groups of the line, 4], and all tables [tables, 16]."""
+    filters = geometry.output_shape[2]
+    numbers = np.zeros((filters, len(parts.kinds), *_group_shape(geometry)), np.int32)
+    tables = [np.zeros((1, 16), np.uint8)]
+    first = 0
+    for part, lookup in enumerate(parts.lookups):
+        if lookup is None:
+            continue
+        here = numbers[:, part]
+        index = np.where(lookup.index > 0, lookup.index + first, 0)
+        here[..., : _taps(geometry)] = index.reshape(*here.shape[:-1], _taps(geometry))
+        tables.append(lookup.tables[1:])
+        first += len(lookup.tables) - 1
+    four = numbers.reshape(*numbers.shape[:-1], -1, TAPS_PER_GROUP)
+    return four[:, line.part, line.row, line.column, line.group], np.concatenate(tables)
 
 
 def _filter_blocks(
@@ -325,24 +501,25 @@ def _filter_blocks(
 def _segments(
     in_block: BoolArray,
     line: _Line,
+    parts: _Parts,
     has: BoolArray,
-    exponents: IndexArray,
     geometry: Geometry,
+    most_groups: int,
 ) -> tuple[npt.NDArray[Any], IndexArray, IndexArray]:
     """Runs of groups that some filter of a block needs and whose activations are contiguous.
 
     Args:
         in_block: [blocks, groups], whether a group is needed.
         line: the groups.
+        parts: what the groups are of.
         has: [blocks, planes], whether the block's convolution has a plane.
-        exponents: [planes].
         geometry: of the layer.
+        most_groups: of a segment.
 
     Returns:
         The segments, block after block; how many each block has; and its final shift.
     """
-    stacks = np.zeros(len(exponents), np.int64)
-    stacks[line.plane] = line.stack
+    stacks = parts.stacks
     starts = np.flatnonzero(np.diff(stacks, prepend=-1))
     # Stacks that a block's convolution has, and planes of a stack before a plane.
     widths = np.add.reduceat(has, starts, axis=1, dtype=np.int64)
@@ -352,13 +529,18 @@ def _segments(
 
     follows = np.zeros_like(in_block)
     follows[:, 1:] = in_block[:, :-1] & ~line.opens[1:]
+    place = np.arange(in_block.shape[1], dtype=np.int64)
+    run_begins = np.maximum.accumulate(np.where(follows, 0, place), axis=1)
+    follows &= (place - run_begins) % most_groups != 0
     block, first = np.nonzero(in_block & ~follows)
     ends = np.zeros_like(in_block)
     ends[:, :-1] = follows[:, 1:] & in_block[:, 1:]
     end = np.nonzero(in_block & ~ends)[1] + 1
-    plane, stack = line.plane[first], line.stack[first]
+    part = line.part[first]
+    plane = parts.plane[part]
+    stack = stacks[plane]
     opens = np.diff(block, prepend=-1) != 0
-    exponent = exponents[plane]
+    exponent = parts.exponents[part]
     runs = np.zeros(len(block), SEGMENT)
     runs["stack"] = number[block, stack]
     runs["kernel_row"] = line.row[first]
@@ -366,6 +548,7 @@ def _segments(
     runs["offset"] = (pixels + before[block, plane]) * geometry.row_groups + line.group[first]
     runs["groups"] = end - first
     runs["shift"] = np.where(opens, 0, np.roll(exponent, 1) - exponent)
+    runs["part"] = parts.kinds[part]
     final_shift = np.zeros(len(in_block), np.int64)
     final_shift[block] = exponent  # the last of equal places stays
     return runs, _counts(block, len(in_block)), final_shift
@@ -374,12 +557,12 @@ def _segments(
 def _block_weights(
     weights: npt.NDArray[np.int32], in_block: BoolArray, members: IndexArray
 ) -> tuple[npt.NDArray[np.int32], IndexArray]:
-    """The weights of blocks with equally many filters: block by block, for each group that is
-    needed four bytes per filter, as one integer; and how many integers each block has."""
+    """The weights of blocks with equally many filters, [filters, groups, ...]: block by block, for
+    each group that is needed those of every filter; and how many each block has."""
     block, group = np.nonzero(in_block)
     packed = weights[members[block], group[:, None]]
     counts = _counts(block, len(members)) * members.shape[1]
-    return packed.reshape(-1), counts
+    return packed.reshape(-1, *weights.shape[2:]), counts
 
 
 def _tile_weights(
@@ -417,28 +600,31 @@ def _tile_weights(
     return packed.reshape(-1), of_block * MOST_FILTERS * TILE_GROUPS
 
 
-def _tiles_pay(used: BoolArray, line: _Line, geometry: Geometry) -> bool:
+def _tiles_pay(used: BoolArray, line: _Line, geometry: Geometry, costs: Costs) -> bool:
     """Whether a layer is computed faster in tiles: where many filters share long runs of groups.
 
     Args:
         used: [filters, groups], whether a filter has weights there.
         line: the groups.
         geometry: of the layer.
+        costs: of terms.
     """
+    if costs.tile_term is None:
+        return False
     filters = len(used) // geometry.convolutions
     groups = used.any(axis=0)
-    vectors = 2 * filters * int(np.count_nonzero(groups))
+    vectors = costs.term * TAPS_PER_GROUP * filters * int(np.count_nonzero(groups))
     runs = np.cumsum(line.opens, dtype=np.int64)[groups]
     lengths = np.bincount(runs.astype(np.intp)).astype(np.int64)
     blocks = -(-filters // MOST_FILTERS)
-    steps = int((-(-lengths // TILE_GROUPS)).sum(dtype=np.int64))
-    stacks = len(np.unique(line.stack[groups]))
-    return blocks * (_TILE_STEP * steps + _TILE_STACK * stacks) < vectors
+    tiles = int((-(-lengths // TILE_GROUPS)).sum(dtype=np.int64))
+    stacks = len(np.unique(line.run[groups]))
+    each = costs.tile_term * TAPS_PER_GROUP * TILE_GROUPS * MOST_FILTERS
+    return blocks * each * (tiles + stacks) < vectors  # sums are brought to memory, too
 
 
-_TILE_STEP, _TILE_STACK = 70, 200
-"""Cycles of a step of four tiles, and of bringing sums to memory once for each stack; a group of
-one filter takes 2 in vectors. Estimated for Intel's Sapphire Rapids."""
+_TYPICAL_PLANES = 8
+"""Of multipliers that have several."""
 
 
 def neighbours_fit(weights: npt.NDArray[np.int32]) -> BoolArray:
@@ -464,7 +650,7 @@ def _widened(weights: npt.NDArray[np.int32]) -> npt.NDArray[np.int64]:
 
 
 def _pack_lookups(
-    lookups: tuple[LookupPlane, ...], geometry: Geometry, library: ctypes.CDLL, memory: Memory
+    lookups: Sequence[LookupPlane], geometry: Geometry, library: ctypes.CDLL, memory: Memory
 ) -> dict[str, Any]:
     """For each convolution, filter and plane the taps that look something up."""
     filters = geometry.output_shape[2]

@@ -40,14 +40,17 @@ class Costs:
     half_lookup: float = np.inf
     """Of one byte that is looked up by half of an activation's byte; infinite where the kernel has
     no fast way to do that."""
+    in_groups: bool = False
+    """Whether halves are looked up for four taps together, which costs the same if only one of them
+    has something to look up."""
     tile_term: float | None = None
-    """Of one term in layers that a matrix unit computes, if there is one."""
+    """Of one term in a matrix unit, if there is one."""
+    in_tiles: bool = False
+    """Whether the layer's terms are computed there."""
     narrow_term: float | None = None
     """Of one term whose weights are at most :data:`NARROW`, if that is less."""
     plane: float = 0.0
-    """Of 64 activations through a term's table."""
-    half_plane: float = 0.0
-    """The same where the table depends on half of a byte."""
+    """Of 64 activations for a term: through its table, to memory and back."""
     uses: float = np.inf
     """Products of an activation."""
 
@@ -96,7 +99,9 @@ class Recipe:
         total = np.repeat(self.constant[:, None], 256, axis=1)  # [w + 128, byte]
         if self.terms:
             f = np.stack([term.table.astype(np.float64) + term.offset for term in self.terms])
-            g = np.stack([np.ldexp(term.weight, term.exponent) for term in self.terms])
+            g = np.stack(
+                [np.ldexp(term.weight.astype(np.float64), term.exponent) for term in self.terms]
+            )
             total += (g.T @ f).astype(np.int64)  # far below 2**53: exact
         for lookup in self.lookups:
             total += lookup.by_byte().astype(np.int64) << lookup.exponent
@@ -123,27 +128,27 @@ def recipe_of(multiplier: Multiplier, zero_point: int, used: bytes, costs: Costs
 
 
 def _cost(recipe: Recipe, counts: Int64Array, costs: Costs) -> float:
-    total = 0.0
-    for term in recipe.terms:
-        total += costs.term
-        if costs.narrow_term is not None and np.abs(term.weight.astype(np.int64)).max() <= NARROW:
-            total += costs.narrow_term - costs.term
-        plane = costs.plane if part_of(term.table) == WHOLE_BYTE else costs.half_plane
-        total += plane / costs.uses
+    term = costs.tile_term if costs.in_tiles and costs.tile_term is not None else costs.term
+    total = (term + costs.plane / costs.uses) * len(recipe.terms)
+    if costs.narrow_term is not None:
+        narrow = sum(np.abs(t.weight.astype(np.int64)).max() <= NARROW for t in recipe.terms)
+        total -= (term - costs.narrow_term) * float(narrow)
     for lookup in recipe.lookups:
-        one = costs.lookup if lookup.part == WHOLE_BYTE else costs.half_lookup
-        total += one * float(
-            counts[lookup.tables.any(axis=1)].sum(dtype=np.int64) / counts.sum(dtype=np.int64)
-        )
+        looked_up = counts[lookup.tables.any(axis=1)].sum(dtype=np.int64)
+        share = float(looked_up / counts.sum(dtype=np.int64))
+        if lookup.part == WHOLE_BYTE:
+            total += costs.lookup * share
+        else:
+            total += costs.half_lookup * (1.0 if costs.in_groups and share else share)
     return total
 
 
-def part_of(table: ByteArray) -> int:
-    """On which part of a byte a table of 256 depends."""
-    halves = table.reshape(16, 16)  # high, low
-    if (halves == halves[:1]).all():
-        return LOW_HALF
-    return HIGH_HALF if (halves == halves[:, :1]).all() else WHOLE_BYTE
+def halves_of(table: ByteArray) -> tuple[ByteArray, ByteArray] | None:
+    """Tables of 16 by the low and by the high half of a byte whose sum, modulo 256, a table of 256
+    is, if there are any."""
+    by_halves = table.reshape(16, 16)  # high, low
+    low, high = by_halves[0], by_halves[:, 0] - by_halves[0, 0]
+    return (low, high) if (by_halves == high[:, None] + low).all() else None
 
 
 def _by_terms(multiplier: Multiplier, zero_point: int, present: npt.NDArray[np.bool_]) -> Recipe:

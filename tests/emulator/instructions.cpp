@@ -81,16 +81,28 @@ void maps() {
     generic::map(table.data(), int64_t(every.count), every.data(), z.data());
     mapped = mapped && y == z;
 
-    const Part part = kind == 1 ? LOW_HALF : kind == 2 ? HIGH_HALF : WHOLE_BYTE;
-    Array<uint8_t> values(6 * BLOCK), a(12 * BLOCK), b(12 * BLOCK);
+    // Planes of which all, or some, are sums of tables of halves.
+    Array<HalfTables> halves(3);
+    Array<uint8_t> tables(3 * 256), values(6 * BLOCK), a(18 * BLOCK), b(18 * BLOCK);
+    tables.fill(0, 255);
     values.fill(0, 255);
-    instructions::map_runs(table.data(), part, 3, 2 * BLOCK, values.data(), a.data(), 4 * BLOCK);
-    generic::map_runs(table.data(), part, 3, 2 * BLOCK, values.data(), b.data(), 4 * BLOCK);
+    for (size_t p = 0; p < (round % 3 ? 3 : 2); ++p) {
+      halves[p].exist = 1;
+      for (size_t k = 0; k < 16; ++k) {
+        halves[p].low[k] = uint8_t(random(0, 255));
+        halves[p].high[k] = uint8_t(random(0, 255));
+      }
+      for (size_t k = 0; k < 256; ++k)
+        tables[256 * p + k] = uint8_t(halves[p].low[k % 16] + halves[p].high[k / 16]);
+    }
+    instructions::map_planes(tables.data(), halves.data(), 3, 3, 2 * BLOCK, values.data(),
+                             a.data());
+    generic::map_planes(tables.data(), halves.data(), 3, 3, 2 * BLOCK, values.data(), b.data());
     runs = runs && a == b;
   }
   check("map_and_interleave", interleaved);
   check("map", mapped);
-  check("map_runs", runs);
+  check("map_planes", runs);
 }
 
 // Sums as 64 values in the images' order.
@@ -133,7 +145,10 @@ void products() {
     int groups = 0;
     for (int s = 0; s < segments; ++s) {
       const int length = random(1, 19);
-      segment.push_back({0, 0, 0, length, s && round % 4 ? random(0, 7) : 0});
+      Segment one = {};
+      one.groups = length;
+      one.shift = s && round % 4 ? random(0, 7) : 0;
+      segment.push_back(one);
       rows.push_back(x.data() + BLOCK * random(0, pixels - length));
       groups += length;
     }

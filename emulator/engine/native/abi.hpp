@@ -15,6 +15,8 @@ constexpr int VECTOR_FILTERS = 6;  // computed together, in registers
 constexpr int MOST_FILTERS = 16;   // computed together, in tiles
 constexpr int TILE_GROUPS = 16;    // of four taps, multiplied at once in tiles
 constexpr int TILE_POSITIONS = 4;  // neighbouring output positions, computed together in tiles
+constexpr int SEGMENT_TILES = 8;   // of weights, in a segment at most
+constexpr int CHUNK_TILES = 20;    // of weights, used before others, at most
 
 struct Tensor {
   int32_t rows, columns, channels;
@@ -23,12 +25,16 @@ struct Tensor {
   const int8_t *constant;  // the planar tensor where it is the same for all images, or null
 };
 
+// What of an activation's byte is looked up.
+enum Part : int32_t { WHOLE_BYTE, LOW_HALF, HIGH_HALF, PARTS };
+
 // A run of groups (four taps each) whose activations are contiguous.
 struct Segment {
   int32_t stack, kernel_row;
   int32_t offset;  // groups from the first of the output position in that stack and row
   int32_t groups;
   int32_t shift;  // accumulators are shifted left by this before the segment
+  int32_t part;   // WHOLE_BYTE: products of bytes; halves: look-ups, in sets that have them
 };
 
 // Filters that are computed together, with the segments that are not zero for all of them.
@@ -45,6 +51,8 @@ struct FilterBlock {
   // segment and TILE_GROUPS groups or the rest of them: MOST_FILTERS rows of TILE_GROUPS times four
   // bytes, zeros where nothing is.
   const int8_t *weights;
+  // Of segments that look up, for each group: `filters` times four tables of 16 bytes.
+  const uint8_t *tables;
 };
 
 // A weight whose product is looked up: what the table adds at the tap's activation.
@@ -54,9 +62,6 @@ struct LookupTap {
   int32_t table;   // where its table begins
   int32_t flush;   // 0, 1: bytes to 16 bits before the tap, 2: 16 bits to 32 bits too
 };
-
-// What of an activation's byte a table is about.
-enum Part : int32_t { WHOLE_BYTE, LOW_HALF, HIGH_HALF, PARTS };
 
 // The looked-up part of one filter: sums of several scales.
 struct LookupFilter {
@@ -70,6 +75,12 @@ struct LookupFilter {
 // A factor of a requantisation as the sum of two floats; zeros where whole numbers must do.
 struct RealFactor {
   float high, low;
+};
+
+// A table of bytes that is the sum, modulo 256, of one of low and one of high halves.
+struct HalfTables {
+  int32_t exist, unused[3];
+  uint8_t low[16], high[16];
 };
 
 struct Convolution {
@@ -86,9 +97,13 @@ struct Convolution {
   // Planes of one exponent are a stack: they lie side by side within a pixel (or, flattened, within
   // an output position), as if they were more channels.
   int32_t planes, stacks;
+  int32_t strip_columns;   // of the output, computed together: their rows stay in the caches
+  int32_t stack_by_stack;  // rows of all stacks would not: they are made anew for each output row
   int32_t blocks, lookups;
   const uint8_t *plane_tables;  // [planes][256] by the activation's byte, stack by stack
-  const int32_t *plane_parts;   // [planes]: on which Part of the byte they depend
+  // [planes]: tables of 16 by the low and by the high half of a byte, whose sum modulo 256 the
+  // plane's table is, or zeros.
+  const HalfTables *plane_halves;
   const int32_t *stack_planes;  // [stacks]: how many planes each has
   const FilterBlock *block;
   const LookupFilter *lookup;

@@ -7,11 +7,12 @@ namespace axynq::amx {
 
 using avx512::add;
 using avx512::dot_products;
+using avx512::GROUP_LOOKUPS;
 using avx512::look_up;
 using avx512::LOOKUP_POSITIONS;
 using avx512::map;
 using avx512::map_and_interleave;
-using avx512::map_runs;
+using avx512::map_planes;
 using avx512::multiply;
 using avx512::real_factor;
 using avx512::requantise;
@@ -39,7 +40,9 @@ struct Thread {
 
 namespace detail {
 
-// Tiles are named by constants.
+constexpr int IMAGES = 16, ROW = BLOCK * sizeof(int32_t), POSITION = MOST_FILTERS * BLOCK;
+
+// Tiles are named by constants. Sums are [position][filter][image].
 template <int POSITIONS>
 inline void clear() {
   _tile_zero(0);
@@ -48,14 +51,20 @@ inline void clear() {
   if (POSITIONS > 3) _tile_zero(3);
 }
 
-// [filter][image] of each position, so many bytes from filter to filter and sums from position to
-// position.
 template <int POSITIONS>
-inline void store(int32_t *to, int64_t row_bytes, int64_t position) {
-  _tile_stored(0, to, row_bytes);
-  if (POSITIONS > 1) _tile_stored(1, to + position, row_bytes);
-  if (POSITIONS > 2) _tile_stored(2, to + 2 * position, row_bytes);
-  if (POSITIONS > 3) _tile_stored(3, to + 3 * position, row_bytes);
+inline void load(const int32_t *from) {
+  _tile_loadd(0, from, ROW);
+  if (POSITIONS > 1) _tile_loadd(1, from + POSITION, ROW);
+  if (POSITIONS > 2) _tile_loadd(2, from + 2 * POSITION, ROW);
+  if (POSITIONS > 3) _tile_loadd(3, from + 3 * POSITION, ROW);
+}
+
+template <int POSITIONS>
+inline void store(int32_t *to) {
+  _tile_stored(0, to, ROW);
+  if (POSITIONS > 1) _tile_stored(1, to + POSITION, ROW);
+  if (POSITIONS > 2) _tile_stored(2, to + 2 * POSITION, ROW);
+  if (POSITIONS > 3) _tile_stored(3, to + 3 * POSITION, ROW);
 }
 
 template <int POSITIONS>
@@ -82,58 +91,43 @@ inline void multiply(const int8_t *weights, const uint8_t *x, int64_t step) {
 // the images is 16 columns of four bytes. Neighbouring positions see most of the same groups, and a
 // quarter of the images at a time keeps those in the first-level cache.
 template <int POSITIONS>
-inline void tile_products(const FilterBlock &block, const uint8_t *const *rows,
-                          const int64_t *steps, int64_t quarter, int32_t *sums) {
-  constexpr int IMAGES = 16, ROW = BLOCK * sizeof(int32_t), OUT = MOST_FILTERS * BLOCK;
+inline void tile_products(const TileChunk &chunk, const uint8_t *const *rows, const int64_t *steps,
+                          int64_t quarter, int32_t *sums) {
+  if (chunk.shift)
+    for (int k = 0; k < POSITIONS * POSITION; k += IMAGES)
+      _mm512_store_si512(sums + k,
+                         _mm512_slli_epi32(_mm512_load_si512(sums + k), unsigned(chunk.shift)));
   for (int part = 0; part < BLOCK / IMAGES; ++part, sums += IMAGES) {
-    const int8_t *weights = block.weights;
-    bool stored = false;
-    int shift = 0;
-    // What the tiles hold is added to what was stored before, shifted.
-    const auto flush = [&] {
-      if (!stored) return store<POSITIONS>(sums, ROW, OUT);
-      alignas(64) int32_t own[POSITIONS][MOST_FILTERS][IMAGES];
-      store<POSITIONS>(own[0][0], sizeof own[0][0], MOST_FILTERS * IMAGES);
-      for (int p = 0; p < POSITIONS; ++p)
-        for (int f = 0; f < MOST_FILTERS; ++f) {
-          int32_t *to = sums + p * OUT + f * BLOCK;
-          const __m512i before = _mm512_slli_epi32(_mm512_load_si512(to), unsigned(shift));
-          _mm512_store_si512(to, _mm512_add_epi32(before, _mm512_load_si512(own[p][f])));
-        }
-    };
-    clear<POSITIONS>();
-    for (int s = 0; s < block.segments; ++s) {
-      const Segment &segment = block.segment[s];
-      if (segment.shift) {
-        flush();
-        clear<POSITIONS>();
-        stored = true;
-        shift = segment.shift;
-      }
+    if (chunk.opens)
+      clear<POSITIONS>();
+    else
+      load<POSITIONS>(sums);
+    const int8_t *weights = chunk.weights;
+    for (int s = 0; s < chunk.segments; ++s) {
       const uint8_t *x = rows[s] + part * quarter;
-      for (int g = 0; g < segment.groups; g += TILE_GROUPS) {
+      for (int g = 0; g < chunk.segment[s].groups; g += TILE_GROUPS) {
         multiply<POSITIONS>(weights, x, steps[s]);
         x += TILE_GROUPS * BLOCK;
         weights += TILE_GROUPS * 4 * MOST_FILTERS;
       }
     }
-    flush();
+    store<POSITIONS>(sums);
   }
 }
 
 }  // namespace detail
 
-inline void tile_products(const FilterBlock &block, const uint8_t *const *rows,
-                          const int64_t *steps, int positions, int64_t quarter, int32_t *sums) {
+inline void tile_products(const TileChunk &chunk, const uint8_t *const *rows, const int64_t *steps,
+                          int positions, int64_t quarter, int32_t *sums) {
   switch (positions) {
     case 1:
-      return detail::tile_products<1>(block, rows, steps, quarter, sums);
+      return detail::tile_products<1>(chunk, rows, steps, quarter, sums);
     case 2:
-      return detail::tile_products<2>(block, rows, steps, quarter, sums);
+      return detail::tile_products<2>(chunk, rows, steps, quarter, sums);
     case 3:
-      return detail::tile_products<3>(block, rows, steps, quarter, sums);
+      return detail::tile_products<3>(chunk, rows, steps, quarter, sums);
     default:
-      return detail::tile_products<4>(block, rows, steps, quarter, sums);
+      return detail::tile_products<4>(chunk, rows, steps, quarter, sums);
   }
 }
 

@@ -9,6 +9,7 @@ namespace axynq::avx2 {
 
 // There is no byte dot product; products of 16-bit words need words.
 constexpr bool WIDE_WEIGHTS = true;
+constexpr bool GROUP_LOOKUPS = false;
 constexpr int LOOKUP_POSITIONS = 6;
 constexpr bool TILES = false;
 constexpr auto tile_products = no_tile_products;
@@ -319,35 +320,36 @@ inline void requantise(const Sums &sums, const Requantisation &r, int8_t *to) {
   }
 }
 
-// The sixteen bytes of a table of 256 that depends on one half of a byte.
-inline __m256i half_table(const uint8_t *table, Part part) {
-  alignas(16) uint8_t bytes[16];
-  for (int k = 0; k < 16; ++k) bytes[k] = table[part == LOW_HALF ? k : 16 * k];
-  return _mm256_broadcastsi128_si256(_mm_load_si128(reinterpret_cast<const __m128i *>(bytes)));
-}
-
-inline void map_runs(const uint8_t *table, Part part, int64_t runs, int64_t bytes,
-                     const uint8_t *from, uint8_t *to, int64_t step) {
-  const auto each = [&](const auto &mapped) {
-    for (; runs > 0; --runs, from += bytes, to += step)
-      for (int64_t i = 0; i < bytes; i += 32) {
-        const __m256i index = _mm256_loadu_si256(reinterpret_cast<const __m256i *>(from + i));
-        _mm256_storeu_si256(reinterpret_cast<__m256i *>(to + i), mapped(index));
-      }
+inline void map_planes(const uint8_t *tables, const HalfTables *halves, int planes, int64_t runs,
+                       int64_t bytes, const uint8_t *from, uint8_t *to) {
+  const auto half_table = [](const uint8_t *place) {
+    return _mm256_broadcastsi128_si256(_mm_loadu_si128(reinterpret_cast<const __m128i *>(place)));
   };
-  if (part == WHOLE_BYTE) return each(Table(table, true));
-  const __m256i half = half_table(table, part), low = _mm256_set1_epi8(0x0F);
-  if (part == LOW_HALF)
-    each([&](__m256i index) { return _mm256_shuffle_epi8(half, _mm256_and_si256(index, low)); });
-  else
-    each([&](__m256i index) {
-      return _mm256_shuffle_epi8(half, _mm256_and_si256(_mm256_srli_epi16(index, 4), low));
-    });
+  const __m256i mask = _mm256_set1_epi8(0x0F);
+  if (all_halves(halves, planes)) {
+    for (; runs > 0; --runs, from += bytes, to += planes * bytes)
+      for (int64_t i = 0; i < bytes; i += 32) {
+        const __m256i index = load(from + i), low = _mm256_and_si256(index, mask);
+        const __m256i high = _mm256_and_si256(_mm256_srli_epi16(index, 4), mask);
+        for (int k = 0; k < planes; ++k) {
+          const __m256i first = _mm256_shuffle_epi8(half_table(halves[k].low), low);
+          const __m256i second = _mm256_shuffle_epi8(half_table(halves[k].high), high);
+          store(to + k * bytes + i, _mm256_add_epi8(first, second));
+        }
+      }
+    return;
+  }
+  for (int k = 0; k < planes; ++k) {
+    const Table table(tables + 256 * k, true);
+    for (int64_t run = 0; run < runs; ++run)
+      for (int64_t i = 0; i < bytes; i += 32)
+        store(to + (run * planes + k) * bytes + i, table(load(from + run * bytes + i)));
+  }
 }
 
 inline void map(const uint8_t *table, int64_t count, const int8_t *from, int8_t *to) {
-  map_runs(table, WHOLE_BYTE, 1, count, reinterpret_cast<const uint8_t *>(from),
-           reinterpret_cast<uint8_t *>(to), count);
+  const Table shuffles(table, true);
+  for (int64_t i = 0; i < count; i += 32) store(to + i, shuffles(load(from + i)));
 }
 
 // What `eight` makes of eight pairs of values, zero points off, in 32 bits, to bytes.

@@ -8,6 +8,7 @@
 namespace axynq::avx512 {
 
 constexpr bool WIDE_WEIGHTS = false;
+constexpr bool GROUP_LOOKUPS = true;
 constexpr int LOOKUP_POSITIONS = 8;
 constexpr bool TILES = false;
 using Thread = NoThread;
@@ -146,33 +147,75 @@ inline RealFactor real_factor(int32_t multiplier, int32_t shift) {
   return {high, low};
 }
 
+// Sums of so many filters, in registers.
+template <int FILTERS>
+struct Accumulators {
+  __m512i sum[FILTERS][4];
+};
+
+template <int FILTERS>
+[[gnu::always_inline]] inline void add_products(const Segment &segment, const uint8_t *x,
+                                                int64_t quarter, const int8_t *&weights,
+                                                Accumulators<FILTERS> &acc) {
+  for (int g = 0; g < segment.groups; ++g, x += BLOCK, weights += 4 * FILTERS) {
+    __m512i a[4];
+    for (int j = 0; j < 4; ++j) a[j] = _mm512_load_si512(x + j * quarter);
+    for (int f = 0; f < FILTERS; ++f) {
+      int32_t four;
+      std::memcpy(&four, weights + 4 * f, 4);
+      const __m512i w = _mm512_set1_epi32(four);
+      for (int j = 0; j < 4; ++j) acc.sum[f][j] = _mm512_dpbusd_epi32(acc.sum[f][j], a[j], w);
+    }
+  }
+}
+
+// Four taps of an image lie side by side, and so do their tables of sixteen bytes: an index is the
+// half of a byte and the number of the tap. What is found is added up as products with ones.
+template <int FILTERS, bool HIGH>
+[[gnu::always_inline]] inline void add_looked_up(const Segment &segment, const uint8_t *x,
+                                                 int64_t quarter, const uint8_t *&tables,
+                                                 Accumulators<FILTERS> &acc) {
+  const __m512i ones = _mm512_set1_epi8(1);
+  for (int g = 0; g < segment.groups; ++g, x += BLOCK, tables += 64 * FILTERS) {
+    __m512i a[4];
+    for (int j = 0; j < 4; ++j) {
+      const __m512i bytes = _mm512_load_si512(x + j * quarter);
+      const __m512i half = HIGH ? _mm512_srli_epi16(bytes, 4) : bytes;
+      a[j] = _mm512_ternarylogic_epi32(half, _mm512_set1_epi8(0x0F), _mm512_set1_epi32(0x30201000),
+                                       0xEA);  // first and second, or third
+    }
+    for (int f = 0; f < FILTERS; ++f) {
+      const __m512i table = _mm512_load_si512(tables + 64 * f);
+      for (int j = 0; j < 4; ++j)
+        acc.sum[f][j] =
+            _mm512_dpbusd_epi32(acc.sum[f][j], _mm512_permutexvar_epi8(a[j], table), ones);
+    }
+  }
+}
+
 template <int FILTERS>
 inline void dot_products(const FilterBlock &block, const uint8_t *const *rows, int64_t quarter,
                          Sums sums[FILTERS]) {
   const int8_t *weights = block.weights;
-  __m512i acc[FILTERS][4];
+  const uint8_t *tables = block.tables;
+  Accumulators<FILTERS> acc;
   for (int f = 0; f < FILTERS; ++f)
-    for (int j = 0; j < 4; ++j) acc[f][j] = _mm512_setzero_si512();
+    for (int j = 0; j < 4; ++j) acc.sum[f][j] = _mm512_setzero_si512();
   for (int s = 0; s < block.segments; ++s) {
     const Segment &segment = block.segment[s];
     if (segment.shift)
       for (int f = 0; f < FILTERS; ++f)
         for (int j = 0; j < 4; ++j)
-          acc[f][j] = _mm512_slli_epi32(acc[f][j], unsigned(segment.shift));
-    const uint8_t *x = rows[s];
-    for (int g = 0; g < segment.groups; ++g, x += BLOCK, weights += 4 * FILTERS) {
-      __m512i a[4];
-      for (int j = 0; j < 4; ++j) a[j] = _mm512_load_si512(x + j * quarter);
-      for (int f = 0; f < FILTERS; ++f) {
-        int32_t four;
-        std::memcpy(&four, weights + 4 * f, 4);
-        const __m512i w = _mm512_set1_epi32(four);
-        for (int j = 0; j < 4; ++j) acc[f][j] = _mm512_dpbusd_epi32(acc[f][j], a[j], w);
-      }
-    }
+          acc.sum[f][j] = _mm512_slli_epi32(acc.sum[f][j], unsigned(segment.shift));
+    if (segment.part == WHOLE_BYTE)
+      add_products<FILTERS>(segment, rows[s], quarter, weights, acc);
+    else if (segment.part == LOW_HALF)
+      add_looked_up<FILTERS, false>(segment, rows[s], quarter, tables, acc);
+    else
+      add_looked_up<FILTERS, true>(segment, rows[s], quarter, tables, acc);
   }
   for (int f = 0; f < FILTERS; ++f)
-    for (int j = 0; j < 4; ++j) sums[f].part[j] = acc[f][j];
+    for (int j = 0; j < 4; ++j) sums[f].part[j] = acc.sum[f][j];
 }
 
 // A table of sixteen bytes, for indices below sixteen.
@@ -262,41 +305,37 @@ inline void requantise(const Sums &sums, const Requantisation &r, int8_t *to) {
   scalar::requantise(values, r, to);
 }
 
-// The sixteen bytes of a table of 256 that depends on one half of a byte.
-inline HalfTable half_table(const uint8_t *table, Part part) {
-  uint8_t bytes[16];
-  for (int k = 0; k < 16; ++k) bytes[k] = table[part == LOW_HALF ? k : 16 * k];
-  return HalfTable(bytes);
-}
-
-inline void map_runs(const uint8_t *table, Part part, int64_t runs, int64_t bytes,
-                     const uint8_t *from, uint8_t *to, int64_t step) {
-  const auto each = [&](const auto &mapped) {
-    for (; runs > 0; --runs, from += bytes, to += step)
+inline void map_planes(const uint8_t *tables, const HalfTables *halves, int planes, int64_t runs,
+                       int64_t bytes, const uint8_t *from, uint8_t *to) {
+  const __m512i mask = _mm512_set1_epi8(0x0F);
+  if (all_halves(halves, planes)) {
+    for (; runs > 0; --runs, from += bytes, to += planes * bytes)
+      for (int64_t i = 0; i < bytes; i += 64) {
+        const __m512i index = _mm512_loadu_si512(from + i), low = _mm512_and_si512(index, mask);
+        const __m512i high = _mm512_and_si512(_mm512_srli_epi16(index, 4), mask);
+        for (int k = 0; k < planes; ++k)
+          _mm512_storeu_si512(to + k * bytes + i, _mm512_add_epi8(HalfTable(halves[k].low)(low),
+                                                                  HalfTable(halves[k].high)(high)));
+      }
+    return;
+  }
+  for (int k = 0; k < planes; ++k) {
+    const Table table(tables + 256 * k);
+    for (int64_t run = 0; run < runs; ++run)
       for (int64_t i = 0; i < bytes; i += 64)
-        _mm512_storeu_si512(to + i, mapped(_mm512_loadu_si512(from + i)));
-  };
-  const __m512i low = _mm512_set1_epi8(0x0F);
-  if (part == LOW_HALF) {
-    const HalfTable half = half_table(table, part);
-    return each([&](__m512i index) { return half(_mm512_and_si512(index, low)); });
+        _mm512_storeu_si512(to + (run * planes + k) * bytes + i,
+                            table(_mm512_loadu_si512(from + run * bytes + i)));
   }
-  if (part == HIGH_HALF) {
-    const HalfTable half = half_table(table, part);
-    return each(
-        [&](__m512i index) { return half(_mm512_and_si512(_mm512_srli_epi16(index, 4), low)); });
-  }
-  const Table registers(table, true);
-  if (registers.flips) {
-    const __m512i first = _mm512_set1_epi8(int8_t(table[0]));
-    return each([&](__m512i index) { return _mm512_xor_si512(index, first); });
-  }
-  each(registers);
 }
 
 inline void map(const uint8_t *table, int64_t count, const int8_t *from, int8_t *to) {
-  map_runs(table, WHOLE_BYTE, 1, count, reinterpret_cast<const uint8_t *>(from),
-           reinterpret_cast<uint8_t *>(to), count);
+  const Table registers(table, true);
+  const __m512i first = _mm512_set1_epi8(int8_t(table[0]));
+  for (int64_t i = 0; i < count; i += 64) {
+    const __m512i bytes = _mm512_loadu_si512(from + i);
+    _mm512_storeu_si512(to + i,
+                        registers.flips ? _mm512_xor_si512(bytes, first) : registers(bytes));
+  }
 }
 
 // What `sixteen` makes of sixteen pairs of values, zero points off, in 32 bits, to bytes.

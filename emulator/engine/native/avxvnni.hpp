@@ -7,11 +7,12 @@
 namespace axynq::avxvnni {
 
 using avx2::add;
+using avx2::GROUP_LOOKUPS;
 using avx2::look_up;
 using avx2::LOOKUP_POSITIONS;
 using avx2::map;
 using avx2::map_and_interleave;
-using avx2::map_runs;
+using avx2::map_planes;
 using avx2::multiply;
 using avx2::real_factor;
 using avx2::requantise;

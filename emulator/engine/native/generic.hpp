@@ -6,6 +6,7 @@
 namespace axynq::generic {
 
 constexpr bool WIDE_WEIGHTS = false;
+constexpr bool GROUP_LOOKUPS = false;
 constexpr int LOOKUP_POSITIONS = 8;
 constexpr bool TILES = false;
 using Thread = NoThread;
@@ -94,7 +95,7 @@ inline void requantise(const Sums &sums, const Requantisation &r, int8_t *to) {
 
 using scalar::add;
 using scalar::map;
-using scalar::map_runs;
+using scalar::map_planes;
 using scalar::multiply;
 
 }  // namespace axynq::generic

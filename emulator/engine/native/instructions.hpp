@@ -13,6 +13,9 @@
 //   constexpr int LOOKUP_POSITIONS
 //     For how many output positions `look_up` has room for sums in registers.
 //
+//   constexpr bool GROUP_LOOKUPS
+//     Whether `dot_products` looks up halves of bytes, for segments that are about these.
+//
 //   constexpr bool TILES
 //     Whether there is a matrix unit, for `tile_products`.
 //
@@ -45,12 +48,12 @@
 //     first quarter of the images; others are `quarter` bytes behind. A group is 64 bytes of each
 //     quarter.
 //
-//   void tile_products(const FilterBlock &block, const uint8_t *const *rows, const int64_t *steps,
+//   void tile_products(const TileChunk &chunk, const uint8_t *const *rows, const int64_t *steps,
 //                      int positions, int64_t quarter, int32_t *sums)
-//     As `dot_products`, for a block in tiles and 1 to TILE_POSITIONS neighbouring output
-//     positions, whose activations are `steps[segment]` bytes apart: [positions][MOST_FILTERS][64]
-//     sums in quad order. Up to TILE_GROUPS groups behind a segment's last are read, and multiplied
-//     by zeros.
+//     As `dot_products`, for a chunk of a block in tiles and 1 to TILE_POSITIONS neighbouring
+//     output positions, whose activations are `steps[segment]` bytes apart. The products are added
+//     to the sums of the chunks before, shifted: [positions][MOST_FILTERS][64] in quad order. Up to
+//     TILE_GROUPS groups behind a segment's last are read, and multiplied by zeros.
 //
 //   template <int POSITIONS>  // 1 to LOOKUP_POSITIONS
 //   void look_up(const Convolution &c, const LookupFilter &filter,
@@ -69,10 +72,11 @@
 //   void map(const uint8_t *table, int64_t count, const int8_t *from, int8_t *to)
 //     `count` bytes, a multiple of BLOCK, through a table of 256.
 //
-//   void map_runs(const uint8_t *table, Part part, int64_t runs, int64_t bytes,
-//                 const uint8_t *from, uint8_t *to, int64_t step)
-//     So many runs of so many bytes, a multiple of BLOCK, one behind the other, through a table of
-//     256 that depends on that part of a byte alone; to runs that begin `step` bytes apart.
+//   void map_planes(const uint8_t *tables, const HalfTables *halves, int planes, int64_t runs,
+//                   int64_t bytes, const uint8_t *from, uint8_t *to)
+//     So many runs of so many bytes, a multiple of BLOCK, one behind the other, each through so
+//     many tables of 256, or those of halves that they are the sums of: for each run, what becomes
+//     of it in each plane.
 //
 //   void add(const Operator &op, const int8_t *a, const int8_t *b, int8_t *to)
 //   void multiply(const Operator &op, const int8_t *a, const int8_t *b, int8_t *to)
@@ -95,11 +99,12 @@ namespace axynq::instructions {
 
 using AXYNQ_INSTRUCTIONS::add;
 using AXYNQ_INSTRUCTIONS::dot_products;
+using AXYNQ_INSTRUCTIONS::GROUP_LOOKUPS;
 using AXYNQ_INSTRUCTIONS::look_up;
 using AXYNQ_INSTRUCTIONS::LOOKUP_POSITIONS;
 using AXYNQ_INSTRUCTIONS::map;
 using AXYNQ_INSTRUCTIONS::map_and_interleave;
-using AXYNQ_INSTRUCTIONS::map_runs;
+using AXYNQ_INSTRUCTIONS::map_planes;
 using AXYNQ_INSTRUCTIONS::multiply;
 using AXYNQ_INSTRUCTIONS::real_factor;
 using AXYNQ_INSTRUCTIONS::requantise;

@@ -9,6 +9,7 @@
 namespace axynq::neon {
 
 constexpr bool WIDE_WEIGHTS = false;
+constexpr bool GROUP_LOOKUPS = false;
 constexpr bool TILES = false;
 using Thread = NoThread;
 constexpr auto tile_products = no_tile_products;
@@ -318,38 +319,31 @@ inline void requantise(const Sums &sums, const Requantisation &r, int8_t *to) {
   }
 }
 
-// The sixteen bytes of a table of 256 that depends on one half of a byte.
-inline HalfTable half_table(const uint8_t *table, Part part) {
-  uint8_t bytes[16];
-  for (int k = 0; k < 16; ++k) bytes[k] = table[part == LOW_HALF ? k : 16 * k];
-  return HalfTable(bytes);
-}
-
-inline void map_runs(const uint8_t *table, Part part, int64_t runs, int64_t bytes,
-                     const uint8_t *from, uint8_t *to, int64_t step) {
-  const auto each = [&](const auto &mapped) {
-    for (; runs > 0; --runs, from += bytes, to += step)
-      for (int64_t i = 0; i < bytes; i += 16) vst1q_u8(to + i, mapped(vld1q_u8(from + i)));
-  };
-  if (part == LOW_HALF) {
-    const HalfTable half = half_table(table, part);
-    return each([&](uint8x16_t index) { return half(vandq_u8(index, vdupq_n_u8(0x0F))); });
+inline void map_planes(const uint8_t *tables, const HalfTables *halves, int planes, int64_t runs,
+                       int64_t bytes, const uint8_t *from, uint8_t *to) {
+  if (all_halves(halves, planes)) {
+    for (; runs > 0; --runs, from += bytes, to += planes * bytes)
+      for (int64_t i = 0; i < bytes; i += 16) {
+        const uint8x16_t index = vld1q_u8(from + i);
+        const uint8x16_t low = vandq_u8(index, vdupq_n_u8(0x0F)), high = vshrq_n_u8(index, 4);
+        for (int k = 0; k < planes; ++k)
+          vst1q_u8(to + k * bytes + i,
+                   vaddq_u8(HalfTable(halves[k].low)(low), HalfTable(halves[k].high)(high)));
+      }
+    return;
   }
-  if (part == HIGH_HALF) {
-    const HalfTable half = half_table(table, part);
-    return each([&](uint8x16_t index) { return half(vshrq_n_u8(index, 4)); });
+  for (int k = 0; k < planes; ++k) {
+    const Table table(tables + 256 * k);
+    for (int64_t run = 0; run < runs; ++run)
+      for (int64_t i = 0; i < bytes; i += 16)
+        vst1q_u8(to + (run * planes + k) * bytes + i, table(vld1q_u8(from + run * bytes + i)));
   }
-  const Table registers(table, true);
-  if (registers.flips) {
-    const uint8x16_t first = vdupq_n_u8(table[0]);
-    return each([&](uint8x16_t index) { return veorq_u8(index, first); });
-  }
-  each(registers);
 }
 
 inline void map(const uint8_t *table, int64_t count, const int8_t *from, int8_t *to) {
-  map_runs(table, WHOLE_BYTE, 1, count, reinterpret_cast<const uint8_t *>(from),
-           reinterpret_cast<uint8_t *>(to), count);
+  const Table registers(table);
+  for (int64_t i = 0; i < count; i += 16)
+    vst1q_s8(to + i, as_signed(registers(vreinterpretq_u8_s8(vld1q_s8(from + i)))));
 }
 
 // What `four` makes of four pairs of values in 16 bits, in 32 bits, to bytes.

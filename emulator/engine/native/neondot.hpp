@@ -9,11 +9,12 @@
 namespace axynq::neondot {
 
 using neon::add;
+using neon::GROUP_LOOKUPS;
 using neon::look_up;
 using neon::LOOKUP_POSITIONS;
 using neon::map;
 using neon::map_and_interleave;
-using neon::map_runs;
+using neon::map_planes;
 using neon::multiply;
 using neon::real_factor;
 using neon::requantise;

@@ -1,6 +1,7 @@
 // Runs a network over any number of images: a thread takes a block of 64 through all layers.
 #include <algorithm>
 #include <atomic>
+#include <chrono>
 #include <cstdlib>
 #include <memory>
 #include <new>
@@ -183,6 +184,20 @@ int axynq_run_network(const axynq::Network *network, int64_t images, int threads
   return failed;
 }
 
+// Seconds that a convolution of a block takes, at best of some passes.
+double axynq_seconds(const axynq::Convolution *convolution, const int8_t *input, int8_t *output) {
+  const axynq::Memory scratch = axynq::allocate(axynq::scratch_bytes(*convolution));
+  [[maybe_unused]] const axynq::instructions::Thread thread;
+  double best = 1e9;
+  for (int pass = 0; pass < 5; ++pass) {
+    const auto start = std::chrono::steady_clock::now();
+    axynq::convolve(*convolution, input, {output, nullptr, 0, 0, 0}, scratch.get());
+    const std::chrono::duration<double> taken = std::chrono::steady_clock::now() - start;
+    best = std::min(best, taken.count());
+  }
+  return best;
+}
+
 // When sums of looked-up bytes are widened, for filters with so many taps each, one after another.
 void axynq_flushes(const int32_t *ranges, const int64_t *taps, int64_t filters, int32_t *flush) {
   for (int64_t f = 0, first = 0; f < filters; first += taps[f++])
@@ -191,6 +206,9 @@ void axynq_flushes(const int32_t *ranges, const int64_t *taps, int64_t filters, 
 
 // Whether weights are words, as FilterBlock says.
 int axynq_wide_weights() { return axynq::instructions::WIDE_WEIGHTS; }
+
+// Whether segments may look up halves of bytes.
+int axynq_group_lookups() { return axynq::instructions::GROUP_LOOKUPS; }
 
 // Factors of requantisations in real numbers, where the kernel may use them.
 void axynq_real_factors(const int32_t *multiplier, const int32_t *shift, int64_t count,

@@ -60,18 +60,6 @@ inline int64_t byte_row_bytes(const Convolution &c, int columns) {
   return int64_t(seen_columns(c, columns)) * c.channels * BLOCK;
 }
 
-// Columns of all strips but the last.
-inline int strip_columns(const Convolution &c) {
-  constexpr int64_t CACHE = 3 << 18;  // bytes of rows, which a second-level cache should hold
-  constexpr int LEAST = 2 * TILE_POSITIONS;
-  const int64_t bytes = spanned_rows(c) * (plane_row_bytes(c, c.output_columns) * c.planes +
-                                           (c.lookups ? byte_row_bytes(c, c.output_columns) : 0));
-  const int strips = int((bytes + CACHE - 1) / CACHE);
-  const int columns = (c.output_columns + strips - 1) / std::max(strips, 1);
-  const int whole = (columns + TILE_POSITIONS - 1) / TILE_POSITIONS * TILE_POSITIONS;
-  return std::min(std::max(whole, LEAST), c.output_columns);
-}
-
 // One row through a table: each activation's byte, four taps interleaved; a quarter of the images
 // behind the other. A row outside the map is all padding.
 inline void fill_row(const Convolution &c, const Strip &strip, const int8_t *tensor,
@@ -110,6 +98,18 @@ inline void fill_row(const Convolution &c, const Strip &strip, const int8_t *ten
   }
 }
 
+// One stack of a row, whose first plane is `plane`, made of interleaved bytes; quarters of the
+// images are `quarter` bytes apart.
+inline void fill_stack(const Convolution &c, const Strip &strip, int stack, int plane,
+                       const uint8_t *raw, uint8_t *to, int64_t quarter) {
+  const int64_t pixel_bytes = int64_t(c.row_groups) * BLOCK;
+  const int64_t bytes = plane_row_bytes(c, strip.columns) / 4;
+  const int planes = c.stack_planes[stack];
+  for (int part = 0; part < 4; ++part, raw += bytes, to += quarter)
+    instructions::map_planes(c.plane_tables + 256 * plane, c.plane_halves + plane, planes,
+                             bytes / pixel_bytes, pixel_bytes, raw, to);
+}
+
 // A row of all planes: for each quarter of the images, one stack behind the other. Several planes
 // have the bytes interleaved once, in `raw`.
 inline void fill_plane_rows(const Convolution &c, const Strip &strip, const int8_t *tensor, int row,
@@ -117,17 +117,9 @@ inline void fill_plane_rows(const Convolution &c, const Strip &strip, const int8
   if (c.planes == 0) return;
   if (c.planes == 1) return fill_row(c, strip, tensor, c.plane_tables, row, to);
   fill_row(c, strip, tensor, EVERY_BYTE.byte, row, raw);
-  const int64_t pixel_bytes = int64_t(c.row_groups) * BLOCK;
   const int64_t bytes = plane_row_bytes(c, strip.columns) / 4;
-  for (int quarter = 0; quarter < 4; ++quarter, raw += bytes)
-    for (int stack = 0, plane = 0; stack < c.stacks; ++stack) {
-      const int planes = c.stack_planes[stack];
-      for (int k = 0; k < planes; ++k, ++plane)
-        instructions::map_runs(c.plane_tables + 256 * plane, Part(c.plane_parts[plane]),
-                               bytes / pixel_bytes, pixel_bytes, raw, to + k * pixel_bytes,
-                               planes * pixel_bytes);
-      to += planes * bytes;
-    }
+  for (int stack = 0, plane = 0; stack < c.stacks; plane += c.stack_planes[stack++])
+    fill_stack(c, strip, stack, plane, raw, to + plane * bytes, c.planes * bytes);
 }
 
 // One part of a row's bytes, with padding: [column][channel][images].

@@ -41,6 +41,13 @@ alignas(64) constexpr struct EveryByte {
   }
 } EVERY_BYTE;
 
+// Whether planes of a stack all are sums of tables of half bytes.
+inline bool all_halves(const HalfTables *halves, int planes) {
+  for (int k = 0; k < planes; ++k)
+    if (!halves[k].exist) return false;
+  return true;
+}
+
 // How sums become bytes.
 struct Requantisation {
   int32_t multiplier, shift, zero_point, low, high;
@@ -52,9 +59,19 @@ constexpr int ADD_LEFT_SHIFT = 20;  // operands of an addition are widened by so
 // For sets that rescale whole numbers only.
 inline RealFactor no_real_factor(int32_t, int32_t) { return {0, 0}; }
 
+// Segments of a block in tiles that are computed together, lest their weights leave the caches.
+struct TileChunk {
+  const Segment *segment;
+  int segments;
+  const int8_t *weights;
+  int stack;   // that all segments are of
+  bool opens;  // whether it is the block's first
+  int shift;   // sums before it are shifted left by this
+};
+
 // For sets without a matrix unit.
 struct NoThread {};
-inline void no_tile_products(const FilterBlock &, const uint8_t *const *, const int64_t *, int,
+inline void no_tile_products(const TileChunk &, const uint8_t *const *, const int64_t *, int,
                              int64_t, int32_t *) {}
 
 namespace scalar {
@@ -119,10 +136,11 @@ inline void map(const uint8_t *table, int64_t count, const int8_t *from, int8_t 
   for (int64_t i = 0; i < count; ++i) to[i] = int8_t(table[uint8_t(from[i])]);
 }
 
-inline void map_runs(const uint8_t *table, Part, int64_t runs, int64_t bytes, const uint8_t *from,
-                     uint8_t *to, int64_t step) {
-  for (; runs > 0; --runs, from += bytes, to += step)
-    for (int64_t i = 0; i < bytes; ++i) to[i] = table[from[i]];
+inline void map_planes(const uint8_t *tables, const HalfTables *, int planes, int64_t runs,
+                       int64_t bytes, const uint8_t *from, uint8_t *to) {
+  for (; runs > 0; --runs, from += bytes)
+    for (int k = 0; k < planes; ++k, to += bytes)
+      for (int64_t i = 0; i < bytes; ++i) to[i] = tables[256 * k + from[i]];
 }
 
 }  // namespace scalar
