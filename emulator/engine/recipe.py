@@ -96,7 +96,9 @@ class Recipe:
         total = np.repeat(self.constant[:, None], 256, axis=1)  # [w + 128, byte]
         if self.terms:
             f = np.stack([term.table.astype(np.float64) + term.offset for term in self.terms])
-            g = np.stack([np.ldexp(term.weight, term.exponent) for term in self.terms])
+            g = np.stack(
+                [np.ldexp(term.weight.astype(np.float64), term.exponent) for term in self.terms]
+            )
             total += (g.T @ f).astype(np.int64)  # far below 2**53: exact
         for lookup in self.lookups:
             total += lookup.by_byte().astype(np.int64) << lookup.exponent
