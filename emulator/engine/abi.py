@@ -22,6 +22,10 @@ WHOLE_BYTE, LOW_HALF, HIGH_HALF = range(3)
 """What of an activation's byte a table is about."""
 
 
+LOOKUP_CHANNELS = 32
+"""Channels whose looked-up bytes the nearest cache holds."""
+
+
 class Memory:
     """Keeps arrays alive whose addresses are in structures."""
 
@@ -64,7 +68,13 @@ FILTER_BLOCK = _structure(
 )  # fmt: skip
 LOOKUP_TAP = _structure(("kernel_row", _INT), ("offset", _INT), ("table", _INT), ("flush", _INT))
 LOOKUP_FILTER = _structure(
-    ("filter", _INT), ("shift", _INT), ("taps", _INT), ("part", _INT), ("tap", _POINTER)
+    ("filter", _INT),
+    ("channels", _INT),
+    ("unused", _INT),
+    ("shift", _INT),
+    ("taps", _INT),
+    ("part", _INT),
+    ("tap", _POINTER),
 )
 CONVOLUTION = _structure(
     *((name, _INT) for name in (
@@ -139,6 +149,7 @@ CONSTANTS = {
     "BLOCK": BLOCK,
     "VECTOR_FILTERS": VECTOR_FILTERS,
     "MOST_FILTERS": MOST_FILTERS,
+    "LOOKUP_CHANNELS": LOOKUP_CHANNELS,
     "TILE_GROUPS": TILE_GROUPS,
     "TILE_POSITIONS": TILE_POSITIONS,
     "LINEAR_LOW_BITS": LOW_BITS,

@@ -55,9 +55,18 @@ inline int64_t plane_row_bytes(const Convolution &c, int columns) {
   return int64_t(positions) * c.row_groups * 4 * BLOCK;
 }
 
-// Bytes of a row of one part of the activations.
+// Channels whose activations lie side by side where they are looked up.
+inline int lookup_channels(const Convolution &c) { return std::min(c.channels, LOOKUP_CHANNELS); }
+
+// Bytes of a row of one part of the activations, of so many channels.
+inline int64_t lookup_row_bytes(const Convolution &c, int columns) {
+  return int64_t(seen_columns(c, columns)) * lookup_channels(c) * BLOCK;
+}
+
+// The same of all channels.
 inline int64_t byte_row_bytes(const Convolution &c, int columns) {
-  return int64_t(seen_columns(c, columns)) * c.channels * BLOCK;
+  const int width = lookup_channels(c);
+  return lookup_row_bytes(c, columns) * ((c.channels + width - 1) / width);
 }
 
 // Columns of all strips but the last.
@@ -130,22 +139,25 @@ inline void fill_plane_rows(const Convolution &c, const Strip &strip, const int8
     }
 }
 
-// What `part` makes of a row's bytes, with padding: [column][channel][images].
+// What `part` makes of a row's bytes, with padding: [column][channel][images] of some channels, and
+// of the next.
 template <class OfByte>
 inline void fill_byte_row(const Convolution &c, const Strip &strip, const int8_t *tensor, int row,
                           uint8_t *to, const OfByte &part) {
   const bool inside = row >= 0 && row < c.input_rows;
   const int begin = strip.first * c.stride_columns - c.padding_left;
   const int end = begin + seen_columns(c, strip.columns);
-  for (int column = begin; column < end; ++column)
-    for (int channel = 0; channel < c.channels; ++channel, to += BLOCK) {
-      if (inside && column >= 0 && column < c.input_columns) {
-        const uint8_t *from = pixel(tensor, c, channel, row, column);
-        for (int n = 0; n < BLOCK; ++n) to[n] = part(from[n]);
-      } else {
-        std::memset(to, part(uint8_t(c.pad_value)), BLOCK);
+  const int width = lookup_channels(c);
+  for (int first = 0; first < c.channels; first += width)
+    for (int column = begin; column < end; ++column)
+      for (int channel = first; channel < first + width; ++channel, to += BLOCK) {
+        if (inside && column >= 0 && column < c.input_columns && channel < c.channels) {
+          const uint8_t *from = pixel(tensor, c, channel, row, column);
+          for (int n = 0; n < BLOCK; ++n) to[n] = part(from[n]);
+        } else {
+          std::memset(to, part(uint8_t(c.pad_value)), BLOCK);
+        }
       }
-    }
 }
 
 // All parts of a row that are looked up, one behind the other.
