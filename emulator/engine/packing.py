@@ -21,6 +21,7 @@ from axynq.emulator.engine.abi import (
     CONVOLUTION,
     FILTER_BLOCK,
     HALF_TABLES,
+    LOOKUP_CHANNELS,
     LOOKUP_FILTER,
     LOOKUP_TAP,
     MOST_FILTERS,
@@ -656,10 +657,17 @@ def _pack_lookups(
     filters = geometry.output_shape[2]
     records: list[npt.NDArray[Any]] = [np.zeros(0, LOOKUP_FILTER)]
     tables: list[npt.NDArray[np.uint8]] = [np.zeros(0, np.uint8)]
-    first_table = 0
-    for plane in lookups:
+    width = min(geometry.channels, LOOKUP_CHANNELS)
+    first_table, next_table = 0, 0
+    for plane, first in itertools.product(lookups, range(0, geometry.channels, width)):
+        if first == 0:
+            tables.append(plane.tables[1:].reshape(-1))
+            first_table, next_table = next_table, next_table + tables[-1].size
         # By filter, small tables first: many of them fit into a byte together.
-        index = plane.index.reshape(filters, -1)
+        index = plane.index.reshape(filters, *geometry.kernel, geometry.channels)
+        index = index[..., first : first + width]
+        shape = index.shape[1:]
+        index = index.reshape(filters, -1)
         looking = np.flatnonzero(index.any(axis=1))
         index = index[looking]
         ranges = plane.tables.max(axis=1).astype(np.uint16)
@@ -670,19 +678,16 @@ def _pack_lookups(
         tap = order[member, tap]
         table = index[member, tap]
         taps = np.zeros(len(tap), LOOKUP_TAP)
-        shape = (*geometry.kernel, geometry.channels)
         row, column, channel = np.unravel_index(tap, shape)
         taps["kernel_row"] = row
-        taps["offset"] = (column * geometry.dilation[1] * geometry.channels + channel) * BLOCK
+        taps["offset"] = (column * geometry.dilation[1] * width + channel) * BLOCK
         taps["table"] = first_table + (table - 1) * plane.tables.shape[1]
         taps["flush"] = flushes(library, ranges[table].astype(np.int32), counts)
         of_plane = np.zeros(len(looking), LOOKUP_FILTER)
-        of_plane["filter"] = looking
+        of_plane["filter"], of_plane["channels"] = looking, first // width
         of_plane["shift"], of_plane["part"], of_plane["taps"] = plane.exponent, plane.part, counts
         of_plane["tap"] = _addresses(memory, taps, counts)
         records.append(of_plane)
-        tables.append(plane.tables[1:].reshape(-1))
-        first_table += tables[-1].size
     every = np.concatenate(records)
     convolution = every["filter"] // (filters // geometry.convolutions)
     every = every[np.argsort(convolution, kind="stable")]

@@ -206,7 +206,7 @@ void look_ups() {
           {random(0, 2), random(0, 3) * BLOCK, random(0, count - 1) * size, flush[size_t(t)]});
     Convolution c = {};
     c.lookup_tables = tables.data();
-    const LookupFilter filter = {0, random(0, 9), taps, part, tap.data()};
+    const LookupFilter filter = {0, 0, 0, random(0, 9), taps, part, tap.data()};
     const int64_t step = 2 * BLOCK;
     const uint8_t *rows[3] = {x.data(), x.data() + 20 * BLOCK, x.data() + 40 * BLOCK};
     Array<int32_t> found(POSITIONS * BLOCK), right(POSITIONS * BLOCK);

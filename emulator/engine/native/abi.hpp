@@ -10,13 +10,14 @@
 
 namespace axynq {
 
-constexpr int BLOCK = 64;          // images
-constexpr int VECTOR_FILTERS = 6;  // computed together, in registers
-constexpr int MOST_FILTERS = 16;   // computed together, in tiles
-constexpr int TILE_GROUPS = 16;    // of four taps, multiplied at once in tiles
-constexpr int TILE_POSITIONS = 4;  // neighbouring output positions, computed together in tiles
-constexpr int SEGMENT_TILES = 8;   // of weights, in a segment at most
-constexpr int CHUNK_TILES = 20;    // of weights, used before others, at most
+constexpr int BLOCK = 64;            // images
+constexpr int VECTOR_FILTERS = 6;    // computed together, in registers
+constexpr int MOST_FILTERS = 16;     // computed together, in tiles
+constexpr int LOOKUP_CHANNELS = 32;  // whose looked-up bytes the nearest cache holds
+constexpr int TILE_GROUPS = 16;      // of four taps, multiplied at once in tiles
+constexpr int TILE_POSITIONS = 4;    // neighbouring output positions, computed together in tiles
+constexpr int SEGMENT_TILES = 8;     // of weights, in a segment at most
+constexpr int CHUNK_TILES = 20;      // of weights, used before others, at most
 
 struct Tensor {
   int32_t rows, columns, channels;
@@ -63,9 +64,11 @@ struct LookupTap {
   int32_t flush;   // 0, 1: bytes to 16 bits before the tap, 2: 16 bits to 32 bits too
 };
 
-// The looked-up part of one filter: sums of several scales.
+// The looked-up part of one filter: sums of several scales, for some channels.
 struct LookupFilter {
   int32_t filter;
+  int32_t channels;  // which LOOKUP_CHANNELS of them
+  int32_t unused;
   int32_t shift;  // the sum is shifted left by this
   int32_t taps;
   int32_t part;

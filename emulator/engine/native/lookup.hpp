@@ -4,7 +4,7 @@
 #include <algorithm>
 #include <vector>
 
-#include "instructions.hpp"
+#include "planes.hpp"
 
 namespace axynq {
 
@@ -38,24 +38,24 @@ template <int POSITIONS = instructions::LOOKUP_POSITIONS>
   if constexpr (POSITIONS > 1) look_up<POSITIONS - 1>(c, filter, positions, rows, step, sums);
 }
 
-// The looked-up sums of a row, [channels][columns][64]. Some positions for all filters, and then
-// the next: their bytes stay in the nearest cache.
+// The looked-up sums of a row, [channels][columns][64]. Some channels at some positions for all
+// filters, and then the next: their bytes stay in the nearest cache.
 inline void look_up_row(const Convolution &c, int columns,
                         const std::vector<const uint8_t *> &bytes, int64_t part_bytes,
                         int32_t *sums) {
-  const int64_t step = int64_t(c.stride_columns) * c.channels * BLOCK;
+  const int64_t step = int64_t(c.stride_columns) * lookup_channels(c) * BLOCK;
+  const int64_t row_bytes = lookup_row_bytes(c, columns);
   std::memset(sums, 0, size_t(c.output_channels) * size_t(columns) * BLOCK * sizeof(int32_t));
-  std::vector<const uint8_t *> rows(PARTS * bytes.size());
+  std::vector<const uint8_t *> rows(bytes.size());
   constexpr int MOST = instructions::LOOKUP_POSITIONS;
   const int chunks = (columns + MOST - 1) / MOST;  // as equal as possible
   for (int chunk = 0; chunk < chunks; ++chunk) {
     const int x = columns * chunk / chunks, positions = columns * (chunk + 1) / chunks - x;
-    for (size_t part = 0; part < PARTS; ++part)
-      for (size_t k = 0; k < bytes.size(); ++k)
-        rows[part * bytes.size() + k] = bytes[k] + int64_t(part) * part_bytes + x * step;
     for (int l = 0; l < c.lookups; ++l) {
       const LookupFilter &filter = c.lookup[l];
-      look_up(c, filter, positions, rows.data() + size_t(filter.part) * bytes.size(), step,
+      const int64_t place = filter.part * part_bytes + filter.channels * row_bytes + x * step;
+      for (size_t k = 0; k < bytes.size(); ++k) rows[k] = bytes[k] + place;
+      look_up(c, filter, positions, rows.data(), step,
               sums + (int64_t(filter.filter) * columns + x) * BLOCK);
     }
   }
