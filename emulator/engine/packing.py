@@ -253,7 +253,7 @@ class _Strip(NamedTuple):
             return min(every, -(-columns // TILE_POSITIONS) * TILE_POSITIONS)
 
         columns = every
-        while columns > _FEW_COLUMNS and row_bytes(columns) * planes > _CACHE:
+        while columns > max(_FEW_COLUMNS, TILE_POSITIONS) and row_bytes(columns) * planes > _CACHE:
             columns = in_strips(columns - TILE_POSITIONS)
         if not tiles or row_bytes(columns) * planes <= _CACHE:
             return cls(columns, max(planes, 1))

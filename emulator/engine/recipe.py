@@ -325,7 +325,8 @@ def with_few_exponents(planes: Sequence[Plane]) -> list[Plane]:
 
 def _spare_bits(values: npt.NDArray[Integer], most: int) -> int:
     """By how many bits values, some not zero, can be shifted left within plus or minus ``most``."""
-    return (most // int(np.abs(values.astype(np.int64)).max())).bit_length() - 1
+    times = most // int(np.abs(values.astype(np.int64)).max())  # none where a weight is -128
+    return max(times, 1).bit_length() - 1
 
 
 @dataclass(frozen=True, eq=False)
