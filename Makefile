@@ -51,7 +51,7 @@ coverage: $(VENV)/.dev
 # C++ that is written by hand.
 CPP = $(filter-out %/isa.hpp %/counters.hpp,$(wildcard emulator/engine/native/*.?pp hls/include/axynq/*.hpp \
         hls/include/axynq/multipliers/*.hpp hls/src/*.?pp hls/simulation/*.cpp host/netlists/*.cpp tests/arm/*.cpp \
-        benchmarks/emulation/*.cpp))
+        tests/emulator/*.cpp benchmarks/emulation/*.cpp))
 
 lint: $(VENV)/.dev types
 	$(BIN)/ruff check .

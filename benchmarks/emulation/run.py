@@ -25,6 +25,7 @@ from common import machine, save, side_by_side
 
 from axynq.emulator import Emulator, Plan, files
 from axynq.emulator.engine.calibration import measured_costs
+from axynq.emulator.engine.choice import ENGINES
 from axynq.emulator.engine.kernel import load_kernel
 from axynq.emulator.engine.packing import costs_of
 from axynq.emulator.engine.recipe import layer_recipe
@@ -332,8 +333,11 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="fewer images and rounds")
     parser.add_argument("--rounds", type=int, default=None)
     parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)))
+    parser.add_argument("--engine", choices=ENGINES, default="auto")
     parser.add_argument("--output", type=Path, default=HERE / "results.json")
     arguments = parser.parse_args()
+    if arguments.engine != "auto":
+        os.environ["AXYNQ_ENGINE"] = arguments.engine
     os.environ["OMP_NUM_THREADS"] = str(arguments.threads)
     # Idle OpenMP threads would spin, at the expense of whoever is measured next.
     os.environ["OMP_WAIT_POLICY"] = "passive"

@@ -29,6 +29,10 @@ CACHE_LINE = 64
 """Bytes."""
 
 
+LOOKUP_CHANNELS = 32
+"""Channels whose looked-up bytes the nearest cache holds."""
+
+
 class Memory:
     """Keeps arrays alive whose addresses are in structures."""
 
@@ -78,16 +82,21 @@ FILTER_BLOCK = _structure(
     ("filter", _INT, (MOST_FILTERS,)),
     ("final_shift", _INT),
     ("tiles", _INT),
+    ("narrow", _INT),
+    ("unused", _INT),
     ("segment", _POINTER),
     ("weights", _POINTER),
     ("tables", _POINTER),
 )  # fmt: skip
-LOOKUP_TAP = _structure(
-    ("kernel_row", _INT), ("kernel_column", _INT), ("channel", _INT), ("table", _INT),
-    ("flush", _INT),
-)  # fmt: skip
+LOOKUP_TAP = _structure(("kernel_row", _INT), ("offset", _INT), ("table", _INT), ("flush", _INT))
 LOOKUP_FILTER = _structure(
-    ("filter", _INT), ("shift", _INT), ("taps", _INT), ("part", _INT), ("tap", _POINTER)
+    ("filter", _INT),
+    ("channels", _INT),
+    ("unused", _INT),
+    ("shift", _INT),
+    ("taps", _INT),
+    ("part", _INT),
+    ("tap", _POINTER),
 )
 HALF_TABLES = _structure(
     ("exist", _INT), ("unused", _INT, (3,)), ("low", np.uint8, (16,)), ("high", np.uint8, (16,))
@@ -166,6 +175,7 @@ CONSTANTS = {
     "BLOCK": BLOCK,
     "VECTOR_FILTERS": VECTOR_FILTERS,
     "MOST_FILTERS": MOST_FILTERS,
+    "LOOKUP_CHANNELS": LOOKUP_CHANNELS,
     "TILE_GROUPS": TILE_GROUPS,
     "TILE_POSITIONS": TILE_POSITIONS,
     "SEGMENT_TILES": SEGMENT_TILES,

@@ -108,6 +108,8 @@ def _measure(kernel: Kernel) -> dict[str, float]:
     unit = measured["term"] / estimated.term
     if not unit > 0:
         return {}
+    if estimated.narrow_term is not None:
+        measured["narrow_term"] = estimated.narrow_term * unit
     # Disturbed measurements must not lead far astray.
     for name, value in measured.items():
         usual = getattr(estimated, name) * unit

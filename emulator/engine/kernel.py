@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import platform
 import sys
 from dataclasses import dataclass
 from functools import cache
@@ -28,7 +29,8 @@ class Variant:
     needs: frozenset[str]
     """Processor features, by the names of /proc/cpuinfo."""
     costs: Costs
-    """Measured on a processor of the kind, in cycles: where it would take too long to measure them
+    """Measured on a processor of the kind, in cycles, and for ARM estimated by the numbers of
+    instructions: where it would take too long to measure them
     here, these must do (module ``calibration``)."""
 
 
@@ -48,7 +50,32 @@ VARIANTS = (
         Costs(0.55, 7.0, 1.2, 3.8, True, tile_term=0.13, plane=4.0),
     ),
     Variant("avx512", _AVX512, _AVX512_NEEDS, Costs(0.6, 4.0, 1.2, 2.5, True, plane=7.0)),
-    Variant("avx2", ("-mavx2",), frozenset({"avx2"}), Costs(1.0, 20.0, 2.0, plane=20.0)),
+    Variant(
+        "avxvnni",
+        ("-mavx2", "-mfma", "-mavxvnni"),
+        frozenset({"avx2", "fma", "avx_vnni"}),
+        Costs(1.0, 35.0, 2.3, plane=60.0),
+    ),
+    Variant(
+        "avx2",
+        ("-mavx2", "-mfma"),
+        frozenset({"avx2", "fma"}),
+        Costs(1.0, 12.0, 0.75, narrow_term=0.7, plane=20.0),
+    ),
+    Variant(
+        "neoni8mm",
+        ("-march=armv8.2-a+dotprod+i8mm",),
+        frozenset({"asimd", "asimddp", "i8mm"}),
+        Costs(1.0, 12.0, 2.5, plane=8.0),
+    ),
+    Variant(
+        "neondot",
+        ("-march=armv8.2-a+dotprod",),
+        frozenset({"asimd", "asimddp"}),
+        Costs(1.0, 12.0, 2.5, plane=8.0),
+    ),
+    Variant("neon", (), frozenset({"asimd"}), Costs(1.0, 3.0, 0.6, plane=2.0)),
+    Variant("neon32", ("-mfpu=neon",), frozenset({"neon"}), Costs(1.0, 6.0, 0.5, plane=7.0)),
     Variant("generic", (), frozenset(), Costs(1.0, 4.0, plane=10.0)),
 )
 """From fastest to slowest."""
@@ -86,12 +113,33 @@ def _may_use_tiles() -> bool:
 
 def processor_features() -> frozenset[str]:
     """Instruction sets of this processor, by the names of /proc/cpuinfo."""
+    if platform.machine().lower().startswith(("arm", "aarch64")):
+        return _arm_features()
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
     except OSError:
         return frozenset()
-    line = next((line for line in lines if line.startswith(("flags", "Features"))), "")
+    line = next((line for line in lines if line.startswith("flags")), "")
     return frozenset(line.partition(":")[2].split())
+
+
+_ARM_FEATURES = {
+    4: {"neon": (16, 12)},
+    8: {"asimd": (16, 1), "asimddp": (16, 20), "i8mm": (26, 13)},
+}
+"""By the size of addresses: entry of Linux's auxiliary vector (AT_HWCAP, AT_HWCAP2), and bit."""
+
+
+def _arm_features() -> frozenset[str]:
+    """What Linux tells this process. /proc/cpuinfo may tell a process of 32 bits what processes of
+    64 have, or, where the processor is emulated, what the machine beneath has."""
+    try:
+        entry = ctypes.CDLL(None).getauxval
+    except (AttributeError, OSError, TypeError):  # not Linux
+        return frozenset()
+    entry.restype, entry.argtypes = ctypes.c_ulong, [ctypes.c_ulong]
+    known = _ARM_FEATURES[ctypes.sizeof(ctypes.c_void_p)]
+    return frozenset(name for name, (key, bit) in known.items() if entry(key) >> bit & 1)
 
 
 @cache

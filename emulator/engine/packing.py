@@ -7,6 +7,7 @@ layer are packed together, in whole-array steps.
 from __future__ import annotations
 
 import ctypes
+import itertools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -21,6 +22,7 @@ from axynq.emulator.engine.abi import (
     FILTER_BLOCK,
     HALF_TABLES,
     HIGH_HALF,
+    LOOKUP_CHANNELS,
     LOOKUP_FILTER,
     LOOKUP_TAP,
     LOW_HALF,
@@ -372,11 +374,13 @@ def _pack_planes(
         blocks["weights"] = _addresses(memory, packed, counts)
     else:
         wide = bool(library.axynq_wide_weights())
-        for size in np.unique(sizes):
-            alike = np.flatnonzero(sizes == size)
+        fit = np.append(neighbours_fit(weights), True)  # the last for members that are none
+        blocks["narrow"] = fit[members].all(axis=1)
+        for size, narrow in itertools.product(np.unique(sizes), (0, 1)):
+            alike = np.flatnonzero((sizes == size) & (blocks["narrow"] == narrow))
             of = members[alike, :size]
             packed, counts = _block_weights(weights, in_block[alike] & ~looked_up, of)
-            packed_as = _widened(packed) if wide else packed
+            packed_as = _widened(packed) if wide and not narrow else packed
             blocks["weights"][alike] = _addresses(memory, packed_as, counts)
             if lookups:
                 numbers, tables = _group_tables(parts, geometry, line)
@@ -627,6 +631,19 @@ _TYPICAL_PLANES = 8
 """Of multipliers that have several."""
 
 
+def neighbours_fit(weights: npt.NDArray[np.int32]) -> BoolArray:
+    """Whether a filter's products of two neighbouring taps with any bytes fit 16 bits.
+
+    Args:
+        weights: [filters, groups] of four bytes.
+    """
+    taps = np.ascontiguousarray(weights).view(np.int8)
+    pairs = taps.reshape(len(weights), -1, 2).astype(np.int64)
+    highest = np.maximum(pairs, 0).sum(axis=2, dtype=np.int64).max(axis=1, initial=0)
+    lowest = np.minimum(pairs, 0).sum(axis=2, dtype=np.int64).min(axis=1, initial=0)
+    return (255 * highest < 2**15) & (255 * lowest >= -(2**15))
+
+
 def _widened(weights: npt.NDArray[np.int32]) -> npt.NDArray[np.int64]:
     """Groups of four bytes as four words, in the order 0, 2, 1, 3."""
     four = weights.view(np.int8).reshape(-1, TAPS_PER_GROUP)[:, [0, 2, 1, 3]]
@@ -642,11 +659,18 @@ def _pack_lookups(
     """For each convolution, filter and plane the taps that look something up."""
     filters = geometry.output_shape[2]
     records: list[npt.NDArray[Any]] = [np.zeros(0, LOOKUP_FILTER)]
-    tables: list[npt.NDArray[np.uint8]] = [np.zeros((1, 256), np.uint8)]
-    first_table = 1
-    for plane in lookups:
+    tables: list[npt.NDArray[np.uint8]] = [np.zeros(0, np.uint8)]
+    width = min(geometry.channels, LOOKUP_CHANNELS)
+    first_table, next_table = 0, 0
+    for plane, first in itertools.product(lookups, range(0, geometry.channels, width)):
+        if first == 0:
+            tables.append(plane.tables[1:].reshape(-1))
+            first_table, next_table = next_table, next_table + tables[-1].size
         # By filter, small tables first: many of them fit into a byte together.
-        index = plane.index.reshape(filters, -1)
+        index = plane.index.reshape(filters, *geometry.kernel, geometry.channels)
+        index = index[..., first : first + width]
+        shape = index.shape[1:]
+        index = index.reshape(filters, -1)
         looking = np.flatnonzero(index.any(axis=1))
         index = index[looking]
         ranges = plane.tables.max(axis=1).astype(np.uint16)
@@ -657,19 +681,16 @@ def _pack_lookups(
         tap = order[member, tap]
         table = index[member, tap]
         taps = np.zeros(len(tap), LOOKUP_TAP)
-        shape = (*geometry.kernel, geometry.channels)
-        taps["kernel_row"], taps["kernel_column"], taps["channel"] = np.unravel_index(tap, shape)
-        taps["table"] = table + first_table - 1
+        row, column, channel = np.unravel_index(tap, shape)
+        taps["kernel_row"] = row
+        taps["offset"] = (column * geometry.dilation[1] * width + channel) * BLOCK
+        taps["table"] = first_table + (table - 1) * plane.tables.shape[1]
         taps["flush"] = flushes(library, ranges[table].astype(np.int32), counts)
         of_plane = np.zeros(len(looking), LOOKUP_FILTER)
-        of_plane["filter"] = looking
+        of_plane["filter"], of_plane["channels"] = looking, first // width
         of_plane["shift"], of_plane["part"], of_plane["taps"] = plane.exponent, plane.part, counts
         of_plane["tap"] = _addresses(memory, taps, counts)
         records.append(of_plane)
-        padded = np.zeros((len(plane.tables) - 1, 256), np.uint8)
-        padded[:, : plane.tables.shape[1]] = plane.tables[1:]
-        tables.append(padded)
-        first_table += len(padded)
     every = np.concatenate(records)
     convolution = every["filter"] // (filters // geometry.convolutions)
     every = every[np.argsort(convolution, kind="stable")]

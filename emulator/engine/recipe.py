@@ -49,6 +49,8 @@ class Costs:
     """Of one term in a matrix unit, if there is one."""
     in_tiles: bool = False
     """Whether the layer's terms are computed there."""
+    narrow_term: float | None = None
+    """Of one term whose weights are at most :data:`NARROW`, if that is less."""
     plane: float = 0.0
     """Of 64 activations for a term: through its table, to memory and back."""
     uses: float = np.inf
@@ -134,6 +136,9 @@ def recipe_of(multiplier: Multiplier, zero_point: int, used: bytes, costs: Costs
 
 def _cost(recipe: Recipe, counts: Int64Array, costs: Costs) -> float:
     total = _cost_of_term(costs) * len(recipe.terms)
+    if costs.narrow_term is not None:
+        narrow = sum(np.abs(t.weight.astype(np.int64)).max() <= NARROW for t in recipe.terms)
+        total -= (costs.term - costs.narrow_term) * float(narrow)
     for lookup in recipe.lookups:
         looked_up = counts[lookup.tables.any(axis=1)].sum(dtype=np.int64)
         share = float(looked_up / counts.sum(dtype=np.int64))
@@ -190,9 +195,13 @@ def _by_error(
     recipes = [Recipe(exact, lookups, constant)]
     low, high = error[:, :16], error[:, ::16] - error[:, :1]
     if np.array_equal(error.reshape(-1, 16, 16), high[:, :, None] + low[:, None, :]):
-        lows, low_constant = _byte_lookups(low, LOW_HALF, present)
-        highs, high_constant = _byte_lookups(high, HIGH_HALF, present)
-        recipes.append(Recipe(exact, lows + highs, low_constant + high_constant))
+        recipes.append(_by_halves(exact, low, high, present))
+        narrowed = _narrowed(w, 1 << _trailing_zeros(low))
+        if recipes[-1].lookups and narrowed.any():
+            narrow = tuple(byte_terms(activations, _spread(narrowed, present)))
+            rest = error + np.outer(w - narrowed, activations).astype(np.int32)
+            low_rest, high_rest = rest[:, :16], rest[:, ::16] - rest[:, :1]
+            recipes.append(_by_halves(narrow, low_rest, high_rest, present))
         byte = np.arange(256, dtype=np.int64)
         for half, index in ((low, byte & 15), (high, byte >> 4)):
             factors = factorise(half.T.astype(np.int64))
@@ -242,6 +251,28 @@ def _beyond_seven_bits(
     terms = (*byte_terms(activations, w), *_in_bytes(factors.activation, factors.weight))
     return terms if len(terms) <= most else None, below.astype(np.int32)
 
+
+def _by_halves(
+    terms: tuple[ByteTerm, ...],
+    low: npt.NDArray[np.int32],
+    high: npt.NDArray[np.int32],
+    present: npt.NDArray[np.bool_],
+) -> Recipe:
+    """Terms, and what they leave [present w, 16] looked up by the halves of a byte."""
+    lows, low_constant = _byte_lookups(low, LOW_HALF, present)
+    highs, high_constant = _byte_lookups(high, HIGH_HALF, present)
+    return Recipe(terms, lows + highs, low_constant + high_constant)
+
+
+def _narrowed(w: Int64Array, step: int) -> Int64Array:
+    """Weights of at most :data:`NARROW`, by as few steps as possible. What is taken off is a
+    multiple of the unit of the errors, so that it is looked up with these."""
+    beyond = np.maximum(np.abs(w) - NARROW, 0)
+    return w - np.sign(w) * (-(-beyond // step) * step)
+
+
+NARROW = 64
+"""Products of two bytes with such weights fit a word together."""
 
 _NOTHING = np.zeros(256, np.int64)
 

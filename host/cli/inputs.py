@@ -23,7 +23,10 @@ from axynq.host.energy import energy_figures
 
 Device = Literal["auto", "software"]
 
-Engine = Literal["auto", "amx", "avx512", "avx2", "generic", "portable"]
+Engine = Literal[
+    "auto", "amx", "avx512", "avxvnni", "avx2", "neoni8mm", "neondot", "neon", "neon32", "generic",
+    "portable",
+]  # fmt: skip
 """The emulator's engines, :data:`axynq.emulator.engine.choice.ENGINES`."""
 
 LARGEST_SEED = 2**32 - 1

@@ -57,7 +57,15 @@ def main() -> int:
         if made:
             print(f"{name} ({architecture.boards}): made in {time.monotonic() - started:.0f} s")
         started = time.monotonic()
-        failed += machine.run(*(arguments.python or ["-m", "tests.arm.check", expected])) != 0
+        first, *others = architecture.processors
+        if arguments.python is not None:
+            failed += machine.run(*arguments.python, processor=first) != 0
+        else:
+            # Other processors have other kernels.
+            failed += machine.run("-m", "tests.arm.check", expected, processor=first) != 0
+            for other in others:
+                command = ("-m", "tests.arm.check", expected, "kernels")
+                failed += machine.run(*command, processor=other) != 0
         print(f"{name} ({architecture.boards}): {time.monotonic() - started:.0f} s", flush=True)
     return min(failed, 1)
 

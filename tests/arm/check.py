@@ -1,7 +1,7 @@
 """Runs on the emulated machine: what it computes, compared with what this one computed.
 
-``python -m tests.arm.check FOLDER``, with the folder :func:`tests.arm.material.write` wrote. Prints
-a line for each check; the exit status is 1 where something differs.
+``python -m tests.arm.check FOLDER [CHECK]``, with the folder :func:`tests.arm.material.write`
+wrote. Prints a line for each check, or for one; the exit status is 1 where something differs.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from pathlib import Path
 import numpy as np
 
 from axynq.emulator import Emulator, Plan
+from axynq.emulator.engine.kernel import supported_variants
 from axynq.host.overlay import Overlay, overlay_names
 from axynq.host.runtime.program import Program
 from axynq.host.selftest import golden
@@ -28,7 +29,7 @@ from tests.arm import material
 Differences = Iterator[str]
 """What a check found to differ; the last item may be a remark that starts with ``=``."""
 
-ENGINES = ("portable", "generic")
+KERNELS = tuple(variant.name for variant in supported_variants())
 
 
 def check_softmax(folder: Path) -> Differences:
@@ -55,11 +56,11 @@ def check_codes(folder: Path) -> Differences:
 
 
 def check_golden(folder: Path) -> Differences:
-    """The golden vectors of every overlay, on both engines."""
+    """The golden vectors of every overlay, on numpy and the fastest kernel."""
     compared = 0
     for overlay in map(Overlay.load, overlay_names()):
         expected = golden.read(overlay)
-        for engine in ENGINES:
+        for engine in ("portable", KERNELS[0]):
             for case in golden.cases(overlay):
                 y = Emulator(case.model, case.plan, engine).run(case.x)
                 compared += y.size
@@ -79,11 +80,17 @@ def check_portable(folder: Path) -> Differences:
         yield from _compare(folder / "networks.npz", found)
 
 
-def check_generic(folder: Path) -> Differences:
-    """Shipped networks on the native kernel."""
-    yield from _compare(
-        folder / "networks.npz", material.networks("generic", ["digits_int8"], material.PLANS)
-    )
+def check_kernels(folder: Path) -> Differences:
+    """Shipped networks on every kernel this processor runs."""
+    for name in KERNELS:
+        yield f"= {name}"
+        yield from _compare(
+            folder / "networks.npz",
+            {
+                **material.networks(name, ["digits_int8"], material.KERNEL_PLANS),
+                **material.networks(name, ["resnet8_int8"], material.PLANS[1:2]),
+            },
+        )
 
 
 def check_programs(folder: Path) -> Differences:
@@ -151,7 +158,7 @@ CHECKS: dict[str, Callable[[Path], Differences]] = {
     "golden vectors": check_golden,
     "programs": check_programs,
     "shipped networks, portable engine": check_portable,
-    "shipped networks, native kernel": check_generic,
+    "kernels": check_kernels,
     "software board": check_software_board,
 }
 
@@ -168,8 +175,8 @@ def _compare(file: Path, found: dict[str, np.ndarray]) -> Differences:
     yield f"= {compared} values"
 
 
-def main(folder: Path) -> int:
-    """All checks; how many of them failed."""
+def main(folder: Path, only: str | None = None) -> int:
+    """All checks, or one; how many of them failed."""
     print(
         f"{platform.machine()}, Python {platform.python_version()}, numpy {np.__version__}: "
         f"addresses of {8 * ctypes.sizeof(ctypes.c_void_p)} bits, "
@@ -177,6 +184,8 @@ def main(folder: Path) -> int:
     )
     failed = 0
     for name, check in CHECKS.items():
+        if only not in (None, name):
+            continue
         started = time.monotonic()
         try:
             found = list(check(folder))
@@ -194,4 +203,4 @@ def main(folder: Path) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(min(main(Path(sys.argv[1])), 1))
+    sys.exit(min(main(Path(sys.argv[1]), *sys.argv[2:]), 1))

@@ -39,6 +39,8 @@ class Architecture:
     triplet: str
     emulators: tuple[str, ...]
     wheel_platforms: tuple[str, ...]
+    processors: tuple[str, ...]
+    """Emulated ones, by qemu's names: the boards', and those with other instruction sets."""
     boards: str
 
 
@@ -48,6 +50,7 @@ ARCHITECTURES = {
         "arm-linux-gnueabihf",
         ("qemu-arm-static", "qemu-arm"),
         ("manylinux_2_17_armv7l", "manylinux2014_armv7l", "linux_armv7l"),
+        ("cortex-a9",),
         "PYNQ-Z1, PYNQ-Z2",
     ),
     "arm64": Architecture(
@@ -55,6 +58,7 @@ ARCHITECTURES = {
         "aarch64-linux-gnu",
         ("qemu-aarch64-static", "qemu-aarch64"),
         ("manylinux_2_17_aarch64", "manylinux2014_aarch64"),
+        ("cortex-a53", "neoverse-n1", "max"),
         "ZCU104, KV260, Ultra96-V2",
     ),
 }
@@ -113,10 +117,11 @@ class Machine:
         self._done.write_text(wanted, encoding="utf-8")
         return new
 
-    def run(self, *arguments: str | Path) -> int:
-        """Run the machine's Python in the source tree; its exit status."""
+    def run(self, *arguments: str | Path, processor: str) -> int:
+        """Run the machine's Python in the source tree on one of its processors; its exit status."""
         command = [str(self.folder / "python"), *map(str, arguments)]
-        return subprocess.run(command, cwd=SOURCE, check=False).returncode
+        environment = {**os.environ, "QEMU_CPU": processor}
+        return subprocess.run(command, cwd=SOURCE, env=environment, check=False).returncode
 
     # --- the system ------------------------------------------------------------------------------
 

@@ -21,6 +21,9 @@ IMAGES = {"digits_int8": 70, "resnet8_int8": 2, "resnet14_int8": 1, "allcnn_int8
 
 PLANS = ("exact", "flam=exact|roup:1,4|smapprox:3330", "roup:2,6+klms=1")
 
+KERNEL_PLANS = (*PLANS, "smapprox:2222", "flam=roup:0,4|smapprox:1110")
+"""Those and more for the native kernels: sums of looked-up halves, and many planes."""
+
 SPECS = ("exact", "roup:0,4", "roup:1,4", "roup:2,6", "roup:0,3-1-0-2", "smapprox:1100",
          "smapprox:2222", "smapprox:3330")  # fmt: skip
 
@@ -112,7 +115,10 @@ def write(folder: Path) -> None:
     Plan.parse(model, PLANS[1]).save(folder / "plan.json")
     for name, values in {
         "softmax": softmaxes(),
-        "networks": networks("auto", list(IMAGES), PLANS),
+        "networks": {
+            **networks("auto", list(IMAGES), PLANS),
+            **networks("auto", ["digits_int8"], KERNEL_PLANS),
+        },
         "codes": codes(),
         "tables": tables(folder),
     }.items():

@@ -17,7 +17,7 @@ from axynq.emulator.model import graph
 from axynq.emulator.model.quantisation import layer_factors
 
 ENGINES = [*(variant.name for variant in supported_variants()), "portable"]
-WITH_REALS = [e for e in ENGINES if e in ("amx", "avx512")]
+WITH_REALS = [e for e in ENGINES if e in ("amx", "avx512", "avxvnni", "avx2")]
 
 scales = st.floats(0.002, 2.0)
 zero_points = st.integers(-128, 127)
@@ -109,9 +109,9 @@ def test_requantisation_where_results_change(
     np.testing.assert_array_equal(Emulator(model, engine=engine).run(x), expected)
 
 
-@pytest.mark.skipif(not WITH_REALS, reason="this processor has no AVX-512")
-def test_most_factors_are_real() -> None:
-    library = load_kernel(WITH_REALS[0]).library
+@pytest.mark.parametrize("engine", WITH_REALS)
+def test_most_factors_are_real(engine: str) -> None:
+    library = load_kernel(engine).library
     rng = np.random.default_rng(0)
     multipliers = rng.integers(2**30, 2**31 - 1, 500).astype(np.int32)
     shifts = rng.integers(-12, 0, 500).astype(np.int32)

@@ -11,13 +11,14 @@
 
 namespace axynq {
 
-constexpr int BLOCK = 64;          // images, and bytes of a vector
-constexpr int VECTOR_FILTERS = 6;  // computed together, in registers
-constexpr int MOST_FILTERS = 16;   // computed together, in tiles
-constexpr int TILE_GROUPS = 16;    // of four taps, multiplied at once in tiles
-constexpr int TILE_POSITIONS = 4;  // neighbouring output positions, computed together in tiles
-constexpr int SEGMENT_TILES = 8;   // of weights, in a segment at most
-constexpr int CHUNK_TILES = 20;    // of weights, used before others, at most
+constexpr int BLOCK = 64;            // images, and bytes of a vector
+constexpr int VECTOR_FILTERS = 6;    // computed together, in registers
+constexpr int MOST_FILTERS = 16;     // computed together, in tiles
+constexpr int LOOKUP_CHANNELS = 32;  // whose looked-up bytes the nearest cache holds
+constexpr int TILE_GROUPS = 16;      // of four taps, multiplied at once in tiles
+constexpr int TILE_POSITIONS = 4;    // neighbouring output positions, computed together in tiles
+constexpr int SEGMENT_TILES = 8;     // of weights, in a segment at most
+constexpr int CHUNK_TILES = 20;      // of weights, used before others, at most
 
 struct Tensor {
   int32_t rows, columns, channels;
@@ -47,11 +48,13 @@ struct FilterBlock {
   int32_t segments;
   int32_t filter[MOST_FILTERS];  // output channels
   int32_t final_shift;
-  int32_t tiles;  // whether they are computed in tiles
+  int32_t tiles;           // whether they are computed in tiles
+  int32_t narrow, unused;  // whether products of two neighbouring taps always fit 16 bits
   const Segment *segment;
-  // For each segment and group: `filters` times four bytes; where the path has no byte dot product,
-  // times four words, in the order 0, 2, 1, 3. In tiles, for each segment and TILE_GROUPS groups or
-  // the rest of them: MOST_FILTERS rows of TILE_GROUPS times four bytes, zeros where nothing is.
+  // For each segment and group: `filters` times four bytes; where the path has no byte dot product
+  // and the block is not narrow, times four words, in the order 0, 2, 1, 3. In tiles, for each
+  // segment and TILE_GROUPS groups or the rest of them: MOST_FILTERS rows of TILE_GROUPS times four
+  // bytes, zeros where nothing is.
   const int8_t *weights;
   // Of segments that look up, for each group: `filters` times four tables of 16 bytes.
   const uint8_t *tables;
@@ -59,14 +62,17 @@ struct FilterBlock {
 
 // A weight whose product is looked up: what the table adds at the tap's activation.
 struct LookupTap {
-  int32_t kernel_row, kernel_column, channel;
-  int32_t table;
-  int32_t flush;  // 0, 1: bytes to 16 bits before the tap, 2: 16 bits to 32 bits too
+  int32_t kernel_row;
+  int32_t offset;  // bytes from the first of the output position in that row
+  int32_t table;   // where its table begins
+  int32_t flush;   // 0, 1: bytes to 16 bits before the tap, 2: 16 bits to 32 bits too
 };
 
-// The looked-up part of one filter: sums of several scales.
+// The looked-up part of one filter: sums of several scales, for some channels.
 struct LookupFilter {
   int32_t filter;
+  int32_t channels;  // which LOOKUP_CHANNELS of them
+  int32_t unused;
   int32_t shift;  // the sum is shifted left by this
   int32_t taps;
   int32_t part;
@@ -108,7 +114,7 @@ struct Convolution {
   const int32_t *stack_planes;  // [stacks]: how many planes each has
   const FilterBlock *block;
   const LookupFilter *lookup;
-  const uint8_t *lookup_tables;  // [tables][256] by the activation's byte, or half
+  const uint8_t *lookup_tables;  // of 256 by the activation's byte, or 16 by half of it
   const int32_t *bias;           // [output channels]
   const int32_t *multiplier;     // [output channels], requantisation
   const int32_t *shift;          // [output channels]

@@ -9,6 +9,7 @@ using avx512::add;
 using avx512::dot_products;
 using avx512::GROUP_LOOKUPS;
 using avx512::look_up;
+using avx512::LOOKUP_POSITIONS;
 using avx512::map;
 using avx512::map_and_interleave;
 using avx512::map_planes;

@@ -10,13 +10,53 @@ namespace axynq::avx2 {
 // There is no byte dot product; products of 16-bit words need words.
 constexpr bool WIDE_WEIGHTS = true;
 constexpr bool GROUP_LOOKUPS = false;
+constexpr int LOOKUP_POSITIONS = 6;
 constexpr bool TILES = false;
-using Thread = NoThread;
 constexpr auto tile_products = no_tile_products;
 constexpr auto tile_products_of_one = no_tile_products_of_one;
-constexpr auto real_factor = no_real_factor;
 
-using generic::Sums;
+// Real numbers are cut off, not rounded, while a thread computes (`real_rescale8`).
+struct Thread {
+  const unsigned before = _mm_getcsr();
+  Thread() { _MM_SET_ROUNDING_MODE(_MM_ROUND_TOWARD_ZERO); }
+  ~Thread() { _mm_setcsr(before); }
+  Thread(const Thread &) = delete;
+  Thread &operator=(const Thread &) = delete;
+};
+
+inline __m256i load(const void *from) {
+  return _mm256_loadu_si256(static_cast<const __m256i *>(from));
+}
+inline void store(void *to, __m256i value) {
+  _mm256_storeu_si256(static_cast<__m256i *>(to), value);
+}
+
+struct Sums {
+  __m256i part[8];
+
+  void load(const int32_t *values) {
+    for (int j = 0; j < 8; ++j) part[j] = avx2::load(values + 8 * j);
+  }
+  void add(int32_t value) {
+    for (auto &p : part) p = _mm256_add_epi32(p, _mm256_set1_epi32(value));
+  }
+  void add(const int32_t *values) {
+    for (int j = 0; j < 8; ++j) part[j] = _mm256_add_epi32(part[j], avx2::load(values + 8 * j));
+  }
+  void shift_left(int bits) {
+    for (auto &p : part) p = _mm256_slli_epi32(p, bits);
+  }
+  // Four by four, 128 bits change places.
+  void store_in_order(int32_t *to) const {
+    for (int j = 0; j < 4; ++j)
+      for (int half = 0; half < 2; ++half) {
+        const __m256i two = part[2 * j + half];  // images 32 half + 4 j, and 16 further
+        auto *place = reinterpret_cast<__m128i *>(to + 32 * half + 4 * j);
+        _mm_storeu_si128(place, _mm256_castsi256_si128(two));
+        _mm_storeu_si128(place + 4, _mm256_extracti128_si256(two, 1));
+      }
+  }
+};
 
 // A table of 256 bytes. The bytes it maps most often are those of exact multipliers, where the
 // table only flips bits.
@@ -78,14 +118,91 @@ inline __m256i rescale8(__m256i v, __m256i multiplier, int exponent) {
   return _mm256_srai_epi32(_mm256_add_epi32(doubled, _mm256_set1_epi32(1)), 1);
 }
 
+// The same in real numbers, for factors of at most a half, where `real_factor` has found that all
+// results are right: v * (high + low), cut off once to 24 bits, then rounded by an addition that is
+// cut off too. What is cut off moves no value across a whole number.
+inline __m256i real_rescale8(__m256i v, __m256 high, __m256 low, __m256 half) {
+  const __m256 x = _mm256_cvtepi32_ps(v);
+  const __m256 scaled = _mm256_fmadd_ps(x, high, _mm256_mul_ps(x, low));
+  const __m256 sign = _mm256_and_ps(scaled, _mm256_set1_ps(-0.0f));
+  return _mm256_cvttps_epi32(_mm256_add_ps(scaled, _mm256_or_ps(sign, half)));
+}
+
+// What rounds: a half, and the half that the first of both roundings adds.
+inline __m256 real_half(int32_t shift) {
+  return _mm256_set1_ps(0.5f + (shift < 0 ? 0.5f / float(int64_t(1) << -shift) : 0.0f));
+}
+
+// Whether eight values become the same in both ways. Not inlined: computed between the changes of
+// the rounding mode.
+[[gnu::noinline]] inline bool real_rescale_holds(const int32_t *values, int32_t multiplier,
+                                                 int32_t shift, RealFactor real) {
+  const __m256i v = load(values);
+  const __m256i found =
+      real_rescale8(v, _mm256_set1_ps(real.high), _mm256_set1_ps(real.low), real_half(shift));
+  const __m256i right = rescale8(v, _mm256_set1_epi32(multiplier), -shift);
+  return _mm256_movemask_epi8(_mm256_cmpeq_epi32(found, right)) == -1;
+}
+
+// A factor in real numbers; zero where some value would become another. It is enough to look at the
+// values where results change, because both functions never fall.
+inline RealFactor real_factor(int32_t multiplier, int32_t shift) {
+  if (shift >= 0 || shift < -30) return {0, 0};
+  const double factor = double(multiplier) / double(int64_t(1) << (31 - shift));
+  const float high = float(factor);
+  const RealFactor real = {high, float(factor - double(high))};
+  int32_t values[2 * 512 * 4];
+  int count = 0;
+  for (int t = 1; t <= 512; ++t)
+    for (int k = 0; k < 4; ++k) {  // four values around each place
+      const double place = (t - 0.5) / factor + (k - 1.5);
+      const int32_t value = place < INT32_MAX ? int32_t(place) : INT32_MAX;
+      values[count++] = value;
+      values[count++] = -value;
+    }
+  const Thread cutting_off;
+  for (int k = 0; k < count; k += 8)
+    if (!real_rescale_holds(values + k, multiplier, shift, real)) return {0, 0};
+  return real;
+}
+
+// Products of a narrow block: those of two taps fit a word.
+template <int FILTERS>
+[[gnu::noinline]] inline void narrow_products(const FilterBlock &block, const uint8_t *const *rows,
+                                              int64_t quarter, Sums sums[FILTERS]) {
+  const __m256i ones = _mm256_set1_epi16(1);
+  for (int part = 0; part < 4; ++part) {
+    __m256i acc[FILTERS][2];
+    for (int f = 0; f < FILTERS; ++f) acc[f][0] = acc[f][1] = _mm256_setzero_si256();
+    const int8_t *weights = block.weights;
+    for (int s = 0; s < block.segments; ++s) {
+      const Segment &segment = block.segment[s];
+      if (segment.shift)
+        for (int f = 0; f < FILTERS; ++f)
+          for (int j = 0; j < 2; ++j) acc[f][j] = _mm256_slli_epi32(acc[f][j], segment.shift);
+      const uint8_t *x = rows[s] + part * quarter;
+      for (int g = 0; g < segment.groups; ++g, x += BLOCK, weights += 4 * FILTERS)
+        for (int f = 0; f < FILTERS; ++f) {
+          int32_t four;
+          std::memcpy(&four, weights + 4 * f, 4);
+          const __m256i w = _mm256_set1_epi32(four);
+          for (int j = 0; j < 2; ++j) {
+            const __m256i words = _mm256_maddubs_epi16(load(x + 32 * j), w);
+            acc[f][j] = _mm256_add_epi32(acc[f][j], _mm256_madd_epi16(words, ones));
+          }
+        }
+    }
+    for (int f = 0; f < FILTERS; ++f)
+      for (int j = 0; j < 2; ++j) sums[f].part[2 * part + j] = acc[f][j];
+  }
+}
+
 template <int FILTERS>
 inline void dot_products(const FilterBlock &block, const uint8_t *const *rows, int64_t quarter,
                          Sums sums[FILTERS]) {
+  if (block.narrow) return narrow_products<FILTERS>(block, rows, quarter, sums);
   // Without a byte dot product: bytes 0 and 2, then 1 and 3, as pairs of 16 bits; the weights come
   // widened, in that order. Sixteen sums at a time.
-  const auto load = [](const void *from) {
-    return _mm256_load_si256(static_cast<const __m256i *>(from));
-  };
   for (int part = 0; part < 4; ++part) {
     __m256i acc[FILTERS][2];
     for (int f = 0; f < FILTERS; ++f) acc[f][0] = acc[f][1] = _mm256_setzero_si256();
@@ -112,107 +229,100 @@ inline void dot_products(const FilterBlock &block, const uint8_t *const *rows, i
       }
     }
     for (int f = 0; f < FILTERS; ++f)
-      for (int j = 0; j < 2; ++j)
-        _mm256_storeu_si256(reinterpret_cast<__m256i *>(sums[f].part + 16 * part + 8 * j),
-                            acc[f][j]);
+      for (int j = 0; j < 2; ++j) sums[f].part[2 * part + j] = acc[f][j];
   }
 }
 
-// Half bytes have tables of sixteen bytes, which fit a register.
+// Half bytes have tables of sixteen bytes, which fit a register. Where GCC joins variables, it
+// looks up everything before it adds, which takes more registers than there are.
 template <int POSITIONS>
-inline void look_up_halves(const Convolution &c, const LookupFilter &filter,
-                           const uint8_t *const *tap_rows, int64_t step, int32_t *sums) {
-  const __m256i zero = _mm256_setzero_si256(), low_byte = _mm256_set1_epi16(0x00FF);
-  __m256i bytes[POSITIONS][2], even[POSITIONS][2], odd[POSITIONS][2];
+[[gnu::optimize("no-tree-coalesce-vars")]] inline void look_up_halves(const Convolution &c,
+                                                                      const LookupFilter &filter,
+                                                                      const uint8_t *const *rows,
+                                                                      int64_t step, int32_t *sums) {
+  // Word sums: of the bytes at odd places, and of both bytes as they lie, modulo 2^16.
+  __m256i both[POSITIONS][2], odd[POSITIONS][2];
   for (int p = 0; p < POSITIONS; ++p)
-    for (int v = 0; v < 2; ++v) bytes[p][v] = even[p][v] = odd[p][v] = zero;
+    for (int v = 0; v < 2; ++v) both[p][v] = odd[p][v] = _mm256_setzero_si256();
 
-  const auto widen_bytes = [&] {
-    for (int p = 0; p < POSITIONS; ++p)
-      for (int v = 0; v < 2; ++v) {
-        even[p][v] = _mm256_add_epi16(even[p][v], _mm256_and_si256(bytes[p][v], low_byte));
-        odd[p][v] = _mm256_add_epi16(odd[p][v], _mm256_srli_epi16(bytes[p][v], 8));
-        bytes[p][v] = zero;
-      }
-  };
   const auto widen_words = [&] {
+    const __m256i zero = _mm256_setzero_si256();
     for (int p = 0; p < POSITIONS; ++p)
       for (int v = 0; v < 2; ++v) {
-        const __m256i low = _mm256_unpacklo_epi16(even[p][v], odd[p][v]);
-        const __m256i high = _mm256_unpackhi_epi16(even[p][v], odd[p][v]);
+        const __m256i even = _mm256_sub_epi16(both[p][v], _mm256_slli_epi16(odd[p][v], 8));
+        const __m256i low = _mm256_unpacklo_epi16(even, odd[p][v]);
+        const __m256i high = _mm256_unpackhi_epi16(even, odd[p][v]);
         const __m256i z[4] = {_mm256_unpacklo_epi16(low, zero), _mm256_unpackhi_epi16(low, zero),
                               _mm256_unpacklo_epi16(high, zero), _mm256_unpackhi_epi16(high, zero)};
         for (int j = 0; j < 4; ++j) {
-          auto *place = reinterpret_cast<__m256i *>(sums + p * BLOCK + 16 * j + 8 * v);
-          _mm256_storeu_si256(place, _mm256_add_epi32(_mm256_loadu_si256(place),
-                                                      _mm256_slli_epi32(z[j], filter.shift)));
+          int32_t *place = sums + p * BLOCK + 16 * j + 8 * v;
+          store(place, _mm256_add_epi32(load(place), _mm256_slli_epi32(z[j], filter.shift)));
         }
-        even[p][v] = odd[p][v] = zero;
+        both[p][v] = odd[p][v] = zero;
       }
   };
-  for (int t = 0; t < filter.taps; ++t) {
-    const LookupTap &tap = filter.tap[t];
-    if (tap.flush) {
-      widen_bytes();
-      if (tap.flush == 2) widen_words();
-    }
-    const __m256i table = _mm256_broadcastsi128_si256(
-        _mm_loadu_si128(reinterpret_cast<const __m128i *>(c.lookup_tables + 256 * tap.table)));
-    const uint8_t *x = tap_rows[t];
+  const LookupTap *tap = filter.tap, *const end = tap + filter.taps;
+  while (tap != end) {
+    if (tap->flush == 2) widen_words();
+    __m256i bytes[POSITIONS][2];
+    for (int p = 0; p < POSITIONS; ++p)
+      for (int v = 0; v < 2; ++v) bytes[p][v] = _mm256_setzero_si256();
+    do {
+      const uint8_t *bytes_of_table = c.lookup_tables + tap->table;
+      const __m256i table = _mm256_broadcastsi128_si256(
+          _mm_loadu_si128(reinterpret_cast<const __m128i *>(bytes_of_table)));
+      const uint8_t *x = rows[tap->kernel_row] + tap->offset;
+      for (int p = 0; p < POSITIONS; ++p, x += step)
+        for (int v = 0; v < 2; ++v)
+          bytes[p][v] = _mm256_add_epi8(bytes[p][v], _mm256_shuffle_epi8(table, load(x + 32 * v)));
+    } while (++tap != end && !tap->flush);
     for (int p = 0; p < POSITIONS; ++p)
       for (int v = 0; v < 2; ++v) {
-        const auto *index = reinterpret_cast<const __m256i *>(x + p * step + 32 * v);
-        bytes[p][v] =
-            _mm256_add_epi8(bytes[p][v], _mm256_shuffle_epi8(table, _mm256_load_si256(index)));
+        both[p][v] = _mm256_add_epi16(both[p][v], bytes[p][v]);
+        odd[p][v] = _mm256_add_epi16(odd[p][v], _mm256_srli_epi16(bytes[p][v], 8));
       }
   }
-  widen_bytes();
   widen_words();
 }
 
 template <int POSITIONS>
-inline void look_up(const Convolution &c, const LookupFilter &filter,
-                    const uint8_t *const *tap_rows, int64_t step, int32_t *sums) {
+inline void look_up(const Convolution &c, const LookupFilter &filter, const uint8_t *const *rows,
+                    int64_t step, int32_t *sums) {
   if (filter.part == LOW_HALF || filter.part == HIGH_HALF)
-    look_up_halves<POSITIONS>(c, filter, tap_rows, step, sums);
+    look_up_halves<POSITIONS>(c, filter, rows, step, sums);
   else
-    generic::look_up<POSITIONS>(c, filter, tap_rows, step, sums);
+    generic::look_up<POSITIONS>(c, filter, rows, step, sums);
 }
 
 inline void requantise(const Sums &sums, const Requantisation &r, int8_t *to) {
-  if (r.shift <= 0) {
-    const __m256i m = _mm256_set1_epi32(r.multiplier);
-    const __m256i zero = _mm256_set1_epi16(int16_t(r.zero_point));
-    const __m256i low = _mm256_set1_epi8(int8_t(r.low)), high = _mm256_set1_epi8(int8_t(r.high));
-    // The zero point is added to 16 bits, saturating.
-    for (int half = 0; half < 2; ++half) {
-      __m256i z[4];
-      for (int j = 0; j < 4; ++j) {
-        const __m256i v =
-            _mm256_loadu_si256(reinterpret_cast<const __m256i *>(sums.part + 16 * j + 8 * half));
-        z[j] = rescale8(v, m, -r.shift);
-      }
-      const __m256i words[2] = {_mm256_adds_epi16(_mm256_packs_epi32(z[0], z[1]), zero),
-                                _mm256_adds_epi16(_mm256_packs_epi32(z[2], z[3]), zero)};
-      const __m256i bytes = _mm256_packs_epi16(words[0], words[1]);
-      _mm256_storeu_si256(reinterpret_cast<__m256i *>(to + 32 * half),
-                          _mm256_min_epi8(_mm256_max_epi8(bytes, low), high));
-    }
-    return;
+  if (r.shift > 0) {
+    int32_t values[BLOCK];
+    sums.store_in_order(values);
+    return scalar::requantise(values, r, to);
   }
-  int32_t values[BLOCK];
-  sums.store_in_order(values);
-  scalar::requantise(values, r, to);
+  __m256i z[8];
+  if (r.real.high) {
+    const __m256 high = _mm256_set1_ps(r.real.high), low = _mm256_set1_ps(r.real.low);
+    const __m256 half = real_half(r.shift);
+    for (int j = 0; j < 8; ++j) z[j] = real_rescale8(sums.part[j], high, low, half);
+  } else {
+    const __m256i m = _mm256_set1_epi32(r.multiplier);
+    for (int j = 0; j < 8; ++j) z[j] = rescale8(sums.part[j], m, -r.shift);
+  }
+  // The zero point is added to 16 bits, saturating.
+  const __m256i zero = _mm256_set1_epi16(int16_t(r.zero_point));
+  const __m256i low = _mm256_set1_epi8(int8_t(r.low)), high = _mm256_set1_epi8(int8_t(r.high));
+  for (int half = 0; half < 2; ++half) {
+    const __m256i words[2] = {
+        _mm256_adds_epi16(_mm256_packs_epi32(z[half], z[2 + half]), zero),
+        _mm256_adds_epi16(_mm256_packs_epi32(z[4 + half], z[6 + half]), zero)};
+    const __m256i bytes = _mm256_packs_epi16(words[0], words[1]);
+    store(to + 32 * half, _mm256_min_epi8(_mm256_max_epi8(bytes, low), high));
+  }
 }
 
 inline void map_planes(const uint8_t *tables, const HalfTables *halves, int planes, int64_t runs,
                        int64_t bytes, const uint8_t *from, uint8_t *to) {
-  const auto load = [](const uint8_t *place) {
-    return _mm256_loadu_si256(reinterpret_cast<const __m256i *>(place));
-  };
-  const auto store = [](uint8_t *place, __m256i value) {
-    _mm256_storeu_si256(reinterpret_cast<__m256i *>(place), value);
-  };
   const auto half_table = [](const uint8_t *place) {
     return _mm256_broadcastsi128_si256(_mm_loadu_si128(reinterpret_cast<const __m128i *>(place)));
   };
@@ -240,9 +350,7 @@ inline void map_planes(const uint8_t *tables, const HalfTables *halves, int plan
 
 inline void map(const uint8_t *table, int64_t count, const int8_t *from, int8_t *to) {
   const Table shuffles(table, true);
-  for (int64_t i = 0; i < count; i += 32)
-    _mm256_storeu_si256(reinterpret_cast<__m256i *>(to + i),
-                        shuffles(_mm256_loadu_si256(reinterpret_cast<const __m256i *>(from + i))));
+  for (int64_t i = 0; i < count; i += 32) store(to + i, shuffles(load(from + i)));
 }
 
 // What `eight` makes of eight pairs of values, zero points off, in 32 bits, to bytes.
@@ -278,7 +386,50 @@ inline void each_pair(const Operator &op, const int8_t *a, const int8_t *b, int8
   }
 }
 
+// Sums that are one linear function: pairs of 16-bit words, which are the operands' bytes times
+// 256, times pairs of words.
+inline void linear_sum(const Operator &op, const int8_t *a, const int8_t *b, int8_t *to) {
+  const auto pair = [](int16_t first, int16_t second) {
+    return _mm256_set1_epi32(int32_t(uint16_t(first) | uint32_t(uint16_t(second)) << 16));
+  };
+  const __m256i high = pair(op.linear[0], op.linear[1]), low = pair(op.linear[2], op.linear[3]);
+  const __m256i constant = _mm256_set1_epi32(op.linear_constant[0]);
+  const __m256i low_constant = _mm256_set1_epi32(op.linear_constant[1]);
+  const __m256i least = _mm256_set1_epi8(int8_t(op.clamp_low));
+  const __m256i most = _mm256_set1_epi8(int8_t(op.clamp_high));
+  const __m256i zero = _mm256_setzero_si256();
+  const __m128i shift = _mm_cvtsi32_si128(op.linear_shift);
+  const auto sum = [&](__m256i words) {
+    const __m256i lower = _mm256_srai_epi32(
+        _mm256_add_epi32(low_constant, _mm256_madd_epi16(words, low)), LINEAR_LOW_BITS);
+    const __m256i upper = _mm256_add_epi32(constant, _mm256_madd_epi16(words, high));
+    return _mm256_sra_epi32(_mm256_add_epi32(lower, upper), shift);
+  };
+  const auto two = [&](__m256i first, __m256i second) {
+    return _mm256_packs_epi32(sum(_mm256_unpacklo_epi16(first, second)),
+                              sum(_mm256_unpackhi_epi16(first, second)));
+  };
+  for (int k = 0; k < op.runs; ++k) {
+    const Pairing &pairing = op.pairing[k];
+    const int8_t *x = a + int64_t(pairing.first) * BLOCK;
+    const int8_t *y = b + int64_t(pairing.second) * BLOCK;
+    for (int p = 0; p < pairing.count; ++p, to += BLOCK) {
+      for (int i = 0; i < BLOCK; i += 32) {
+        const __m256i bytes_a = load(x + i), bytes_b = load(y + i);
+        const __m256i words[2] = {
+            two(_mm256_unpacklo_epi8(zero, bytes_a), _mm256_unpacklo_epi8(zero, bytes_b)),
+            two(_mm256_unpackhi_epi8(zero, bytes_a), _mm256_unpackhi_epi8(zero, bytes_b))};
+        const __m256i bytes = _mm256_packs_epi16(words[0], words[1]);
+        store(to + i, _mm256_min_epi8(_mm256_max_epi8(bytes, least), most));
+      }
+      x += pairing.first_step * BLOCK;
+      y += pairing.second_step * BLOCK;
+    }
+  }
+}
+
 inline void add(const Operator &op, const int8_t *a, const int8_t *b, int8_t *to) {
+  if (op.linear_shift) return linear_sum(op, a, b, to);
   if (op.shift[0] > 0 || op.shift[1] > 0 || op.shift[2] > 0) return scalar::add(op, a, b, to);
   __m256i m[3];
   for (int k = 0; k < 3; ++k) m[k] = _mm256_set1_epi32(op.multiplier[k]);

@@ -9,6 +9,7 @@ namespace axynq::avx512 {
 
 constexpr bool WIDE_WEIGHTS = false;
 constexpr bool GROUP_LOOKUPS = true;
+constexpr int LOOKUP_POSITIONS = 8;
 constexpr bool TILES = false;
 using Thread = NoThread;
 constexpr auto tile_products = no_tile_products;
@@ -237,8 +238,8 @@ struct SevenBitTable {
 };
 
 template <int POSITIONS, class TapTable>
-inline void look_up_in(const Convolution &c, const LookupFilter &filter,
-                       const uint8_t *const *tap_rows, int64_t step, int32_t *sums) {
+inline void look_up_in(const Convolution &c, const LookupFilter &filter, const uint8_t *const *rows,
+                       int64_t step, int32_t *sums) {
   // Sums of bytes, of words, and of the upper bytes of words: words less these are the lower bytes.
   __m512i bytes[POSITIONS], words[POSITIONS], odd[POSITIONS];
   for (int p = 0; p < POSITIONS; ++p) bytes[p] = words[p] = odd[p] = _mm512_setzero_si512();
@@ -267,8 +268,8 @@ inline void look_up_in(const Convolution &c, const LookupFilter &filter,
   };
   for (int t = 0; t < filter.taps; ++t) {
     const LookupTap &tap = filter.tap[t];
-    const TapTable table(c.lookup_tables + 256 * tap.table);
-    const uint8_t *x = tap_rows[t];
+    const TapTable table(c.lookup_tables + tap.table);
+    const uint8_t *x = rows[tap.kernel_row] + tap.offset;
     if (tap.flush) {
       widen_bytes();
       if (tap.flush == 2) widen_words();
@@ -283,14 +284,14 @@ inline void look_up_in(const Convolution &c, const LookupFilter &filter,
 }
 
 template <int POSITIONS>
-inline void look_up(const Convolution &c, const LookupFilter &filter,
-                    const uint8_t *const *tap_rows, int64_t step, int32_t *sums) {
+inline void look_up(const Convolution &c, const LookupFilter &filter, const uint8_t *const *rows,
+                    int64_t step, int32_t *sums) {
   if (filter.part == WHOLE_BYTE)
-    look_up_in<POSITIONS, Table>(c, filter, tap_rows, step, sums);
+    look_up_in<POSITIONS, Table>(c, filter, rows, step, sums);
   else if (filter.part == SEVEN_BITS)
-    look_up_in<POSITIONS, SevenBitTable>(c, filter, tap_rows, step, sums);
+    look_up_in<POSITIONS, SevenBitTable>(c, filter, rows, step, sums);
   else
-    look_up_in<POSITIONS, HalfTable>(c, filter, tap_rows, step, sums);
+    look_up_in<POSITIONS, HalfTable>(c, filter, rows, step, sums);
 }
 
 inline void requantise(const Sums &sums, const Requantisation &r, int8_t *to) {

@@ -267,7 +267,7 @@ inline void convolve_strip(const Convolution &c, const Strip &strip, const int8_
   TileRow tiles(c, strip, kept);
   Rows rows;
   std::vector<const uint8_t *> plane_rows(size_t(c.kernel_rows)), byte_rows(size_t(c.kernel_rows));
-  std::vector<const uint8_t *> stack_row(size_t(c.kernel_rows)), pointers;
+  std::vector<const uint8_t *> stack_row(size_t(c.kernel_rows));
   for (int row = 0; row < c.output_rows; ++row) {
     for (int k = 0; k < c.kernel_rows; ++k) {
       const int y = row * c.stride_rows - c.padding_top + k * c.dilation_rows;
@@ -281,24 +281,8 @@ inline void convolve_strip(const Convolution &c, const Strip &strip, const int8_
       }
     }
 
-    if (looked_up) {
-      std::memset(looked_up, 0,
-                  size_t(c.output_channels) * size_t(strip.columns) * BLOCK * sizeof(int32_t));
-      const int columns = seen_columns(c, strip.columns);
-      for (int l = 0; l < c.lookups; ++l) {
-        const LookupFilter &filter = c.lookup[l];
-        pointers.resize(size_t(filter.taps));
-        for (int t = 0; t < filter.taps; ++t) {
-          const LookupTap &tap = filter.tap[t];
-          const int column = tap.kernel_column * c.dilation_columns;
-          pointers[size_t(t)] = byte_rows[size_t(tap.kernel_row)] +
-                                row_part(filter) * byte_row_bytes(c, strip.columns) +
-                                (int64_t(tap.channel) * columns + column) * BLOCK;
-        }
-        look_up_row(c, filter, pointers, strip.columns,
-                    looked_up + int64_t(filter.filter) * strip.columns * BLOCK);
-      }
-    }
+    if (looked_up)
+      look_up_row(c, strip.columns, byte_rows, byte_row_bytes(c, strip.columns), looked_up);
 
     if (tiles.empty()) {
       for (int b = 0; b < c.blocks; ++b) {

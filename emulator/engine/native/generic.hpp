@@ -7,6 +7,7 @@ namespace axynq::generic {
 
 constexpr bool WIDE_WEIGHTS = false;
 constexpr bool GROUP_LOOKUPS = false;
+constexpr int LOOKUP_POSITIONS = 8;
 constexpr bool TILES = false;
 using Thread = NoThread;
 constexpr auto tile_products = no_tile_products;
@@ -70,13 +71,14 @@ inline void dot_products(const FilterBlock &block, const uint8_t *const *rows, i
 }
 
 template <int POSITIONS>
-inline void look_up(const Convolution &c, const LookupFilter &filter,
-                    const uint8_t *const *tap_rows, int64_t step, int32_t *sums) {
+inline void look_up(const Convolution &c, const LookupFilter &filter, const uint8_t *const *rows,
+                    int64_t step, int32_t *sums) {
   int32_t totals[POSITIONS * BLOCK] = {};
   for (int t = 0; t < filter.taps; ++t) {
-    const uint8_t *table = c.lookup_tables + 256 * filter.tap[t].table;
+    const LookupTap &tap = filter.tap[t];
+    const uint8_t *table = c.lookup_tables + tap.table;
     for (int p = 0; p < POSITIONS; ++p) {
-      const uint8_t *x = tap_rows[t] + p * step;
+      const uint8_t *x = rows[tap.kernel_row] + tap.offset + p * step;
       int32_t *total = totals + p * BLOCK;
       for (int n = 0; n < BLOCK; ++n) total[n] += table[x[n]];
     }

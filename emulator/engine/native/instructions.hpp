@@ -8,8 +8,11 @@
 // accumulators need not be.
 //
 //   constexpr bool WIDE_WEIGHTS
-//     How `dot_products` reads weights: as four bytes, or as four 16-bit words in the order
-//     0, 2, 1, 3 (FilterBlock).
+//     How `dot_products` reads weights of blocks that are not narrow (FilterBlock): as four bytes,
+//     or as four 16-bit words in the order 0, 2, 1, 3.
+//
+//   constexpr int LOOKUP_POSITIONS
+//     For how many output positions `look_up` has room for sums in registers.
 //
 //   constexpr bool GROUP_LOOKUPS
 //     Whether `dot_products` looks up halves of bytes, for segments that are about these.
@@ -18,7 +21,8 @@
 //     Whether there is a matrix unit, for `tile_products`.
 //
 //   struct Thread
-//     Lives as long as a thread computes: what the matrix unit needs.
+//     Lives as long as a thread computes: what the matrix unit needs, or how real numbers are
+//     rounded.
 //
 //   struct Sums
 //     64 sums of 32 bits, modulo 2^32, in quad order. Default construction leaves them undefined.
@@ -56,12 +60,13 @@
 //                             int32_t *sums)
 //     The same for a single position: it is faster.
 //
-//   template <int POSITIONS>  // 1 to MAX_POSITIONS
+//   template <int POSITIONS>  // 1 to LOOKUP_POSITIONS
 //   void look_up(const Convolution &c, const LookupFilter &filter,
-//                const uint8_t *const *tap_rows, int64_t step, int32_t *sums)
+//                const uint8_t *const *rows, int64_t step, int32_t *sums)
 //     Adds to the sums of POSITIONS neighbouring output positions what the filter's taps look up,
-//     shifted left by the filter's shift. Activations of tap t at position p are at
-//     `tap_rows[t] + p * step`; sums of position p at `sums + p * BLOCK`, in quad order.
+//     shifted left by the filter's shift. Activations of a tap at position p are at
+//     `rows[kernel_row] + offset + p * step`; sums of position p at `sums + p * BLOCK`, in quad
+//     order.
 //
 //   RealFactor real_factor(int32_t multiplier, int32_t shift)
 //     A requantisation's factor in real numbers, if `requantise` may use it; or zeros.
@@ -83,7 +88,8 @@
 //     Sums or differences, and products, of two tensors, whose positions the operator pairs.
 //
 // A new set is a new header and an entry in kernel.py. It may take over what it does no better from
-// generic.hpp and scalar.hpp, as avx2.hpp does.
+// generic.hpp and scalar.hpp, or from another set, as avxvnni.hpp does.
+// tests/emulator/instructions.cpp compares it with generic.hpp.
 #pragma once
 
 #ifndef AXYNQ_INSTRUCTIONS
@@ -100,6 +106,7 @@ using AXYNQ_INSTRUCTIONS::add;
 using AXYNQ_INSTRUCTIONS::dot_products;
 using AXYNQ_INSTRUCTIONS::GROUP_LOOKUPS;
 using AXYNQ_INSTRUCTIONS::look_up;
+using AXYNQ_INSTRUCTIONS::LOOKUP_POSITIONS;
 using AXYNQ_INSTRUCTIONS::map;
 using AXYNQ_INSTRUCTIONS::map_and_interleave;
 using AXYNQ_INSTRUCTIONS::map_planes;

@@ -4,11 +4,9 @@
 #include <algorithm>
 #include <vector>
 
-#include "instructions.hpp"
+#include "planes.hpp"
 
 namespace axynq {
-
-constexpr int MAX_POSITIONS = 8;  // output positions looked up together at most
 
 // Looked-up bytes are summed in bytes, those in 16-bit words, those in 32 bits. Before which taps
 // of a filter byte sums (1), and word sums too (2), are widened, lest they overflow.
@@ -30,43 +28,36 @@ inline void flushes(const int32_t *ranges, int64_t taps, int32_t *flush) {
   }
 }
 
-// The looked-up part of one filter for a row, several output positions at a time. Not inlined:
-// among the dot products it takes registers from them.
-[[gnu::noinline]] inline void look_up_row(const Convolution &c, const LookupFilter &filter,
-                                          std::vector<const uint8_t *> &tap_rows, int columns,
-                                          int32_t *sums) {
-  const int64_t step = int64_t(c.stride_columns) * BLOCK;
-  for (int left = columns; left > 0;) {
-    const int positions = std::min(left, MAX_POSITIONS);
-    switch (positions) {
-      case 1:
-        instructions::look_up<1>(c, filter, tap_rows.data(), step, sums);
-        break;
-      case 2:
-        instructions::look_up<2>(c, filter, tap_rows.data(), step, sums);
-        break;
-      case 3:
-        instructions::look_up<3>(c, filter, tap_rows.data(), step, sums);
-        break;
-      case 4:
-        instructions::look_up<4>(c, filter, tap_rows.data(), step, sums);
-        break;
-      case 5:
-        instructions::look_up<5>(c, filter, tap_rows.data(), step, sums);
-        break;
-      case 6:
-        instructions::look_up<6>(c, filter, tap_rows.data(), step, sums);
-        break;
-      case 7:
-        instructions::look_up<7>(c, filter, tap_rows.data(), step, sums);
-        break;
-      default:
-        instructions::look_up<8>(c, filter, tap_rows.data(), step, sums);
-        break;
+// The looked-up part of one filter for some neighbouring output positions. Not inlined: among the
+// dot products it takes registers from them.
+template <int POSITIONS = instructions::LOOKUP_POSITIONS>
+[[gnu::noinline]] inline void look_up(const Convolution &c, const LookupFilter &filter,
+                                      int positions, const uint8_t *const *rows, int64_t step,
+                                      int32_t *sums) {
+  if (positions == POSITIONS) return instructions::look_up<POSITIONS>(c, filter, rows, step, sums);
+  if constexpr (POSITIONS > 1) look_up<POSITIONS - 1>(c, filter, positions, rows, step, sums);
+}
+
+// The looked-up sums of a row, [channels][columns][64]. Some channels at some positions for all
+// filters, and then the next: their bytes stay in the nearest cache.
+inline void look_up_row(const Convolution &c, int columns,
+                        const std::vector<const uint8_t *> &bytes, int64_t part_bytes,
+                        int32_t *sums) {
+  const int64_t step = int64_t(c.stride_columns) * lookup_channels(c) * BLOCK;
+  const int64_t row_bytes = lookup_row_bytes(c, columns);
+  std::memset(sums, 0, size_t(c.output_channels) * size_t(columns) * BLOCK * sizeof(int32_t));
+  std::vector<const uint8_t *> rows(bytes.size());
+  constexpr int MOST = instructions::LOOKUP_POSITIONS;
+  const int chunks = (columns + MOST - 1) / MOST;  // as equal as possible
+  for (int chunk = 0; chunk < chunks; ++chunk) {
+    const int x = columns * chunk / chunks, positions = columns * (chunk + 1) / chunks - x;
+    for (int l = 0; l < c.lookups; ++l) {
+      const LookupFilter &filter = c.lookup[l];
+      const int64_t place = row_part(filter) * part_bytes + filter.channels * row_bytes + x * step;
+      for (size_t k = 0; k < bytes.size(); ++k) rows[k] = bytes[k] + place;
+      look_up(c, filter, positions, rows.data(), step,
+              sums + (int64_t(filter.filter) * columns + x) * BLOCK);
     }
-    for (auto &pointer : tap_rows) pointer += positions * step;
-    sums += int64_t(positions) * BLOCK;
-    left -= positions;
   }
 }
 

@@ -55,9 +55,18 @@ inline int64_t plane_row_bytes(const Convolution &c, int columns) {
   return int64_t(positions) * c.row_groups * 4 * BLOCK;
 }
 
-// Bytes of a row of one part of the activations.
+// Channels whose activations lie side by side where they are looked up.
+inline int lookup_channels(const Convolution &c) { return std::min(c.channels, LOOKUP_CHANNELS); }
+
+// Bytes of a row of one part of the activations, of so many channels.
+inline int64_t lookup_row_bytes(const Convolution &c, int columns) {
+  return int64_t(seen_columns(c, columns)) * lookup_channels(c) * BLOCK;
+}
+
+// The same of all channels.
 inline int64_t byte_row_bytes(const Convolution &c, int columns) {
-  return int64_t(seen_columns(c, columns)) * c.channels * BLOCK;
+  const int width = lookup_channels(c);
+  return lookup_row_bytes(c, columns) * ((c.channels + width - 1) / width);
 }
 
 // One row through a table: each activation's byte, four taps interleaved; a quarter of the images
@@ -122,22 +131,25 @@ inline void fill_plane_rows(const Convolution &c, const Strip &strip, const int8
     fill_stack(c, strip, stack, plane, raw, to + plane * bytes, c.planes * bytes);
 }
 
-// One part of a row's bytes, with padding: [channel][column][images].
+// What `part` makes of a row's bytes, with padding: [column][channel][images] of some channels, and
+// of the next.
+template <class OfByte>
 inline void fill_byte_row(const Convolution &c, const Strip &strip, const int8_t *tensor, int row,
-                          int part, uint8_t *to) {
+                          uint8_t *to, const OfByte &part) {
   const bool inside = row >= 0 && row < c.input_rows;
   const int begin = strip.first * c.stride_columns - c.padding_left;
   const int end = begin + seen_columns(c, strip.columns);
-  const int shift = part == HIGH_HALF ? 4 : 0, mask = part == WHOLE_BYTE ? 0xFF : 0x0F;
-  for (int channel = 0; channel < c.channels; ++channel)
-    for (int column = begin; column < end; ++column, to += BLOCK) {
-      if (inside && column >= 0 && column < c.input_columns) {
-        const uint8_t *from = pixel(tensor, c, channel, row, column);
-        for (int n = 0; n < BLOCK; ++n) to[n] = uint8_t(from[n] >> shift & mask);
-      } else {
-        std::memset(to, uint8_t(c.pad_value) >> shift & mask, BLOCK);
+  const int width = lookup_channels(c);
+  for (int first = 0; first < c.channels; first += width)
+    for (int column = begin; column < end; ++column)
+      for (int channel = first; channel < first + width; ++channel, to += BLOCK) {
+        if (inside && column >= 0 && column < c.input_columns && channel < c.channels) {
+          const uint8_t *from = pixel(tensor, c, channel, row, column);
+          for (int n = 0; n < BLOCK; ++n) to[n] = part(from[n]);
+        } else {
+          std::memset(to, part(uint8_t(c.pad_value)), BLOCK);
+        }
       }
-    }
 }
 
 // The part of a row that a filter looks up.
@@ -148,9 +160,14 @@ inline int row_part(const LookupFilter &filter) {
 // All parts of a row that are looked up, one behind the other.
 inline void fill_byte_rows(const Convolution &c, const Strip &strip, const int8_t *tensor, int row,
                            uint8_t *to) {
-  for (int part = 0; part < ROW_PARTS; ++part)
+  const int64_t bytes = byte_row_bytes(c, strip.columns);
+  const auto fill = [&](Part part, const auto &of_byte) {
     if (c.lookup_parts >> part & 1)
-      fill_byte_row(c, strip, tensor, row, part, to + part * byte_row_bytes(c, strip.columns));
+      fill_byte_row(c, strip, tensor, row, to + part * bytes, of_byte);
+  };
+  fill(WHOLE_BYTE, [](uint8_t byte) { return byte; });
+  fill(LOW_HALF, [](uint8_t byte) { return uint8_t(byte & 15); });
+  fill(HIGH_HALF, [](uint8_t byte) { return uint8_t(byte >> 4); });
 }
 
 }  // namespace axynq

@@ -70,9 +70,22 @@ struct Seen {
         quarter(int64_t(groups + TILE_GROUPS) * BLOCK) {}
 };
 
-inline int64_t tap_bytes(const Convolution &c) {
-  return int64_t(c.kernel_rows) * c.kernel_columns * c.channels * MAX_POSITIONS * BLOCK;
+constexpr int VECTORS = instructions::LOOKUP_POSITIONS;  // of positions, looked up together
+
+// Bytes of what a vector of positions looks up in a kernel row, as rows of a block have it:
+// [channels][column][channel of those], of LOOKUP_CHANNELS each.
+inline int64_t channels_bytes(const Convolution &c) {
+  const int columns = (c.kernel_columns - 1) * c.dilation_columns + 1;
+  return int64_t(columns) * lookup_channels(c) * BLOCK;
 }
+inline int64_t kernel_row_bytes(const Convolution &c) {
+  const int width = lookup_channels(c);
+  return (c.channels + width - 1) / width * channels_bytes(c);
+}
+inline int64_t vector_bytes(const Convolution &c) { return c.kernel_rows * kernel_row_bytes(c); }
+
+// Of all vectors that are looked up together.
+inline int64_t tap_bytes(const Convolution &c) { return VECTORS * vector_bytes(c); }
 
 // Where everything lies in the scratch memory, and how much it is.
 struct Scratch {
@@ -88,7 +101,7 @@ struct Scratch {
     for (int64_t &half : halves) half = take(c.lookups ? channels : 0);
     taps = take(c.lookups ? ROW_PARTS * tap_bytes(c) + SLACK : 0);
     looked_up =
-        take(c.lookups ? c.output_channels * MAX_POSITIONS * BLOCK * int64_t(sizeof(int32_t)) : 0);
+        take(c.lookups ? c.output_channels * VECTORS * BLOCK * int64_t(sizeof(int32_t)) : 0);
   }
 
  private:
@@ -295,40 +308,42 @@ inline const uint8_t *take_part(const Convolution &c, const Padded &padded, int 
   return to;
 }
 
-// The bytes that some vectors of output positions look up, [part][tap][vector of 64 positions].
+// The bytes that some vectors of output positions look up, [part][vector][kernel row] and as
+// `channels_bytes` says.
 inline void gather_taps(const Convolution &c, const Padded &padded, Pieces::Span pieces,
                         int vectors, const uint8_t *const bytes[ROW_PARTS], uint8_t *to) {
+  const int width = lookup_channels(c);
   for (int part = 0; part < ROW_PARTS; ++part, to += tap_bytes(c)) {
     if (!(c.lookup_parts >> part & 1)) continue;
-    uint8_t *tap = to;
     for (int k = 0; k < c.kernel_rows; ++k)
-      for (int column = 0; column < c.kernel_columns; ++column)
-        for (int channel = 0; channel < c.channels; ++channel, tap += vectors * BLOCK)
+      for (int kernel_column = 0; kernel_column < c.kernel_columns; ++kernel_column)
+        for (int channel = 0; channel < c.channels; ++channel) {
+          const int column = kernel_column * c.dilation_columns;
+          alignas(64) uint8_t found[VECTORS * BLOCK + SLACK];
           gather<uint8_t>(pieces, c.stride_columns,
                           bytes[part] + channel * padded.channel_bytes() +
-                              int64_t(k) * c.dilation_rows * padded.columns +
-                              int64_t(column) * c.dilation_columns,
-                          tap);
+                              int64_t(k) * c.dilation_rows * padded.columns + column,
+                          found);
+          uint8_t *tap = to + k * kernel_row_bytes(c) + channel / width * channels_bytes(c) +
+                         (int64_t(column) * width + channel % width) * BLOCK;
+          for (int v = 0; v < vectors; ++v)
+            std::memcpy(tap + v * vector_bytes(c), found + v * BLOCK, BLOCK);
+        }
   }
 }
 
 // All look-ups of some vectors of positions, [filter][vector][64] sums in quad order.
 inline void look_up(const Convolution &c, int vectors, const uint8_t *bytes,
-                    std::vector<const uint8_t *> &taps, int32_t *sums) {
+                    std::vector<const uint8_t *> &rows, int32_t *sums) {
   std::memset(sums, 0, size_t(c.output_channels) * size_t(vectors) * BLOCK * sizeof(int32_t));
-  Convolution neighbours = c;  // the vectors as positions of a block's row
-  neighbours.stride_columns = 1;
+  rows.resize(size_t(c.kernel_rows));
   for (int l = 0; l < c.lookups; ++l) {
     const LookupFilter &filter = c.lookup[l];
-    taps.resize(size_t(filter.taps));
-    for (int t = 0; t < filter.taps; ++t) {
-      const LookupTap &tap = filter.tap[t];
-      const int64_t number =
-          (int64_t(tap.kernel_row) * c.kernel_columns + tap.kernel_column) * c.channels +
-          tap.channel;
-      taps[size_t(t)] = bytes + row_part(filter) * tap_bytes(c) + number * vectors * BLOCK;
-    }
-    look_up_row(neighbours, filter, taps, vectors, sums + int64_t(filter.filter) * vectors * BLOCK);
+    const uint8_t *first =
+        bytes + row_part(filter) * tap_bytes(c) + filter.channels * channels_bytes(c);
+    for (size_t k = 0; k < rows.size(); ++k) rows[k] = first + int64_t(k) * kernel_row_bytes(c);
+    axynq::look_up(c, filter, vectors, rows.data(), vector_bytes(c),
+                   sums + int64_t(filter.filter) * vectors * BLOCK);
   }
 }
 
@@ -418,7 +433,7 @@ inline void convolve(const Convolution &c, const int8_t *input, const Target &ta
   const Padded padded(c);
   const Seen seen(c);
   workspace.quads.find(c, padded, BLOCK, QUAD);
-  if (c.lookups) workspace.bytes.find(c, padded, MAX_POSITIONS * BLOCK, 1);
+  if (c.lookups) workspace.bytes.find(c, padded, VECTORS * BLOCK, 1);
   const Scratch places(c, padded);
   uint8_t *groups = scratch + places.groups, *taps = scratch + places.taps;
   uint8_t *quads = scratch + places.quads;
@@ -439,11 +454,11 @@ inline void convolve(const Convolution &c, const int8_t *input, const Target &ta
   }
 
   const int64_t positions = int64_t(c.output_rows) * c.output_columns;
-  for (int64_t strip = 0; strip < positions; strip += MAX_POSITIONS * BLOCK) {
-    const int together = int(std::min<int64_t>(MAX_POSITIONS * BLOCK, positions - strip));
+  for (int64_t strip = 0; strip < positions; strip += VECTORS * BLOCK) {
+    const int together = int(std::min<int64_t>(VECTORS * BLOCK, positions - strip));
     const int vectors = (together + BLOCK - 1) / BLOCK;
     if (c.lookups) {
-      const int64_t number = strip / (MAX_POSITIONS * BLOCK);
+      const int64_t number = strip / (VECTORS * BLOCK);
       gather_taps(c, padded, workspace.bytes[number], vectors, parts, taps);
       look_up(c, vectors, taps, workspace.taps, looked_up);
     }

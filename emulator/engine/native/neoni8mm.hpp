@@ -1,0 +1,8 @@
+// NEON with dot products of unsigned and signed bytes: neondot.hpp, compiled with them.
+#pragma once
+
+#include "neondot.hpp"
+
+namespace axynq {
+namespace neoni8mm = neondot;
+}
