@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from axynq.emulator.engine.choice import choose_engine, make_engine, thread_count
+from axynq.emulator.engine.network import NativeNetwork
 from axynq.emulator.errors import DataError, ToolError
 from axynq.emulator.model import graph
 from axynq.emulator.model.batch import Given, batch_of, check_classifier
@@ -64,6 +65,23 @@ class Emulator:
         choice = choose_engine(engine)
         self.engine = choice.name
         self._network = make_engine(self.model, self.codes, choice, self.threads)
+
+    def exchange_weights(self, model: graph.Model) -> None:
+        """Go on with the weights and biases of ``model``, which is this network otherwise, under
+        the same plan. Results are those of a new emulator, which takes several times as long to
+        make.
+
+        No other thread may use the emulator meanwhile.
+
+        Raises:
+            PlanError: the plan does not fit the model.
+        """
+        self.codes = self.plan.expand(model)
+        self.model = model
+        if isinstance(self._network, NativeNetwork):
+            self._network.exchange_weights(model, self.codes)
+        else:
+            self._make(*self._asked)
 
     def __getstate__(self) -> dict[str, Any]:
         """Copies and pickles: everything but the engine, which may be of another machine there."""

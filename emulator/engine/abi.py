@@ -27,11 +27,16 @@ class Memory:
 
     def __init__(self) -> None:
         self._arrays: list[npt.NDArray[Any]] = []
+        self.weights: list[npt.NDArray[Any]] = []
+        """Those that hold packed weights: 32 bits for four of a byte, or 64 for four words."""
 
-    def pointer(self, array: npt.NDArray[Any]) -> int:
-        """The address of the array, which lives as long as this object."""
+    def pointer(self, array: npt.NDArray[Any], weights: bool = False) -> int:
+        """The address of the array, which lives as long as this object.
+
+        ``weights`` says that it holds packed weights.
+        """
         array = np.ascontiguousarray(array)
-        self._arrays.append(array)
+        (self.weights if weights else self._arrays).append(array)
         return int(array.ctypes.data)
 
 

@@ -7,7 +7,7 @@ layer are packed together, in whole-array steps.
 from __future__ import annotations
 
 import ctypes
-from collections.abc import Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -29,7 +29,6 @@ from axynq.emulator.engine.abi import (
 from axynq.emulator.engine.kernel import Kernel
 from axynq.emulator.engine.recipe import Costs, LayerRecipe, LookupPlane, Plane
 from axynq.emulator.model import graph
-from axynq.emulator.model.fixed_point import FixedPoint
 from axynq.emulator.model.graph import Padding, activation_bounds, rows_columns_channels
 from axynq.emulator.model.quantisation import layer_factors
 
@@ -78,12 +77,15 @@ def pack_layer(
     model: graph.Model,
     layer: graph.WeightedLayer,
     recipe: LayerRecipe,
+    factors: Mapping[str, int],
     library: ctypes.CDLL,
     memory: Memory,
 ) -> npt.NDArray[Any]:
-    """The layer as convolutions: one, or one per input channel where it is depthwise."""
+    """The layer as convolutions: one, or one per input channel where it is depthwise.
+
+    ``factors`` is what :func:`pack_factors` gives.
+    """
     output = model.tensors[layer.output]
-    factors = layer_factors(model, layer)
     low, high = activation_bounds(layer.activation, output)
     geometry = _geometry(model, layer)
     records = np.zeros(geometry.convolutions, CONVOLUTION)
@@ -96,7 +98,7 @@ def pack_layer(
         "padding_left": geometry.padding.left,
         "pad_value": model.tensors[layer.inputs[0]].zero_point,
         "bias": memory.pointer(recipe.bias),
-        **_pack_factors(factors, library, memory),
+        **factors,
         "output_zero_point": output.zero_point,
         "clamp_low": low,
         "clamp_high": high,
@@ -126,10 +128,12 @@ def costs_of(model: graph.Model, layer: graph.WeightedLayer, kernel: Kernel) -> 
     return replace(costs, term=costs.tile_term) if _tiles_pay(every, geometry) else costs
 
 
-def _pack_factors(
-    factors: Sequence[FixedPoint], library: ctypes.CDLL, memory: Memory
+def pack_factors(
+    model: graph.Model, layer: graph.WeightedLayer, library: ctypes.CDLL, memory: Memory
 ) -> dict[str, int]:
-    """The factors of the requantisation: as whole numbers, and in real ones where these do."""
+    """The factors of the requantisation: as whole numbers, and in real ones where these do. They do
+    not depend on the weights."""
+    factors = layer_factors(model, layer)
     multiplier = memory.pointer(np.array([f.multiplier for f in factors], np.int32))
     shift = memory.pointer(np.array([f.shift for f in factors], np.int32))
     real = memory.pointer(np.zeros(len(factors), REAL_FACTOR))
@@ -152,10 +156,12 @@ def _geometry(model: graph.Model, layer: graph.WeightedLayer) -> Geometry:
     return Geometry(source[2], source, target, 1, *rest)
 
 
-def _addresses(memory: Memory, records: npt.NDArray[Any], counts: IndexArray) -> IndexArray:
+def _addresses(
+    memory: Memory, records: npt.NDArray[Any], counts: IndexArray, weights: bool = False
+) -> IndexArray:
     """Where the records of each owner begin, which has so many of them, one owner after another."""
     first = np.cumsum(counts, dtype=np.int64) - counts
-    return memory.pointer(records) + first * records.itemsize
+    return memory.pointer(records, weights) + first * records.itemsize
 
 
 def _counts(owner: IndexArray, owners: int) -> IndexArray:
@@ -194,14 +200,14 @@ def _pack_planes(
     blocks["segment"] = _addresses(memory, segments, counts)
     if tiles:
         packed, counts = _tile_weights(weights, in_block, members, segments, counts)
-        blocks["weights"] = _addresses(memory, packed, counts)
+        blocks["weights"] = _addresses(memory, packed, counts, weights=True)
     else:
         wide = bool(library.axynq_wide_weights())
         for size in np.unique(sizes):
             alike = np.flatnonzero(sizes == size)
             packed, counts = _block_weights(weights, in_block[alike], members[alike, :size])
             packed_as = _widened(packed) if wide else packed
-            blocks["weights"][alike] = _addresses(memory, packed_as, counts)
+            blocks["weights"][alike] = _addresses(memory, packed_as, counts, weights=True)
     counts = _counts(convolution, geometry.convolutions)
     return {
         "planes": has.sum(axis=1, dtype=np.int64),
