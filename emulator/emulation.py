@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from axynq.emulator.engine.choice import choose_engine, make_engine, thread_count
 from axynq.emulator.engine.network import NativeNetwork
+from axynq.emulator.engine.reals import Dequantiser
 from axynq.emulator.errors import DataError, ToolError
 from axynq.emulator.model import graph
 from axynq.emulator.model.batch import Given, batch_of, check_classifier
@@ -65,6 +66,7 @@ class Emulator:
         choice = choose_engine(engine)
         self.engine = choice.name
         self._network = make_engine(self.model, self.codes, choice, self.threads)
+        self._dequantiser = Dequantiser(choice.kernel, self.threads)
 
     def exchange_weights(self, model: graph.Model) -> None:
         """Go on with the weights and biases of ``model``, which is this network otherwise, under
@@ -134,6 +136,11 @@ class Emulator:
     def tensors(self, x: Given) -> dict[int, graph.Int8Array]:
         """Every tensor that is given or computed, by its index, for a batch as in :meth:`run`."""
         return self._network.tensors(batch_of(self.model, x).arrays)
+
+    def real_tensors(self, x: Given) -> dict[int, graph.Float32Array]:
+        """As :meth:`tensors`, as the real numbers that they stand for, ``scale * (value - zero
+        point)`` in float32. The arrays are used again when nobody holds them any more."""
+        return self._dequantiser(self.model, self.tensors(x))
 
     def accumulators(self, x: Given) -> dict[str, Accumulators]:
         """Accumulators of every weighted layer by name, approximate and exact, in one pass.

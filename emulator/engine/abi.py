@@ -108,6 +108,10 @@ OPERATOR = _structure(
     )),
 )  # fmt: skip
 PORT = _structure(("images", _POINTER), ("tensor", _INT), ("blocked", _INT))
+REALS = _structure(
+    ("from", _POINTER), ("to", _POINTER), ("count", _LONG), ("scale", np.float32),
+    ("zero_point", _INT),
+)  # fmt: skip
 NETWORK = _structure(
     ("tensors", _INT), ("operators", _INT), ("inputs", _INT), ("unused", _INT),
     ("arena_bytes", _LONG), ("scratch_bytes", _LONG), ("tensor", _POINTER), ("op", _POINTER),
@@ -135,6 +139,7 @@ STRUCTURES = {
     "Between": BETWEEN,
     "Operator": OPERATOR,
     "Port": PORT,
+    "Reals": REALS,
     "Network": NETWORK,
 }
 """All structures by their names in C++."""

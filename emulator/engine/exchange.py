@@ -65,7 +65,7 @@ class ExchangeableLayer:
         return mine.multipliers == codes.multipliers and np.array_equal(mine.codes, codes.codes)
 
     def pack(self, layer: graph.WeightedLayer) -> npt.NDArray[Any]:
-        """The records of the layer with other weights and biases, which live until the next are made,
+        """The records of the layer with other weights and biases, which live until the next do,
         as long as this object."""
         if self._tables.lookups:
             recipe = self._tables.recipe(layer, self._codes)

@@ -146,6 +146,23 @@ void run_blocks(const Network &network, int64_t images, std::atomic<int64_t> &ne
   }
 }
 
+// Shares work among so many threads, this one being the first.
+template <class Work>
+void in_threads(int threads, const Work &work) {
+  std::vector<std::thread> others;
+  int started = 1;
+  for (; started < threads; ++started) {
+    try {
+      others.emplace_back(work, started);
+    } catch (const std::system_error &) {
+      break;
+    }
+  }
+  work(0);
+  for (int left = started; left < threads; ++left) work(left);
+  for (std::thread &thread : others) thread.join();
+}
+
 }  // namespace
 
 }  // namespace axynq
@@ -197,6 +214,17 @@ void axynq_real_factors(const int32_t *multiplier, const int32_t *shift, int64_t
                         axynq::RealFactor *real) {
   for (int64_t k = 0; k < count; ++k)
     real[k] = axynq::instructions::real_factor(multiplier[k], shift[k]);
+}
+
+// The real numbers that values of so many tensors stand for, with so many threads.
+void axynq_reals(const axynq::Reals *reals, int64_t tensors, int threads) {
+  axynq::in_threads(threads, [&](int thread) {
+    for (int64_t k = 0; k < tensors; ++k) {
+      const axynq::Reals &r = reals[k];
+      const int64_t first = r.count * thread / threads, last = r.count * (thread + 1) / threads;
+      for (int64_t i = first; i < last; ++i) r.to[i] = float(r.from[i] - r.zero_point) * r.scale;
+    }
+  });
 }
 
 // Whether filters may be computed in tiles.

@@ -14,7 +14,8 @@ from axynq.emulator.model.batch import Batch, Given, batch_of
 from axynq.emulator.model.graph import Int8Array, Model, WeightedLayer
 from axynq.emulator.model.segments import replace_layers, stretches
 from axynq.emulator.plan import Plan
-from axynq.emulator.studies.tuning.tuner import FloatArray, Tuner, fitting, with_parameters
+from axynq.emulator.studies.tuning.histograms import FloatArray
+from axynq.emulator.studies.tuning.tuner import Tuner, fitting, with_parameters
 
 
 class Method(str, Enum):
