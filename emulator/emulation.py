@@ -11,7 +11,7 @@ import numpy.typing as npt
 from axynq.emulator.engine.choice import choose_engine, make_engine, thread_count
 from axynq.emulator.engine.network import NativeNetwork
 from axynq.emulator.engine.reals import Dequantiser
-from axynq.emulator.errors import DataError, ToolError
+from axynq.emulator.errors import DataError, ModelError, ToolError
 from axynq.emulator.model import graph
 from axynq.emulator.model.batch import Given, batch_of, check_classifier
 from axynq.emulator.plan import Plan
@@ -76,9 +76,18 @@ class Emulator:
         No other thread may use the emulator meanwhile.
 
         Raises:
-            PlanError: the plan does not fit the model.
+            ModelError: the model has other layers.
         """
-        self.codes = self.plan.expand(model)
+        shapes = [
+            [(layer.name, layer.weights.shape) for layer in each.layers]
+            for each in (self.model, model)
+        ]
+        if shapes[0] != shapes[1]:
+            raise ModelError(
+                f"weights of '{model.name}' do not fit '{self.model.name}': it has other layers"
+            )
+        if self.plan.depends_on_weights:
+            self.codes = self.plan.expand(model)
         self.model = model
         if isinstance(self._network, NativeNetwork):
             self._network.exchange_weights(model, self.codes)

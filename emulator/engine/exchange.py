@@ -62,7 +62,9 @@ class ExchangeableLayer:
     def fits(self, codes: LayerCodes) -> bool:
         """Whether these are the codes it is packed for."""
         mine = self._codes
-        return mine.multipliers == codes.multipliers and np.array_equal(mine.codes, codes.codes)
+        return mine is codes or (
+            mine.multipliers == codes.multipliers and np.array_equal(mine.codes, codes.codes)
+        )
 
     def pack(self, layer: graph.WeightedLayer) -> npt.NDArray[Any]:
         """The records of the layer with other weights and biases, which live until the next do,

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from axynq.emulator import Emulator, Plan
 from axynq.emulator.engine.choice import PORTABLE
 from axynq.emulator.engine.kernel import supported_variants
-from axynq.emulator.errors import PlanError
+from axynq.emulator.errors import ModelError
 from axynq.emulator.model import graph
 from axynq.emulator.model.segments import replace_layers
 from tests.any_network import any_models, random_inputs
@@ -105,7 +105,7 @@ def test_weights_of_another_network(digits: graph.Model) -> None:
     emulator = Emulator(digits, "llam=roup:1,4")
     x = random_input(digits, 3, 0)
     before = emulator.run(x)
-    with pytest.raises(PlanError, match="which model"):
+    with pytest.raises(ModelError, match="it has other layers"):
         emulator.exchange_weights(convolution(3, 4, 5, 7, 3, 1))
     assert np.array_equal(emulator.run(x), before)
 

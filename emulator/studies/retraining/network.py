@@ -229,8 +229,8 @@ class TrainableNetwork(nn.Module):
             kernel = integers.cpu().numpy().astype(np.int8)
             bias = bias - quantiser.mean_errors(integers, steps).cpu().numpy()
         else:
-            rounded = torch.round(steps.double()).clamp(_lowest(layer), WEIGHT_LIMIT)
-            kernel = rounded.cpu().numpy().astype(np.int8)
+            rounded = torch.round(steps).clamp_(_lowest(layer), WEIGHT_LIMIT)
+            kernel = rounded.to(torch.int8).cpu().numpy()
         if isinstance(layer, graph.DepthwiseConvolution):
             kernel = kernel[..., 0].transpose(1, 2, 0)
         limits = np.iinfo(np.int32)
