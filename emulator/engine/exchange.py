@@ -7,6 +7,7 @@ numbers in their place.
 
 from __future__ import annotations
 
+import ctypes
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
@@ -15,9 +16,8 @@ import numpy as np
 import numpy.typing as npt
 
 from axynq.emulator.engine.abi import Memory
-from axynq.emulator.engine.kernel import Kernel
-from axynq.emulator.engine.packing import costs_of, pack_layer
-from axynq.emulator.engine.recipe import LayerRecipe, layer_tables, places
+from axynq.emulator.engine.packing import pack_layer
+from axynq.emulator.engine.recipe import Costs, LayerRecipe, layer_tables, places
 from axynq.emulator.model import graph
 from axynq.emulator.plan import LayerCodes
 
@@ -38,8 +38,9 @@ class ExchangeableLayer:
         model: the network the layer is of.
         layer: the layer with some weights.
         codes: of its weights.
+        costs: what its products cost.
         factors: its requantisation, as packed.
-        kernel: the native kernel.
+        library: the native kernel.
     """
 
     def __init__(
@@ -47,14 +48,15 @@ class ExchangeableLayer:
         model: graph.Model,
         layer: graph.WeightedLayer,
         codes: LayerCodes,
+        costs: Costs,
         factors: Mapping[str, int],
-        kernel: Kernel,
+        library: ctypes.CDLL,
     ) -> None:
         self._model, self._codes, self._factors = model, codes, factors
-        self._library = kernel.library
+        self._library = library
         every = np.ones((len(codes.multipliers) + 1, 256), np.int64)
         zero_point = model.tensors[layer.inputs[0]].zero_point
-        self._tables = layer_tables(codes, zero_point, every, costs_of(model, layer, kernel))
+        self._tables = layer_tables(codes, zero_point, every, costs)
         self._memory = Memory()
         if not self._tables.lookups:
             self._records = self._number(layer)

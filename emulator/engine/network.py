@@ -199,8 +199,9 @@ class NativePart:
                 continue
             mine = self._exchangeable.get(op.name)
             if mine is None or not mine.fits(codes[op.name]):
-                factors = self._factors[op.name]
-                mine = ExchangeableLayer(self.model, op, codes[op.name], factors, self.kernel)
+                costs = costs_of(self.model, op, self.kernel)
+                factors, library = self._factors[op.name], self.kernel.library
+                mine = ExchangeableLayer(self.model, op, codes[op.name], costs, factors, library)
                 self._exchangeable[op.name] = mine
             layer = self._packed(mine.pack(op))
             self._layers[op.name] = layer
