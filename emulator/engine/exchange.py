@@ -8,7 +8,6 @@ numbers in their place.
 from __future__ import annotations
 
 import ctypes
-from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -16,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from axynq.emulator.engine.abi import Memory
-from axynq.emulator.engine.packing import pack_layer
+from axynq.emulator.engine.packing import pack_factors, pack_layer
 from axynq.emulator.engine.recipe import Costs, LayerRecipe, layer_tables, places
 from axynq.emulator.model import graph
 from axynq.emulator.plan import LayerCodes
@@ -39,7 +38,6 @@ class ExchangeableLayer:
         layer: the layer with some weights.
         codes: of its weights.
         costs: what its products cost.
-        factors: its requantisation, as packed.
         library: the native kernel.
     """
 
@@ -49,11 +47,11 @@ class ExchangeableLayer:
         layer: graph.WeightedLayer,
         codes: LayerCodes,
         costs: Costs,
-        factors: Mapping[str, int],
         library: ctypes.CDLL,
     ) -> None:
-        self._model, self._codes, self._factors = model, codes, factors
-        self._library = library
+        self._model, self._codes, self._library = model, codes, library
+        self._requantisation = Memory()
+        self._factors = pack_factors(model, layer, library, self._requantisation)
         every = np.ones((len(codes.multipliers) + 1, 256), np.int64)
         zero_point = model.tensors[layer.inputs[0]].zero_point
         self._tables = layer_tables(codes, zero_point, every, costs)
@@ -94,7 +92,7 @@ class ExchangeableLayer:
     def _packed(
         self, layer: graph.WeightedLayer, recipe: LayerRecipe, memory: Memory
     ) -> npt.NDArray[Any]:
-        return pack_layer(self._model, layer, recipe, self._factors, self._library, memory)
+        return pack_layer(self._model, layer, recipe, self._library, memory, self._factors)
 
     def _number(self, layer: graph.WeightedLayer) -> npt.NDArray[Any]:
         """Packs the digits of the weights' numbers, one after another, and reads them there."""

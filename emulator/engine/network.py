@@ -18,7 +18,7 @@ from axynq.emulator.engine.abi import BLOCK, NETWORK, OPERATOR, PORT, TENSOR, Me
 from axynq.emulator.engine.blocks import Blocks
 from axynq.emulator.engine.exchange import ExchangeableLayer
 from axynq.emulator.engine.kernel import Kernel
-from axynq.emulator.engine.packing import costs_of, pack_factors, pack_layer
+from axynq.emulator.engine.packing import costs_of, pack_layer
 from axynq.emulator.engine.parts import Part, parts, without_paddings
 from axynq.emulator.engine.pool import ArrayPool
 from axynq.emulator.engine.recipe import layer_recipe
@@ -177,11 +177,6 @@ class NativePart:
         self._memory = Memory()
         self._lock = threading.Lock()
         self._pool = ArrayPool()
-        self._factors = {
-            op.name: pack_factors(model, op, kernel.library, self._memory)
-            for op in part.operators
-            if isinstance(op, graph.WeightedLayer)
-        }
         self._exchangeable: dict[str, ExchangeableLayer] = {}
         self._layers = self._pack(self._codes)
         self._exact: dict[str, _PackedLayer] | None = None
@@ -200,8 +195,8 @@ class NativePart:
             mine = self._exchangeable.get(op.name)
             if mine is None or not mine.fits(codes[op.name]):
                 costs = costs_of(self.model, op, self.kernel)
-                factors, library = self._factors[op.name], self.kernel.library
-                mine = ExchangeableLayer(self.model, op, codes[op.name], costs, factors, library)
+                library = self.kernel.library
+                mine = ExchangeableLayer(self.model, op, codes[op.name], costs, library)
                 self._exchangeable[op.name] = mine
             layer = self._packed(mine.pack(op))
             self._layers[op.name] = layer
@@ -251,8 +246,8 @@ class NativePart:
                 zero_point = self.model.tensors[op.inputs[0]].zero_point
                 costs = costs_of(self.model, op, self.kernel)
                 recipe = layer_recipe(op, zero_point, codes[op.name], costs)
-                factors, library = self._factors[op.name], self.kernel.library
-                records = pack_layer(self.model, op, recipe, factors, library, self._memory)
+                library = self.kernel.library
+                records = pack_layer(self.model, op, recipe, library, self._memory)
                 self._memory.pointer(records)
                 packed[op.name] = self._packed(records)
         return packed

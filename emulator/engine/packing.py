@@ -77,13 +77,13 @@ def pack_layer(
     model: graph.Model,
     layer: graph.WeightedLayer,
     recipe: LayerRecipe,
-    factors: Mapping[str, int],
     library: ctypes.CDLL,
     memory: Memory,
+    factors: Mapping[str, int] | None = None,
 ) -> npt.NDArray[Any]:
     """The layer as convolutions: one, or one per input channel where it is depthwise.
 
-    ``factors`` is what :func:`pack_factors` gives.
+    ``factors`` is what :func:`pack_factors` gives, where it is known already.
     """
     output = model.tensors[layer.output]
     low, high = activation_bounds(layer.activation, output)
@@ -98,7 +98,7 @@ def pack_layer(
         "padding_left": geometry.padding.left,
         "pad_value": model.tensors[layer.inputs[0]].zero_point,
         "bias": memory.pointer(recipe.bias),
-        **factors,
+        **(factors or pack_factors(model, layer, library, memory)),
         "output_zero_point": output.zero_point,
         "clamp_low": low,
         "clamp_high": high,
