@@ -122,6 +122,8 @@ def load_kernel(name: str) -> Kernel:
     library.axynq_scratch_bytes.argtypes = [ctypes.c_void_p]
     library.axynq_run_network.restype = ctypes.c_int
     library.axynq_run_network.argtypes = [ctypes.c_void_p, ctypes.c_int64, ctypes.c_int]
+    library.axynq_reals.restype = None
+    library.axynq_reals.argtypes = [ctypes.c_void_p, ctypes.c_int64, ctypes.c_int]
     library.axynq_real_factors.restype = None
     library.axynq_real_factors.argtypes = [
         *(ctypes.c_void_p, ctypes.c_void_p, ctypes.c_int64, ctypes.c_void_p)

@@ -46,19 +46,23 @@ void move(const Network &network, const Operator &op, const int8_t *arena, int8_
   }
 }
 
+constexpr Share ALONE = {0, 1};
+
+// A thread's share of an operator: of a convolution some rows; all of others the first thread's.
 void run_operator(const Network &network, const Operator &op, int8_t *arena, uint8_t *scratch,
-                  int64_t images, int64_t first, int count) {
+                  int64_t images, int64_t first, int count, const Share &share) {
+  if (op.kind != CONVOLUTION && share.thread > 0) return;
   const Tensor &in = network.tensor[op.input], &out = network.tensor[op.output];
   const int8_t *from = place(in, arena), *second = place(network.tensor[op.second], arena);
   int8_t *to = arena + out.offset;
   switch (op.kind) {
     case CONVOLUTION:
       for (int k = 0; k < op.convolutions; ++k) {
-        convolve(op.convolution[k], from, Target{to, op.accumulators, images, first, count},
+        convolve(op.convolution[k], from, Target{to, op.accumulators, images, first, count, share},
                  scratch);
         if (op.exact_accumulators)
-          convolve(op.exact[k], from, Target{nullptr, op.exact_accumulators, images, first, count},
-                   scratch);
+          convolve(op.exact[k], from,
+                   Target{nullptr, op.exact_accumulators, images, first, count, share}, scratch);
       }
       break;
     case MOVE:
@@ -141,10 +145,73 @@ void run_blocks(const Network &network, int64_t images, std::atomic<int64_t> &ne
     for (int k = 0; k < network.inputs; ++k) load(network, network.input[k], arena, first, count);
     for (int k = 0; k < network.operators; ++k) {
       const Operator &op = network.op[k];
-      run_operator(network, op, arena, scratch.get(), images, first, count);
+      run_operator(network, op, arena, scratch.get(), images, first, count, ALONE);
       capture(network, op.output, arena, first, count);
     }
   }
+}
+
+// A thread's part of all blocks, one after another, in memory that all share but for the scratch.
+void run_shared(const Network &network, int64_t images, int8_t *arena, uint8_t *scratch,
+                const Share &share, Team &team) {
+  [[maybe_unused]] const instructions::Thread thread;
+  for (int64_t first = 0; first < images; first += BLOCK) {
+    const int count = int(std::min<int64_t>(BLOCK, images - first));
+    if (share.thread == 0)
+      for (int k = 0; k < network.inputs; ++k) load(network, network.input[k], arena, first, count);
+    team.wait();
+    for (int k = 0; k < network.operators; ++k) {
+      const Operator &op = network.op[k];
+      run_operator(network, op, arena, scratch, images, first, count, share);
+      team.wait();
+      // Before another tensor takes its place.
+      if (!network.capture[op.output].images) continue;
+      if (share.thread == 0) capture(network, op.output, arena, first, count);
+      team.wait();
+    }
+  }
+}
+
+// Threads beside this one that do `work`, numbered from 1: as many of those asked for as can be
+// had.
+template <class Work>
+std::vector<std::thread> started(int count, const Work &work) {
+  std::vector<std::thread> threads;
+  for (int k = 1; k <= count; ++k) {
+    try {
+      threads.emplace_back(work, k);
+    } catch (const std::system_error &) {
+      break;
+    }
+  }
+  return threads;
+}
+
+// Runs blocks with so many threads each. Returns 0, or 1 where memory ran out.
+int run_team(const Network &network, int64_t images, int threads) {
+  std::atomic<int> failed{0};
+  try {
+    const Memory arena = allocate(network.arena_bytes);
+    std::vector<Memory> scratch;
+    for (int k = 0; k < threads; ++k) scratch.push_back(allocate(network.scratch_bytes));
+    Team team;
+    const auto work = [&](int thread) {
+      try {
+        run_shared(network, images, reinterpret_cast<int8_t *>(arena.get()),
+                   scratch[size_t(thread)].get(), Share{thread, team.threads()}, team);
+      } catch (const std::bad_alloc &) {
+        failed = 1;
+        team.abandon();
+      }
+    };
+    std::vector<std::thread> others = started(threads - 1, work);
+    team.begin(int(others.size()) + 1);
+    work(0);
+    for (std::thread &thread : others) thread.join();
+  } catch (const std::bad_alloc &) {
+    failed = 1;
+  }
+  return failed;
 }
 
 }  // namespace
@@ -161,25 +228,21 @@ int64_t axynq_scratch_bytes(const axynq::Convolution *convolution) {
 // Runs so many images through the network, with so many threads.
 // Returns 0, or 1 where memory ran out.
 int axynq_run_network(const axynq::Network *network, int64_t images, int threads) {
+  const int64_t blocks = (images + axynq::BLOCK - 1) / axynq::BLOCK;
+  const int64_t sharing = std::min<int64_t>(threads, axynq::products(*network) / axynq::SHARE);
+  if (blocks < threads && sharing > blocks) return axynq::run_team(*network, images, int(sharing));
   std::atomic<int64_t> next{0};
   std::atomic<int> failed{0};
-  const auto work = [&] {
+  const auto work = [&](int) {
     try {
       axynq::run_blocks(*network, images, next);
     } catch (const std::bad_alloc &) {
       failed = 1;
     }
   };
-  const int64_t blocks = (images + axynq::BLOCK - 1) / axynq::BLOCK;
-  std::vector<std::thread> others;
-  for (int k = 1; k < threads && k < blocks; ++k) {
-    try {
-      others.emplace_back(work);
-    } catch (const std::system_error &) {
-      break;  // fewer threads then
-    }
-  }
-  work();
+  std::vector<std::thread> others =
+      axynq::started(int(std::min<int64_t>(threads, blocks)) - 1, work);
+  work(0);
   for (std::thread &thread : others) thread.join();
   return failed;
 }
@@ -215,6 +278,22 @@ void axynq_real_factors(const int32_t *multiplier, const int32_t *shift, int64_t
                         axynq::RealFactor *real) {
   for (int64_t k = 0; k < count; ++k)
     real[k] = axynq::instructions::real_factor(multiplier[k], shift[k]);
+}
+
+// The real numbers that values of so many tensors stand for, with so many threads.
+void axynq_reals(const axynq::Reals *reals, int64_t tensors, int threads) {
+  std::atomic<int> next{0};
+  const auto work = [&](int) {
+    for (int part = next++; part < threads; part = next++)
+      for (int64_t k = 0; k < tensors; ++k) {
+        const axynq::Reals &r = reals[k];
+        const int64_t first = r.count * part / threads, last = r.count * (part + 1) / threads;
+        for (int64_t i = first; i < last; ++i) r.to[i] = float(r.from[i] - r.zero_point) * r.scale;
+      }
+  };
+  std::vector<std::thread> others = axynq::started(threads - 1, work);
+  work(0);
+  for (std::thread &thread : others) thread.join();
 }
 
 // Whether filters may be computed in tiles.
