@@ -9,7 +9,9 @@ import numpy as np
 import numpy.typing as npt
 
 from axynq.emulator.engine.choice import choose_engine, make_engine, thread_count
-from axynq.emulator.errors import DataError, ToolError
+from axynq.emulator.engine.network import NativeNetwork
+from axynq.emulator.engine.reals import Dequantiser
+from axynq.emulator.errors import DataError, ModelError, ToolError
 from axynq.emulator.model import graph
 from axynq.emulator.model.batch import Given, batch_of, check_classifier
 from axynq.emulator.plan import Plan
@@ -64,6 +66,33 @@ class Emulator:
         choice = choose_engine(engine)
         self.engine = choice.name
         self._network = make_engine(self.model, self.codes, choice, self.threads)
+        self._dequantiser = Dequantiser(choice.kernel, self.threads)
+
+    def exchange_weights(self, model: graph.Model) -> None:
+        """Go on with the weights and biases of ``model``, which is this network otherwise, under
+        the same plan. Results are those of a new emulator, which takes several times as long to
+        make.
+
+        No other thread may use the emulator meanwhile.
+
+        Raises:
+            ModelError: the model has other layers.
+        """
+        shapes = [
+            [(layer.name, layer.weights.shape) for layer in each.layers]
+            for each in (self.model, model)
+        ]
+        if shapes[0] != shapes[1]:
+            raise ModelError(
+                f"weights of '{model.name}' do not fit '{self.model.name}': it has other layers"
+            )
+        if self.plan.depends_on_weights:
+            self.codes = self.plan.expand(model)
+        self.model = model
+        if isinstance(self._network, NativeNetwork):
+            self._network.exchange_weights(model, self.codes)
+        else:
+            self._make(*self._asked)
 
     def __getstate__(self) -> dict[str, Any]:
         """Copies and pickles: everything but the engine, which may be of another machine there."""
@@ -116,6 +145,11 @@ class Emulator:
     def tensors(self, x: Given) -> dict[int, graph.Int8Array]:
         """Every tensor that is given or computed, by its index, for a batch as in :meth:`run`."""
         return self._network.tensors(batch_of(self.model, x).arrays)
+
+    def real_tensors(self, x: Given) -> dict[int, graph.Float32Array]:
+        """As :meth:`tensors`, as the real numbers that they stand for, ``scale * (value - zero
+        point)`` in float32. The arrays are used again when nobody holds them any more."""
+        return self._dequantiser(self.model, self.tensors(x))
 
     def accumulators(self, x: Given) -> dict[str, Accumulators]:
         """Accumulators of every weighted layer by name, approximate and exact, in one pass.

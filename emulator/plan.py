@@ -380,6 +380,12 @@ class Plan:
                 f"plan '{path}' cannot be written: a path or a name in it is not valid Unicode"
             ) from error
 
+    @property
+    def depends_on_weights(self) -> bool:
+        """Whether other weights of the same network may have other codes."""
+        assignments = [*self.layers.values(), *([self.default] if self.default else [])]
+        return any(each.skip_sigma is not None for each in assignments)
+
     def expand(self, model: Model) -> dict[str, LayerCodes]:
         """The code of each weight, by layer name.
 

@@ -38,20 +38,27 @@ class Memory:
 
     def __init__(self) -> None:
         self._arrays: list[npt.NDArray[Any]] = []
+        self.weights: list[npt.NDArray[Any]] = []
+        """Those that hold packed weights: 32 bits for four of a byte, or 64 for four words."""
 
-    def pointer(self, array: npt.NDArray[Any]) -> int:
-        """The address of the array, which lives as long as this object."""
+    def pointer(self, array: npt.NDArray[Any], weights: bool = False) -> int:
+        """The address of the array, which lives as long as this object.
+
+        ``weights`` says that it holds packed weights.
+        """
         array = np.ascontiguousarray(array)
-        self._arrays.append(array)
+        (self.weights if weights else self._arrays).append(array)
         return int(array.ctypes.data)
 
-    def aligned(self, array: npt.NDArray[Any]) -> int:
+    def aligned(self, array: npt.NDArray[Any], weights: bool = False) -> int:
         """The address of a copy that begins with a cache line."""
         room = np.empty(array.nbytes + CACHE_LINE, np.uint8)
         begin = -room.ctypes.data % CACHE_LINE
         copy = room[begin : begin + array.nbytes]
         copy[:] = np.ascontiguousarray(array).reshape(-1).view(np.uint8)
         self._arrays.append(room)
+        if weights:
+            self.weights.append(copy.view(array.dtype))
         return int(copy.ctypes.data)
 
 
@@ -139,6 +146,10 @@ OPERATOR = _structure(
     )),
 )  # fmt: skip
 PORT = _structure(("images", _POINTER), ("tensor", _INT), ("blocked", _INT))
+REALS = _structure(
+    ("from", _POINTER), ("to", _POINTER), ("count", _LONG), ("scale", np.float32),
+    ("zero_point", _INT),
+)  # fmt: skip
 NETWORK = _structure(
     ("tensors", _INT), ("operators", _INT), ("inputs", _INT), ("unused", _INT),
     *((name, _LONG) for name in ("arena_bytes", "scratch_bytes", "single_scratch_bytes")),
@@ -167,6 +178,7 @@ STRUCTURES = {
     "Between": BETWEEN,
     "Operator": OPERATOR,
     "Port": PORT,
+    "Reals": REALS,
     "Network": NETWORK,
 }
 """All structures by their names in C++."""

@@ -172,6 +172,8 @@ def load_kernel(name: str) -> Kernel:
     library.axynq_run_network.argtypes = [
         *(ctypes.c_void_p, ctypes.c_int64, ctypes.c_int64, ctypes.c_int)
     ]
+    library.axynq_reals.restype = None
+    library.axynq_reals.argtypes = [ctypes.c_void_p, ctypes.c_int64, ctypes.c_int]
     library.axynq_real_factors.restype = None
     library.axynq_real_factors.argtypes = [
         *(ctypes.c_void_p, ctypes.c_void_p, ctypes.c_int64, ctypes.c_void_p)

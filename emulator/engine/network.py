@@ -7,6 +7,7 @@ import os
 import sys
 import threading
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, NamedTuple, Union
 
 import numpy as np
@@ -16,6 +17,7 @@ from axynq.emulator.engine import operators
 from axynq.emulator.engine.abi import BLOCK, OPERATOR, TENSOR, Memory
 from axynq.emulator.engine.blocks import Blocks
 from axynq.emulator.engine.calibration import measured_costs
+from axynq.emulator.engine.exchange import ExchangeableLayer
 from axynq.emulator.engine.kernel import Kernel
 from axynq.emulator.engine.layouts import images_in_blocks, useful_threads, work_of_one
 from axynq.emulator.engine.packing import costs_of, pack_layer
@@ -66,6 +68,13 @@ class NativeNetwork:
             else:
                 self._parts.extend(part.operators)
         self._chunk = CHUNK_BLOCKS * BLOCK * threads
+
+    def exchange_weights(self, model: graph.Model, codes: Mapping[str, LayerCodes]) -> None:
+        """Go on with the weights and biases of ``model``, the same network otherwise."""
+        self.model = model
+        for part in self._parts:
+            if isinstance(part, NativePart):
+                part.exchange_weights(model, codes)
 
     def run(self, x: Sequence[graph.Int8Array]) -> tuple[graph.Int8Array, ...]:
         """The network's outputs [images, *shape] for its inputs."""
@@ -171,6 +180,7 @@ class NativePart:
         self._memory = Memory()
         self._lock = threading.Lock()
         self._pool = ArrayPool()
+        self._exchangeable: dict[str, ExchangeableLayer] = {}
         self._layers = self._pack(self._codes)
         self._exact: dict[str, _PackedLayer] | None = None
         self._operator_records = self._describe_operators()
@@ -178,6 +188,25 @@ class NativePart:
         self.threads = affordable(threads, self._arena_bytes * BLOCK)
         self._work = work_of_one(model, part.operators)
         self._starts: list[Start] = []  # that no thread is using
+
+    def exchange_weights(self, model: graph.Model, codes: Mapping[str, LayerCodes]) -> None:
+        """As :meth:`NativeNetwork.exchange_weights`."""
+        self.model = replace(self.model, operators=_exchanged(self.model.operators, model))
+        self.part = replace(self.part, operators=_exchanged(self.part.operators, model))
+        self._codes, self._exact = dict(codes), None
+        self._starts = []  # which are about the weights before
+        for record, op in zip(self._operator_records, self.part.operators):
+            if not isinstance(op, graph.WeightedLayer):
+                continue
+            mine = self._exchangeable.get(op.name)
+            if mine is None or not mine.fits(codes[op.name]):
+                costs = costs_of(self.model, op, measured_costs(self.kernel))
+                library = self.kernel.library
+                mine = ExchangeableLayer(self.model, op, codes[op.name], costs, library)
+                self._exchangeable[op.name] = mine
+            layer = self._packed(mine.pack(op))
+            self._layers[op.name] = layer
+            record["convolutions"], record["convolution"] = layer.convolutions, layer.address
 
     def run(
         self,
@@ -240,12 +269,17 @@ class NativePart:
                 recipe = layer_recipe(op, zero_point, codes[op.name], costs)
                 library = self.kernel.library
                 records = pack_layer(self.model, op, recipe, costs, library, self._memory)
-                address = self._memory.pointer(records)
-                block, single = (
-                    library.axynq_scratch_bytes(address, len(records), which) for which in (0, 1)
-                )
-                packed[op.name] = _PackedLayer(address, len(records), (block, single))
+                self._memory.pointer(records)
+                packed[op.name] = self._packed(records)
         return packed
+
+    def _packed(self, records: npt.NDArray[Any]) -> _PackedLayer:
+        """A layer whose records are kept elsewhere."""
+        address, count = records.ctypes.data, len(records)
+        block, single = (
+            self.kernel.library.axynq_scratch_bytes(address, count, which) for which in (0, 1)
+        )
+        return _PackedLayer(address, count, (block, single))
 
     def _is_exact(self, layer: graph.WeightedLayer) -> bool:
         codes = self._codes[layer.name]
@@ -339,6 +373,19 @@ class NativePart:
             for name, value in fields.items():
                 record[name] = value
         return records
+
+
+def _exchanged(
+    operators: Sequence[graph.Operator], model: graph.Model
+) -> tuple[graph.Operator, ...]:
+    """The operators with weights and biases of the layers of the same names in ``model``."""
+    layers = {layer.name: layer for layer in model.layers}
+    return tuple(
+        replace(op, weights=layers[op.name].weights, bias=layers[op.name].bias)
+        if isinstance(op, graph.WeightedLayer)
+        else op
+        for op in operators
+    )
 
 
 def affordable(threads: int, bytes_each: int) -> int:

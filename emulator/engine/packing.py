@@ -9,7 +9,7 @@ from __future__ import annotations
 import ctypes
 import itertools
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
@@ -39,7 +39,6 @@ from axynq.emulator.engine.abi import (
 )
 from axynq.emulator.engine.recipe import Costs, LayerRecipe, LookupPlane, Plane, halves_of
 from axynq.emulator.model import graph
-from axynq.emulator.model.fixed_point import FixedPoint
 from axynq.emulator.model.graph import Padding, activation_bounds, rows_columns_channels
 from axynq.emulator.model.quantisation import layer_factors
 
@@ -91,11 +90,15 @@ def pack_layer(
     costs: Costs,
     library: ctypes.CDLL,
     memory: Memory,
+    factors: Mapping[str, int] | None = None,
+    any_weights: bool = False,
 ) -> npt.NDArray[Any]:
-    """The layer as convolutions: one, or one per input channel where it is depthwise. Costs tell
-    whether tiles pay."""
+    """The layer as convolutions: one, or one per input channel where it is depthwise.
+
+    Costs tell whether tiles pay; ``factors`` is what :func:`pack_factors` gives, where it is known
+    already. ``any_weights`` says that other weights will take their places.
+    """
     output = model.tensors[layer.output]
-    factors = layer_factors(model, layer)
     low, high = activation_bounds(layer.activation, output)
     geometry = _geometry(model, layer)
     in_groups = [plane for plane in recipe.lookups if _looked_up_in_groups(plane, library)]
@@ -110,11 +113,11 @@ def pack_layer(
         "padding_left": geometry.padding.left,
         "pad_value": model.tensors[layer.inputs[0]].zero_point,
         "bias": memory.pointer(recipe.bias),
-        **_pack_factors(factors, library, memory),
+        **(factors or pack_factors(model, layer, library, memory)),
         "output_zero_point": output.zero_point,
         "clamp_low": low,
         "clamp_high": high,
-        **_pack_planes(recipe.planes, in_groups, geometry, costs, library, memory),
+        **_pack_planes(recipe.planes, in_groups, geometry, costs, library, memory, any_weights),
         **_pack_lookups(in_rows, geometry, library, memory),
     }
     for side, (rows, columns, channels) in (
@@ -155,10 +158,12 @@ def costs_of(model: graph.Model, layer: graph.WeightedLayer, costs: Costs) -> Co
     return replace(costs, in_tiles=_tiles_pay(every, line, geometry, costs))
 
 
-def _pack_factors(
-    factors: Sequence[FixedPoint], library: ctypes.CDLL, memory: Memory
+def pack_factors(
+    model: graph.Model, layer: graph.WeightedLayer, library: ctypes.CDLL, memory: Memory
 ) -> dict[str, int]:
-    """The factors of the requantisation: as whole numbers, and in real ones where these do."""
+    """The factors of the requantisation: as whole numbers, and in real ones where these do. They do
+    not depend on the weights."""
+    factors = layer_factors(model, layer)
     multiplier = memory.pointer(np.array([f.multiplier for f in factors], np.int32))
     shift = memory.pointer(np.array([f.shift for f in factors], np.int32))
     real = memory.pointer(np.zeros(len(factors), REAL_FACTOR))
@@ -181,10 +186,12 @@ def _geometry(model: graph.Model, layer: graph.WeightedLayer) -> Geometry:
     return Geometry(source[2], source, target, 1, *rest)
 
 
-def _addresses(memory: Memory, records: npt.NDArray[Any], counts: IndexArray) -> IndexArray:
+def _addresses(
+    memory: Memory, records: npt.NDArray[Any], counts: IndexArray, weights: bool = False
+) -> IndexArray:
     """Where the records of each owner begin, which has so many of them, one owner after another."""
     first = np.cumsum(counts, dtype=np.int64) - counts
-    return memory.aligned(records) + first * records.itemsize
+    return memory.aligned(records, weights) + first * records.itemsize
 
 
 def _counts(owner: IndexArray, owners: int) -> IndexArray:
@@ -329,6 +336,7 @@ def _pack_planes(
     costs: Costs,
     library: ctypes.CDLL,
     memory: Memory,
+    any_weights: bool,
 ) -> dict[str, Any]:
     """The planes that each convolution needs, and its filter blocks."""
     parts = _Parts.of(planes, lookups, max(len(planes), 1))
@@ -371,17 +379,18 @@ def _pack_planes(
     looked_up = parts.kinds[line.part] != WHOLE_BYTE
     if tiles:
         packed, counts = _tile_weights(weights, in_block, members, segments, counts)
-        blocks["weights"] = _addresses(memory, packed, counts)
+        blocks["weights"] = _addresses(memory, packed, counts, weights=True)
     else:
         wide = bool(library.axynq_wide_weights())
-        fit = np.append(neighbours_fit(weights), True)  # the last for members that are none
-        blocks["narrow"] = fit[members].all(axis=1)
+        if wide and not any_weights:
+            fit = np.append(neighbours_fit(weights), True)  # the last for members that are none
+            blocks["narrow"] = fit[members].all(axis=1)
         for size, narrow in itertools.product(np.unique(sizes), (0, 1)):
             alike = np.flatnonzero((sizes == size) & (blocks["narrow"] == narrow))
             of = members[alike, :size]
             packed, counts = _block_weights(weights, in_block[alike] & ~looked_up, of)
             packed_as = _widened(packed) if wide and not narrow else packed
-            blocks["weights"][alike] = _addresses(memory, packed_as, counts)
+            blocks["weights"][alike] = _addresses(memory, packed_as, counts, weights=True)
             if lookups:
                 numbers, tables = _group_tables(parts, geometry, line)
                 chosen, counts = _block_weights(numbers, in_block[alike] & looked_up, of)

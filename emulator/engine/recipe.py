@@ -413,15 +413,54 @@ class LayerRecipe:
     """The layer's biases with all constants added."""
 
 
+@dataclass(frozen=True, eq=False)
+class LayerTables:
+    """What becomes of a layer's weights, by code and value: [codes, 256] each, by ``w + 128``."""
+
+    planes: tuple[Plane, ...]
+    """Their weights are by code and value."""
+    lookups: tuple[LookupPlane, ...]
+    """Their indices are by code and value."""
+    constant: Int64Array
+
+    def recipe(self, layer: graph.WeightedLayer, codes: LayerCodes) -> LayerRecipe:
+        """The layer's recipe: a table of each kind is indexed once."""
+        at = places(layer, codes)
+        return LayerRecipe(
+            tuple(replace(p, weights=p.weights.reshape(-1)[at]) for p in self.planes),
+            tuple(replace(p, index=p.index.reshape(-1)[at]) for p in self.lookups),
+            self.bias(layer, at),
+        )
+
+    def bias(self, layer: graph.WeightedLayer, at: npt.NDArray[np.intp]) -> npt.NDArray[np.int32]:
+        """The layer's biases with the constants of weights at :func:`places` added."""
+        bias = layer.bias.astype(np.int64) + self.constant.reshape(-1)[at].sum(
+            axis=(1, 2, 3), dtype=np.int64
+        )
+        # Sums are modulo 2**32, as the accumulators are.
+        return ((bias + 2**31) % 2**32 - 2**31).astype(np.int32)
+
+
+def places(layer: graph.WeightedLayer, codes: LayerCodes) -> npt.NDArray[np.intp]:
+    """Where tables by code and value have a layer's weights, [filters, rows, columns, channels]."""
+    return codes.codes.astype(np.intp) * 256 + (layer.kernel.astype(np.intp) - WEIGHT_MIN)
+
+
 def layer_recipe(
     layer: graph.WeightedLayer, zero_point: int, codes: LayerCodes, costs: Costs
 ) -> LayerRecipe:
     """How the accumulators of ``layer`` are computed."""
-    # Everything depends on a weight's value and code: tables by both, which are indexed once each.
     rows = len(codes.multipliers) + 1
-    place = codes.codes.astype(np.intp) * 256 + (layer.kernel.astype(np.intp) - WEIGHT_MIN)
-    counts = np.bincount(place.reshape(-1).astype(np.intp), minlength=rows * 256)
-    counts = counts.astype(np.int64).reshape(rows, 256)
+    at = places(layer, codes).reshape(-1)
+    counts = np.bincount(at, minlength=rows * 256).astype(np.int64).reshape(rows, 256)
+    return layer_tables(codes, zero_point, counts, costs).recipe(layer, codes)
+
+
+def layer_tables(
+    codes: LayerCodes, zero_point: int, counts: Int64Array, costs: Costs
+) -> LayerTables:
+    """The tables of a layer whose weights occur so often, [codes, 256]: others may be wrong."""
+    rows = len(codes.multipliers) + 1
     constant = np.zeros((rows, 256), np.int64)
     gathered: dict[tuple[bytes, int, int], npt.NDArray[np.int8]] = {}
     lookups: list[LookupPlane] = []
@@ -445,19 +484,9 @@ def layer_recipe(
                 number[k, values] = np.arange(1, len(values) + 1, dtype=np.int32)
                 none = np.zeros((1, lookup.tables.shape[1]), np.uint8)
                 tables = np.concatenate([none, lookup.tables[values]])
-                index = number.reshape(-1)[place]
-                lookups.append(LookupPlane(tables, index, lookup.exponent, lookup.part))
+                lookups.append(LookupPlane(tables, number, lookup.exponent, lookup.part))
     by_code = [
         Plane(np.frombuffer(table, np.uint8), np.where(counts > 0, weights, 0), exponent)
         for (table, exponent, _), weights in gathered.items()
     ]
-    planes = [
-        replace(plane, weights=plane.weights.reshape(-1)[place])
-        for plane in with_few_exponents(by_code)
-    ]
-    bias = layer.bias.astype(np.int64) + constant.reshape(-1)[place].sum(
-        axis=(1, 2, 3), dtype=np.int64
-    )
-    # Sums are modulo 2**32, as the accumulators are.
-    wrapped = ((bias + 2**31) % 2**32 - 2**31).astype(np.int32)
-    return LayerRecipe(tuple(planes), tuple(lookups), wrapped)
+    return LayerTables(tuple(with_few_exponents(by_code)), tuple(lookups), constant)

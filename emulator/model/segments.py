@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from dataclasses import fields, replace
+from itertools import pairwise
 
 import numpy as np
 
@@ -48,6 +49,37 @@ def _crossing(model: Model, k: int) -> set[int]:
     before = {model.input_index, *(op.output for op in model.operators[:k])}
     needed = {i for op in model.operators[k:] for i in op.inputs} | {model.output_index}
     return before & needed
+
+
+def stretches(model: Model) -> tuple[Model, ...]:
+    """The network as networks in a row, each of which begins with a weighted layer and goes on to
+    the next; what comes before the first layer is one without.
+
+    Each takes what it reads of the inputs and of what those before it compute, and gives what those
+    behind it read of it, and what is an output. Where all that it reads is constant, it takes that.
+    Tensors keep their indices, and operators their names.
+    """
+    starts = [k for k, op in enumerate(model.operators) if isinstance(op, WeightedLayer)]
+    bounds = sorted({0, *starts, len(model.operators)})
+    parts = []
+    for first, end in pairwise(bounds):
+        operators = model.operators[first:end]
+        computed = {op.output for op in operators}
+        read = {index for op in operators for index in op.inputs} - computed
+        given = read - set(model.constants) or read
+        later = {index for op in model.operators[end:] for index in op.inputs}
+        outputs = computed & (later | set(model.outputs)) or {operators[-1].output}
+        constants = {k: values for k, values in model.constants.items() if k not in given}
+        parts.append(
+            replace(
+                model,
+                operators=operators,
+                inputs=tuple(sorted(given)),
+                outputs=tuple(sorted(outputs)),
+                constants=constants,
+            )
+        )
+    return tuple(parts)
 
 
 def replace_layers(model: Model, layers: Sequence[WeightedLayer]) -> Model:

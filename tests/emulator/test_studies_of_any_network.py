@@ -20,11 +20,11 @@ from axynq.emulator.energy import (
 from axynq.emulator.engine.blocks import Blocks
 from axynq.emulator.errors import ModelError
 from axynq.emulator.model import graph
-from axynq.emulator.model.segments import segments
+from axynq.emulator.model.segments import replace_layers, segments, stretches
 from axynq.emulator.studies.errors import extract
 from axynq.emulator.studies.evaluator import Evaluator, Examples
-from axynq.emulator.studies.tuning.compensation import Method, tune
-from axynq.emulator.studies.tuning.tuner import Tuner
+from axynq.emulator.studies.tuning.compensation import Calibration, Method, frozen, tune
+from axynq.emulator.studies.tuning.tuner import Tuner, with_parameters
 from tests.any_network import any_models, random_inputs
 
 ROUGH = "smapprox:2222"
@@ -50,6 +50,55 @@ def test_statistics_of_any_network(model: graph.Model, seed: int) -> None:
     moments = found.layers[layer.name].neurons
     np.testing.assert_allclose(moments.error_mean, error.mean(axis=0), rtol=1e-9, atol=1e-9)
     np.testing.assert_allclose(moments.output_mean, exact.mean(axis=0), rtol=1e-9, atol=1e-9)
+
+
+@settings(max_examples=60)
+@given(any_models(), st.integers(0, 9))
+def test_stretches_of_any_network(model: graph.Model, seed: int) -> None:
+    x = random_inputs(model, 5, seed)
+    values = {k: np.repeat(v[None], 5, axis=0) for k, v in model.constants.items()}
+    values |= dict(zip(model.inputs, x))
+    parts = stretches(model)
+    for part in parts:
+        assert [op for op in part.operators if isinstance(op, graph.WeightedLayer)] in (
+            [],
+            [part.operators[0]],
+        )
+        found = Emulator(part).run([values[k] for k in part.inputs] if len(part.inputs) > 1
+                                   else values[part.inputs[0]])  # fmt: skip
+        values |= zip(part.outputs, found if len(part.outputs) > 1 else (found,))
+    assert [op for part in parts for op in part.operators] == list(model.operators)
+    whole = Emulator(model).tensors(x if len(x) > 1 else x[0])
+    for index in model.outputs:
+        assert np.array_equal(values[index], whole[index])
+
+
+@settings(max_examples=25)
+@given(any_models().map(with_layers), st.integers(0, 9))
+def test_sequential_tuning_is_the_network_measured_again_for_each_layer(
+    model: graph.Model, seed: int
+) -> None:
+    x = random_inputs(model, 70, seed)
+    plan = frozen(Plan.parse(model, ROUGH + "+klms=1"), model)
+    tuner = Tuner(model, x)
+    calibration = Calibration(model, x)
+    found = tune(tuner, plan, calibration, Method.SEQUENTIAL)
+    assert found.layers[0].name in calibration.means
+
+    wanted = Emulator(model).accumulators(x)
+    slow = tune(tuner, plan, x, Method.EXPECTED)
+    for name in (layer.name for layer in model.layers):
+        sums = Emulator(slow, plan).accumulators(x)[name].approximate
+        mean, target = (
+            a.mean(axis=(1, 2), dtype=float).sum(axis=0) / len(a)
+            for a in (sums, wanted[name].exact)
+        )
+        layer = slow.layer(name)
+        bias = layer.bias + np.rint(target - mean).astype(np.int64)
+        slow = replace_layers(slow, [with_parameters(layer, layer.kernel, bias.astype(np.int32))])
+    for layer in slow.layers:
+        assert np.array_equal(found.layer(layer.name).bias, layer.bias)
+        assert np.array_equal(found.layer(layer.name).weights, layer.weights)
 
 
 @settings(max_examples=10)

@@ -204,6 +204,15 @@ struct Port {
   int32_t blocked;
 };
 
+// Values that become the real numbers they stand for.
+struct Reals {
+  const int8_t *from;
+  float *to;
+  int64_t count;
+  float scale;
+  int32_t zero_point;
+};
+
 struct Network {
   int32_t tensors, operators, inputs;
   int32_t unused;

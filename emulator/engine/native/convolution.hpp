@@ -3,6 +3,7 @@
 
 #include "lookup.hpp"
 #include "planes.hpp"
+#include "team.hpp"
 
 namespace axynq {
 
@@ -14,6 +15,7 @@ struct Target {
   int64_t images;  // of the array
   int64_t first;   // image of this block
   int count;       // images of this block that exist
+  Share share;     // of the rows
 };
 
 inline int64_t round_up(int64_t bytes) { return (bytes + 63) / 64 * 64; }
@@ -268,7 +270,8 @@ inline void convolve_strip(const Convolution &c, const Strip &strip, const int8_
   Rows rows;
   std::vector<const uint8_t *> plane_rows(size_t(c.kernel_rows)), byte_rows(size_t(c.kernel_rows));
   std::vector<const uint8_t *> stack_row(size_t(c.kernel_rows));
-  for (int row = 0; row < c.output_rows; ++row) {
+  const RowRange mine = target.share.rows(c.output_rows);
+  for (int row = mine.first; row < mine.last; ++row) {
     for (int k = 0; k < c.kernel_rows; ++k) {
       const int y = row * c.stride_rows - c.padding_top + k * c.dilation_rows;
       const bool inside = y >= 0 && y < c.input_rows;

@@ -32,15 +32,18 @@ Memory allocate(int64_t bytes) {
 
 constexpr int ONE = 1;
 
-// A thread's memory.
+// A thread's memory; threads of a team share the tensors.
 template <int IMAGES>
 struct Worker {
-  explicit Worker(const Network &network)
-      : arena_memory(allocate(network.arena_bytes * IMAGES + BLOCK)),
+  explicit Worker(const Network &network, int8_t *shared = nullptr)
+      : arena_memory(shared ? nullptr : new_arena(network)),
         scratch_memory(
             allocate(IMAGES == ONE ? network.single_scratch_bytes : network.scratch_bytes)),
-        arena(reinterpret_cast<int8_t *>(arena_memory.get())),
+        arena(shared ? shared : reinterpret_cast<int8_t *>(arena_memory.get())),
         scratch(scratch_memory.get()) {}
+  static Memory new_arena(const Network &network) {
+    return allocate(network.arena_bytes * IMAGES + BLOCK);
+  }
   const Memory arena_memory, scratch_memory;
   int8_t *const arena;
   uint8_t *const scratch;
@@ -122,9 +125,13 @@ void without_weights(const Operator &op, const Tensor &in, const Tensor &out, co
   }
 }
 
+constexpr Share ALONE = {0, 1};
+
+// A thread's share of an operator: of a convolution some rows; all of others the first thread's.
 template <int IMAGES>
 void run_operator(const Network &network, const Operator &op, Worker<IMAGES> &worker,
-                  int64_t images, int64_t first, int count) {
+                  int64_t images, int64_t first, int count, const Share &share) {
+  if (op.kind != CONVOLUTION && share.thread > 0) return;
   const Tensor &in = network.tensor[op.input], &out = network.tensor[op.output];
   const int8_t *from = worker.values(in), *second = worker.values(network.tensor[op.second]);
   int8_t *to = worker.place(out);
@@ -132,11 +139,11 @@ void run_operator(const Network &network, const Operator &op, Worker<IMAGES> &wo
     case CONVOLUTION:
       next_layer(worker);
       for (int k = 0; k < op.convolutions; ++k) {
-        convolve(op.convolution[k], from, Target{to, op.accumulators, images, first, count},
+        convolve(op.convolution[k], from, Target{to, op.accumulators, images, first, count, share},
                  worker);
         if (op.exact_accumulators)
-          convolve(op.exact[k], from, Target{nullptr, op.exact_accumulators, images, first, count},
-                   worker);
+          convolve(op.exact[k], from,
+                   Target{nullptr, op.exact_accumulators, images, first, count, share}, worker);
       }
       break;
     case MOVE:
@@ -213,10 +220,73 @@ void run_images(const Network &network, int64_t last, int64_t images, std::atomi
     for (int k = 0; k < network.inputs; ++k) load(network, network.input[k], worker, first, count);
     for (int k = 0; k < network.operators; ++k) {
       const Operator &op = network.op[k];
-      run_operator(network, op, worker, images, first, count);
+      run_operator(network, op, worker, images, first, count, ALONE);
       capture(network, op.output, worker, first, count);
     }
   }
+}
+
+// A thread's part of all blocks, one after another.
+void run_shared(const Network &network, int64_t images, Worker<BLOCK> &worker, const Share &share,
+                Team &team) {
+  [[maybe_unused]] const instructions::Thread thread;
+  for (int64_t first = 0; first < images; first += BLOCK) {
+    const int count = int(std::min<int64_t>(BLOCK, images - first));
+    if (share.thread == 0)
+      for (int k = 0; k < network.inputs; ++k)
+        load(network, network.input[k], worker, first, count);
+    team.wait();
+    for (int k = 0; k < network.operators; ++k) {
+      const Operator &op = network.op[k];
+      run_operator(network, op, worker, images, first, count, share);
+      team.wait();
+      // Before another tensor takes its place.
+      if (!network.capture[op.output].images) continue;
+      if (share.thread == 0) capture(network, op.output, worker, first, count);
+      team.wait();
+    }
+  }
+}
+
+// Threads beside this one that do `work`, numbered from 1: as many of those asked for as can be
+// had.
+template <class Work>
+std::vector<std::thread> started(int count, const Work &work) {
+  std::vector<std::thread> threads;
+  for (int k = 1; k <= count; ++k) {
+    try {
+      threads.emplace_back(work, k);
+    } catch (const std::system_error &) {
+      break;
+    }
+  }
+  return threads;
+}
+
+// Runs blocks with so many threads each. Returns 0, or 1 where memory ran out.
+int run_team(const Network &network, int64_t images, int threads) {
+  std::atomic<int> failed{0};
+  try {
+    const Memory memory = Worker<BLOCK>::new_arena(network);
+    int8_t *arena = reinterpret_cast<int8_t *>(memory.get());
+    Team team;
+    const auto work = [&](int thread) {
+      try {
+        Worker<BLOCK> worker(network, arena);
+        run_shared(network, images, worker, Share{thread, team.threads()}, team);
+      } catch (const std::bad_alloc &) {
+        failed = 1;
+        team.abandon();
+      }
+    };
+    std::vector<std::thread> others = started(threads - 1, work);
+    team.begin(int(others.size()) + 1);
+    work(0);
+    for (std::thread &thread : others) thread.join();
+  } catch (const std::bad_alloc &) {
+    failed = 1;
+  }
+  return failed;
 }
 
 }  // namespace
@@ -240,8 +310,12 @@ int64_t axynq_scratch_bytes(const axynq::Convolution *convolution, int64_t count
 int axynq_run_network(const axynq::Network *network, int64_t images, int64_t in_blocks,
                       int threads) {
   std::atomic<int64_t> next_block{0}, next_image{in_blocks};
+  const int64_t blocks = (in_blocks + axynq::BLOCK - 1) / axynq::BLOCK;
+  const int64_t sharing = std::min<int64_t>(threads, axynq::products(*network) / axynq::SHARE);
+  if (in_blocks == images && blocks < threads && sharing > blocks)
+    return axynq::run_team(*network, images, int(sharing));
   std::atomic<int> failed{0};
-  const auto work = [&] {
+  const auto work = [&](int) {
     try {
       [[maybe_unused]] const axynq::instructions::Thread thread;
       axynq::run_images<axynq::BLOCK>(*network, in_blocks, images, next_block);
@@ -250,16 +324,10 @@ int axynq_run_network(const axynq::Network *network, int64_t images, int64_t in_
       failed = 1;
     }
   };
-  const int64_t units = (in_blocks + axynq::BLOCK - 1) / axynq::BLOCK + images - in_blocks;
-  std::vector<std::thread> others;
-  for (int k = 1; k < threads && k < units; ++k) {
-    try {
-      others.emplace_back(work);
-    } catch (const std::system_error &) {
-      break;  // fewer threads then
-    }
-  }
-  work();
+  const int64_t units = blocks + images - in_blocks;
+  std::vector<std::thread> others =
+      axynq::started(int(std::min<int64_t>(threads, units)) - 1, work);
+  work(0);
   for (std::thread &thread : others) thread.join();
   return failed;
 }
@@ -295,6 +363,22 @@ void axynq_real_factors(const int32_t *multiplier, const int32_t *shift, int64_t
                         axynq::RealFactor *real) {
   for (int64_t k = 0; k < count; ++k)
     real[k] = axynq::instructions::real_factor(multiplier[k], shift[k]);
+}
+
+// The real numbers that values of so many tensors stand for, with so many threads.
+void axynq_reals(const axynq::Reals *reals, int64_t tensors, int threads) {
+  std::atomic<int> next{0};
+  const auto work = [&](int) {
+    for (int part = next++; part < threads; part = next++)
+      for (int64_t k = 0; k < tensors; ++k) {
+        const axynq::Reals &r = reals[k];
+        const int64_t first = r.count * part / threads, last = r.count * (part + 1) / threads;
+        for (int64_t i = first; i < last; ++i) r.to[i] = float(r.from[i] - r.zero_point) * r.scale;
+      }
+  };
+  std::vector<std::thread> others = axynq::started(threads - 1, work);
+  work(0);
+  for (std::thread &thread : others) thread.join();
 }
 
 // Whether filters may be computed in tiles.

@@ -62,12 +62,18 @@ class Behavioural(Method):
     """The approximate network itself forward, computed bit for bit by the emulator; straight
     through backward, as if the multipliers were exact (eq. 13)."""
 
+    _emulator: Emulator | None = None
+
     def scores(self, network: TrainableNetwork, x: Tensor) -> Tensor:
-        emulator = Emulator(without_softmax(network.quantised()), self.plan)
-        batch = channels_last(x, network.model.input.shape).contiguous().cpu().numpy()
+        model = without_softmax(network.quantised())
+        if self._emulator is None:
+            self._emulator = Emulator(model, self.plan)
+        else:
+            self._emulator.exchange_weights(model)
+        batch = channels_last(x, model.input.shape).contiguous().cpu().numpy()
         values = {
             index: channels_first(torch.from_numpy(tensor).to(self.device))
-            for index, tensor in emulator.tensors(batch).items()
+            for index, tensor in self._emulator.real_tensors(batch).items()
         }
         return network(x, None, values)
 

@@ -122,8 +122,9 @@ class TrainableNetwork(nn.Module):
             x: int8 [images, channels, rows, columns], or [images, ...] of no map; a sequence of
                 them for a network with several inputs.
             disturbance: what a method does to layers.
-            values: int8 tensors by index, as the approximate network has them. Then nothing is
+            values: real tensors by index, as the approximate network has them. Then nothing is
                 convolved: these are the values, and only gradients are computed (paper, eq. 13).
+                They are not written to.
         """
         model = self.model
         real: dict[int, Tensor] = {
@@ -228,8 +229,8 @@ class TrainableNetwork(nn.Module):
             kernel = integers.cpu().numpy().astype(np.int8)
             bias = bias - quantiser.mean_errors(integers, steps).cpu().numpy()
         else:
-            rounded = torch.round(steps.double()).clamp(_lowest(layer), WEIGHT_LIMIT)
-            kernel = rounded.cpu().numpy().astype(np.int8)
+            rounded = torch.round(steps).clamp_(_lowest(layer), WEIGHT_LIMIT)
+            kernel = rounded.to(torch.int8).cpu().numpy()
         if isinstance(layer, graph.DepthwiseConvolution):
             kernel = kernel[..., 0].transpose(1, 2, 0)
         limits = np.iinfo(np.int32)
@@ -255,10 +256,6 @@ class _Grid(NamedTuple):
         zero_point = tensor.zero_point
         return cls(tensor.scale, zero_point, low - zero_point, high - zero_point)
 
-    def real_(self, integers: Tensor) -> Tensor:
-        """The real values of integers held as floats, in place."""
-        return integers.sub_(self.zero_point).mul_(self.scale)
-
     def passed(self, gradient: Tensor, y: Tensor) -> Tensor:
         """The gradient where ``y``, which is on the grid, was not clipped."""
         low, high = (self.low + 0.5) * self.scale, (self.high - 0.5) * self.scale
@@ -267,7 +264,7 @@ class _Grid(NamedTuple):
 
 
 class _OnGrid(torch.autograd.Function):
-    """Values rounded to a grid, or the int8 values ``given`` in their place; both in place.
+    """Values rounded to a grid, or those of it that are ``given`` in their place; both in place.
     Gradients straight through but where it clips.
 
     PyTorch's own ``fake_quantize_per_tensor_affine`` takes three times as long.
@@ -278,7 +275,7 @@ class _OnGrid(torch.autograd.Function):
         if given is None:
             y.mul_(1 / grid.scale).round_().clamp_(grid.low, grid.high).mul_(grid.scale)
         else:
-            grid.real_(y.copy_(given))
+            y.copy_(given)
         ctx.mark_dirty(y)
         ctx.save_for_backward(y)
         ctx.grid = grid
@@ -301,7 +298,7 @@ class _GivenOutput(torch.autograd.Function):
         ctx: Any, x: Tensor, weights: Tensor, bias: Tensor, given: Tensor, grid: _Grid,
         stride: Any, padding: Any, dilation: Any, groups: int,
     ) -> Tensor:  # fmt: skip
-        y = grid.real_(given.float())
+        y = given.detach()
         ctx.save_for_backward(x, weights, y)
         ctx.grid = grid
         ctx.geometry = (len(bias), stride, padding, dilation, groups)
@@ -320,6 +317,26 @@ class _GivenOutput(torch.autograd.Function):
 
 
 _given_output: Callable[..., Tensor] = _GivenOutput.apply
+
+
+class _GivenSum(torch.autograd.Function):
+    """A sum whose quantised output is known; its gradient is that of both operands."""
+
+    @staticmethod
+    def forward(ctx: Any, first: Tensor, second: Tensor, given: Tensor, grid: _Grid) -> Tensor:
+        y = given.detach()
+        ctx.save_for_backward(y)
+        ctx.grid = grid
+        return y
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> Any:
+        (y,) = ctx.saved_tensors
+        passed = ctx.grid.passed(gradients[0], y)
+        return passed, passed, None, None
+
+
+_given_sum: Callable[..., Tensor] = _GivenSum.apply
 
 
 def without_softmax(model: graph.Model) -> graph.Model:
@@ -383,6 +400,8 @@ def _operator(
         return moved(model, op, inputs, places)
     activation: graph.Activation = getattr(op, "activation", "none")
     grid = _Grid.of(target, activation)
+    if isinstance(op, graph.Add) and given is not None and len(inputs[0]) == len(inputs[1]):
+        return _given_sum(*inputs, given, grid)
     if isinstance(op, (graph.Add, graph.Pool)):
         y = pooled(op, inputs[0]) if isinstance(op, graph.Pool) else inputs[0] + inputs[1]
         return _on_grid(y, grid, given)

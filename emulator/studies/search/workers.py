@@ -14,11 +14,12 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from axynq.emulator import Emulator
 from axynq.emulator.errors import AxynqError, ToolError
 from axynq.emulator.model.graph import Int8Array, Model
 from axynq.emulator.plan import Plan
 from axynq.emulator.studies.evaluator import Evaluator, Examples, context_key
-from axynq.emulator.studies.tuning.compensation import Method, frozen, tune
+from axynq.emulator.studies.tuning.compensation import Calibration, Method, frozen, tune
 from axynq.emulator.studies.tuning.tuner import Tuner
 
 Done = Callable[[int, int], None]
@@ -75,7 +76,8 @@ class TuningWorker:
         engine: str = "auto",
         threads: int | None = None,
     ) -> None:
-        self.tuner, self.x, self.examples, self.method = tuner, x, examples, method
+        self.tuner, self.examples, self.method = tuner, examples, method
+        self.calibration = Calibration(tuner.model, x)
         self.engine, self.threads = engine, threads
         content = hashlib.sha256(context_key(tuner.model, examples, tuner).encode())
         content.update(method.value.encode() + np.ascontiguousarray(x).tobytes())
@@ -83,11 +85,11 @@ class TuningWorker:
 
     def correct(self, plans: Sequence[Plan], done: Done) -> None:
         for index, plan in enumerate(plans):
-            network = tune(self.tuner, plan, self.x, self.method)
-            evaluator = Evaluator(
-                network, self.examples, None, self.engine, self.threads, cache_bytes=0
-            )
-            done(index, evaluator.correct(frozen(plan, self.tuner.model)))
+            network = tune(self.tuner, plan, self.calibration, self.method)
+            fixed = frozen(plan, self.tuner.model)
+            outputs = Emulator(network, fixed, self.engine, self.threads).run(self.examples.x)
+            classes = outputs.reshape(len(outputs), -1).argmax(axis=1)
+            done(index, int((classes == self.examples.y).sum()))
 
 
 def connect(

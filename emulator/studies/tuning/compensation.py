@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from enum import Enum
+from functools import cached_property
 
 import numpy as np
-import numpy.typing as npt
 
 from axynq.emulator.emulation import Emulator
 from axynq.emulator.model.batch import Batch, Given, batch_of
 from axynq.emulator.model.graph import Int8Array, Model, WeightedLayer
-from axynq.emulator.model.segments import replace_layers
+from axynq.emulator.model.segments import replace_layers, stretches
 from axynq.emulator.plan import Plan
+from axynq.emulator.studies.tuning.histograms import FloatArray
 from axynq.emulator.studies.tuning.tuner import Tuner, fitting, with_parameters
 
 
@@ -27,10 +29,38 @@ class Method(str, Enum):
     """That of both under which the network agrees more often with the exact one."""
 
 
+class Calibration:
+    """Examples to tune with, and what the exact network makes of them: found when it is first asked
+    for, once for tuning to many plans.
+
+    Args:
+        model: the network.
+        x: examples, as :meth:`Emulator.run` takes them.
+    """
+
+    def __init__(self, model: Model, x: Given) -> None:
+        self.model = model
+        self.examples = batch_of(model, x)
+
+    @cached_property
+    def means(self) -> dict[str, FloatArray]:
+        """Mean accumulator of each filter, by layer."""
+        return _means(Emulator(self.model), self.examples)
+
+    @cached_property
+    def outputs(self) -> list[Int8Array]:
+        """Every output, [images, values]."""
+        return self.outputs_of(self.model, Plan.uniform("exact"))
+
+    def outputs_of(self, model: Model, plan: Plan) -> list[Int8Array]:
+        """As :attr:`outputs`, of such a network under a plan."""
+        return _flat(_outputs(Emulator(model, plan), self.examples))
+
+
 def tune(
     tuner: Tuner,
     plan: Plan,
-    x: Given,
+    x: Given | Calibration,
     method: Method = Method.BEST,
     advance: Callable[[int], None] = lambda layers: None,
 ) -> Model:
@@ -39,7 +69,8 @@ def tune(
     Args:
         tuner: for the network; it knows the rule for weights and whether to compensate.
         plan: the multipliers.
-        x: calibration examples, as :meth:`Emulator.run` takes them.
+        x: calibration examples, as :meth:`Emulator.run` takes them; or, to tune to many plans,
+            those of the tuner's network as a :class:`Calibration`.
         method: how mean errors are found.
         advance: called with 1 for each layer of the sequential method.
 
@@ -47,43 +78,64 @@ def tune(
         PlanError: the plan does not fit the network.
         ModelError: a bias would not fit 32 bits.
     """
-    model, examples = tuner.model, batch_of(tuner.model, x)
+    model = tuner.model
+    calibration = x if isinstance(x, Calibration) else Calibration(model, x)
     codes = plan.expand(model)
     expected = replace_layers(model, [tuner.layer(la, codes[la.name]) for la in model.layers])
     if not tuner.compensate or method is Method.EXPECTED:
         return expected
     fixed = frozen(plan, model)
-    sequential = _sequential(model, expected, fixed, examples, advance)
+    sequential, outputs = _sequential(calibration, expected, fixed, advance)
     if method is Method.SEQUENTIAL:
         return sequential
-    exact = _outputs(model, Plan.uniform("exact"), examples)
-    agreement = [
-        _agreement(_outputs(made, fixed, examples), exact) for made in (expected, sequential)
-    ]
+    found = calibration.outputs_of(expected, fixed), outputs
+    agreement = [_agreement(each, calibration.outputs) for each in found]
     return sequential if agreement[1] > agreement[0] else expected
 
 
 def _sequential(
-    model: Model, tuned: Model, plan: Plan, x: Batch, advance: Callable[[int], None]
-) -> Model:
+    calibration: Calibration, tuned: Model, plan: Plan, advance: Callable[[int], None]
+) -> tuple[Model, list[Int8Array]]:
     """Biases set in the order of the layers so that each filter's accumulator gets the mean it has
     in the exact network. So errors of the layers before are made good too, as far as they are
-    constant."""
-    wanted = _means(model, Plan.uniform("exact"), x)
-    for layer in model.layers:
-        means = _means(tuned, plan, x)[layer.name]
-        shift = np.rint(wanted[layer.name] - means).astype(np.int64)
-        current: WeightedLayer = tuned.layer(layer.name)
-        bias = fitting(layer, current.bias.astype(np.int64) + shift)
-        tuned = replace_layers(tuned, [with_parameters(current, current.kernel, bias)])
-        advance(1)
-    return tuned
+    constant. And the network's outputs then.
+
+    The network is computed once, a stretch behind a layer after the other.
+    """
+    images = len(calibration.examples)
+    values = {
+        index: np.broadcast_to(constant, (images, *constant.shape))
+        for index, constant in tuned.constants.items()
+    }
+    values |= dict(zip(tuned.inputs, calibration.examples.arrays))
+    layers: list[WeightedLayer] = []
+    for stretch in stretches(tuned):
+        mine = Plan({layer.name: plan.layers[layer.name] for layer in stretch.layers})
+        for layer in stretch.layers:  # one, or at the beginning none
+            source = Batch([values[layer.inputs[0]]])
+            means = _means(Emulator(_alone(stretch, layer), mine), source)[layer.name]
+            shift = np.rint(calibration.means[layer.name] - means).astype(np.int64)
+            bias = fitting(layer, layer.bias.astype(np.int64) + shift)
+            layers.append(with_parameters(layer, layer.kernel, bias))
+            stretch = replace_layers(stretch, layers[-1:])
+            advance(1)
+        given = Batch([values[index] for index in stretch.inputs])
+        values |= zip(stretch.outputs, _outputs(Emulator(stretch, mine), given))
+    return replace_layers(tuned, layers), _flat([values[index] for index in tuned.outputs])
 
 
-def _outputs(model: Model, plan: Plan, x: Batch) -> list[Int8Array]:
-    """Every output, [images, values]."""
-    found = Emulator(model, plan).run(x)
-    outputs = found if isinstance(found, tuple) else (found,)
+def _alone(model: Model, layer: WeightedLayer) -> Model:
+    return replace(
+        model, operators=(layer,), inputs=layer.inputs, outputs=(layer.output,), constants={}
+    )
+
+
+def _outputs(emulator: Emulator, x: Batch) -> tuple[Int8Array, ...]:
+    found = emulator.run(x)
+    return found if isinstance(found, tuple) else (found,)
+
+
+def _flat(outputs: Sequence[Int8Array]) -> list[Int8Array]:
     return [y.reshape(len(y), -1) for y in outputs]
 
 
@@ -114,15 +166,12 @@ def frozen(plan: Plan, model: Model) -> Plan:
     return Plan(layers)
 
 
-def _means(model: Model, plan: Plan, x: Batch) -> dict[str, npt.NDArray[np.float64]]:
+def _means(emulator: Emulator, x: Batch) -> dict[str, FloatArray]:
     """Mean accumulator of each filter, by layer."""
-    sums: dict[str, npt.NDArray[np.float64]] = {}
-    count = 0
-    for batch in Emulator(model, plan).accumulator_batches(x):
+    sums: dict[str, FloatArray] = {}
+    for batch in emulator.accumulator_batches(x):
         for name, accumulators in batch.items():
             approximate = accumulators.approximate
             flat = approximate.mean(axis=(1, 2), dtype=np.float64).sum(axis=0)
             sums[name] = sums.get(name, 0.0) + flat
-            images = len(approximate)
-        count += images
-    return {name: total / count for name, total in sums.items()}
+    return {name: total / len(x) for name, total in sums.items()}

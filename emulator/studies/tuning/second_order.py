@@ -125,23 +125,29 @@ def _replace(
     code = codes[:, order]
     replaced = np.zeros(kernel.shape, np.int8)
     lowest = min(LOWEST, int(kernel.min(initial=0)))
+    candidates = np.arange(lowest, 128)
+    offered = [(values[lowest + 128 :], noise[lowest + 128 :]) for values, noise in lines]
     for tap in range(kernel.shape[1]):
         target = wanted[:, tap]
         value = np.zeros(len(kernel))
-        for k, (values, noise) in enumerate(lines, start=1):
+        for k, (values, noise) in enumerate(offered, start=1):
             mine = np.flatnonzero(code[:, tap] == k)
             if len(mine) == 0:
                 continue
-            away = (values[lowest + 128 :] - target[mine, None]) ** 2
-            cost = away / factor[tap, tap] ** 2 + noise[lowest + 128 :]
+            cost = values - target[mine, None]
+            np.square(cost, out=cost)
+            cost /= factor[tap, tap] ** 2
+            cost += noise
+            choice = cost.argmin(axis=1)
+            best = cost[np.arange(len(mine)), choice][:, None]
             # Equally good weights: the one nearest to what is wanted.
-            candidates = np.arange(lowest, 128)
-            tie = np.abs(candidates - target[mine, None])
-            best = cost.min(axis=1, keepdims=True)
-            cost = np.where(cost <= best * (1 + 1e-9) + 1e-9, tie, np.inf)
-            w = candidates[cost.argmin(axis=1)]
-            replaced[mine, order[tap]] = w
-            value[mine] = values[w + 128]
+            good = cost <= best * (1 + 1e-9) + 1e-9
+            tied = np.flatnonzero(np.count_nonzero(good, axis=1) > 1)
+            if len(tied):
+                away = np.abs(candidates - target[mine[tied], None])
+                choice[tied] = np.where(good[tied], away, np.inf).argmin(axis=1)
+            replaced[mine, order[tap]] = candidates[choice]
+            value[mine] = values[choice]
         skipped = code[:, tap] == SKIP
         replaced[skipped, order[tap]] = kernel[skipped, order[tap]]
         error = (target - value) / factor[tap, tap]
