@@ -45,8 +45,6 @@ void move(const Network &network, const Operator &op, const int8_t *arena, int8_
   }
 }
 
-constexpr Share ALONE = {0, 1};
-
 // A thread's share of an operator: of a convolution some rows; all of others the first thread's.
 void run_operator(const Network &network, const Operator &op, int8_t *arena, uint8_t *scratch,
                   int64_t images, int64_t first, int count, const Share &share) {
@@ -144,7 +142,7 @@ void run_blocks(const Network &network, int64_t images, std::atomic<int64_t> &ne
     for (int k = 0; k < network.inputs; ++k) load(network, network.input[k], arena, first, count);
     for (int k = 0; k < network.operators; ++k) {
       const Operator &op = network.op[k];
-      run_operator(network, op, arena, scratch.get(), images, first, count, ALONE);
+      run_operator(network, op, arena, scratch.get(), images, first, count, Share());
       capture(network, op.output, arena, first, count);
     }
   }

@@ -15,9 +15,9 @@ struct RowRange {
   int first, last;
 };
 
-// Which thread of how many.
+// Which thread of how many: alone, where nothing is said.
 struct Share {
-  int thread, threads;
+  int thread = 0, threads = 1;
   RowRange rows(int count) const {
     return {int(int64_t(count) * thread / threads), int(int64_t(count) * (thread + 1) / threads)};
   }
