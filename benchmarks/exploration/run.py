@@ -112,7 +112,7 @@ def measure(
 ) -> dict[str, Any]:  # fmt: skip
     """One exploration, in a new folder."""
     with tempfile.TemporaryDirectory() as folder, watched() as watch:
-        started = time.perf_counter()
+        started, spent = time.perf_counter(), time.process_time()
         task = exploration.Task(
             model, *parts, tuple(split_multipliers(LIBRARY)), LEVELS,
             Settings(POPULATION, evaluations),
@@ -122,7 +122,7 @@ def measure(
         computing = Computing(processes, None, "auto", threads)
         with store.Store(Path(folder) / "evaluations.sqlite") as kept:
             outcome = search(task, kept, computing, lambda *state: None)
-        seconds = time.perf_counter() - started
+        seconds, spent = time.perf_counter() - started, time.process_time() - spent
     row: dict[str, Any] = {
         "tuned": tuned,
         "processes": processes,
@@ -133,6 +133,7 @@ def measure(
         "evaluations_per_hour": round(3600 * outcome.computed / seconds),
     }
     if processes == 1:  # what others do is not seen here
+        row["processor_seconds"] = round(spent, 1)
         row["share"] = {kind: round(n / seconds, 3) for kind, n in watch.seconds.items()}
     return row
 

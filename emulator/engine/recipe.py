@@ -452,7 +452,9 @@ def layer_recipe(
     """How the accumulators of ``layer`` are computed."""
     rows = len(codes.multipliers) + 1
     at = places(layer, codes).reshape(-1)
-    counts = np.bincount(at, minlength=rows * 256).astype(np.int64).reshape(rows, 256)
+    counts = (
+        np.bincount(at.astype(np.intp), minlength=rows * 256).astype(np.int64).reshape(rows, 256)
+    )
     return layer_tables(codes, zero_point, counts, costs).recipe(layer, codes)
 
 

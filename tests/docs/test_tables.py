@@ -163,10 +163,20 @@ def test_cross_evaluation() -> None:
             assert_accuracy(cell, found[trained, used], trained, used)
 
 
+def measured_in(folder: str) -> list[Any]:
+    """All results in a folder, one a processor, in the order of their names."""
+    return [results(str(path)) for path in sorted((ROOT / folder).glob("*.json"))]
+
+
 def test_speed_of_retraining() -> None:
-    (table,) = document("docs/retraining.md").tables("Speed")
-    networks = results("benchmarks/retraining/results.json")["networks"]
+    tables = document("docs/retraining.md").tables("Speed")
+    measured = measured_in("benchmarks/retraining")
     methods = ("behavioural", "multiplier-aware", "error-model", "weight-noise", "gaussian")
+    for table, on_processor in zip(tables, measured, strict=True):
+        check_speed_of_retraining(table, on_processor["networks"], methods)
+
+
+def check_speed_of_retraining(table: Any, networks: Any, methods: tuple[str, ...]) -> None:
     for row, measured in zip(table[1:], networks, strict=True):
         plain_seconds = measured["epoch_seconds"]["plain"]
         hours = "h" in row[1]
@@ -175,6 +185,20 @@ def test_speed_of_retraining() -> None:
             assert number(cell) == measured["relative_to_plain"][method], (row[0], method)
         share = 100 * measured["extraction_of_plain_epoch"]
         assert number(row[-1].split("%")[0]) == round(share, 1), row[0]
+
+
+def test_speed_of_exploration() -> None:
+    """Rows are processes and threads; columns evaluations an hour, untuned and tuned."""
+    tables = document("docs/exploration.md").tables("Speed")
+    for table, measured in zip(tables, measured_in("benchmarks/exploration"), strict=True):
+        rates = {
+            (run["processes"], run["threads"], run["tuned"]): run["evaluations_per_hour"]
+            for run in measured["runs"]
+        }
+        assert 2 * len(table[1:]) == len(rates)
+        for processes, threads, *cells in table[1:]:
+            for cell, tuned in zip(cells, (False, True), strict=True):
+                assert number(cell) == rates[int(processes), int(threads), tuned]
 
 
 def test_images_a_second_with_tiles() -> None:

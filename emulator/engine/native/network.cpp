@@ -125,8 +125,6 @@ void without_weights(const Operator &op, const Tensor &in, const Tensor &out, co
   }
 }
 
-constexpr Share ALONE = {0, 1};
-
 // A thread's share of an operator: of a convolution some rows; all of others the first thread's.
 template <int IMAGES>
 void run_operator(const Network &network, const Operator &op, Worker<IMAGES> &worker,
@@ -220,7 +218,7 @@ void run_images(const Network &network, int64_t last, int64_t images, std::atomi
     for (int k = 0; k < network.inputs; ++k) load(network, network.input[k], worker, first, count);
     for (int k = 0; k < network.operators; ++k) {
       const Operator &op = network.op[k];
-      run_operator(network, op, worker, images, first, count, ALONE);
+      run_operator(network, op, worker, images, first, count, Share());
       capture(network, op.output, worker, first, count);
     }
   }

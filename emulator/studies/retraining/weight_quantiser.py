@@ -8,6 +8,7 @@ what is then wrong is taken off the bias.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 
 import numpy as np
@@ -43,6 +44,8 @@ class WeightQuantiser(nn.Module):
     """[multipliers, filters or 1, rows, columns, channels, 256]: the expected product."""
     means: Tensor
     """[filters or 1, rows, columns, channels]: the expected activation."""
+    place: Tensor
+    """Where in all expected products those of each weight have that of an integer of 0."""
     code: Tensor
     """The multiplier of each weight; 0 is the exact one, also for weights that are skipped."""
 
@@ -82,26 +85,23 @@ class WeightQuantiser(nn.Module):
         self.register_buffer(
             "code", torch.from_numpy(codes.codes.astype(np.int64)), persistent=False
         )
+        shape = self.expected.shape[1:-1]
+        within = np.arange(math.prod(shape), dtype=np.int64).reshape(shape)
+        place = codes.codes.astype(np.int64) * within.size + within
+        self.register_buffer("place", torch.from_numpy(256 * place + 128), persistent=False)
 
     def integers(self, wanted: Tensor) -> Tensor:
         """The weights to multiply by, int64, for wanted values in integer steps."""
         index = torch.round(wanted * STEPS).long().clamp(-LIMIT * STEPS, LIMIT * STEPS)
-        return self.choice[self.code, index + LIMIT * STEPS]
+        return torch.take(self.choice, self.code * self.choice.shape[1] + index + LIMIT * STEPS)
 
     def values(self, integers: Tensor) -> Tensor:
         """What they amount to, in integer steps."""
-        return self.value[self.code, integers + 128]
+        return torch.take(self.value, self.code * 256 + integers + 128)
 
     def mean_errors(self, integers: Tensor, wanted: Tensor) -> Tensor:
         """Expected error of each filter's accumulator against what is wanted, float64 [filters]."""
-        filters, *taps = (torch.arange(n, device=integers.device) for n in integers.shape)
-        if self.expected.shape[1] == 1:
-            filters = torch.zeros_like(filters)
-        rows, columns, channels = taps
-        products = self.expected[
-            self.code, filters[:, None, None, None], rows[:, None, None], columns[:, None],
-            channels, integers + 128,
-        ]  # fmt: skip
+        products = torch.take(self.expected, self.place + integers)
         return (products - self.means * wanted).sum(dim=(1, 2, 3))
 
 
