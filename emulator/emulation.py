@@ -34,7 +34,8 @@ class Emulator:
         model: an int8 network.
         plan: a plan, or a shorthand.
         engine: ``auto`` (the environment variable AXYNQ_ENGINE, else the fastest there is),
-            ``amx``, ``avx512``, ``avx2``, ``generic`` or ``portable``. All give the same results.
+            ``amx``, ``avx512``, ``avx2``, ``generic``, ``portable``, or ``cuda``, a GPU by way of
+            PyTorch and Triton (``torch``: the same on the processor). All give the same results.
         threads: default: the environment variable AXYNQ_THREADS, else all cores.
 
     Raises:

@@ -23,7 +23,7 @@ from axynq.host.energy import energy_figures
 
 Device = Literal["auto", "software"]
 
-Engine = Literal["auto", "amx", "avx512", "avx2", "generic", "portable"]
+Engine = Literal["auto", "amx", "avx512", "avx2", "generic", "portable", "cuda", "torch"]
 """The emulator's engines, :data:`axynq.emulator.engine.choice.ENGINES`."""
 
 LARGEST_SEED = 2**32 - 1
@@ -66,7 +66,8 @@ LimitOption = Annotated[
 EngineOption = Annotated[
     Engine,
     typer.Option(
-        help="What computes the emulation; auto takes the fastest one here. Results are the same."
+        help="What computes the emulation; auto takes the fastest on this processor, cuda computes "
+        "on a GPU. Results are the same."
     ),
 ]
 
