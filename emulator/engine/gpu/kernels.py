@@ -241,7 +241,7 @@ def _one_by_one(
                 channel = filter_[None, :] // multiple
             else:
                 spot = tap // channels
-                channel = tap % channels
+                channel = tap % channels + tl.zeros((1, 1), tl.int32)
             down = spot // kernel_columns * row_dilation
             right = spot % kernel_columns * column_dilation
             inside = (position < positions) & (row + down >= 0) & (row + down < rows)
