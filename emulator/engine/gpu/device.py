@@ -38,6 +38,15 @@ def device_name(device: torch.device) -> str:
     return f"{name}; PyTorch {torch.__version__}"
 
 
+def computes_on(device: torch.device) -> bool:
+    """Whether this engine is to compute where PyTorch trains: on a GPU, unless AXYNQ_ENGINE names
+    another engine or Triton is not installed; on the processor, if AXYNQ_ENGINE is ``torch``."""
+    asked = os.environ.get("AXYNQ_ENGINE", "auto")
+    if device.type == "cuda":
+        return asked in ("auto", "cuda") and importlib.util.find_spec("triton") is not None
+    return device.type == "cpu" and asked == "torch"
+
+
 def kernels_for(device: torch.device) -> Kernels:
     """Triton's kernels on a GPU, and where Triton is to be interpreted; otherwise PyTorch's."""
     if device.type == "cuda" or os.environ.get("TRITON_INTERPRET") == "1":

@@ -10,6 +10,8 @@ import torch
 from torch import Tensor
 
 from axynq.emulator.emulation import Emulator
+from axynq.emulator.engine.gpu.device import computes_on
+from axynq.emulator.engine.gpu.network import DeviceNetwork
 from axynq.emulator.model import graph
 from axynq.emulator.plan import SKIP, Plan
 from axynq.emulator.studies.errors import ErrorModel, ErrorStatistics, extract
@@ -62,14 +64,26 @@ class Behavioural(Method):
     """The approximate network itself forward, computed bit for bit by the emulator; straight
     through backward, as if the multipliers were exact (eq. 13)."""
 
+    _emulator: DeviceNetwork | None = None
+
     def scores(self, network: TrainableNetwork, x: Tensor) -> Tensor:
-        emulator = Emulator(without_softmax(network.quantised()), self.plan)
-        batch = channels_last(x, network.model.input.shape).contiguous().cpu().numpy()
-        values = {
-            index: channels_first(torch.from_numpy(tensor).to(self.device))
-            for index, tensor in emulator.tensors(batch).items()
-        }
-        return network(x, None, values)
+        batch = channels_last(x, network.model.input.shape)
+        if computes_on(self.device):
+            values = self._on_device(network, batch)
+        else:
+            emulator = Emulator(without_softmax(network.quantised()), self.plan)
+            found = emulator.tensors(batch.contiguous().cpu().numpy())
+            values = {k: torch.from_numpy(tensor).to(self.device) for k, tensor in found.items()}
+        return network(x, None, {k: channels_first(tensor) for k, tensor in values.items()})
+
+    def _on_device(self, network: TrainableNetwork, x: Tensor) -> dict[int, Tensor]:
+        """Every tensor, without a detour by the processor: one emulator takes each step's weights
+        where they are."""
+        if self._emulator is None:
+            codes = self.plan.expand(network.model)
+            self._emulator = DeviceNetwork(network.model, codes, self.device)
+        self._emulator.load(network.integers())
+        return self._emulator.tensors_on_device([x])
 
 
 class MultiplierAware(Behavioural):
