@@ -13,6 +13,7 @@ def _with_torch() -> list[str]:
         return []
     import torch
 
+    torch.set_num_threads(1)  # tests run beside each other
     return ["torch", "cuda"] if torch.cuda.is_available() else ["torch"]
 
 

@@ -255,6 +255,7 @@ def test_doctor(axynq, monkeypatch) -> None:
     assert states["engine used"] == "ok"
     assert states["pynq"] == ("ok" if importlib.util.find_spec("pynq") else "absent")
     assert states["board"] == "absent"
+    assert states["engine cuda"] in ("ok", "absent")
     code, out, _ = axynq("doctor")
     assert code == 0
     assert "engine portable" in out

@@ -89,7 +89,7 @@ def test_explore(axynq, digits: graph.Model, digits_path, digits_data, tmp_path)
 
 
 def test_explore_by_another_engine(axynq, digits_path, digits_data, tmp_path) -> None:
-    pytest.importorskip("torch")
+    pytest.importorskip("torch").set_num_threads(1)  # tests run beside each other
     fronts = []
     for engine in ("auto", "torch"):
         arguments = ("explore", digits_path, "--data", digits_data, *SMALL, "--engine", engine)

@@ -34,7 +34,7 @@ def test_noise(axynq, digits_path: Path, digits_data: Path, tmp_path: Path) -> N
 def test_noise_by_another_engine(
     axynq, digits_path: Path, digits_data: Path, tmp_path: Path
 ) -> None:
-    pytest.importorskip("torch")
+    pytest.importorskip("torch").set_num_threads(1)  # tests run beside each other
     arguments = ("noise", digits_path, "--data", digits_data, "--plan", "roup:2,6", "--json")
     one, other = (
         json_of(axynq(*arguments, "--output", tmp_path / "errors.npz", "--engine", name))["layers"]
