@@ -96,6 +96,20 @@ def test_codes_of_single_weights() -> None:
     assert_equal_to_oracle(model, Plan.from_codes(codes), [random_input(model, 2, 0)])
 
 
+def test_several_filters_a_channel() -> None:
+    rng = np.random.default_rng(1)
+    op = graph.DepthwiseConvolution(
+        "layer_0", (0,), 1, rng.integers(-127, 128, (3, 2, 40)).astype(np.int8),
+        rng.integers(-99, 99, 40).astype(np.int32), np.full(40, 0.05, np.float32),
+        stride=(1, 2), padding=graph.Padding(1, 1, 1, 0),
+    )  # fmt: skip
+    tensors = (graph.Tensor("x", (5, 6, 20), 0.5, 3), graph.Tensor("y", (5, 3, 40), 30.0, -7))
+    model = graph.Model("depthwise", tensors, (op,), (0,), (1,))
+    spec = f"table:{data_file('evoapprox_mul8u.npz')}#mul8u_ZFB"
+    plan = Plan.parse(model, f"flam={spec}|roup:1,4")
+    assert_equal_to_oracle(model, plan, [random_input(model, 3, 0)])
+
+
 def test_many_tiles() -> None:
     """Several tiles of positions, of filters and of taps, of each size."""
     for filters, channels in ((16, 3), (40, 20), (130, 64)):
