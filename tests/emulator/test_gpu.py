@@ -190,6 +190,27 @@ def test_without_triton(digits: graph.Model, monkeypatch: pytest.MonkeyPatch) ->
         Emulator(digits, engine="cuda")
 
 
+@NEEDS_TRITON
+def test_on_an_old_gpu(digits: graph.Model, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda: (7, 5))
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda: "Tesla T4")
+    with pytest.raises(ToolError, match=r"compute capability 8\.0 or more, and Tesla T4 has 7\.5"):
+        Emulator(digits, engine="cuda")
+
+
+def test_too_little_memory(digits: graph.Model, monkeypatch: pytest.MonkeyPatch) -> None:
+    from axynq.emulator.engine.gpu import plain
+
+    def full(*_: Any) -> None:
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
+
+    emulator = Emulator(digits, engine="torch")
+    monkeypatch.setattr(plain, "layer_output", full)
+    with pytest.raises(MemoryError, match="the GPU does not have enough of it: CUDA out of memory"):
+        emulator.run(random_input(digits, 3, 0))
+
+
 WITHOUT_TORCH = """
 import sys
 sys.modules["torch"] = None

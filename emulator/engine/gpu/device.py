@@ -12,12 +12,15 @@ from axynq.emulator.engine.gpu import plain
 from axynq.emulator.engine.gpu.operators import Kernels
 from axynq.emulator.errors import ToolError
 
+CAPABILITY = (8, 0)
+"""From where on matrix units multiply bytes as Triton has it."""
+
 
 def device_of(engine: str) -> torch.device:
     """The processor for engine ``torch``, PyTorch's current GPU for ``cuda``.
 
     Raises:
-        ToolError: PyTorch sees no GPU, or Triton is not installed.
+        ToolError: PyTorch sees no GPU or an old one, or Triton is not installed.
     """
     if engine == "torch":
         return torch.device("cpu")
@@ -29,7 +32,18 @@ def device_of(engine: str) -> torch.device:
         )
     if importlib.util.find_spec("triton") is None:
         raise ToolError("engine 'cuda' needs Triton: pip install 'axynq[gpu]'")
+    capability = torch.cuda.get_device_capability()
+    if capability < CAPABILITY:
+        raise ToolError(
+            f"engine 'cuda' needs a GPU of compute capability {_dotted(CAPABILITY)} or more, and "
+            f"{torch.cuda.get_device_name()} has {_dotted(capability)}; engine 'auto' computes the "
+            "same on the processor"
+        )
     return torch.device("cuda", torch.cuda.current_device())
+
+
+def _dotted(capability: tuple[int, int]) -> str:
+    return ".".join(map(str, capability))
 
 
 def device_name(device: torch.device) -> str:

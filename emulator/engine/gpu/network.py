@@ -19,7 +19,8 @@ from axynq.emulator.model import graph
 from axynq.emulator.plan import LayerCodes, Plan
 
 CHUNK_BYTES = {"cuda": 1 << 31, "cpu": 1 << 26}
-"""Working memory that decides how many images are computed at once."""
+"""Working memory that decides how many images are computed at once; on a GPU at most half of what
+is free."""
 
 MOST_ELEMENTS = 2**31 - 2**16
 """Of a tensor: its places have 32 bits in the kernels."""
@@ -151,6 +152,14 @@ class DeviceNetwork:
         self, x: Sequence[Tensor], keep: bool, sums: dict[str, Tensor] | None = None
     ) -> dict[int, Tensor]:
         """Tensors by index: all of them, or, unless ``keep``, those that are given out."""
+        try:
+            return self._all_or_given_out(x, keep, sums)
+        except torch.OutOfMemoryError as error:
+            raise MemoryError(f"the GPU does not have enough of it: {error}") from error
+
+    def _all_or_given_out(
+        self, x: Sequence[Tensor], keep: bool, sums: dict[str, Tensor] | None
+    ) -> dict[int, Tensor]:
         model, images = self.model, len(x[0])
         values = {k: v.expand(images, *v.shape[1:]) for k, v in self._constants.items()}
         values |= dict(zip(model.inputs, x))
@@ -198,8 +207,10 @@ class DeviceNetwork:
             taps = packed.geometry.taps * packed.geometry.positions
             patches = 16 * taps if self.device.type == "cpu" else 0
             needed = max(needed, source * (len(packed.tables) + 2) + patches)
-        within = CHUNK_BYTES["cuda" if self.device.type == "cuda" else "cpu"] // needed
-        return max(1, min(within, MOST_ELEMENTS // max(sizes, default=1)))
+        memory = CHUNK_BYTES[self.device.type]
+        if self.device.type == "cuda":
+            memory = min(memory, torch.cuda.mem_get_info(self.device)[0] // 2)
+        return max(1, min(memory // needed, MOST_ELEMENTS // max(sizes, default=1)))
 
 
 Integer = TypeVar("Integer", bound=np.integer[Any])
