@@ -319,13 +319,14 @@ def assembled(kernel: Any, arguments: Any, named: dict[str, Any], capability: in
         torch.int8: "*i8", torch.int16: "*i16", torch.int32: "*i32", torch.int64: "*i64",
     }  # fmt: skip
     options = {name: named.pop(name) for name in ("num_warps", "num_stages") if name in named}
-    signature = dict.fromkeys(named, "constexpr")
+    options["enable_fp_fusion"] = False
+    signature = dict.fromkeys(kernel.arg_names, "constexpr")
     constants, attributes = dict(named), {}
     for number, (name, value) in enumerate(zip(kernel.arg_names, arguments)):
         if isinstance(value, torch.Tensor):
             signature[name] = pointers[value.dtype]
         elif value == 1:  # Triton's rule
-            signature[name], constants[name] = "constexpr", 1
+            constants[name] = 1
         else:
             signature[name] = "i32" if -(2**31) <= value < 2**31 else "i64"
         if isinstance(value, torch.Tensor) or value % 16 == 0:

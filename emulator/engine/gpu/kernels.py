@@ -341,6 +341,7 @@ def _launch_one_by_one(
 
 def _launch(kernel: Any, grid: tuple[int, ...], x: Tensor, *arguments: Any, **named: Any) -> None:
     """Run a kernel where ``x`` is."""
+    named["enable_fp_fusion"] = False  # there are no floats; Triton warns where it is not said
     if x.is_cuda:
         with torch.cuda.device(x.device):
             kernel[grid](*arguments, **named)
