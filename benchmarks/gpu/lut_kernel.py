@@ -42,5 +42,5 @@ def gathered(x: Tensor, weights: Tensor, lut: Tensor, y: Tensor, stride: tuple[i
     grid = (triton.cdiv(y.numel(), OUTPUTS),)
     _gather[grid](
         x, weights, lut, y, y.numel(), x.shape[1], x.shape[2], y.shape[1], y.shape[2], y.shape[3],
-        *weights.shape[:3], *stride, outputs=OUTPUTS,
+        *weights.shape[:3], *stride, outputs=OUTPUTS, enable_fp_fusion=False,
     )  # fmt: skip

@@ -19,6 +19,7 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import numpy as np
 import torch
@@ -32,7 +33,9 @@ from common import machine, save
 from axynq.emulator import Emulator, Plan, load_model, multiplier
 from axynq.emulator.engine.choice import choose_engine
 from axynq.emulator.engine.gpu.device import device_of, kernels_for
+from axynq.emulator.engine.gpu.geometry import Geometry
 from axynq.emulator.engine.gpu.network import DeviceBlocks, DeviceNetwork
+from axynq.emulator.engine.gpu.packed import Tile
 from axynq.emulator.engine.recipe import RAW_BYTES
 from axynq.emulator.errors import ToolError
 from axynq.emulator.model import graph
@@ -89,6 +92,7 @@ class Benchmark:
             "equal": {},
             "images_per_second": {},
             "epoch_seconds": {},
+            "tiles": {},
             "targets": [],
             "left_out": [],
         }
@@ -112,7 +116,7 @@ class Benchmark:
     def run(self) -> int:
         with tempfile.TemporaryDirectory() as name:
             chosen = plans(Path(name))
-            for part in (self.equality, self.speed, self.retraining):
+            for part in (self.equality, self.speed, self.retraining, self.tiles):
                 part(chosen)
                 save(self.output, self.content)
         self.targets()
@@ -235,6 +239,28 @@ class Benchmark:
             seconds = result.history[-1].seconds
             self.content["epoch_seconds"][what] = round(seconds, 3)
             print(f"epoch of {examples} examples, {what}: {seconds:.2f} s")
+
+    # --- tiles -----------------------------------------------------------------------------------
+
+    def tiles(self, chosen: dict[str, str]) -> None:
+        """Images a second of ResNet-8 with other tiles than :meth:`Tile.of` takes."""
+        model = networks.resnet8()
+        images = 1 if self.quick else BATCHES["resnet8"]
+        usual = Tile.of
+        for positions, warps in ((64, 4), (64, 8), (128, 4), (128, 8)):
+
+            def other(geometry: Geometry, p: int = positions, w: int = warps) -> Tile:
+                return usual(geometry)._replace(positions=p, warps=w)
+
+            what = f"{positions} positions, {warps} warps"
+            if not self.begins(f"tiles, {what}"):
+                return
+            with mock.patch.object(Tile, "of", other):
+                self.content["tiles"][what] = {
+                    text: round(images / self._seconds(self._emulation(model, text, images)), 1)
+                    for text in ("roup:1,4", "smapprox:3330")
+                }
+            print(f"tiles of {what}: {self.content['tiles'][what]}")
 
     # --- what is wanted --------------------------------------------------------------------------
 

@@ -306,7 +306,7 @@ def _launch_multiply(
         padded=geometry.padded, whole_tiles=geometry.taps % tile.taps == 0,
         keep_sums=keep_sums, is_last=is_last,
         tile_positions=tile.positions, tile_filters=tile.filters, tile_taps=tile.taps,
-        num_warps=4, num_stages=3,
+        num_warps=tile.warps, num_stages=3,
     )  # fmt: skip
 
 

@@ -21,16 +21,18 @@ MOST_TAPS = 1 << 17
 
 
 class Tile(NamedTuple):
-    """Outputs that a program of a kernel computes at once, and the taps that it takes at a time;
-    powers of two, which Triton's matrix products want."""
+    """Outputs that a program of a kernel computes at once, the taps that it takes at a time, and
+    its groups of 32 threads; powers of two, which Triton's matrix products want."""
 
     positions: int
     filters: int
     taps: int
+    warps: int
 
     @classmethod
     def of(cls, geometry: Geometry) -> Tile:
-        """A tile that wastes little of the layer."""
+        """A tile that wastes little of the layer, with enough threads that their registers hold it
+        (by what the assembler for sm_80 and sm_90 says; not measured on a GPU yet)."""
         filters = 16
         while filters < min(geometry.filters, 128):
             filters *= 2
@@ -38,7 +40,7 @@ class Tile(NamedTuple):
         fitting = [
             k for k in (128, 64) if -geometry.taps % k <= (geometry.taps + -geometry.taps % k) // 4
         ]
-        return cls(64 if filters == 128 else 128, filters, fitting[0] if fitting else 32)
+        return cls(64, filters, fitting[0] if fitting else 32, 4 if filters <= 32 else 8)
 
 
 @dataclass(frozen=True, eq=False)
