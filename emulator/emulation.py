@@ -36,7 +36,9 @@ class Emulator:
         model: an int8 network.
         plan: a plan, or a shorthand.
         engine: ``auto`` (the environment variable AXYNQ_ENGINE, else the fastest there is),
-            or one of :data:`~axynq.emulator.engine.choice.ENGINES`. All give the same results.
+            or one of :data:`~axynq.emulator.engine.choice.ENGINES`, among them ``cuda``, a GPU by
+            way of PyTorch and Triton (``torch``: the same on the processor). All give the same
+            results.
         threads: default: the environment variable AXYNQ_THREADS, else all cores.
 
     Raises:

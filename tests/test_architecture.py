@@ -43,6 +43,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     # The arithmetic.
     "emulator.reference": VOCABULARY | {"emulator.softmax"},
     "emulator.engine": VOCABULARY | {"emulator.softmax", "emulator.toolchain"},
+    "emulator.engine.gpu": VOCABULARY | {"emulator.engine", "emulator.softmax"},
     "emulator.emulation": VOCABULARY | {"emulator.engine"},
     # What becomes int8 networks.
     "emulator.quantisation": VOCABULARY
@@ -63,7 +64,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     | {"emulator", "emulator.datasets", "emulator.energy", "emulator.keys"}
     | {"emulator.studies.evaluator", *STUDIES},
     "emulator.studies.retraining": VOCABULARY
-    | {"emulator.datasets", "emulator.emulation", "emulator.keys", *STUDIES},
+    | {"emulator.datasets", "emulator.emulation", "emulator.engine.gpu", "emulator.keys", *STUDIES},
     "emulator.frameworks": VOCABULARY
     | {"emulator.emulation", "emulator.file_formats", "emulator.quantisation"}
     | {"emulator.studies.retraining"},
@@ -119,6 +120,8 @@ import everything."""
 WHEN_ASKED = {
     # The one place that knows both kinds of board.
     ("host.runtime", "host.software_board"),
+    # The one place that knows all engines; this one needs PyTorch.
+    ("emulator.engine", "emulator.engine.gpu"),
 }
 """Imports inside functions that the rules would not allow at the top."""
 

@@ -10,8 +10,10 @@ import contextlib
 import dataclasses
 import hashlib
 import json
+from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -45,13 +47,18 @@ def measured_costs(kernel: Kernel) -> Costs:
     try:
         file = writable_cache_folder() / f"costs-{kernel.path.stem}-{_processor()}.json"
     except ToolError:
-        return dataclasses.replace(estimated, **_measure(kernel))
+        return _changed(estimated, _measure(kernel))
     measured = _read(file)
     if measured is None:
         measured = _measure(kernel)
         with contextlib.suppress(OSError):  # another process measures again
             files.write_text(file, json.dumps(measured, indent=1))
-    return dataclasses.replace(estimated, **measured)
+    return _changed(estimated, measured)
+
+
+def _changed(costs: Costs, values: Mapping[str, float]) -> Costs:
+    fields: dict[str, Any] = dict(values)
+    return dataclasses.replace(costs, **fields)
 
 
 def _read(file: Path) -> dict[str, float] | None:
@@ -59,7 +66,7 @@ def _read(file: Path) -> dict[str, float] | None:
     try:
         values = json.loads(files.read_text(file))
         numbers = {name: float(value) for name, value in values.items()}
-        dataclasses.replace(Costs(1.0, 1.0), **numbers)
+        _changed(Costs(1.0, 1.0), numbers)
     except (OSError, ValueError, TypeError, AttributeError):
         return None
     return numbers if all(np.isfinite(v) and v >= 0 for v in numbers.values()) else None

@@ -1,10 +1,12 @@
-"""Which engine computes: the fastest native kernel that can be had, or numpy."""
+"""Which engine computes: the fastest native kernel that can be had, or numpy, or, where it is asked
+for by name, a GPU."""
 
 from __future__ import annotations
 
 import os
 import warnings
 from collections.abc import Mapping, Sequence
+from types import ModuleType
 from typing import NamedTuple, Protocol
 
 from axynq.emulator.engine.blocks import Blocks
@@ -17,7 +19,10 @@ from axynq.emulator.plan import LayerCodes
 
 PORTABLE = "portable"
 
-ENGINES = ("auto", *(variant.name for variant in VARIANTS), PORTABLE)
+CUDA, TORCH = "cuda", "torch"
+"""The engine of folder ``gpu`` on a GPU, and on the processor."""
+
+ENGINES = ("auto", *(variant.name for variant in VARIANTS), PORTABLE, CUDA, TORCH)
 """What can be asked for, by argument or by the environment variable AXYNQ_ENGINE."""
 
 
@@ -44,7 +49,7 @@ class Choice(NamedTuple):
 
     name: str
     kernel: Kernel | None
-    """None: portable."""
+    """None: no native one."""
     reason: str
     """Why, where it is not the fastest."""
 
@@ -63,6 +68,9 @@ def choose_engine(asked: str = "auto") -> Choice:
         asked = os.environ.get("AXYNQ_ENGINE", "auto")
     if asked == PORTABLE:
         return Choice(PORTABLE, None, "asked for")
+    if asked in (CUDA, TORCH):
+        _gpu().device_of(asked)
+        return Choice(asked, None, "asked for")
     if asked != "auto":
         return Choice(asked, load_kernel(asked), "asked for")
     reasons: list[str] = []
@@ -74,10 +82,38 @@ def choose_engine(asked: str = "auto") -> Choice:
     return Choice(PORTABLE, None, reasons[0])
 
 
+def gpu_name() -> str:
+    """The GPU that engine ``cuda`` would compute on.
+
+    Raises:
+        ToolError: there is none, or PyTorch or Triton is not installed.
+    """
+    return _gpu().device_name(_gpu().device_of(CUDA))
+
+
+def _gpu() -> ModuleType:
+    """Module ``gpu.device``, which needs PyTorch.
+
+    Raises:
+        ToolError: PyTorch is not installed.
+    """
+    try:
+        from axynq.emulator.engine.gpu import device
+    except ImportError as error:
+        raise ToolError(
+            f"engines 'cuda' and 'torch' need PyTorch: pip install 'axynq[gpu]' ({error})"
+        ) from error
+    return device
+
+
 def make_engine(
     model: graph.Model, codes: Mapping[str, LayerCodes], choice: Choice, threads: int
 ) -> Engine:
     """The network on the chosen engine."""
+    if choice.name in (CUDA, TORCH):
+        from axynq.emulator.engine.gpu.network import DeviceNetwork
+
+        return DeviceNetwork(model, codes, _gpu().device_of(choice.name))
     if choice.kernel is None:
         if choice.reason != "asked for":
             warnings.warn(

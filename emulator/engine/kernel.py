@@ -152,7 +152,7 @@ def load_kernel(name: str) -> Kernel:
     variant = next((v for v in VARIANTS if v.name == name), None)
     if variant is None:
         known = ", ".join(v.name for v in VARIANTS)
-        raise ToolError(f"there is no kernel '{name}'; there are: {known}, portable")
+        raise ToolError(f"there is no kernel '{name}'; there are: {known}, portable, cuda, torch")
     if variant not in supported_variants():
         missing = ", ".join(sorted(variant.needs - processor_features()))
         raise ToolError(f"this processor cannot run the kernel '{name}': it lacks {missing}")

@@ -15,7 +15,7 @@ import typer
 from rich.text import Text
 
 from axynq.emulator import __version__
-from axynq.emulator.engine.choice import choose_engine, thread_count
+from axynq.emulator.engine.choice import choose_engine, gpu_name, thread_count
 from axynq.emulator.engine.kernel import VARIANTS, load_kernel, supported_variants
 from axynq.emulator.errors import AxynqError
 from axynq.emulator.toolchain import compiler, writable_cache_folder
@@ -187,6 +187,7 @@ def _engines() -> list[Finding]:
         except (AxynqError, OSError) as error:
             findings.append(Finding(what, "problem", str(error)))
     findings.append(Finding("engine portable", "ok", "numpy; always available"))
+    findings.append(_checked("engine cuda", gpu_name))
     try:
         chosen = choose_engine()
         reason = f" ({chosen.reason})" if chosen.reason else ""

@@ -25,7 +25,7 @@ Device = Literal["auto", "software"]
 
 Engine = Literal[
     "auto", "amx", "avx512", "avxvnni", "avx2", "neoni8mm", "neondot", "neon", "neon32", "generic",
-    "portable",
+    "portable", "cuda", "torch",
 ]  # fmt: skip
 """The emulator's engines, :data:`axynq.emulator.engine.choice.ENGINES`."""
 
@@ -69,7 +69,8 @@ LimitOption = Annotated[
 EngineOption = Annotated[
     Engine,
     typer.Option(
-        help="What computes the emulation; auto takes the fastest one here. Results are the same."
+        help="What computes the emulation; auto takes the fastest on this processor, cuda computes "
+        "on a GPU. Results are the same."
     ),
 ]
 

@@ -18,6 +18,8 @@ from axynq.emulator.studies.errors import ErrorStatistics, extract, save_statist
 from axynq.emulator.studies.errors.pictures import draw_correlation, draw_histograms
 from axynq.host.cli.inputs import (
     DataOption,
+    Engine,
+    EngineOption,
     ModelArgument,
     PlanOption,
     SplitOption,
@@ -38,6 +40,7 @@ class Inputs:
     network: Model
     plan: Plan
     x: Int8Array
+    engine: Engine
     threads: int | None
     description: dict[str, str]
     """Kept with the statistics: where the examples are from."""
@@ -60,6 +63,7 @@ def noise(
         Optional[Path],
         typer.Option(help="Also draw histograms.png and correlation.png into this folder."),
     ] = None,
+    engine: EngineOption = "auto",
     threads: ThreadsOption = None,
     json: JsonOption = False,
 ) -> None:
@@ -71,7 +75,7 @@ def noise(
     network = load_model(model)
     chosen = read_plan(network, plan)
     x = quantise_examples(network.input, read_data(data, split, samples).x)
-    inputs = Inputs(network, chosen, x, threads, {"data": data.name, "split": split})
+    inputs = Inputs(network, chosen, x, engine, threads, {"data": data.name, "split": split})
     with progress_bar(f"{network.name}, {plan}", len(x)) as advance:
         statistics = replace(measure(inputs, advance), plan=plan)
     save_statistics(statistics.reduced() if per_filter else statistics, output)
@@ -100,6 +104,7 @@ def measure(inputs: Inputs, advance: Callable[[int], None]) -> ErrorStatistics:
         inputs.network,
         inputs.plan,
         inputs.x,
+        engine=inputs.engine,
         threads=inputs.threads,
         advance=advance,
         description=inputs.description,
@@ -111,7 +116,7 @@ def _draw(inputs: Inputs, statistics: ErrorStatistics, folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise DataError(f"'{folder}' cannot be written: {error.strerror}") from error
-    emulator = Emulator(inputs.network, inputs.plan, threads=inputs.threads)
+    emulator = Emulator(inputs.network, inputs.plan, inputs.engine, inputs.threads)
     sums = emulator.accumulators(inputs.x[:HISTOGRAM_EXAMPLES])
     draw_histograms(statistics, list(sums.items()), folder / "histograms.png")
     draw_correlation(statistics, folder / "correlation.png")

@@ -153,7 +153,7 @@ def one_layer(weights: np.ndarray, output_scale: float = 1e6) -> graph.Model:
 
 # --- integers whose size is the processor's ------------------------------------------------------
 
-NOT_ON_BOARDS = ("emulator/studies", "emulator/engine/torch_layer.py", "emulator/quantisation",
+NOT_ON_BOARDS = ("emulator/studies", "emulator/engine/gpu", "emulator/quantisation",
                  "emulator/frameworks", "host/cli", "host/netlists", "host/power",
                  "host/baseline.py", "host/performance/roofline.py")  # fmt: skip
 

@@ -26,6 +26,7 @@ from axynq.emulator.errors import DataError, ToolError
 from axynq.emulator.model import graph
 from axynq.emulator.multipliers import SMAPPROX_TABLE_2
 from tests.conftest import data_file
+from tests.engines import ENGINES
 from tests.networks import other_models, random_input, weighted_models
 
 SPECS = ("exact", "roup:0,4", "roup:1,4", "roup:2,6", "roup:0,3-1-0-2", "smapprox:1100",
@@ -39,9 +40,6 @@ def plans(draw: st.DrawFn) -> str:
     name = draw(st.sampled_from(["llam", "flam", "klam-channel", "klam-row", "klam-column"]))
     text = f"{name}={specs[0] if name == 'llam' else '|'.join(specs)}"
     return text + draw(st.sampled_from(["", "", "+klms=1", "+klms=2"]))
-
-
-ENGINES = [*(variant.name for variant in supported_variants()), "portable"]
 
 
 @pytest.fixture(params=ENGINES)

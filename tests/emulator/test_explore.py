@@ -24,7 +24,6 @@ from axynq.emulator.datasets import handwritten_digits, load_dataset, quantise_e
 from axynq.emulator.energy import Energy, EnergyFigures, relative_energy
 from axynq.emulator.engine.blocks import Blocks
 from axynq.emulator.engine.choice import choose_engine, make_engine
-from axynq.emulator.engine.kernel import supported_variants
 from axynq.emulator.errors import DataError, PlanError, ToolError
 from axynq.emulator.keys import layer_key, plan_key
 from axynq.emulator.model import graph
@@ -44,6 +43,7 @@ from axynq.emulator.studies.sensitivity.gradients import accumulator_gradients, 
 from axynq.emulator.studies.sensitivity.layers import layer_sensitivity, rank_correlation
 from axynq.emulator.studies.tuning.tuner import Tuner, with_parameters
 from tests.conftest import data_file
+from tests.engines import ENGINES
 from tests.networks import random_input, weighted_models
 
 LIBRARY = ("roup:2,6", "exact", "roup:1,4", "smapprox:3330")
@@ -90,7 +90,7 @@ def test_segments_keep_residual_blocks_together(residual: graph.Model) -> None:
     assert operators == [op.name for op in residual.operators]
 
 
-@pytest.mark.parametrize("engine", [*(v.name for v in supported_variants()), "portable"])
+@pytest.mark.parametrize("engine", ENGINES)
 @pytest.mark.parametrize("text", TEXTS)
 def test_blocks_through_segments_equal_the_network(
     residual: graph.Model, engine: str, text: str

@@ -6,13 +6,11 @@ import numpy as np
 import pytest
 
 from axynq.emulator import Emulator, reference
-from axynq.emulator.engine.kernel import supported_variants
 from axynq.emulator.file_formats.tflite_writer import serialise_model
 from axynq.emulator.model import graph
 from tests import limits
 from tests.emulator import runtime
-
-ENGINES = [*(variant.name for variant in supported_variants()), "portable"]
+from tests.engines import ENGINES
 
 
 def assert_equal(model: graph.Model, x: graph.Int8Array | list[graph.Int8Array]) -> graph.Int8Array:

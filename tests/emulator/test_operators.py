@@ -13,7 +13,6 @@ from hypothesis import strategies as st
 from axynq.emulator import Emulator, Plan, load_model, reference
 from axynq.emulator.engine.blocks import Blocks
 from axynq.emulator.engine.choice import choose_engine, make_engine
-from axynq.emulator.engine.kernel import supported_variants
 from axynq.emulator.engine.parts import parts, without_paddings
 from axynq.emulator.engine.positions import by_position, positions, stretches
 from axynq.emulator.engine.records import _thresholds
@@ -21,9 +20,8 @@ from axynq.emulator.errors import DataError, ModelError
 from axynq.emulator.model import graph
 from tests.any_network import any_models, random_inputs
 from tests.emulator.test_wild_networks import LARGE, SMALL, wild
+from tests.engines import ENGINES
 from tests.networks import tensor
-
-ENGINES = [variant.name for variant in supported_variants()] + ["portable"]
 
 PLANS = ("exact", "roup:1,4", "flam=smapprox:3330|exact")
 

@@ -25,6 +25,7 @@ from tests.networks import branched_models, random_input, tensor, weighted_model
 
 torch = pytest.importorskip("torch")
 
+from axynq.emulator.engine.gpu.network import DeviceNetwork  # noqa: E402
 from axynq.emulator.studies.retraining import METHODS, OPTIMISERS, RetrainOptions, retrain  # noqa: E402
 from axynq.emulator.studies.retraining.augmentation import augmented  # noqa: E402
 from axynq.emulator.studies.retraining.methods import Behavioural, ErrorModelMethod  # noqa: E402
@@ -359,6 +360,24 @@ def test_same_seed_same_network(digits: graph.Model, few, method: str) -> None:
     assert_same(first.model, second.model)
     other = retrain(digits, ROUGH, *few, options(method=method, seed=1))
     assert [epoch.loss for epoch in first.history] != [epoch.loss for epoch in other.history]
+
+
+@pytest.mark.parametrize("method", ["behavioural", "multiplier-aware"])
+def test_the_approximate_network_where_torch_is(
+    digits: graph.Model, few, method: MethodName, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As on a GPU: every step's weights are packed and multiplied on PyTorch's device."""
+    expected = retrain(digits, ROUGH, *few, options(method=method))
+    monkeypatch.setenv("AXYNQ_ENGINE", "torch")
+    packed: list[str] = []
+    load = DeviceNetwork.load
+    monkeypatch.setattr(
+        DeviceNetwork, "load", lambda self, layers: (packed.extend(layers), load(self, layers))
+    )
+    found = retrain(digits, ROUGH, *few, options(method=method))
+    assert_same(found.model, expected.model)
+    assert [e.loss for e in found.history] == [e.loss for e in expected.history]
+    assert len(packed) == 2 * (220 // 64) * len(digits.layers)
 
 
 @pytest.mark.parametrize("optimiser", OPTIMISERS)

@@ -10,13 +10,13 @@ from hypothesis import strategies as st
 from axynq.emulator import Emulator, reference
 from axynq.emulator.engine import operators
 from axynq.emulator.engine.abi import REAL_FACTOR, Memory
-from axynq.emulator.engine.kernel import load_kernel, supported_variants
+from axynq.emulator.engine.kernel import load_kernel
 from axynq.emulator.engine.linear_sums import linear_sum
 from axynq.emulator.engine.records import describe
 from axynq.emulator.model import graph
 from axynq.emulator.model.quantisation import layer_factors
+from tests.engines import ENGINES
 
-ENGINES = [*(variant.name for variant in supported_variants()), "portable"]
 WITH_REALS = [e for e in ENGINES if e in ("amx", "avx512", "avxvnni", "avx2")]
 
 scales = st.floats(0.002, 2.0)

@@ -20,6 +20,7 @@ from axynq.host.compiler import pacing
 from axynq.host.selftest.networks import networks
 from axynq.host.software_board import simulation
 from tests import limits
+from tests.engines import ENGINES
 from tests.networks import random_input
 from tests.overlays import write_overlay
 
@@ -70,10 +71,9 @@ def test_another_rounding_in_the_oracle(wrong, monkeypatch) -> None:  # type: ig
     """No engine takes its rounding from the oracle; the networks at the limits tell them apart."""
     model, x = next(limits.layers_of_biases())
     expected = reference.run(model, x)[model.output_index]
-    engines = [*(variant.name for variant in supported_variants()), "portable"]
     monkeypatch.setattr(reference, "rescale", wrong)
     differing = reference.run(model, x)[model.output_index]
-    for name in engines:
+    for name in ENGINES:
         found = Emulator(model, engine=name).run(x)
         assert np.array_equal(found, expected), name
         assert not np.array_equal(found, differing), name

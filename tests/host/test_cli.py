@@ -237,12 +237,25 @@ def test_engines_agree(axynq, digits_path: Path, digits_data: Path) -> None:
     assert fast["accuracy"] == portable["accuracy"]
 
 
+def test_engines_in_pytorch(axynq, digits_path: Path, digits_data: Path) -> None:
+    torch = pytest.importorskip("torch")
+    arguments = ("evaluate", digits_path, "--data", digits_data, "--plan", "flam=exact|roup:2,6")
+    found = json_of(axynq(*arguments, "--json", "--engine", "torch"))
+    assert found["engine"] == "torch"
+    assert found["accuracy"] == json_of(axynq(*arguments, "--json"))["accuracy"]
+    if not torch.cuda.is_available():
+        code, _, err = axynq(*arguments, "--engine", "cuda")
+        assert code == 1
+        assert "engine 'cuda' needs a CUDA GPU, and PyTorch sees none here" in " ".join(err.split())
+
+
 def test_doctor(axynq, monkeypatch) -> None:
     content = json_of(axynq("doctor", "--json"))
     states = {finding["what"]: finding["state"] for finding in content["findings"]}
     assert states["engine used"] == "ok"
     assert states["pynq"] == ("ok" if importlib.util.find_spec("pynq") else "absent")
     assert states["board"] == "absent"
+    assert states["engine cuda"] in ("ok", "absent")
     code, out, _ = axynq("doctor")
     assert code == 0
     assert "engine portable" in out

@@ -88,6 +88,16 @@ def test_explore(axynq, digits: graph.Model, digits_path, digits_data, tmp_path)
     assert again["front"] == content["front"]
 
 
+def test_explore_by_another_engine(axynq, digits_path, digits_data, tmp_path) -> None:
+    pytest.importorskip("torch").set_num_threads(1)  # tests run beside each other
+    fronts = []
+    for engine in ("auto", "torch"):
+        arguments = ("explore", digits_path, "--data", digits_data, *SMALL, "--engine", engine)
+        json_of(axynq(*arguments, "--output", tmp_path / engine, "--json"))
+        fronts.append(json.loads((tmp_path / engine / "front.json").read_text())["points"])
+    assert fronts[0] == fronts[1]
+
+
 def test_explore_with_tuning(axynq, digits_path, digits_data, tmp_path) -> None:
     result = axynq("explore", digits_path, "--data", digits_data, "--output", tmp_path / "found",
                    "--levels", "filter", "--skip", "2", "--weights", "alwann", "--compensate",

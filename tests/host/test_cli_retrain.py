@@ -31,6 +31,19 @@ def test_noise(axynq, digits_path: Path, digits_data: Path, tmp_path: Path) -> N
     assert shapes == {(1, 1)}
 
 
+def test_noise_by_another_engine(
+    axynq, digits_path: Path, digits_data: Path, tmp_path: Path
+) -> None:
+    pytest.importorskip("torch").set_num_threads(1)  # tests run beside each other
+    arguments = ("noise", digits_path, "--data", digits_data, "--plan", "roup:2,6", "--json")
+    one, other = (
+        json_of(axynq(*arguments, "--output", tmp_path / "errors.npz", "--engine", name))["layers"]
+        for name in ("auto", "torch")
+    )
+    # Of the same errors, which lie otherwise in memory: sums are rounded otherwise.
+    assert other == [pytest.approx(layer) for layer in one]
+
+
 def test_retrain(axynq, digits_path: Path, digits_data: Path, tmp_path: Path) -> None:
     pytest.importorskip("torch")
     output, plan = tmp_path / "again.tflite", "smapprox:2222"

@@ -107,6 +107,7 @@ def extract(
     plan: Plan | str,
     x: Given,
     *,
+    engine: str = "auto",
     threads: int | None = None,
     advance: Callable[[int], None] = lambda samples: None,
     description: Mapping[str, Any] | None = None,
@@ -115,14 +116,16 @@ def extract(
 
     Every layer sees the input it has in the approximate network, and the error is what the layer
     itself adds to its accumulators: ``accurate + error = approximate`` on every sample. Memory does
-    not grow with the number of samples.
+    not grow with the number of samples. ``engine`` and ``threads`` are those of
+    :class:`Emulator`.
 
     Raises:
         PlanError: the plan does not fit the model.
+        ToolError: an engine was asked for that cannot be had.
         DataError: there are no samples, or they have another shape or type.
     """
     text = plan if isinstance(plan, str) else ""
-    emulator = Emulator(model, plan, threads=threads)
+    emulator = Emulator(model, plan, engine, threads)
     batch = batch_of(model, x)
     if len(batch) == 0:
         raise DataError("error statistics need at least one sample")

@@ -10,6 +10,8 @@ import torch
 from torch import Tensor
 
 from axynq.emulator.emulation import Emulator
+from axynq.emulator.engine.gpu.device import computes_on
+from axynq.emulator.engine.gpu.network import DeviceNetwork
 from axynq.emulator.model import graph
 from axynq.emulator.plan import SKIP, Plan
 from axynq.emulator.studies.errors import ErrorModel, ErrorStatistics, extract
@@ -63,19 +65,34 @@ class Behavioural(Method):
     through backward, as if the multipliers were exact (eq. 13)."""
 
     _emulator: Emulator | None = None
+    _on_gpu: DeviceNetwork | None = None
 
     def scores(self, network: TrainableNetwork, x: Tensor) -> Tensor:
-        model = without_softmax(network.quantised())
-        if self._emulator is None:
-            self._emulator = Emulator(model, self.plan)
+        batch = channels_last(x, network.model.input.shape)
+        if computes_on(self.device):
+            values = self._on_device(network, batch)
         else:
-            self._emulator.exchange_weights(model)
-        batch = channels_last(x, model.input.shape).contiguous().cpu().numpy()
-        values = {
-            index: channels_first(torch.from_numpy(tensor).to(self.device))
-            for index, tensor in self._emulator.real_tensors(batch).items()
+            model = without_softmax(network.quantised())
+            if self._emulator is None:
+                self._emulator = Emulator(model, self.plan)
+            else:
+                self._emulator.exchange_weights(model)
+            found = self._emulator.real_tensors(batch.contiguous().cpu().numpy())
+            values = {k: torch.from_numpy(tensor).to(self.device) for k, tensor in found.items()}
+        return network(x, None, {k: channels_first(tensor) for k, tensor in values.items()})
+
+    def _on_device(self, network: TrainableNetwork, x: Tensor) -> dict[int, Tensor]:
+        """Every tensor in real numbers, without a detour by the processor: one emulator takes each
+        step's weights where they are."""
+        if self._on_gpu is None:
+            codes = self.plan.expand(network.model)
+            self._on_gpu = DeviceNetwork(network.model, codes, self.device)
+        self._on_gpu.load(network.integers())
+        tensors = network.model.tensors
+        return {
+            k: (values.float() - tensors[k].zero_point) * tensors[k].scale
+            for k, values in self._on_gpu.tensors_on_device([x]).items()
         }
-        return network(x, None, values)
 
 
 class MultiplierAware(Behavioural):

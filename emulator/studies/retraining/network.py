@@ -218,27 +218,32 @@ class TrainableNetwork(nn.Module):
             operators.append(op)
         return replace(self._original, operators=tuple(operators))
 
-    @torch.no_grad()
     def _quantised_layer(self, layer: graph.WeightedLayer) -> graph.WeightedLayer:
-        steps = self._steps(layer)
-        scales = accumulator_scales(self._original, layer)
-        bias = self.bias[layer.name].cpu().numpy().astype(np.float64) / scales
-        if layer.name in self.quantisers:
-            quantiser = self._quantiser(layer)
-            integers = quantiser.integers(steps)
-            kernel = integers.cpu().numpy().astype(np.int8)
-            bias = bias - quantiser.mean_errors(integers, steps).cpu().numpy()
-        else:
-            rounded = torch.round(steps).clamp_(_lowest(layer), WEIGHT_LIMIT)
-            kernel = rounded.to(torch.int8).cpu().numpy()
+        kernel, bias = (values.cpu().numpy() for values in self._integers(layer))
         if isinstance(layer, graph.DepthwiseConvolution):
             kernel = kernel[..., 0].transpose(1, 2, 0)
-        limits = np.iinfo(np.int32)
-        return replace(
-            layer,
-            weights=np.ascontiguousarray(kernel.reshape(layer.weights.shape)),
-            bias=np.clip(np.rint(bias), limits.min, limits.max).astype(np.int32),
-        )
+        weights = np.ascontiguousarray(kernel.reshape(layer.weights.shape))
+        return replace(layer, weights=weights, bias=bias)
+
+    def integers(self) -> dict[str, tuple[Tensor, Tensor]]:
+        """Weights, int8 [filters, rows, columns, channels], and biases, int32 [filters], of the
+        layers of :meth:`quantised`, on the network's device."""
+        return {layer.name: self._integers(layer) for layer in self.model.layers}
+
+    @torch.no_grad()
+    def _integers(self, layer: graph.WeightedLayer) -> tuple[Tensor, Tensor]:
+        steps = self._steps(layer)
+        units = torch.from_numpy(accumulator_scales(self._original, layer)).to(steps.device)
+        bias = self.bias[layer.name].double() / units
+        if layer.name in self.quantisers:
+            quantiser = self._quantiser(layer)
+            kernel = quantiser.integers(steps)
+            bias = bias - quantiser.mean_errors(kernel, steps)
+        else:
+            kernel = torch.round(steps).clamp_(_lowest(layer), WEIGHT_LIMIT)
+        limits = torch.iinfo(torch.int32)
+        whole = torch.round(bias).clamp(limits.min, limits.max)
+        return kernel.to(torch.int8), whole.to(torch.int32)
 
 
 class _Grid(NamedTuple):
