@@ -61,7 +61,9 @@ class ApproximateModule(nn.Module):
         emulator = Emulator(without_softmax(self.network.quantised()), self._plan)
         values = {
             index: channels_first(_tensor(tensor).to(given[0].device))
-            for index, tensor in emulator.tensors(batch if len(batch) > 1 else batch[0]).items()
+            for index, tensor in emulator.real_tensors(
+                batch if len(batch) > 1 else batch[0]
+            ).items()
         }
         found = self.network(given, None, values)
         outputs = found if isinstance(found, tuple) else (found,)
@@ -81,7 +83,7 @@ def as_pytorch(shape: tuple[int, ...]) -> tuple[int, ...]:
     return (shape[2], *shape[:2]) if len(shape) == 3 else shape
 
 
-def _tensor(values: graph.Int8Array) -> Tensor:
+def _tensor(values: graph.Float32Array) -> Tensor:
     # PyTorch has no tensors that are not to be written to.
     return torch.from_numpy(values if values.flags.writeable else values.copy())
 
