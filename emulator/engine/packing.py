@@ -141,6 +141,9 @@ def _looked_up_in_groups(plane: LookupPlane, library: ctypes.CDLL) -> bool:
 _MOST_TABLES = 1 << 20
 """Of sixteen bytes, that lie with weights."""
 
+_ONE_BY_ONE = 1.6
+"""What a look-up takes that is not one of four together, against one that is."""
+
 
 def costs_of(model: graph.Model, layer: graph.WeightedLayer, costs: Costs) -> Costs:
     """What products of a layer cost: mapped activations are shared by all that use them, and terms
@@ -149,8 +152,9 @@ def costs_of(model: graph.Model, layer: graph.WeightedLayer, costs: Costs) -> Co
     inputs, outputs = math.prod(geometry.input_shape), math.prod(geometry.output_shape)
     taps = geometry.channels * math.prod(geometry.kernel)
     costs = replace(costs, uses=outputs * taps / inputs)
-    if layer.kernel.size > _MOST_TABLES:
-        costs = replace(costs, half_lookup=costs.lookup, in_groups=False)
+    if costs.in_groups and layer.kernel.size > _MOST_TABLES:
+        half_lookup = _ONE_BY_ONE * costs.half_lookup
+        costs = replace(costs, half_lookup=half_lookup, in_groups=False)
     if costs.tile_term is None:
         return costs
     line = _Line.of(geometry, np.zeros(_TYPICAL_PLANES, np.int64))

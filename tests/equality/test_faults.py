@@ -163,15 +163,15 @@ HARDWARE_FAULTS = [
     ("compute.hpp", "set.half = !constant_half;", "set.half = constant_half;",
      r"memory '\w+', bank \d+, step \d+: reads address \d+, which the same loop wrote"),
     # A word that nobody takes, and one that never comes.
-    ("load.hpp", "tile.input_rows * phase.input_row_words, phase",
-     "tile.input_rows * phase.input_row_words + 1, phase",
+    ("load.hpp", "tile.input_rows * phase.input_row_words;",
+     "tile.input_rows * phase.input_row_words + 1;",
      "channel 'input_words' has words that nobody read"),
-    ("load.hpp", "tile.input_rows * phase.input_row_words, phase",
-     "tile.input_rows * phase.input_row_words - 1, phase",
+    ("load.hpp", "tile.input_rows * phase.input_row_words;",
+     "tile.input_rows * phase.input_row_words - 1;",
      "channel 'input_words' is read where nothing comes"),
     # A burst that is written beyond what was asked for.
-    ("store.hpp", "std::size_t(words) * BEATS);\n        write_words",
-     "std::size_t(words) * BEATS - 1);\n        write_words",
+    ("store.hpp", "std::size_t(words) * BEATS);\n          write_words",
+     "std::size_t(words) * BEATS - 1);\n          write_words",
      "port 'destination' is written without a request"),
 ]  # fmt: skip
 
