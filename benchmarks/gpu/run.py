@@ -30,7 +30,7 @@ import networks
 from baselines import exact_inference, lut_gather
 from common import machine, save
 
-from axynq.emulator import Emulator, Plan, load_model, multiplier
+from axynq.emulator import Emulator, Plan, files, load_model, multiplier
 from axynq.emulator.engine.choice import choose_engine
 from axynq.emulator.engine.gpu.device import device_of, kernels_for
 from axynq.emulator.engine.gpu.geometry import Geometry
@@ -65,7 +65,9 @@ TARGETS = (
 
 def plans(folder: Path) -> dict[str, str]:
     """The plans compared: name to shorthand. One table has full rank."""
-    np.save(folder / "random.npy", np.random.default_rng(0).integers(0, 65536, (256, 256)))
+    table = np.random.default_rng(0).integers(0, 65536, (256, 256))
+    with files.replacing(folder / "random.npy") as temporary, temporary.open("wb") as file:
+        np.save(file, table)
     chosen = {spec: spec for spec in ("exact", "roup:1,4", "smapprox:3330", "smapprox:2222")}
     chosen["random table"] = f"table:{folder}/random.npy"
     chosen["flam, three classes"] = "flam=exact|roup:1,4|smapprox:3330"
