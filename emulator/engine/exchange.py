@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from axynq.emulator.engine.abi import Memory
-from axynq.emulator.engine.packing import pack_factors, pack_layer
+from axynq.emulator.engine.packing.layer import pack_factors, pack_layer
 from axynq.emulator.engine.recipe import Costs, LayerRecipe, layer_tables, places
 from axynq.emulator.model import graph
 from axynq.emulator.plan import LayerCodes
@@ -50,7 +50,7 @@ class ExchangeableLayer:
         library: ctypes.CDLL,
     ) -> None:
         self._model, self._codes, self._library = model, codes, library
-        self._costs = costs
+        self._costs = costs = _against_look_ups(costs)
         self._requantisation = Memory()
         self._factors = pack_factors(model, layer, library, self._requantisation)
         every = np.ones((len(codes.multipliers) + 1, 256), np.int64)
@@ -130,6 +130,17 @@ class ExchangeableLayer:
             for index, grouped in zip(found, self._grouped)
         ]
         return first
+
+
+def _against_look_ups(costs: Costs) -> Costs:
+    """Costs with what it takes to pack look-ups anew for each step, roughly: as much again as half
+    of them take, or several times that where terms are cheap."""
+    factor = 1.5 if costs.tile_term is None else 4.0
+    seven_bits = None if costs.seven_bits is None else factor * costs.seven_bits
+    half_lookup = factor * costs.half_lookup
+    return replace(
+        costs, lookup=factor * costs.lookup, half_lookup=half_lookup, seven_bits=seven_bits
+    )
 
 
 def _bytes(packed: npt.NDArray[Any]) -> npt.NDArray[Any]:

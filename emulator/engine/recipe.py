@@ -120,7 +120,7 @@ def recipe_of(multiplier: Multiplier, zero_point: int, used: bytes, costs: Costs
     counts = np.frombuffer(used, np.int64)
     table = multiplier.table[RAW_BYTES - zero_point - ACTIVATION_MIN]
     present = counts > 0
-    recipes = _by_error(table, zero_point, present)
+    recipes = _by_error(multiplier, zero_point, present)
     if costs.seven_bits is not None:
         recipes += _by_seven_bits(multiplier, zero_point, present)
     best = min(recipes, key=lambda recipe: _cost(recipe, counts, costs))
@@ -180,7 +180,7 @@ def _by_terms(
 
 
 def _by_error(
-    table: npt.NDArray[np.int32], zero_point: int, present: npt.NDArray[np.bool_]
+    multiplier: Multiplier, zero_point: int, present: npt.NDArray[np.bool_]
 ) -> list[Recipe]:
     """The exact product as one term, and the error looked up: by the activation's byte, or, where
     it is the sum of an error for each half of the byte, by those. Such errors may be terms, too.
@@ -189,6 +189,7 @@ def _by_error(
     """
     w = np.arange(WEIGHT_MIN, -WEIGHT_MIN, dtype=np.int64)[present]
     activations = RAW_BYTES - zero_point
+    table = multiplier.table[activations - ACTIVATION_MIN]
     exact = _in_bytes(activations[None], _spread(w, present)[None])
     error = table.T[present] - np.outer(w, activations).astype(np.int32)  # [present w, byte]
     lookups, constant = _byte_lookups(error, WHOLE_BYTE, present)
@@ -202,13 +203,38 @@ def _by_error(
             rest = error + np.outer(w - narrowed, activations).astype(np.int32)
             low_rest, high_rest = rest[:, :16], rest[:, ::16] - rest[:, :1]
             recipes.append(_by_halves(narrow, low_rest, high_rest, present))
-        byte = np.arange(256, dtype=np.int64)
-        for half, index in ((low, byte & 15), (high, byte >> 4)):
-            factors = factorise(half.T.astype(np.int64))
-            weights = np.stack([_spread(g, present) for g in factors.weight])
-            exact += _in_bytes(factors.activation[:, index], weights)
-        recipes.append(Recipe(exact, (), _NOTHING))
+        terms = _terms_of_halves(multiplier, zero_point)
+        if terms is not None:
+            recipes.append(Recipe(exact + _of_present(terms, present), (), _NOTHING))
     return recipes
+
+
+@lru_cache(maxsize=256)
+def _terms_of_halves(multiplier: Multiplier, zero_point: int) -> tuple[ByteTerm, ...] | None:
+    """The error as terms of halves of the activation's byte, for all weights, if it is a sum of
+    errors for each half."""
+    w = np.arange(WEIGHT_MIN, -WEIGHT_MIN, dtype=np.int64)
+    activations = RAW_BYTES - zero_point
+    error = multiplier.table[activations - ACTIVATION_MIN].T - np.outer(w, activations)
+    low, high = error[:, :16], error[:, ::16] - error[:, :1]
+    if not np.array_equal(error.reshape(-1, 16, 16), high[:, :, None] + low[:, None, :]):
+        return None
+    byte = np.arange(256, dtype=np.int64)
+    terms: tuple[ByteTerm, ...] = ()
+    for half, index in ((low, byte & 15), (high, byte >> 4)):
+        factors = factorise(half.T)
+        terms += _in_bytes(factors.activation[:, index], factors.weight)
+    return terms
+
+
+def _of_present(
+    terms: tuple[ByteTerm, ...], present: npt.NDArray[np.bool_]
+) -> tuple[ByteTerm, ...]:
+    """Terms without weights that do not occur."""
+    kept = (
+        replace(term, weight=np.where(present, term.weight, 0).astype(np.int8)) for term in terms
+    )
+    return tuple(term for term in kept if term.weight.any())
 
 
 def _by_seven_bits(
@@ -222,11 +248,7 @@ def _by_seven_bits(
         if terms is None:
             continue
         lookups, constant = _byte_lookups(below[present], SEVEN_BITS, present)
-        kept = tuple(
-            replace(term, weight=np.where(present, term.weight, 0).astype(np.int8))
-            for term in terms
-        )
-        recipes.append(Recipe(tuple(t for t in kept if t.weight.any()), lookups, constant))
+        recipes.append(Recipe(_of_present(terms, present), lookups, constant))
     return recipes
 
 

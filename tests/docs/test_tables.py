@@ -299,3 +299,19 @@ def test_large_networks() -> None:
         assert number(model) == round(row["model_milliseconds_an_image"], 1)
         assert row["equal_to_the_emulator"]
         assert row["peak_bytes"] <= 4 << 30
+
+
+def test_against_the_kernels_before() -> None:
+    (table,) = document("docs/emulator.md").tables("Against the kernels before")
+    rows = results("benchmarks/emulation/revisions.json")["rows"]
+    ratios = {(row["engine"], row["network"], row["plan"]): row["ratio"] for row in rows}
+    columns = [title.split() for title in table[0][1:]]
+    counted = 0
+    for plan, *cells in table[1:]:
+        for cell, (engine, network) in zip(cells, columns, strict=True):
+            key = plain(engine), network.replace("-", "").lower(), plain(plan)
+            assert bool(cell) == (key in ratios), key
+            if cell:
+                assert cell == f"{ratios[key]:.2f}", key
+                counted += 1
+    assert counted == len(ratios)

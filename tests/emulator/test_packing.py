@@ -15,7 +15,7 @@ from axynq.emulator import Emulator, Plan, reference
 from axynq.emulator.engine.abi import MOST_FILTERS, VECTOR_FILTERS
 from axynq.emulator.engine.choice import choose_engine
 from axynq.emulator.engine.kernel import supported_variants
-from axynq.emulator.engine.packing import _filter_blocks
+from axynq.emulator.engine.packing.filter_blocks import filter_blocks
 from axynq.emulator.model import graph
 from axynq.emulator.model.segments import replace_layers
 from tests.networks import convolution, depthwise, random_input
@@ -81,7 +81,7 @@ def test_blocks_have_filters_of_one_kind(case: tuple[list[tuple[bool, ...]], int
 
 def check_blocks(need: list[tuple[bool, ...]], convolutions: int, most: int) -> None:
     each = len(need) // convolutions
-    members, convolution_of = _filter_blocks(np.array(need), convolutions, most)
+    members, convolution_of = filter_blocks(np.array(need), convolutions, most)
     blocks = [[f for f in block if f >= 0] for block in members.tolist()]
     assert sorted(f for block in blocks for f in block) == list(range(len(need)))
     assert convolution_of.tolist() == sorted(convolution_of)

@@ -12,8 +12,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from axynq.emulator import Emulator, Plan, reference
-from axynq.emulator.engine import calibration, network, packing
+from axynq.emulator.engine import calibration, network
 from axynq.emulator.engine.kernel import load_kernel, supported_variants
+from axynq.emulator.engine.packing import strips
+from axynq.emulator.engine.packing.geometry import geometry_of
+from axynq.emulator.engine.packing.strips import Strip
 from axynq.emulator.engine.recipe import (
     Costs,
     Plane,
@@ -98,8 +101,8 @@ def test_in_strips_and_stack_by_stack(
     products = reference.plan_products(model, Plan.parse(model, plan))
     expected = reference.run(model, x, products)[model.output_index]
     with monkeypatch.context() as patch:
-        patch.setattr(packing, "_CACHE", cache)
-        patch.setattr(packing, "_FEW_COLUMNS", columns)
+        patch.setattr(strips, "CACHE", cache)
+        patch.setattr(strips, "FEW_COLUMNS", columns)
         patch.setattr(network, "measured_costs", lambda kernel: WAYS[way])
         np.testing.assert_array_equal(Emulator(model, plan, engine).run(x), expected)
 
@@ -107,12 +110,12 @@ def test_in_strips_and_stack_by_stack(
 def test_strips_are_made_where_rows_are_large() -> None:
     model = wide(224, 64, 64)
     (layer,) = model.layers
-    geometry = packing._geometry(model, layer)
-    assert packing._Strip.of(geometry, 1, False) == (76, 1)
-    columns, planes = packing._Strip.of(geometry, 15, True)
-    assert columns <= packing._FEW_COLUMNS
+    geometry = geometry_of(model, layer)
+    assert Strip.of(geometry, 1, False) == (76, 1)
+    columns, planes = Strip.of(geometry, 15, True)
+    assert columns <= strips.FEW_COLUMNS
     assert planes < 15
-    assert packing._Strip.of(geometry, 15, False) == (columns, 15)
+    assert Strip.of(geometry, 15, False) == (columns, 15)
 
 
 # --- what recipes are made of ---------------------------------------------------------------------

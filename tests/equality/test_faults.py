@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 from axynq.emulator import Emulator, reference
-from axynq.emulator.engine import packing
 from axynq.emulator.engine.kernel import supported_variants
+from axynq.emulator.engine.packing import planes
 from axynq.emulator.errors import DeviceError
 from axynq.emulator.model import graph
 from axynq.host import Accelerator, Overlay, compile_program, isa
@@ -92,7 +92,7 @@ def test_a_bit_in_the_emulators_native_kernel(
     digits: graph.Model, x: graph.Int8Array, monkeypatch
 ) -> None:
     expected = reference.run(digits, x)[digits.output_index]
-    block_weights = packing._block_weights
+    block_weights = planes.block_weights
 
     def faulty(*arguments):  # type: ignore[no-untyped-def]
         weights, counts = block_weights(*arguments)
@@ -102,7 +102,7 @@ def test_a_bit_in_the_emulators_native_kernel(
     for variant in supported_variants():
         assert np.array_equal(Emulator(digits, engine=variant.name).run(x), expected)
         with monkeypatch.context() as patch:
-            patch.setattr(packing, "_block_weights", faulty)
+            patch.setattr(planes, "block_weights", faulty)
             assert not np.array_equal(Emulator(digits, engine=variant.name).run(x), expected)
 
 
