@@ -27,7 +27,7 @@ from axynq.emulator import Emulator, Plan, files
 from axynq.emulator.engine.calibration import measured_costs
 from axynq.emulator.engine.choice import ENGINES
 from axynq.emulator.engine.kernel import load_kernel
-from axynq.emulator.engine.packing.layer import costs_of
+from axynq.emulator.engine.packing import costs_of
 from axynq.emulator.engine.recipe import layer_recipe
 from axynq.emulator.file_formats.tflite_writer import serialise_model
 from axynq.emulator.model import graph

@@ -20,7 +20,7 @@ import numpy as np
 from axynq.emulator import files
 from axynq.emulator.engine.abi import BLOCK, LOW_HALF, SEVEN_BITS, WHOLE_BYTE, Memory
 from axynq.emulator.engine.kernel import Kernel
-from axynq.emulator.engine.packing.layer import pack_layer
+from axynq.emulator.engine.packing import pack_layer
 from axynq.emulator.engine.recipe import Costs, LayerRecipe, LookupPlane, Plane
 from axynq.emulator.errors import ToolError
 from axynq.emulator.model import graph

@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from axynq.emulator.engine.abi import Memory
-from axynq.emulator.engine.packing.layer import pack_factors, pack_layer
+from axynq.emulator.engine.packing import pack_factors, pack_layer
 from axynq.emulator.engine.recipe import Costs, LayerRecipe, layer_tables, places
 from axynq.emulator.model import graph
 from axynq.emulator.plan import LayerCodes

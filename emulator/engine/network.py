@@ -20,7 +20,7 @@ from axynq.emulator.engine.calibration import measured_costs
 from axynq.emulator.engine.exchange import ExchangeableLayer
 from axynq.emulator.engine.kernel import Kernel
 from axynq.emulator.engine.layouts import images_in_blocks, useful_threads, work_of_one
-from axynq.emulator.engine.packing.layer import costs_of, pack_layer
+from axynq.emulator.engine.packing import costs_of, pack_layer
 from axynq.emulator.engine.parts import Part, parts, without_paddings
 from axynq.emulator.engine.pool import ArrayPool
 from axynq.emulator.engine.recipe import layer_recipe

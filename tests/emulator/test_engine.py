@@ -18,8 +18,8 @@ from axynq.emulator.engine.abi import WHOLE_BYTE
 from axynq.emulator.engine.choice import choose_engine
 from axynq.emulator.engine.kernel import load_kernel, supported_variants
 from axynq.emulator.engine.network import affordable
-from axynq.emulator.engine.packing.filter_blocks import neighbours_fit
-from axynq.emulator.engine.packing.lookups import flushes
+from axynq.emulator.engine.packing_filter_blocks import neighbours_fit
+from axynq.emulator.engine.packing_lookups import flushes
 from axynq.emulator.engine.pool import ArrayPool
 from axynq.emulator.engine.recipe import NARROW, Costs, byte_terms, recipe_of
 from axynq.emulator.engine.terms import factorise, terms_of

@@ -15,7 +15,7 @@ from axynq.emulator import Emulator, Plan, reference
 from axynq.emulator.engine.abi import MOST_FILTERS, VECTOR_FILTERS
 from axynq.emulator.engine.choice import choose_engine
 from axynq.emulator.engine.kernel import supported_variants
-from axynq.emulator.engine.packing.filter_blocks import filter_blocks
+from axynq.emulator.engine.packing_filter_blocks import filter_blocks
 from axynq.emulator.model import graph
 from axynq.emulator.model.segments import replace_layers
 from tests.networks import convolution, depthwise, random_input

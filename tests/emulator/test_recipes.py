@@ -13,10 +13,10 @@ from hypothesis import strategies as st
 
 from axynq.emulator import Emulator, Plan, reference
 from axynq.emulator.engine import calibration, network
+from axynq.emulator.engine import packing_strips as strips
 from axynq.emulator.engine.kernel import load_kernel, supported_variants
-from axynq.emulator.engine.packing import strips
-from axynq.emulator.engine.packing.geometry import geometry_of
-from axynq.emulator.engine.packing.strips import Strip
+from axynq.emulator.engine.packing_geometry import geometry_of
+from axynq.emulator.engine.packing_strips import Strip
 from axynq.emulator.engine.recipe import (
     Costs,
     Plane,

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 from axynq.emulator import Emulator, reference
+from axynq.emulator.engine import packing_planes as planes
 from axynq.emulator.engine.kernel import supported_variants
-from axynq.emulator.engine.packing import planes
 from axynq.emulator.errors import DeviceError
 from axynq.emulator.model import graph
 from axynq.host import Accelerator, Overlay, compile_program, isa

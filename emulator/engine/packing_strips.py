@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from axynq.emulator.engine.abi import BLOCK, TILE_POSITIONS
-from axynq.emulator.engine.packing.geometry import TAPS_PER_GROUP, Geometry
+from axynq.emulator.engine.packing_geometry import TAPS_PER_GROUP, Geometry
 
 
 class Strip(NamedTuple):

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from axynq.emulator.engine.abi import WHOLE_BYTE
-from axynq.emulator.engine.packing.geometry import (
+from axynq.emulator.engine.packing_geometry import (
     TAPS_PER_GROUP,
     BoolArray,
     Geometry,

@@ -19,7 +19,7 @@ from axynq.emulator.engine.abi import (
     WHOLE_BYTE,
     Memory,
 )
-from axynq.emulator.engine.packing.geometry import Geometry, addresses, counts_of
+from axynq.emulator.engine.packing_geometry import Geometry, addresses, counts_of
 from axynq.emulator.engine.recipe import LookupPlane
 
 

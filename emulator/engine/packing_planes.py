@@ -19,7 +19,7 @@ from axynq.emulator.engine.abi import (
     WHOLE_BYTE,
     Memory,
 )
-from axynq.emulator.engine.packing.filter_blocks import (
+from axynq.emulator.engine.packing_filter_blocks import (
     block_weights,
     filter_blocks,
     neighbours_fit,
@@ -27,7 +27,7 @@ from axynq.emulator.engine.packing.filter_blocks import (
     tile_weights,
     widened,
 )
-from axynq.emulator.engine.packing.geometry import (
+from axynq.emulator.engine.packing_geometry import (
     TAPS_PER_GROUP,
     BoolArray,
     Geometry,
@@ -35,8 +35,8 @@ from axynq.emulator.engine.packing.geometry import (
     addresses,
     counts_of,
 )
-from axynq.emulator.engine.packing.strips import Strip
-from axynq.emulator.engine.packing.sums import Line, Parts, group_tables, in_groups
+from axynq.emulator.engine.packing_strips import Strip
+from axynq.emulator.engine.packing_sums import Line, Parts, group_tables, in_groups
 from axynq.emulator.engine.recipe import Costs, LookupPlane, Plane, halves_of
 
 

@@ -8,14 +8,14 @@ import numpy as np
 import numpy.typing as npt
 
 from axynq.emulator.engine.abi import MOST_FILTERS, SEGMENT, TILE_GROUPS
-from axynq.emulator.engine.packing.geometry import (
+from axynq.emulator.engine.packing_geometry import (
     TAPS_PER_GROUP,
     BoolArray,
     Geometry,
     IndexArray,
     counts_of,
 )
-from axynq.emulator.engine.packing.sums import Line, Parts
+from axynq.emulator.engine.packing_sums import Line, Parts
 
 
 def filter_blocks(needed: BoolArray, convolutions: int, most: int) -> tuple[IndexArray, IndexArray]:

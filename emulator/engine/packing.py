@@ -1,4 +1,8 @@
-"""A layer as the native kernel reads it, and what it costs."""
+"""A layer's recipe in the order the native kernel reads it, and what it costs.
+
+A depthwise layer is a convolution for each input channel, so a network has thousands: all of a
+layer are packed together, in whole-array steps (modules ``packing_...``).
+"""
 
 from __future__ import annotations
 
@@ -12,10 +16,10 @@ import numpy as np
 import numpy.typing as npt
 
 from axynq.emulator.engine.abi import CONVOLUTION, HIGH_HALF, LOW_HALF, REAL_FACTOR, Memory
-from axynq.emulator.engine.packing.geometry import geometry_of
-from axynq.emulator.engine.packing.lookups import pack_lookups
-from axynq.emulator.engine.packing.planes import TYPICAL_PLANES, pack_planes, tiles_pay
-from axynq.emulator.engine.packing.sums import Line
+from axynq.emulator.engine.packing_geometry import geometry_of
+from axynq.emulator.engine.packing_lookups import pack_lookups
+from axynq.emulator.engine.packing_planes import TYPICAL_PLANES, pack_planes, tiles_pay
+from axynq.emulator.engine.packing_sums import Line
 from axynq.emulator.engine.recipe import Costs, LayerRecipe, LookupPlane
 from axynq.emulator.model import graph
 from axynq.emulator.model.graph import activation_bounds
