@@ -110,13 +110,15 @@ def draw(rows: list[dict[str, Any]], path: Path) -> None:
     engines = list(dict.fromkeys(row["engine"] for row in rows))
     figure = new_figure(9, 2.6 * len(engines))
     for axes, engine in zip(np.atleast_1d(figure.subplots(len(engines), 1)), engines):
+        rows_here = [row for row in rows if row["engine"] == engine]
+        names = list(dict.fromkeys(row["plan"] for row in rows_here))
         for offset, network in enumerate(IMAGES):
-            mine = [r for r in rows if (r["engine"], r["network"]) == (engine, network)]
-            at = np.arange(len(mine), dtype=np.int64) + 0.4 * offset
+            mine = [row for row in rows_here if row["network"] == network]
+            at = [names.index(row["plan"]) + 0.4 * offset for row in mine]
             axes.bar(at, [row["ratio"] for row in mine], 0.38, label=network)
-            if offset == 0:
-                axes.set_xticks(at + 0.2, [row["plan"] for row in mine], rotation=30, ha="right")
-                axes.set_title(f"{engine}, against {mine[0]['before']} before", fontsize=9)
+        places = np.arange(len(names), dtype=np.int64) + 0.2
+        axes.set_xticks(places, names, rotation=30, ha="right")
+        axes.set_title(f"{engine}, against {rows_here[0]['before']} before", fontsize=9)
         axes.axhline(1, color="grey", linewidth=0.8)
         axes.set_ylabel("times as fast")
         axes.legend(fontsize=8)
