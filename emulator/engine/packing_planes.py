@@ -52,15 +52,15 @@ def pack_planes(
     """The planes that each convolution needs, and its filter blocks."""
     parts = Parts.of(planes, lookups, max(len(planes), 1))
     line = Line.of(geometry, parts.runs)
-    tiles = False
-    if library.axynq_tiles() and not lookups:
-        every = in_groups(parts, geometry, line) != 0
-        tiles = tiles_pay(every, line, geometry, costs)
+    weights = in_groups(parts, geometry, line)
+    tiles = not lookups and bool(library.axynq_tiles())
+    tiles = tiles and tiles_pay(weights != 0, line, geometry, costs)
     strip = Strip.of(geometry, len(parts.planes), tiles)
-    if strip.planes < len(planes):
+    stack_by_stack = strip.planes < len(planes)
+    if stack_by_stack:
         parts = Parts.of(planes, lookups, strip.planes)
         line = Line.of(geometry, parts.runs)
-    weights = in_groups(parts, geometry, line)
+        weights = in_groups(parts, geometry, line)
     used = weights != 0  # [filters, groups]
     filters = len(used)
     needed = np.zeros((filters, len(parts.kinds)), bool)
@@ -96,14 +96,14 @@ def pack_planes(
         if wide and not any_weights:
             fit = np.append(neighbours_fit(weights), True)  # the last for members that are none
             blocks["narrow"] = fit[members].all(axis=1)
+        numbers, tables = group_tables(parts, geometry, line) if lookups else (None, None)
         for size, narrow in itertools.product(np.unique(sizes), (0, 1)):
             alike = np.flatnonzero((sizes == size) & (blocks["narrow"] == narrow))
             of = members[alike, :size]
             packed, counts = block_weights(weights, in_block[alike] & ~looked_up, of)
             packed_as = widened(packed) if wide and not narrow else packed
             blocks["weights"][alike] = addresses(memory, packed_as, counts, weights=True)
-            if lookups:
-                numbers, tables = group_tables(parts, geometry, line)
+            if numbers is not None and tables is not None:
                 chosen, counts = block_weights(numbers, in_block[alike] & looked_up, of)
                 four = tables[chosen].reshape(-1).view(f"V{4 * tables.shape[1]}")
                 blocks["tables"][alike] = addresses(memory, four, counts)
@@ -111,7 +111,7 @@ def pack_planes(
     return {
         **_plane_tables(parts, has, memory),
         "strip_columns": strip.columns,
-        "stack_by_stack": strip.planes < len(planes),
+        "stack_by_stack": stack_by_stack,
         "blocks": counts,
         "block": addresses(memory, blocks, counts),
     }

@@ -25,6 +25,9 @@ Int64Array = npt.NDArray[np.int64]
 ByteArray = npt.NDArray[np.uint8]
 Integer = TypeVar("Integer", bound=np.integer[Any])
 
+WEIGHTS = np.arange(WEIGHT_MIN, -WEIGHT_MIN, dtype=np.int64)
+"""Every weight, by ``w + 128``."""
+
 RAW_BYTES = np.arange(256, dtype=np.uint8).view(np.int8).astype(np.int64)
 """The int8 activation of each byte: tables are indexed by the byte."""
 
@@ -187,22 +190,20 @@ def _by_error(
 
     Multipliers that are built of smaller ones have such errors, if activations have no sign.
     """
-    w = np.arange(WEIGHT_MIN, -WEIGHT_MIN, dtype=np.int64)[present]
+    w = WEIGHTS[present]
     activations = RAW_BYTES - zero_point
-    table = multiplier.table[activations - ACTIVATION_MIN]
     exact = _in_bytes(activations[None], _spread(w, present)[None])
-    error = table.T[present] - np.outer(w, activations).astype(np.int32)  # [present w, byte]
+    error = _error(multiplier, zero_point)[present]
     lookups, constant = _byte_lookups(error, WHOLE_BYTE, present)
     recipes = [Recipe(exact, lookups, constant)]
-    low, high = error[:, :16], error[:, ::16] - error[:, :1]
-    if np.array_equal(error.reshape(-1, 16, 16), high[:, :, None] + low[:, None, :]):
+    low, high = _halves(error)
+    if _is_sum_of(error, low, high):
         recipes.append(_by_halves(exact, low, high, present))
         narrowed = _narrowed(w, 1 << _trailing_zeros(low))
         if recipes[-1].lookups and narrowed.any():
             narrow = tuple(byte_terms(activations, _spread(narrowed, present)))
-            rest = error + np.outer(w - narrowed, activations).astype(np.int32)
-            low_rest, high_rest = rest[:, :16], rest[:, ::16] - rest[:, :1]
-            recipes.append(_by_halves(narrow, low_rest, high_rest, present))
+            rest = error + np.outer(w - narrowed, activations)
+            recipes.append(_by_halves(narrow, *_halves(rest), present))
         terms = _terms_of_halves(multiplier, zero_point)
         if terms is not None:
             recipes.append(Recipe(exact + _of_present(terms, present), (), _NOTHING))
@@ -210,14 +211,31 @@ def _by_error(
 
 
 @lru_cache(maxsize=256)
+def _error(multiplier: Multiplier, zero_point: int) -> Int64Array:
+    """What the multiplier adds to the exact product, [w + 128, byte]."""
+    activations = RAW_BYTES - zero_point
+    error = multiplier.table[activations - ACTIVATION_MIN].T - np.outer(WEIGHTS, activations)
+    error.flags.writeable = False
+    return error
+
+
+def _halves(error: Int64Array) -> tuple[Int64Array, Int64Array]:
+    """Errors [weights, 16] of the low half of a byte, and what the high one adds, from errors
+    [weights, byte]."""
+    return error[:, :16], error[:, ::16] - error[:, :1]
+
+
+def _is_sum_of(error: Int64Array, low: Int64Array, high: Int64Array) -> bool:
+    return np.array_equal(error.reshape(-1, 16, 16), high[:, :, None] + low[:, None, :])
+
+
+@lru_cache(maxsize=256)
 def _terms_of_halves(multiplier: Multiplier, zero_point: int) -> tuple[ByteTerm, ...] | None:
     """The error as terms of halves of the activation's byte, for all weights, if it is a sum of
     errors for each half."""
-    w = np.arange(WEIGHT_MIN, -WEIGHT_MIN, dtype=np.int64)
-    activations = RAW_BYTES - zero_point
-    error = multiplier.table[activations - ACTIVATION_MIN].T - np.outer(w, activations)
-    low, high = error[:, :16], error[:, ::16] - error[:, :1]
-    if not np.array_equal(error.reshape(-1, 16, 16), high[:, :, None] + low[:, None, :]):
+    error = _error(multiplier, zero_point)
+    low, high = _halves(error)
+    if not _is_sum_of(error, low, high):
         return None
     byte = np.arange(256, dtype=np.int64)
     terms: tuple[ByteTerm, ...] = ()
@@ -255,29 +273,26 @@ def _by_seven_bits(
 @lru_cache(maxsize=256)
 def _beyond_seven_bits(
     multiplier: Multiplier, zero_point: int, highest: int
-) -> tuple[tuple[ByteTerm, ...] | None, npt.NDArray[np.int32]]:
+) -> tuple[tuple[ByteTerm, ...] | None, Int64Array]:
     """The exact product, and what is added to its error where the highest bit is not ``highest``,
     as terms for all weights; and its error where it is, [w + 128, byte]. No terms where they would
     be many."""
     most = 12
-    activations = RAW_BYTES - zero_point
-    table = multiplier.table[activations - ACTIVATION_MIN].T.astype(np.int64)
-    seven = np.arange(256, dtype=np.int64) & 127 | highest
-    w = np.arange(WEIGHT_MIN, -WEIGHT_MIN, dtype=np.int64)
-    error = table - np.outer(w, activations)
-    below = error[:, seven]
+    error = _error(multiplier, zero_point)
+    below = error[:, np.arange(256, dtype=np.int64) & 127 | highest]
     rest = error - below
     if np.linalg.matrix_rank(rest.astype(np.float64)) > most:
-        return None, below.astype(np.int32)
+        return None, below
     factors = factorise(rest.T)
-    terms = (*byte_terms(activations, w), *_in_bytes(factors.activation, factors.weight))
-    return terms if len(terms) <= most else None, below.astype(np.int32)
+    exact = byte_terms(RAW_BYTES - zero_point, WEIGHTS)
+    terms = (*exact, *_in_bytes(factors.activation, factors.weight))
+    return terms if len(terms) <= most else None, below
 
 
 def _by_halves(
     terms: tuple[ByteTerm, ...],
-    low: npt.NDArray[np.int32],
-    high: npt.NDArray[np.int32],
+    low: Int64Array,
+    high: Int64Array,
     present: npt.NDArray[np.bool_],
 ) -> Recipe:
     """Terms, and what they leave [present w, 16] looked up by the halves of a byte."""
@@ -306,7 +321,7 @@ def _in_bytes(activation: Int64Array, weight: Int64Array) -> tuple[ByteTerm, ...
 
 
 def _byte_lookups(
-    error: npt.NDArray[np.int32], part: int, present: npt.NDArray[np.bool_]
+    error: Int64Array, part: int, present: npt.NDArray[np.bool_]
 ) -> tuple[tuple[ByteLookup, ...], Int64Array]:
     """Look-ups that add up to ``error`` [present w, byte or half] less its minimum for each w, and
     that."""
@@ -320,7 +335,7 @@ def _byte_lookups(
         lookups.append(ByteLookup(tables, exponent, part))
         rest >>= 8
         exponent += 8
-    return tuple(lookups), _spread(constant.astype(np.int64), present)
+    return tuple(lookups), _spread(constant, present)
 
 
 def _spread(values: npt.NDArray[Integer], present: npt.NDArray[np.bool_]) -> npt.NDArray[Integer]:

@@ -120,32 +120,19 @@ inline __m512i real_rescale16(__m512i v, __m512 high, __m512 low, __m512 half) {
                                    _MM_FROUND_NO_EXC);
 }
 
-// What rounds: a half, and the half that the first of both roundings adds.
-inline __m512 real_half(int32_t shift) {
-  return _mm512_set1_ps(0.5f + (shift < 0 ? 0.5f / float(int64_t(1) << -shift) : 0.0f));
-}
-
-// A factor in real numbers; zero where some value would become another. It is enough to look at the
-// values where results change, because both functions never fall.
 inline RealFactor real_factor(int32_t multiplier, int32_t shift) {
-  if (shift >= 0 || shift < -30) return {0, 0};
-  const double factor = double(multiplier) / double(int64_t(1) << (31 - shift));
-  const float high = float(factor), low = float(factor - double(high));
-  const __m512 highs = _mm512_set1_ps(high), lows = _mm512_set1_ps(low), half = real_half(shift);
+  const __m512 half = _mm512_set1_ps(real_half(shift));
   const __m512i m = _mm512_set1_epi32(multiplier), e = _mm512_set1_epi32(-shift);
-  for (int sign = -1; sign <= 1; sign += 2)
-    for (int t = 1; t <= 512; t += 4) {
-      // Four values around each of four places.
-      alignas(64) int32_t values[16];
-      for (int k = 0; k < 16; ++k) {
-        const double place = (t + k / 4 - 0.5) / factor + (k % 4 - 2.5);
-        values[k] = int32_t(sign * (place < INT32_MAX ? int64_t(place) : int64_t(INT32_MAX)));
-      }
-      const __m512i v = _mm512_load_si512(values);
-      if (_mm512_cmpneq_epi32_mask(rescale16(v, m, e), real_rescale16(v, highs, lows, half)))
-        return {0, 0};
-    }
-  return {high, low};
+  return checked_real_factor(
+      multiplier, shift, [&](const int32_t *values, int count, RealFactor real) {
+        const __m512 high = _mm512_set1_ps(real.high), low = _mm512_set1_ps(real.low);
+        for (int k = 0; k < count; k += 16) {
+          const __m512i v = _mm512_load_si512(values + k);
+          if (_mm512_cmpneq_epi32_mask(rescale16(v, m, e), real_rescale16(v, high, low, half)))
+            return false;
+        }
+        return true;
+      });
 }
 
 // Sums of so many filters, in registers.
@@ -301,7 +288,7 @@ inline void requantise(const Sums &sums, const Requantisation &r, int8_t *to) {
     __m512i z[4];
     if (r.real.high) {
       const __m512 high = _mm512_set1_ps(r.real.high), low = _mm512_set1_ps(r.real.low);
-      const __m512 half = real_half(r.shift);
+      const __m512 half = _mm512_set1_ps(real_half(r.shift));
       for (int j = 0; j < 4; ++j) z[j] = real_rescale16(sums.part[j], high, low, half);
     } else {
       for (int j = 0; j < 4; ++j) z[j] = rescale16(sums.part[j], m, e);

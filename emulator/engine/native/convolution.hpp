@@ -180,8 +180,8 @@ class Places {
 class TileRow {
  public:
   // `kept` holds the sums of blocks with several chunks, [block][column][filter][image].
-  TileRow(const Convolution &c, const Strip &strip, int32_t *kept)
-      : c_(c), strip_(strip), places_(c, strip), kept_(kept) {
+  TileRow(const Convolution &c, const Strip &strip, const Places &places, int32_t *kept)
+      : c_(c), strip_(strip), places_(places), kept_(kept) {
     for (int b = 0; b < c.blocks && c.block[b].tiles; ++b) chunks_.push_back(chunks_of(c.block[b]));
   }
 
@@ -218,7 +218,7 @@ class TileRow {
  private:
   const Convolution &c_;
   const Strip &strip_;
-  Places places_;
+  const Places &places_;
   Rows rows_;
   std::vector<std::vector<TileChunk>> chunks_;  // of blocks
   int32_t *kept_;
@@ -266,7 +266,7 @@ inline void convolve_strip(const Convolution &c, const Strip &strip, const int8_
 
   const int64_t plane_quarter = plane_row_bytes(c, strip.columns) / 4;
   const Places places(c, strip);
-  TileRow tiles(c, strip, kept);
+  TileRow tiles(c, strip, places, kept);
   Rows rows;
   std::vector<const uint8_t *> plane_rows(size_t(c.kernel_rows)), byte_rows(size_t(c.kernel_rows));
   std::vector<const uint8_t *> stack_row(size_t(c.kernel_rows));

@@ -57,6 +57,33 @@ struct Requantisation {
 
 constexpr int ADD_LEFT_SHIFT = 20;  // operands of an addition are widened by so many bits
 
+// What rounds in real numbers: a half, and the half that the first of both roundings adds.
+inline float real_half(int32_t shift) {
+  return 0.5f + (shift < 0 ? 0.5f / float(int64_t(1) << -shift) : 0.0f);
+}
+
+// A factor in real numbers; zero where some value would become another. It is enough to look at the
+// values where results change, because both functions never fall: `holds(values, count, factor)`
+// tells whether all become the same.
+template <class Holds>
+inline RealFactor checked_real_factor(int32_t multiplier, int32_t shift, const Holds &holds) {
+  constexpr int RESULTS = 512, AROUND = 5;
+  if (shift >= 0 || shift < -30) return {0, 0};
+  const double factor = double(multiplier) / double(int64_t(1) << (31 - shift));
+  const float high = float(factor);
+  const RealFactor real = {high, float(factor - double(high))};
+  alignas(64) int32_t values[2 * RESULTS * AROUND];
+  int count = 0;
+  for (int t = 1; t <= RESULTS; ++t)
+    for (int k = 0; k < AROUND; ++k) {
+      const double place = (t - 0.5) / factor + (k - 2.5);
+      const int32_t value = place < INT32_MAX ? int32_t(place) : INT32_MAX;
+      values[count++] = value;
+      values[count++] = -value;
+    }
+  return holds(values, count, real) ? real : RealFactor{0, 0};
+}
+
 // For sets that rescale whole numbers only.
 inline RealFactor no_real_factor(int32_t, int32_t) { return {0, 0}; }
 

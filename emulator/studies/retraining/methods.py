@@ -15,7 +15,11 @@ from axynq.emulator.engine.gpu.network import DeviceNetwork
 from axynq.emulator.model import graph
 from axynq.emulator.plan import SKIP, Plan
 from axynq.emulator.studies.errors import ErrorModel, ErrorStatistics, extract
-from axynq.emulator.studies.retraining.network import TrainableNetwork, without_softmax
+from axynq.emulator.studies.retraining.network import (
+    TrainableNetwork,
+    real_values,
+    without_softmax,
+)
 from axynq.emulator.studies.retraining.noise import NoisePool
 from axynq.emulator.studies.retraining.operators import channels_first, channels_last
 from axynq.emulator.studies.retraining.weight_quantiser import weight_quantisers
@@ -90,7 +94,7 @@ class Behavioural(Method):
         self._on_gpu.load(network.integers())
         tensors = network.model.tensors
         return {
-            k: (values.float() - tensors[k].zero_point) * tensors[k].scale
+            k: real_values(tensors[k], values)
             for k, values in self._on_gpu.tensors_on_device([x]).items()
         }
 

@@ -44,6 +44,11 @@ class Disturbance(Protocol):
         """Real outputs before the activation, [images, filters, rows, columns]."""
 
 
+def real_values(tensor: graph.Tensor, integers: Tensor) -> Tensor:
+    """The real numbers, float32, that integers of a quantised tensor stand for."""
+    return (integers.float() - tensor.zero_point) * tensor.scale
+
+
 class TrainableNetwork(nn.Module):
     """The network in real numbers on the grid of its quantisation.
 
@@ -134,7 +139,7 @@ class TrainableNetwork(nn.Module):
         for index, integers in zip(model.inputs, given):
             source = model.tensors[index]
             held = integers if integers.dim() == 4 else integers.flatten(1)
-            real[index] = (held.float() - source.zero_point) * source.scale
+            real[index] = real_values(source, held)
         for op in model.operators:
             inputs = [real[index] for index in op.inputs]
             known = values[op.output] if values is not None else None
