@@ -237,7 +237,7 @@ def test_noise_is_normal_and_follows_the_seed() -> None:
 def test_augmentation_shifts_and_mirrors() -> None:
     image = np.arange(1, 37, dtype=np.int8).reshape(1, 6, 6, 1)
     images = np.repeat(image, 50, axis=0)
-    varied = augmented(images, 0, torch.Generator().manual_seed(0))
+    varied = augmented(torch.from_numpy(images), 0, torch.Generator().manual_seed(0)).numpy()
     assert varied.shape == images.shape
     assert varied.dtype == np.int8
     possible = set()

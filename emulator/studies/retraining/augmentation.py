@@ -2,26 +2,28 @@
 
 from __future__ import annotations
 
-import numpy as np
 import torch
-
-from axynq.emulator.model.graph import Int8Array
+from torch import Tensor
+from torch.nn import functional
 
 SHIFT = 4
 
 
-def augmented(images: Int8Array, zero_point: int, generator: torch.Generator) -> Int8Array:
-    """Images [images, rows, columns, channels] shifted by up to four pixels and mirrored.
+def augmented(images: Tensor, zero_point: int, generator: torch.Generator) -> Tensor:
+    """Images, int8 [images, rows, columns, channels], shifted by up to four pixels and mirrored.
 
-    What comes in at the edges is ``zero_point``.
+    What comes in at the edges is ``zero_point``. ``generator`` draws on the processor, wherever the
+    images are: the same on every device.
     """
     count, rows, columns, _ = images.shape
-    shifts = torch.randint(0, 2 * SHIFT + 1, (2, count), generator=generator).numpy()
-    mirrored = torch.rand(count, generator=generator).numpy() < 0.5
-    around = ((0, 0), (SHIFT, SHIFT), (SHIFT, SHIFT), (0, 0))
-    padded = np.pad(images, around, constant_values=zero_point)
-    y = shifts[0][:, None] + np.arange(rows)
-    x = shifts[1][:, None] + np.arange(columns)
-    x = np.where(mirrored[:, None], x[:, ::-1], x)
-    each = np.arange(count)[:, None, None]
-    return np.ascontiguousarray(padded[each, y[:, :, None], x[:, None, :]])
+    device = images.device
+    shifts = torch.randint(0, 2 * SHIFT + 1, (2, count), generator=generator).to(device)
+    mirrored = (torch.rand(count, generator=generator) < 0.5).to(device)
+    y = shifts[0][:, None] + torch.arange(rows, device=device)
+    x = shifts[1][:, None] + torch.arange(columns, device=device)
+    x = torch.where(mirrored[:, None], x.flip(1), x)
+    padded = functional.pad(images, (0, 0, SHIFT, SHIFT, SHIFT, SHIFT), value=zero_point)
+    width = columns + 2 * SHIFT
+    each = torch.arange(count, device=device)[:, None, None] * ((rows + 2 * SHIFT) * width)
+    places = (each + y[:, :, None] * width + x[:, None, :]).reshape(-1)
+    return padded.flatten(0, 2).index_select(0, places).reshape(images.shape)

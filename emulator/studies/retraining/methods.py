@@ -31,6 +31,9 @@ if TYPE_CHECKING:
 class Method:
     """Plain int8-aware training: no errors. The control, and the base of the others."""
 
+    repeats = True
+    """Whether each step does the same with other images: nothing is drawn at random."""
+
     def __init__(
         self, model: graph.Model, plan: Plan, device: torch.device, fitted: bool = False
     ) -> None:
@@ -114,6 +117,8 @@ class MultiplierAware(Behavioural):
 class MeasuredMethod(Method):
     """Random errors whose statistics are measured."""
 
+    repeats = False
+
     def use(self, statistics: ErrorStatistics) -> None:
         """Errors as in ``statistics``."""
         raise NotImplementedError
@@ -172,6 +177,8 @@ class GaussianMethod(MeasuredMethod):
 class WeightNoise(Method):
     """Weights times ``1 + error`` (eq. 16): normal errors whose mean magnitude is the multipliers'
     mean relative error (Hammad et al., ROBIO 2019)."""
+
+    repeats = False
 
     def prepare(self, samples: graph.Int8Array) -> None:
         self._deviation: dict[str, Tensor] = {}

@@ -102,6 +102,7 @@ class TrainableNetwork(nn.Module):
             self.register_buffer(
                 f"zero_{layer.name}", torch.zeros(len(layer.bias), dtype=torch.int32)
             )
+            self.register_buffer(f"unit_{layer.name}", torch.from_numpy(scales), persistent=False)
             if fitted and layer.name in self.quantisers:
                 self._want_what_is(layer)
         for index, constant in self.model.constants.items():
@@ -199,7 +200,7 @@ class TrainableNetwork(nn.Module):
         weight, bias = self.weight[layer.name], self.bias[layer.name]
         scales = self.get_buffer(f"scale_{layer.name}")[:, None, None, None]
         weight.copy_(_weights_first(wanted, weight.shape) * scales)
-        units = torch.from_numpy(accumulator_scales(self._original, layer))
+        units = self.get_buffer(f"unit_{layer.name}")
         bias.add_((quantiser.mean_errors(integers, wanted) * units).float())
 
     def _quantiser(self, layer: graph.WeightedLayer) -> WeightQuantiser:
@@ -238,8 +239,7 @@ class TrainableNetwork(nn.Module):
     @torch.no_grad()
     def _integers(self, layer: graph.WeightedLayer) -> tuple[Tensor, Tensor]:
         steps = self._steps(layer)
-        units = torch.from_numpy(accumulator_scales(self._original, layer)).to(steps.device)
-        bias = self.bias[layer.name].double() / units
+        bias = self.bias[layer.name].double() / self.get_buffer(f"unit_{layer.name}")
         if layer.name in self.quantisers:
             quantiser = self._quantiser(layer)
             kernel = quantiser.integers(steps)

@@ -21,17 +21,23 @@ from torch.nn import functional
 from axynq.emulator import files
 from axynq.emulator.datasets import evenly_spread
 from axynq.emulator.emulation import Emulator
+from axynq.emulator.engine.gpu.device import computes_on
 from axynq.emulator.errors import DataError, ModelError
 from axynq.emulator.keys import multiplier_key
 from axynq.emulator.model import graph
 from axynq.emulator.plan import Plan
 from axynq.emulator.studies.retraining.augmentation import augmented
 from axynq.emulator.studies.retraining.methods import METHODS, Method
-from axynq.emulator.studies.retraining.network import TrainableNetwork, without_softmax
+from axynq.emulator.studies.retraining.network import TrainableNetwork
 from axynq.emulator.studies.retraining.operators import channels_first
 from axynq.emulator.studies.retraining.options import RetrainOptions
+from axynq.emulator.studies.retraining.steps import Step
+from axynq.emulator.studies.retraining.teacher import Teacher
 
 IntArray = npt.NDArray[np.int64]
+
+READ = 16
+"""Steps on a GPU after which the loss is read."""
 
 
 @dataclass(frozen=True)
@@ -136,18 +142,12 @@ def retrain(
     if not resumed:
         state.preparation = preparation
         _close_epoch(state, plan, x[held_out], y[held_out], 0.0, 0.0)
-    trainer = _Trainer(model, teacher, method, options, torch_device)
+    trainer = _Trainer(state, teacher, method, options, torch_device, x[training], y[training])
     while len(state.history) <= options.epochs and not _stopped(state, options):
         number = len(state.history)
         started = time.perf_counter()
         last = state.history[-1]
-        loss = trainer.epoch(
-            state,
-            number,
-            x[training],
-            y[training],
-            partial(progress, last),
-        )
+        loss = trainer.epoch(number, partial(progress, last))
         _close_epoch(state, plan, x[held_out], y[held_out], loss, time.perf_counter() - started)
         if checkpoint is not None:
             _save(state, checkpoint, identity)
@@ -160,7 +160,10 @@ def retrain(
 
 def _optimiser(network: TrainableNetwork, options: RetrainOptions) -> torch.optim.Optimizer:
     if options.optimiser == "adam":
-        return torch.optim.AdamW(network.parameters(), lr=options.rate, weight_decay=options.decay)
+        on_gpu = next(network.parameters()).is_cuda
+        return torch.optim.AdamW(
+            network.parameters(), options.rate, weight_decay=options.decay, capturable=on_gpu
+        )
     return torch.optim.SGD(
         network.parameters(),
         lr=options.rate,
@@ -177,79 +180,78 @@ def learning_rate(step: int, steps: int, options: RetrainOptions) -> float:
 
 
 class _Trainer:
-    """Epochs of one method."""
+    """Epochs of one method. The examples are where it computes."""
 
     def __init__(
         self,
-        model: graph.Model,
+        state: _State,
         teacher: graph.Model,
         method: Method,
         options: RetrainOptions,
         device: torch.device,
+        x: graph.Int8Array,
+        y: IntArray,
     ) -> None:
+        self.network = state.network
         self.method = method
         self.options = options
         self.device = device
-        self.source = model.input
-        self.teacher = Emulator(without_softmax(teacher), "exact") if options.distillation else None
+        self.groups = state.optimiser.param_groups
+        on_gpu = device.type == "cuda" and computes_on(device)
+        # Adam can take its rate from the GPU, which a recording needs.
+        recorded = on_gpu and method.repeats and options.optimiser == "adam"
+        self.rate = torch.zeros((), device=device) if recorded else None
+        self.step = Step(state.network, state.optimiser, self._loss, options.clip, recorded)
+        self.teacher = Teacher(teacher, device) if options.distillation else None
+        self.x = torch.from_numpy(x).to(device)
+        self.y = torch.from_numpy(y).to(device)
 
-    def epoch(
-        self,
-        state: _State,
-        number: int,
-        x: graph.Int8Array,
-        y: IntArray,
-        report: Callable[[int, int, float], None],
-    ) -> float:
+    def epoch(self, number: int, report: Callable[[int, int, float], None]) -> float:
         """The mean loss of the epoch."""
         options, batch = self.options, self.options.batch
         # Each epoch has its own seed: one that is resumed sees what it would have seen.
         generator = torch.Generator().manual_seed(options.seed * 100_003 + number)
         if options.remeasure and number > 1:
-            self.method.remeasure(state.network)
+            self.method.remeasure(self.network)
         self.method.begin_epoch(generator)
-        state.network.train()
-        order = torch.randperm(len(x), generator=generator).numpy()
-        steps = len(x) // batch
-        total = 0.0
+        self.network.train()
+        order = torch.randperm(len(self.x), generator=generator).to(self.device)
+        steps = len(self.x) // batch
+        total = torch.zeros((), dtype=torch.float64, device=self.device)
+        mean = 0.0
         for step in range(steps):
-            rate = learning_rate((number - 1) * steps + step, options.epochs * steps, options)
-            for group in state.optimiser.param_groups:
-                group["lr"] = rate
+            self._set_rate((number - 1) * steps + step, options.epochs * steps)
             picked = order[step * batch : (step + 1) * batch]
-            images = x[picked]
+            images = self.x[picked]
             if options.augment:
-                images = augmented(images, self.source.zero_point, generator)
-            loss = self._loss(state.network, images, y[picked])
-            state.optimiser.zero_grad(set_to_none=True)
-            loss.backward()  # type: ignore[no-untyped-call]
-            if options.clip is not None:
-                torch.nn.utils.clip_grad_norm_(state.network.parameters(), options.clip)
-            state.optimiser.step()
-            total += float(loss.detach())
-            report(step + 1, steps, total / (step + 1))
-        return total / steps
+                images = augmented(images, self.method.model.input.zero_point, generator)
+            total += self.step(images, self.y[picked])
+            # To read a number off a GPU is to wait for it.
+            if self.device.type != "cuda" or step % READ == 0 or step == steps - 1:
+                mean = float(total) / (step + 1)
+            report(step + 1, steps, mean)
+        return mean
 
-    def _loss(self, network: TrainableNetwork, images: graph.Int8Array, y: IntArray) -> Tensor:
-        labels = torch.from_numpy(y).to(self.device)
-        scores = self.method.scores(network, self._tensor(images))
+    def _set_rate(self, step: int, steps: int) -> None:
+        rate = learning_rate(step, steps, self.options)
+        if self.rate is not None:
+            self.rate.fill_(rate)
+        for group in self.groups:
+            group["lr"] = rate if self.rate is None else self.rate
+
+    def _loss(self, images: Tensor, labels: Tensor) -> Tensor:
+        scores = self.method.scores(self.network, channels_first(images))
         loss = functional.cross_entropy(scores, labels)
         if self.teacher is None:
             return loss
         share, temperature = self.options.distillation, self.options.temperature
-        output = self.teacher.model.output
-        real = output.dequantise(self.teacher.run(images)).reshape(len(images), -1)
-        target = torch.from_numpy(real.astype(np.float32)).to(self.device) / temperature
         distance = functional.kl_div(
             functional.log_softmax(scores / temperature, 1),
-            functional.log_softmax(target, 1),
+            functional.log_softmax(self.teacher.scores(images) / temperature, 1),
             reduction="batchmean",
             log_target=True,
         )
         return (1 - share) * loss + share * temperature**2 * distance
-
-    def _tensor(self, images: graph.Int8Array) -> Tensor:
-        return channels_first(torch.from_numpy(images).to(self.device))
 
 
 def _check_teacher(model: graph.Model, teacher: graph.Model) -> None:
