@@ -134,7 +134,7 @@ WeightsOption = Annotated[
     typer.Option(
         help="Replace weights by others that suit the multipliers: alwann takes all activations "
         "as equally likely, histogram as often as they occur, second-order chooses the weights of "
-        "a filter together; none leaves them."
+        "a filter together, rescaled also their scale; none leaves them."
     ),
 ]
 

@@ -114,7 +114,9 @@ def _sequential(
         for layer in stretch.layers:  # one, or at the beginning none
             source = Batch([values[layer.inputs[0]]])
             means = _means(Emulator(_alone(stretch, layer), mine), source)[layer.name]
-            shift = np.rint(calibration.means[layer.name] - means).astype(np.int64)
+            original = next(la for la in calibration.model.layers if la.name == layer.name)
+            wanted = calibration.means[layer.name] * (original.weight_scales / layer.weight_scales)
+            shift = np.rint(wanted - means).astype(np.int64)
             bias = fitting(layer, layer.bias.astype(np.int64) + shift)
             layers.append(with_parameters(layer, layer.kernel, bias))
             stretch = replace_layers(stretch, layers[-1:])

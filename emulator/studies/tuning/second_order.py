@@ -88,43 +88,58 @@ def linear(multiplier: Multiplier, zero_point: int, shares: FloatArray) -> Linea
     return Linear(value, noise)
 
 
+class Choice(NamedTuple):
+    """Weights for a layer, and how well they do."""
+
+    kernel: Int8Array
+    """[filters, rows, columns, channels]."""
+    cost: FloatArray
+    """[filters]: expected squared error of an accumulator, in its units, mean errors taken off."""
+
+
 def second_order_weights(
-    kernel: Int8Array,
+    kernel: FloatArray | Int8Array,
     codes: npt.NDArray[np.uint8],
     lines: Sequence[Linear],
     curvature_of: Sequence[Curvature],
-) -> Int8Array:
-    """Other weights for a layer.
+    lowest: int = LOWEST,
+) -> Choice:
+    """Weights for a layer whose products come near those of other weights.
 
     Args:
-        kernel: its weights, int8 [filters, rows, columns, channels].
+        kernel: the weights that are wanted, in integer steps [filters, rows, columns, channels].
         codes: their multipliers, of the same shape; 0 skips.
         lines: of each multiplier, the first for code 1.
         curvature_of: what :func:`curvatures` gives.
+        lowest: no weight is below it.
     """
     filters = len(kernel)
-    wanted, chosen_codes = kernel.reshape(filters, -1), codes.reshape(filters, -1)
+    wanted = kernel.reshape(filters, -1).astype(np.float64)
+    chosen_codes = codes.reshape(filters, -1)
     if len(curvature_of) == 1:
-        return _replace(wanted, chosen_codes, lines, curvature_of[0]).reshape(kernel.shape)
-    rows = [
-        _replace(wanted[f : f + 1], chosen_codes[f : f + 1], lines, curvature_of[f])
-        for f in range(filters)
-    ]
-    return np.concatenate(rows).reshape(kernel.shape)
+        parts = [_replace(wanted, chosen_codes, lines, curvature_of[0], lowest)]
+    else:
+        parts = [
+            _replace(wanted[f : f + 1], chosen_codes[f : f + 1], lines, curvature_of[f], lowest)
+            for f in range(filters)
+        ]
+    replaced = np.concatenate([part.kernel for part in parts]).reshape(kernel.shape)
+    return Choice(replaced, np.concatenate([part.cost for part in parts]))
 
 
 def _replace(
-    kernel: Int8Array,
+    kernel: FloatArray,
     codes: npt.NDArray[np.uint8],
     lines: Sequence[Linear],
     curvature: Curvature,
-) -> Int8Array:
+    lowest: int,
+) -> Choice:
     """Filters [filters, taps] that share a curvature."""
     order, factor = curvature
-    wanted = kernel[:, order].astype(np.float64)
+    wanted = kernel[:, order]
     code = codes[:, order]
     replaced = np.zeros(kernel.shape, np.int8)
-    lowest = min(LOWEST, int(kernel.min(initial=0)))
+    total = np.zeros(len(kernel))
     candidates = np.arange(lowest, 128)
     offered = [(values[lowest + 128 :], noise[lowest + 128 :]) for values, noise in lines]
     for tap in range(kernel.shape[1]):
@@ -140,6 +155,7 @@ def _replace(
             cost += noise
             choice = cost.argmin(axis=1)
             best = cost[np.arange(len(mine)), choice][:, None]
+            total[mine] += best[:, 0]
             # Equally good weights: the one nearest to what is wanted.
             good = cost <= best * (1 + 1e-9) + 1e-9
             tied = np.flatnonzero(np.count_nonzero(good, axis=1) > 1)
@@ -149,7 +165,12 @@ def _replace(
             replaced[mine, order[tap]] = candidates[choice]
             value[mine] = values[choice]
         skipped = code[:, tap] == SKIP
-        replaced[skipped, order[tap]] = kernel[skipped, order[tap]]
+        replaced[skipped, order[tap]] = _nearest(kernel[skipped, order[tap]], lowest)
+        total[skipped] += (target[skipped] / factor[tap, tap]) ** 2
         error = (target - value) / factor[tap, tap]
         wanted[:, tap + 1 :] -= error[:, None] * factor[tap, tap + 1 :]
-    return replaced
+    return Choice(replaced, total)
+
+
+def _nearest(wanted: FloatArray, lowest: int) -> Int8Array:
+    return np.rint(np.clip(wanted, lowest, 127)).astype(np.int8)

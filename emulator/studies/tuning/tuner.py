@@ -18,11 +18,27 @@ from axynq.emulator.model.graph import DepthwiseConvolution, Int8Array, Model, W
 from axynq.emulator.multipliers import WEIGHT_MIN, Multiplier
 from axynq.emulator.plan import SKIP, LayerCodes
 from axynq.emulator.studies.tuning.histograms import FloatArray, per_weight, tap_histograms
-from axynq.emulator.studies.tuning.second_order import curvatures, linear, second_order_weights
-from axynq.emulator.studies.tuning.weights import WeightRule, activation_rows, tuned_weights
+from axynq.emulator.studies.tuning.second_order import (
+    Choice,
+    curvatures,
+    linear,
+    second_order_weights,
+)
+from axynq.emulator.studies.tuning.weights import (
+    LOWEST,
+    WeightRule,
+    activation_rows,
+    tuned_weights,
+)
 
 IMAGES = 256
 """Calibration examples a tuner looks at."""
+
+TOGETHER: tuple[WeightRule, ...] = ("second-order", "rescaled")
+"""Rules that choose the weights of a filter together."""
+
+FACTORS = (0.35, 0.42, 0.5, 0.59, 0.71, 0.84, 1.19)
+"""What the scale of a filter's weights may be multiplied by."""
 
 KEPT = 1024
 """Tuned layers that are kept, for plans that have them in common."""
@@ -32,7 +48,9 @@ class Tuner:
     """Makes a layer fit the multipliers it is given.
 
     Weights are exchanged by a rule: one for one (module ``weights``), or those of a filter
-    together (module ``second_order``). With ``compensate`` the mean
+    together (module ``second_order``); ``rescaled`` chooses the scale of each filter's weights with
+    them, since the few values that coarse multipliers offer want another one. With ``compensate``
+    the mean
     error of each filter's accumulator, against the exact products of the original weights, is
     taken off its bias. The mean is over the calibration examples and the filter's outputs, for
     inputs as the exact network has them there: it is a sum over the weights of expected errors, so
@@ -65,7 +83,7 @@ class Tuner:
         }
         self._curvatures = (
             {la.name: curvatures(model, la, tensors[la.inputs[0]]) for la in model.layers}
-            if weights == "second-order"
+            if weights in TOGETHER
             else {}
         )
         self._tuned: OrderedDict[tuple[str, str], WeightedLayer] = OrderedDict()
@@ -92,21 +110,49 @@ class Tuner:
         return self._tuned[key]
 
     def _layer(self, layer: WeightedLayer, codes: LayerCodes) -> WeightedLayer:
-        kernel = self._kernel(layer, codes)
-        bias = layer.bias
+        factors = np.ones(len(layer.bias))
+        if self.weights in TOGETHER:
+            kernel, factors = self._together(layer, codes)
+        else:
+            kernel = self._one_by_one(layer, codes)
+        bias = np.rint(layer.bias / factors).astype(np.int64)
         if self.compensate:
-            shift = np.rint(self.mean_errors(layer, codes, kernel)).astype(np.int64)
-            bias = fitting(layer, bias.astype(np.int64) - shift)
-        return with_parameters(layer, kernel, bias)
+            wanted = layer.kernel / factors[:, None, None, None]
+            bias -= np.rint(self.mean_errors(layer, codes, kernel, wanted)).astype(np.int64)
+        tuned = with_parameters(layer, kernel, fitting(layer, bias))
+        if (factors == 1).all():
+            return tuned
+        return replace(tuned, weight_scales=(layer.weight_scales * factors).astype(np.float32))
 
-    def _kernel(self, layer: WeightedLayer, codes: LayerCodes) -> Int8Array:
-        """Weights by the rule."""
-        if self.weights == "second-order":
-            zero_point = self.model.tensors[layer.inputs[0]].zero_point
-            shares = self._histograms[layer.name].sum(axis=(0, 1, 2))
-            lines = [linear(m, zero_point, shares) for m in codes.multipliers]
-            curvature = self._curvatures[layer.name]
-            return second_order_weights(layer.kernel, codes.codes, lines, curvature)
+    def _together(self, layer: WeightedLayer, codes: LayerCodes) -> tuple[Int8Array, FloatArray]:
+        """Weights that are chosen together, and what their scales are multiplied by [filters]."""
+        zero_point = self.model.tensors[layer.inputs[0]].zero_point
+        shares = self._histograms[layer.name].sum(axis=(0, 1, 2))
+        lines = [linear(m, zero_point, shares) for m in codes.multipliers]
+        curvature = self._curvatures[layer.name]
+        lowest = min(LOWEST, int(layer.kernel.min(initial=0)))
+
+        def chosen(factor: float) -> Choice:
+            return second_order_weights(
+                layer.kernel / factor, codes.codes, lines, curvature, lowest
+            )
+
+        best = chosen(1.0)
+        kernel, cost, factors = best.kernel, best.cost, np.ones(len(layer.bias))
+        if self.weights == "second-order" or all(m.spec == "exact" for m in codes.multipliers):
+            return kernel, factors
+        for factor in FACTORS:
+            other = chosen(factor)
+            costs = other.cost * factor**2
+            if not layer.per_channel:  # one scale for all
+                costs, cost = np.full_like(costs, costs.sum()), np.full_like(cost, cost.sum())
+            better = costs < cost
+            kernel = np.where(better[:, None, None, None], other.kernel, kernel)
+            cost, factors = np.where(better, costs, cost), np.where(better, factor, factors)
+        return kernel, factors
+
+    def _one_by_one(self, layer: WeightedLayer, codes: LayerCodes) -> Int8Array:
+        """Weights by a rule for each."""
         kernel = layer.kernel.copy()
         for k, multiplier in enumerate(codes.multipliers, start=1):
             places = codes.codes == k
@@ -114,12 +160,16 @@ class Tuner:
         return kernel
 
     def mean_errors(
-        self, layer: WeightedLayer, codes: LayerCodes, kernel: Int8Array | None = None
+        self,
+        layer: WeightedLayer,
+        codes: LayerCodes,
+        kernel: Int8Array | None = None,
+        wanted: FloatArray | None = None,
     ) -> FloatArray:
         """Expected error of each filter's accumulator, [filters].
 
         ``kernel`` are the weights multiplied by, [filters, rows, columns, channels]; the error is
-        against exact products of the layer's own.
+        against exact products of the ``wanted`` ones. Default: the layer's own.
         """
         used = (layer.kernel if kernel is None else kernel).astype(np.int64) - WEIGHT_MIN
         expected = np.zeros(layer.kernel.shape)
@@ -132,7 +182,8 @@ class Tuner:
         assert SKIP == 0  # skipped weights keep an expected product of 0
         operand = np.arange(-128, 128) - self.model.tensors[layer.inputs[0]].zero_point
         mean_operand = per_weight(layer, self._histograms[layer.name] @ operand)
-        return (expected - mean_operand * layer.kernel).sum(axis=(1, 2, 3))
+        exact = mean_operand * (layer.kernel if wanted is None else wanted)
+        return (expected - exact).sum(axis=(1, 2, 3))
 
     def _mean_products(self, layer: WeightedLayer, multiplier: Multiplier) -> FloatArray:
         """[filters or 1, rows, columns, channels, 256]: expected product by ``w + 128``."""

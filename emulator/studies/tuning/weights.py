@@ -10,9 +10,9 @@ import numpy.typing as npt
 
 from axynq.emulator.multipliers import ACTIVATION_MIN, WEIGHT_MIN, Multiplier
 
-WeightRule = Literal["none", "alwann", "histogram", "second-order"]
+WeightRule = Literal["none", "alwann", "histogram", "second-order", "rescaled"]
 
-WEIGHT_RULES: tuple[WeightRule, ...] = ("none", "alwann", "histogram", "second-order")
+WEIGHT_RULES: tuple[WeightRule, ...] = ("none", "alwann", "histogram", "second-order", "rescaled")
 
 LOWEST = -127
 """TFLite's int8 weights leave -128 out: no other weight is replaced by it."""
