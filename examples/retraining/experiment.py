@@ -16,7 +16,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from images import load_images
 
-from axynq.emulator import Emulator, files, load_model
+from axynq.emulator import Emulator, Plan, files, load_model
 from axynq.emulator.datasets import evenly_spread, quantise_examples
 from axynq.emulator.model.graph import Model
 
@@ -51,7 +51,7 @@ class Subject:
     x_test: np.ndarray
     y_test: np.ndarray
 
-    def accuracy(self, model: Model, plan: str) -> float:
+    def accuracy(self, model: Model, plan: Plan | str) -> float:
         """On all test examples, bit for bit, 0 to 1."""
         return Emulator(model, plan).accuracy(self.x_test, self.y_test)
 
@@ -67,16 +67,22 @@ class Subject:
         return self.x_train[:: len(self.x_train) // SAMPLES][:SAMPLES]
 
 
-def subject(name: str, data: Path, cache: Path = Path("build/retraining/cifar10.npz")) -> Subject:
-    """One of the networks that ship with axynq, and CIFAR-10, decoded once."""
-    model = load_model(MODELS / f"{name}_int8.tflite")
+def subject(
+    name: str,
+    data: Path,
+    cache: Path = Path("build/retraining/cifar10.npz"),
+    model: Path | None = None,
+) -> Subject:
+    """One of the networks that ship with axynq, or another ``model`` in its place, and CIFAR-10,
+    decoded once."""
+    network = load_model(model or MODELS / f"{name}_int8.tflite")
     images = load_images(data, cache)
     return Subject(
         name,
-        model,
-        quantise_examples(model.input, images["x_train"]),
+        network,
+        quantise_examples(network.input, images["x_train"]),
         images["y_train"],
-        quantise_examples(model.input, images["x_test"]),
+        quantise_examples(network.input, images["x_test"]),
         images["y_test"],
     )
 

@@ -117,7 +117,9 @@ def train(name: str, data: dict[str, np.ndarray], arguments: argparse.Namespace)
         first = state["epoch"]
         print(f"resuming after epoch {first}")
     for epoch in range(first, epochs):
-        started, total, right, seen = time.perf_counter(), 0.0, 0, 0
+        started, seen = time.perf_counter(), 0
+        # Summed where they are: to read a number off a GPU is to wait for it.
+        total, right = torch.zeros((), device=device), torch.zeros((), device=device)
         network.train()
         if small.shape[2] != sizes[epoch]:
             small = resized(x, sizes[epoch])
@@ -132,8 +134,8 @@ def train(name: str, data: dict[str, np.ndarray], arguments: argparse.Namespace)
             loss.backward()
             optimiser.step()
             schedule.step()
-            total += float(loss.detach()) * batch
-            right += int((scores.argmax(1) == y[chosen]).sum())
+            total += loss.detach() * batch
+            right += (scores.argmax(1) == y[chosen]).sum()
             seen += batch
         state = {
             "epoch": epoch + 1,
@@ -148,7 +150,8 @@ def train(name: str, data: dict[str, np.ndarray], arguments: argparse.Namespace)
         every = epoch % 5 == 4 or epoch + 1 == epochs
         test = f", test {float_accuracy(network, data, device):.2%}" if every else ""
         print(
-            f"epoch {epoch + 1}/{epochs}: loss {total / seen:.4f}, train {right / seen:.2%}{test}, "
+            f"epoch {epoch + 1}/{epochs}: loss {float(total) / seen:.4f}, "
+            f"train {float(right) / seen:.2%}{test}, "
             f"{time.perf_counter() - started:.0f} s",
             flush=True,
         )
