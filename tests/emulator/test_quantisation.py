@@ -62,11 +62,16 @@ def test_float_files_are_read(tmp_path_factory, model: graph.Model, seed: int) -
     ]
     expected = runtime.run_all("tflite_runtime", content, x)
     found = forward.run(network, dict(zip(network.inputs, x)))
+    # Functions with flat tails take what was rounded at the size of their inputs.
+    rounding = np.finfo(np.float32).eps * max(
+        float(np.abs(v).max(initial=0)) for v in (*x, *found.values())
+    )
     for index, values in zip(network.outputs, expected):
         if index in network.constants:
             continue
         largest = max(float(np.abs(values).max()), 1e-6)
-        np.testing.assert_allclose(found[index], values, rtol=1e-3, atol=1e-4 * largest)
+        tolerance = 1e-4 * largest + 4 * rounding
+        np.testing.assert_allclose(found[index], values, rtol=1e-3, atol=tolerance)
 
 
 def test_directions_are_read(tmp_path: Path) -> None:

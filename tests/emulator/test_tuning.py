@@ -220,3 +220,77 @@ def test_second_order_leaves_skipped_weights(digits: graph.Model, images: graph.
     skipped = codes[layer.name].codes == 0
     assert skipped.any()
     assert np.array_equal(made.kernel[skipped], layer.kernel[skipped])
+
+
+# --- other scales --------------------------------------------------------------------------------
+
+
+def accumulators(model: graph.Model, plan: Plan, layer: graph.WeightedLayer, x: graph.Int8Array):
+    """Of one layer alone, in real units but for the scale of its input, [..., filters]."""
+    inputs, outputs = (layer.inputs[0],), (layer.output,)
+    alone = graph.Model("layer", model.tensors, (layer,), inputs, outputs)
+    found = Emulator(alone, plan).accumulators(x)[layer.name].approximate
+    return found * layer.weight_scales.astype(np.float64)
+
+
+@pytest.mark.parametrize("spec", ["roup:3,0", "roup:3,0-0-0-4", "smapprox:3333"])
+def test_other_scales_lower_the_error(
+    digits: graph.Model, images: graph.Int8Array, spec: str
+) -> None:
+    plan = Plan.uniform(spec)
+    images = images[:256]  # of more, a tuner looks at some
+    tensors = Emulator(digits).tensors(images)
+    errors: dict[str, list[float]] = {"second-order": [], "rescaled": []}
+    for rule, found in errors.items():
+        tuner = Tuner(digits, images, rule)
+        for layer in digits.layers:
+            made = tuner.layer(layer, plan.expand(digits)[layer.name])
+            x = tensors[layer.inputs[0]]
+            wanted = accumulators(digits, Plan.uniform("exact"), layer, x)
+            error = accumulators(digits, plan, made, x) - wanted
+            found.append(float(error.std(axis=(0, 1, 2)).mean()))
+            # Expected errors are taken off in steps of an accumulator.
+            step = float(made.weight_scales.max())
+            assert np.abs(error.mean(axis=(0, 1, 2))).max() < 0.6 * step
+    # The last layer has as many taps as a sixth of the images: its curvature is mostly damping.
+    for rescaled, second_order in zip(errors["rescaled"][:-1], errors["second-order"]):
+        assert rescaled < 0.9 * second_order
+
+
+@settings(max_examples=25)
+@given(weighted_models(), st.integers(0, 2**32 - 1))
+def test_exact_layers_keep_their_scales(model: graph.Model, seed: int) -> None:
+    tuner = Tuner(model, random_input(model, 4, seed), "rescaled")
+    layer = model.layers[0]
+    made = tuner.layer(layer, Plan.uniform("exact").expand(model)[layer.name])
+    assert np.array_equal(made.weights, layer.weights)
+    assert np.array_equal(made.bias, layer.bias)
+    assert np.array_equal(made.weight_scales, layer.weight_scales)
+
+
+def test_layers_of_one_scale_keep_one(digits: graph.Model, images: graph.Int8Array) -> None:
+    layer = digits.layers[0]
+    scales = np.full_like(layer.weight_scales, layer.weight_scales.max())
+    uniform = replace_layers(digits, [replace(layer, weight_scales=scales, per_channel=False)])
+    tuner = Tuner(uniform, images, "rescaled")
+    made = tuner.layer(uniform.layers[0], Plan.uniform("roup:3,0").expand(uniform)[layer.name])
+    assert len(set(made.weight_scales.tolist())) == 1
+    assert made.weight_scales[0] != scales[0]
+
+
+def test_means_are_measured_at_other_scales(
+    digits: graph.Model, images: graph.Int8Array, tmp_path: Path
+) -> None:
+    """Sequential compensation gives each filter of the first layer the mean it had; and what is
+    written has the scales."""
+    plan = Plan.uniform("roup:3,0")
+    tuned = tune(Tuner(digits, images, "rescaled"), plan, images, Method.SEQUENTIAL)
+    first = tuned.layers[0]
+    assert not np.array_equal(first.weight_scales, digits.layers[0].weight_scales)
+    wanted = accumulators(digits, Plan.uniform("exact"), digits.layers[0], images)
+    found = accumulators(digits, plan, first, images)
+    difference = np.abs((found - wanted).mean(axis=(0, 1, 2)))
+    assert (difference < 0.6 * first.weight_scales).all()
+    save_model(tuned, tmp_path / "tuned.tflite")
+    again = load_model(tmp_path / "tuned.tflite")
+    assert np.array_equal(Emulator(again, plan).run(images), Emulator(tuned, plan).run(images))

@@ -37,7 +37,7 @@ IMAGES = 256
 TOGETHER: tuple[WeightRule, ...] = ("second-order", "rescaled")
 """Rules that choose the weights of a filter together."""
 
-FACTORS = (0.35, 0.42, 0.5, 0.59, 0.71, 0.84, 1.19)
+FACTORS = (0.35, 0.42, 0.5, 0.59, 0.71, 0.84, 1.19, 1.41, 1.68)
 """What the scale of a filter's weights may be multiplied by."""
 
 KEPT = 1024
@@ -115,11 +115,12 @@ class Tuner:
             kernel, factors = self._together(layer, codes)
         else:
             kernel = self._one_by_one(layer, codes)
-        bias = np.rint(layer.bias / factors).astype(np.int64)
+        bias = layer.bias / factors
         if self.compensate:
             wanted = layer.kernel / factors[:, None, None, None]
-            bias -= np.rint(self.mean_errors(layer, codes, kernel, wanted)).astype(np.int64)
-        tuned = with_parameters(layer, kernel, fitting(layer, bias))
+            bias = bias - self.mean_errors(layer, codes, kernel, wanted)
+        whole = np.rint(bias).astype(np.int64)
+        tuned = with_parameters(layer, kernel, fitting(layer, whole))
         if (factors == 1).all():
             return tuned
         return replace(tuned, weight_scales=(layer.weight_scales * factors).astype(np.float32))
