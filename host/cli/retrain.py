@@ -41,14 +41,23 @@ OutputOption = Annotated[
     Path, typer.Option(help="The .tflite file to write the retrained network to.")
 ]
 MethodName = Literal[
-    "behavioural", "multiplier-aware", "error-model", "weight-noise", "gaussian", "plain"
+    "behavioural",
+    "multiplier-aware",
+    "lut-1d",
+    "lut-2d",
+    "error-model",
+    "weight-noise",
+    "gaussian",
+    "plain",
 ]
 MethodOption = Annotated[
     MethodName,
     typer.Option(
         help="What training sees of the multipliers. behavioural: the approximate network itself, "
         "by the emulator; multiplier-aware: the same, and weights are chosen by what the "
-        "multipliers make of them; error-model: random errors with the measured moments; "
+        "multipliers make of them; lut-2d: the same network, whose gradients follow the slopes of "
+        "the multipliers' smoothed products; lut-1d: their mean slopes, which costs less; "
+        "error-model: random errors with the measured moments; "
         "weight-noise and gaussian: simpler random errors; plain: none, as a control."
     ),
 ]
@@ -58,6 +67,15 @@ FittedOption = Annotated[
         "--fitted",
         help="The network was written by `axynq tune` for this plan: multiplier-aware retraining "
         "then starts from the values that its weights stand for.",
+    ),
+]
+SmoothingOption = Annotated[
+    int,
+    typer.Option(
+        min=0,
+        max=126,
+        help="With lut-1d and lut-2d: operands on either side over which products are averaged "
+        "before their slope is taken.",
     ),
 ]
 EpochsOption = Annotated[int, typer.Option(min=1, help="Passes over the training examples.")]
@@ -194,6 +212,7 @@ def retrain_(
     plan: PlanOption = "exact",
     method: MethodOption = "behavioural",
     fitted: FittedOption = False,
+    smoothing: SmoothingOption = 32,
     epochs: EpochsOption = 5,
     batch: BatchOption = 128,
     rate: RateOption = 1e-3,
@@ -220,7 +239,8 @@ def retrain_(
     from axynq.emulator.studies.retraining import RetrainOptions
 
     options = RetrainOptions(
-        method=method, fitted=fitted, epochs=epochs, batch=batch, rate=rate, warmup=warmup,
+        method=method, fitted=fitted, smoothing=smoothing, epochs=epochs, batch=batch, rate=rate,
+        warmup=warmup,
         optimiser=optimiser, clip=clip, distillation=distillation, augment=augment,
         remeasure=remeasure, validation=validation, keep=keep, patience=patience, seed=seed,
     )  # fmt: skip

@@ -22,6 +22,8 @@ from axynq.emulator.studies.retraining.network import (
 )
 from axynq.emulator.studies.retraining.noise import NoisePool
 from axynq.emulator.studies.retraining.operators import channels_first, channels_last
+from axynq.emulator.studies.retraining.options import SMOOTHING
+from axynq.emulator.studies.retraining.product_gradients import product_gradients
 from axynq.emulator.studies.retraining.weight_quantiser import weight_quantisers
 
 if TYPE_CHECKING:
@@ -35,12 +37,18 @@ class Method:
     """Whether each step does the same with other images: nothing is drawn at random."""
 
     def __init__(
-        self, model: graph.Model, plan: Plan, device: torch.device, fitted: bool = False
+        self,
+        model: graph.Model,
+        plan: Plan,
+        device: torch.device,
+        fitted: bool = False,
+        smoothing: int = SMOOTHING,
     ) -> None:
         self.model = model
         self.plan = plan
         self.device = device
         self.fitted = fitted
+        self.smoothing = smoothing
 
     def prepare(self, samples: graph.Int8Array) -> None:
         """Measure what the method needs to know, on some inputs [samples, *input shape]."""
@@ -112,6 +120,24 @@ class MultiplierAware(Behavioural):
 
     def network(self) -> TrainableNetwork:
         return TrainableNetwork(self.model, self._quantisers, self.fitted)
+
+
+class ByProductSlopes(Behavioural):
+    """As :class:`Behavioural`, but backward through the slopes of the multipliers' smoothed
+    products, by both operands (LUT-2D of arXiv 2509.10519; :mod:`.product_slopes`)."""
+
+    averaged = False
+    """The mean slope over one operand instead."""
+
+    def network(self) -> TrainableNetwork:
+        gradients = product_gradients(self.model, self.plan, self.smoothing, self.averaged)
+        return TrainableNetwork(self.model, gradients=gradients)
+
+
+class ByMeanSlopes(ByProductSlopes):
+    """The same by mean slopes, which depend on one operand (LUT-1D)."""
+
+    averaged = True
 
 
 class MeasuredMethod(Method):
@@ -203,6 +229,8 @@ class WeightNoise(Method):
 METHODS: dict[MethodName, type[Method]] = {
     "behavioural": Behavioural,
     "multiplier-aware": MultiplierAware,
+    "lut-1d": ByMeanSlopes,
+    "lut-2d": ByProductSlopes,
     "error-model": ErrorModelMethod,
     "weight-noise": WeightNoise,
     "gaussian": GaussianMethod,

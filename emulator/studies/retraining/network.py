@@ -24,6 +24,11 @@ from axynq.emulator.studies.retraining.operators import (
     needs_places,
     pooled,
 )
+from axynq.emulator.studies.retraining.product_gradients import (
+    Geometry,
+    ProductGradients,
+    convolution_gradients,
+)
 from axynq.emulator.studies.retraining.weight_quantiser import WeightQuantiser
 
 WEIGHT_LIMIT = 127
@@ -62,6 +67,8 @@ class TrainableNetwork(nn.Module):
             is wanted of them, and :meth:`quantised` has the integers that come nearest to it.
         fitted: the integers of the model are chosen for those multipliers already: what is wanted
             is what they amount to, not they themselves.
+        gradients: by layer name, gradients for outputs that are given to :meth:`forward`; default:
+            straight through, as if products were exact.
 
     Raises:
         ModelError: a filter's weights have a scale of 0.
@@ -72,6 +79,7 @@ class TrainableNetwork(nn.Module):
         model: graph.Model,
         quantisers: Mapping[str, WeightQuantiser] | None = None,
         fitted: bool = False,
+        gradients: Mapping[str, ProductGradients] | None = None,
     ) -> None:
         super().__init__()
         self.model = without_softmax(model)
@@ -79,6 +87,7 @@ class TrainableNetwork(nn.Module):
         self.weight = nn.ParameterDict()
         self.bias = nn.ParameterDict()
         self.quantisers = nn.ModuleDict(quantisers or {})
+        self.gradients = nn.ModuleDict(gradients or {})
         for layer in self.model.layers:
             if not layer.weight_scales.all():
                 raise ModelError(
@@ -165,12 +174,12 @@ class TrainableNetwork(nn.Module):
         if disturbance is not None:
             weights = disturbance.weights(layer.name, weights)
         bias = self.bias[layer.name]
-        x, stride, padding, dilation, groups = _prepared(layer, x)
+        x, geometry = _prepared(layer, x)
         if given is not None:
             given = given if given.dim() == 4 else given[:, :, None, None]
-            y = _given_output(x, weights, bias, given, grid, stride, padding, dilation, groups)
+            y = _given_output(x, weights, bias, given, grid, geometry, self._through(layer))
             return _shaped(y, target)
-        y = functional.conv2d(x, weights, bias, stride, padding, dilation, groups)
+        y = functional.conv2d(x, weights, bias, *geometry)
         if disturbance is not None:
             y = disturbance.output(layer.name, y)
         return _shaped(_on_grid(y, grid, None), target)
@@ -207,6 +216,13 @@ class TrainableNetwork(nn.Module):
         quantiser = self.quantisers[layer.name]
         assert isinstance(quantiser, WeightQuantiser)
         return quantiser
+
+    def _through(self, layer: graph.WeightedLayer) -> ProductGradients | None:
+        if layer.name not in self.gradients:
+            return None
+        gradients = self.gradients[layer.name]
+        assert isinstance(gradients, ProductGradients)
+        return gradients
 
     def _steps(self, layer: graph.WeightedLayer) -> Tensor:
         """Weights in integer steps, [filters, rows, columns, channels] as the layer's kernel."""
@@ -301,29 +317,29 @@ _on_grid: Callable[..., Tensor] = _OnGrid.apply
 
 
 class _GivenOutput(torch.autograd.Function):
-    """A convolution whose quantised output is known; only its gradients are computed."""
+    """A convolution whose quantised output is known; only its gradients are computed: straight
+    through, or through the slopes of approximate products."""
 
     @staticmethod
     def forward(
         ctx: Any, x: Tensor, weights: Tensor, bias: Tensor, given: Tensor, grid: _Grid,
-        stride: Any, padding: Any, dilation: Any, groups: int,
+        geometry: Geometry, through: ProductGradients | None,
     ) -> Tensor:  # fmt: skip
         y = given.detach()
         ctx.save_for_backward(x, weights, y)
-        ctx.grid = grid
-        ctx.geometry = (len(bias), stride, padding, dilation, groups)
+        ctx.grid, ctx.geometry, ctx.through = grid, geometry, through
         return y
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> Any:
         x, weights, y = ctx.saved_tensors
-        filters, stride, padding, dilation, groups = ctx.geometry
+        gradient = ctx.grid.passed(gradients[0], y)
         needed = ctx.needs_input_grad[:3]
-        backward = torch.ops.aten.convolution_backward(
-            ctx.grid.passed(gradients[0], y), x, weights, [filters],
-            stride, padding, dilation, False, (0, 0), groups, needed,
-        )  # fmt: skip
-        return (*backward, None, None, None, None, None, None)
+        if ctx.through is None:
+            backward = convolution_gradients(gradient, x, weights, ctx.geometry, needed)
+        else:
+            backward = ctx.through(gradient, x, weights, ctx.geometry, needed)
+        return (*backward, None, None, None, None)
 
 
 _given_output: Callable[..., Tensor] = _GivenOutput.apply
@@ -377,12 +393,10 @@ def _channels_first(kernel: Any, shape: tuple[int, ...]) -> Any:
     return kernel.reshape(len(kernel), rows, columns, channels).transpose(0, 3, 1, 2)
 
 
-def _prepared(
-    layer: graph.WeightedLayer, x: Tensor
-) -> tuple[Tensor, tuple[int, int], tuple[int, int], tuple[int, int], int]:
-    """Input, stride, padding, dilation and groups."""
+def _prepared(layer: graph.WeightedLayer, x: Tensor) -> tuple[Tensor, Geometry]:
+    """Input, perhaps padded, and the convolution to make of it."""
     if isinstance(layer, graph.FullyConnected):
-        return (x if x.dim() == 4 else x[:, :, None, None]), (1, 1), (0, 0), (1, 1), 1
+        return (x if x.dim() == 4 else x[:, :, None, None]), Geometry((1, 1), (0, 0), (1, 1), 1)
     assert isinstance(layer, (graph.Convolution, graph.DepthwiseConvolution))
     p = layer.padding
     padding = (p.top, p.left)
@@ -390,7 +404,7 @@ def _prepared(
         # PyTorch's convolution pads both sides alike.
         x, padding = functional.pad(x, (p.left, p.right, p.top, p.bottom)), (0, 0)
     groups = x.shape[1] if isinstance(layer, graph.DepthwiseConvolution) else 1
-    return x, layer.stride, padding, layer.dilation, groups
+    return x, Geometry(layer.stride, padding, layer.dilation, groups)
 
 
 def _shaped(y: Tensor, target: graph.Tensor) -> Tensor:

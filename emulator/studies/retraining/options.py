@@ -6,7 +6,14 @@ from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 MethodName = Literal[
-    "behavioural", "multiplier-aware", "error-model", "weight-noise", "gaussian", "plain"
+    "behavioural",
+    "multiplier-aware",
+    "lut-1d",
+    "lut-2d",
+    "error-model",
+    "weight-noise",
+    "gaussian",
+    "plain",
 ]
 
 OptimiserName = Literal["sgd", "adam"]
@@ -14,6 +21,8 @@ OPTIMISERS: tuple[OptimiserName, ...] = ("sgd", "adam")
 
 Keep = Literal["best", "last"]
 KEEP: tuple[Keep, ...] = ("best", "last")
+
+SMOOTHING = 32
 
 
 @dataclass(frozen=True)
@@ -24,6 +33,9 @@ class RetrainOptions:
     fitted: bool = False
     """The network's weights are chosen for the plan's multipliers already, as `axynq tune` does:
     multiplier-aware training goes on from what they amount to. Other methods need not know."""
+    smoothing: int = SMOOTHING
+    """Operands on either side over which products are averaged before their slope is taken, 0 to
+    126, for the methods by slopes."""
     epochs: int = 5
     batch: int = 128
     rate: float = 1e-3

@@ -111,6 +111,7 @@ def retrain(
 
     Raises:
         PlanError: the plan does not fit the model.
+        MultiplierError: products cannot be smoothed over so many operands.
         ModelError: the network has an operator without a gradient, or the teacher does not fit.
         DataError: there are too few examples, or the checkpoint is of another run.
     """
@@ -128,7 +129,7 @@ def retrain(
         plan = Plan.parse(model, plan)
     torch_device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
     training, held_out = _split(len(x), options)
-    method = METHODS[options.method](model, plan, torch_device, options.fitted)
+    method = METHODS[options.method](model, plan, torch_device, options.fitted, options.smoothing)
     started = time.perf_counter()
     samples = training[:: max(1, len(training) // options.samples)][: options.samples]
     method.prepare(x[samples])
