@@ -31,6 +31,13 @@ SAMPLES = 1 << 14
 """Positions, over all images, that a covariance is computed from."""
 
 
+STEPS = 8
+"""Wanted weights are told apart down to this part of an integer step, where a scale is chosen."""
+
+LIMIT = 512
+"""Wanted weights, in integer steps; further from 0, all have the same integer."""
+
+
 class Curvature(NamedTuple):
     """How taps vary together."""
 
@@ -88,13 +95,27 @@ def linear(multiplier: Multiplier, zero_point: int, shares: FloatArray) -> Linea
     return Linear(value, noise)
 
 
-class Choice(NamedTuple):
-    """Weights for a layer, and how well they do."""
+class Nearest(NamedTuple):
+    """What a multiplier's weights nearest to wanted values amount to, by :data:`STEPS`."""
 
-    kernel: Int8Array
-    """[filters, rows, columns, channels]."""
-    cost: FloatArray
-    """[filters]: expected squared error of an accumulator, in its units, mean errors taken off."""
+    value: FloatArray
+    noise: FloatArray
+
+    def of(self, wanted: FloatArray) -> tuple[FloatArray, FloatArray]:
+        """Value and noise for wanted values."""
+        middle = len(self.value) // 2
+        place = np.rint(wanted * STEPS).astype(np.int64) + middle
+        place = place.clip(0, len(self.value) - 1)
+        return self.value[place], self.noise[place]
+
+
+def nearest(line: Linear, variance: float, lowest: int) -> Nearest:
+    """For activations of so much variance."""
+    wanted = np.arange(-LIMIT * STEPS, LIMIT * STEPS + 1) / STEPS
+    value, noise = line.value[lowest + 128 :], line.noise[lowest + 128 :]
+    cost = (wanted[:, None] - value) ** 2 * max(variance, 1e-6) + noise
+    choice = cost.argmin(axis=1)
+    return Nearest(value[choice], noise[choice])
 
 
 def second_order_weights(
@@ -103,7 +124,7 @@ def second_order_weights(
     lines: Sequence[Linear],
     curvature_of: Sequence[Curvature],
     lowest: int = LOWEST,
-) -> Choice:
+) -> Int8Array:
     """Weights for a layer whose products come near those of other weights.
 
     Args:
@@ -123,8 +144,7 @@ def second_order_weights(
             _replace(wanted[f : f + 1], chosen_codes[f : f + 1], lines, curvature_of[f], lowest)
             for f in range(filters)
         ]
-    replaced = np.concatenate([part.kernel for part in parts]).reshape(kernel.shape)
-    return Choice(replaced, np.concatenate([part.cost for part in parts]))
+    return np.concatenate(parts).reshape(kernel.shape)
 
 
 def _replace(
@@ -133,13 +153,12 @@ def _replace(
     lines: Sequence[Linear],
     curvature: Curvature,
     lowest: int,
-) -> Choice:
+) -> Int8Array:
     """Filters [filters, taps] that share a curvature."""
     order, factor = curvature
     wanted = kernel[:, order]
     code = codes[:, order]
     replaced = np.zeros(kernel.shape, np.int8)
-    total = np.zeros(len(kernel))
     candidates = np.arange(lowest, 128)
     offered = [(values[lowest + 128 :], noise[lowest + 128 :]) for values, noise in lines]
     for tap in range(kernel.shape[1]):
@@ -155,7 +174,6 @@ def _replace(
             cost += noise
             choice = cost.argmin(axis=1)
             best = cost[np.arange(len(mine)), choice][:, None]
-            total[mine] += best[:, 0]
             # Equally good weights: the one nearest to what is wanted.
             good = cost <= best * (1 + 1e-9) + 1e-9
             tied = np.flatnonzero(np.count_nonzero(good, axis=1) > 1)
@@ -166,10 +184,9 @@ def _replace(
             value[mine] = values[choice]
         skipped = code[:, tap] == SKIP
         replaced[skipped, order[tap]] = _nearest(kernel[skipped, order[tap]], lowest)
-        total[skipped] += (target[skipped] / factor[tap, tap]) ** 2
         error = (target - value) / factor[tap, tap]
         wanted[:, tap + 1 :] -= error[:, None] * factor[tap, tap + 1 :]
-    return Choice(replaced, total)
+    return replaced
 
 
 def _nearest(wanted: FloatArray, lowest: int) -> Int8Array:

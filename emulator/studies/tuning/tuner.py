@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import OrderedDict
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -19,9 +20,10 @@ from axynq.emulator.multipliers import WEIGHT_MIN, Multiplier
 from axynq.emulator.plan import SKIP, LayerCodes
 from axynq.emulator.studies.tuning.histograms import FloatArray, per_weight, tap_histograms
 from axynq.emulator.studies.tuning.second_order import (
-    Choice,
+    Linear,
     curvatures,
     linear,
+    nearest,
     second_order_weights,
 )
 from axynq.emulator.studies.tuning.weights import (
@@ -37,8 +39,10 @@ IMAGES = 256
 TOGETHER: tuple[WeightRule, ...] = ("second-order", "rescaled")
 """Rules that choose the weights of a filter together."""
 
-FACTORS = (0.35, 0.42, 0.5, 0.59, 0.71, 0.84, 1.19, 1.41, 1.68)
-"""What the scale of a filter's weights may be multiplied by."""
+FACTORS = (1.0, 0.92, 0.84, 0.77, 1.19, 1.41, 1.68, 2.0, 2.38, 2.83, 4.0)
+"""What the scale of a filter's weights may be multiplied by; of equally good ones the first.
+
+Smaller ones cut long weights: errors of single accumulators fall on, those of the network rise."""
 
 KEPT = 1024
 """Tuned layers that are kept, for plans that have them in common."""
@@ -132,25 +136,38 @@ class Tuner:
         lines = [linear(m, zero_point, shares) for m in codes.multipliers]
         curvature = self._curvatures[layer.name]
         lowest = min(LOWEST, int(layer.kernel.min(initial=0)))
+        factors = np.ones(len(layer.bias))
+        if self.weights == "rescaled":
+            factors = self._factors(layer, codes, lines, lowest)
+        wanted = layer.kernel / factors[:, None, None, None]
+        chosen = second_order_weights(wanted, codes.codes, lines, curvature, lowest)
+        return chosen, factors
 
-        def chosen(factor: float) -> Choice:
-            return second_order_weights(
-                layer.kernel / factor, codes.codes, lines, curvature, lowest
-            )
+    def _factors(
+        self, layer: WeightedLayer, codes: LayerCodes, lines: Sequence[Linear], lowest: int
+    ) -> FloatArray:
+        """What the scale of each filter's weights is best multiplied by, [filters].
 
-        best = chosen(1.0)
-        kernel, cost, factors = best.kernel, best.cost, np.ones(len(layer.bias))
-        if self.weights == "second-order" or all(m.spec == "exact" for m in codes.multipliers):
-            return kernel, factors
-        for factor in FACTORS:
-            other = chosen(factor)
-            costs = other.cost * factor**2
-            if not layer.per_channel:  # one scale for all
-                costs, cost = np.full_like(costs, costs.sum()), np.full_like(cost, cost.sum())
-            better = costs < cost
-            kernel = np.where(better[:, None, None, None], other.kernel, kernel)
-            cost, factors = np.where(better, costs, cost), np.where(better, factor, factors)
-        return kernel, factors
+        That is where the squared error of its accumulators is least, if each weight is the nearest
+        there is, and activations are not correlated.
+        """
+        operand = np.arange(-128, 128) - self.model.tensors[layer.inputs[0]].zero_point
+        seen = self._histograms[layer.name]
+        variance = per_weight(layer, seen @ operand**2 - (seen @ operand) ** 2)
+        offered = [nearest(line, float(variance.mean()), lowest) for line in lines]
+        costs = np.empty((len(FACTORS), len(layer.bias)))
+        for k, factor in enumerate(FACTORS):
+            wanted = layer.kernel / factor
+            cost = variance * wanted**2  # of what is skipped
+            for code, line in enumerate(offered, start=1):
+                mine = codes.codes == code
+                value, noise = line.of(wanted[mine])
+                squares = (value - wanted[mine]) ** 2
+                cost[mine] = np.broadcast_to(variance, cost.shape)[mine] * squares + noise
+            costs[k] = factor**2 * cost.sum(axis=(1, 2, 3))
+        if not layer.per_channel:  # one scale for all
+            costs[:] = costs.sum(axis=1, keepdims=True)
+        return np.array(FACTORS)[costs.argmin(axis=0)]
 
     def _one_by_one(self, layer: WeightedLayer, codes: LayerCodes) -> Int8Array:
         """Weights by a rule for each."""
