@@ -98,8 +98,8 @@ def run(
     rule: WeightRule = "second-order" if weights == "second-order" else "rescaled"
     tuned = tune(Tuner(model, examples.samples, rule), plan, examples.samples)
     kept = {k: v for k, v in options.items() if k in ("epochs", "rate", "decay", "seed")}
-    path = models / examples.name / "_".join([name, rule, *(f"{v:g}" for v in kept.values())])
-    path = path.with_name(path.name.replace(":", "-").replace("/", "-").replace("#", "-"))
+    label = "_".join([name.rpartition("#")[2], rule, *(f"{v:g}" for v in kept.values())])
+    path = models / examples.name / label.replace(":", "-")
     path.parent.mkdir(parents=True, exist_ok=True)
     checkpoint = path.with_name(path.name + ".pt")
     result = retrain(
