@@ -33,8 +33,8 @@ if TYPE_CHECKING:
 class Method:
     """Plain int8-aware training: no errors. The control, and the base of the others."""
 
-    repeats = True
-    """Whether each step does the same with other images: nothing is drawn at random."""
+    repeats = False
+    """Whether each step launches the same kernels, draws nothing and reads nothing back."""
 
     def __init__(
         self,
@@ -115,6 +115,8 @@ class MultiplierAware(Behavioural):
     the integer: the integer is the one that comes nearest to it, mean errors are taken off the
     biases, and gradients flow through what is really multiplied by."""
 
+    repeats = True
+
     def prepare(self, samples: graph.Int8Array) -> None:
         self._quantisers = weight_quantisers(self.model, self.plan, samples, self.fitted)
 
@@ -142,8 +144,6 @@ class ByMeanSlopes(ByProductSlopes):
 
 class MeasuredMethod(Method):
     """Random errors whose statistics are measured."""
-
-    repeats = False
 
     def use(self, statistics: ErrorStatistics) -> None:
         """Errors as in ``statistics``."""
@@ -203,8 +203,6 @@ class GaussianMethod(MeasuredMethod):
 class WeightNoise(Method):
     """Weights times ``1 + error`` (eq. 16): normal errors whose mean magnitude is the multipliers'
     mean relative error (Hammad et al., ROBIO 2019)."""
-
-    repeats = False
 
     def prepare(self, samples: graph.Int8Array) -> None:
         self._deviation: dict[str, Tensor] = {}

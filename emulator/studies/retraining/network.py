@@ -212,6 +212,16 @@ class TrainableNetwork(nn.Module):
         units = self.get_buffer(f"unit_{layer.name}")
         bias.add_((quantiser.mean_errors(integers, wanted) * units).float())
 
+    @torch.no_grad()
+    def limit(self) -> None:
+        """Bring weights back to what their multipliers offer. To be called after each step."""
+        for layer in self.model.layers:
+            if layer.name in self.quantisers:
+                weight = self.weight[layer.name]
+                wanted = self._quantiser(layer).limited(self._steps(layer))
+                scales = self.get_buffer(f"scale_{layer.name}")[:, None, None, None]
+                weight.copy_(_weights_first(wanted, weight.shape) * scales)
+
     def _quantiser(self, layer: graph.WeightedLayer) -> WeightQuantiser:
         quantiser = self.quantisers[layer.name]
         assert isinstance(quantiser, WeightQuantiser)

@@ -10,7 +10,9 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
+
+from axynq.emulator.studies.retraining.network import TrainableNetwork
 
 WARM_UP = 3
 """Steps before the recording: kernels are compiled, memory of the optimiser is made."""
@@ -33,7 +35,7 @@ class Step:
 
     def __init__(
         self,
-        network: nn.Module,
+        network: TrainableNetwork,
         optimiser: torch.optim.Optimizer,
         loss: Loss,
         clip: float | None = None,
@@ -72,6 +74,7 @@ class Step:
         if self._clip is not None:
             torch.nn.utils.clip_grad_norm_(self._network.parameters(), self._clip)
         self._optimiser.step()
+        self._network.limit()
         return loss.detach()
 
     def _beside(self, images: Tensor, labels: Tensor) -> Tensor:

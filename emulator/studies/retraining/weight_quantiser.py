@@ -40,6 +40,10 @@ class WeightQuantiser(nn.Module):
     """[multipliers, wanted values]: the integer for each."""
     value: Tensor
     """[multipliers, 256]: the slope of each integer's line."""
+    lowest: Tensor
+    """[multipliers]: the least of them."""
+    highest: Tensor
+    """[multipliers]: the largest of them."""
     expected: Tensor
     """[multipliers, filters or 1, rows, columns, channels, 256]: the expected product."""
     means: Tensor
@@ -76,6 +80,12 @@ class WeightQuantiser(nn.Module):
             products = one.table[activation_rows(zero_point)].astype(np.float64)
             expected.append(per_weight(layer, seen @ products))
         self.register_buffer("choice", torch.from_numpy(np.stack(choices)), persistent=False)
+        reached = [line[lowest + 128 :] for line in values]
+        for name, ends in (
+            ("lowest", np.min(reached, axis=1)),
+            ("highest", np.max(reached, axis=1)),
+        ):
+            self.register_buffer(name, torch.from_numpy(ends.astype(np.float32)), persistent=False)
         self.register_buffer(
             "value", torch.from_numpy(np.stack(values).astype(np.float32)), persistent=False
         )
@@ -89,6 +99,14 @@ class WeightQuantiser(nn.Module):
         within = np.arange(math.prod(shape), dtype=np.int64).reshape(shape)
         place = codes.codes.astype(np.int64) * within.size + within
         self.register_buffer("place", torch.from_numpy(256 * place + 128), persistent=False)
+
+    def limited(self, wanted: Tensor) -> Tensor:
+        """Wanted values, in integer steps, that are no further out than what there is.
+
+        Nothing would bring those back that drift away: no product depends on how far they are.
+        """
+        low, high = (torch.take(ends, self.code) for ends in (self.lowest, self.highest))
+        return torch.clamp(wanted, low, high)
 
     def integers(self, wanted: Tensor) -> Tensor:
         """The weights to multiply by, int64, for wanted values in integer steps."""
