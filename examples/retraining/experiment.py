@@ -67,15 +67,9 @@ class Subject:
         return self.x_train[:: len(self.x_train) // SAMPLES][:SAMPLES]
 
 
-def subject(
-    name: str,
-    data: Path,
-    cache: Path = Path("build/retraining/cifar10.npz"),
-    model: Path | None = None,
-) -> Subject:
-    """One of the networks that ship with axynq, or another ``model`` in its place, and CIFAR-10,
-    decoded once."""
-    network = load_model(model or MODELS / f"{name}_int8.tflite")
+def subject(name: str, data: Path, cache: Path = Path("build/retraining/cifar10.npz")) -> Subject:
+    """One of the networks that ship with axynq, and CIFAR-10, decoded once."""
+    network = load_model(MODELS / f"{name}_int8.tflite")
     images = load_images(data, cache)
     return Subject(
         name,

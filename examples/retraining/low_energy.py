@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Annotated, Any, Optional
 
 import typer
-from experiment import RESULTS, Records, Subject, subject
+from experiment import MODELS, RESULTS, Records, Subject, subject
 
 from axynq.emulator import Plan, load_model, save_model
 from axynq.emulator.energy import relative_energy
@@ -32,7 +32,7 @@ from axynq.host.energy import energy_figures
 PLANS = Path(__file__).parent / "plans"
 
 RECIPE: dict[str, Any] = {
-    **{"method": "multiplier-aware", "fitted": True, "batch": 256, "optimiser": "adam"},
+    **{"method": "multiplier-aware", "fitted": True, "optimiser": "adam"},
     **{"warmup": 0.05, "distillation": 0.7, "augment": True, "keep": "last", "validation": 1000},
 }
 
@@ -48,17 +48,19 @@ def main(
         ),
     ] = None,
     epochs: Annotated[int, typer.Option(help="Of all 49 000 images.")] = 60,
-    rate: Annotated[float, typer.Option(help="Learning rate.")] = 2e-3,
+    rate: Annotated[float, typer.Option(help="Learning rate.")] = 1e-3,
     decay: Annotated[float, typer.Option(help="Weight decay.")] = 0.0,
     weights: Annotated[str, typer.Option(help="Rule of `axynq tune`.")] = "rescaled",
     seed: Annotated[int, typer.Option(help="Of the training.")] = 0,
-    exact: Annotated[
-        Optional[Path], typer.Option(help="Begin with another exact network than the shipped one.")
+    batch: Annotated[int, typer.Option(help="Images of a step.")] = 128,
+    teacher: Annotated[
+        Optional[str],
+        typer.Option(help="Network to learn from; default: itself with exact products."),
     ] = None,
     models: Annotated[Path, typer.Option(help="Where networks go.")] = Path("build/low_energy"),
     output: Annotated[Path, typer.Option(help="Folder of results.")] = RESULTS,
 ) -> None:
-    examples = subject(network, data, model=exact)
+    examples = subject(network, data)
     facts = {
         "network": network,
         "data": "CIFAR-10, JPEG copies; 10 000 test images, bit-exact emulation",
@@ -66,11 +68,12 @@ def main(
         "energy": "settled switching activity of netlists, relative to exact multipliers",
     }
     records = Records(output / f"low_energy_{network}.json", facts)
-    options = {**RECIPE, "epochs": epochs, "rate": rate, "decay": decay, "seed": seed}
+    varied = {"epochs": epochs, "batch": batch, "rate": rate, "decay": decay, "seed": seed}
+    options = {**RECIPE, **varied}
     for name in plan or plans_of(network):
-        key = {"plan": name, "weights": weights, "options": options}
+        key = {"plan": name, "weights": weights, "teacher": teacher or network, "options": options}
         if records.find(**key) is None:
-            records.add(**key, **run(examples, name, weights, options, models))
+            records.add(**key, **run(examples, key, models))
         found = records.find(**key) or {}
         loss = 100 * (facts["baseline"] - found["accuracy"])
         print(
@@ -87,18 +90,16 @@ def plans_of(network: str) -> list[str]:
     return [path.stem.removeprefix(f"{network}-") for path in sorted(PLANS.glob(f"{network}-*"))]
 
 
-def run(
-    examples: Subject, name: str, weights: str, options: dict[str, Any], models: Path
-) -> dict[str, Any]:
+def run(examples: Subject, key: dict[str, Any], models: Path) -> dict[str, Any]:
     """Tune, retrain and measure; the record of it."""
-    model = examples.model
+    name, options, model = key["plan"], key["options"], examples.model
     file = PLANS / f"{examples.name}-{name}.json"
     plan = Plan.load(file) if file.exists() else Plan.parse(model, name)
     started = time.perf_counter()
-    rule: WeightRule = "second-order" if weights == "second-order" else "rescaled"
+    rule: WeightRule = "second-order" if key["weights"] == "second-order" else "rescaled"
     tuned = tune(Tuner(model, examples.samples, rule), plan, examples.samples)
-    kept = {k: v for k, v in options.items() if k in ("epochs", "rate", "decay", "seed")}
-    label = "_".join([name.rpartition("#")[2], rule, *(f"{v:g}" for v in kept.values())])
+    varied = [f"{options[k]:g}" for k in ("epochs", "batch", "rate", "decay", "seed")]
+    label = "_".join([name.rpartition("#")[2], rule, key["teacher"], *varied])
     path = models / examples.name / label.replace(":", "-")
     path.parent.mkdir(parents=True, exist_ok=True)
     checkpoint = path.with_name(path.name + ".pt")
@@ -108,7 +109,7 @@ def run(
         examples.x_train,
         examples.y_train,
         RetrainOptions(**options),
-        teacher=model,
+        teacher=load_model(MODELS / f"{key['teacher']}_int8.tflite"),
         checkpoint=checkpoint,
     )
     save_model(result.model, path.with_name(path.name + ".tflite"))
