@@ -74,8 +74,15 @@ def test_explore(axynq, digits: graph.Model, digits_path, digits_data, tmp_path)
         assert "model" not in point
     gains = [point["energy_gain"] for point in points]
     assert gains == sorted(gains, reverse=True)
-    losses = [point["accuracy_loss"] for point in points]
+    losses = [point["choice_loss"] for point in points]
     assert losses == sorted(losses, reverse=True)
+    # All 40 examples are the search's, so that they decide as well.
+    assert front["choice_examples"] == front["search_examples"] == front["test_examples"] == 40
+    for point in points:
+        assert point["choice_accuracy"] == point["accuracy"] == point["search_accuracy"]
+        low, high = point["accuracy_loss_interval"]
+        assert low <= point["accuracy_loss"] <= high
+    assert all(("accuracy" in p) == p["on_level_front"] for p in front["points"])
     assert (folder / "front.png").read_bytes().startswith(b"\x89PNG")
     page = (folder / "front.html").read_text()
     assert points[0]["name"] in page
