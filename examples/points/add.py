@@ -6,8 +6,7 @@ the index and the section of models/README.md.
         --model found/models/020-layer.tflite --plan found/plans/020-layer.json \
         --data cifar10/ --made-by 'axynq explore ...' --quoted-by docs/exploration.md
 
-With --replace a point of the same name is measured and written anew. With --remove NAME alone it
-is taken away.
+With --replace a point of the same name is measured and written anew; NAME --remove takes it away.
 """
 
 from __future__ import annotations
@@ -27,6 +26,7 @@ from axynq.host.points import (
     INDEX,
     SECTION,
     Files,
+    Images,
     Index,
     Point,
     card,
@@ -37,8 +37,6 @@ from axynq.host.points import (
     save_index,
     shipped_points,
 )
-
-IMAGES = "CIFAR-10, JPEG copies"
 
 
 def main(
@@ -54,42 +52,44 @@ def main(
     ] = None,
     replace: Annotated[bool, typer.Option("--replace", help="A point that is there.")] = False,
     remove: Annotated[bool, typer.Option("--remove", help="Take the point away.")] = False,
+    images: Annotated[
+        str, typer.Option(help="What the images are called; all points of a folder share them.")
+    ] = "CIFAR-10, JPEG copies",
+    folder: Annotated[
+        Optional[Path], typer.Option(help="Another folder of points, in one of networks.")
+    ] = None,
     kept: Annotated[Path, typer.Option(help="Where evaluations are kept.")] = Path(
         "build/points/evaluations.sqlite"
     ),
 ) -> None:
-    folder = shipped_points()
+    folder = folder or shipped_points()
     try:
         if remove:
             _write(_without(load_index(folder), name, folder), folder)
             return
         if not (network and exact and model and plan and data and made_by):
-            raise typer.BadParameter(
-                "a point needs --network, --exact, --model, --plan, --data, --made-by"
+            raise DataError(
+                "a point needs --network, --exact, --model, --plan, --data and --made-by"
             )
-        made_of = Files(load_model(model), Plan.load(plan), load_model(exact))
         if exact.resolve().parent != folder.parent.resolve():
             raise DataError(f"'{exact}' is not one of the networks in {folder.parent}")
-        images = load_dataset(data)
-        index = _index(folder, Index(images=images_of(images, IMAGES, "test"), points=()))
-        if index.images != images_of(images, IMAGES, "test"):
-            raise DataError(f"'{data}' are not the images of the other points")
+        made_of = Files(load_model(model), Plan.load(plan), load_model(exact))
+        specs = tuple(m.spec for m in made_of.multipliers())
+        examples = load_dataset(data)
+        index = _index(folder, images_of(examples, images, "test"))
         if name in [point.name for point in index.points] and not replace:
             raise DataError(f"there is a point {name}: use --replace, or another name")
-        specs = tuple(m.spec for m in made_of.multipliers())
-        with console.status(f"{name}, {len(images)} images"), Store(kept) as store:
-            right_on, sample = measure(made_of, images, store)
+        with console.status(f"{name}, {len(examples)} images"), Store(kept) as store:
+            right_on, sample = measure(made_of, examples, store)
         point = Point(
             name=name, network=network, model=f"{name}.tflite", plan=f"{name}.json",
             exact=exact.name, multipliers=specs, energy_gain=made_of.energy_gain(),
             right_on=right_on, sample=sample, made_by=made_by.strip(),
             quoted_by=tuple(quoted_by or ()), **figures_of(right_on.comparison),  # type: ignore[arg-type]
         )  # fmt: skip
-        others = [each for each in index.points if each.name != name]
-        points = sorted([*others, point], key=lambda p: (p.exact, p.accuracy_loss, p.name))
         files.write_bytes(folder / point.model, files.read_bytes(model))
         made_of.plan.save(folder / point.plan)
-        _write(Index(images=index.images, points=tuple(points)), folder)
+        _write(_with(index, point), folder)
     except AxynqError as error:
         console.error(str(error))
         raise typer.Exit(1) from error
@@ -100,8 +100,20 @@ def main(
     )
 
 
-def _index(folder: Path, empty: Index) -> Index:
-    return load_index(folder) if (folder / INDEX).exists() else empty
+def _index(folder: Path, images: Images) -> Index:
+    if not (folder / INDEX).exists():
+        return Index(images=images, points=())
+    index = load_index(folder)
+    if index.images != images:
+        raise DataError("these are not the images of the other points")
+    return index
+
+
+def _with(index: Index, point: Point) -> Index:
+    """By network, then by what is lost."""
+    points = [*(each for each in index.points if each.name != point.name), point]
+    points.sort(key=lambda each: (each.exact, each.accuracy_loss, each.name))
+    return Index(images=index.images, points=tuple(points))
 
 
 def _without(index: Index, name: str, folder: Path) -> Index:

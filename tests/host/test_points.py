@@ -158,6 +158,41 @@ def test_the_script_names_what_differs(made, data: Path, tmp_path: Path) -> None
     assert "Traceback" not in broken.stderr
 
 
+def test_points_are_added_replaced_and_removed(made, data: Path, tmp_path: Path) -> None:
+    folder, before, _ = made
+    cards = folder.parent / "README.md"
+    cards.write_text(f"# Cards\n\n{SECTION[0]}\n\n{SECTION[1]}\n\nThe end.\n")
+    network = folder.parent / "digits_int8.tflite"
+    Plan.uniform("roup:2,6").save(tmp_path / "plan.json")
+    arguments = (
+        *("--network", "digits", "--exact", network, "--model", network, "--data", data),
+        *("--plan", tmp_path / "plan.json", "--made-by", "by hand", "--images", "digits"),
+        *("--folder", folder, "--kept", tmp_path / "s.sqlite"),
+    )
+    added = _script("add.py", "b", *arguments)
+    assert added.returncode == 0, added.stderr
+    index = load_index(folder)
+    assert {point.name for point in index.points} == {"a", "b"}
+    assert [point for point in index.points if point.name == "a"] == list(before.points)
+    (point,) = (point for point in index.points if point.name == "b")
+    assert point.multipliers == ("roup:2,6",)
+    assert differences(point, read_point(point, folder), None) == []
+    text = f"# Cards\n\n{SECTION[0]}\n\n{card(index)}\n\n{SECTION[1]}\n\nThe end.\n"
+    assert cards.read_text() == text
+    again = _script("add.py", "b", *arguments)
+    assert again.returncode == 1
+    assert "there is a point b: use --replace" in again.stderr
+    assert _script("add.py", "b", *arguments, "--replace").returncode == 0
+    assert load_index(folder) == index
+    shutil.copy(network, tmp_path)
+    elsewhere = _script("add.py", "c", *arguments, "--exact", tmp_path / network.name)
+    assert elsewhere.returncode == 1
+    assert "is not one of the networks in" in elsewhere.stderr
+    assert _script("add.py", "b", "--remove", "--folder", folder).returncode == 0
+    assert load_index(folder) == before
+    assert not (folder / "b.tflite").exists()
+
+
 @pytest.mark.parametrize(
     ("before", "after", "message"),
     [
