@@ -242,7 +242,6 @@ def explore(
         network, data, search_split, search_examples, choice_examples
     )
     tested = read_examples(network, data, split, limit)
-    shared = _check_apart(choice, tested)
     tuned = compensate or weights != "none"
     floor = _floor(network, searched, max_loss, engine, threads)
     task = Task(
@@ -270,6 +269,7 @@ def explore(
         if stored := len(store):
             console.print(f"{output} has {stored} evaluations already: resuming")
         outcome = search(task, store, computing, progress)
+    shared = _check_apart(choice, tested)
     context = {"model": str(model), "seed": seed, "choice_examples_in_test": shared}
     path = write_report(outcome, task, output, context)
     _show(outcome, path, json)
