@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from functools import cache
 from typing import TYPE_CHECKING
 
 from axynq.emulator.energy import Energy, EnergyFigures
@@ -48,21 +47,13 @@ def _may_be_measured(m: Multiplier) -> bool:
 def _measured(m: Multiplier) -> Activity | None:
     """Relative activity of a multiplier's netlist; None where a table has none: the emulator also
     takes C functions that hardware cannot be made of."""
-    if not isinstance(m, Table):
-        return _activity_of(m.spec)
-    try:
-        return _activity(m.spec)  # anew each time: the file may have changed
-    except (MultiplierError, ToolError):
-        return None
-
-
-def _activity(spec: str) -> Activity:
     from axynq.host.netlists.characterise import STIMULUS, characterise
     from axynq.host.netlists.operands import shipped_operands
 
-    (row,) = characterise([spec], {STIMULUS: shipped_operands()})
+    try:
+        (row,) = characterise([m.spec], {STIMULUS: shipped_operands()})
+    except (MultiplierError, ToolError):
+        if isinstance(m, Table):
+            return None
+        raise
     return row.relative[STIMULUS]
-
-
-_activity_of = cache(_activity)
-"""For specifications that say all of a multiplier."""

@@ -69,7 +69,7 @@ def evaluate(data: Path, folder: Path, kept: Path, only: list[str]) -> int:
             comparison = measured[0].comparison
             shown.add_row(
                 point.name,
-                percent(made_of.energy_gain().settled, 1),
+                percent(point.energy_gain.settled, 1),
                 percent(comparison.second_accuracy),
                 f"{100 * comparison.loss:.2f}",
                 points_interval(comparison.loss_interval()),
