@@ -68,7 +68,16 @@ class Dataset:
         sources are sorted by class, and this keeps the classes balanced."""
         if count is None or count >= len(self):
             return self
-        places = evenly_spread(len(self), count)
+        return self._at(evenly_spread(len(self), count))
+
+    def evenly_besides(self: Some, taken: int, count: int) -> Some:
+        """``count`` of the examples that ``evenly(taken)`` leaves, spread over those (all of them,
+        where there are fewer)."""
+        places = np.arange(len(self), dtype=np.int64)
+        left = np.setdiff1d(places, evenly_spread(len(self), taken))
+        return self._at(left[evenly_spread(len(left), count)])
+
+    def _at(self: Some, places: npt.NDArray[np.int64]) -> Some:
         return replace(self, x=self.x[places], y=self.y[places])
 
     first = evenly

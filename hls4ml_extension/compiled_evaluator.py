@@ -17,6 +17,7 @@ from axynq.emulator.errors import DataError, ModelError
 from axynq.emulator.model.batch import has_places
 from axynq.emulator.model.graph import Model
 from axynq.emulator.plan import Plan
+from axynq.emulator.studies.comparison import Right
 from axynq.emulator.studies.evaluator import Examples
 from axynq.emulator.studies.search.workers import Done
 from axynq.hls4ml.selectable import SelectableDesign
@@ -133,7 +134,15 @@ class CompiledEvaluator:
         Raises:
             PlanError: the plan does not fit the design.
         """
-        return int((self.outputs(plan).argmax(axis=1) == self.examples.y).sum())
+        return int(self.right(plan).sum())
+
+    def right(self, plan: Plan) -> Right:
+        """Which examples the design classifies rightly under ``plan``, [examples].
+
+        Raises:
+            PlanError: the plan does not fit the design.
+        """
+        return self.outputs(plan).argmax(axis=1) == self.examples.y
 
     def outputs(self, plan: Plan) -> npt.NDArray[np.floating[Any]]:
         """The design's outputs for all examples, [examples, values].
@@ -162,7 +171,7 @@ class CompiledWorkers:
         for evaluator in evaluators:
             self._free.put(evaluator)
 
-    def correct(self, plans: Sequence[Plan], done: Done) -> None:
+    def right(self, plans: Sequence[Plan], done: Done) -> None:
         with ThreadPoolExecutor(self._threads) as pool:
             asked = {pool.submit(self._one, plan): index for index, plan in enumerate(plans)}
             try:
@@ -172,9 +181,9 @@ class CompiledWorkers:
                 pool.shutdown(wait=False, cancel_futures=True)
                 raise
 
-    def _one(self, plan: Plan) -> int:
+    def _one(self, plan: Plan) -> Right:
         evaluator = self._free.get()
         try:
-            return evaluator.correct(plan)
+            return evaluator.right(plan)
         finally:
             self._free.put(evaluator)

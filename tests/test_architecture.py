@@ -52,8 +52,10 @@ MAY_IMPORT: dict[str, set[str]] = {
     | {"emulator.emulation", "emulator.file_formats", "emulator.moved", "emulator.version"}
     | {"emulator.frameworks", "emulator.quantisation"},
     # What uses it.
+    "emulator.studies.comparison": {"emulator.errors"},
     "emulator.studies.evaluator": VOCABULARY
-    | {"emulator.datasets", "emulator.engine", "emulator.keys", "emulator.studies.tuning"},
+    | {"emulator.datasets", "emulator.engine", "emulator.keys"}
+    | {"emulator.studies.comparison", "emulator.studies.tuning"},
     "emulator.studies.tuning": VOCABULARY
     | {"emulator.datasets", "emulator.engine", "emulator.emulation", "emulator.keys"},
     "emulator.studies.sensitivity": VOCABULARY
@@ -62,7 +64,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "emulator.studies.errors": VOCABULARY | {"emulator.emulation"},
     "emulator.studies.search": VOCABULARY
     | {"emulator", "emulator.datasets", "emulator.energy", "emulator.keys"}
-    | {"emulator.studies.evaluator", *STUDIES},
+    | {"emulator.studies.comparison", "emulator.studies.evaluator", *STUDIES},
     "emulator.studies.retraining": VOCABULARY
     | {"emulator.datasets", "emulator.emulation", "emulator.engine.gpu", "emulator.keys", *STUDIES},
     "emulator.frameworks": VOCABULARY
@@ -96,6 +98,9 @@ MAY_IMPORT: dict[str, set[str]] = {
     "host.bitstream": PROGRAMS | {"host.generate", "host.netlists"},
     # What measures and serves.
     "host.energy": VOCABULARY | {"emulator.energy", "emulator.yosys", "host.netlists"},
+    "host.points": VOCABULARY
+    | {"emulator", "emulator.datasets", "emulator.energy", "host.energy"}
+    | {"emulator.studies.comparison", "emulator.studies.evaluator", "emulator.studies.search"},
     "host.power": PROGRAMS | {"emulator.energy", "host.performance"},
     # What chooses the hardware for a network, by models of all of it.
     "host.design": PROGRAMS
@@ -110,7 +115,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     "hls4ml_extension": VOCABULARY
     | {"emulator", "emulator.datasets", "emulator.emulation", "emulator.energy", "emulator.keys"}
     | {"emulator.engine"}
-    | {"emulator.studies.evaluator", "emulator.studies.sensitivity", "emulator.studies.search"}
+    | {"emulator.studies.comparison", "emulator.studies.evaluator"}
+    | {"emulator.studies.sensitivity", "emulator.studies.search"}
     | {"emulator.softmax", "emulator.toolchain"}
     | {"host.energy", "host.generate", "host.netlists", "host.overlay"},
 }

@@ -59,6 +59,7 @@ def test_the_wheel_holds_everything(wheel: Path) -> None:
     with zipfile.ZipFile(wheel) as archive:
         names = set(archive.namelist())
     folders = {"emulator": "*.py", "host": "*.py", "hls": "*.[chp]*", "bitstreams": "*.toml"}
+    folders |= {"models": "*.*"}
     for folder, pattern in folders.items():
         for path in (ROOT / folder).rglob(pattern):
             if "__pycache__" not in path.parts:

@@ -23,6 +23,7 @@ from axynq.emulator.model.batch import check_classifier
 from axynq.emulator.model.graph import Int8Array, Model
 from axynq.emulator.model.segments import fingerprint, replace_layers, segments
 from axynq.emulator.plan import LayerCodes, Plan
+from axynq.emulator.studies.comparison import Right
 from axynq.emulator.studies.tuning.tuner import Tuner
 
 CHUNK = 1024
@@ -120,7 +121,15 @@ class Evaluator:
         Raises:
             PlanError: the plan does not fit the model.
         """
-        return int((self.outputs(plan).argmax(axis=1) == self.examples.y).sum())
+        return int(self.right(plan).sum())
+
+    def right(self, plan: Plan) -> Right:
+        """Which examples the network classifies rightly under ``plan``, [images].
+
+        Raises:
+            PlanError: the plan does not fit the model.
+        """
+        return self.outputs(plan).argmax(axis=1) == self.examples.y
 
     def outputs(self, plan: Plan) -> Int8Array:
         """The network's int8 outputs for all examples, [images, values]."""

@@ -25,7 +25,7 @@ from axynq.emulator.studies.search.exploration import Outcome, Task
 from axynq.emulator.studies.search.exploration import Progress as SearchProgress
 from axynq.emulator.studies.search.exploration import explore as run_exploration
 from axynq.emulator.studies.search.front import Candidate
-from axynq.emulator.studies.search.report import Point, points_of, write_report
+from axynq.emulator.studies.search.report import Point, points_of, test_figures, write_report
 from axynq.emulator.studies.search.search import Cycles, Settings
 from axynq.emulator.studies.search.space import LEVELS, Level
 from axynq.emulator.studies.search.store import Store
@@ -45,8 +45,19 @@ from axynq.host.cli.inputs import (
     ThreadsOption,
     WeightsOption,
     read_examples,
+    read_examples_apart,
 )
-from axynq.host.cli.output import JsonOption, console, finite, percent, print_json, results, table
+from axynq.host.cli.output import (
+    INTERVAL,
+    JsonOption,
+    console,
+    finite,
+    percent,
+    points_interval,
+    print_json,
+    results,
+    table,
+)
 from axynq.host.compiler.compilation import TYPICAL_BATCH, compile_program
 from axynq.host.energy import energy_figures
 from axynq.host.overlay import Overlay
@@ -129,7 +140,9 @@ SeedOption = Annotated[
 FinalistsOption = Annotated[
     int,
     typer.Option(
-        min=1, help="Plans per level that are measured again, on the examples of --split."
+        min=1,
+        help="Plans per level that are measured again, on --choice-examples; what none of them "
+        "beats there is measured on the examples of --split.",
     ),
 ]
 EstimateOption = Annotated[
@@ -142,8 +155,17 @@ EstimateOption = Annotated[
 SearchExamplesOption = Annotated[
     int, typer.Option(min=1, help="Examples on which the search measures accuracy.")
 ]
+ChoiceExamplesOption = Annotated[
+    int,
+    typer.Option(
+        min=1,
+        help="Other examples of --search-split, on which it is decided which of the finalists are "
+        "on the front.",
+    ),
+]
 SearchSplitOption = Annotated[
-    Split, typer.Option(help="The part of the data that the search's examples are from.")
+    Split,
+    typer.Option(help="The part of the data that the search's and the choice's examples are from."),
 ]
 CyclesOption = Annotated[
     bool,
@@ -195,6 +217,7 @@ def explore(
     finalists: FinalistsOption = 24,
     estimate: EstimateOption = True,
     search_examples: SearchExamplesOption = 1024,
+    choice_examples: ChoiceExamplesOption = 5000,
     search_split: SearchSplitOption = "train",
     split: SplitOption = "test",
     limit: LimitOption = None,
@@ -207,20 +230,24 @@ def explore(
 ) -> None:
     """Search for plans with little energy and high accuracy.
 
-    A genetic search (NSGA-II) on some examples; the best plans are measured on all of them. Every
-    evaluation is kept: rerun the command to resume.
+    A genetic search (NSGA-II) on some examples; which of the best plans to keep is decided on
+    more, and these are measured on the test examples. Every evaluation is kept: rerun the command
+    to resume.
     """
     network = load_model(model)
     if cycles and overlay is None:
         raise PlanError("--cycles needs --overlay: cycles are those of an overlay")
     library, banks = _library(multipliers, overlay)
-    searched = read_examples(network, data, search_split, search_examples)
+    searched, choice = read_examples_apart(
+        network, data, search_split, search_examples, choice_examples
+    )
+    tested = read_examples(network, data, split, limit)
     tuned = compensate or weights != "none"
     floor = _floor(network, searched, max_loss, engine, threads)
     task = Task(
         network,
         searched,
-        read_examples(network, data, split, limit),
+        tested,
         library,
         _levels(levels),
         Settings(population, evaluations, seed, floor),
@@ -235,13 +262,16 @@ def explore(
         cycles=_cycles(network, overlay) if cycles and overlay is not None else None,
         estimate_first=estimate,
         finalists=finalists,
+        choice_examples=searched if choice is None else choice,
     )
     computing = Computing(workers, scheduler, engine, threads)
     with Store(output / "evaluations.sqlite") as store, _display() as progress:
         if stored := len(store):
             console.print(f"{output} has {stored} evaluations already: resuming")
         outcome = search(task, store, computing, progress)
-    path = write_report(outcome, task, output, {"model": str(model), "seed": seed})
+    shared = _check_apart(choice, tested)
+    context = {"model": str(model), "seed": seed, "choice_examples_in_test": shared}
+    path = write_report(outcome, task, output, context)
     _show(outcome, path, json)
 
 
@@ -266,6 +296,25 @@ def search(task: Task, store: Store, computing: Computing, progress: SearchProgr
             if client.cluster is not None:
                 client.cluster.close()
             client.close()
+
+
+def _check_apart(choice: Examples | None, tested: Examples) -> int:
+    """How many examples of the choice are test examples too; there is a note where some are, or
+    where there is no choice."""
+    if choice is None:
+        console.note(
+            "--search-examples takes all there are: what the search used also decides the front"
+        )
+        return 0
+    known = {row.tobytes() for row in tested.x}
+    shared = sum(row.tobytes() in known for row in choice.x)
+    if shared:
+        console.note(
+            f"{shared} of the {len(choice)} examples that decide the front are test examples too: "
+            "losses of what was chosen are a little optimistic. Data with a train and a test part "
+            "keeps them apart"
+        )
+    return shared
 
 
 def _floor(
@@ -349,7 +398,7 @@ def _show(outcome: Outcome, path: Path, json: bool) -> None:
         print_json(_content(outcome, path, front))
         return
     shown = table(
-        "plan", "energy gain", "accuracy", "loss",
+        "plan", "energy gain", "accuracy", "loss", INTERVAL,
         title=f"Front; exact: {percent(outcome.baseline)}",
     )  # fmt: skip
     for point in front:
@@ -365,6 +414,7 @@ def _content(outcome: Outcome, path: Path, front: list[Point]) -> dict[str, Any]
     return {
         "output": str(path),
         "baseline_accuracy": outcome.baseline,
+        "choice_baseline_accuracy": outcome.choice_baseline,
         "plans_looked_at": outcome.looked_at,
         "evaluations_computed": outcome.computed,
         "seconds": round(outcome.seconds, 1),
@@ -372,8 +422,9 @@ def _content(outcome: Outcome, path: Path, front: list[Point]) -> dict[str, Any]
             {
                 "name": p.name,
                 "energy_gain": p.energy_gain,
-                "accuracy": p.accuracy,
-                "accuracy_loss": p.accuracy_loss,
+                **test_figures(p),
+                "choice_accuracy": p.choice_accuracy,
+                "choice_loss": p.choice_loss,
                 "cycles": p.cycles,
             }
             for p in front
@@ -382,9 +433,11 @@ def _content(outcome: Outcome, path: Path, front: list[Point]) -> dict[str, Any]
 
 
 def _row(point: Point) -> tuple[str, ...]:
+    assert point.tested is not None  # it is on the front
     return (
         point.name,
         percent(point.energy_gain, 1),
         percent(point.accuracy),
-        f"{100 * point.accuracy_loss:.2f}",
+        f"{100 * point.tested.loss:.2f}",
+        points_interval(point.tested.loss_interval()),
     )

@@ -166,7 +166,28 @@ def _is_file(text: str) -> bool:
 
 def read_examples(network: Model, path: Path, split: Split, limit: int | None) -> Examples:
     """Labelled examples quantised for a network, their labels checked."""
-    examples = read_data(path, split, limit)
+    return quantised(network, read_data(path, split, limit))
+
+
+def read_examples_apart(
+    network: Model, path: Path, split: Split, first: int, second: int
+) -> tuple[Examples, Examples | None]:
+    """As :func:`read_examples` with limit ``first``, and ``second`` others at most; None where the
+    first are all there are."""
+    data = read_data(path, split, None)
+    others = data.evenly_besides(first, second)
+    return (
+        quantised(network, data.evenly(first)),
+        quantised(network, others) if len(others) else None,
+    )
+
+
+def quantised(network: Model, examples: Dataset) -> Examples:
+    """Labelled examples as a network takes them, their labels checked.
+
+    Raises:
+        DataError: they do not fit the network.
+    """
     check_labels(examples, int(np.prod(network.output.shape)))
     return Examples(quantise_examples(network.input, examples.x), examples.y)
 

@@ -225,6 +225,22 @@ def table(*columns: str, title: str | None = None) -> ResultTable:
     return made
 
 
+INTERVAL = "95 % interval"
+"""Heading of a column of intervals (:data:`axynq.emulator.studies.comparison.CONFIDENCE`)."""
+
+
+def points_interval(interval: tuple[float, float]) -> str:
+    """An interval of a difference of shares, in percentage points."""
+    low, high = interval
+    return f"{100 * low:.2f} to {100 * high:.2f}"
+
+
+def percent_interval(interval: tuple[float, float]) -> str:
+    """An interval of a share, in percent."""
+    low, high = interval
+    return f"{percent(low)} to {percent(high)}"
+
+
 def percent(share: float | None, digits: int = 2) -> str:
     """A share as percent, or a dash."""
     return "-" if share is None else f"{100 * share:.{digits}f} %"

@@ -15,6 +15,7 @@ from axynq.host.netlists.designs import (
     unsigned_netlist,
 )
 from axynq.host.netlists.netlist import Netlist
+from axynq.host.points import load_index, shipped_points
 from tests.docs.documents import ROOT, document
 
 
@@ -304,6 +305,18 @@ def test_against_evoapprox() -> None:
             assert cell == f"{100 * found_gain:.1f} %", name
             assert number(ratio) == round(found_gain / best["its_gain"], 1), name
         assert settled.split(" at ")[1] == f"{100 * point['accuracy_loss']:.2f}", name
+
+
+def test_points_that_can_be_run() -> None:
+    (table,) = document("docs/exploration.md").tables("Points that can be run")
+    points = {point.name: point for point in load_index(shipped_points()).points}
+    for name, settled, glitches, _, loss, interval in table[1:]:
+        point = points[plain(name)]
+        assert settled == f"{100 * point.energy_gain.settled:.1f} %"
+        assert glitches == f"{100 * point.energy_gain.with_glitches:.1f} %"
+        assert loss == f"{100 * point.accuracy_loss:.2f}"
+        low, high = point.accuracy_loss_interval
+        assert interval == f"{100 * low:.2f} to {100 * high:.2f}"
 
 
 def test_large_networks() -> None:

@@ -83,6 +83,9 @@ def test_npz(tmp_path: Path) -> None:
     assert len(data.evenly(None)) == len(data.evenly(9)) == 6
     assert evenly_spread(6, 3).tolist() == [0, 2, 5]
     assert evenly_spread(6, 9).tolist() == list(range(6))
+    assert data.evenly_besides(3, 2).y.tolist() == [1, 4]
+    assert data.evenly_besides(3, 9).y.tolist() == [1, 3, 4]
+    assert len(data.evenly_besides(6, 2)) == 0
 
 
 @pytest.mark.parametrize(

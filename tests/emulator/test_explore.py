@@ -30,6 +30,7 @@ from axynq.emulator.model import graph
 from axynq.emulator.model.segments import replace_layers, segments
 from axynq.emulator.plan import CLASS_AXES, Assignment, LayerCodes
 from axynq.emulator.quantisation.builder import NetworkBuilder
+from axynq.emulator.studies.comparison import Comparison
 from axynq.emulator.studies.evaluator import Evaluator, Examples
 from axynq.emulator.studies.search import exploration
 from axynq.emulator.studies.search.front import pareto_front
@@ -37,10 +38,11 @@ from axynq.emulator.studies.search.measure import Measure
 from axynq.emulator.studies.search.search import Settings, search
 from axynq.emulator.studies.search.space import LEVELS, Level, Space
 from axynq.emulator.studies.search.store import Store
-from axynq.emulator.studies.search.workers import DaskWorkers, LocalWorker, connect
+from axynq.emulator.studies.search.workers import DaskWorkers, LocalWorker, TuningWorker, connect
 from axynq.emulator.studies.sensitivity.estimate import Increase, _along, _per_weight, estimate
 from axynq.emulator.studies.sensitivity.gradients import accumulator_gradients, cross_entropy
 from axynq.emulator.studies.sensitivity.layers import layer_sensitivity, rank_correlation
+from axynq.emulator.studies.tuning.compensation import Method
 from axynq.emulator.studies.tuning.tuner import Tuner, with_parameters
 from tests.conftest import data_file
 from tests.engines import ENGINES
@@ -383,9 +385,9 @@ class _Counting:
     def __init__(self, worker: LocalWorker) -> None:
         self.worker, self.context, self.asked = worker, worker.context, 0
 
-    def correct(self, plans, done) -> None:
+    def right(self, plans, done) -> None:
         self.asked += len(plans)
-        self.worker.correct(plans, done)
+        self.worker.right(plans, done)
 
 
 @pytest.fixture
@@ -445,12 +447,118 @@ def test_store_that_is_none(tmp_path: Path) -> None:
 
 
 def test_facts_are_kept_apart(tmp_path: Path) -> None:
+    five, six = (np.arange(11) % 2 == parity for parity in (1, 0))
     with Store(tmp_path / "s.sqlite") as store:
-        store.put("a", "plan", 5)
-        store.put("b", "plan", 6)
+        store.put("a", "plan", five)
+        store.put("b", "plan", six)
     with Store(tmp_path / "s.sqlite") as store:
         assert store.get("a", ["plan", "other"]) == {"plan": 5}
         assert store.get("b", ["plan"]) == {"plan": 6}
+        found = store.right("a", ["plan", "other"], 11)
+        assert list(found) == ["plan"]
+        assert found["plan"].tolist() == five.tolist()
+        assert store.right("b", ["plan"], 11)["plan"].tolist() == six.tolist()
+        assert not store.right("b", ["plan"], 17)  # of other examples, which cannot be
+
+
+def _store_of_version_01(path: Path, context: str, facts: dict[str, int]) -> None:
+    with sqlite3.connect(path) as connection:
+        connection.execute(
+            "CREATE TABLE evaluations (context TEXT NOT NULL, plan TEXT NOT NULL, "
+            "correct INTEGER NOT NULL, PRIMARY KEY (context, plan)) WITHOUT ROWID"
+        )
+        rows = [(context, plan, correct) for plan, correct in facts.items()]
+        connection.executemany("INSERT INTO evaluations VALUES (?, ?, ?)", rows)
+    connection.close()
+
+
+def test_a_store_of_version_01_is_read_and_completed(
+    digits: graph.Model, examples: Examples, tmp_path: Path
+) -> None:
+    worker = _Counting(LocalWorker(Evaluator(digits, examples)))
+    plans = [Plan.parse(digits, text) for text in TEXTS[:2]]
+    keys = [plan_key(plan.expand(digits)) for plan in plans]
+    expected = [worker.worker.evaluator.correct(plan) for plan in plans]
+    path = tmp_path / "s.sqlite"
+    _store_of_version_01(path, worker.context, dict(zip(keys, expected)))
+    shares = [correct / len(examples) for correct in expected]
+    with Store(path) as store:
+        measure = Measure(digits, len(examples), worker, store)
+        assert measure.accuracies(plans) == shares
+        assert worker.asked == 0  # counts are enough
+        assert [int(right.sum()) for right in measure.right(plans)] == expected
+        assert worker.asked == 2  # which ones, nobody had written down
+    with Store(path) as store:
+        measure = Measure(digits, len(examples), worker, store)
+        found = measure.right(plans)
+        assert worker.asked == 2
+    for plan, right in zip(plans, found):
+        assert np.array_equal(right, worker.worker.evaluator.right(plan))
+
+
+def test_damaged_bits_are_found_again(
+    digits: graph.Model, examples: Examples, measure: Measure
+) -> None:
+    plan = Plan.uniform("roup:2,6")
+    (right,) = measure.right([plan])
+    with sqlite3.connect(measure.store.path) as connection:
+        connection.execute("UPDATE evaluations SET right = zeroblob(length(right))")
+    connection.close()
+    (again,) = measure.right([plan])
+    assert np.array_equal(again, right)
+    assert measure.computed == 2
+
+
+def test_the_front_is_chosen_by_other_examples_than_it_is_tested_on(
+    digits: graph.Model, examples: Examples, tmp_path: Path
+) -> None:
+    """Other test examples change what is reported, and nothing of what is chosen."""
+    train = handwritten_digits("train")
+    data = Examples(quantise_examples(digits.input, train.x), train.y)
+    searched, choice = data.evenly(60), data.evenly_besides(60, 150)
+    wrong = Examples(examples.x, (examples.y + 1) % 10)
+
+    def found(test: Examples) -> exploration.Outcome:
+        task = exploration.Task(
+            digits, searched, test, LIBRARY, ("layer", "filter"), Settings(8, 24),
+            finalists=4, choice_examples=choice,
+        )  # fmt: skip
+        with Store(tmp_path / "s.sqlite") as store:
+            return exploration.explore(
+                task, store, lambda chosen: LocalWorker(Evaluator(digits, chosen))
+            )
+
+    one, other = found(examples), found(wrong)
+    assert [c.key for c in one.front()] == [c.key for c in other.front()]
+    assert one.choice_baseline == other.choice_baseline
+    assert one.baseline != other.baseline
+    by_choice, by_test = Evaluator(digits, choice), Evaluator(digits, examples)
+    exact = by_test.right(Plan.uniform("exact"))
+    assert one.baseline == exact.mean()
+    chosen = {c.key for level in ("layer", "filter") for c in one.front(level)}  # type: ignore[arg-type]
+    for m in one.measured:
+        assert m.candidate.accuracy == by_choice.correct(m.candidate.plan) / len(choice)
+        assert (m.against_exact is not None) == (m.candidate.key in chosen)
+        if m.against_exact is not None:
+            expected = Comparison.of(exact, by_test.right(m.candidate.plan))
+            assert m.against_exact == expected
+
+
+def test_a_tuning_worker_tunes_once(digits: graph.Model, examples: Examples) -> None:
+    tuner = Tuner(digits, examples.x[:50], "histogram", True)
+    plans = [Plan.parse(digits, text) for text in TEXTS[1:3]]
+    few, more = examples.evenly(20), examples.evenly(90)
+    worker = TuningWorker(tuner, examples.x[:50], few, Method.SEQUENTIAL)
+    found: dict[int, np.ndarray] = {}
+    worker.right(plans, found.__setitem__)
+    with patch("axynq.emulator.studies.search.workers.tune") as again:
+        worker.on(more).right(plans, found.__setitem__)
+    assert not again.called
+    alone: dict[int, np.ndarray] = {}
+    fresh = TuningWorker(tuner, examples.x[:50], more, Method.SEQUENTIAL)
+    fresh.right(plans, alone.__setitem__)
+    assert worker.on(more).context == fresh.context != worker.context
+    assert all(np.array_equal(found[k], alone[k]) for k in range(len(plans)))
 
 
 # --- killed and resumed --------------------------------------------------------------------------
@@ -517,8 +625,8 @@ def test_worker_processes_one_of_which_is_killed(digits: graph.Model, examples: 
     rng = np.random.default_rng(0)
     space = Space(digits, LIBRARY, "filter")
     plans = [space.plan(rng.integers(0, space.choices)) for _ in range(60)]
-    expected: dict[int, int] = {}
-    LocalWorker(Evaluator(digits, examples)).correct(plans, expected.__setitem__)
+    expected: dict[int, np.ndarray] = {}
+    LocalWorker(Evaluator(digits, examples)).right(plans, expected.__setitem__)
     cluster = LocalCluster(
         n_workers=0, processes=True, protocol="tcp", dashboard_address=None, silence_logs=50
     )
@@ -526,21 +634,22 @@ def test_worker_processes_one_of_which_is_killed(digits: graph.Model, examples: 
         workers = [_worker(cluster.scheduler_address) for _ in range(2)]
         try:
             client.wait_for_workers(2, timeout=60)
-            found: dict[int, int] = {}
+            found: dict[int, np.ndarray] = {}
 
-            def done(index: int, correct: int) -> None:
-                found[index] = correct
+            def done(index: int, right: np.ndarray) -> None:
+                found[index] = right
                 if len(found) == 5:
                     os.kill(workers[0].pid, signal.SIGKILL)
 
             with DaskWorkers(client, digits, examples) as pool:
-                pool.correct(plans, done)
+                pool.right(plans, done)
             assert workers[0].wait(timeout=30) == -signal.SIGKILL
         finally:
             for worker in workers:
                 worker.kill()
                 worker.wait()
-    assert found == expected
+    assert found.keys() == expected.keys()
+    assert all(np.array_equal(found[k], expected[k]) for k in expected)
 
 
 def _worker(address: str) -> subprocess.Popen[bytes]:

@@ -106,7 +106,7 @@ def test_perceptron(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert axynq.hls4ml.explore(design, *train, LIBRARY, **asked, threads=1).front == choices.front
     strange = [Plan({"nowhere": Assignment(("exact",))})] * 3
     with pytest.raises(PlanError, match="nowhere"):
-        CompiledWorkers([both], twin.examples).correct(strange, print)
+        CompiledWorkers([both], twin.examples).right(strange, print)
     with pytest.raises(PlanError, match="no plan that was found is within -1"):
         choices.cheapest(-1)
 

@@ -14,6 +14,7 @@ from PIL import Image
 from axynq.emulator import Emulator, Plan
 from axynq.emulator.datasets import handwritten_digits
 from axynq.emulator.model import graph
+from axynq.emulator.studies.comparison import Comparison
 from axynq.host import Program
 from axynq.host.cli import demo, doctor
 from tests.emulator.tflite_drawing import FLOAT32, Drawing
@@ -159,6 +160,9 @@ def test_evaluate(axynq, digits_path: Path, digits: graph.Model, digits_data: Pa
     predicted = Emulator(digits, plan).run(test.x[:40]).argmax(axis=1)
     assert content["accuracy"] == pytest.approx((predicted == test.y[:40]).mean())
     assert content["examples"] == 40
+    low, high = content["accuracy_interval"]
+    assert low < content["accuracy"] <= high
+    assert "accuracy_loss" not in content
     assert 0.8 < content["relative_energy"] < 0.9
     assert content["energy_figures"] == "characterised"
     assert content["weights_by_multiplier"]["conv_0"] == {"exact": 72, "roup:1,4": 72}
@@ -169,6 +173,38 @@ def test_evaluate_prints_a_table(axynq, digits_path: Path, digits_data: Path) ->
     assert code == 0
     assert "accuracy" in out
     assert "100.0 %" in out  # energy of the exact plan
+
+
+def test_evaluate_against_another(
+    axynq, digits_path: Path, digits: graph.Model, digits_data: Path
+) -> None:
+    plan, other = "roup:2,8", "flam=exact|roup:2,6"
+    arguments = ("evaluate", digits_path, "--data", digits_data, "--plan", plan)
+    test = handwritten_digits("test")
+    ours, theirs, exact = (
+        Emulator(digits, text).run(test.x[:40]).argmax(axis=1) == test.y[:40]
+        for text in (plan, other, "exact")
+    )
+    for options, right, named in (
+        (("--against", digits_path, "--against-plan", other), theirs, other),
+        (("--against-plan", other), theirs, other),
+        (("--against", digits_path), exact, "exact"),
+    ):
+        content = json_of(axynq(*arguments, *options, "--json"))
+        assert content["against"]["plan"] == named
+        assert content["against"]["accuracy"] == right.mean()
+        expected = Comparison.of(right, ours)
+        assert content["accuracy"] == ours.mean()
+        assert content["accuracy_loss"] == expected.loss
+        assert tuple(content["accuracy_loss_interval"]) == expected.loss_interval()
+        assert content["p_value"] == expected.p_value()
+        assert content["right_on"]["only_model"] == expected.only_second
+        assert sum(content["right_on"].values()) == 40
+    code, out, _ = axynq(*arguments, "--against-plan", "exact")
+    assert code == 0
+    low, high = Comparison.of(exact, ours).loss_interval()
+    assert f"{100 * low:.2f} to {100 * high:.2f}" in out
+    assert "p-value" in out
 
 
 def test_evaluate_with_a_plan_file(

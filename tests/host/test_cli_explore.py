@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from axynq.emulator import Emulator, Plan, load_model, multiplier
-from axynq.emulator.datasets import load_dataset, quantise_examples
+from axynq.emulator.datasets import handwritten_digits, load_dataset, quantise_examples
 from axynq.emulator.energy import relative_energy
 from axynq.emulator.model import graph
 from axynq.host import Overlay
@@ -74,8 +75,15 @@ def test_explore(axynq, digits: graph.Model, digits_path, digits_data, tmp_path)
         assert "model" not in point
     gains = [point["energy_gain"] for point in points]
     assert gains == sorted(gains, reverse=True)
-    losses = [point["accuracy_loss"] for point in points]
+    losses = [point["choice_loss"] for point in points]
     assert losses == sorted(losses, reverse=True)
+    # All 40 examples are the search's, so that they decide as well.
+    assert front["choice_examples"] == front["search_examples"] == front["test_examples"] == 40
+    for point in points:
+        assert point["choice_accuracy"] == point["accuracy"] == point["search_accuracy"]
+        low, high = point["accuracy_loss_interval"]
+        assert low <= point["accuracy_loss"] <= high
+    assert all(("accuracy" in p) == p["on_level_front"] for p in front["points"])
     assert (folder / "front.png").read_bytes().startswith(b"\x89PNG")
     page = (folder / "front.html").read_text()
     assert points[0]["name"] in page
@@ -86,6 +94,40 @@ def test_explore(axynq, digits: graph.Model, digits_path, digits_data, tmp_path)
     )  # fmt: skip
     assert again["evaluations_computed"] == 0
     assert again["front"] == content["front"]
+
+
+def test_explore_keeps_the_test_part_apart(
+    axynq, digits_path, tmp_path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The examples that decide are of the training part, and none of them are the search's."""
+    monkeypatch.setattr(
+        "axynq.host.cli.inputs.load_dataset", lambda _, split: handwritten_digits(split).evenly(150)
+    )
+    code, _, err = axynq(
+        "explore", digits_path, "--data", "digits", "--output", tmp_path / "found",
+        "--levels", "layer", *SMALL, "--choice-examples", 100,
+    )  # fmt: skip
+    assert code == 0, err
+    assert "test examples too" not in err
+    front = json.loads((tmp_path / "found" / "front.json").read_text())
+    counts = {name: front[f"{name}_examples"] for name in ("search", "choice", "test")}
+    assert counts == {"search": 40, "choice": 100, "test": 150}
+    assert front["choice_examples_in_test"] == 0
+    assert front["choice_baseline_accuracy"] != front["baseline_accuracy"]
+
+
+def test_data_without_parts_is_said_to_be_optimistic(axynq, digits_path, tmp_path) -> None:
+    test = handwritten_digits("test")
+    np.savez(tmp_path / "d.npz", x=test.x[:100], y=test.y[:100])
+    arguments = ("explore", digits_path, "--data", tmp_path / "d.npz", "--levels", "layer", *SMALL)
+    code, _, err = axynq(*arguments, "--output", tmp_path / "found")
+    assert code == 0
+    assert "60 of the 60 examples that decide the front are test examples too" in err
+    front = json.loads((tmp_path / "found" / "front.json").read_text())
+    assert front["choice_examples_in_test"] == front["choice_examples"] == 60
+    code, _, err = axynq(*arguments, "--search-examples", 100, "--output", tmp_path / "all")
+    assert code == 0
+    assert "what the search used also decides the front" in err
 
 
 def test_explore_by_another_engine(axynq, digits_path, digits_data, tmp_path) -> None:

@@ -226,7 +226,7 @@ def manifest(path: Path) -> None:
 
 def store(path: Path) -> None:
     with Store(path) as made:
-        made.put("context", "plan", 3)
+        made.put("context", "plan", np.arange(12) < 3)
 
 
 def use_store(path: Path) -> None:
@@ -235,7 +235,8 @@ def use_store(path: Path) -> None:
     with Store(path) as opened:
         opened.get("context", ["plan"])
         len(opened)
-        opened.put("context", "other", 4)
+        opened.right("context", ["plan"], 12)
+        opened.put("context", "other", np.arange(12) < 4)
 
 
 def plan(path: Path) -> None:

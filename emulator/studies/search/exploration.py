@@ -1,4 +1,5 @@
-"""An exploration from beginning to end: estimate, search on a few examples, measure on all.
+"""An exploration from beginning to end: estimate, search on a few examples, choose on more, and
+measure what was chosen on all test examples.
 
 Everything that takes time is written down in the output folder as it is found out, so that an
 exploration that was interrupted is resumed by starting it again.
@@ -26,9 +27,10 @@ from axynq.emulator.model.graph import Model
 from axynq.emulator.model.segments import fingerprint
 from axynq.emulator.multipliers import Multiplier
 from axynq.emulator.plan import CLASS_AXES, Axis, Plan
+from axynq.emulator.studies.comparison import Comparison
 from axynq.emulator.studies.evaluator import Examples
 from axynq.emulator.studies.search.front import Candidate, objectives, pareto_front
-from axynq.emulator.studies.search.measure import Measure, ignore
+from axynq.emulator.studies.search.measure import Measure
 from axynq.emulator.studies.search.search import Cycles, Settings, assess, search
 from axynq.emulator.studies.search.space import Genome, Level, Space
 from axynq.emulator.studies.search.store import Store
@@ -65,7 +67,7 @@ class Task:
     search_examples: Examples
     """What the search measures accuracy on."""
     test_examples: Examples
-    """What the front is measured on."""
+    """What is measured in the end, and decides nothing."""
     library: tuple[str, ...]
     levels: tuple[Level, ...]
     settings: Settings = Settings()
@@ -84,7 +86,15 @@ class Task:
     estimate_first: bool = True
     """Sort elements into classes by estimated sensitivity, and begin with the estimate's best."""
     finalists: int = 24
-    """Plans of each level that are measured on all test examples."""
+    """Plans of each level that are measured on the choice examples."""
+    choice_examples: Examples | None = None
+    """What finalists are chosen by; None: the test examples, so that what is quoted of the front is
+    a little too good."""
+
+    @property
+    def deciding_examples(self) -> Examples:
+        """What finalists are chosen by."""
+        return self.choice_examples or self.test_examples
 
 
 @dataclass(frozen=True)
@@ -92,8 +102,10 @@ class Measured:
     """A finalist."""
 
     candidate: Candidate
-    """With the accuracy on the test examples."""
+    """With the accuracy on the choice examples."""
     search_accuracy: float
+    against_exact: Comparison | None = None
+    """On the test examples: the exact network and this one. None: it was not chosen."""
 
 
 @dataclass(frozen=True)
@@ -109,11 +121,21 @@ class Outcome:
     computed: int
     """Evaluations computed by this run, not found in the store."""
     seconds: float
+    choice_baseline: float
+    """Accuracy on the choice examples with exact multipliers."""
 
     def front(self, level: Level | None = None) -> list[Candidate]:
-        """Finalists that no other (of the level) beats, by energy."""
-        finalists = [m.candidate for m in self.measured if level in (None, m.candidate.level)]
-        return pareto_front(finalists, objectives)
+        """Finalists that no other (of the level) beats on the choice examples, by energy.
+
+        On the same examples the order by accuracy is that by what is lost against the exact
+        network.
+        """
+        return _front(self.measured, level)
+
+
+def _front(measured: Sequence[Measured], level: Level | None) -> list[Candidate]:
+    finalists = [m.candidate for m in measured if level in (None, m.candidate.level)]
+    return pareto_front(finalists, objectives)
 
 
 def explore(
@@ -122,7 +144,8 @@ def explore(
     workers_for: Callable[[Examples], Workers],
     progress: Progress = lambda what, done, of, front: None,
 ) -> Outcome:
-    """Search every level, then measure the best plans on all test examples.
+    """Search every level, choose among the best plans on the choice examples, and measure what was
+    chosen on the test examples.
 
     Args:
         task: what to explore.
@@ -164,16 +187,18 @@ def explore(
             layer_front = pareto_front(able, objectives)
         close = pareto_front(able, objectives, margin)
         finalists += _spread(pareto_front(able, objectives), close, task.finalists)
-    workers = _tuning_worker(task) or workers_for(task.test_examples)
-    test = Measure(task.model, len(task.test_examples), workers, store)
-    measured = _finals(task, spaces[0], test, finalists, progress)
-    baseline = test.accuracies([Plan.uniform("exact")])[0]
+    measure_on = _final_measures(task, store, workers_for)
+    measured, choice_baseline, chosen_by = _finals(
+        task, spaces[0], measure_on(task.deciding_examples), finalists, progress
+    )
+    measured, baseline, tested_by = _tested(measured, measure_on(task.test_examples), progress)
     return Outcome(
         baseline,
-        tuple(sorted(measured, key=lambda m: m.candidate.energy)),
+        tuple(measured),
         looked_at,
-        measure.computed + test.computed,
+        measure.computed + chosen_by + tested_by,
         time.perf_counter() - started,
+        choice_baseline,
     )
 
 
@@ -184,11 +209,24 @@ def tuned_network(task: Task, plan: Plan) -> Model:
     return tune(task.tuner, plan, task.search_examples.x, task.method)
 
 
-def _tuning_worker(task: Task) -> Workers | None:
+def _final_measures(
+    task: Task, store: Store, workers_for: Callable[[Examples], Workers]
+) -> Callable[[Examples], Measure]:
+    """What measures finalists on given examples."""
+    tuning = _tuning_worker(task)
+
+    def measure_on(examples: Examples) -> Measure:
+        workers = workers_for(examples) if tuning is None else tuning.on(examples)
+        return Measure(task.model, len(examples), workers, store)
+
+    return measure_on
+
+
+def _tuning_worker(task: Task) -> TuningWorker | None:
     if task.tuner is None or not task.tuner.compensate or task.method is Method.EXPECTED:
         return None
     return TuningWorker(
-        task.tuner, task.search_examples.x, task.test_examples, task.method, task.engine,
+        task.tuner, task.search_examples.x, task.deciding_examples, task.method, task.engine,
         task.threads,
     )  # fmt: skip
 
@@ -236,19 +274,39 @@ def _evenly(candidates: list[Candidate], count: int) -> list[Candidate]:
 
 
 def _finals(
-    task: Task, space: Space, test: Measure, finalists: Sequence[Candidate], progress: Progress
-) -> list[Measured]:
-    """Finalists measured on the test examples; plans that two levels found count for the first."""
+    task: Task, space: Space, choice: Measure, finalists: Sequence[Candidate], progress: Progress
+) -> tuple[list[Measured], float, int]:
+    """Finalists measured on the choice examples, by energy; the accuracy with exact multipliers;
+    and how many evaluations were computed. Plans that two levels found count for the first."""
     first: dict[str, Candidate] = {}
     for candidate in finalists:
         first.setdefault(candidate.key, candidate)
     distinct = list(first.values())
-    test.advance = _Counter(progress, "all test examples", len(distinct), [])
-    assessed = assess(space, test, [c.plan for c in distinct], task.cycles)
-    test.advance = ignore
-    return [
+    choice.advance = _Counter(progress, "choice examples", len(distinct) + 1, [])
+    assessed = assess(space, choice, [c.plan for c in distinct], task.cycles)
+    measured = [
         Measured(replace(full, level=c.level), c.accuracy) for full, c in zip(assessed, distinct)
     ]  # fmt: skip
+    measured.sort(key=lambda m: m.candidate.energy)
+    return measured, choice.accuracies([Plan.uniform("exact")])[0], choice.computed
+
+
+def _tested(
+    measured: Sequence[Measured], test: Measure, progress: Progress
+) -> tuple[list[Measured], float, int]:
+    """The fronts of all levels measured on the test examples; what is on none of them is not on
+    the front of all. Also the accuracy with exact multipliers, and how many evaluations were
+    computed."""
+    levels = dict.fromkeys(m.candidate.level for m in measured)
+    chosen = [candidate for level in levels for candidate in _front(measured, level)]
+    test.advance = _Counter(progress, "all test examples", len(chosen) + 1, [])
+    exact, *found = test.right([Plan.uniform("exact"), *(c.plan for c in chosen)])
+    against = {c.key: Comparison.of(exact, right) for c, right in zip(chosen, found)}
+    return (
+        [replace(m, against_exact=against.get(m.candidate.key)) for m in measured],
+        float(exact.mean()),
+        test.computed,
+    )
 
 
 def _estimate(task: Task, store: Store, space: Space, progress: Progress) -> Increase:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from axynq.emulator.keys import plan_key
 from axynq.emulator.model.graph import Model
 from axynq.emulator.plan import Plan
+from axynq.emulator.studies.comparison import Right
 from axynq.emulator.studies.search.store import Store
 from axynq.emulator.studies.search.workers import Workers
 
@@ -50,17 +51,33 @@ class Measure:
         """The share of examples classified rightly under each plan."""
         keys = self.keys(plans)
         known = self.store.get(self.workers.context, keys)
+        found = self._missing(plans, keys, known)
+        known |= {key: int(right.sum()) for key, right in found.items()}
+        return [known[key] / self.examples for key in keys]
+
+    def right(self, plans: Sequence[Plan]) -> list[Right]:
+        """Which examples are classified rightly under each plan, [examples] each."""
+        keys = self.keys(plans)
+        known = self.store.right(self.workers.context, keys, self.examples)
+        known |= self._missing(plans, keys, known)
+        return [known[key] for key in keys]
+
+    def _missing(
+        self, plans: Sequence[Plan], keys: Sequence[str], known: Mapping[str, object]
+    ) -> dict[str, Right]:
+        """Evaluates what is not known, and writes it down."""
         missing = {key: plan for key, plan in zip(keys, plans) if key not in known}
         names = list(missing)
+        found: dict[str, Right] = {}
 
-        def done(index: int, correct: int) -> None:
-            self.store.put(self.workers.context, names[index], correct)
-            known[names[index]] = correct
+        def done(index: int, right: Right) -> None:
+            self.store.put(self.workers.context, names[index], right)
+            found[names[index]] = right
             self.computed += 1
             self.advance(1)
 
         for _ in range(len(plans) - len(missing)):
             self.advance(0)
         if missing:
-            self.workers.correct(list(missing.values()), done)
-        return [known[key] / self.examples for key in keys]
+            self.workers.right(list(missing.values()), done)
+        return found

@@ -14,6 +14,7 @@ from axynq.emulator.errors import DataError, ToolError
 from axynq.emulator.multipliers import multiplier
 from axynq.emulator.pictures import new_figure, save_figure
 from axynq.emulator.plan import Plan
+from axynq.emulator.studies.comparison import CONFIDENCE, Comparison
 from axynq.emulator.studies.search.exploration import Outcome, Task, tuned_network
 from axynq.emulator.studies.search.front import Candidate
 from axynq.emulator.studies.tuning.compensation import frozen
@@ -41,16 +42,29 @@ class Point:
     level: str
     energy_gain: float
     """1 - relative energy."""
-    accuracy: float
-    accuracy_loss: float
+    choice_accuracy: float
+    """On the examples that the front was chosen by."""
+    choice_loss: float
     """Against exact multipliers, on the same examples."""
     search_accuracy: float
     cycles: float | None
     on_front: bool
-    """Whether no other point beats it."""
+    """Whether no other point beats it on the choice examples."""
     on_level_front: bool
-    """Whether no other point of its level beats it."""
+    """Whether no other point of its level does."""
     plan: Plan
+    tested: Comparison | None
+    """The exact network and this point on the test examples; None: it is on no front."""
+
+    @property
+    def accuracy(self) -> float | None:
+        """On the test examples."""
+        return None if self.tested is None else self.tested.second_accuracy
+
+    @property
+    def accuracy_loss(self) -> float | None:
+        """Against exact multipliers, on the test examples."""
+        return None if self.tested is None else self.tested.loss
 
 
 def points_of(outcome: Outcome) -> list[Point]:
@@ -64,8 +78,8 @@ def points_of(outcome: Outcome) -> list[Point]:
         points.append(
             Point(
                 f"{number:03d}-{c.level}", c.level, 1 - c.energy, c.accuracy,
-                outcome.baseline - c.accuracy, measured.search_accuracy, c.cycles,
-                c.key in front, c.key in fronts[c.level], c.plan,
+                outcome.choice_baseline - c.accuracy, measured.search_accuracy, c.cycles,
+                c.key in front, c.key in fronts[c.level], c.plan, measured.against_exact,
             )
         )  # fmt: skip
     return points
@@ -101,15 +115,16 @@ def write_report(outcome: Outcome, task: Task, folder: Path, context: dict[str, 
             "name": point.name,
             "level": point.level,
             "energy_gain": point.energy_gain,
-            "accuracy": point.accuracy,
-            "accuracy_loss": point.accuracy_loss,
+            **test_figures(point),
+            "choice_accuracy": point.choice_accuracy,
+            "choice_loss": point.choice_loss,
             "search_accuracy": point.search_accuracy,
             "on_front": point.on_front,
             "on_level_front": point.on_level_front,
         }
         if point.cycles is not None:
             entry["cycles"] = point.cycles
-        if point.on_front or point.on_level_front:
+        if point.tested is not None:
             entry |= _files(point, task, folder)
         entries.append(entry)
     content = {
@@ -117,7 +132,10 @@ def write_report(outcome: Outcome, task: Task, folder: Path, context: dict[str, 
         "version": 1,
         **context,
         "baseline_accuracy": outcome.baseline,
+        "choice_baseline_accuracy": outcome.choice_baseline,
+        "confidence": CONFIDENCE,
         "search_examples": len(task.search_examples),
+        "choice_examples": len(task.deciding_examples),
         "test_examples": len(task.test_examples),
         "tuning": tuning_words(task),
         "energies": energy_sources(task.figures, task.library),
@@ -136,6 +154,18 @@ def write_report(outcome: Outcome, task: Task, folder: Path, context: dict[str, 
     draw_front(points, folder / "front.png")
     draw_interactive(points, folder / "front.html")
     return path
+
+
+def test_figures(point: Point) -> dict[str, Any]:
+    """What is known of a point on the test examples, for JSON: nothing where it is on no front."""
+    if point.tested is None:
+        return {}
+    return {
+        "accuracy": point.accuracy,
+        "accuracy_loss": point.accuracy_loss,
+        "accuracy_loss_interval": list(point.tested.loss_interval()),
+        "p_value": point.tested.p_value(),
+    }
 
 
 def tuning_words(task: Task) -> dict[str, Any]:
@@ -170,7 +200,8 @@ def _files(point: Point, task: Task, folder: Path) -> dict[str, str]:
 
 
 def draw_front(points: Sequence[Point], path: Path, title: str = "") -> None:
-    """Accuracy loss against energy gain, by level (as Fig. 4 of the MAx-DNN paper).
+    """Accuracy loss on the test examples, with its interval, against energy gain, by level (as
+    Fig. 4 of the MAx-DNN paper).
 
     Raises:
         ToolError: matplotlib is not installed.
@@ -178,16 +209,15 @@ def draw_front(points: Sequence[Point], path: Path, title: str = "") -> None:
     figure = new_figure(7.5, 4.5)
     axes = figure.subplots()
     for level in dict.fromkeys(point.level for point in points):
-        of_level = [point for point in points if point.level == level]
-        style: dict[str, Any] = {"marker": MARKERS[level], "color": COLOURS[level]}
-        axes.scatter(
-            [100 * p.energy_gain for p in of_level], [100 * p.accuracy_loss for p in of_level],
-            s=18, alpha=0.45, **style,
-        )  # fmt: skip
-        front = [point for point in of_level if point.on_level_front]
-        axes.plot(
-            [100 * p.energy_gain for p in front], [100 * p.accuracy_loss for p in front],
-            markersize=5, linewidth=1, label=f"{level} level", **style,
+        tested = [(p, p.tested) for p in points if p.level == level and p.tested is not None]
+        losses = [100 * comparison.loss for _, comparison in tested]
+        intervals = [comparison.loss_interval() for _, comparison in tested]
+        axes.errorbar(
+            [100 * point.energy_gain for point, _ in tested], losses,
+            [[loss - 100 * i.low for loss, i in zip(losses, intervals)],
+             [100 * i.high - loss for loss, i in zip(losses, intervals)]],
+            marker=MARKERS[level], color=COLOURS[level], markersize=5, linewidth=1,
+            elinewidth=0.5, label=f"{level} level",
         )  # fmt: skip
     axes.set_xlabel("energy gain of the multiplications [%]")
     axes.set_ylabel("accuracy loss [points]")
@@ -216,16 +246,16 @@ def draw_interactive(points: Sequence[Point], path: Path) -> None:
                 continue
             figure.add_scatter(
                 x=[100 * p.energy_gain for p in of_level],
-                y=[100 * p.accuracy_loss for p in of_level],
+                y=[100 * _shown_loss(p) for p in of_level],
                 mode="lines+markers" if on_front else "markers",
                 name=f"{level} level" + ("" if on_front else ", not on its front"),
                 opacity=1.0 if on_front else 0.35,
                 marker={"color": COLOURS[level], "size": 8 if on_front else 6},
                 line={"color": COLOURS[level], "width": 1},
-                customdata=[[p.name, 100 * p.accuracy, _described(p.plan)] for p in of_level],
+                customdata=[[p.name, _losses(p), _described(p.plan)] for p in of_level],
                 hovertemplate=(
                     "<b>%{customdata[0]}</b><br>energy gain %{x:.1f} %<br>"
-                    "accuracy %{customdata[1]:.2f} % (loss %{y:.2f})<br>%{customdata[2]}"
+                    "%{customdata[1]}<br>%{customdata[2]}"
                 ),
             )
     figure.update_layout(
@@ -238,6 +268,23 @@ def draw_interactive(points: Sequence[Point], path: Path) -> None:
             figure.write_html(temporary, include_plotlyjs=True, full_html=True)
     except OSError as error:
         raise DataError(f"'{path}' cannot be written: {error.strerror}") from error
+
+
+def _shown_loss(point: Point) -> float:
+    """On the test examples, or where there is none on the choice examples."""
+    return point.choice_loss if point.accuracy_loss is None else point.accuracy_loss
+
+
+def _losses(point: Point) -> str:
+    """What a point loses, as HTML."""
+    lines = [f"loss on the choice examples {100 * point.choice_loss:.2f} points"]
+    if point.tested is not None:
+        low, high = point.tested.loss_interval()
+        lines.append(
+            f"on the test examples {100 * point.tested.loss:.2f} "
+            f"({100 * low:.2f} to {100 * high:.2f})"
+        )
+    return "<br>".join(lines)
 
 
 def _described(plan: Plan) -> str:

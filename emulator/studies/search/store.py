@@ -1,8 +1,11 @@
 """Evaluations on disk: a table of facts that survives whatever happens to the process.
 
-A fact says how many examples were classified rightly for one network, set of examples and tuning
+A fact says which examples were classified rightly for one network, set of examples and tuning
 (the *context*) under one plan. Facts never become wrong, so a search is resumed by running it
 again: what it asks for is already there.
+
+Stores of version 0.1 only say how many were right. They are read as they are; where it matters
+which, the fact is missing, and is found again.
 """
 
 from __future__ import annotations
@@ -11,17 +14,26 @@ import sqlite3
 from collections.abc import Iterable
 from pathlib import Path
 from types import TracebackType
+from typing import Any
+
+import numpy as np
 
 from axynq.emulator.errors import DataError
+from axynq.emulator.studies.comparison import Right
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS evaluations (
     context TEXT NOT NULL,
     plan TEXT NOT NULL,
     correct INTEGER NOT NULL,
+    right BLOB,
     PRIMARY KEY (context, plan)
 ) WITHOUT ROWID
 """
+"""``right``: a bit for each example, the first one's the highest of the first byte."""
+
+_SECOND = "ALTER TABLE evaluations ADD COLUMN right BLOB"
+"""What makes a store of version 0.1 one of these."""
 
 
 class Store:
@@ -42,6 +54,7 @@ class Store:
                 self._connection.execute("PRAGMA journal_mode=WAL")
                 self._connection.execute("PRAGMA synchronous=FULL")
                 self._connection.execute(_SCHEMA)
+                self._add_column()
             except sqlite3.Error:
                 self._connection.close()
                 raise
@@ -61,12 +74,27 @@ class Store:
                 known[plan] = int(row[0])
         return known
 
-    def put(self, context: str, plan: str, correct: int) -> None:
-        """Write a fact down."""
-        try:
-            self._connection.execute(
-                "INSERT OR REPLACE INTO evaluations VALUES (?, ?, ?)", (context, plan, correct)
+    def right(self, context: str, plans: Iterable[str], examples: int) -> dict[str, Right]:
+        """What is known of which of so many examples were classified rightly, [examples] each."""
+        known = {}
+        for plan in plans:
+            row = self._row(
+                "SELECT right, correct FROM evaluations WHERE context = ? AND plan = ?",
+                context,
+                plan,
             )
+            if row is None or not isinstance(row[0], bytes) or len(row[0]) != -(-examples // 8):
+                continue
+            right = np.unpackbits(np.frombuffer(row[0], np.uint8), count=examples).astype(bool)
+            if right.sum() == row[1]:
+                known[plan] = right
+        return known
+
+    def put(self, context: str, plan: str, right: Right) -> None:
+        """Write down which examples were classified rightly, [examples]."""
+        fact = (context, plan, int(right.sum()), np.packbits(right).tobytes())
+        try:
+            self._connection.execute("INSERT OR REPLACE INTO evaluations VALUES (?, ?, ?, ?)", fact)
         except sqlite3.Error as error:
             raise DataError(f"the store '{self.path}' cannot be written: {error}") from error
 
@@ -74,9 +102,18 @@ class Store:
         row = self._row("SELECT COUNT(*) FROM evaluations")
         return 0 if row is None else int(row[0])
 
-    def _row(self, query: str, *values: str) -> tuple[int] | None:
+    def _add_column(self) -> None:
+        columns = {row[1] for row in self._connection.execute("PRAGMA table_info(evaluations)")}
+        if "right" not in columns:
+            try:
+                self._connection.execute(_SECOND)
+            except sqlite3.OperationalError as error:  # another process was faster
+                if "duplicate column" not in str(error):
+                    raise
+
+    def _row(self, query: str, *values: str) -> tuple[Any, ...] | None:
         try:
-            row: tuple[int] | None = self._connection.execute(query, values).fetchone()
+            row: tuple[Any, ...] | None = self._connection.execute(query, values).fetchone()
         except sqlite3.Error as error:
             raise DataError(
                 f"the store '{self.path}' cannot be read ({error}): delete it, or give another "

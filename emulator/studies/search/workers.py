@@ -16,14 +16,16 @@ import numpy as np
 
 from axynq.emulator import Emulator
 from axynq.emulator.errors import AxynqError, ToolError
+from axynq.emulator.keys import plan_key
 from axynq.emulator.model.graph import Int8Array, Model
 from axynq.emulator.plan import Plan
+from axynq.emulator.studies.comparison import Right
 from axynq.emulator.studies.evaluator import Evaluator, Examples, context_key
 from axynq.emulator.studies.tuning.compensation import Calibration, Method, frozen, tune
 from axynq.emulator.studies.tuning.tuner import Tuner
 
-Done = Callable[[int, int], None]
-"""Called with a plan's place in the batch and its right classifications."""
+Done = Callable[[int, Right], None]
+"""Called with a plan's place in the batch and which examples were classified rightly."""
 
 
 MOST_WORKERS = 4 * (os.cpu_count() or 1)
@@ -36,7 +38,7 @@ class Workers(Protocol):
     context: str
     """Identifies network, examples and tuning."""
 
-    def correct(self, plans: Sequence[Plan], done: Done) -> None:
+    def right(self, plans: Sequence[Plan], done: Done) -> None:
         """Evaluate all plans, calling ``done`` for each as soon as it is known, in any order."""
 
 
@@ -47,17 +49,18 @@ class LocalWorker:
         self.evaluator = evaluator
         self.context = evaluator.context
 
-    def correct(self, plans: Sequence[Plan], done: Done) -> None:
+    def right(self, plans: Sequence[Plan], done: Done) -> None:
         def keys(index: int) -> tuple[str, ...]:
             return self.evaluator.segment_keys(plans[index].expand(self.evaluator.model))
 
         # Plans that begin alike follow each other: what they share is still in memory.
         for index in sorted(range(len(plans)), key=keys):
-            done(index, self.evaluator.correct(plans[index]))
+            done(index, self.evaluator.right(plans[index]))
 
 
 class TuningWorker:
-    """Tunes the network to each plan by measurements before it evaluates it, in this process.
+    """Tunes the network to each plan by measurements before it evaluates it, in this process. What
+    was tuned is kept, for workers on other examples too (:meth:`on`).
 
     Args:
         tuner: for the network.
@@ -77,19 +80,28 @@ class TuningWorker:
         threads: int | None = None,
     ) -> None:
         self.tuner, self.examples, self.method = tuner, examples, method
-        self.calibration = Calibration(tuner.model, x)
+        self.calibration, self._x = Calibration(tuner.model, x), x
         self.engine, self.threads = engine, threads
+        self._networks: dict[str, Model] = {}
         content = hashlib.sha256(context_key(tuner.model, examples, tuner).encode())
         content.update(method.value.encode() + np.ascontiguousarray(x).tobytes())
         self.context = content.hexdigest()
 
-    def correct(self, plans: Sequence[Plan], done: Done) -> None:
+    def on(self, examples: Examples) -> TuningWorker:
+        """One that evaluates on other examples; what was tuned is shared."""
+        other = TuningWorker(self.tuner, self._x, examples, self.method, self.engine, self.threads)
+        other.calibration, other._networks = self.calibration, self._networks
+        return other
+
+    def right(self, plans: Sequence[Plan], done: Done) -> None:
         for index, plan in enumerate(plans):
-            network = tune(self.tuner, plan, self.calibration, self.method)
+            key = plan_key(plan.expand(self.tuner.model))
+            if key not in self._networks:
+                self._networks[key] = tune(self.tuner, plan, self.calibration, self.method)
             fixed = frozen(plan, self.tuner.model)
-            outputs = Emulator(network, fixed, self.engine, self.threads).run(self.examples.x)
-            classes = outputs.reshape(len(outputs), -1).argmax(axis=1)
-            done(index, int((classes == self.examples.y).sum()))
+            emulator = Emulator(self._networks[key], fixed, self.engine, self.threads)
+            outputs = emulator.run(self.examples.x)
+            done(index, outputs.reshape(len(outputs), -1).argmax(axis=1) == self.examples.y)
 
 
 def connect(
@@ -179,11 +191,11 @@ class DaskWorkers:
         arguments = (model, examples, tuner, engine)
         client.register_plugin(_context_plugin(self.context, arguments, cache_bytes))
 
-    def correct(self, plans: Sequence[Plan], done: Done) -> None:
+    def right(self, plans: Sequence[Plan], done: Done) -> None:
         import distributed
 
         futures = {
-            self.client.submit(_correct, self.context, plan, pure=False): index
+            self.client.submit(_right, self.context, plan, pure=False): index
             for index, plan in enumerate(plans)
         }
         try:
@@ -243,8 +255,8 @@ def _context_plugin(context: str, arguments: tuple[Any, ...], cache_bytes: int) 
     return ContextPlugin()
 
 
-def _correct(context: str, plan: Plan) -> int:
+def _right(context: str, plan: Plan) -> Right:
     with _lock:
         if context not in _evaluators:
             _evaluators[context] = Evaluator(*_arguments[context])
-        return _evaluators[context].correct(plan)
+        return _evaluators[context].right(plan)
