@@ -32,7 +32,7 @@ class Tile(NamedTuple):
     @classmethod
     def of(cls, geometry: Geometry) -> Tile:
         """A tile that wastes little of the layer, with enough threads that their registers hold it
-        (by what the assembler for sm_80 and sm_90 says; not measured on a GPU yet)."""
+        (by what the assembler for sm_80 and sm_90 says; other tiles were not tried on a GPU)."""
         filters = 16
         while filters < min(geometry.filters, 128):
             filters *= 2
