@@ -4,10 +4,10 @@
     python examples/retraining/gradients.py resnet8 --data cifar10-jpeg.tar.xz
 
 All methods compute the approximate network itself on the way forward, and start from the network
-as it is. What counts of a method is the learning rate, of those tried, that does best on training
-images held out; test images choose nothing. Every run is recorded in
-results/gradients_NETWORK.json when it is done; started again, the script goes on with what is
-missing.
+as it is. What counts of a method is the learning rate (and the smoothing, of those by slopes), of
+those tried, that does best on training images held out; test images choose nothing. Every run is
+recorded in results/gradients_NETWORK.json when it is done; started again, the script goes on with
+what is missing.
 """
 
 from __future__ import annotations
@@ -21,7 +21,9 @@ from experiment import RESULTS, Records, Subject, short, subject
 
 from axynq.emulator.studies.retraining import RetrainOptions, retrain
 
-METHODS = ("behavioural", "multiplier-aware", "lut-1d", "lut-2d")
+BY_SLOPES = ("lut-1d", "lut-2d")
+
+METHODS = ("behavioural", "multiplier-aware", *BY_SLOPES)
 
 EVOAPPROX = ("mul8u_ZFB",)
 
@@ -55,6 +57,9 @@ def main(
     rate: Annotated[
         Optional[list[float]], typer.Option(help="Repeatable; default: two by multiplier.")
     ] = None,
+    smoothing: Annotated[
+        Optional[list[int]], typer.Option(help="Repeatable; default: 32. Of methods by slopes.")
+    ] = None,
     seeds: Annotated[int, typer.Option(min=1, help="Runs at the best rate, each with a seed.")] = 1,
     device: Annotated[
         Optional[str], typer.Option(help="PyTorch's; default: a GPU if there is one.")
@@ -79,7 +84,10 @@ def main(
             records.add(multiplier=name, method="before", accuracy=before)
         for chosen in method or METHODS:
             rates = rate or [*RATES.get(name, USUAL)]
-            compare(examples, records, name, plan, chosen, rates, seeds, device)
+            settings = [{"rate": one} for one in rates]
+            if chosen in BY_SLOPES:
+                settings = [{**one, "smoothing": h} for one in settings for h in smoothing or [32]]
+            compare(examples, records, name, plan, chosen, settings, seeds, device)
     print(markdown(records))
 
 
@@ -91,30 +99,27 @@ def specification(name: str, evoapprox: Path | None) -> str | None:
 
 
 def compare(
-    examples: Subject, records: Records, name: str, plan: str, method: str, rates: list[float],
-    seeds: int, device: str | None,
+    examples: Subject, records: Records, name: str, plan: str, method: str,
+    settings: list[dict[str, Any]], seeds: int, device: str | None,
 ) -> None:  # fmt: skip
-    """All rates with one seed, then the best of them with the others."""
-    tried = {
-        rate: done(examples, records, name, plan, method, rate, 0, device)["held_out"]
-        for rate in rates
-    }
-    best = max(tried, key=lambda rate: tried[rate])
+    """All settings with one seed, then the best of them with the others."""
+    tried = [done(examples, records, name, plan, method, s, 0, device) for s in settings]
+    best = tried.index(max(tried, key=lambda run: float(run["held_out"])))
     for seed in range(1, seeds):
-        done(examples, records, name, plan, method, best, seed, device)
+        done(examples, records, name, plan, method, settings[best], seed, device)
 
 
 def done(
-    examples: Subject, records: Records, name: str, plan: str, method: str, rate: float, seed: int,
-    device: str | None,
+    examples: Subject, records: Records, name: str, plan: str, method: str,
+    setting: dict[str, Any], seed: int, device: str | None,
 ) -> dict[str, Any]:  # fmt: skip
     """The record of a run, which is made if there is none."""
-    key = {"multiplier": name, "method": method, "rate": rate, "seed": seed}
+    key = {"multiplier": name, "method": method, **setting, "seed": seed}
     found = records.find(**key)
     if found is not None:
         return found
     started = time.perf_counter()
-    options = RetrainOptions(method=method, rate=rate, seed=seed, **RECIPE)  # type: ignore[arg-type]
+    options = RetrainOptions(method=method, seed=seed, **setting, **RECIPE)  # type: ignore[arg-type]
     result = retrain(examples.model, plan, *examples.part(IMAGES), options, device=device)
     seconds = time.perf_counter() - started
     records.add(
@@ -126,25 +131,29 @@ def done(
     made = records.find(**key)
     assert made is not None
     print(
-        f"{examples.name} {short(name):>9} {method:<17} rate {rate:g} seed {seed}: "
+        f"{examples.name} {short(name):>9} {method:<17} {setting} seed {seed}: "
         f"held out {made['held_out']:.2%}, test {made['accuracy']:.2%}, {seconds:.0f} s",
         flush=True,
     )
     return made
 
 
-def of_best_rate(records: Records, multiplier: str, method: str) -> list[dict[str, Any]]:
-    """The runs at the rate that does best, with the first seed, on images held out."""
+def of_best_setting(records: Records, multiplier: str, method: str) -> list[dict[str, Any]]:
+    """The runs with the setting that does best, with the first seed, on images held out."""
     runs = [
         run
         for run in records.content["runs"]
-        if (run["multiplier"], run["method"]) == (multiplier, method) and "rate" in run
+        if (run["multiplier"], run["method"]) == (multiplier, method)
     ]
     first = [run for run in runs if run["seed"] == 0]
     if not first:
         return []
-    best = max(first, key=lambda run: float(run["held_out"]))["rate"]
-    return [run for run in runs if run["rate"] == best]
+    best = max(first, key=lambda run: float(run["held_out"]))
+    return [run for run in runs if setting_of(run) == setting_of(best)]
+
+
+def setting_of(run: dict[str, Any]) -> tuple[Any, ...]:
+    return run["rate"], run.get("smoothing")
 
 
 def markdown(records: Records) -> str:
@@ -156,7 +165,7 @@ def markdown(records: Records) -> str:
             continue
         cells = [f"{100 * before['accuracy']:.2f}"]
         for method in METHODS:
-            runs = of_best_rate(records, name, method)
+            runs = of_best_setting(records, name, method)
             mean = sum(run["accuracy"] for run in runs) / max(1, len(runs))
             cells.append(f"{100 * mean:.2f}" if runs else "")
         lines.append(f"| {short(name)} | {' | '.join(cells)} |")

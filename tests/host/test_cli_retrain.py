@@ -68,6 +68,21 @@ def test_retrain(axynq, digits_path: Path, digits_data: Path, tmp_path: Path) ->
     assert "plan, after" in out
 
 
+def test_retrain_by_slopes(axynq, digits_path: Path, digits_data: Path, tmp_path: Path) -> None:
+    pytest.importorskip("torch")
+    arguments = (
+        "retrain", digits_path, "--data", digits_data, "--plan", "smapprox:2222",
+        "--output", tmp_path / "again.tflite", "--epochs", 1, "--batch", 8, "--validation", 10,
+        "--method", "lut-1d", "--json",
+    )  # fmt: skip
+    losses = []
+    for smoothing in (8, 32):
+        content = json_of(axynq(*arguments, "--smoothing", smoothing))
+        assert content["options"]["smoothing"] == smoothing
+        losses.append(content["epochs"][1]["loss"])
+    assert losses[0] != losses[1]
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

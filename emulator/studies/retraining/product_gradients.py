@@ -135,16 +135,20 @@ class ProductGradients(nn.Module):
     def _of_input(
         self, gradient: Tensor, x: Tensor, index: Tensor, weights: Tensor, geometry: Geometry
     ) -> Tensor:
-        place = self._places(weights)
-        total = x.new_zeros(()) if self.level else torch.zeros_like(x)
-        for by_activation, by_weight in zip(self.input_by_activation, self.input_by_weight):
-            faced = _looked_up(by_weight, place).mul_(self.scale[:, None, None, None])
+        place, scale = self._places(weights), self.scale[:, None, None, None]
+
+        def spread(by_weight: Tensor) -> Tensor:
+            faced = _looked_up(by_weight, place).mul_(scale)
             only = (True, False, False)
-            spread, _, _ = convolution_gradients(gradient, x, faced, geometry, only)
-            assert spread is not None
-            if self.level:
-                return spread
-            total.addcmul_(spread, _looked_up(by_activation, index))
+            found, _, _ = convolution_gradients(gradient, x, faced, geometry, only)
+            assert found is not None
+            return found
+
+        if self.level:
+            return spread(self.input_by_weight[0])
+        total = torch.zeros_like(x)
+        for by_activation, by_weight in zip(self.input_by_activation, self.input_by_weight):
+            total.addcmul_(spread(by_weight), _looked_up(by_activation, index))
         return total
 
     def _of_weights(
