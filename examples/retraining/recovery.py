@@ -24,6 +24,7 @@ from axynq.emulator.model.graph import Model
 from axynq.emulator.studies.retraining import RetrainOptions, retrain
 from axynq.emulator.studies.tuning.compensation import tune
 from axynq.emulator.studies.tuning.tuner import Tuner
+from axynq.emulator.studies.tuning.weights import WeightRule
 
 
 @dataclass(frozen=True)
@@ -34,8 +35,8 @@ class Recipe:
     """Of `axynq retrain`; None: no retraining."""
     images: int | None = None
     """Training images of an epoch, evenly spread; None: all."""
-    tuned: bool = False
-    """Begins with the network that `axynq tune --weights second-order` makes."""
+    tuned: WeightRule = "none"
+    """Begins with the network that `axynq tune` makes by this rule."""
     multipliers: tuple[str, ...] = MULTIPLIERS
     """What it is for, unless others are asked for."""
 
@@ -59,18 +60,19 @@ METHODS = ("plain", "weight-noise", "gaussian", "error-model", "behavioural")
 
 RECIPES = {
     **{method: short_run(method) for method in METHODS},
-    "tuned": Recipe(None, tuned=True),
+    "tuned": Recipe(None, tuned="second-order"),
+    "tuned, rescaled": Recipe(None, tuned="rescaled"),
     "error-model, tuned": Recipe(
         {"method": "error-model", "epochs": 1, "rate": 2e-4, "distillation": 0.7, **USUAL},
         12_500,
-        tuned=True,
+        tuned="second-order",
     ),
     "multiplier-aware, tuned": Recipe(
         {
             **{"method": "multiplier-aware", "fitted": True, "epochs": 3, "rate": 6e-4},
             **{"warmup": 0.1, "distillation": 1.0, **USUAL},
         },
-        tuned=True,
+        tuned="second-order",
         multipliers=("smapprox:3333", "smapprox:2222"),
     ),
 }
@@ -79,7 +81,9 @@ RECIPES = {
 SHOWN = {
     "fig6": ("before", "weight-noise", "gaussian", "error-model"),
     "fig7": ("before", "behavioural", "error-model"),
-    "beyond": ("before", "tuned", "error-model, tuned", "multiplier-aware, tuned"),
+    "beyond": (
+        *("before", "tuned", "tuned, rescaled", "error-model, tuned", "multiplier-aware, tuned"),
+    ),
 }
 
 
@@ -134,7 +138,9 @@ def run(examples: Subject, plan: str, name: str, models: Path, records: Records)
             model = load_model(path)
             return {**trained, **record, "accuracy": examples.accuracy(model, plan)}
     started = time.perf_counter()
-    start = tuned(examples, plan) if recipe.tuned else examples.model
+    start = examples.model
+    if recipe.tuned != "none":
+        start = tuned(examples, plan, recipe.tuned)
     if recipe.options is None:
         save_model(start, path)
         return {**record, "accuracy": examples.accuracy(start, plan)}
@@ -162,9 +168,9 @@ def file_name(plan: str, recipe: str) -> str:
     return f"{plan}_{recipe}.tflite".replace(":", "_").replace(", ", "_").replace(",", "_")
 
 
-def tuned(examples: Subject, plan: str) -> Model:
+def tuned(examples: Subject, plan: str, rule: WeightRule) -> Model:
     """The network with weights tuned to the multiplier and mean errors taken off the biases."""
-    tuner = Tuner(examples.model, examples.samples, "second-order")
+    tuner = Tuner(examples.model, examples.samples, rule)
     return tune(tuner, Plan.parse(examples.model, plan), examples.samples)
 
 

@@ -31,7 +31,7 @@ from axynq.emulator import Emulator, files, save_model
 from axynq.emulator.datasets import quantise_examples
 
 EPOCHS = {"resnet8": "100", "resnet14": "100", "allcnn": "40"}
-"""Of 281 million multiplications: on a processor, train on small images first (`8@16 4@24 4@32`)."""
+"""On a processor, ALL-CNN takes hours: train it on small images first (`8@16 4@24 4@32`)."""
 
 SIZE = 32
 
