@@ -57,6 +57,12 @@ def main(
         Optional[str],
         typer.Option(help="Network to learn from; default: itself with exact products."),
     ] = None,
+    begin: Annotated[
+        Optional[Path],
+        typer.Option(
+            help="Go on from this network, which was retrained for the plan, not a tuned one."
+        ),
+    ] = None,
     models: Annotated[Path, typer.Option(help="Where networks go.")] = Path("build/low_energy"),
     output: Annotated[Path, typer.Option(help="Folder of results.")] = RESULTS,
 ) -> None:
@@ -72,8 +78,9 @@ def main(
     options = {**RECIPE, **varied}
     for name in plan or plans_of(network):
         key = {"plan": name, "weights": weights, "teacher": teacher or network, "options": options}
+        key["begin"] = begin and begin.stem
         if records.find(**key) is None:
-            records.add(**key, **run(examples, key, models))
+            records.add(**key, **run(examples, key, models, begin))
         found = records.find(**key) or {}
         loss = 100 * (facts["baseline"] - found["accuracy"])
         print(
@@ -90,16 +97,21 @@ def plans_of(network: str) -> list[str]:
     return [path.stem.removeprefix(f"{network}-") for path in sorted(PLANS.glob(f"{network}-*"))]
 
 
-def run(examples: Subject, key: dict[str, Any], models: Path) -> dict[str, Any]:
+def run(examples: Subject, key: dict[str, Any], models: Path, begin: Path | None) -> dict[str, Any]:
     """Tune, retrain and measure; the record of it."""
     name, options, model = key["plan"], key["options"], examples.model
     file = PLANS / f"{examples.name}-{name}.json"
     plan = Plan.load(file) if file.exists() else Plan.parse(model, name)
     started = time.perf_counter()
     rule: WeightRule = "second-order" if key["weights"] == "second-order" else "rescaled"
-    tuned = tune(Tuner(model, examples.samples, rule), plan, examples.samples)
+    if begin is None:
+        tuned = tune(Tuner(model, examples.samples, rule), plan, examples.samples)
+    else:
+        tuned = load_model(begin)
     varied = [f"{options[k]:g}" for k in ("epochs", "batch", "rate", "decay", "seed")]
     label = "_".join([name.rpartition("#")[2], rule, key["teacher"], *varied])
+    if begin is not None:
+        label += "_again"
     path = models / examples.name / label.replace(":", "-")
     path.parent.mkdir(parents=True, exist_ok=True)
     checkpoint = path.with_name(path.name + ".pt")
