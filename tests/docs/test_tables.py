@@ -323,6 +323,21 @@ def test_points_that_can_be_run() -> None:
         assert interval == f"{100 * low:.2f} to {100 * high:.2f}"
 
 
+def test_points_of_little_energy() -> None:
+    (table,) = document("docs/low-energy.md").tables("Points")
+    points = {point.name: point for point in load_index(shipped_points()).points}
+    for name, network, designs, settled, glitches, accuracy, loss, interval in table[1:]:
+        point = points[plain(name)]
+        assert network == point.network
+        assert int(designs) == len(point.multipliers)
+        assert settled == f"{100 * point.energy_gain.settled:.1f} %"
+        assert glitches == f"{100 * point.energy_gain.with_glitches:.1f} %"
+        assert accuracy == f"{100 * point.accuracy:.2f} %"
+        assert number(loss) == round(100 * point.accuracy_loss, 2)
+        low, high = (number(cell) for cell in interval.split(" to "))
+        assert [low, high] == [round(100 * end, 2) for end in point.accuracy_loss_interval]
+
+
 def test_large_networks() -> None:
     (table,) = document("docs/hybrid.md").tables("Large networks")
     rows = results("benchmarks/large_networks/results.json")["rows"]
