@@ -21,6 +21,7 @@ from axynq.emulator.model.graph import Model
 from axynq.emulator.multipliers import Multiplier, multiplier, split_multipliers
 from axynq.emulator.plan import Assignment, Plan
 from axynq.emulator.studies.evaluator import Evaluator, Examples
+from axynq.emulator.studies.joint.options import JointOptions
 from axynq.emulator.studies.search.exploration import Outcome, Task
 from axynq.emulator.studies.search.exploration import Progress as SearchProgress
 from axynq.emulator.studies.search.exploration import explore as run_exploration
@@ -32,6 +33,26 @@ from axynq.emulator.studies.search.store import Store
 from axynq.emulator.studies.search.workers import DaskWorkers, LocalWorker, Workers, connect
 from axynq.emulator.studies.tuning.compensation import Method
 from axynq.emulator.studies.tuning.tuner import Tuner
+from axynq.host.cli.explore_retrain import (
+    LARGEST_LOSS,
+    CandidatesOption,
+    HeldOutOption,
+    JointAugmentOption,
+    JointDeviceOption,
+    JointDistillationOption,
+    JointTeacherOption,
+    RetrainBatchOption,
+    RetrainExamplesOption,
+    Retraining,
+    RetrainOption,
+    RetrainRateOption,
+    SearchAgainOption,
+    SharedEpochsOption,
+    SharedPlansOption,
+    explore_with_retraining,
+    joint_task,
+    words,
+)
 from axynq.host.cli.inputs import (
     LARGEST_SEED,
     DataOption,
@@ -204,17 +225,47 @@ def explore(
     engine: EngineOption = "auto",
     threads: ThreadsOption = None,
     json: JsonOption = False,
+    retrain: RetrainOption = 0,
+    retrain_rate: RetrainRateOption = 6e-4,
+    retrain_batch: RetrainBatchOption = 64,
+    retrain_examples: RetrainExamplesOption = None,
+    held_out: HeldOutOption = 4000,
+    shared_plans: SharedPlansOption = 8,
+    shared_epochs: SharedEpochsOption = None,
+    search_again: SearchAgainOption = True,
+    candidates: CandidatesOption = 12,
+    distillation: JointDistillationOption = 0.7,
+    teacher: JointTeacherOption = None,
+    augment: JointAugmentOption = False,
+    device: JointDeviceOption = None,
 ) -> None:
     """Search for plans with little energy and high accuracy.
 
-    A genetic search (NSGA-II) on some examples; the best plans are measured on all of them. Every
-    evaluation is kept: rerun the command to resume.
+    A genetic search (NSGA-II) on some examples; the best plans are measured on all of them. With
+    --retrain, networks are retrained for the plans that are near the front, and plans are judged by
+    that. Everything that takes time is kept: rerun the command to resume.
     """
     network = load_model(model)
+    retraining = None
+    if retrain:
+        options = JointOptions(
+            retrain, shared_plans, shared_epochs, search_again, candidates, held_out, retrain_batch,
+            retrain_rate, distillation, augment, seed,
+        )  # fmt: skip
+        retraining = Retraining(options, retrain_examples, teacher, device)
+        weights = "second-order" if weights == "none" else weights
+        compensate = True
+        max_loss = LARGEST_LOSS if max_loss is None else max_loss
     if cycles and overlay is None:
         raise PlanError("--cycles needs --overlay: cycles are those of an overlay")
     library, banks = _library(multipliers, overlay)
-    searched = read_examples(network, data, search_split, search_examples)
+    training = (
+        None if retraining is None else read_examples(network, data, "train", retrain_examples)
+    )
+    if training is not None and search_split == "train":
+        searched = training.evenly(search_examples)
+    else:
+        searched = read_examples(network, data, search_split, search_examples)
     tuned = compensate or weights != "none"
     floor = _floor(network, searched, max_loss, engine, threads)
     task = Task(
@@ -240,32 +291,52 @@ def explore(
     with Store(output / "evaluations.sqlite") as store, _display() as progress:
         if stored := len(store):
             console.print(f"{output} has {stored} evaluations already: resuming")
-        outcome = search(task, store, computing, progress)
-    path = write_report(outcome, task, output, {"model": str(model), "seed": seed})
+        context: dict[str, Any] = {"model": str(model), "seed": seed}
+        if retraining is None or training is None:
+            outcome = search(task, store, computing, progress)
+            path = write_report(outcome, task, output, context)
+        else:
+            joint = joint_task(
+                task, training, len(searched) if search_split == "train" else 0, retraining
+            )
+            with _client(computing) as client:
+                found = explore_with_retraining(
+                    joint, store, client, computing.scheduler is None,
+                    lambda task, examples: _workers(task, examples, client), progress,
+                )  # fmt: skip
+            outcome, context["retraining"] = found.outcome, words(joint, found)
+            path = write_report(outcome, task, output, context, found.finished)
     _show(outcome, path, json)
 
 
 def search(task: Task, store: Store, computing: Computing, progress: SearchProgress) -> Outcome:
     """Explore, on workers that are stopped at the end."""
-    client = None
-    if computing.scheduler is not None or computing.workers > 1:
-        each = max(1, thread_count(computing.threads) // computing.workers)
-        client = connect(computing.scheduler, computing.workers, each)
+    with _client(computing) as client:
+        return run_exploration(
+            task, store, lambda examples: _workers(task, examples, client), progress
+        )
+
+
+@contextmanager
+def _client(computing: Computing) -> Iterator[Any]:
+    """A ``distributed.Client`` whose own workers are stopped at the end; None: none is needed."""
+    if computing.scheduler is None and computing.workers == 1:
+        yield None
+        return
+    each = max(1, thread_count(computing.threads) // computing.workers)
+    client = connect(computing.scheduler, computing.workers, each)
     try:
-
-        def workers_for(examples: Examples) -> Workers:
-            if client is not None:
-                return DaskWorkers(client, task.model, examples, task.tuner, task.engine)
-            return LocalWorker(
-                Evaluator(task.model, examples, task.tuner, task.engine, task.threads)
-            )
-
-        return run_exploration(task, store, workers_for, progress)
+        yield client
     finally:
-        if client is not None:
-            if client.cluster is not None:
-                client.cluster.close()
-            client.close()
+        if client.cluster is not None:
+            client.cluster.close()
+        client.close()
+
+
+def _workers(task: Task, examples: Examples, client: Any) -> Workers:
+    if client is not None:
+        return DaskWorkers(client, task.model, examples, task.tuner, task.engine)
+    return LocalWorker(Evaluator(task.model, examples, task.tuner, task.engine, task.threads))
 
 
 def _floor(
@@ -375,6 +446,7 @@ def _content(outcome: Outcome, path: Path, front: list[Point]) -> dict[str, Any]
                 "accuracy": p.accuracy,
                 "accuracy_loss": p.accuracy_loss,
                 "cycles": p.cycles,
+                "retrained": p.retrained,
             }
             for p in front
         ],

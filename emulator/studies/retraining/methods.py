@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -30,6 +31,9 @@ if TYPE_CHECKING:
 
 class Method:
     """Plain int8-aware training: no errors. The control, and the base of the others."""
+
+    further_plans: Sequence[Plan] = ()
+    """Plans that the weights are to suit besides the one they are measured under."""
 
     def __init__(
         self, model: graph.Model, plan: Plan, device: torch.device, fitted: bool = False

@@ -94,6 +94,8 @@ class Measured:
     candidate: Candidate
     """With the accuracy on the test examples."""
     search_accuracy: float
+    retrained: bool = False
+    """Whether its network was trained for its plan, not only tuned."""
 
 
 @dataclass(frozen=True)

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from axynq.emulator import files, save_model
 from axynq.emulator.energy import EnergyFigures
 from axynq.emulator.errors import DataError, ToolError
+from axynq.emulator.model.graph import Model
 from axynq.emulator.multipliers import multiplier
 from axynq.emulator.pictures import new_figure, save_figure
 from axynq.emulator.plan import Plan
 from axynq.emulator.studies.search.exploration import Outcome, Task, tuned_network
-from axynq.emulator.studies.search.front import Candidate
+from axynq.emulator.studies.search.front import Candidate, objectives, pareto_front
 from axynq.emulator.studies.tuning.compensation import frozen
 
 COLOURS = {
@@ -49,37 +51,65 @@ class Point:
     on_front: bool
     """Whether no other point beats it."""
     on_level_front: bool
-    """Whether no other point of its level beats it."""
+    """Whether no other point of its series beats it."""
     plan: Plan
+    key: str
+    """Of the candidate."""
+    retrained: bool = False
+
+    @property
+    def series(self) -> str:
+        """What it is drawn with: the level, retrained or not."""
+        return f"{self.level} level, retrained" if self.retrained else f"{self.level} level"
+
+
+@dataclass(frozen=True)
+class Finished:
+    """A network that was retrained for a point's plan."""
+
+    model: Model
+    entries: Mapping[str, Any]
+    """What the JSON file says of it besides."""
 
 
 def points_of(outcome: Outcome) -> list[Point]:
     """All finalists, numbered by energy."""
     front = {c.key for c in outcome.front()}
-    levels = {m.candidate.level for m in outcome.measured}
-    fronts = {level: {c.key for c in outcome.front(level)} for level in levels}
+    series: dict[tuple[str, bool], list[Candidate]] = {}
+    for m in outcome.measured:
+        series.setdefault((m.candidate.level, m.retrained), []).append(m.candidate)
+    fronts = {k: {c.key for c in pareto_front(of, objectives)} for k, of in series.items()}
     points = []
     for number, measured in enumerate(outcome.measured):
         c: Candidate = measured.candidate
+        name = f"{number:03d}-{c.level}" + ("-retrained" if measured.retrained else "")
         points.append(
             Point(
-                f"{number:03d}-{c.level}", c.level, 1 - c.energy, c.accuracy,
+                name, c.level, 1 - c.energy, c.accuracy,
                 outcome.baseline - c.accuracy, measured.search_accuracy, c.cycles,
-                c.key in front, c.key in fronts[c.level], c.plan,
+                c.key in front, c.key in fronts[c.level, measured.retrained], c.plan,
+                c.key, measured.retrained,
             )
         )  # fmt: skip
     return points
 
 
-def write_report(outcome: Outcome, task: Task, folder: Path, context: dict[str, Any]) -> Path:
-    """Write ``front.json``, ``plans/*.json``, tuned networks in ``models/``, ``front.png`` and
-    ``front.html``.
+def write_report(
+    outcome: Outcome,
+    task: Task,
+    folder: Path,
+    context: dict[str, Any],
+    finished: Mapping[str, Finished] = MappingProxyType({}),
+) -> Path:
+    """Write ``front.json``, ``plans/*.json``, tuned or retrained networks in ``models/``,
+    ``front.png`` and ``front.html``.
 
     Args:
         outcome: what was found.
         task: what was explored.
         folder: where to write; it is made.
         context: more entries for the JSON file.
+        finished: retrained networks by the keys of their candidates.
 
     Returns:
         The path of ``front.json``.
@@ -109,8 +139,10 @@ def write_report(outcome: Outcome, task: Task, folder: Path, context: dict[str, 
         }
         if point.cycles is not None:
             entry["cycles"] = point.cycles
+        if point.key in finished:
+            entry |= finished[point.key].entries
         if point.on_front or point.on_level_front:
-            entry |= _files(point, task, folder)
+            entry |= _files(point, task, folder, finished.get(point.key))
         entries.append(entry)
     content = {
         "format": "axynq-front",
@@ -157,13 +189,14 @@ def energy_sources(figures: EnergyFigures, library: Sequence[str]) -> dict[str, 
     return sources
 
 
-def _files(point: Point, task: Task, folder: Path) -> dict[str, str]:
-    """The point's plan, and its network where it was tuned."""
+def _files(point: Point, task: Task, folder: Path, finished: Finished | None) -> dict[str, str]:
+    """The point's plan, and its network where it was tuned or retrained."""
     plan = point.plan
     names = {"plan": f"plans/{point.name}.json"}
     if task.tuner is not None:
         names["model"] = f"models/{point.name}.tflite"
-        save_model(tuned_network(task, plan), folder / names["model"])
+        model = finished.model if finished else tuned_network(task, plan)
+        save_model(model, folder / names["model"])
         plan = frozen(plan, task.model)
     plan.save(folder / names["plan"])
     return names
@@ -177,8 +210,9 @@ def draw_front(points: Sequence[Point], path: Path, title: str = "") -> None:
     """
     figure = new_figure(7.5, 4.5)
     axes = figure.subplots()
-    for level in dict.fromkeys(point.level for point in points):
-        of_level = [point for point in points if point.level == level]
+    for series in dict.fromkeys(point.series for point in points):
+        of_level = [point for point in points if point.series == series]
+        level, retrained = of_level[0].level, of_level[0].retrained
         style: dict[str, Any] = {"marker": MARKERS[level], "color": COLOURS[level]}
         axes.scatter(
             [100 * p.energy_gain for p in of_level], [100 * p.accuracy_loss for p in of_level],
@@ -187,7 +221,7 @@ def draw_front(points: Sequence[Point], path: Path, title: str = "") -> None:
         front = [point for point in of_level if point.on_level_front]
         axes.plot(
             [100 * p.energy_gain for p in front], [100 * p.accuracy_loss for p in front],
-            markersize=5, linewidth=1, label=f"{level} level", **style,
+            markersize=5, linewidth=2 if retrained else 1, label=series, **style,
         )  # fmt: skip
     axes.set_xlabel("energy gain of the multiplications [%]")
     axes.set_ylabel("accuracy loss [points]")
@@ -209,19 +243,20 @@ def draw_interactive(points: Sequence[Point], path: Path) -> None:
     except ImportError as error:
         raise ToolError("interactive pictures need plotly: pip install axynq[explore]") from error
     figure = go.Figure()
-    for level in dict.fromkeys(point.level for point in points):
+    for series in dict.fromkeys(point.series for point in points):
         for on_front in (True, False):
-            of_level = [p for p in points if p.level == level and p.on_level_front == on_front]
+            of_level = [p for p in points if p.series == series and p.on_level_front == on_front]
             if not of_level:
                 continue
+            level, retrained = of_level[0].level, of_level[0].retrained
             figure.add_scatter(
                 x=[100 * p.energy_gain for p in of_level],
                 y=[100 * p.accuracy_loss for p in of_level],
                 mode="lines+markers" if on_front else "markers",
-                name=f"{level} level" + ("" if on_front else ", not on its front"),
+                name=series + ("" if on_front else ", not on its front"),
                 opacity=1.0 if on_front else 0.35,
                 marker={"color": COLOURS[level], "size": 8 if on_front else 6},
-                line={"color": COLOURS[level], "width": 1},
+                line={"color": COLOURS[level], "width": 2 if retrained else 1},
                 customdata=[[p.name, 100 * p.accuracy, _described(p.plan)] for p in of_level],
                 hovertemplate=(
                     "<b>%{customdata[0]}</b><br>energy gain %{x:.1f} %<br>"

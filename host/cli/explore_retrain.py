@@ -1,0 +1,223 @@
+"""``axynq explore --retrain``: search, tuning and retraining together. Needs PyTorch."""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Optional
+
+import typer
+
+from axynq.emulator import load_model
+from axynq.emulator.plan import Plan
+from axynq.emulator.studies.evaluator import Evaluator, Examples
+from axynq.emulator.studies.joint.options import JointOptions
+from axynq.emulator.studies.search.exploration import Progress, Task
+from axynq.emulator.studies.search.store import Store
+from axynq.emulator.studies.search.workers import Workers
+from axynq.host.cli.inputs import check_can_be_written
+from axynq.host.cli.output import finite
+from axynq.host.cli.retrain import check_device
+
+if TYPE_CHECKING:  # needs PyTorch
+    from collections.abc import Callable
+
+    from axynq.emulator.studies.joint.exploration import JointOutcome, JointTask
+    from axynq.emulator.studies.joint.retrainers import Retrainer, Setting
+
+LARGEST_LOSS = 10.0
+"""Points of accuracy that a plan may lose before it is retrained, unless --max-loss says."""
+
+PANEL = "Retraining"
+
+RetrainOption = Annotated[
+    int,
+    typer.Option(
+        min=0,
+        metavar="EPOCHS",
+        rich_help_panel=PANEL,
+        help="Retrain what is near the front, for so many epochs in the last and longest round; 0: "
+        "only search and tune. Implies --weights second-order --compensate.",
+    ),
+]
+RetrainRateOption = Annotated[
+    float,
+    typer.Option(
+        min=0, callback=finite, rich_help_panel=PANEL, help="Learning rate (of Adam)."
+    ),
+]  # fmt: skip
+RetrainBatchOption = Annotated[
+    int, typer.Option(min=1, rich_help_panel=PANEL, help="Examples per training step.")
+]
+RetrainExamplesOption = Annotated[
+    Optional[int],
+    typer.Option(
+        min=1,
+        rich_help_panel=PANEL,
+        help="Train on (and hold out of) only so many examples, evenly spread; default: all of the "
+        "data's train part.",
+    ),
+]
+HeldOutOption = Annotated[
+    int,
+    typer.Option(
+        min=1,
+        rich_help_panel=PANEL,
+        help="Training examples that nothing is trained on: what is dropped is decided on them.",
+    ),
+]
+SharedPlansOption = Annotated[
+    int,
+    typer.Option(
+        min=0,
+        max=64,
+        rich_help_panel=PANEL,
+        help="Plans of the front under which one set of weights is trained at once. Every "
+        "candidate begins with it; 0: with the network itself.",
+    ),
+]
+SharedEpochsOption = Annotated[
+    Optional[int],
+    typer.Option(
+        min=1, rich_help_panel=PANEL, help="Epochs of that; default: as --retrain."
+    ),
+]  # fmt: skip
+SearchAgainOption = Annotated[
+    bool,
+    typer.Option(
+        rich_help_panel=PANEL, help="With those weights search once more for plans that suit them."
+    ),
+]
+CandidatesOption = Annotated[
+    int, typer.Option(min=1, rich_help_panel=PANEL, help="Plans that are retrained at most.")
+]
+JointDistillationOption = Annotated[
+    float,
+    typer.Option(
+        min=0,
+        max=1,
+        callback=finite,
+        rich_help_panel=PANEL,
+        help="Share of the loss, 0 to 1, that compares scores with the teacher's instead of "
+        "labels.",
+    ),
+]
+JointTeacherOption = Annotated[
+    Optional[Path],
+    typer.Option(
+        rich_help_panel=PANEL,
+        help="The .tflite network whose scores count; default: MODEL with exact multipliers.",
+    ),
+]
+JointAugmentOption = Annotated[
+    bool,
+    typer.Option(
+        "--augment",
+        rich_help_panel=PANEL,
+        help="Shift training images by up to four pixels and mirror them.",
+    ),
+]
+JointDeviceOption = Annotated[
+    Optional[str],
+    typer.Option(
+        metavar="cpu|cuda|…",
+        rich_help_panel=PANEL,
+        help="PyTorch's device; default: a GPU if there is one, else cpu.",
+    ),
+]
+
+
+@dataclass(frozen=True)
+class Retraining:
+    """What the options say of retraining."""
+
+    options: JointOptions
+    examples: int | None
+    teacher: Path | None
+    device: str | None
+
+
+def joint_task(task: Task, training: Examples, searched: int, retraining: Retraining) -> JointTask:
+    """What to explore.
+
+    Args:
+        task: the search.
+        training: all examples to train on.
+        searched: so many evenly spread ones of them are the search's.
+        retraining: what the options say.
+
+    Raises:
+        ModelError: the network, with other weights, could not be written; or the teacher cannot be
+            read.
+        DataError: there are too few examples.
+        DeviceError: there is no such device.
+        ToolError: PyTorch is not installed.
+    """
+    from axynq.emulator.studies.joint.examples import with_held_out
+    from axynq.emulator.studies.joint.exploration import JointTask
+
+    check_can_be_written(task.model)
+    if retraining.device is not None:
+        check_device(retraining.device)
+    options = retraining.options
+    return JointTask(
+        task,
+        with_held_out(training, options.held_out, options.batch, searched),
+        options,
+        None if retraining.teacher is None else load_model(retraining.teacher),
+        retraining.device,
+    )
+
+
+def explore_with_retraining(
+    task: JointTask,
+    store: Store,
+    client: Any,
+    local: bool,
+    workers_for: Callable[[Task, Examples], Workers],
+    progress: Progress,
+) -> JointOutcome:
+    """Explore, on the workers of a client where there is one.
+
+    Args:
+        task: what to explore.
+        store: where evaluations are kept.
+        client: a ``distributed.Client``, or None.
+        local: whether its workers see this machine's files.
+        workers_for: makes the workers that evaluate plans.
+        progress: told how far it is.
+    """
+    from axynq.emulator.studies.joint.exploration import explore_jointly
+    from axynq.emulator.studies.joint.retrainers import DaskRetrainer, LocalRetrainer
+
+    def retrainer_for(setting: Setting) -> AbstractContextManager[Retrainer]:
+        if client is not None:
+            return DaskRetrainer(client, setting, local)
+        return nullcontext(LocalRetrainer(setting, task.search.threads))
+
+    return explore_jointly(task, store, workers_for, retrainer_for, progress)
+
+
+def words(task: JointTask, outcome: JointOutcome) -> dict[str, Any]:
+    """How networks were retrained, for ``front.json``."""
+    search, held_out = task.search, task.held_out
+    exact = Evaluator(search.model, held_out, None, search.engine, search.threads)
+    return {
+        "options": task.options.as_dict(),
+        "teacher": (task.teacher or search.model).name,
+        "training_examples": len(task.training) - len(held_out),
+        "held_out_examples": len(held_out),
+        "held_out_baseline": exact.correct(Plan.uniform("exact")) / len(held_out),
+        "shared_weights": dict(outcome.shared),
+        "dropped": [
+            {
+                "after_epochs": epochs,
+                "energy_gain": 1 - each.contender.candidate.energy,
+                "held_out_accuracy": each.contender.candidate.accuracy,
+                "by_energy_gain": 1 - each.by.candidate.energy,
+                "by_held_out_accuracy": each.by.candidate.accuracy,
+            }
+            for epochs, each in outcome.dropped
+        ],
+    }
