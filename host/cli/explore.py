@@ -43,7 +43,6 @@ from axynq.host.cli.explore_retrain import (
     JointTeacherOption,
     RetrainBatchOption,
     RetrainExamplesOption,
-    Retraining,
     RetrainOption,
     RetrainRateOption,
     SearchAgainOption,
@@ -51,6 +50,7 @@ from axynq.host.cli.explore_retrain import (
     SharedPlansOption,
     explore_with_retraining,
     joint_task,
+    retraining_of,
     words,
 )
 from axynq.host.cli.inputs import (
@@ -252,7 +252,7 @@ def explore(
             retrain, shared_plans, shared_epochs, search_again, candidates, held_out, retrain_batch,
             retrain_rate, distillation, augment, seed,
         )  # fmt: skip
-        retraining = Retraining(options, retrain_examples, teacher, device)
+        retraining = retraining_of(options, retrain_examples, teacher, device)
         weights = "second-order" if weights == "none" else weights
         compensate = True
         max_loss = LARGEST_LOSS if max_loss is None else max_loss

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Optional
 import typer
 
 from axynq.emulator import load_model
+from axynq.emulator.model.graph import Model
 from axynq.emulator.plan import Plan
 from axynq.emulator.studies.evaluator import Evaluator, Examples
 from axynq.emulator.studies.joint.options import JointOptions
@@ -134,8 +135,26 @@ class Retraining:
 
     options: JointOptions
     examples: int | None
-    teacher: Path | None
+    teacher: Model | None
     device: str | None
+
+
+def retraining_of(
+    options: JointOptions, examples: int | None, teacher: Path | None, device: str | None
+) -> Retraining:
+    """What the options say, checked before anything takes time.
+
+    Raises:
+        ModelError: the teacher cannot be read.
+        DeviceError: there is no such device.
+        ToolError: PyTorch is not installed.
+    """
+    import axynq.emulator.studies.retraining  # noqa: F401
+
+    if device is not None:
+        check_device(device)
+    taught_by = None if teacher is None else load_model(teacher)
+    return Retraining(options, examples, taught_by, device)
 
 
 def joint_task(task: Task, training: Examples, searched: int, retraining: Retraining) -> JointTask:
@@ -148,24 +167,19 @@ def joint_task(task: Task, training: Examples, searched: int, retraining: Retrai
         retraining: what the options say.
 
     Raises:
-        ModelError: the network, with other weights, could not be written; or the teacher cannot be
-            read.
+        ModelError: the network, with other weights, could not be written.
         DataError: there are too few examples.
-        DeviceError: there is no such device.
-        ToolError: PyTorch is not installed.
     """
     from axynq.emulator.studies.joint.examples import with_held_out
     from axynq.emulator.studies.joint.exploration import JointTask
 
     check_can_be_written(task.model)
-    if retraining.device is not None:
-        check_device(retraining.device)
     options = retraining.options
     return JointTask(
         task,
         with_held_out(training, options.held_out, options.batch, searched),
         options,
-        None if retraining.teacher is None else load_model(retraining.teacher),
+        retraining.teacher,
         retraining.device,
     )
 

@@ -22,7 +22,7 @@ from axynq.emulator.studies.joint.examples import held_out_of
 from axynq.emulator.studies.joint.halving import Contender, Dropped, separated, spread
 from axynq.emulator.studies.joint.options import JointOptions
 from axynq.emulator.studies.joint.records import Retrained
-from axynq.emulator.studies.joint.retrainers import Job, Retrainer, Setting
+from axynq.emulator.studies.joint.retrainers import Job, Retrainer, Setting, rehearse
 from axynq.emulator.studies.retraining import Parameters
 from axynq.emulator.studies.search.exploration import Measured, Outcome, Progress, Task, explore
 from axynq.emulator.studies.search.front import Candidate, objectives, pareto_front
@@ -159,6 +159,7 @@ def explore_jointly(
     started = time.perf_counter()
     run = _Run(task, store, workers_for, retrainer_for, progress)
     model = task.search.model
+    rehearse(_setting(task, model))
     first = run.explore(model, task.held_out)
     pool = _candidates(first, model)
     start: Parameters | None = None
@@ -265,9 +266,12 @@ def _contender(candidate: Candidate, result: Retrained) -> Contender:
 
 
 def _retrainer(run: _Run, model: Model) -> AbstractContextManager[Retrainer]:
-    task = run.task
+    return run.retrainer_for(_setting(run.task, model))
+
+
+def _setting(task: JointTask, model: Model) -> Setting:
     teacher = task.teacher or task.search.model
-    return run.retrainer_for(Setting(model, teacher, task.training, task.options, task.device))
+    return Setting(model, teacher, task.training, task.options, task.device)
 
 
 def _measured(

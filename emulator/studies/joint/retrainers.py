@@ -31,6 +31,9 @@ from axynq.emulator.studies.retraining import Parameters, RetrainOptions, Retrai
 from axynq.emulator.studies.retraining.training import device_of
 from axynq.emulator.studies.search.workers import as_finished
 
+FEW = 4
+"""Examples of a rehearsal's step."""
+
 Advance = Callable[[int], None]
 """Called with the number of epochs that are done."""
 
@@ -200,6 +203,26 @@ def run_job(
         progress=progress,
     )
     return _recorded(setting, job, result)
+
+
+def rehearse(setting: Setting) -> None:
+    """One step of training on a few examples, so that what cannot be trained is told before a
+    search, not after it.
+
+    Raises:
+        ModelError: the network has an operator without a gradient, its inputs are no images that
+            can be shifted, or the teacher does not fit.
+    """
+    few = setting.examples.evenly(2 * FEW)
+    count = max(1, len(few) // 2)
+    recipe = RetrainOptions(
+        method="behavioural", epochs=1, batch=len(few) - count, validation=count,
+        distillation=setting.options.distillation, augment=setting.options.augment,
+    )  # fmt: skip
+    retrain(
+        setting.model, Plan.uniform("exact"), few.x, few.y, recipe, teacher=setting.teacher,
+        device=setting.device,
+    )  # fmt: skip
 
 
 def _recorded(setting: Setting, job: Job, result: RetrainResult) -> Retrained:
