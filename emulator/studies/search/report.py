@@ -210,6 +210,7 @@ def draw_front(points: Sequence[Point], path: Path, title: str = "") -> None:
     """
     figure = new_figure(7.5, 4.5)
     axes = figure.subplots()
+    beside = any(point.retrained for point in points)  # those that are not are dashed then
     for series in dict.fromkeys(point.series for point in points):
         of_level = [point for point in points if point.series == series]
         level, retrained = of_level[0].level, of_level[0].retrained
@@ -221,7 +222,8 @@ def draw_front(points: Sequence[Point], path: Path, title: str = "") -> None:
         front = [point for point in of_level if point.on_level_front]
         axes.plot(
             [100 * p.energy_gain for p in front], [100 * p.accuracy_loss for p in front],
-            markersize=5, linewidth=2 if retrained else 1, label=series, **style,
+            markersize=5, linewidth=1, linestyle="--" if beside and not retrained else "-",
+            label=series, **style,
         )  # fmt: skip
     axes.set_xlabel("energy gain of the multiplications [%]")
     axes.set_ylabel("accuracy loss [points]")
@@ -243,12 +245,14 @@ def draw_interactive(points: Sequence[Point], path: Path) -> None:
     except ImportError as error:
         raise ToolError("interactive pictures need plotly: pip install axynq[explore]") from error
     figure = go.Figure()
+    beside = any(point.retrained for point in points)
     for series in dict.fromkeys(point.series for point in points):
         for on_front in (True, False):
             of_level = [p for p in points if p.series == series and p.on_level_front == on_front]
             if not of_level:
                 continue
-            level, retrained = of_level[0].level, of_level[0].retrained
+            level = of_level[0].level
+            dash = "dash" if beside and not of_level[0].retrained else "solid"
             figure.add_scatter(
                 x=[100 * p.energy_gain for p in of_level],
                 y=[100 * p.accuracy_loss for p in of_level],
@@ -256,7 +260,7 @@ def draw_interactive(points: Sequence[Point], path: Path) -> None:
                 name=series + ("" if on_front else ", not on its front"),
                 opacity=1.0 if on_front else 0.35,
                 marker={"color": COLOURS[level], "size": 8 if on_front else 6},
-                line={"color": COLOURS[level], "width": 2 if retrained else 1},
+                line={"color": COLOURS[level], "width": 1, "dash": dash},
                 customdata=[[p.name, 100 * p.accuracy, _described(p.plan)] for p in of_level],
                 hovertemplate=(
                     "<b>%{customdata[0]}</b><br>energy gain %{x:.1f} %<br>"
