@@ -19,6 +19,7 @@ from hypothesis import strategies as st
 from axynq.emulator import Emulator, Plan
 from axynq.emulator.datasets import evenly_spread, handwritten_digits, quantise_examples
 from axynq.emulator.errors import DataError, ModelError
+from axynq.emulator.keys import plan_key
 from axynq.emulator.model import graph
 from axynq.emulator.studies.evaluator import Evaluator, Examples
 from axynq.emulator.studies.joint.examples import held_out_of, with_held_out
@@ -30,7 +31,7 @@ from axynq.emulator.studies.search.exploration import Task
 from axynq.emulator.studies.search.front import Candidate
 from axynq.emulator.studies.search.search import Settings
 from axynq.emulator.studies.search.store import Store
-from axynq.emulator.studies.search.workers import LocalWorker, Workers, connect
+from axynq.emulator.studies.search.workers import Done, LocalWorker, Workers, connect
 from axynq.emulator.studies.tuning.tuner import Tuner
 
 torch = pytest.importorskip("torch")
@@ -407,6 +408,45 @@ def test_a_joint_exploration(task: JointTask, uninterrupted) -> None:
         assert m.candidate.accuracy == emulator.accuracy(test.x, test.y)
         assert finished.entries["held_out_accuracy"] == emulator.accuracy(held_out.x, held_out.y)
         assert finished.entries["epochs"] == 3
+
+
+def test_the_second_search_begins_from_the_first(
+    task: JointTask, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its evaluations are of the first front's plans too, but for a network of other weights."""
+    known: list[Plan] = []
+    best = exploration._of_layers
+    monkeypatch.setattr(
+        exploration, "_of_layers", lambda *arguments: known.extend(best(*arguments)) or known
+    )
+    wider = replace(task.search, settings=Settings(population=16, evaluations=16, seed=5))
+    task = replace(task, search=wider, options=replace(task.options, epochs=1, candidates=1))
+    looked_at: list[tuple[graph.Model, list[str]]] = []
+
+    def workers_for(search: Task, examples: Examples) -> Workers:
+        worker = LocalWorker(Evaluator(search.model, examples, search.tuner, threads=1))
+        correct = worker.correct
+
+        def noted(plans: Sequence[Plan], done: Done) -> None:
+            looked_at.append(
+                (search.model, [plan_key(plan.expand(search.model)) for plan in plans])
+            )
+            correct(plans, done)
+
+        worker.correct = noted  # type: ignore[method-assign]
+        return worker
+
+    def retrainer_for(setting: Setting) -> AbstractContextManager[Retrainer]:
+        return nullcontext(LocalRetrainer(setting, 1))
+
+    with Store(tmp_path / "evaluations.sqlite") as store:
+        explore_jointly(task, store, workers_for, retrainer_for)
+    own = task.search.model
+    others = {id(model) for model, _ in looked_at if model is not own}
+    assert len(others) == 1
+    again = [keys for model, keys in looked_at if model is not own]
+    assert len(known) >= 2
+    assert {plan_key(plan.expand(own)) for plan in known} <= set(again[0])
 
 
 def test_killed_and_resumed(task: JointTask, uninterrupted, tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ from typing import Any
 from axynq.emulator.datasets import evenly_spread
 from axynq.emulator.keys import plan_key
 from axynq.emulator.model.graph import Model
+from axynq.emulator.plan import Plan
 from axynq.emulator.studies.evaluator import Evaluator, Examples
 from axynq.emulator.studies.joint.examples import held_out_of
 from axynq.emulator.studies.joint.halving import Contender, Dropped, separated, spread
@@ -90,9 +91,9 @@ class _Run:
     """Evaluations likewise."""
     dropped: list[tuple[int, Dropped]] = field(default_factory=list)
 
-    def explore(self, model: Model, test: Examples) -> Outcome:
-        """The search for plans of a network of the same layers."""
-        task = replace(self.task.search, model=model, test_examples=test)
+    def explore(self, model: Model, test: Examples, known: Sequence[Plan] = ()) -> Outcome:
+        """The search for plans of a network of the same layers, beginning from some."""
+        task = replace(self.task.search, model=model, test_examples=test, known=tuple(known))
         if model is not self.task.search.model:
             task = replace(task, tuner=_tuner_for(task, model))
         outcome = explore(
@@ -167,7 +168,8 @@ def explore_jointly(
     if task.options.shared_plans:
         model, start, shared = _shared_weights(run, first)
         if task.options.search_again:
-            pool = _distinct([*_candidates(run.explore(model, task.held_out), model), *pool])
+            again = run.explore(model, task.held_out, _of_layers(task.search, first))
+            pool = _distinct([*_candidates(again, model), *pool])
     survivors = _rounds(run, model, start, pool)
     outcome = run.explore(task.search.model, task.search.test_examples)
     measured, finished = _measured(run, survivors)
@@ -194,6 +196,12 @@ def _candidates(outcome: Outcome, model: Model) -> list[Candidate]:
         key = plan_key(plan.expand(model))
         made.append(replace(measured.candidate, plan=plan, key=key))
     return made
+
+
+def _of_layers(task: Task, outcome: Outcome) -> list[Plan]:
+    """The best plans of the layer level, a quarter of a generation at most."""
+    front = [c.plan for c in outcome.front("layer")]
+    return [front[k] for k in evenly_spread(len(front), task.settings.population // 4)]
 
 
 def _distinct(candidates: Sequence[Candidate]) -> list[Candidate]:

@@ -85,6 +85,9 @@ class Task:
     """Sort elements into classes by estimated sensitivity, and begin with the estimate's best."""
     finalists: int = 24
     """Plans of each level that are measured on all test examples."""
+    known: tuple[Plan, ...] = ()
+    """Plans of the layer level, with multipliers of the library, that every level begins from
+    too."""
 
 
 @dataclass(frozen=True)
@@ -154,7 +157,8 @@ def explore(
         refined = [
             space.refined(c.plan) for c in _evenly(layer_front, task.settings.population // 4)
         ]
-        seeds = [*refined, *_seeds(space, increase)]
+        known = [space.refined(plan) for plan in task.known]
+        seeds = [*known, *refined, *_seeds(space, increase)]
         measure.advance = _Counter(
             progress, f"{space.level} level", task.settings.evaluations, seen
         )
