@@ -231,6 +231,10 @@ def test_explore_with_retraining(axynq, digits_path, tmp_path: Path) -> None:
         (("--device", "none"), "PyTorch has no device 'none' here"),
         (("--teacher", "nothing.tflite"), "nothing.tflite"),
         (("--teacher", OTHER, "--retrain-batch", 16, "--held-out", 20), "cannot teach"),
+        (
+            ("--multipliers", "exact", "--retrain-batch", 16, "--held-out", 20),
+            "no plan that saves energy is accurate enough",
+        ),
     ],
 )
 def test_errors_of_retraining(axynq, digits_path, tmp_path: Path, arguments, message) -> None:
@@ -238,6 +242,7 @@ def test_errors_of_retraining(axynq, digits_path, tmp_path: Path, arguments, mes
     train = handwritten_digits("train")
     np.savez(tmp_path / "digits.npz", x=train.x[:200], y=train.y[:200])
     code, _, err = axynq("explore", digits_path, "--data", tmp_path / "digits.npz", "--output",
-                         tmp_path / "found", "--retrain", 1, *SMALL, *arguments)  # fmt: skip
+                         tmp_path / "found", "--levels", "layer", "--retrain", 1, *SMALL,
+                         *arguments)  # fmt: skip
     assert code == 1
     assert message in " ".join(err.split())

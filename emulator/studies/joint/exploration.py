@@ -15,6 +15,7 @@ from functools import cached_property
 from typing import Any
 
 from axynq.emulator.datasets import evenly_spread
+from axynq.emulator.errors import PlanError
 from axynq.emulator.keys import plan_key
 from axynq.emulator.model.graph import Model
 from axynq.emulator.plan import Plan
@@ -152,7 +153,8 @@ def explore_jointly(
         progress: told how far it is.
 
     Raises:
-        PlanError: the library does not fit the network, the energy figures or the banks.
+        PlanError: the library does not fit the network, the energy figures or the banks; or no plan
+            that saves energy is as accurate as it must be.
         ModelError: the network has an operator without a gradient, or the teacher does not fit.
         DataError: what was kept cannot be read or written.
         ToolError: pymoo is not installed, or workers fail.
@@ -163,6 +165,11 @@ def explore_jointly(
     rehearse(_setting(task, model))
     first = run.explore(model, task.held_out)
     pool = _candidates(first, model)
+    if all(c.energy >= 1 for c in pool):
+        raise PlanError(
+            "no plan that saves energy is accurate enough to be retrained: give more "
+            "--evaluations, other --multipliers, or a larger --max-loss"
+        )
     start: Parameters | None = None
     shared: dict[str, Any] = {}
     if task.options.shared_plans:
@@ -170,7 +177,8 @@ def explore_jointly(
         if task.options.search_again:
             again = run.explore(model, task.held_out, _of_layers(task.search, first))
             pool = _distinct([*_candidates(again, model), *pool])
-    survivors = _rounds(run, model, start, pool)
+    # With exact multipliers there is nothing to recover.
+    survivors = _rounds(run, model, start, [c for c in pool if c.energy < 1])
     outcome = run.explore(task.search.model, task.search.test_examples)
     measured, finished = _measured(run, survivors)
     everything = sorted([*outcome.measured, *measured], key=lambda m: m.candidate.energy)
