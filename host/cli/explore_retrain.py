@@ -30,42 +30,36 @@ if TYPE_CHECKING:  # needs PyTorch
 LARGEST_LOSS = 10.0
 """Points of accuracy that a plan may lose before it is retrained, unless --max-loss says."""
 
-PANEL = "Retraining"
-
 RetrainOption = Annotated[
     int,
     typer.Option(
         min=0,
         metavar="EPOCHS",
-        rich_help_panel=PANEL,
         help="Retrain what is near the front, for so many epochs in the last and longest round; 0: "
         "only search and tune. Implies --weights second-order --compensate.",
     ),
 ]
 RetrainRateOption = Annotated[
     float,
-    typer.Option(
-        min=0, callback=finite, rich_help_panel=PANEL, help="Learning rate (of Adam)."
-    ),
-]  # fmt: skip
+    typer.Option(min=0, callback=finite, help="With --retrain: learning rate (of Adam)."),
+]
 RetrainBatchOption = Annotated[
-    int, typer.Option(min=1, rich_help_panel=PANEL, help="Examples per training step.")
+    int, typer.Option(min=1, help="With --retrain: examples per training step.")
 ]
 RetrainExamplesOption = Annotated[
     Optional[int],
     typer.Option(
         min=1,
-        rich_help_panel=PANEL,
-        help="Train on (and hold out of) only so many examples, evenly spread; default: all of the "
-        "data's train part.",
+        help="With --retrain: use only so many examples of the data's train part, evenly spread; "
+        "default: all.",
     ),
 ]
 HeldOutOption = Annotated[
     int,
     typer.Option(
         min=1,
-        rich_help_panel=PANEL,
-        help="Training examples that nothing is trained on: what is dropped is decided on them.",
+        help="With --retrain: training examples that nothing is trained on; what is dropped is "
+        "decided on them.",
     ),
 ]
 SharedPlansOption = Annotated[
@@ -73,25 +67,22 @@ SharedPlansOption = Annotated[
     typer.Option(
         min=0,
         max=64,
-        rich_help_panel=PANEL,
-        help="Plans of the front under which one set of weights is trained at once. Every "
-        "candidate begins with it; 0: with the network itself.",
+        help="With --retrain: plans of the front under which one set of weights is trained at "
+        "once. Every candidate begins with it; 0: with the network itself.",
     ),
 ]
 SharedEpochsOption = Annotated[
     Optional[int],
-    typer.Option(
-        min=1, rich_help_panel=PANEL, help="Epochs of that; default: as --retrain."
-    ),
-]  # fmt: skip
+    typer.Option(min=1, help="Epochs of training for --shared-plans; default: as --retrain."),
+]
 SearchAgainOption = Annotated[
     bool,
     typer.Option(
-        rich_help_panel=PANEL, help="With those weights search once more for plans that suit them."
+        help="With --retrain: search once more, for plans that suit the weights of --shared-plans."
     ),
 ]
 CandidatesOption = Annotated[
-    int, typer.Option(min=1, rich_help_panel=PANEL, help="Plans that are retrained at most.")
+    int, typer.Option(min=1, help="With --retrain: plans that are retrained at most.")
 ]
 JointDistillationOption = Annotated[
     float,
@@ -99,32 +90,29 @@ JointDistillationOption = Annotated[
         min=0,
         max=1,
         callback=finite,
-        rich_help_panel=PANEL,
-        help="Share of the loss, 0 to 1, that compares scores with the teacher's instead of "
-        "labels.",
+        help="With --retrain: share of the loss, 0 to 1, that compares scores with the teacher's "
+        "instead of labels.",
     ),
 ]
 JointTeacherOption = Annotated[
     Optional[Path],
     typer.Option(
-        rich_help_panel=PANEL,
-        help="The .tflite network whose scores count; default: MODEL with exact multipliers.",
+        help="With --retrain: the .tflite network whose scores count; default: MODEL with exact "
+        "multipliers.",
     ),
 ]
 JointAugmentOption = Annotated[
     bool,
     typer.Option(
         "--augment",
-        rich_help_panel=PANEL,
-        help="Shift training images by up to four pixels and mirror them.",
+        help="With --retrain: shift images by up to four pixels and mirror them.",
     ),
 ]
 JointDeviceOption = Annotated[
     Optional[str],
     typer.Option(
         metavar="cpu|cuda|…",
-        rich_help_panel=PANEL,
-        help="PyTorch's device; default: a GPU if there is one, else cpu.",
+        help="With --retrain: PyTorch's device; default: a GPU if there is one, else cpu.",
     ),
 ]
 
