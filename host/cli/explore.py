@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,17 +21,44 @@ from axynq.emulator.model.graph import Model
 from axynq.emulator.multipliers import Multiplier, multiplier, split_multipliers
 from axynq.emulator.plan import Assignment, Plan
 from axynq.emulator.studies.evaluator import Evaluator, Examples
+from axynq.emulator.studies.joint.options import JointOptions
 from axynq.emulator.studies.search.exploration import Outcome, Task
 from axynq.emulator.studies.search.exploration import Progress as SearchProgress
 from axynq.emulator.studies.search.exploration import explore as run_exploration
 from axynq.emulator.studies.search.front import Candidate
-from axynq.emulator.studies.search.report import Point, points_of, test_figures, write_report
+from axynq.emulator.studies.search.report import (
+    Finished,
+    Point,
+    points_of,
+    test_figures,
+    write_report,
+)
 from axynq.emulator.studies.search.search import Cycles, Settings
 from axynq.emulator.studies.search.space import LEVELS, Level
 from axynq.emulator.studies.search.store import Store
 from axynq.emulator.studies.search.workers import DaskWorkers, LocalWorker, Workers, connect
 from axynq.emulator.studies.tuning.compensation import Method
 from axynq.emulator.studies.tuning.tuner import Tuner
+from axynq.host.cli.explore_retrain import (
+    LARGEST_LOSS,
+    CandidatesOption,
+    HeldOutOption,
+    JointAugmentOption,
+    JointDeviceOption,
+    JointDistillationOption,
+    JointTeacherOption,
+    RetrainBatchOption,
+    RetrainExamplesOption,
+    RetrainOption,
+    RetrainRateOption,
+    SearchAgainOption,
+    SharedEpochsOption,
+    SharedPlansOption,
+    explore_with_retraining,
+    joint_task,
+    retraining_of,
+    words,
+)
 from axynq.host.cli.inputs import (
     LARGEST_SEED,
     DataOption,
@@ -160,7 +187,7 @@ ChoiceExamplesOption = Annotated[
     typer.Option(
         min=1,
         help="Other examples of --search-split, on which it is decided which of the finalists are "
-        "on the front.",
+        "on the front; with --retrain these are those of --held-out.",
     ),
 ]
 SearchSplitOption = Annotated[
@@ -227,20 +254,53 @@ def explore(
     engine: EngineOption = "auto",
     threads: ThreadsOption = None,
     json: JsonOption = False,
+    retrain: RetrainOption = 0,
+    retrain_rate: RetrainRateOption = 6e-4,
+    retrain_batch: RetrainBatchOption = 64,
+    retrain_examples: RetrainExamplesOption = None,
+    held_out: HeldOutOption = 4000,
+    shared_plans: SharedPlansOption = 8,
+    shared_epochs: SharedEpochsOption = None,
+    search_again: SearchAgainOption = True,
+    candidates: CandidatesOption = 12,
+    distillation: JointDistillationOption = 0.7,
+    teacher: JointTeacherOption = None,
+    augment: JointAugmentOption = False,
+    device: JointDeviceOption = None,
 ) -> None:
     """Search for plans with little energy and high accuracy.
 
     A genetic search (NSGA-II) on some examples; which of the best plans to keep is decided on
-    more, and these are measured on the test examples. Every evaluation is kept: rerun the command
-    to resume.
+    more, and these are measured on the test examples. With --retrain, networks are retrained for
+    the plans that are near the front, and plans are judged by that. Everything that takes time is
+    kept: rerun the command to resume.
     """
     network = load_model(model)
+    retraining = None
+    if retrain:
+        options = JointOptions(
+            retrain, shared_plans, shared_epochs, search_again, candidates, held_out, retrain_batch,
+            retrain_rate, distillation, augment, seed,
+        )  # fmt: skip
+        retraining = retraining_of(options, retrain_examples, teacher, device)
+        weights = "rescaled" if weights == "none" else weights
+        compensate = True
+        max_loss = LARGEST_LOSS if max_loss is None else max_loss
     if cycles and overlay is None:
         raise PlanError("--cycles needs --overlay: cycles are those of an overlay")
     library, banks = _library(multipliers, overlay)
-    searched, choice = read_examples_apart(
-        network, data, search_split, search_examples, choice_examples
-    )
+    training = None
+    choice: Examples | None = None
+    if retraining is not None:
+        training = read_examples(network, data, "train", retrain_examples)
+    if training is not None and search_split == "train":
+        searched = training.evenly(search_examples)
+    elif training is not None:
+        searched = read_examples(network, data, search_split, search_examples)
+    else:
+        searched, choice = read_examples_apart(
+            network, data, search_split, search_examples, choice_examples
+        )
     tested = read_examples(network, data, split, limit)
     tuned = compensate or weights != "none"
     floor = _floor(network, searched, max_loss, engine, threads)
@@ -268,34 +328,55 @@ def explore(
     with Store(output / "evaluations.sqlite") as store, _display() as progress:
         if stored := len(store):
             console.print(f"{output} has {stored} evaluations already: resuming")
-        outcome = search(task, store, computing, progress)
-    shared = _check_apart(choice, tested)
-    context = {"model": str(model), "seed": seed, "choice_examples_in_test": shared}
-    path = write_report(outcome, task, output, context)
+        context: dict[str, Any] = {"model": str(model), "seed": seed}
+        finished: Mapping[str, Finished] = {}
+        if retraining is None or training is None:
+            outcome = search(task, store, computing, progress)
+        else:
+            joint = joint_task(
+                task, training, len(searched) if search_split == "train" else 0, retraining
+            )
+            with _client(computing) as client:
+                found = explore_with_retraining(
+                    joint, store, client, computing.scheduler is None,
+                    lambda task, examples: _workers(task, examples, client), progress,
+                )  # fmt: skip
+            task, choice = joint.search, joint.held_out
+            outcome, finished = found.outcome, found.finished
+            context["retraining"] = words(joint, found)
+    context["choice_examples_in_test"] = _check_apart(choice, tested)
+    path = write_report(outcome, task, output, context, finished)
     _show(outcome, path, json)
 
 
 def search(task: Task, store: Store, computing: Computing, progress: SearchProgress) -> Outcome:
     """Explore, on workers that are stopped at the end."""
-    client = None
-    if computing.scheduler is not None or computing.workers > 1:
-        each = max(1, thread_count(computing.threads) // computing.workers)
-        client = connect(computing.scheduler, computing.workers, each)
+    with _client(computing) as client:
+        return run_exploration(
+            task, store, lambda examples: _workers(task, examples, client), progress
+        )
+
+
+@contextmanager
+def _client(computing: Computing) -> Iterator[Any]:
+    """A ``distributed.Client`` whose own workers are stopped at the end; None: none is needed."""
+    if computing.scheduler is None and computing.workers == 1:
+        yield None
+        return
+    each = max(1, thread_count(computing.threads) // computing.workers)
+    client = connect(computing.scheduler, computing.workers, each)
     try:
-
-        def workers_for(examples: Examples) -> Workers:
-            if client is not None:
-                return DaskWorkers(client, task.model, examples, task.tuner, task.engine)
-            return LocalWorker(
-                Evaluator(task.model, examples, task.tuner, task.engine, task.threads)
-            )
-
-        return run_exploration(task, store, workers_for, progress)
+        yield client
     finally:
-        if client is not None:
-            if client.cluster is not None:
-                client.cluster.close()
-            client.close()
+        if client.cluster is not None:
+            client.cluster.close()
+        client.close()
+
+
+def _workers(task: Task, examples: Examples, client: Any) -> Workers:
+    if client is not None:
+        return DaskWorkers(client, task.model, examples, task.tuner, task.engine)
+    return LocalWorker(Evaluator(task.model, examples, task.tuner, task.engine, task.threads))
 
 
 def _check_apart(choice: Examples | None, tested: Examples) -> int:
@@ -426,6 +507,7 @@ def _content(outcome: Outcome, path: Path, front: list[Point]) -> dict[str, Any]
                 "choice_accuracy": p.choice_accuracy,
                 "choice_loss": p.choice_loss,
                 "cycles": p.cycles,
+                "retrained": p.retrained,
             }
             for p in front
         ],

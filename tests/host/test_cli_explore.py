@@ -16,6 +16,8 @@ from axynq.host import Overlay
 from axynq.host.cli.inputs import read_energy
 from tests.host.test_cli import json_of
 
+OTHER = Path(__file__).parents[2] / "models" / "resnet8_int8.tflite"
+
 SMALL = ("--evaluations", 24, "--population", 8, "--search-examples", 40, "--finalists", 3)
 
 
@@ -227,3 +229,64 @@ def test_cycles_as_an_objective(axynq, digits_path, digits_data, tmp_path: Path)
     content = json_of(axynq(*arguments))
     assert all(point["cycles"] > 0 for point in content["front"])
     assert len({point["cycles"] for point in content["front"]}) > 1
+
+
+def test_explore_with_retraining(axynq, digits_path, tmp_path: Path) -> None:
+    pytest.importorskip("torch").set_num_threads(1)  # tests run beside each other
+    train = handwritten_digits("train")
+    data, folder = tmp_path / "digits.npz", tmp_path / "found"
+    np.savez(data, x=train.x[:200], y=train.y[:200])
+    arguments = (
+        "explore", digits_path, "--data", data, "--output", folder, "--levels", "layer",
+        "--evaluations", 12, "--population", 6, "--search-examples", 40, "--finalists", 4,
+        "--multipliers", "exact|smapprox:2222|roup:2,8|roup:3,6", "--retrain", 2, "--held-out", 80,
+        "--retrain-batch", 16, "--retrain-rate", 0.002, "--shared-plans", 2, "--shared-epochs", 1,
+        "--candidates", 3, "--teacher", digits_path, "--device", "cpu", "--threads", 1, "--json",
+    )  # fmt: skip
+    content = json_of(axynq(*arguments))
+    front = json.loads((folder / "front.json").read_text())
+    assert front["tuning"] == {"weights": "rescaled", "compensate": True, "method": "best"}
+    words = front["retraining"]
+    assert (words["training_examples"], front["choice_examples"]) == (120, 80)
+    assert front["choice_examples_in_test"] == 80  # data without parts
+    assert words["options"]["epochs"] == 2
+    retrained = [point for point in front["points"] if point.get("retrained")]
+    assert retrained
+    for point in front["points"]:
+        assert point["name"].endswith("-retrained") == bool(point.get("retrained"))
+        if "model" in point:  # as it was written, it is what was measured
+            network, plan = load_model(folder / point["model"]), Plan.load(folder / point["plan"])
+            if point["on_level_front"]:
+                assert point["accuracy"] == accuracy(network, plan, data)
+            assert point["energy_gain"] == pytest.approx(1 - spent(network, plan))
+    assert all("model" in point for point in retrained)
+    assert all(point["epochs"] == 3 for point in retrained)
+    names = [point["name"] for point in front["points"] if point["on_front"]]
+    assert names == [point["name"] for point in content["front"]]
+    again = json_of(axynq(*arguments))
+    assert again["evaluations_computed"] == 0
+    assert again["front"] == content["front"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("--held-out", 190), "200 training examples are too few to hold out 190"),
+        (("--device", "none"), "PyTorch has no device 'none' here"),
+        (("--teacher", "nothing.tflite"), "nothing.tflite"),
+        (("--teacher", OTHER, "--retrain-batch", 16, "--held-out", 20), "cannot teach"),
+        (
+            ("--multipliers", "exact", "--retrain-batch", 16, "--held-out", 20),
+            "no plan that saves energy is accurate enough",
+        ),
+    ],
+)
+def test_errors_of_retraining(axynq, digits_path, tmp_path: Path, arguments, message) -> None:
+    pytest.importorskip("torch").set_num_threads(1)
+    train = handwritten_digits("train")
+    np.savez(tmp_path / "digits.npz", x=train.x[:200], y=train.y[:200])
+    code, _, err = axynq("explore", digits_path, "--data", tmp_path / "digits.npz", "--output",
+                         tmp_path / "found", "--levels", "layer", "--retrain", 1, *SMALL,
+                         *arguments)  # fmt: skip
+    assert code == 1
+    assert message in " ".join(err.split())

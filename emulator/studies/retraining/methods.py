@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -35,6 +36,9 @@ class Method:
 
     repeats = False
     """Whether each step launches the same kernels, draws nothing and reads nothing back."""
+
+    further_plans: Sequence[Plan] = ()
+    """Plans that the weights are to suit besides the one they are measured under."""
 
     def __init__(
         self,

@@ -39,6 +39,13 @@ UNLIMITED = 1 << 20
 """More steps than a tensor can be away from its zero point."""
 
 
+class Range(NamedTuple):
+    """From, to, of each of a layer's weights, in the shape that PyTorch has them in."""
+
+    low: Tensor
+    high: Tensor
+
+
 class Disturbance(Protocol):
     """What a retraining method does to a layer on the way forward."""
 
@@ -221,6 +228,20 @@ class TrainableNetwork(nn.Module):
                 wanted = self._quantiser(layer).limited(self._steps(layer))
                 scales = self.get_buffer(f"scale_{layer.name}")[:, None, None, None]
                 weight.copy_(_weights_first(wanted, weight.shape) * scales)
+
+    @torch.no_grad()
+    def offered(self) -> dict[str, Range]:
+        """By layer name the real weights that its multipliers offer, for layers with quantisers."""
+        found = {}
+        for layer in self.model.layers:
+            if layer.name in self.quantisers:
+                shape = self.weight[layer.name].shape
+                scales = self.get_buffer(f"scale_{layer.name}")[:, None, None, None]
+                low, high = (
+                    _weights_first(end, shape) * scales for end in self._quantiser(layer).range()
+                )
+                found[layer.name] = Range(low, high)
+        return found
 
     def _quantiser(self, layer: graph.WeightedLayer) -> WeightQuantiser:
         quantiser = self.quantisers[layer.name]

@@ -90,6 +90,9 @@ class Task:
     choice_examples: Examples | None = None
     """What finalists are chosen by; None: the test examples, so that what is quoted of the front is
     a little too good."""
+    known: tuple[Plan, ...] = ()
+    """Plans of the layer level, with multipliers of the library, that every level begins from
+    too."""
 
     @property
     def deciding_examples(self) -> Examples:
@@ -104,8 +107,11 @@ class Measured:
     candidate: Candidate
     """With the accuracy on the choice examples."""
     search_accuracy: float
+    """On the search's examples; of a retrained network on the choice examples."""
     against_exact: Comparison | None = None
     """On the test examples: the exact network and this one. None: it was not chosen."""
+    retrained: bool = False
+    """Whether its network was trained for its plan, not only tuned."""
 
 
 @dataclass(frozen=True)
@@ -124,18 +130,31 @@ class Outcome:
     choice_baseline: float
     """Accuracy on the choice examples with exact multipliers."""
 
-    def front(self, level: Level | None = None) -> list[Candidate]:
-        """Finalists that no other (of the level) beats on the choice examples, by energy.
+    def front(self, level: Level | None = None, retrained: bool = False) -> list[Candidate]:
+        """Finalists that no other (of the level) beats on the choice examples, by energy: those
+        that were retrained, or those that were not.
 
         On the same examples the order by accuracy is that by what is lost against the exact
-        network.
+        network. The two kinds are no rivals: a network that was first trained on the choice
+        examples still remembers them where it is not retrained on others.
         """
-        return _front(self.measured, level)
+        return pareto_front(
+            [
+                m.candidate
+                for m in self.measured
+                if m.retrained == retrained and level in (None, m.candidate.level)
+            ],
+            objectives,
+        )
 
 
-def _front(measured: Sequence[Measured], level: Level | None) -> list[Candidate]:
-    finalists = [m.candidate for m in measured if level in (None, m.candidate.level)]
-    return pareto_front(finalists, objectives)
+def level_fronts(measured: Sequence[Measured]) -> list[Candidate]:
+    """Finalists that no other of their level, retrained or not as they are, beats on the choice
+    examples. What is on none of these fronts is not on one of all levels either."""
+    series: dict[tuple[Level, bool], list[Candidate]] = {}
+    for m in measured:
+        series.setdefault((m.candidate.level, m.retrained), []).append(m.candidate)
+    return [candidate for of in series.values() for candidate in pareto_front(of, objectives)]
 
 
 def explore(
@@ -175,7 +194,8 @@ def explore(
         refined = [
             space.refined(c.plan) for c in _evenly(layer_front, task.settings.population // 4)
         ]
-        seeds = [*refined, *_seeds(space, increase)]
+        known = [space.refined(plan) for plan in task.known]
+        seeds = [*known, *refined, *_seeds(space, increase)]
         measure.advance = _Counter(
             progress, f"{space.level} level", task.settings.evaluations, seen
         )
@@ -294,11 +314,9 @@ def _finals(
 def _tested(
     measured: Sequence[Measured], test: Measure, progress: Progress
 ) -> tuple[list[Measured], float, int]:
-    """The fronts of all levels measured on the test examples; what is on none of them is not on
-    the front of all. Also the accuracy with exact multipliers, and how many evaluations were
-    computed."""
-    levels = dict.fromkeys(m.candidate.level for m in measured)
-    chosen = [candidate for level in levels for candidate in _front(measured, level)]
+    """The fronts of all levels measured on the test examples. Also the accuracy with exact
+    multipliers, and how many evaluations were computed."""
+    chosen = level_fronts(measured)
     test.advance = _Counter(progress, "all test examples", len(chosen) + 1, [])
     exact, *found = test.right([Plan.uniform("exact"), *(c.plan for c in chosen)])
     against = {c.key: Comparison.of(exact, right) for c, right in zip(chosen, found)}
