@@ -14,6 +14,7 @@ from axynq.emulator.multipliers.base import (
     Multiplier,
 )
 from axynq.emulator.multipliers.exact import Exact
+from axynq.emulator.multipliers.families import is_family, members
 from axynq.emulator.multipliers.roup import Roup
 from axynq.emulator.multipliers.smapprox import SMApprox
 from axynq.emulator.multipliers.specification import split_multipliers
@@ -71,6 +72,8 @@ __all__ = [
     "Roup",
     "SMApprox",
     "Table",
+    "is_family",
+    "members",
     "multiplier",
     "split_multipliers",
 ]

@@ -18,13 +18,14 @@ from axynq.emulator.datasets import Split, evenly_spread
 from axynq.emulator.engine.choice import thread_count
 from axynq.emulator.errors import PlanError
 from axynq.emulator.model.graph import Model
-from axynq.emulator.multipliers import Multiplier, multiplier, split_multipliers
+from axynq.emulator.multipliers import Multiplier
 from axynq.emulator.plan import Assignment, Plan
 from axynq.emulator.studies.evaluator import Evaluator, Examples
 from axynq.emulator.studies.search.exploration import Outcome, Task
 from axynq.emulator.studies.search.exploration import Progress as SearchProgress
 from axynq.emulator.studies.search.exploration import explore as run_exploration
 from axynq.emulator.studies.search.front import Candidate
+from axynq.emulator.studies.search.reduction import KEPT
 from axynq.emulator.studies.search.report import Point, points_of, write_report
 from axynq.emulator.studies.search.search import Cycles, Settings
 from axynq.emulator.studies.search.space import LEVELS, Level
@@ -46,9 +47,10 @@ from axynq.host.cli.inputs import (
     WeightsOption,
     read_examples,
 )
+from axynq.host.cli.libraries import choose_library, has_family
 from axynq.host.cli.output import JsonOption, console, finite, percent, print_json, results, table
 from axynq.host.compiler.compilation import TYPICAL_BATCH, compile_program
-from axynq.host.energy import energy_figures
+from axynq.host.netlists.luts import cell_luts
 from axynq.host.overlay import Overlay
 from axynq.host.performance.cycles import program_cycles
 
@@ -87,7 +89,24 @@ MultipliersOption = Annotated[
     typer.Option(
         metavar="M1|M2|…",
         help="Multipliers to choose from; default: those of --overlay, or else the exact one and "
-        "nine ROUP multipliers.",
+        "nine ROUP multipliers. A * stands for any number: roup:*, roup:3,*, roup:2,0-0-*-* and "
+        "smapprox:* are families, of which only the --members that are worth it are searched.",
+    ),
+]
+MembersOption = Annotated[
+    int,
+    typer.Option(
+        min=1,
+        help="Of the families in --multipliers search so many at most, of those that no other "
+        "beats in energy and in what is left of its error once weights suit it.",
+    ),
+]
+DesignsOption = Annotated[
+    Optional[int],
+    typer.Option(
+        min=1,
+        help="Only plans with at most this many different multipliers, the exact one included: "
+        "for an array whose lanes all have a bank of so many; default: any number.",
     ),
 ]
 ClassesOption = Annotated[
@@ -181,6 +200,8 @@ def explore(
     ],
     levels: LevelsOption = "layer,filter,channel,row,column",
     multipliers: MultipliersOption = None,
+    members: MembersOption = KEPT,
+    designs: DesignsOption = None,
     classes: ClassesOption = 3,
     skip: SkipOption = None,
     overlay: FittingOverlayOption = None,
@@ -213,36 +234,41 @@ def explore(
     network = load_model(model)
     if cycles and overlay is None:
         raise PlanError("--cycles needs --overlay: cycles are those of an overlay")
-    library, banks = _library(multipliers, overlay)
+    text, banks = _library(multipliers, overlay, designs)
     searched = read_examples(network, data, search_split, search_examples)
     tuned = compensate or weights != "none"
+    tuner = Tuner(network, searched.x, weights, compensate) if tuned or has_family(text) else None
+    library = choose_library(text, energy, tuner, members)
     floor = _floor(network, searched, max_loss, engine, threads)
     task = Task(
         network,
         searched,
         read_examples(network, data, split, limit),
-        library,
+        library.specs,
         _levels(levels),
         Settings(population, evaluations, seed, floor),
         classes,
         _skips(skip),
         banks,
-        energy_figures(energy, [multiplier(spec) for spec in library]),
-        Tuner(network, searched.x, weights, compensate) if tuned else None,
+        library.figures,
+        tuner if tuned else None,
         method,
         engine,
         threads,
         cycles=_cycles(network, overlay) if cycles and overlay is not None else None,
         estimate_first=estimate,
         finalists=finalists,
+        designs=designs,
+        cell_luts=None if designs is None else cell_luts,
     )
     computing = Computing(workers, scheduler, engine, threads)
     with Store(output / "evaluations.sqlite") as store, _display() as progress:
         if stored := len(store):
             console.print(f"{output} has {stored} evaluations already: resuming")
         outcome = search(task, store, computing, progress)
-    path = write_report(outcome, task, output, {"model": str(model), "seed": seed})
-    _show(outcome, path, json)
+    context = {"model": str(model), "seed": seed, **library.record()}
+    path = write_report(outcome, task, output, context)
+    _show(outcome, path, json, banks=designs is not None)
 
 
 def search(task: Task, store: Store, computing: Computing, progress: SearchProgress) -> Outcome:
@@ -290,18 +316,23 @@ def _cycles(network: Model, name: str) -> Cycles:
 
 
 def _library(
-    multipliers: str | None, overlay: str | None
-) -> tuple[tuple[str, ...], tuple[frozenset[Multiplier], ...]]:
-    """Multipliers to choose from, and what the overlay's lanes hold."""
-    banks: tuple[frozenset[Multiplier], ...] = ()
+    multipliers: str | None, overlay: str | None, designs: int | None
+) -> tuple[str, tuple[frozenset[Multiplier], ...]]:
+    """Multipliers to choose from, as ``M1|M2|…``, and what the overlay's lanes hold."""
     text = multipliers or LIBRARY
-    if overlay is not None:
-        held = [frozenset(bank) for bank in Overlay.load(overlay).banks]
-        banks = tuple(dict.fromkeys(held))
-        if multipliers is None:
-            text = "|".join(dict.fromkeys(m.spec for lane in Overlay.load(overlay).banks
-                                          for m in lane))  # fmt: skip
-    return tuple(split_multipliers(text)), banks
+    if overlay is None:
+        return text, ()
+    if designs is not None:
+        raise PlanError("--designs chooses what a bank holds, and --overlay has banks: give one")
+    if has_family(text):
+        raise PlanError(
+            "--multipliers has a family, and the banks of --overlay hold single multipliers: name "
+            "those, or leave --multipliers out"
+        )
+    lanes = Overlay.load(overlay).banks
+    if multipliers is None:
+        text = "|".join(dict.fromkeys(m.spec for lane in lanes for m in lane))
+    return text, tuple(dict.fromkeys(map(frozenset, lanes)))
 
 
 def _skips(text: str | None) -> tuple[float, ...]:
@@ -343,17 +374,17 @@ def _display() -> Iterator[_Display]:
         yield _Display(live)
 
 
-def _show(outcome: Outcome, path: Path, json: bool) -> None:
+def _show(outcome: Outcome, path: Path, json: bool, banks: bool) -> None:
     front = [point for point in points_of(outcome) if point.on_front]
     if json:
         print_json(_content(outcome, path, front))
         return
     shown = table(
-        "plan", "energy gain", "accuracy", "loss",
+        "plan", "energy gain", "accuracy", "loss", *(("bank", "LUTs of a cell") if banks else ()),
         title=f"Front; exact: {percent(outcome.baseline)}",
     )  # fmt: skip
     for point in front:
-        shown.add_row(*_row(point))
+        shown.add_row(*_row(point), *(_bank(point) if banks else ()))
     results.print(shown)
     console.print(
         f"wrote {path}; {outcome.computed} evaluations in {outcome.seconds:.0f} s "
@@ -375,6 +406,7 @@ def _content(outcome: Outcome, path: Path, front: list[Point]) -> dict[str, Any]
                 "accuracy": p.accuracy,
                 "accuracy_loss": p.accuracy_loss,
                 "cycles": p.cycles,
+                "designs": list(p.designs),
             }
             for p in front
         ],
@@ -388,3 +420,10 @@ def _row(point: Point) -> tuple[str, ...]:
         percent(point.accuracy),
         f"{100 * point.accuracy_loss:.2f}",
     )
+
+
+def _bank(point: Point) -> tuple[str, str]:
+    """The multipliers of a plan, and what a cell costs that has them."""
+    luts = cell_luts(point.designs)
+    made = [str(luts[way]) for way in ("bank", "configurable") if way in luts]
+    return " | ".join(point.designs), " / ".join(dict.fromkeys(made)) or "unknown"

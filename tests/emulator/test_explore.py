@@ -357,6 +357,75 @@ def test_plans_fit_the_banks(level: Level, seed: int) -> None:
             assert any(used <= bank for bank in banks)
 
 
+@settings(max_examples=60)
+@given(st.sampled_from(LEVELS), st.integers(1, 5), st.booleans(), st.integers(0, 2**32 - 1))
+def test_plans_have_few_designs(level: Level, designs: int, skips: bool, seed: int) -> None:
+    model = _network()
+    space = Space(model, LIBRARY, level, skips=(2.0,) if skips else (), designs=designs)
+    for genome in [
+        np.random.default_rng(seed).integers(0, space.choices), space.uniform([0, 1, 2, 3]),
+        *space.seeds()[:: 1 + seed % 7],
+    ]:  # fmt: skip
+        assert genome.shape == space.choices.shape
+        assert ((genome >= 0) & (genome < space.choices)).all()
+        assert len(_designs(space.plan(genome))) <= designs
+
+
+@settings(max_examples=30)
+@given(st.sampled_from(LEVELS), st.integers(1, 5), st.integers(0, 2**32 - 1))
+def test_few_designs_are_refined_and_costed(level: Level, designs: int, seed: int) -> None:
+    model = _network()
+    random = np.random.default_rng(seed)
+    layers = Space(model, LIBRARY, "layer", designs=designs)
+    finer = Space(model, LIBRARY, level, designs=designs)
+    plan = layers.plan(random.integers(0, layers.choices))
+    refined = finer.plan(finer.refined(plan))
+    assert plan_key(refined.expand(model)) == plan_key(plan.expand(model))
+    axis = "filter" if level == "mixed" else level
+    increase: Increase = {
+        (layer.name, axis, m.spec): random.random(finer.size(layer, axis))
+        for layer in model.layers for m in finer.multipliers
+    }  # fmt: skip
+    best = finer.plan(finer.cheapest(increase, 1.0, axis))
+    assert len(_designs(best)) <= designs
+
+
+def test_one_design_is_the_cheapest_overall() -> None:
+    """With a bank of one the estimate's best is the multiplier with the least sum."""
+    model = _network()
+    space = Space(model, LIBRARY, designs=1)
+    increase: Increase = {
+        (layer.name, "layer", m.spec): np.array([0.0 if m.spec == "roup:1,4" else 1.0])
+        for layer in model.layers for m in space.multipliers
+    }  # fmt: skip
+    assert _designs(space.plan(space.cheapest(increase, 1e-9, "layer"))) == {"roup:1,4"}
+
+
+def test_every_seed_has_its_multiplier() -> None:
+    """Seeds put each multiplier everywhere, whatever else is in the bank."""
+    space = Space(_network(), LIBRARY, designs=2)
+    everywhere = [_designs(space.plan(genome)) for genome in space.seeds()[: len(LIBRARY)]]
+    assert everywhere == [{m.spec} for m in space.multipliers]
+
+
+def test_large_libraries_begin_from_all_their_energies() -> None:
+    """Not from the first half alone, with which the first generation would be full."""
+    library = tuple(f"roup:2,0-0-{r}-{s}" for r in range(6) for s in range(6))
+    space = Space(_network(), library)
+    first = exploration._seeds(space, None, 32)[:8]
+    used = [next(iter(_designs(space.plan(genome)))) for genome in first]
+    assert {used[0], used[-1]} == {space.multipliers[0].spec, space.multipliers[-1].spec}
+
+
+def test_designs_and_banks_exclude_each_other() -> None:
+    with pytest.raises(PlanError, match="banks that are given"):
+        Space(_network(), LIBRARY, banks=(frozenset([multiplier("exact")]),), designs=2)
+
+
+def _designs(plan: Plan) -> set[str]:
+    return {spec for assignment in plan.layers.values() for spec in assignment.multipliers}
+
+
 def _network() -> graph.Model:
     from axynq.emulator import load_model
 

@@ -13,6 +13,8 @@ from axynq.emulator.energy import relative_energy
 from axynq.emulator.model import graph
 from axynq.host import Overlay
 from axynq.host.cli.inputs import read_energy
+from axynq.host.netlists.designs import bank_netlist
+from axynq.host.netlists.luts import cell_luts
 from tests.host.test_cli import json_of
 
 SMALL = ("--evaluations", 24, "--population", 8, "--search-examples", 40, "--finalists", 3)
@@ -112,6 +114,52 @@ def test_explore_with_tuning(axynq, digits_path, digits_data, tmp_path) -> None:
             assert point["accuracy"] == accuracy(model, plan, digits_data)
 
 
+def test_explore_families(axynq, digits_path, digits_data, tmp_path) -> None:
+    """What is named is searched, and of families together what no member beats."""
+    folder = tmp_path / "found"
+    content = json_of(
+        axynq("explore", digits_path, "--data", digits_data, "--output", folder, *SMALL,
+              "--multipliers", "exact|roup:3,*|roup:2,0-0-4-*|smapprox:333*", "--members", 7,
+              "--weights", "second-order", "--compensate", "--json")
+    )  # fmt: skip
+    front = json.loads((folder / "front.json").read_text())
+    kept = [member["multiplier"] for member in front["families"]["kept"]]
+    assert front["families"]["members"] == 9 + 9 + 4
+    assert len(kept) == 7 <= front["families"]["unbeaten"]
+    assert list(front["energies"]) == ["exact", *kept]
+    assert all(front["energies"][m["multiplier"]]["relative"] == m["energy"]
+               for m in front["families"]["kept"])  # fmt: skip
+    assert {spec for p in content["front"] for spec in p["designs"]} <= {"exact", *kept}
+    untuned = axynq("explore", digits_path, "--data", digits_data, "--output", tmp_path / "plain",
+                    *SMALL, "--multipliers", "exact|roup:3,*", "--members", 2)  # fmt: skip
+    assert untuned[0] == 0, untuned[2]
+    assert "9 multipliers" in untuned[2]
+
+
+def test_explore_with_two_designs(axynq, digits: graph.Model, digits_path, digits_data, tmp_path):
+    arguments = ("explore", digits_path, "--data", digits_data, "--output", tmp_path / "found",
+                 "--levels", "layer,row", "--designs", 2, *SMALL)  # fmt: skip
+    code, out, err = axynq(*arguments)
+    assert code == 0, err
+    assert "LUTs" in out
+    front = json.loads((tmp_path / "found" / "front.json").read_text())
+    points = [point for point in front["points"] if point["on_front"]]
+    assert max(len(point["designs"]) for point in points) == 2
+    for point in points:
+        plan = Plan.load(tmp_path / "found" / point["plan"]).expand(digits)
+        used = {m.spec for codes in plan.values() for m in codes.multipliers}
+        assert used == set(point["designs"])
+        assert point["energy_gain"] == pytest.approx(
+            1 - spent(digits, Plan.load(tmp_path / "found" / point["plan"]))
+        )
+        assert point["cell_luts"] == cell_luts(point["designs"])
+        if len(used) == 2:
+            assert point["cell_luts"]["bank"] == bank_netlist(
+                sorted(used)
+            ).resources()["LUT"]  # fmt: skip
+            assert point["cell_luts"]["configurable"] < point["cell_luts"]["bank"]
+
+
 def test_explore_for_an_overlay(axynq, digits: graph.Model, digits_path, digits_data, tmp_path):
     json_of(
         axynq("explore", digits_path, "--data", digits_data, "--output", tmp_path / "found",
@@ -137,6 +185,13 @@ def test_explore_for_an_overlay(axynq, digits: graph.Model, digits_path, digits_
         ),
         (("--multipliers", "exact|roup:9,9"), "roup drops 0 to 3"),
         (("--overlay", "none"), "unknown overlay 'none'"),
+        (("--overlay", "z2-mixed16", "--designs", "2"), "--overlay has banks: give one"),
+        (("--overlay", "z2-mixed16", "--multipliers", "roup:3,*"), "has a family"),
+        (("--multipliers", "exact|roup:4,*"), "no family of multipliers"),
+        (
+            ("--multipliers", "exact|smapprox:012*", "--energy", "published"),
+            "no energy figure for any member",
+        ),
         (("--cycles",), "--cycles needs --overlay"),
         (("--skip", "two"), "klms takes a positive number"),
     ],

@@ -10,7 +10,7 @@ import hashlib
 import io
 import json
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -40,6 +40,9 @@ from axynq.emulator.studies.tuning.tuner import Tuner
 ESTIMATE_EXAMPLES = 128
 """Examples of the first-order estimate."""
 
+
+CellLuts = Callable[[Sequence[str]], Mapping[str, int]]
+"""For specifications of multipliers, LUTs by the way the cell is made."""
 
 Progress = Callable[[str, int, int, Sequence[Candidate]], None]
 """Called with what is being done, how far it is, of how much, and the front so far."""
@@ -85,6 +88,10 @@ class Task:
     """Sort elements into classes by estimated sensitivity, and begin with the estimate's best."""
     finalists: int = 24
     """Plans of each level that are measured on all test examples."""
+    designs: int | None = None
+    """Different multipliers of a plan at most; default: any number."""
+    cell_luts: CellLuts | None = None
+    """Tells what the cell of a lane costs that has the multipliers of a plan."""
 
 
 @dataclass(frozen=True)
@@ -152,7 +159,7 @@ def explore(
         refined = [
             space.refined(c.plan) for c in _evenly(layer_front, task.settings.population // 4)
         ]
-        seeds = [*refined, *_seeds(space, increase)]
+        seeds = [*refined, *_seeds(space, increase, task.settings.population)]
         measure.advance = _Counter(
             progress, f"{space.level} level", task.settings.evaluations, seen
         )
@@ -196,7 +203,7 @@ def _tuning_worker(task: Task) -> Workers | None:
 def _space(task: Task, level: Level) -> Space:
     return Space(
         task.model, task.library, level, task.classes, task.skips, task.banks,
-        figures=task.figures,
+        task.designs, figures=task.figures,
     )  # fmt: skip
 
 
@@ -207,16 +214,23 @@ def _ranked(space: Space, increase: Increase | None) -> Space:
     return replace(space, ranking=sensitivity_ranking(space.model, increase, specs))
 
 
-def _seeds(space: Space, increase: Increase | None) -> list[Genome]:
-    """Each multiplier everywhere, then the estimate's best for a row of prices, then others."""
+def _seeds(space: Space, increase: Increase | None, population: int) -> list[Genome]:
+    """Each multiplier everywhere, then the estimate's best for a row of prices, then others. Of a
+    large library some multipliers, evenly spread: half of the first generation is seeds."""
     uniform = space.seeds()
     count = len(space.multipliers)
+    everywhere, others = uniform[:count], uniform[count:]
+    if count > population // 2:
+        everywhere = [everywhere[k] for k in evenly_spread(count, population // 4)]
+        others = [others[k] for k in evenly_spread(len(others), population // 4)]
     if increase is None:
-        return uniform
+        return [*everywhere, *others]
     axis: Axis = "filter" if space.level == "mixed" else space.level
     prices = np.geomspace(0.02, 20, 12)
+    if count > population // 2:
+        prices = prices[evenly_spread(len(prices), population // 8)]
     best = [space.cheapest(increase, float(price), axis) for price in prices]
-    chosen = [*uniform[:count], *best, *uniform[count:]]
+    chosen = [*everywhere, *best, *others]
     _, first = np.unique(np.stack(chosen), axis=0, return_index=True)
     return [chosen[k] for k in sorted(first)]
 

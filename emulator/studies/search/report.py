@@ -52,6 +52,12 @@ class Point:
     """Whether no other point of its level beats it."""
     plan: Plan
 
+    @property
+    def designs(self) -> tuple[str, ...]:
+        """The multipliers of the plan, in the order in which layers first use them."""
+        used = (spec for layer in self.plan.layers.values() for spec in layer.multipliers)
+        return tuple(dict.fromkeys(used))
+
 
 def points_of(outcome: Outcome) -> list[Point]:
     """All finalists, numbered by energy."""
@@ -107,6 +113,9 @@ def write_report(outcome: Outcome, task: Task, folder: Path, context: dict[str, 
             "on_front": point.on_front,
             "on_level_front": point.on_level_front,
         }
+        entry["designs"] = list(point.designs)
+        if task.cell_luts is not None:
+            entry["cell_luts"] = dict(task.cell_luts(point.designs))
         if point.cycles is not None:
             entry["cycles"] = point.cycles
         if point.on_front or point.on_level_front:

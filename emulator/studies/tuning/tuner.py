@@ -78,6 +78,19 @@ class Tuner:
             content.update(np.ascontiguousarray(array).tobytes())
         return content.hexdigest()
 
+    def shares(self, layer: WeightedLayer) -> FloatArray:
+        """How often the activations of a layer's taps occur, [256] by the int8 value + 128."""
+        shares: FloatArray = self._histograms[layer.name].sum(axis=(0, 1, 2))
+        return shares
+
+    def left_over(self, layer: WeightedLayer) -> FloatArray | None:
+        """What is left of an error of 1 in a weight when the filter's other weights make it good:
+        by tap the mean square of its effect on the accumulator, in the order of replacement. None
+        where weights are not chosen together."""
+        if self.weights != "second-order":
+            return None
+        return np.stack([np.diag(c.factor) ** -2 for c in self._curvatures[layer.name]])
+
     def layer(self, layer: WeightedLayer, codes: LayerCodes) -> WeightedLayer:
         """``layer`` tuned to ``codes``.
 
@@ -103,7 +116,7 @@ class Tuner:
         """Weights by the rule."""
         if self.weights == "second-order":
             zero_point = self.model.tensors[layer.inputs[0]].zero_point
-            shares = self._histograms[layer.name].sum(axis=(0, 1, 2))
+            shares = self.shares(layer)
             lines = [linear(m, zero_point, shares) for m in codes.multipliers]
             curvature = self._curvatures[layer.name]
             return second_order_weights(layer.kernel, codes.codes, lines, curvature)
@@ -149,7 +162,7 @@ class Tuner:
             return np.arange(-128, 128).astype(np.int8)
         shares = None
         if self.weights == "histogram":
-            shares = self._histograms[layer.name].sum(axis=(0, 1, 2)).tobytes()
+            shares = self.shares(layer).tobytes()
         return tuned_weights(multiplier, zero_point, shares)
 
 
