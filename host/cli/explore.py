@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, Optional, cast
 
@@ -21,12 +22,12 @@ from axynq.emulator.model.graph import Model
 from axynq.emulator.multipliers import Multiplier
 from axynq.emulator.plan import Assignment, Plan
 from axynq.emulator.studies.evaluator import Evaluator, Examples
-from axynq.emulator.studies.search.exploration import Outcome, Task
+from axynq.emulator.studies.search.exploration import Cells, Outcome, Task
 from axynq.emulator.studies.search.exploration import Progress as SearchProgress
 from axynq.emulator.studies.search.exploration import explore as run_exploration
 from axynq.emulator.studies.search.front import Candidate
 from axynq.emulator.studies.search.reduction import KEPT
-from axynq.emulator.studies.search.report import Point, points_of, write_report
+from axynq.emulator.studies.search.report import Point, cell_costs, points_of, write_report
 from axynq.emulator.studies.search.search import Cycles, Settings
 from axynq.emulator.studies.search.space import LEVELS, Level
 from axynq.emulator.studies.search.store import Store
@@ -50,7 +51,7 @@ from axynq.host.cli.inputs import (
 from axynq.host.cli.libraries import choose_library, has_family
 from axynq.host.cli.output import JsonOption, console, finite, percent, print_json, results, table
 from axynq.host.compiler.compilation import TYPICAL_BATCH, compile_program
-from axynq.host.netlists.luts import cell_luts
+from axynq.host.netlists.cells import cells
 from axynq.host.overlay import Overlay
 from axynq.host.performance.cycles import program_cycles
 
@@ -259,7 +260,7 @@ def explore(
         estimate_first=estimate,
         finalists=finalists,
         designs=designs,
-        cell_luts=None if designs is None else cell_luts,
+        cells=None if designs is None else _cells(energy),
     )
     computing = Computing(workers, scheduler, engine, threads)
     with Store(output / "evaluations.sqlite") as store, _display() as progress:
@@ -268,7 +269,7 @@ def explore(
         outcome = search(task, store, computing, progress)
     context = {"model": str(model), "seed": seed, **library.record()}
     path = write_report(outcome, task, output, context)
-    _show(outcome, path, json, banks=designs is not None)
+    _show(outcome, path, json, task)
 
 
 def search(task: Task, store: Store, computing: Computing, progress: SearchProgress) -> Outcome:
@@ -313,6 +314,13 @@ def _cycles(network: Model, name: str) -> Cycles:
         return program_cycles(program, overlay, TYPICAL_BATCH).cycles_per_image
 
     return cycles
+
+
+def _cells(energy: str) -> Cells:
+    """What tells costs of cells: energies only where those of multipliers are measured too."""
+    if not energy.startswith("characterised"):
+        return lambda specs: {way: (cell.luts, {}) for way, cell in cells(specs).items()}
+    return partial(cells, glitches=energy.endswith("-glitches"))
 
 
 def _library(
@@ -374,17 +382,18 @@ def _display() -> Iterator[_Display]:
         yield _Display(live)
 
 
-def _show(outcome: Outcome, path: Path, json: bool, banks: bool) -> None:
+def _show(outcome: Outcome, path: Path, json: bool, task: Task) -> None:
     front = [point for point in points_of(outcome) if point.on_front]
     if json:
         print_json(_content(outcome, path, front))
         return
+    bank = ("bank", "LUTs", "gain in it") if task.cells else ()
     shown = table(
-        "plan", "energy gain", "accuracy", "loss", *(("bank", "LUTs of a cell") if banks else ()),
+        "plan", "energy gain", "accuracy", "loss", *bank,
         title=f"Front; exact: {percent(outcome.baseline)}",
     )  # fmt: skip
     for point in front:
-        shown.add_row(*_row(point), *(_bank(point) if banks else ()))
+        shown.add_row(*_row(point), *(_bank(task, point) if task.cells else ()))
     results.print(shown)
     console.print(
         f"wrote {path}; {outcome.computed} evaluations in {outcome.seconds:.0f} s "
@@ -422,8 +431,13 @@ def _row(point: Point) -> tuple[str, ...]:
     )
 
 
-def _bank(point: Point) -> tuple[str, str]:
-    """The multipliers of a plan, and what a cell costs that has them."""
-    luts = cell_luts(point.designs)
-    made = [str(luts[way]) for way in ("bank", "configurable") if way in luts]
-    return " | ".join(point.designs), " / ".join(dict.fromkeys(made)) or "unknown"
+def _bank(task: Task, point: Point) -> tuple[str, str, str]:
+    """The multipliers of a plan; the LUTs of the smallest cell that has them; and the energy gain
+    in such cells."""
+    costs = cell_costs(task, point.plan, point.designs).values()
+    if not costs:
+        return " | ".join(point.designs), "?", "?"
+    smallest = min(costs, key=lambda cost: int(cost["luts"]))
+    gain = smallest.get("energy_gain")
+    shown = "?" if gain is None else percent(gain, 1)
+    return " | ".join(point.designs), str(smallest["luts"]), shown

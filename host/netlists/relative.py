@@ -11,14 +11,18 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
+
+import numpy as np
 
 from axynq.emulator import files
 from axynq.emulator.errors import ToolError
 from axynq.emulator.toolchain import cache_folder, sources_hash
 from axynq.host.netlists.activity import activity, settled_activity
 from axynq.host.netlists.designs import netlist
+from axynq.host.netlists.netlist import Netlist
 from axynq.host.netlists.operands import Operands, shipped_operands
 
 SOURCES = ("axynq.host.netlists", "axynq.emulator.multipliers")
@@ -37,7 +41,15 @@ def relative_activity(spec: str, glitches: bool = False) -> float:
         MultiplierError: it is malformed, or is a table without a netlist.
         ToolError: it is a table, and the tools to make a netlist of it are not installed.
     """
-    return _activity(spec, glitches) / _of_exact(glitches)
+    return relative_to_exact(netlist(spec), glitches)
+
+
+def relative_to_exact(
+    circuit: Netlist, glitches: bool = False, held: Mapping[str, np.int64] | None = None
+) -> float:
+    """The same of any circuit with the ports ``a`` and ``w``; its other ports stay as ``held``
+    says."""
+    return _activity(circuit, glitches, held or {}) / _of_exact(glitches)
 
 
 def kept_relative_activity(spec: str, glitches: bool = False) -> float:
@@ -52,15 +64,15 @@ def kept_relative_activity(spec: str, glitches: bool = False) -> float:
     return found
 
 
-def _activity(spec: str, glitches: bool) -> float:
+def _activity(circuit: Netlist, glitches: bool, held: Mapping[str, np.int64]) -> float:
     ports = _operands().ports()
-    circuit = netlist(spec)
+    ports |= {port: np.full_like(ports["a"], value) for port, value in held.items()}
     return activity(circuit, ports).unit_delay if glitches else settled_activity(circuit, ports)
 
 
 @cache
 def _of_exact(glitches: bool) -> float:
-    return _activity("exact", glitches)
+    return _activity(netlist("exact"), glitches, {})
 
 
 @cache

@@ -13,8 +13,9 @@ from axynq.emulator.energy import relative_energy
 from axynq.emulator.model import graph
 from axynq.host import Overlay
 from axynq.host.cli.inputs import read_energy
+from axynq.host.netlists.cells import cells
 from axynq.host.netlists.designs import bank_netlist
-from axynq.host.netlists.luts import cell_luts
+from axynq.host.netlists.relative import kept_relative_activity
 from tests.host.test_cli import json_of
 
 SMALL = ("--evaluations", 24, "--population", 8, "--search-examples", 40, "--finalists", 3)
@@ -152,12 +153,32 @@ def test_explore_with_two_designs(axynq, digits: graph.Model, digits_path, digit
         assert point["energy_gain"] == pytest.approx(
             1 - spent(digits, Plan.load(tmp_path / "found" / point["plan"]))
         )
-        assert point["cell_luts"] == cell_luts(point["designs"])
-        if len(used) == 2:
-            assert point["cell_luts"]["bank"] == bank_netlist(
-                sorted(used)
-            ).resources()["LUT"]  # fmt: skip
-            assert point["cell_luts"]["configurable"] < point["cell_luts"]["bank"]
+        made = cells(point["designs"])
+        assert {way: cost["luts"] for way, cost in point["cells"].items()} == {
+            way: cell.luts for way, cell in made.items()
+        }
+        if len(used) == 1:
+            assert point["cells"]["bank"]["energy_gain"] == pytest.approx(
+                point["energy_gain"], abs=1e-4
+            )
+        else:
+            assert made["configurable"].luts < made["bank"].luts
+            for cost in point["cells"].values():
+                assert cost["energy_gain"] < point["energy_gain"]
+
+
+def test_cells() -> None:
+    bank = ["roup:3,0-0-0-4", "roup:2,0-0-4-3"]
+    made = cells(bank)
+    assert made["bank"].luts == bank_netlist(sorted(bank)).resources()["LUT"]
+    for cell in made.values():
+        for spec, energy in cell.energies.items():
+            assert kept_relative_activity(spec) < energy < 1
+    assert cells(["roup:3,0-0-0-4"])["bank"].energies == {
+        "roup:3,0-0-0-4": kept_relative_activity("roup:3,0-0-0-4")
+    }
+    assert list(cells(["exact", "smapprox:3330"])) == ["bank"]
+    assert cells(bank, glitches=True) != made
 
 
 def test_explore_for_an_overlay(axynq, digits: graph.Model, digits_path, digits_data, tmp_path):

@@ -41,8 +41,9 @@ ESTIMATE_EXAMPLES = 128
 """Examples of the first-order estimate."""
 
 
-CellLuts = Callable[[Sequence[str]], Mapping[str, int]]
-"""For specifications of multipliers, LUTs by the way the cell is made."""
+Cells = Callable[[Sequence[str]], Mapping[str, tuple[int, Mapping[str, float]]]]
+"""Ways to make a cell that has some multipliers: for specifications, by the way's name, its LUTs
+and the relative energies of its multipliers, where they are known."""
 
 Progress = Callable[[str, int, int, Sequence[Candidate]], None]
 """Called with what is being done, how far it is, of how much, and the front so far."""
@@ -90,7 +91,7 @@ class Task:
     """Plans of each level that are measured on all test examples."""
     designs: int | None = None
     """Different multipliers of a plan at most; default: any number."""
-    cell_luts: CellLuts | None = None
+    cells: Cells | None = None
     """Tells what the cell of a lane costs that has the multipliers of a plan."""
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from axynq.emulator import files, save_model
-from axynq.emulator.energy import EnergyFigures
+from axynq.emulator.energy import Energy, EnergyFigures, relative_energy
 from axynq.emulator.errors import DataError, ToolError
 from axynq.emulator.multipliers import multiplier
 from axynq.emulator.pictures import new_figure, save_figure
@@ -114,8 +114,8 @@ def write_report(outcome: Outcome, task: Task, folder: Path, context: dict[str, 
             "on_level_front": point.on_level_front,
         }
         entry["designs"] = list(point.designs)
-        if task.cell_luts is not None:
-            entry["cell_luts"] = dict(task.cell_luts(point.designs))
+        if task.cells is not None:
+            entry["cells"] = cell_costs(task, point.plan, point.designs)
         if point.cycles is not None:
             entry["cycles"] = point.cycles
         if point.on_front or point.on_level_front:
@@ -164,6 +164,19 @@ def energy_sources(figures: EnergyFigures, library: Sequence[str]) -> dict[str, 
         if energy is not None:
             sources[spec] = {"relative": energy.relative, "source": energy.source}
     return sources
+
+
+def cell_costs(task: Task, plan: Plan, designs: Sequence[str]) -> dict[str, dict[str, Any]]:
+    """By the way that the cells of an array are made that has the multipliers of a plan: the LUTs
+    of a cell, and the energy gain with what cells cost beside the multiplier they are set to."""
+    costs: dict[str, dict[str, Any]] = {}
+    for way, (luts, energies) in (task.cells(designs) if task.cells else {}).items():
+        costs[way] = {"luts": luts}
+        if energies:
+            figures = task.figures.extended({s: Energy(e, way) for s, e in energies.items()})
+            energy = relative_energy(task.model, plan, figures)
+            costs[way]["energy_gain"] = None if energy is None else 1 - energy
+    return costs
 
 
 def _files(point: Point, task: Task, folder: Path) -> dict[str, str]:
