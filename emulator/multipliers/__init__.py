@@ -43,6 +43,11 @@ def multiplier(spec: str) -> Multiplier:
     family, _, arguments = spec.strip().partition(":")
     if family == "table":  # files may change: never cached
         return Table.parse(arguments)
+    if is_family(spec):
+        raise MultiplierError(
+            f"'{spec.strip()}' is a family, and here a single multiplier is needed: families are "
+            "for `axynq explore`"
+        )
     return _built_in(family, arguments)
 
 

@@ -28,7 +28,7 @@ from axynq.emulator.errors import DataError, PlanError, ToolError
 from axynq.emulator.keys import layer_key, plan_key
 from axynq.emulator.model import graph
 from axynq.emulator.model.segments import replace_layers, segments
-from axynq.emulator.plan import CLASS_AXES, Assignment, LayerCodes
+from axynq.emulator.plan import CLASS_AXES, Assignment, Axis, LayerCodes
 from axynq.emulator.quantisation.builder import NetworkBuilder
 from axynq.emulator.studies.evaluator import Evaluator, Examples
 from axynq.emulator.studies.search import exploration
@@ -390,15 +390,17 @@ def test_few_designs_are_refined_and_costed(level: Level, designs: int, seed: in
     assert len(_designs(best)) <= designs
 
 
-def test_one_design_is_the_cheapest_overall() -> None:
-    """With a bank of one the estimate's best is the multiplier with the least sum."""
+@pytest.mark.parametrize(("level", "axis"), [("layer", "layer"), ("mixed", "row")])
+def test_one_design_is_the_cheapest_overall(level: Level, axis: Axis) -> None:
+    """With a bank of one the estimate's best is the multiplier with the least sum, also where a
+    layer has fewer classes than genes for them."""
     model = _network()
-    space = Space(model, LIBRARY, designs=1)
+    space = Space(model, LIBRARY, level, designs=1)
     increase: Increase = {
-        (layer.name, "layer", m.spec): np.array([0.0 if m.spec == "roup:1,4" else 1.0])
+        (layer.name, axis, m.spec): np.full(space.size(layer, axis), float(m.spec != "roup:1,4"))
         for layer in model.layers for m in space.multipliers
     }  # fmt: skip
-    assert _designs(space.plan(space.cheapest(increase, 1e-9, "layer"))) == {"roup:1,4"}
+    assert _designs(space.plan(space.cheapest(increase, 1e-9, axis))) == {"roup:1,4"}
 
 
 def test_every_seed_has_its_multiplier() -> None:

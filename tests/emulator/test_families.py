@@ -71,6 +71,11 @@ def test_families_that_are_none(text: str) -> None:
         members(text)
 
 
+def test_a_family_is_no_multiplier() -> None:
+    with pytest.raises(MultiplierError, match=r"'roup:3,\*' is a family"):
+        multiplier("roup:3,*")
+
+
 @pytest.mark.parametrize("text", ["exact", "roup:2,6", "smapprox:3330", "table:a*.npz#x"])
 def test_single_multipliers_are_no_families(text: str) -> None:
     assert not is_family(text)
