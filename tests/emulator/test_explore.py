@@ -414,9 +414,22 @@ def test_large_libraries_begin_from_all_their_energies() -> None:
     """Not from the first half alone, with which the first generation would be full."""
     library = tuple(f"roup:2,0-0-{r}-{s}" for r in range(6) for s in range(6))
     space = Space(_network(), library)
-    first = exploration._seeds(space, None, 32)[:8]
-    used = [next(iter(_designs(space.plan(genome)))) for genome in first]
-    assert {used[0], used[-1]} == {space.multipliers[0].spec, space.multipliers[-1].spec}
+    seeds = exploration._seeds(space, None, 32)
+    assert len(seeds) == 16
+    plans = [space.plan(genome) for genome in seeds]
+    used = [spec for plan in plans if len(_designs(plan)) == 1 for spec in _designs(plan)]
+    assert {space.multipliers[0].spec, space.multipliers[-1].spec} <= set(used)
+    assert used == sorted(used, key=[m.spec for m in space.multipliers].index)
+
+
+@pytest.mark.parametrize("level", LEVELS)
+@pytest.mark.parametrize("designs", [None, 2])
+def test_ends_are_kept(level: Level, designs: int | None) -> None:
+    model = _network()
+    space = Space(model, LIBRARY, level, designs=designs)
+    for genome, m in zip(space.ends_kept(), space.multipliers[1:], strict=True):
+        used = [assignment.multipliers for assignment in space.plan(genome).layers.values()]
+        assert used == [("exact",), *[(m.spec,)] * (len(model.layers) - 2), ("exact",)]
 
 
 def test_designs_and_banks_exclude_each_other() -> None:

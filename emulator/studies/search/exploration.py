@@ -12,6 +12,7 @@ import json
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import zip_longest
 from pathlib import Path
 
 import numpy as np
@@ -216,22 +217,26 @@ def _ranked(space: Space, increase: Increase | None) -> Space:
 
 
 def _seeds(space: Space, increase: Increase | None, population: int) -> list[Genome]:
-    """Each multiplier everywhere, then the estimate's best for a row of prices, then others. Of a
-    large library some multipliers, evenly spread: half of the first generation is seeds."""
+    """Each multiplier everywhere, then the estimate's best for a row of prices, then others. Half
+    of the first generation is seeds, so that of a large library some of each kind are taken, and
+    as many with first and last layers kept; also where a bank is chosen, which those begin with."""
     uniform = space.seeds()
     count = len(space.multipliers)
-    everywhere, others = uniform[:count], uniform[count:]
-    if count > population // 2:
-        everywhere = [everywhere[k] for k in evenly_spread(count, population // 4)]
-        others = [others[k] for k in evenly_spread(len(others), population // 4)]
-    if increase is None:
-        return [*everywhere, *others]
-    axis: Axis = "filter" if space.level == "mixed" else space.level
-    prices = np.geomspace(0.02, 20, 12)
-    if count > population // 2:
-        prices = prices[evenly_spread(len(prices), population // 8)]
-    best = [space.cheapest(increase, float(price), axis) for price in prices]
-    chosen = [*everywhere, *best, *others]
+    few = count > population // 2 or space.designs is not None
+    best = []
+    if increase is not None:
+        axis: Axis = "filter" if space.level == "mixed" else space.level
+        prices = np.geomspace(0.02, 20, population // 8 if few else 12)
+        best = [space.cheapest(increase, float(price), axis) for price in prices]
+    if few:
+        each = (population // 2 - len(best)) // 2
+        kinds = (uniform[:count], space.ends_kept(), best)
+        spread = [[kind[k] for k in evenly_spread(len(kind), each)] for kind in kinds if kind]
+        chosen = [genome for row in zip_longest(*spread) for genome in row if genome is not None]
+    else:
+        chosen = [*uniform[:count], *best, *uniform[count:]]
+    if increase is None and not few:
+        return chosen
     _, first = np.unique(np.stack(chosen), axis=0, return_index=True)
     return [chosen[k] for k in sorted(first)]
 

@@ -243,6 +243,19 @@ class Space:
                 genomes.append(self._with_bank(numbers))
         return genomes
 
+    def ends_kept(self) -> list[Genome]:
+        """More vectors to begin with: each multiplier everywhere but in the first and the last
+        layer, whose errors the network's input and output show most, and which multiply least in
+        many networks."""
+        genomes = []
+        for k in range(1, len(self.multipliers)):
+            genome = np.zeros(len(self.choices), np.int64)
+            for _, first, count in self._layout[1:-1]:
+                at = first + (self.level == "mixed")
+                genome[at : at + count] = k
+            genomes.append(self._with_bank(genome))
+        return genomes
+
     def cheapest(self, increase: Mapping[tuple[str, Axis, str], npt.NDArray[np.float64]],
                  price: float, axis: Axis) -> Genome:  # fmt: skip
         """The vector that minimises estimated increase of the loss plus ``price`` times energy.
