@@ -13,7 +13,7 @@ search() {
     name=$1
     shift
     axynq explore "$model" --data "$data" --output "$folder/$name" --evaluations 320 --levels layer \
-        --weights second-order --compensate --multipliers 'exact|roup:*' --max-loss 6 "$@"
+        --weights second-order --compensate --multipliers 'exact|roup:*' "$@"
 }
 
 search any
