@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, Optional, cast
 
@@ -18,17 +19,19 @@ from axynq.emulator.datasets import Split, evenly_spread
 from axynq.emulator.engine.choice import thread_count
 from axynq.emulator.errors import PlanError
 from axynq.emulator.model.graph import Model
-from axynq.emulator.multipliers import Multiplier, multiplier, split_multipliers
+from axynq.emulator.multipliers import Multiplier
 from axynq.emulator.plan import Assignment, Plan
 from axynq.emulator.studies.evaluator import Evaluator, Examples
 from axynq.emulator.studies.joint.options import JointOptions
-from axynq.emulator.studies.search.exploration import Outcome, Task
+from axynq.emulator.studies.search.exploration import Cells, Outcome, Task
 from axynq.emulator.studies.search.exploration import Progress as SearchProgress
 from axynq.emulator.studies.search.exploration import explore as run_exploration
 from axynq.emulator.studies.search.front import Candidate
+from axynq.emulator.studies.search.reduction import KEPT
 from axynq.emulator.studies.search.report import (
     Finished,
     Point,
+    cell_costs,
     points_of,
     test_figures,
     write_report,
@@ -74,6 +77,7 @@ from axynq.host.cli.inputs import (
     read_examples,
     read_examples_apart,
 )
+from axynq.host.cli.libraries import choose_library, has_family
 from axynq.host.cli.output import (
     INTERVAL,
     JsonOption,
@@ -86,7 +90,7 @@ from axynq.host.cli.output import (
     table,
 )
 from axynq.host.compiler.compilation import TYPICAL_BATCH, compile_program
-from axynq.host.energy import energy_figures
+from axynq.host.netlists.cells import cells
 from axynq.host.overlay import Overlay
 from axynq.host.performance.cycles import program_cycles
 
@@ -125,7 +129,24 @@ MultipliersOption = Annotated[
     typer.Option(
         metavar="M1|M2|…",
         help="Multipliers to choose from; default: those of --overlay, or else the exact one and "
-        "nine ROUP multipliers.",
+        "nine ROUP multipliers. A * stands for any number: roup:*, roup:3,*, roup:2,0-0-*-* and "
+        "smapprox:* are families, of which only the --members that are worth it are searched.",
+    ),
+]
+MembersOption = Annotated[
+    int,
+    typer.Option(
+        min=1,
+        help="Of the families in --multipliers search so many at most, of those that no other "
+        "beats in energy and in what is left of its error once weights suit it.",
+    ),
+]
+DesignsOption = Annotated[
+    Optional[int],
+    typer.Option(
+        min=1,
+        help="Only plans with at most this many different multipliers, the exact one included: "
+        "for an array whose lanes all have a bank of so many; default: any number.",
     ),
 ]
 ClassesOption = Annotated[
@@ -230,6 +251,8 @@ def explore(
     ],
     levels: LevelsOption = "layer,filter,channel,row,column",
     multipliers: MultipliersOption = None,
+    members: MembersOption = KEPT,
+    designs: DesignsOption = None,
     classes: ClassesOption = 3,
     skip: SkipOption = None,
     overlay: FittingOverlayOption = None,
@@ -288,7 +311,7 @@ def explore(
         max_loss = LARGEST_LOSS if max_loss is None else max_loss
     if cycles and overlay is None:
         raise PlanError("--cycles needs --overlay: cycles are those of an overlay")
-    library, banks = _library(multipliers, overlay)
+    text, banks = _library(multipliers, overlay, designs)
     training = None
     choice: Examples | None = None
     if retraining is not None:
@@ -303,19 +326,21 @@ def explore(
         )
     tested = read_examples(network, data, split, limit)
     tuned = compensate or weights != "none"
+    tuner = Tuner(network, searched.x, weights, compensate) if tuned or has_family(text) else None
+    library = choose_library(text, energy, tuner, members)
     floor = _floor(network, searched, max_loss, engine, threads)
     task = Task(
         network,
         searched,
         tested,
-        library,
+        library.specs,
         _levels(levels),
         Settings(population, evaluations, seed, floor),
         classes,
         _skips(skip),
         banks,
-        energy_figures(energy, [multiplier(spec) for spec in library]),
-        Tuner(network, searched.x, weights, compensate) if tuned else None,
+        library.figures,
+        tuner if tuned else None,
         method,
         engine,
         threads,
@@ -323,12 +348,14 @@ def explore(
         estimate_first=estimate,
         finalists=finalists,
         choice_examples=searched if choice is None else choice,
+        designs=designs,
+        cells=None if designs is None else _cells(energy),
     )
     computing = Computing(workers, scheduler, engine, threads)
     with Store(output / "evaluations.sqlite") as store, _display() as progress:
         if stored := len(store):
             console.print(f"{output} has {stored} evaluations already: resuming")
-        context: dict[str, Any] = {"model": str(model), "seed": seed}
+        context: dict[str, Any] = {"model": str(model), "seed": seed, **library.record()}
         finished: Mapping[str, Finished] = {}
         if retraining is None or training is None:
             outcome = search(task, store, computing, progress)
@@ -346,7 +373,7 @@ def explore(
             context["retraining"] = words(joint, found)
     context["choice_examples_in_test"] = _check_apart(choice, tested)
     path = write_report(outcome, task, output, context, finished)
-    _show(outcome, path, json)
+    _show(outcome, path, json, task)
 
 
 def search(task: Task, store: Store, computing: Computing, progress: SearchProgress) -> Outcome:
@@ -419,19 +446,31 @@ def _cycles(network: Model, name: str) -> Cycles:
     return cycles
 
 
+def _cells(energy: str) -> Cells:
+    """What tells costs of cells: energies only where those of multipliers are measured too."""
+    if not energy.startswith("characterised"):
+        return lambda specs: {way: (cell.luts, {}) for way, cell in cells(specs).items()}
+    return partial(cells, glitches=energy.endswith("-glitches"))
+
+
 def _library(
-    multipliers: str | None, overlay: str | None
-) -> tuple[tuple[str, ...], tuple[frozenset[Multiplier], ...]]:
-    """Multipliers to choose from, and what the overlay's lanes hold."""
-    banks: tuple[frozenset[Multiplier], ...] = ()
+    multipliers: str | None, overlay: str | None, designs: int | None
+) -> tuple[str, tuple[frozenset[Multiplier], ...]]:
+    """Multipliers to choose from, as ``M1|M2|…``, and what the overlay's lanes hold."""
     text = multipliers or LIBRARY
-    if overlay is not None:
-        held = [frozenset(bank) for bank in Overlay.load(overlay).banks]
-        banks = tuple(dict.fromkeys(held))
-        if multipliers is None:
-            text = "|".join(dict.fromkeys(m.spec for lane in Overlay.load(overlay).banks
-                                          for m in lane))  # fmt: skip
-    return tuple(split_multipliers(text)), banks
+    if overlay is None:
+        return text, ()
+    if designs is not None:
+        raise PlanError("--designs chooses what a bank holds, and --overlay has banks: give one")
+    if has_family(text):
+        raise PlanError(
+            "--multipliers has a family, and the banks of --overlay hold single multipliers: name "
+            "those, or leave --multipliers out"
+        )
+    lanes = Overlay.load(overlay).banks
+    if multipliers is None:
+        text = "|".join(dict.fromkeys(m.spec for lane in lanes for m in lane))
+    return text, tuple(dict.fromkeys(map(frozenset, lanes)))
 
 
 def _skips(text: str | None) -> tuple[float, ...]:
@@ -473,17 +512,18 @@ def _display() -> Iterator[_Display]:
         yield _Display(live)
 
 
-def _show(outcome: Outcome, path: Path, json: bool) -> None:
+def _show(outcome: Outcome, path: Path, json: bool, task: Task) -> None:
     front = [point for point in points_of(outcome) if point.on_front]
     if json:
         print_json(_content(outcome, path, front))
         return
+    bank = ("bank", "LUTs", "gain in it") if task.cells else ()
     shown = table(
-        "plan", "energy gain", "accuracy", "loss", INTERVAL,
+        "plan", "energy gain", "accuracy", "loss", INTERVAL, *bank,
         title=f"Front; exact: {percent(outcome.baseline)}",
     )  # fmt: skip
     for point in front:
-        shown.add_row(*_row(point))
+        shown.add_row(*_row(point), *(_bank(task, point) if task.cells else ()))
     results.print(shown)
     console.print(
         f"wrote {path}; {outcome.computed} evaluations in {outcome.seconds:.0f} s "
@@ -508,6 +548,7 @@ def _content(outcome: Outcome, path: Path, front: list[Point]) -> dict[str, Any]
                 "choice_loss": p.choice_loss,
                 "cycles": p.cycles,
                 "retrained": p.retrained,
+                "designs": list(p.designs),
             }
             for p in front
         ],
@@ -523,3 +564,15 @@ def _row(point: Point) -> tuple[str, ...]:
         f"{100 * point.tested.loss:.2f}",
         points_interval(point.tested.loss_interval()),
     )
+
+
+def _bank(task: Task, point: Point) -> tuple[str, str, str]:
+    """The multipliers of a plan; the LUTs of the smallest cell that has them; and the energy gain
+    in such cells."""
+    costs = cell_costs(task, point.plan, point.designs).values()
+    if not costs:
+        return " | ".join(point.designs), "?", "?"
+    smallest = min(costs, key=lambda cost: int(cost["luts"]))
+    gain = smallest.get("energy_gain")
+    shown = "?" if gain is None else percent(gain, 1)
+    return " | ".join(point.designs), str(smallest["luts"]), shown

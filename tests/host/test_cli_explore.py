@@ -14,6 +14,9 @@ from axynq.emulator.energy import relative_energy
 from axynq.emulator.model import graph
 from axynq.host import Overlay
 from axynq.host.cli.inputs import read_energy
+from axynq.host.netlists.cells import cells
+from axynq.host.netlists.designs import bank_netlist
+from axynq.host.netlists.relative import kept_relative_activity
 from tests.host.test_cli import json_of
 
 OTHER = Path(__file__).parents[2] / "models" / "resnet8_int8.tflite"
@@ -156,6 +159,72 @@ def test_explore_with_tuning(axynq, digits_path, digits_data, tmp_path) -> None:
             assert point["accuracy"] == accuracy(model, plan, digits_data)
 
 
+def test_explore_families(axynq, digits_path, digits_data, tmp_path) -> None:
+    """What is named is searched, and of families together what no member beats."""
+    folder = tmp_path / "found"
+    content = json_of(
+        axynq("explore", digits_path, "--data", digits_data, "--output", folder, *SMALL,
+              "--multipliers", "exact|roup:3,*|roup:2,0-0-4-*|smapprox:333*", "--members", 7,
+              "--weights", "second-order", "--compensate", "--json")
+    )  # fmt: skip
+    front = json.loads((folder / "front.json").read_text())
+    kept = [member["multiplier"] for member in front["families"]["kept"]]
+    assert front["families"]["members"] == 9 + 9 + 4
+    assert len(kept) == 7 <= front["families"]["unbeaten"]
+    assert list(front["energies"]) == ["exact", *kept]
+    assert all(front["energies"][m["multiplier"]]["relative"] == m["energy"]
+               for m in front["families"]["kept"])  # fmt: skip
+    assert {spec for p in content["front"] for spec in p["designs"]} <= {"exact", *kept}
+    untuned = axynq("explore", digits_path, "--data", digits_data, "--output", tmp_path / "plain",
+                    *SMALL, "--multipliers", "exact|roup:3,*", "--members", 2)  # fmt: skip
+    assert untuned[0] == 0, untuned[2]
+    assert "9 multipliers" in untuned[2]
+
+
+def test_explore_with_two_designs(axynq, digits: graph.Model, digits_path, digits_data, tmp_path):
+    arguments = ("explore", digits_path, "--data", digits_data, "--output", tmp_path / "found",
+                 "--levels", "layer,row", "--designs", 2, *SMALL)  # fmt: skip
+    code, out, err = axynq(*arguments)
+    assert code == 0, err
+    assert "LUTs" in out
+    front = json.loads((tmp_path / "found" / "front.json").read_text())
+    points = [point for point in front["points"] if point["on_front"]]
+    assert max(len(point["designs"]) for point in points) == 2
+    for point in points:
+        plan = Plan.load(tmp_path / "found" / point["plan"]).expand(digits)
+        used = {m.spec for codes in plan.values() for m in codes.multipliers}
+        assert used == set(point["designs"])
+        assert point["energy_gain"] == pytest.approx(
+            1 - spent(digits, Plan.load(tmp_path / "found" / point["plan"]))
+        )
+        made = cells(point["designs"])
+        assert {way: cost["luts"] for way, cost in point["cells"].items()} == {
+            way: cell.luts for way, cell in made.items()
+        }
+        if len(used) == 1:
+            assert point["cells"]["bank"]["energy_gain"] == pytest.approx(
+                point["energy_gain"], abs=1e-4
+            )
+        else:
+            assert made["configurable"].luts < made["bank"].luts
+            for cost in point["cells"].values():
+                assert cost["energy_gain"] < point["energy_gain"]
+
+
+def test_cells() -> None:
+    bank = ["roup:3,0-0-0-4", "roup:2,0-0-4-3"]
+    made = cells(bank)
+    assert made["bank"].luts == bank_netlist(sorted(bank)).resources()["LUT"]
+    for cell in made.values():
+        for spec, energy in cell.energies.items():
+            assert kept_relative_activity(spec) < energy < 1
+    assert cells(["roup:3,0-0-0-4"])["bank"].energies == {
+        "roup:3,0-0-0-4": kept_relative_activity("roup:3,0-0-0-4")
+    }
+    assert list(cells(["exact", "smapprox:3330"])) == ["bank"]
+    assert cells(bank, glitches=True) != made
+
+
 def test_explore_for_an_overlay(axynq, digits: graph.Model, digits_path, digits_data, tmp_path):
     json_of(
         axynq("explore", digits_path, "--data", digits_data, "--output", tmp_path / "found",
@@ -181,6 +250,13 @@ def test_explore_for_an_overlay(axynq, digits: graph.Model, digits_path, digits_
         ),
         (("--multipliers", "exact|roup:9,9"), "roup drops 0 to 3"),
         (("--overlay", "none"), "unknown overlay 'none'"),
+        (("--overlay", "z2-mixed16", "--designs", "2"), "--overlay has banks: give one"),
+        (("--overlay", "z2-mixed16", "--multipliers", "roup:3,*"), "has a family"),
+        (("--multipliers", "exact|roup:4,*"), "no family of multipliers"),
+        (
+            ("--multipliers", "exact|smapprox:012*", "--energy", "published"),
+            "no energy figure for any member",
+        ),
         (("--cycles",), "--cycles needs --overlay"),
         (("--skip", "two"), "klms takes a positive number"),
     ],

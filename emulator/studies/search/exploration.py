@@ -11,8 +11,9 @@ import hashlib
 import io
 import json
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import zip_longest
 from pathlib import Path
 
 import numpy as np
@@ -42,6 +43,10 @@ from axynq.emulator.studies.tuning.tuner import Tuner
 ESTIMATE_EXAMPLES = 128
 """Examples of the first-order estimate."""
 
+
+Cells = Callable[[Sequence[str]], Mapping[str, tuple[int, Mapping[str, float]]]]
+"""Ways to make a cell that has some multipliers: for specifications, by the way's name, its LUTs
+and the relative energies of its multipliers, where they are known."""
 
 Progress = Callable[[str, int, int, Sequence[Candidate]], None]
 """Called with what is being done, how far it is, of how much, and the front so far."""
@@ -93,6 +98,10 @@ class Task:
     known: tuple[Plan, ...] = ()
     """Plans of the layer level, with multipliers of the library, that every level begins from
     too."""
+    designs: int | None = None
+    """Different multipliers of a plan at most; default: any number."""
+    cells: Cells | None = None
+    """Tells what the cell of a lane costs that has the multipliers of a plan."""
 
     @property
     def deciding_examples(self) -> Examples:
@@ -195,7 +204,7 @@ def explore(
             space.refined(c.plan) for c in _evenly(layer_front, task.settings.population // 4)
         ]
         known = [space.refined(plan) for plan in task.known]
-        seeds = [*known, *refined, *_seeds(space, increase)]
+        seeds = [*known, *refined, *_seeds(space, increase, task.settings.population)]
         measure.advance = _Counter(
             progress, f"{space.level} level", task.settings.evaluations, seen
         )
@@ -254,7 +263,7 @@ def _tuning_worker(task: Task) -> TuningWorker | None:
 def _space(task: Task, level: Level) -> Space:
     return Space(
         task.model, task.library, level, task.classes, task.skips, task.banks,
-        figures=task.figures,
+        task.designs, figures=task.figures,
     )  # fmt: skip
 
 
@@ -265,16 +274,27 @@ def _ranked(space: Space, increase: Increase | None) -> Space:
     return replace(space, ranking=sensitivity_ranking(space.model, increase, specs))
 
 
-def _seeds(space: Space, increase: Increase | None) -> list[Genome]:
-    """Each multiplier everywhere, then the estimate's best for a row of prices, then others."""
+def _seeds(space: Space, increase: Increase | None, population: int) -> list[Genome]:
+    """Each multiplier everywhere, then the estimate's best for a row of prices, then others. Half
+    of the first generation is seeds, so that of a large library some of each kind are taken, and
+    as many with first and last layers kept; also where a bank is chosen, which those begin with."""
     uniform = space.seeds()
     count = len(space.multipliers)
-    if increase is None:
-        return uniform
-    axis: Axis = "filter" if space.level == "mixed" else space.level
-    prices = np.geomspace(0.02, 20, 12)
-    best = [space.cheapest(increase, float(price), axis) for price in prices]
-    chosen = [*uniform[:count], *best, *uniform[count:]]
+    few = count > population // 2 or space.designs is not None
+    best = []
+    if increase is not None:
+        axis: Axis = "filter" if space.level == "mixed" else space.level
+        prices = np.geomspace(0.02, 20, population // 8 if few else 12)
+        best = [space.cheapest(increase, float(price), axis) for price in prices]
+    if few:
+        each = (population // 2 - len(best)) // 2
+        kinds = (uniform[:count], space.ends_kept(), best)
+        spread = [[kind[k] for k in evenly_spread(len(kind), each)] for kind in kinds if kind]
+        chosen = [genome for row in zip_longest(*spread) for genome in row if genome is not None]
+    else:
+        chosen = [*uniform[:count], *best, *uniform[count:]]
+    if increase is None and not few:
+        return chosen
     _, first = np.unique(np.stack(chosen), axis=0, return_index=True)
     return [chosen[k] for k in sorted(first)]
 

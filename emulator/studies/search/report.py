@@ -10,7 +10,7 @@ from types import MappingProxyType
 from typing import Any
 
 from axynq.emulator import files, save_model
-from axynq.emulator.energy import EnergyFigures
+from axynq.emulator.energy import Energy, EnergyFigures, relative_energy
 from axynq.emulator.errors import DataError, ToolError
 from axynq.emulator.model.graph import Model
 from axynq.emulator.multipliers import multiplier
@@ -70,6 +70,12 @@ class Point:
     def accuracy_loss(self) -> float | None:
         """Against exact multipliers, on the test examples."""
         return None if self.tested is None else self.tested.loss
+
+    @property
+    def designs(self) -> tuple[str, ...]:
+        """The multipliers of the plan, in the order in which layers first use them."""
+        used = (spec for layer in self.plan.layers.values() for spec in layer.multipliers)
+        return tuple(dict.fromkeys(used))
 
     @property
     def series(self) -> str:
@@ -149,6 +155,9 @@ def write_report(
             "on_front": point.on_front,
             "on_level_front": point.on_level_front,
         }
+        entry["designs"] = list(point.designs)
+        if task.cells is not None:
+            entry["cells"] = cell_costs(task, point.plan, point.designs)
         if point.cycles is not None:
             entry["cycles"] = point.cycles
         if point.key in finished:
@@ -214,6 +223,19 @@ def energy_sources(figures: EnergyFigures, library: Sequence[str]) -> dict[str, 
         if energy is not None:
             sources[spec] = {"relative": energy.relative, "source": energy.source}
     return sources
+
+
+def cell_costs(task: Task, plan: Plan, designs: Sequence[str]) -> dict[str, dict[str, Any]]:
+    """By the way that the cells of an array are made that has the multipliers of a plan: the LUTs
+    of a cell, and the energy gain with what cells cost beside the multiplier they are set to."""
+    costs: dict[str, dict[str, Any]] = {}
+    for way, (luts, energies) in (task.cells(designs) if task.cells else {}).items():
+        costs[way] = {"luts": luts}
+        if energies:
+            figures = task.figures.extended({s: Energy(e, way) for s, e in energies.items()})
+            energy = relative_energy(task.model, plan, figures)
+            costs[way]["energy_gain"] = None if energy is None else 1 - energy
+    return costs
 
 
 def _files(point: Point, task: Task, folder: Path, finished: Finished | None) -> dict[str, str]:
