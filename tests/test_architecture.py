@@ -65,6 +65,10 @@ MAY_IMPORT: dict[str, set[str]] = {
     | {"emulator.studies.evaluator", *STUDIES},
     "emulator.studies.retraining": VOCABULARY
     | {"emulator.datasets", "emulator.emulation", "emulator.engine.gpu", "emulator.keys", *STUDIES},
+    "emulator.studies.matching": VOCABULARY
+    | {"emulator", "emulator.datasets", "emulator.emulation", "emulator.energy", "emulator.keys"}
+    | {"emulator.studies.evaluator", "emulator.studies.retraining", "emulator.studies.search"}
+    | STUDIES,
     "emulator.frameworks": VOCABULARY
     | {"emulator.emulation", "emulator.file_formats", "emulator.quantisation"}
     | {"emulator.studies.retraining"},

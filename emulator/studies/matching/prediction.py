@@ -1,0 +1,159 @@
+"""How large a multiplier's errors are at a layer's output, relative to the output itself.
+
+``multi-distribution`` is the probabilistic model of the paper (section IV): it knows multipliers by
+their error tables and layers by what values their operands have. ``measured`` computes the layer
+with the multiplier, on the inputs that the exact network has there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Literal, get_args
+
+import numpy as np
+import numpy.typing as npt
+
+from axynq.emulator.datasets import evenly_spread
+from axynq.emulator.emulation import Emulator
+from axynq.emulator.errors import DataError
+from axynq.emulator.model.graph import (
+    DepthwiseConvolution,
+    Int8Array,
+    Model,
+    WeightedLayer,
+)
+from axynq.emulator.model.quantisation import accumulator_scales
+from axynq.emulator.model.taps import tap_inputs
+from axynq.emulator.multipliers import Multiplier, multiplier
+from axynq.emulator.plan import Plan
+from axynq.emulator.studies.errors import extract
+from axynq.emulator.studies.tuning.weights import activation_rows
+
+FloatArray = npt.NDArray[np.float64]
+
+Prediction = Literal["multi-distribution", "measured"]
+PREDICTIONS: tuple[Prediction, ...] = get_args(Prediction)
+
+POSITIONS = 512
+"""Receptive fields of a layer whose distributions are looked at, as in the authors' software."""
+
+
+def predict(
+    model: Model,
+    library: Sequence[str],
+    x: Int8Array,
+    prediction: Prediction = "multi-distribution",
+    advance: Callable[[], None] = lambda: None,
+) -> dict[str, dict[str, float]]:
+    """Deviations of errors relative to deviations of outputs.
+
+    Both are over all neurons of a layer and all inputs together, before the activation; mean errors
+    of a whole layer do not count, as in the paper.
+
+    Args:
+        model: the network.
+        library: specifications of multipliers.
+        x: int8 inputs [samples, *input shape].
+        prediction: how.
+        advance: called after each layer.
+
+    Returns:
+        By layer name and specification; 0 where there are no errors, infinite where there are
+        errors and the output is constant.
+
+    Raises:
+        DataError: there are no inputs.
+    """
+    if len(x) == 0:
+        raise DataError("predictions need at least one example")
+    tensors = Emulator(model, "exact").tensors(x)
+    found: dict[str, dict[str, float]] = {}
+    for layer in model.layers:
+        seen = tensors[layer.inputs[0]]
+        output = _measured(model, layer, "exact", seen)[1]
+        errors = _MultiDistribution(model, layer, seen) if prediction != "measured" else None
+        found[layer.name] = {}
+        for spec in library:
+            if errors is not None:
+                deviation = errors.deviation(multiplier(spec))
+            else:
+                deviation = _measured(model, layer, spec, seen)[0]
+            ratio = deviation / output if output > 0 else np.inf
+            found[layer.name][spec] = float(ratio) if deviation > 0 else 0.0
+        advance()
+    return found
+
+
+def _measured(
+    model: Model, layer: WeightedLayer, spec: str, seen: Int8Array
+) -> tuple[float, float]:
+    """Deviations of the layer's errors and of its outputs, in real units, for inputs of the layer
+    [samples, *shape]."""
+    alone = replace(
+        model, operators=(layer,), inputs=layer.inputs, outputs=(layer.output,), constants={}
+    )
+    whole = extract(alone, Plan.uniform(spec), seen).layers[layer.name].real
+    return float(whole.error_deviation), float(whole.output_deviation)
+
+
+class _MultiDistribution:
+    """Errors of one layer from the distributions of its operands.
+
+    At one position of the output the activations under the kernel are taken as drawn independently
+    from their own (local) distribution, and the weights as drawn from their filter's. A sum of
+    ``n`` products then has the error's mean ``n * mean`` and variance ``n * variance``; over all
+    positions and filters the variance is the mean of the variances plus the variance of the means
+    (eq. 15-16 of the paper). The paper has one distribution of weights for a layer; here a filter
+    has its own, because it also has its own scale.
+    """
+
+    def __init__(self, model: Model, layer: WeightedLayer, seen: Int8Array) -> None:
+        self.zero_point = model.tensors[layer.inputs[0]].zero_point
+        self.products = int(np.prod(layer.kernel.shape[1:]))
+        self.scales = accumulator_scales(model, layer)
+        self.local = _local_distributions(model, layer, seen)
+        filters = layer.kernel.reshape(len(layer.kernel), -1)
+        self.weights = np.stack([_distribution(filter_) for filter_ in filters])
+
+    def deviation(self, m: Multiplier) -> float:
+        """Of the layer's error, in real units."""
+        operand = np.arange(-128, 128, dtype=np.int64) - self.zero_point
+        products = operand[:, None] * np.arange(-128, 128, dtype=np.int64)
+        error = (m.table[activation_rows(self.zero_point)] - products).astype(np.float64)
+        mean = self._expected(error)
+        variance = np.maximum(self._expected(error**2) - mean**2, 0.0)
+        means = self.products * mean * self.scales
+        variances = self.products * variance * self.scales**2
+        return float(np.sqrt(variances.mean() + means.var()))
+
+    def _expected(self, values: FloatArray) -> FloatArray:
+        """The mean of ``values`` [activations, weights] for one product, [positions, filters]."""
+        by_weight = values @ self.weights.T  # [activations, filters]
+        if self.local.ndim == 2:
+            return self.local @ by_weight
+        # A filter of a depthwise layer sees its own channel.
+        filters = by_weight.shape[1]
+        local = np.repeat(self.local, filters // self.local.shape[1], axis=1)
+        return np.einsum("pfa,af->pf", local, by_weight)
+
+
+def _local_distributions(model: Model, layer: WeightedLayer, seen: Int8Array) -> FloatArray:
+    """Shares of the activation values under the kernel at some positions of the output, padding
+    included: [positions, 256], for a depthwise layer [positions, channels, 256]."""
+    taps = [values.reshape(-1, values.shape[-1]) for _, values in tap_inputs(model, layer, seen)]
+    places = evenly_spread(len(taps[0]), POSITIONS)
+    under = np.stack([values[places] for values in taps], axis=2)  # [positions, channels, taps]
+    if not isinstance(layer, DepthwiseConvolution):
+        under = under.reshape(len(places), 1, -1)
+    rows = under.reshape(-1, under.shape[-1])
+    shares = np.stack([_distribution(row) for row in rows])
+    if isinstance(layer, DepthwiseConvolution):
+        return shares.reshape(len(places), -1, 256)
+    return shares
+
+
+def _distribution(values: npt.NDArray[np.int8]) -> FloatArray:
+    """Share of each int8 value, [256] by value + 128."""
+    counts = np.bincount(values.reshape(-1).astype(np.intp) + 128, minlength=256)
+    return counts / values.size
