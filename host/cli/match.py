@@ -39,7 +39,7 @@ from axynq.host.energy import energy_figures
 if TYPE_CHECKING:  # needs PyTorch
     from axynq.emulator.studies.matching import Outcome, Task
 
-PredictionName = Literal["multi-distribution", "measured"]
+PredictionName = Literal["multi-distribution", "measured", "residual"]
 
 
 def strengths_of(text: str) -> tuple[float, ...]:
@@ -114,7 +114,8 @@ PredictionOption = Annotated[
     PredictionName,
     typer.Option(
         help="How a multiplier's errors in a layer are found. multi-distribution: the "
-        "probabilistic model of the paper; measured: by computing the layer with it."
+        "probabilistic model of the paper; measured: by computing the layer with it; residual: "
+        "likewise, without each filter's mean and gain, which retraining makes good."
     ),
 ]
 SamplesOption = Annotated[

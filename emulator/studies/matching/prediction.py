@@ -2,7 +2,9 @@
 
 ``multi-distribution`` is the probabilistic model of the paper (section IV): it knows multipliers by
 their error tables and layers by what values their operands have. ``measured`` computes the layer
-with the multiplier, on the inputs that the exact network has there.
+with the multiplier, on the inputs that the exact network has there. ``residual``, which is not in
+the paper, is what is left of that when each filter's mean error and its share that is proportional
+to the output are taken off: a bias and a gain are no noise, and retraining makes them good.
 """
 
 from __future__ import annotations
@@ -27,12 +29,12 @@ from axynq.emulator.model.quantisation import accumulator_scales
 from axynq.emulator.model.taps import tap_inputs
 from axynq.emulator.multipliers import Multiplier, multiplier
 from axynq.emulator.plan import Plan
-from axynq.emulator.studies.errors import extract
+from axynq.emulator.studies.errors import LayerStatistics, extract
 from axynq.emulator.studies.tuning.weights import activation_rows
 
 FloatArray = npt.NDArray[np.float64]
 
-Prediction = Literal["multi-distribution", "measured"]
+Prediction = Literal["multi-distribution", "measured", "residual"]
 PREDICTIONS: tuple[Prediction, ...] = get_args(Prediction)
 
 POSITIONS = 512
@@ -71,30 +73,36 @@ def predict(
     found: dict[str, dict[str, float]] = {}
     for layer in model.layers:
         seen = tensors[layer.inputs[0]]
-        output = _measured(model, layer, "exact", seen)[1]
-        errors = _MultiDistribution(model, layer, seen) if prediction != "measured" else None
+        output = float(_measured(model, layer, "exact", seen).real.output_deviation)
+        model_of_errors = _MultiDistribution(model, layer, seen)
         found[layer.name] = {}
         for spec in library:
-            if errors is not None:
-                deviation = errors.deviation(multiplier(spec))
+            if prediction == "multi-distribution":
+                deviation = model_of_errors.deviation(multiplier(spec))
+            elif prediction == "measured":
+                deviation = float(_measured(model, layer, spec, seen).real.error_deviation)
             else:
-                deviation = _measured(model, layer, spec, seen)[0]
+                deviation = _residual(_measured(model, layer, spec, seen))
             ratio = deviation / output if output > 0 else np.inf
             found[layer.name][spec] = float(ratio) if deviation > 0 else 0.0
         advance()
     return found
 
 
-def _measured(
-    model: Model, layer: WeightedLayer, spec: str, seen: Int8Array
-) -> tuple[float, float]:
-    """Deviations of the layer's errors and of its outputs, in real units, for inputs of the layer
-    [samples, *shape]."""
+def _measured(model: Model, layer: WeightedLayer, spec: str, seen: Int8Array) -> LayerStatistics:
+    """Errors and outputs of the layer alone, for inputs of it [samples, *shape]."""
     alone = replace(
         model, operators=(layer,), inputs=layer.inputs, outputs=(layer.output,), constants={}
     )
-    whole = extract(alone, Plan.uniform(spec), seen).layers[layer.name].real
-    return float(whole.error_deviation), float(whole.output_deviation)
+    return extract(alone, Plan.uniform(spec), seen).layers[layer.name]
+
+
+def _residual(layer: LayerStatistics) -> float:
+    """Deviation, in real units, of what is left of a layer's errors when those of each filter are
+    predicted by a line from its output."""
+    filters = layer.channels
+    left = filters.error_squares / filters.count * (1 - filters.correlation**2)
+    return float(np.sqrt((left * layer.scale**2).mean()))
 
 
 class _MultiDistribution:
