@@ -272,15 +272,18 @@ def test_only_images_are_augmented() -> None:
 # --- predictions ---------------------------------------------------------------------------------
 
 
-def test_prediction_of_independent_operands() -> None:
-    """Where the model's assumption holds, that operands are drawn independently, its deviation is
-    the measured one."""
+@pytest.mark.parametrize("spread", [0, 60])
+def test_prediction_of_independent_operands(spread: int) -> None:
+    """Where the model's assumption holds, that operands under a kernel are drawn independently, its
+    deviation is the measured one; also where distributions differ from place to place."""
     rng = np.random.default_rng(7)
     builder = NetworkBuilder("independent", (12, 12, 16))
     weights = rng.normal(0, 0.2, (96, 3, 3, 16)).astype(np.float32)
     builder.convolution(builder.input, weights, np.zeros(96, np.float32))
     model = builder.quantise(rng.normal(0, 1, (20, 12, 12, 16)).astype(np.float32))
-    x = rng.normal(0, 40, (24, 12, 12, 16)).round().clip(-128, 127).astype(np.int8)
+    levels = rng.uniform(-spread, spread, (24, 1, 1, 1))
+    deviation = 15 if spread else 40
+    x = rng.normal(levels, deviation, (24, 12, 12, 16)).round().clip(-128, 127).astype(np.int8)
     name = model.layers[0].name
     predicted, measured = (predict(model, LIBRARY, x, p)[name] for p in PREDICTIONS[:2])
     assert predicted["exact"] == measured["exact"] == 0

@@ -109,59 +109,54 @@ class _MultiDistribution:
     """Errors of one layer from the distributions of its operands.
 
     At one position of the output the activations under the kernel are taken as drawn independently
-    from their own (local) distribution, and the weights as drawn from their filter's. A sum of
-    ``n`` products then has the error's mean ``n * mean`` and variance ``n * variance``; over all
-    positions and filters the variance is the mean of the variances plus the variance of the means
-    (eq. 15-16 of the paper). The paper has one distribution of weights for a layer; here a filter
-    has its own, because it also has its own scale.
+    from their own (local) distribution. A filter's error there has as its mean the sum of the means
+    over its weights, and likewise its variance; over all positions and filters the variance is the
+    mean of the variances plus the variance of the means (eq. 15-16 of the paper). The paper draws
+    weights too, from one distribution for the layer; here each filter has the weights it has, as
+    it has its own scale.
     """
 
     def __init__(self, model: Model, layer: WeightedLayer, seen: Int8Array) -> None:
         self.zero_point = model.tensors[layer.inputs[0]].zero_point
-        self.products = int(np.prod(layer.kernel.shape[1:]))
         self.scales = accumulator_scales(model, layer)
+        self.depthwise = isinstance(layer, DepthwiseConvolution)
         self.local = _local_distributions(model, layer, seen)
         filters = layer.kernel.reshape(len(layer.kernel), -1)
-        self.weights = np.stack([_distribution(filter_) for filter_ in filters])
+        self.weights = np.stack([_counts(filter_) for filter_ in filters])
 
     def deviation(self, m: Multiplier) -> float:
         """Of the layer's error, in real units."""
         operand = np.arange(-128, 128, dtype=np.int64) - self.zero_point
         products = operand[:, None] * np.arange(-128, 128, dtype=np.int64)
         error = (m.table[activation_rows(self.zero_point)] - products).astype(np.float64)
-        mean = self._expected(error)
-        variance = np.maximum(self._expected(error**2) - mean**2, 0.0)
-        means = self.products * mean * self.scales
-        variances = self.products * variance * self.scales**2
+        mean = self.local @ error  # of each weight's product, [positions, channels or 1, 256]
+        variance = np.maximum(self.local @ error**2 - mean**2, 0.0)
+        means = self._summed(mean) * self.scales
+        variances = self._summed(variance) * self.scales**2
         return float(np.sqrt(variances.mean() + means.var()))
 
-    def _expected(self, values: FloatArray) -> FloatArray:
-        """The mean of ``values`` [activations, weights] for one product, [positions, filters]."""
-        by_weight = values @ self.weights.T  # [activations, filters]
-        if self.local.ndim == 2:
-            return self.local @ by_weight
+    def _summed(self, values: FloatArray) -> FloatArray:
+        """Values [positions, channels or 1, weights] summed over each filter's weights,
+        [positions, filters]."""
+        if not self.depthwise:
+            return values[:, 0] @ self.weights.T
         # A filter of a depthwise layer sees its own channel.
-        filters = by_weight.shape[1]
-        local = np.repeat(self.local, filters // self.local.shape[1], axis=1)
-        return np.einsum("pfa,af->pf", local, by_weight)
+        own = np.repeat(values, len(self.weights) // values.shape[1], axis=1)
+        return np.einsum("pfw,fw->pf", own, self.weights)
 
 
 def _local_distributions(model: Model, layer: WeightedLayer, seen: Int8Array) -> FloatArray:
     """Shares of the activation values under the kernel at some positions of the output, padding
-    included: [positions, 256], for a depthwise layer [positions, channels, 256]."""
+    included: [positions, 1, 256], for a depthwise layer [positions, channels, 256]."""
     taps = [values.reshape(-1, values.shape[-1]) for _, values in tap_inputs(model, layer, seen)]
     places = evenly_spread(len(taps[0]), POSITIONS)
     under = np.stack([values[places] for values in taps], axis=2)  # [positions, channels, taps]
     if not isinstance(layer, DepthwiseConvolution):
         under = under.reshape(len(places), 1, -1)
-    rows = under.reshape(-1, under.shape[-1])
-    shares = np.stack([_distribution(row) for row in rows])
-    if isinstance(layer, DepthwiseConvolution):
-        return shares.reshape(len(places), -1, 256)
-    return shares
+    counts = np.stack([_counts(row) for row in under.reshape(-1, under.shape[-1])])
+    return counts.reshape(len(places), -1, 256) / under.shape[-1]
 
 
-def _distribution(values: npt.NDArray[np.int8]) -> FloatArray:
-    """Share of each int8 value, [256] by value + 128."""
-    counts = np.bincount(values.reshape(-1).astype(np.intp) + 128, minlength=256)
-    return counts / values.size
+def _counts(values: npt.NDArray[np.int8]) -> FloatArray:
+    """How often each int8 value occurs, [256] by value + 128."""
+    return np.bincount(values.astype(np.intp) + 128, minlength=256).astype(np.float64)
