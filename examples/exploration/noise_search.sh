@@ -5,7 +5,7 @@
 #     examples/exploration/noise_search.sh DATA EVOAPPROX [FOLDER]
 #
 # DATA: CIFAR-10 as `axynq evaluate` takes it. EVOAPPROX: a .npz of 256 x 256 tables (table1.py). The environment variables EPOCHS
-# and RETRAIN set the epochs of learning noise and of retraining. The paper has 30 and 10.
+# and RETRAIN set the epochs of learning noise (1) and of retraining (0); the authors' software has 30 and 10.
 set -eu
 data=$1 evoapprox=$2 folder=${3:-build/noise-search}
 here=$(dirname "$0")
@@ -22,10 +22,10 @@ search() {
     name=$1
     shift
     axynq match "$model" --data "$data" --output "$folder/$name" --checkpoints "$folder/checkpoints" --augment \
-        --epochs "${EPOCHS:-1}" --retrain "${RETRAIN:-2}" "$@"
+        --strength 0.1,0.3,1,3 --epochs "${EPOCHS:-1}" --retrain "${RETRAIN:-0}" "$@"
     cp "$folder/$name/front.json" "$here/results/resnet8/$name.json"
 }
 
-search noise-roup --multipliers "$roup" --strength 1,3
-search noise-roup-residual --multipliers "$roup" --strength 1,3 --prediction residual
-search noise-evoapprox --multipliers "$tables" --strength 0.3,1
+search noise-roup --multipliers "$roup"
+search noise-roup-residual --multipliers "$roup" --prediction residual
+search noise-evoapprox --multipliers "$tables"

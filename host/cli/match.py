@@ -27,11 +27,13 @@ from axynq.host.cli.output import JsonOption, console, finite, percent, print_js
 from axynq.host.cli.retrain import (
     AugmentOption,
     BatchOption,
+    ClipOption,
     DeviceOption,
     DistillationOption,
     MethodOption,
     OptimiserOption,
     SeedOption,
+    WarmupOption,
     check_device,
 )
 from axynq.host.energy import energy_figures
@@ -155,7 +157,7 @@ def match_(
         typer.Option(help="Folder for the results; rerun the command to resume what is in it."),
     ],
     multipliers: MultipliersOption = LIBRARY,
-    strength: StrengthOption = "0.1,0.2,0.4",
+    strength: StrengthOption = "0.3,1,3",
     epochs: EpochsOption = 1,
     rate: RateOption = 1e-3,
     noise_rate: NoiseRateOption = 1e-2,
@@ -169,6 +171,8 @@ def match_(
     method: MethodOption = "behavioural",
     retrain_rate: RetrainRateOption = 1e-3,
     optimiser: OptimiserOption = "sgd",
+    warmup: WarmupOption = 0.0,
+    clip: ClipOption = None,
     distillation: DistillationOption = 0.0,
     validation: ValidationOption = 2000,
     energy: EnergyOption = "characterised",
@@ -179,7 +183,7 @@ def match_(
     device: DeviceOption = None,
     json: JsonOption = False,
 ) -> None:
-    """Learn the noise that layers bear, and match multipliers to it.
+    """Match multipliers to the noise that layers bear.
 
     The noise-based search of Trommer et al. (ICCAD 2022): the noise of each layer is learnt along
     with the weights, each layer gets the cheapest multiplier whose errors are no larger, and the
@@ -196,7 +200,8 @@ def match_(
     figures = energy_figures(energy, [multiplier(spec) for spec in library])
     retraining = RetrainOptions(
         method=method, epochs=retrain, batch=batch, rate=retrain_rate, optimiser=optimiser,
-        distillation=distillation, augment=augment, validation=validation, seed=seed,
+        warmup=warmup, clip=clip, distillation=distillation, augment=augment,
+        validation=validation, seed=seed,
     )  # fmt: skip
     search = SearchOptions(
         initial=initial, limit=noise_limit, epochs=epochs, batch=batch, rate=rate,

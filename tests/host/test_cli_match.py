@@ -25,7 +25,8 @@ def test_match(
 ) -> None:
     folder = tmp_path / "matched"
     arguments = ("match", digits_path, "--data", digits_data, "--output", folder, *SMALL,
-                 "--strength", "0.1, 3,3", "--epochs", 2, "--retrain", 1)  # fmt: skip
+                 "--strength", "0.1, 3,3", "--epochs", 2, "--retrain", 1, "--warmup", 0.1,
+                 "--clip", 5, "--optimiser", "adam", "--retrain-rate", 0.0003)  # fmt: skip
     content = json_of(axynq(*arguments, "--json"))
     names = ["strength-0.1", "strength-0.1-retrained", "strength-3", "strength-3-retrained"]
     assert [point["name"] for point in content["points"]] == names
