@@ -356,8 +356,10 @@ def _show(inputs: Inputs, outcome: Outcome) -> None:
 
 
 def check_device(name: str) -> None:
-    """Raises:
-    DeviceError: PyTorch has no such device here.
+    """That PyTorch has the device, before the work begins.
+
+    Raises:
+        DeviceError: it has no such device here.
     """
     import torch
 
