@@ -19,8 +19,11 @@ import subprocess
 import sys
 import tempfile
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from functools import cache
+from importlib import resources
 from pathlib import Path
+from typing import Any
 
 from axynq.emulator.errors import ToolError
 
@@ -103,6 +106,31 @@ def _unwritable(folder: Path, error: OSError) -> ToolError:
         f"the cache folder '{folder}' cannot be written ({error.strerror}): "
         "set AXYNQ_CACHE to another"
     )
+
+
+SOURCE_KINDS = (".py", ".hpp", ".cpp", ".h", ".json", ".npz", ".j2")
+GENERATED = {"generated", "rtl", "simulation", "overlays", "__pycache__"}
+"""Folders of packages in which there are no sources."""
+
+
+@cache
+def sources_hash(*packages: str) -> str:
+    """A hash of the sources of packages, in hex: what is computed by them and kept goes under a
+    name that contains it."""
+    content = hashlib.sha256()
+    for package in packages:
+        for name, data in sorted(_sources(resources.files(package))):
+            content.update(f"{package} {name} {len(data)}\0".encode() + data)
+    return content.hexdigest()
+
+
+def _sources(folder: Any, before: str = "") -> Iterator[tuple[str, bytes]]:
+    for entry in folder.iterdir():
+        name = f"{before}{entry.name}"
+        if entry.is_dir() and entry.name not in GENERATED:
+            yield from _sources(entry, f"{name}/")
+        elif entry.is_file() and entry.name.endswith(SOURCE_KINDS):
+            yield name, entry.read_bytes()
 
 
 def shared_library(

@@ -3,15 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING
 
 from axynq.emulator.energy import Energy, EnergyFigures
 from axynq.emulator.errors import MultiplierError, ToolError
 from axynq.emulator.multipliers import Exact, Multiplier, Roup, SMApprox, Table
 from axynq.emulator.yosys import has_yosys
-
-if TYPE_CHECKING:
-    from axynq.host.netlists.activity import Activity
 
 
 def energy_figures(source: str, multipliers: Iterable[Multiplier]) -> EnergyFigures:
@@ -25,17 +21,22 @@ def energy_figures(source: str, multipliers: Iterable[Multiplier]) -> EnergyFigu
     Raises:
         DataError: the file cannot be read or is not of the format.
     """
-    figures = EnergyFigures(source)
+    return with_measured(EnergyFigures(source), source, multipliers)
+
+
+def with_measured(
+    figures: EnergyFigures, source: str, multipliers: Iterable[Multiplier]
+) -> EnergyFigures:
+    """``figures``, which are those of ``source``, and what they lack, as :func:`energy_figures`."""
     if not source.startswith("characterised"):
         return figures
     missing = [m for m in multipliers if _may_be_measured(m) and not figures.has(m)]
-    glitches = source.endswith("-glitches")
     found = {}
     for m in missing:
-        relative = _measured(m)
+        relative = _measured(m, glitches=source.endswith("-glitches"))
         if relative is not None:
-            found[m.spec] = Energy(relative.unit_delay if glitches else relative.zero_delay, source)
-    return figures.extended(found)
+            found[m.spec] = Energy(relative, source)
+    return figures.extended(found) if found else figures
 
 
 def _may_be_measured(m: Multiplier) -> bool:
@@ -44,16 +45,14 @@ def _may_be_measured(m: Multiplier) -> bool:
     return isinstance(m, (Exact, Roup, SMApprox))
 
 
-def _measured(m: Multiplier) -> Activity | None:
+def _measured(m: Multiplier, glitches: bool) -> float | None:
     """Relative activity of a multiplier's netlist; None where a table has none: the emulator also
     takes C functions that hardware cannot be made of."""
-    from axynq.host.netlists.characterise import STIMULUS, characterise
-    from axynq.host.netlists.operands import shipped_operands
+    from axynq.host.netlists.relative import kept_relative_activity, relative_activity
 
+    if not isinstance(m, Table):
+        return kept_relative_activity(m.spec, glitches)
     try:
-        (row,) = characterise([m.spec], {STIMULUS: shipped_operands()})
+        return relative_activity(m.spec, glitches)
     except (MultiplierError, ToolError):
-        if isinstance(m, Table):
-            return None
-        raise
-    return row.relative[STIMULUS]
+        return None

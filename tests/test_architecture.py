@@ -67,6 +67,14 @@ MAY_IMPORT: dict[str, set[str]] = {
     | {"emulator.studies.comparison", "emulator.studies.evaluator", *STUDIES},
     "emulator.studies.retraining": VOCABULARY
     | {"emulator.datasets", "emulator.emulation", "emulator.engine.gpu", "emulator.keys", *STUDIES},
+    "emulator.studies.joint": VOCABULARY
+    | {"emulator", "emulator.datasets", "emulator.keys"}
+    | {"emulator.studies.comparison", "emulator.studies.evaluator", "emulator.studies.tuning"}
+    | {"emulator.studies.search", "emulator.studies.retraining"},
+    "emulator.studies.matching": VOCABULARY
+    | {"emulator", "emulator.datasets", "emulator.emulation", "emulator.energy", "emulator.keys"}
+    | {"emulator.studies.comparison", "emulator.studies.evaluator"}
+    | {"emulator.studies.retraining", "emulator.studies.search", *STUDIES},
     "emulator.frameworks": VOCABULARY
     | {"emulator.emulation", "emulator.file_formats", "emulator.quantisation"}
     | {"emulator.studies.retraining"},

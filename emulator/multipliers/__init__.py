@@ -14,6 +14,7 @@ from axynq.emulator.multipliers.base import (
     Multiplier,
 )
 from axynq.emulator.multipliers.exact import Exact
+from axynq.emulator.multipliers.families import is_family, members
 from axynq.emulator.multipliers.roup import Roup
 from axynq.emulator.multipliers.smapprox import SMApprox
 from axynq.emulator.multipliers.specification import split_multipliers
@@ -42,6 +43,11 @@ def multiplier(spec: str) -> Multiplier:
     family, _, arguments = spec.strip().partition(":")
     if family == "table":  # files may change: never cached
         return Table.parse(arguments)
+    if is_family(spec):
+        raise MultiplierError(
+            f"'{spec.strip()}' is a family, and here a single multiplier is needed: families are "
+            "for `axynq explore`"
+        )
     return _built_in(family, arguments)
 
 
@@ -71,6 +77,8 @@ __all__ = [
     "Roup",
     "SMApprox",
     "Table",
+    "is_family",
+    "members",
     "multiplier",
     "split_multipliers",
 ]

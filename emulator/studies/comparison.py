@@ -140,10 +140,19 @@ class Comparison:
     def p_value(self) -> float:
         """McNemar's test, exact and two-sided (Psychometrika 12, 1947): how often two classifiers
         that are equally good would differ by as much or more, as far as they differ at all."""
+        return min(1.0, 2 * self._as_few(min(self.only_first, self.only_second)))
+
+    def p_value_ahead(self) -> float:
+        """The same test, one-sided: how often the second of two equally good classifiers would be
+        ahead of the first by as much or more."""
+        return self._as_few(self.only_first)
+
+    def _as_few(self, count: int) -> float:
+        """How often at most so many of the examples on which they differ are one classifier's, if
+        each is as likely the other's."""
         differing = self.only_first + self.only_second
-        fewer = min(self.only_first, self.only_second)
         tail, term = 0, 1
-        for k in range(fewer + 1):
+        for k in range(count + 1):
             tail += term
             term = term * (differing - k) // (k + 1)
-        return min(1.0, 2 * tail / (1 << differing))
+        return tail / (1 << differing)

@@ -17,6 +17,7 @@ from axynq.host.cli import (
     evaluate,
     explore,
     inspect,
+    match,
     multipliers,
     noise,
     power,
@@ -73,6 +74,7 @@ for name, function, example in (
         "axynq sensitivity model.tflite --data cifar10/ --output sensitivity.png",
     ),
     ("explore", explore.explore, "axynq explore model.tflite --data cifar10/ --output found"),
+    ("match", match.match_, "axynq match model.tflite --data cifar10/ --output matched"),
     (
         "tune",
         tune.tune,

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, Optional, cast
 
@@ -18,20 +19,49 @@ from axynq.emulator.datasets import Split, evenly_spread
 from axynq.emulator.engine.choice import thread_count
 from axynq.emulator.errors import PlanError
 from axynq.emulator.model.graph import Model
-from axynq.emulator.multipliers import Multiplier, multiplier, split_multipliers
+from axynq.emulator.multipliers import Multiplier
 from axynq.emulator.plan import Assignment, Plan
 from axynq.emulator.studies.evaluator import Evaluator, Examples
-from axynq.emulator.studies.search.exploration import Outcome, Task
+from axynq.emulator.studies.joint.options import JointOptions
+from axynq.emulator.studies.search.exploration import Cells, Outcome, Task
 from axynq.emulator.studies.search.exploration import Progress as SearchProgress
 from axynq.emulator.studies.search.exploration import explore as run_exploration
 from axynq.emulator.studies.search.front import Candidate
-from axynq.emulator.studies.search.report import Point, points_of, test_figures, write_report
+from axynq.emulator.studies.search.reduction import KEPT
+from axynq.emulator.studies.search.report import (
+    Finished,
+    Point,
+    cell_costs,
+    points_of,
+    test_figures,
+    write_report,
+)
 from axynq.emulator.studies.search.search import Cycles, Settings
 from axynq.emulator.studies.search.space import LEVELS, Level
 from axynq.emulator.studies.search.store import Store
 from axynq.emulator.studies.search.workers import DaskWorkers, LocalWorker, Workers, connect
 from axynq.emulator.studies.tuning.compensation import Method
 from axynq.emulator.studies.tuning.tuner import Tuner
+from axynq.host.cli.explore_retrain import (
+    LARGEST_LOSS,
+    CandidatesOption,
+    HeldOutOption,
+    JointAugmentOption,
+    JointDeviceOption,
+    JointDistillationOption,
+    JointTeacherOption,
+    RetrainBatchOption,
+    RetrainExamplesOption,
+    RetrainOption,
+    RetrainRateOption,
+    SearchAgainOption,
+    SharedEpochsOption,
+    SharedPlansOption,
+    explore_with_retraining,
+    joint_task,
+    retraining_of,
+    words,
+)
 from axynq.host.cli.inputs import (
     LARGEST_SEED,
     DataOption,
@@ -47,6 +77,7 @@ from axynq.host.cli.inputs import (
     read_examples,
     read_examples_apart,
 )
+from axynq.host.cli.libraries import choose_library, has_family
 from axynq.host.cli.output import (
     INTERVAL,
     JsonOption,
@@ -59,7 +90,7 @@ from axynq.host.cli.output import (
     table,
 )
 from axynq.host.compiler.compilation import TYPICAL_BATCH, compile_program
-from axynq.host.energy import energy_figures
+from axynq.host.netlists.cells import cells
 from axynq.host.overlay import Overlay
 from axynq.host.performance.cycles import program_cycles
 
@@ -98,7 +129,24 @@ MultipliersOption = Annotated[
     typer.Option(
         metavar="M1|M2|…",
         help="Multipliers to choose from; default: those of --overlay, or else the exact one and "
-        "nine ROUP multipliers.",
+        "nine ROUP multipliers. A * stands for any number: roup:*, roup:3,*, roup:2,0-0-*-* and "
+        "smapprox:* are families, of which only the --members that are worth it are searched.",
+    ),
+]
+MembersOption = Annotated[
+    int,
+    typer.Option(
+        min=1,
+        help="Of the families in --multipliers search so many at most, of those that no other "
+        "beats in energy and in what is left of its error once weights suit it.",
+    ),
+]
+DesignsOption = Annotated[
+    Optional[int],
+    typer.Option(
+        min=1,
+        help="Only plans with at most this many different multipliers, the exact one included: "
+        "for an array whose lanes all have a bank of so many; default: any number.",
     ),
 ]
 ClassesOption = Annotated[
@@ -160,7 +208,7 @@ ChoiceExamplesOption = Annotated[
     typer.Option(
         min=1,
         help="Other examples of --search-split, on which it is decided which of the finalists are "
-        "on the front.",
+        "on the front; with --retrain these are those of --held-out.",
     ),
 ]
 SearchSplitOption = Annotated[
@@ -203,6 +251,8 @@ def explore(
     ],
     levels: LevelsOption = "layer,filter,channel,row,column",
     multipliers: MultipliersOption = None,
+    members: MembersOption = KEPT,
+    designs: DesignsOption = None,
     classes: ClassesOption = 3,
     skip: SkipOption = None,
     overlay: FittingOverlayOption = None,
@@ -227,35 +277,70 @@ def explore(
     engine: EngineOption = "auto",
     threads: ThreadsOption = None,
     json: JsonOption = False,
+    retrain: RetrainOption = 0,
+    retrain_rate: RetrainRateOption = 6e-4,
+    retrain_batch: RetrainBatchOption = 64,
+    retrain_examples: RetrainExamplesOption = None,
+    held_out: HeldOutOption = 4000,
+    shared_plans: SharedPlansOption = 8,
+    shared_epochs: SharedEpochsOption = None,
+    search_again: SearchAgainOption = True,
+    candidates: CandidatesOption = 12,
+    distillation: JointDistillationOption = 0.7,
+    teacher: JointTeacherOption = None,
+    augment: JointAugmentOption = False,
+    device: JointDeviceOption = None,
 ) -> None:
     """Search for plans with little energy and high accuracy.
 
     A genetic search (NSGA-II) on some examples; which of the best plans to keep is decided on
-    more, and these are measured on the test examples. Every evaluation is kept: rerun the command
-    to resume.
+    more, and these are measured on the test examples. With --retrain, networks are retrained for
+    the plans that are near the front, and plans are judged by that. Everything that takes time is
+    kept: rerun the command to resume.
     """
     network = load_model(model)
+    retraining = None
+    if retrain:
+        options = JointOptions(
+            retrain, shared_plans, shared_epochs, search_again, candidates, held_out, retrain_batch,
+            retrain_rate, distillation, augment, seed,
+        )  # fmt: skip
+        retraining = retraining_of(options, retrain_examples, teacher, device)
+        weights = "rescaled" if weights == "none" else weights
+        compensate = True
+        max_loss = LARGEST_LOSS if max_loss is None else max_loss
     if cycles and overlay is None:
         raise PlanError("--cycles needs --overlay: cycles are those of an overlay")
-    library, banks = _library(multipliers, overlay)
-    searched, choice = read_examples_apart(
-        network, data, search_split, search_examples, choice_examples
-    )
+    text, banks = _library(multipliers, overlay, designs)
+    training = None
+    choice: Examples | None = None
+    if retraining is not None:
+        training = read_examples(network, data, "train", retrain_examples)
+    if training is not None and search_split == "train":
+        searched = training.evenly(search_examples)
+    elif training is not None:
+        searched = read_examples(network, data, search_split, search_examples)
+    else:
+        searched, choice = read_examples_apart(
+            network, data, search_split, search_examples, choice_examples
+        )
     tested = read_examples(network, data, split, limit)
     tuned = compensate or weights != "none"
+    tuner = Tuner(network, searched.x, weights, compensate) if tuned or has_family(text) else None
+    library = choose_library(text, energy, tuner, members)
     floor = _floor(network, searched, max_loss, engine, threads)
     task = Task(
         network,
         searched,
         tested,
-        library,
+        library.specs,
         _levels(levels),
         Settings(population, evaluations, seed, floor),
         classes,
         _skips(skip),
         banks,
-        energy_figures(energy, [multiplier(spec) for spec in library]),
-        Tuner(network, searched.x, weights, compensate) if tuned else None,
+        library.figures,
+        tuner if tuned else None,
         method,
         engine,
         threads,
@@ -263,39 +348,62 @@ def explore(
         estimate_first=estimate,
         finalists=finalists,
         choice_examples=searched if choice is None else choice,
+        designs=designs,
+        cells=None if designs is None else _cells(energy),
     )
     computing = Computing(workers, scheduler, engine, threads)
     with Store(output / "evaluations.sqlite") as store, _display() as progress:
         if stored := len(store):
             console.print(f"{output} has {stored} evaluations already: resuming")
-        outcome = search(task, store, computing, progress)
-    shared = _check_apart(choice, tested)
-    context = {"model": str(model), "seed": seed, "choice_examples_in_test": shared}
-    path = write_report(outcome, task, output, context)
-    _show(outcome, path, json)
+        context: dict[str, Any] = {"model": str(model), "seed": seed, **library.record()}
+        finished: Mapping[str, Finished] = {}
+        if retraining is None or training is None:
+            outcome = search(task, store, computing, progress)
+        else:
+            joint = joint_task(
+                task, training, len(searched) if search_split == "train" else 0, retraining
+            )
+            with _client(computing) as client:
+                found = explore_with_retraining(
+                    joint, store, client, computing.scheduler is None,
+                    lambda task, examples: _workers(task, examples, client), progress,
+                )  # fmt: skip
+            task, choice = joint.search, joint.held_out
+            outcome, finished = found.outcome, found.finished
+            context["retraining"] = words(joint, found)
+    context["choice_examples_in_test"] = _check_apart(choice, tested)
+    path = write_report(outcome, task, output, context, finished)
+    _show(outcome, path, json, task)
 
 
 def search(task: Task, store: Store, computing: Computing, progress: SearchProgress) -> Outcome:
     """Explore, on workers that are stopped at the end."""
-    client = None
-    if computing.scheduler is not None or computing.workers > 1:
-        each = max(1, thread_count(computing.threads) // computing.workers)
-        client = connect(computing.scheduler, computing.workers, each)
+    with _client(computing) as client:
+        return run_exploration(
+            task, store, lambda examples: _workers(task, examples, client), progress
+        )
+
+
+@contextmanager
+def _client(computing: Computing) -> Iterator[Any]:
+    """A ``distributed.Client`` whose own workers are stopped at the end; None: none is needed."""
+    if computing.scheduler is None and computing.workers == 1:
+        yield None
+        return
+    each = max(1, thread_count(computing.threads) // computing.workers)
+    client = connect(computing.scheduler, computing.workers, each)
     try:
-
-        def workers_for(examples: Examples) -> Workers:
-            if client is not None:
-                return DaskWorkers(client, task.model, examples, task.tuner, task.engine)
-            return LocalWorker(
-                Evaluator(task.model, examples, task.tuner, task.engine, task.threads)
-            )
-
-        return run_exploration(task, store, workers_for, progress)
+        yield client
     finally:
-        if client is not None:
-            if client.cluster is not None:
-                client.cluster.close()
-            client.close()
+        if client.cluster is not None:
+            client.cluster.close()
+        client.close()
+
+
+def _workers(task: Task, examples: Examples, client: Any) -> Workers:
+    if client is not None:
+        return DaskWorkers(client, task.model, examples, task.tuner, task.engine)
+    return LocalWorker(Evaluator(task.model, examples, task.tuner, task.engine, task.threads))
 
 
 def _check_apart(choice: Examples | None, tested: Examples) -> int:
@@ -338,19 +446,31 @@ def _cycles(network: Model, name: str) -> Cycles:
     return cycles
 
 
+def _cells(energy: str) -> Cells:
+    """What tells costs of cells: energies only where those of multipliers are measured too."""
+    if not energy.startswith("characterised"):
+        return lambda specs: {way: (cell.luts, {}) for way, cell in cells(specs).items()}
+    return partial(cells, glitches=energy.endswith("-glitches"))
+
+
 def _library(
-    multipliers: str | None, overlay: str | None
-) -> tuple[tuple[str, ...], tuple[frozenset[Multiplier], ...]]:
-    """Multipliers to choose from, and what the overlay's lanes hold."""
-    banks: tuple[frozenset[Multiplier], ...] = ()
+    multipliers: str | None, overlay: str | None, designs: int | None
+) -> tuple[str, tuple[frozenset[Multiplier], ...]]:
+    """Multipliers to choose from, as ``M1|M2|…``, and what the overlay's lanes hold."""
     text = multipliers or LIBRARY
-    if overlay is not None:
-        held = [frozenset(bank) for bank in Overlay.load(overlay).banks]
-        banks = tuple(dict.fromkeys(held))
-        if multipliers is None:
-            text = "|".join(dict.fromkeys(m.spec for lane in Overlay.load(overlay).banks
-                                          for m in lane))  # fmt: skip
-    return tuple(split_multipliers(text)), banks
+    if overlay is None:
+        return text, ()
+    if designs is not None:
+        raise PlanError("--designs chooses what a bank holds, and --overlay has banks: give one")
+    if has_family(text):
+        raise PlanError(
+            "--multipliers has a family, and the banks of --overlay hold single multipliers: name "
+            "those, or leave --multipliers out"
+        )
+    lanes = Overlay.load(overlay).banks
+    if multipliers is None:
+        text = "|".join(dict.fromkeys(m.spec for lane in lanes for m in lane))
+    return text, tuple(dict.fromkeys(map(frozenset, lanes)))
 
 
 def _skips(text: str | None) -> tuple[float, ...]:
@@ -392,17 +512,18 @@ def _display() -> Iterator[_Display]:
         yield _Display(live)
 
 
-def _show(outcome: Outcome, path: Path, json: bool) -> None:
+def _show(outcome: Outcome, path: Path, json: bool, task: Task) -> None:
     front = [point for point in points_of(outcome) if point.on_front]
     if json:
         print_json(_content(outcome, path, front))
         return
+    bank = ("bank", "LUTs", "gain in it") if task.cells else ()
     shown = table(
-        "plan", "energy gain", "accuracy", "loss", INTERVAL,
+        "plan", "energy gain", "accuracy", "loss", INTERVAL, *bank,
         title=f"Front; exact: {percent(outcome.baseline)}",
     )  # fmt: skip
     for point in front:
-        shown.add_row(*_row(point))
+        shown.add_row(*_row(point), *(_bank(task, point) if task.cells else ()))
     results.print(shown)
     console.print(
         f"wrote {path}; {outcome.computed} evaluations in {outcome.seconds:.0f} s "
@@ -426,6 +547,8 @@ def _content(outcome: Outcome, path: Path, front: list[Point]) -> dict[str, Any]
                 "choice_accuracy": p.choice_accuracy,
                 "choice_loss": p.choice_loss,
                 "cycles": p.cycles,
+                "retrained": p.retrained,
+                "designs": list(p.designs),
             }
             for p in front
         ],
@@ -441,3 +564,15 @@ def _row(point: Point) -> tuple[str, ...]:
         f"{100 * point.tested.loss:.2f}",
         points_interval(point.tested.loss_interval()),
     )
+
+
+def _bank(task: Task, point: Point) -> tuple[str, str, str]:
+    """The multipliers of a plan; the LUTs of the smallest cell that has them; and the energy gain
+    in such cells."""
+    costs = cell_costs(task, point.plan, point.designs).values()
+    if not costs:
+        return " | ".join(point.designs), "?", "?"
+    smallest = min(costs, key=lambda cost: int(cost["luts"]))
+    gain = smallest.get("energy_gain")
+    shown = "?" if gain is None else percent(gain, 1)
+    return " | ".join(point.designs), str(smallest["luts"]), shown

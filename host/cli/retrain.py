@@ -265,7 +265,7 @@ def _read(
     device: str | None,
 ) -> Inputs:
     if device is not None:
-        _check_device(device)
+        check_device(device)
     network = load_model(model)
     check_can_be_written(network)
     taught_by = load_model(teacher) if teacher is not None else None
@@ -355,9 +355,11 @@ def _show(inputs: Inputs, outcome: Outcome) -> None:
     results.print(shown)
 
 
-def _check_device(name: str) -> None:
-    """Raises:
-    DeviceError: PyTorch has no such device here.
+def check_device(name: str) -> None:
+    """That PyTorch has the device, before the work begins.
+
+    Raises:
+        DeviceError: it has no such device here.
     """
     import torch
 

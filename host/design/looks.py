@@ -9,16 +9,14 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from functools import cache
-from importlib import resources
 from pathlib import Path
-from typing import Any
 
 from axynq.emulator import files
 from axynq.emulator.errors import ToolError
-from axynq.emulator.toolchain import cache_folder
+from axynq.emulator.toolchain import cache_folder, sources_hash
 from axynq.host.design.clocks import why_too_fast
 from axynq.host.overlay import Overlay
 from axynq.host.synthesis.compilation import compile_overlay
@@ -31,9 +29,6 @@ RESOURCES = ("lut", "flip_flop", "block_ram_36k", "dsp")
 SOURCES = ("axynq.hls", "axynq.host.synthesis", "axynq.host.netlists",
            "axynq.host.generate", "axynq.host.overlay", "axynq.emulator.multipliers")  # fmt: skip
 """Packages whose files a look depends on."""
-KINDS = (".py", ".hpp", ".cpp", ".h", ".json", ".npz", ".j2")
-GENERATED = {"generated", "rtl", "simulation", "overlays", "__pycache__"}
-"""Folders that a look does not depend on."""
 
 
 @dataclass(frozen=True)
@@ -117,21 +112,8 @@ def _path(overlay: Overlay, clocks: Sequence[float]) -> Path | None:
 @cache
 def _sources() -> str:
     """A hash of everything that a look is computed by."""
-    content = hashlib.sha256()
-    for package in SOURCES:
-        for name, data in sorted(_files(resources.files(package))):
-            content.update(f"{package} {name} {len(data)}\0".encode() + data)
-    content.update(Path(__file__).with_name("clocks.py").read_bytes())
-    return content.hexdigest()
-
-
-def _files(folder: Any, before: str = "") -> Iterator[tuple[str, bytes]]:
-    for entry in folder.iterdir():
-        name = f"{before}{entry.name}"
-        if entry.is_dir() and entry.name not in GENERATED:
-            yield from _files(entry, f"{name}/")
-        elif entry.is_file() and entry.name.endswith(KINDS):
-            yield name, entry.read_bytes()
+    own = Path(__file__).with_name("clocks.py").read_bytes()
+    return hashlib.sha256(sources_hash(*SOURCES).encode() + own).hexdigest()
 
 
 def _read(path: Path | None) -> Look | None:

@@ -72,7 +72,7 @@ def _narrowed(cell: Cell, values: dict[Net, Bits]) -> Cell:
     if isinstance(cell, Chain):
         return cell
     tables = (cell.table,) if isinstance(cell, Lut) else cell.tables
-    rows = {int(row) for row in np.unique(selected_rows(cell, values))}
+    rows = set(np.flatnonzero(np.bincount(selected_rows(cell, values))).tolist())
     words = {row: tuple(table >> row & 1 for table in tables) for row in rows}
     inputs = list(cell.inputs)
     for net in (ZERO, ONE, *cell.inputs):

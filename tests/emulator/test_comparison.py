@@ -75,12 +75,17 @@ def test_mcnemar_counts_coins(first: int, second: int) -> None:
     expected = sum(chance[k] for k in range(n + 1) if abs(2 * k - n) >= abs(first - second))
     found = Comparison(5, first, second, 7).p_value()
     assert found == pytest.approx(float(expected), rel=1e-12)
+    ahead = Comparison(5, first, second, 7).p_value_ahead()
+    assert ahead == pytest.approx(float(sum(chance[second:])), rel=1e-12)
 
 
 def test_mcnemar_of_thousands() -> None:
     assert Comparison(0, 5000, 5000, 0).p_value() == 1
     assert Comparison(0, 6000, 4000, 0).p_value() < 1e-80
     assert Comparison(9000, 0, 0, 1000).p_value() == 1
+    assert Comparison(0, 4000, 6000, 0).p_value_ahead() < 1e-80
+    assert Comparison(0, 6000, 4000, 0).p_value_ahead() == pytest.approx(1)
+    assert Comparison(9000, 0, 0, 1000).p_value_ahead() == 1
 
 
 @given(st.lists(st.tuples(st.booleans(), st.booleans()), min_size=1, max_size=50))

@@ -28,7 +28,7 @@ from axynq.emulator.errors import DataError, PlanError, ToolError
 from axynq.emulator.keys import layer_key, plan_key
 from axynq.emulator.model import graph
 from axynq.emulator.model.segments import replace_layers, segments
-from axynq.emulator.plan import CLASS_AXES, Assignment, LayerCodes
+from axynq.emulator.plan import CLASS_AXES, Assignment, Axis, LayerCodes
 from axynq.emulator.quantisation.builder import NetworkBuilder
 from axynq.emulator.studies.comparison import Comparison
 from axynq.emulator.studies.evaluator import Evaluator, Examples
@@ -357,6 +357,90 @@ def test_plans_fit_the_banks(level: Level, seed: int) -> None:
         for mine in codes.codes:
             used = {codes.multipliers[c - 1] for c in np.unique(mine) if c}
             assert any(used <= bank for bank in banks)
+
+
+@settings(max_examples=60)
+@given(st.sampled_from(LEVELS), st.integers(1, 5), st.booleans(), st.integers(0, 2**32 - 1))
+def test_plans_have_few_designs(level: Level, designs: int, skips: bool, seed: int) -> None:
+    model = _network()
+    space = Space(model, LIBRARY, level, skips=(2.0,) if skips else (), designs=designs)
+    for genome in [
+        np.random.default_rng(seed).integers(0, space.choices), space.uniform([0, 1, 2, 3]),
+        *space.seeds()[:: 1 + seed % 7],
+    ]:  # fmt: skip
+        assert genome.shape == space.choices.shape
+        assert ((genome >= 0) & (genome < space.choices)).all()
+        assert len(_designs(space.plan(genome))) <= designs
+
+
+@settings(max_examples=30)
+@given(st.sampled_from(LEVELS), st.integers(1, 5), st.integers(0, 2**32 - 1))
+def test_few_designs_are_refined_and_costed(level: Level, designs: int, seed: int) -> None:
+    model = _network()
+    random = np.random.default_rng(seed)
+    layers = Space(model, LIBRARY, "layer", designs=designs)
+    finer = Space(model, LIBRARY, level, designs=designs)
+    plan = layers.plan(random.integers(0, layers.choices))
+    refined = finer.plan(finer.refined(plan))
+    assert plan_key(refined.expand(model)) == plan_key(plan.expand(model))
+    axis = "filter" if level == "mixed" else level
+    increase: Increase = {
+        (layer.name, axis, m.spec): random.random(finer.size(layer, axis))
+        for layer in model.layers for m in finer.multipliers
+    }  # fmt: skip
+    best = finer.plan(finer.cheapest(increase, 1.0, axis))
+    assert len(_designs(best)) <= designs
+
+
+@pytest.mark.parametrize(("level", "axis"), [("layer", "layer"), ("mixed", "row")])
+def test_one_design_is_the_cheapest_overall(level: Level, axis: Axis) -> None:
+    """With a bank of one the estimate's best is the multiplier with the least sum, also where a
+    layer has fewer classes than genes for them."""
+    model = _network()
+    space = Space(model, LIBRARY, level, designs=1)
+    increase: Increase = {
+        (layer.name, axis, m.spec): np.full(space.size(layer, axis), float(m.spec != "roup:1,4"))
+        for layer in model.layers for m in space.multipliers
+    }  # fmt: skip
+    assert _designs(space.plan(space.cheapest(increase, 1e-9, axis))) == {"roup:1,4"}
+
+
+def test_every_seed_has_its_multiplier() -> None:
+    """Seeds put each multiplier everywhere, whatever else is in the bank."""
+    space = Space(_network(), LIBRARY, designs=2)
+    everywhere = [_designs(space.plan(genome)) for genome in space.seeds()[: len(LIBRARY)]]
+    assert everywhere == [{m.spec} for m in space.multipliers]
+
+
+def test_large_libraries_begin_from_all_their_energies() -> None:
+    """Not from the first half alone, with which the first generation would be full."""
+    library = tuple(f"roup:2,0-0-{r}-{s}" for r in range(6) for s in range(6))
+    space = Space(_network(), library)
+    seeds = exploration._seeds(space, None, 32)
+    assert len(seeds) == 16
+    plans = [space.plan(genome) for genome in seeds]
+    used = [spec for plan in plans if len(_designs(plan)) == 1 for spec in _designs(plan)]
+    assert {space.multipliers[0].spec, space.multipliers[-1].spec} <= set(used)
+    assert used == sorted(used, key=[m.spec for m in space.multipliers].index)
+
+
+@pytest.mark.parametrize("level", LEVELS)
+@pytest.mark.parametrize("designs", [None, 2])
+def test_ends_are_kept(level: Level, designs: int | None) -> None:
+    model = _network()
+    space = Space(model, LIBRARY, level, designs=designs)
+    for genome, m in zip(space.ends_kept(), space.multipliers[1:], strict=True):
+        used = [assignment.multipliers for assignment in space.plan(genome).layers.values()]
+        assert used == [("exact",), *[(m.spec,)] * (len(model.layers) - 2), ("exact",)]
+
+
+def test_designs_and_banks_exclude_each_other() -> None:
+    with pytest.raises(PlanError, match="banks that are given"):
+        Space(_network(), LIBRARY, banks=(frozenset([multiplier("exact")]),), designs=2)
+
+
+def _designs(plan: Plan) -> set[str]:
+    return {spec for assignment in plan.layers.values() for spec in assignment.multipliers}
 
 
 def _network() -> graph.Model:

@@ -14,6 +14,7 @@ from axynq.emulator.errors import DataError, MultiplierError
 from axynq.emulator.model import graph
 from axynq.emulator.multipliers import multiplier
 from axynq.host.energy import energy_figures
+from axynq.host.netlists import relative
 from axynq.host.netlists.activity import activity, levels, loads
 from axynq.host.netlists.characterise import (
     DEFAULT,
@@ -24,6 +25,7 @@ from axynq.host.netlists.characterise import (
 from axynq.host.netlists.designs import netlist
 from axynq.host.netlists.netlist import Netlist
 from axynq.host.netlists.operands import recorded_operands, shipped_operands, uniform_operands
+from axynq.host.netlists.relative import kept_relative_activity
 
 
 def hazard() -> Netlist:
@@ -144,6 +146,26 @@ def test_missing_multipliers_are_measured_on_demand(source: str) -> None:
     known = energy_figures(source, [m]).of(m)
     assert known is not None
     assert known.source == source
+
+
+@pytest.mark.parametrize("glitches", [False, True])
+def test_measurements_are_kept(glitches: bool, tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setenv("AXYNQ_CACHE", str(tmp_path))
+    (row,) = characterise(["roup:3,0-0-0-4"], {"network": shipped_operands()})
+    measured = (
+        row.relative["network"].unit_delay if glitches else row.relative["network"].zero_delay
+    )
+    assert kept_relative_activity("roup:3,0-0-0-4", glitches) == measured
+    (kept,) = (tmp_path / "energies").iterdir()
+    monkeypatch.setattr(relative, "_activity", None)  # nothing is measured again
+    assert kept_relative_activity("roup:3,0-0-0-4", glitches) == measured
+    with pytest.raises(TypeError):
+        kept_relative_activity("roup:3,0-0-0-5", glitches)
+    monkeypatch.undo()
+    monkeypatch.setenv("AXYNQ_CACHE", str(tmp_path))
+    for damaged in ("", "{}", '{"relative": null}', '{"relative": -1}', '{"relative": NaN}', "[]"):
+        kept.write_text(damaged, encoding="utf-8")
+        assert kept_relative_activity("roup:3,0-0-0-4", glitches) == measured
 
 
 def test_published_figures_and_tables(tmp_path: Path, digits: graph.Model) -> None:

@@ -14,7 +14,12 @@ from axynq.emulator.energy import relative_energy
 from axynq.emulator.model import graph
 from axynq.host import Overlay
 from axynq.host.cli.inputs import read_energy
+from axynq.host.netlists.cells import cells
+from axynq.host.netlists.designs import bank_netlist
+from axynq.host.netlists.relative import kept_relative_activity
 from tests.host.test_cli import json_of
+
+OTHER = Path(__file__).parents[2] / "models" / "resnet8_int8.tflite"
 
 SMALL = ("--evaluations", 24, "--population", 8, "--search-examples", 40, "--finalists", 3)
 
@@ -154,6 +159,72 @@ def test_explore_with_tuning(axynq, digits_path, digits_data, tmp_path) -> None:
             assert point["accuracy"] == accuracy(model, plan, digits_data)
 
 
+def test_explore_families(axynq, digits_path, digits_data, tmp_path) -> None:
+    """What is named is searched, and of families together what no member beats."""
+    folder = tmp_path / "found"
+    content = json_of(
+        axynq("explore", digits_path, "--data", digits_data, "--output", folder, *SMALL,
+              "--multipliers", "exact|roup:3,*|roup:2,0-0-4-*|smapprox:333*", "--members", 7,
+              "--weights", "second-order", "--compensate", "--json")
+    )  # fmt: skip
+    front = json.loads((folder / "front.json").read_text())
+    kept = [member["multiplier"] for member in front["families"]["kept"]]
+    assert front["families"]["members"] == 9 + 9 + 4
+    assert len(kept) == 7 <= front["families"]["unbeaten"]
+    assert list(front["energies"]) == ["exact", *kept]
+    assert all(front["energies"][m["multiplier"]]["relative"] == m["energy"]
+               for m in front["families"]["kept"])  # fmt: skip
+    assert {spec for p in content["front"] for spec in p["designs"]} <= {"exact", *kept}
+    untuned = axynq("explore", digits_path, "--data", digits_data, "--output", tmp_path / "plain",
+                    *SMALL, "--multipliers", "exact|roup:3,*", "--members", 2)  # fmt: skip
+    assert untuned[0] == 0, untuned[2]
+    assert "9 multipliers" in untuned[2]
+
+
+def test_explore_with_two_designs(axynq, digits: graph.Model, digits_path, digits_data, tmp_path):
+    arguments = ("explore", digits_path, "--data", digits_data, "--output", tmp_path / "found",
+                 "--levels", "layer,row", "--designs", 2, *SMALL)  # fmt: skip
+    code, out, err = axynq(*arguments)
+    assert code == 0, err
+    assert "LUTs" in out
+    front = json.loads((tmp_path / "found" / "front.json").read_text())
+    points = [point for point in front["points"] if point["on_front"]]
+    assert max(len(point["designs"]) for point in points) == 2
+    for point in points:
+        plan = Plan.load(tmp_path / "found" / point["plan"]).expand(digits)
+        used = {m.spec for codes in plan.values() for m in codes.multipliers}
+        assert used == set(point["designs"])
+        assert point["energy_gain"] == pytest.approx(
+            1 - spent(digits, Plan.load(tmp_path / "found" / point["plan"]))
+        )
+        made = cells(point["designs"])
+        assert {way: cost["luts"] for way, cost in point["cells"].items()} == {
+            way: cell.luts for way, cell in made.items()
+        }
+        if len(used) == 1:
+            assert point["cells"]["bank"]["energy_gain"] == pytest.approx(
+                point["energy_gain"], abs=1e-4
+            )
+        else:
+            assert made["configurable"].luts < made["bank"].luts
+            for cost in point["cells"].values():
+                assert cost["energy_gain"] < point["energy_gain"]
+
+
+def test_cells() -> None:
+    bank = ["roup:3,0-0-0-4", "roup:2,0-0-4-3"]
+    made = cells(bank)
+    assert made["bank"].luts == bank_netlist(sorted(bank)).resources()["LUT"]
+    for cell in made.values():
+        for spec, energy in cell.energies.items():
+            assert kept_relative_activity(spec) < energy < 1
+    assert cells(["roup:3,0-0-0-4"])["bank"].energies == {
+        "roup:3,0-0-0-4": kept_relative_activity("roup:3,0-0-0-4")
+    }
+    assert list(cells(["exact", "smapprox:3330"])) == ["bank"]
+    assert cells(bank, glitches=True) != made
+
+
 def test_explore_for_an_overlay(axynq, digits: graph.Model, digits_path, digits_data, tmp_path):
     json_of(
         axynq("explore", digits_path, "--data", digits_data, "--output", tmp_path / "found",
@@ -179,6 +250,13 @@ def test_explore_for_an_overlay(axynq, digits: graph.Model, digits_path, digits_
         ),
         (("--multipliers", "exact|roup:9,9"), "roup drops 0 to 3"),
         (("--overlay", "none"), "unknown overlay 'none'"),
+        (("--overlay", "z2-mixed16", "--designs", "2"), "--overlay has banks: give one"),
+        (("--overlay", "z2-mixed16", "--multipliers", "roup:3,*"), "has a family"),
+        (("--multipliers", "exact|roup:4,*"), "no family of multipliers"),
+        (
+            ("--multipliers", "exact|smapprox:012*", "--energy", "published"),
+            "no energy figure for any member",
+        ),
         (("--cycles",), "--cycles needs --overlay"),
         (("--skip", "two"), "klms takes a positive number"),
     ],
@@ -227,3 +305,64 @@ def test_cycles_as_an_objective(axynq, digits_path, digits_data, tmp_path: Path)
     content = json_of(axynq(*arguments))
     assert all(point["cycles"] > 0 for point in content["front"])
     assert len({point["cycles"] for point in content["front"]}) > 1
+
+
+def test_explore_with_retraining(axynq, digits_path, tmp_path: Path) -> None:
+    pytest.importorskip("torch").set_num_threads(1)  # tests run beside each other
+    train = handwritten_digits("train")
+    data, folder = tmp_path / "digits.npz", tmp_path / "found"
+    np.savez(data, x=train.x[:200], y=train.y[:200])
+    arguments = (
+        "explore", digits_path, "--data", data, "--output", folder, "--levels", "layer",
+        "--evaluations", 12, "--population", 6, "--search-examples", 40, "--finalists", 4,
+        "--multipliers", "exact|smapprox:2222|roup:2,8|roup:3,6", "--retrain", 2, "--held-out", 80,
+        "--retrain-batch", 16, "--retrain-rate", 0.002, "--shared-plans", 2, "--shared-epochs", 1,
+        "--candidates", 3, "--teacher", digits_path, "--device", "cpu", "--threads", 1, "--json",
+    )  # fmt: skip
+    content = json_of(axynq(*arguments))
+    front = json.loads((folder / "front.json").read_text())
+    assert front["tuning"] == {"weights": "rescaled", "compensate": True, "method": "best"}
+    words = front["retraining"]
+    assert (words["training_examples"], front["choice_examples"]) == (120, 80)
+    assert front["choice_examples_in_test"] == 80  # data without parts
+    assert words["options"]["epochs"] == 2
+    retrained = [point for point in front["points"] if point.get("retrained")]
+    assert retrained
+    for point in front["points"]:
+        assert point["name"].endswith("-retrained") == bool(point.get("retrained"))
+        if "model" in point:  # as it was written, it is what was measured
+            network, plan = load_model(folder / point["model"]), Plan.load(folder / point["plan"])
+            if point["on_level_front"]:
+                assert point["accuracy"] == accuracy(network, plan, data)
+            assert point["energy_gain"] == pytest.approx(1 - spent(network, plan))
+    assert all("model" in point for point in retrained)
+    assert all(point["epochs"] == 3 for point in retrained)
+    names = [point["name"] for point in front["points"] if point["on_front"]]
+    assert names == [point["name"] for point in content["front"]]
+    again = json_of(axynq(*arguments))
+    assert again["evaluations_computed"] == 0
+    assert again["front"] == content["front"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("--held-out", 190), "200 training examples are too few to hold out 190"),
+        (("--device", "none"), "PyTorch has no device 'none' here"),
+        (("--teacher", "nothing.tflite"), "nothing.tflite"),
+        (("--teacher", OTHER, "--retrain-batch", 16, "--held-out", 20), "cannot teach"),
+        (
+            ("--multipliers", "exact", "--retrain-batch", 16, "--held-out", 20),
+            "no plan that saves energy is accurate enough",
+        ),
+    ],
+)
+def test_errors_of_retraining(axynq, digits_path, tmp_path: Path, arguments, message) -> None:
+    pytest.importorskip("torch").set_num_threads(1)
+    train = handwritten_digits("train")
+    np.savez(tmp_path / "digits.npz", x=train.x[:200], y=train.y[:200])
+    code, _, err = axynq("explore", digits_path, "--data", tmp_path / "digits.npz", "--output",
+                         tmp_path / "found", "--levels", "layer", "--retrain", 1, *SMALL,
+                         *arguments)  # fmt: skip
+    assert code == 1
+    assert message in " ".join(err.split())

@@ -14,7 +14,7 @@ import axynq.emulator as axynq_emulator
 import axynq.host as axynq_host
 from axynq.emulator import version as versions
 from axynq.emulator.engine.choice import ENGINES
-from axynq.host.cli import inputs, retrain
+from axynq.host.cli import inputs, match, retrain
 from axynq.host.cli.commands import app
 
 COMMANDS: dict[str, Callable[..., None]] = {
@@ -122,8 +122,10 @@ def test_a_wrong_level_is_a_usage_error(axynq) -> None:
 def test_choices_are_those_of_the_functions_behind() -> None:
     assert get_args(inputs.Engine) == ENGINES
     pytest.importorskip("torch")
+    from axynq.emulator.studies.matching import PREDICTIONS
     from axynq.emulator.studies.retraining import options as recipe
 
+    assert get_args(match.PredictionName) == PREDICTIONS
     assert get_args(retrain.MethodName) == get_args(recipe.MethodName)
     by_name = {name: choices(hint) for name, hint, _, _ in parameters(retrain.retrain_)}
     assert by_name["optimiser"] == recipe.OPTIMISERS

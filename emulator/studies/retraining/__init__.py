@@ -13,6 +13,18 @@ except ImportError as error:
 
 from axynq.emulator.studies.retraining.methods import METHODS
 from axynq.emulator.studies.retraining.options import KEEP, OPTIMISERS, RetrainOptions
-from axynq.emulator.studies.retraining.training import RetrainResult, retrain
+from axynq.emulator.studies.retraining.training import (
+    Parameters,
+    RetrainResult,
+    retrain,
+)
 
-__all__ = ["KEEP", "METHODS", "OPTIMISERS", "RetrainOptions", "RetrainResult", "retrain"]
+__all__ = [
+    "KEEP",
+    "METHODS",
+    "OPTIMISERS",
+    "Parameters",
+    "RetrainOptions",
+    "RetrainResult",
+    "retrain",
+]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -18,6 +19,7 @@ from axynq.emulator.studies.errors import ErrorModel, ErrorStatistics, extract
 from axynq.emulator.studies.retraining.network import (
     TrainableNetwork,
     real_values,
+    weights_first,
     without_softmax,
 )
 from axynq.emulator.studies.retraining.noise import NoisePool
@@ -35,6 +37,9 @@ class Method:
 
     repeats = False
     """Whether each step launches the same kernels, draws nothing and reads nothing back."""
+
+    further_plans: Sequence[Plan] = ()
+    """Plans that the weights are to suit besides the one they are measured under."""
 
     def __init__(
         self,
@@ -212,15 +217,15 @@ class WeightNoise(Method):
             # The mean magnitude of a normal variable is sqrt(2 / pi) of its deviation.
             by_code = np.zeros(256)
             by_code[SKIP + 1 : SKIP + 1 + len(errors)] = np.array(errors) * np.sqrt(np.pi / 2)
-            deviation = by_code[codes.codes].transpose(0, 3, 1, 2).astype(np.float32)
-            self._deviation[layer.name] = torch.from_numpy(deviation.copy()).to(self.device)
+            deviation = torch.from_numpy(by_code[codes.codes].astype(np.float32))
+            self._deviation[layer.name] = deviation.to(self.device)
 
     def begin_epoch(self, generator: torch.Generator) -> None:
         self._generator = generator
 
     def weights(self, layer: str, weights: Tensor) -> Tensor:
         noise = torch.randn(weights.shape, generator=self._generator).to(self.device)
-        deviation = self._deviation[layer].reshape(weights.shape)
+        deviation = weights_first(self._deviation[layer], weights.shape)
         return weights * (1 + deviation * noise)
 
 

@@ -39,6 +39,13 @@ UNLIMITED = 1 << 20
 """More steps than a tensor can be away from its zero point."""
 
 
+class Range(NamedTuple):
+    """From, to, of each of a layer's weights, in the shape that PyTorch has them in."""
+
+    low: Tensor
+    high: Tensor
+
+
 class Disturbance(Protocol):
     """What a retraining method does to a layer on the way forward."""
 
@@ -192,7 +199,7 @@ class TrainableNetwork(nn.Module):
             quantiser = self._quantiser(layer)
             with torch.no_grad():
                 integers = quantiser.integers(self._steps(layer))
-                values = _weights_first(quantiser.values(integers), weights.shape)
+                values = weights_first(quantiser.values(integers), weights.shape)
                 moved = values * scales[:, None, None, None] - weights
             return weights + moved
         return torch.fake_quantize_per_channel_affine(
@@ -208,7 +215,7 @@ class TrainableNetwork(nn.Module):
         wanted = quantiser.values(integers)
         weight, bias = self.weight[layer.name], self.bias[layer.name]
         scales = self.get_buffer(f"scale_{layer.name}")[:, None, None, None]
-        weight.copy_(_weights_first(wanted, weight.shape) * scales)
+        weight.copy_(weights_first(wanted, weight.shape) * scales)
         units = self.get_buffer(f"unit_{layer.name}")
         bias.add_((quantiser.mean_errors(integers, wanted) * units).float())
 
@@ -220,7 +227,21 @@ class TrainableNetwork(nn.Module):
                 weight = self.weight[layer.name]
                 wanted = self._quantiser(layer).limited(self._steps(layer))
                 scales = self.get_buffer(f"scale_{layer.name}")[:, None, None, None]
-                weight.copy_(_weights_first(wanted, weight.shape) * scales)
+                weight.copy_(weights_first(wanted, weight.shape) * scales)
+
+    @torch.no_grad()
+    def offered(self) -> dict[str, Range]:
+        """By layer name the real weights that its multipliers offer, for layers with quantisers."""
+        found = {}
+        for layer in self.model.layers:
+            if layer.name in self.quantisers:
+                shape = self.weight[layer.name].shape
+                scales = self.get_buffer(f"scale_{layer.name}")[:, None, None, None]
+                low, high = (
+                    weights_first(end, shape) * scales for end in self._quantiser(layer).range()
+                )
+                found[layer.name] = Range(low, high)
+        return found
 
     def _quantiser(self, layer: graph.WeightedLayer) -> WeightQuantiser:
         quantiser = self.quantisers[layer.name]
@@ -391,7 +412,7 @@ def _lowest(layer: graph.WeightedLayer) -> int:
     return min(-WEIGHT_LIMIT, int(layer.weights.min()))
 
 
-def _weights_first(kernel: Tensor, shape: torch.Size) -> Tensor:
+def weights_first(kernel: Tensor, shape: torch.Size) -> Tensor:
     """A kernel [filters, rows, columns, channels] as PyTorch's weights of that shape."""
     filters, channels, rows, columns = shape
     return kernel.reshape(filters, rows, columns, channels).permute(0, 3, 1, 2)

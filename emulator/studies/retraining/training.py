@@ -6,7 +6,7 @@ import hashlib
 import json
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -39,6 +39,9 @@ IntArray = npt.NDArray[np.int64]
 READ = 16
 """Steps on a GPU after which the loss is read."""
 
+Parameters = Mapping[str, npt.NDArray[np.float32]]
+"""A network's real weights and biases by their names in it (:class:`TrainableNetwork`)."""
+
 
 @dataclass(frozen=True)
 class Epoch:
@@ -63,6 +66,8 @@ class RetrainResult:
     history: tuple[Epoch, ...]
     preparation_seconds: float
     """Measuring the errors that the method needs to know."""
+    parameters: Parameters
+    """What was trained: real weights and biases, of which the model has the integers."""
 
 
 @dataclass
@@ -89,6 +94,8 @@ def retrain(
     options: RetrainOptions | None = None,
     *,
     teacher: graph.Model | None = None,
+    method: Method | None = None,
+    start: Parameters | None = None,
     checkpoint: Path | None = None,
     device: str | None = None,
     progress: Callable[[Epoch, int, int, float], None] = lambda epoch, step, steps, loss: None,
@@ -103,6 +110,11 @@ def retrain(
         options: the recipe.
         teacher: the network to distil from, with exact multipliers, for the same input and
             classes; default: ``model``.
+        method: what training sees of the multipliers, on the same device; default: what the
+            options name.
+        start: real weights and biases to begin with, such as those of an earlier run
+            (:attr:`RetrainResult.parameters`); default: those of ``model``. What the method
+            measures, it measures on ``model``.
         checkpoint: a file to keep the state in after each epoch; a run of the same recipe on the
             same network goes on from there. None: nothing is kept.
         device: of PyTorch; default: a GPU where there is one.
@@ -127,16 +139,21 @@ def retrain(
         raise DataError(f"{len(x)} examples have {len(y)} class numbers")
     if isinstance(plan, str):
         plan = Plan.parse(model, plan)
-    torch_device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+    torch_device = device_of(device)
     training, held_out = _split(len(x), options)
-    method = METHODS[options.method](model, plan, torch_device, options.fitted, options.smoothing)
+    if method is None:
+        method = METHODS[options.method](
+            model, plan, torch_device, options.fitted, options.smoothing
+        )
     started = time.perf_counter()
     samples = training[:: max(1, len(training) // options.samples)][: options.samples]
     method.prepare(x[samples])
     preparation = time.perf_counter() - started
     network = method.network().to(torch_device)
+    if start is not None:
+        _begin_with(network, start)
     state = _State(network, _optimiser(network, options))
-    identity = _identity(model, teacher, plan, options, x, y)
+    identity = _identity(model, teacher, plan, options, x, y, method, start)
     resumed = checkpoint is not None and checkpoint.exists()
     if checkpoint is not None and resumed:
         _load(state, checkpoint, identity, torch_device)
@@ -156,7 +173,24 @@ def retrain(
     if options.keep == "best":
         kept = state.best_epoch.number
         network.load_state_dict(state.best)
-    return RetrainResult(network.quantised(), kept, tuple(state.history), state.preparation)
+    parameters = {k: v.detach().cpu().numpy().copy() for k, v in network.named_parameters()}
+    return RetrainResult(
+        network.quantised(), kept, tuple(state.history), state.preparation, parameters
+    )
+
+
+def device_of(name: str | None) -> torch.device:
+    """PyTorch's device of that name; of None a GPU where there is one."""
+    return torch.device(name or ("cuda" if torch.cuda.is_available() else "cpu"))
+
+
+@torch.no_grad()
+def _begin_with(network: TrainableNetwork, start: Parameters) -> None:
+    shapes = {name: tuple(values.shape) for name, values in network.named_parameters()}
+    if shapes != {name: values.shape for name, values in start.items()}:
+        raise ModelError(f"weights to start from do not fit '{network.model.name}'")
+    for name, values in network.named_parameters():
+        values.copy_(torch.from_numpy(start[name]))
 
 
 def _optimiser(network: TrainableNetwork, options: RetrainOptions) -> torch.optim.Optimizer:
@@ -304,12 +338,17 @@ def _identity(
     options: RetrainOptions,
     x: graph.Int8Array,
     y: IntArray,
+    method: Method,
+    start: Parameters | None,
 ) -> str:
-    """What a checkpoint must agree in: networks, plan, recipe and data."""
+    """What a checkpoint must agree in: networks, plans, recipe and data."""
     digest = hashlib.sha256(json.dumps(options.as_dict(), sort_keys=True).encode())
-    for name, codes in plan.expand(model).items():
-        digest.update(name.encode() + repr([multiplier_key(m) for m in codes.multipliers]).encode())
-        digest.update(codes.codes.tobytes())
+    for each in (plan, *method.further_plans):
+        for name, codes in each.expand(model).items():
+            specs = [multiplier_key(m) for m in codes.multipliers]
+            digest.update(name.encode() + repr(specs).encode() + codes.codes.tobytes())
+    for name in sorted(start or ()):
+        digest.update(name.encode() + (start or {})[name].tobytes())
     for layer in (*model.layers, *teacher.layers):
         digest.update(layer.weights.tobytes() + layer.bias.tobytes())
     digest.update(x[:: max(1, len(x) // 64)].tobytes() + y.tobytes())

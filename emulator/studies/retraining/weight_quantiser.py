@@ -105,8 +105,11 @@ class WeightQuantiser(nn.Module):
 
         Nothing would bring those back that drift away: no product depends on how far they are.
         """
-        low, high = (torch.take(ends, self.code) for ends in (self.lowest, self.highest))
-        return torch.clamp(wanted, low, high)
+        return torch.clamp(wanted, *self.range())
+
+    def range(self) -> tuple[Tensor, Tensor]:
+        """The least and the largest that there is for each weight, in integer steps."""
+        return torch.take(self.lowest, self.code), torch.take(self.highest, self.code)
 
     def integers(self, wanted: Tensor) -> Tensor:
         """The weights to multiply by, int64, for wanted values in integer steps."""

@@ -11,8 +11,9 @@ import hashlib
 import io
 import json
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import zip_longest
 from pathlib import Path
 
 import numpy as np
@@ -42,6 +43,10 @@ from axynq.emulator.studies.tuning.tuner import Tuner
 ESTIMATE_EXAMPLES = 128
 """Examples of the first-order estimate."""
 
+
+Cells = Callable[[Sequence[str]], Mapping[str, tuple[int, Mapping[str, float]]]]
+"""Ways to make a cell that has some multipliers: for specifications, by the way's name, its LUTs
+and the relative energies of its multipliers, where they are known."""
 
 Progress = Callable[[str, int, int, Sequence[Candidate]], None]
 """Called with what is being done, how far it is, of how much, and the front so far."""
@@ -90,6 +95,13 @@ class Task:
     choice_examples: Examples | None = None
     """What finalists are chosen by; None: the test examples, so that what is quoted of the front is
     a little too good."""
+    known: tuple[Plan, ...] = ()
+    """Plans of the layer level, with multipliers of the library, that every level begins from
+    too."""
+    designs: int | None = None
+    """Different multipliers of a plan at most; default: any number."""
+    cells: Cells | None = None
+    """Tells what the cell of a lane costs that has the multipliers of a plan."""
 
     @property
     def deciding_examples(self) -> Examples:
@@ -104,8 +116,11 @@ class Measured:
     candidate: Candidate
     """With the accuracy on the choice examples."""
     search_accuracy: float
+    """On the search's examples; of a retrained network on the choice examples."""
     against_exact: Comparison | None = None
     """On the test examples: the exact network and this one. None: it was not chosen."""
+    retrained: bool = False
+    """Whether its network was trained for its plan, not only tuned."""
 
 
 @dataclass(frozen=True)
@@ -124,18 +139,31 @@ class Outcome:
     choice_baseline: float
     """Accuracy on the choice examples with exact multipliers."""
 
-    def front(self, level: Level | None = None) -> list[Candidate]:
-        """Finalists that no other (of the level) beats on the choice examples, by energy.
+    def front(self, level: Level | None = None, retrained: bool = False) -> list[Candidate]:
+        """Finalists that no other (of the level) beats on the choice examples, by energy: those
+        that were retrained, or those that were not.
 
         On the same examples the order by accuracy is that by what is lost against the exact
-        network.
+        network. The two kinds are no rivals: a network that was first trained on the choice
+        examples still remembers them where it is not retrained on others.
         """
-        return _front(self.measured, level)
+        return pareto_front(
+            [
+                m.candidate
+                for m in self.measured
+                if m.retrained == retrained and level in (None, m.candidate.level)
+            ],
+            objectives,
+        )
 
 
-def _front(measured: Sequence[Measured], level: Level | None) -> list[Candidate]:
-    finalists = [m.candidate for m in measured if level in (None, m.candidate.level)]
-    return pareto_front(finalists, objectives)
+def level_fronts(measured: Sequence[Measured]) -> list[Candidate]:
+    """Finalists that no other of their level, retrained or not as they are, beats on the choice
+    examples. What is on none of these fronts is not on one of all levels either."""
+    series: dict[tuple[Level, bool], list[Candidate]] = {}
+    for m in measured:
+        series.setdefault((m.candidate.level, m.retrained), []).append(m.candidate)
+    return [candidate for of in series.values() for candidate in pareto_front(of, objectives)]
 
 
 def explore(
@@ -175,7 +203,8 @@ def explore(
         refined = [
             space.refined(c.plan) for c in _evenly(layer_front, task.settings.population // 4)
         ]
-        seeds = [*refined, *_seeds(space, increase)]
+        known = [space.refined(plan) for plan in task.known]
+        seeds = [*known, *refined, *_seeds(space, increase, task.settings.population)]
         measure.advance = _Counter(
             progress, f"{space.level} level", task.settings.evaluations, seen
         )
@@ -234,7 +263,7 @@ def _tuning_worker(task: Task) -> TuningWorker | None:
 def _space(task: Task, level: Level) -> Space:
     return Space(
         task.model, task.library, level, task.classes, task.skips, task.banks,
-        figures=task.figures,
+        task.designs, figures=task.figures,
     )  # fmt: skip
 
 
@@ -245,16 +274,27 @@ def _ranked(space: Space, increase: Increase | None) -> Space:
     return replace(space, ranking=sensitivity_ranking(space.model, increase, specs))
 
 
-def _seeds(space: Space, increase: Increase | None) -> list[Genome]:
-    """Each multiplier everywhere, then the estimate's best for a row of prices, then others."""
+def _seeds(space: Space, increase: Increase | None, population: int) -> list[Genome]:
+    """Each multiplier everywhere, then the estimate's best for a row of prices, then others. Half
+    of the first generation is seeds, so that of a large library some of each kind are taken, and
+    as many with first and last layers kept; also where a bank is chosen, which those begin with."""
     uniform = space.seeds()
     count = len(space.multipliers)
-    if increase is None:
-        return uniform
-    axis: Axis = "filter" if space.level == "mixed" else space.level
-    prices = np.geomspace(0.02, 20, 12)
-    best = [space.cheapest(increase, float(price), axis) for price in prices]
-    chosen = [*uniform[:count], *best, *uniform[count:]]
+    few = count > population // 2 or space.designs is not None
+    best = []
+    if increase is not None:
+        axis: Axis = "filter" if space.level == "mixed" else space.level
+        prices = np.geomspace(0.02, 20, population // 8 if few else 12)
+        best = [space.cheapest(increase, float(price), axis) for price in prices]
+    if few:
+        each = (population // 2 - len(best)) // 2
+        kinds = (uniform[:count], space.ends_kept(), best)
+        spread = [[kind[k] for k in evenly_spread(len(kind), each)] for kind in kinds if kind]
+        chosen = [genome for row in zip_longest(*spread) for genome in row if genome is not None]
+    else:
+        chosen = [*uniform[:count], *best, *uniform[count:]]
+    if increase is None and not few:
+        return chosen
     _, first = np.unique(np.stack(chosen), axis=0, return_index=True)
     return [chosen[k] for k in sorted(first)]
 
@@ -294,11 +334,9 @@ def _finals(
 def _tested(
     measured: Sequence[Measured], test: Measure, progress: Progress
 ) -> tuple[list[Measured], float, int]:
-    """The fronts of all levels measured on the test examples; what is on none of them is not on
-    the front of all. Also the accuracy with exact multipliers, and how many evaluations were
-    computed."""
-    levels = dict.fromkeys(m.candidate.level for m in measured)
-    chosen = [candidate for level in levels for candidate in _front(measured, level)]
+    """The fronts of all levels measured on the test examples. Also the accuracy with exact
+    multipliers, and how many evaluations were computed."""
+    chosen = level_fronts(measured)
     test.advance = _Counter(progress, "all test examples", len(chosen) + 1, [])
     exact, *found = test.right([Plan.uniform("exact"), *(c.plan for c in chosen)])
     against = {c.key: Comparison.of(exact, right) for c, right in zip(chosen, found)}

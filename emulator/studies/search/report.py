@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from axynq.emulator import files, save_model
-from axynq.emulator.energy import EnergyFigures
+from axynq.emulator.energy import Energy, EnergyFigures, relative_energy
 from axynq.emulator.errors import DataError, ToolError
+from axynq.emulator.model.graph import Model
 from axynq.emulator.multipliers import multiplier
 from axynq.emulator.pictures import new_figure, save_figure
 from axynq.emulator.plan import Plan
 from axynq.emulator.studies.comparison import CONFIDENCE, Comparison
-from axynq.emulator.studies.search.exploration import Outcome, Task, tuned_network
+from axynq.emulator.studies.search.exploration import Outcome, Task, level_fronts, tuned_network
 from axynq.emulator.studies.search.front import Candidate
 from axynq.emulator.studies.tuning.compensation import frozen
 
@@ -49,12 +51,15 @@ class Point:
     search_accuracy: float
     cycles: float | None
     on_front: bool
-    """Whether no other point beats it on the choice examples."""
+    """Whether no other point, retrained or not as it is, beats it on the choice examples."""
     on_level_front: bool
-    """Whether no other point of its level does."""
+    """Whether no other point of its :attr:`series` does."""
     plan: Plan
     tested: Comparison | None
-    """The exact network and this point on the test examples; None: it is on no front."""
+    """The exact network and this point on the test examples; None: it was not chosen."""
+    key: str
+    """Of the candidate."""
+    retrained: bool = False
 
     @property
     def accuracy(self) -> float | None:
@@ -66,34 +71,62 @@ class Point:
         """Against exact multipliers, on the test examples."""
         return None if self.tested is None else self.tested.loss
 
+    @property
+    def designs(self) -> tuple[str, ...]:
+        """The multipliers of the plan, in the order in which layers first use them."""
+        used = (spec for layer in self.plan.layers.values() for spec in layer.multipliers)
+        return tuple(dict.fromkeys(used))
+
+    @property
+    def series(self) -> str:
+        """What it is drawn with: the level, retrained or not."""
+        return f"{self.level} level, retrained" if self.retrained else f"{self.level} level"
+
+
+@dataclass(frozen=True)
+class Finished:
+    """A network that was retrained for a point's plan."""
+
+    model: Model
+    entries: Mapping[str, Any]
+    """What the JSON file says of it besides."""
+
 
 def points_of(outcome: Outcome) -> list[Point]:
     """All finalists, numbered by energy."""
-    front = {c.key for c in outcome.front()}
-    levels = {m.candidate.level for m in outcome.measured}
-    fronts = {level: {c.key for c in outcome.front(level)} for level in levels}
+    front = {c.key for retrained in (False, True) for c in outcome.front(retrained=retrained)}
+    fronts = {c.key for c in level_fronts(outcome.measured)}
     points = []
     for number, measured in enumerate(outcome.measured):
         c: Candidate = measured.candidate
+        name = f"{number:03d}-{c.level}" + ("-retrained" if measured.retrained else "")
         points.append(
             Point(
-                f"{number:03d}-{c.level}", c.level, 1 - c.energy, c.accuracy,
+                name, c.level, 1 - c.energy, c.accuracy,
                 outcome.choice_baseline - c.accuracy, measured.search_accuracy, c.cycles,
-                c.key in front, c.key in fronts[c.level], c.plan, measured.against_exact,
+                c.key in front, c.key in fronts, c.plan, measured.against_exact,
+                c.key, measured.retrained,
             )
         )  # fmt: skip
     return points
 
 
-def write_report(outcome: Outcome, task: Task, folder: Path, context: dict[str, Any]) -> Path:
-    """Write ``front.json``, ``plans/*.json``, tuned networks in ``models/``, ``front.png`` and
-    ``front.html``.
+def write_report(
+    outcome: Outcome,
+    task: Task,
+    folder: Path,
+    context: dict[str, Any],
+    finished: Mapping[str, Finished] = MappingProxyType({}),
+) -> Path:
+    """Write ``front.json``, ``plans/*.json``, tuned or retrained networks in ``models/``,
+    ``front.png`` and ``front.html``.
 
     Args:
         outcome: what was found.
         task: what was explored.
         folder: where to write; it is made.
         context: more entries for the JSON file.
+        finished: retrained networks by the keys of their candidates.
 
     Returns:
         The path of ``front.json``.
@@ -122,10 +155,15 @@ def write_report(outcome: Outcome, task: Task, folder: Path, context: dict[str, 
             "on_front": point.on_front,
             "on_level_front": point.on_level_front,
         }
+        entry["designs"] = list(point.designs)
+        if task.cells is not None:
+            entry["cells"] = cell_costs(task, point.plan, point.designs)
         if point.cycles is not None:
             entry["cycles"] = point.cycles
-        if point.tested is not None:
-            entry |= _files(point, task, folder)
+        if point.key in finished:
+            entry |= finished[point.key].entries
+        if point.tested is not None or point.key in finished:
+            entry |= _files(point, task, folder, finished.get(point.key))
         entries.append(entry)
     content = {
         "format": "axynq-front",
@@ -187,13 +225,27 @@ def energy_sources(figures: EnergyFigures, library: Sequence[str]) -> dict[str, 
     return sources
 
 
-def _files(point: Point, task: Task, folder: Path) -> dict[str, str]:
-    """The point's plan, and its network where it was tuned."""
+def cell_costs(task: Task, plan: Plan, designs: Sequence[str]) -> dict[str, dict[str, Any]]:
+    """By the way that the cells of an array are made that has the multipliers of a plan: the LUTs
+    of a cell, and the energy gain with what cells cost beside the multiplier they are set to."""
+    costs: dict[str, dict[str, Any]] = {}
+    for way, (luts, energies) in (task.cells(designs) if task.cells else {}).items():
+        costs[way] = {"luts": luts}
+        if energies:
+            figures = task.figures.extended({s: Energy(e, way) for s, e in energies.items()})
+            energy = relative_energy(task.model, plan, figures)
+            costs[way]["energy_gain"] = None if energy is None else 1 - energy
+    return costs
+
+
+def _files(point: Point, task: Task, folder: Path, finished: Finished | None) -> dict[str, str]:
+    """The point's plan, and its network where it was tuned or retrained."""
     plan = point.plan
     names = {"plan": f"plans/{point.name}.json"}
     if task.tuner is not None:
         names["model"] = f"models/{point.name}.tflite"
-        save_model(tuned_network(task, plan), folder / names["model"])
+        model = finished.model if finished else tuned_network(task, plan)
+        save_model(model, folder / names["model"])
         plan = frozen(plan, task.model)
     plan.save(folder / names["plan"])
     return names
@@ -208,8 +260,11 @@ def draw_front(points: Sequence[Point], path: Path, title: str = "") -> None:
     """
     figure = new_figure(7.5, 4.5)
     axes = figure.subplots()
-    for level in dict.fromkeys(point.level for point in points):
-        tested = [(p, p.tested) for p in points if p.level == level and p.tested is not None]
+    beside = any(point.retrained for point in points)  # those that are not are dashed then
+    for series in dict.fromkeys(point.series for point in points):
+        of_series = [point for point in points if point.series == series]
+        level, retrained = of_series[0].level, of_series[0].retrained
+        tested = [(p, p.tested) for p in of_series if p.tested is not None]
         losses = [100 * comparison.loss for _, comparison in tested]
         intervals = [comparison.loss_interval() for _, comparison in tested]
         axes.errorbar(
@@ -217,7 +272,7 @@ def draw_front(points: Sequence[Point], path: Path, title: str = "") -> None:
             [[loss - 100 * i.low for loss, i in zip(losses, intervals)],
              [100 * i.high - loss for loss, i in zip(losses, intervals)]],
             marker=MARKERS[level], color=COLOURS[level], markersize=5, linewidth=1,
-            elinewidth=0.5, label=f"{level} level",
+            linestyle="--" if beside and not retrained else "-", elinewidth=0.5, label=series,
         )  # fmt: skip
     axes.set_xlabel("energy gain of the multiplications [%]")
     axes.set_ylabel("accuracy loss [points]")
@@ -239,19 +294,22 @@ def draw_interactive(points: Sequence[Point], path: Path) -> None:
     except ImportError as error:
         raise ToolError("interactive pictures need plotly: pip install axynq[explore]") from error
     figure = go.Figure()
-    for level in dict.fromkeys(point.level for point in points):
+    beside = any(point.retrained for point in points)
+    for series in dict.fromkeys(point.series for point in points):
         for on_front in (True, False):
-            of_level = [p for p in points if p.level == level and p.on_level_front == on_front]
+            of_level = [p for p in points if p.series == series and p.on_level_front == on_front]
             if not of_level:
                 continue
+            level = of_level[0].level
+            dash = "dash" if beside and not of_level[0].retrained else "solid"
             figure.add_scatter(
                 x=[100 * p.energy_gain for p in of_level],
                 y=[100 * _shown_loss(p) for p in of_level],
                 mode="lines+markers" if on_front else "markers",
-                name=f"{level} level" + ("" if on_front else ", not on its front"),
+                name=series + ("" if on_front else ", not on its front"),
                 opacity=1.0 if on_front else 0.35,
                 marker={"color": COLOURS[level], "size": 8 if on_front else 6},
-                line={"color": COLOURS[level], "width": 1},
+                line={"color": COLOURS[level], "width": 1, "dash": dash},
                 customdata=[[p.name, _losses(p), _described(p.plan)] for p in of_level],
                 hovertemplate=(
                     "<b>%{customdata[0]}</b><br>energy gain %{x:.1f} %<br>"

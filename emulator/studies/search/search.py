@@ -140,12 +140,17 @@ def _nsga2(space: Space, settings: Settings, seeds: Sequence[Genome], cycles: bo
 
 
 def _first_generation(space: Space, settings: Settings, seeds: Sequence[Genome]) -> Genome:
-    """Seeds, and random vectors around a strength of approximation each."""
+    """Seeds, and random vectors around a strength of approximation each, all different unless the
+    space is very small."""
     random = np.random.default_rng(settings.seed)
-    genomes = list(seeds)[: settings.population // 2]
-    while len(genomes) < settings.population:
+    genomes = list({tuple(seed): seed for seed in seeds}.values())[: settings.population // 2]
+    for _ in range(10 * settings.population):
+        if len(genomes) == settings.population:
+            break
         # Uniformly random genes would all have the same, middling energy.
         strength = random.random()
         spread = random.normal(strength, 0.2, len(space.choices))
-        genomes.append((np.clip(spread, 0, 0.999) * space.choices).astype(np.int64))
+        drawn = (np.clip(spread, 0, 0.999) * space.choices).astype(np.int64)
+        if not any(np.array_equal(drawn, genome) for genome in genomes):
+            genomes.append(drawn)
     return np.stack(genomes)

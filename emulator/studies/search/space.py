@@ -4,6 +4,11 @@ A layer has a few *classes* (of filters, channels, kernel rows or columns; one f
 and each class a multiplier: its number in a library sorted by falling energy, so that neighbouring
 numbers are alike. Genes follow the layers in order, so that vectors that begin alike are plans
 whose first layers are the same.
+
+Where all layers have to do with a few *designs*, the first genes are those: a bank, of numbers in
+the library. Genes of classes are then places in the bank, by falling energy. (Compared with this,
+genes that are numbers of the library, and are moved to the nearest in the bank, found worse fronts
+for the ResNet-8; a bank made of what the classes use most, the worst.)
 """
 
 from __future__ import annotations
@@ -16,6 +21,7 @@ from typing import Literal, get_args
 import numpy as np
 import numpy.typing as npt
 
+from axynq.emulator.datasets import evenly_spread
 from axynq.emulator.energy import EnergyFigures
 from axynq.emulator.errors import PlanError
 from axynq.emulator.model.graph import DepthwiseConvolution, Model, WeightedLayer
@@ -37,8 +43,8 @@ class Space:
     """Plans of one level.
 
     Raises:
-        PlanError: the library is empty or has a multiplier without an energy figure, or the
-            banks hold none of it.
+        PlanError: the library is empty or has a multiplier without an energy figure, the banks
+            hold none of it, or there are both banks and a number of designs.
     """
 
     model: Model
@@ -51,6 +57,8 @@ class Space:
     """Choices of ``klms`` besides none."""
     banks: tuple[frozenset[Multiplier], ...] = ()
     """Where not empty: a filter may only use multipliers that are together in one of these."""
+    designs: int | None = None
+    """So many different multipliers at most in a whole plan; default: any number."""
     ranking: Ranking = field(default_factory=dict)
     """Classes are made of elements in this order; default: in order of their index."""
     figures: EnergyFigures = field(default_factory=EnergyFigures)
@@ -58,6 +66,8 @@ class Space:
     def __post_init__(self) -> None:
         if not self.multipliers:
             raise PlanError("there is no multiplier to choose from")
+        if self.designs is not None and self.banks:
+            raise PlanError("a space has banks that are given, or chooses one of some designs")
 
     @cached_property
     def multipliers(self) -> tuple[Multiplier, ...]:
@@ -80,9 +90,16 @@ class Space:
         return tuple(e.relative for e in map(self.figures.of, self.multipliers) if e is not None)
 
     @cached_property
+    def _bank_size(self) -> int:
+        """Genes of the bank; none where every multiplier can be in it."""
+        if self.designs is None or self.designs >= len(self.multipliers):
+            return 0
+        return self.designs
+
+    @cached_property
     def _layout(self) -> list[tuple[WeightedLayer, int, int]]:
         """Per layer its first gene and its number of class genes."""
-        layout, first = [], 0
+        layout, first = [], self._bank_size
         for layer in self.model.layers:
             count = 1 if self.level == "layer" else min(self.classes, self._most(layer))
             layout.append((layer, first, count))
@@ -109,11 +126,11 @@ class Space:
     @cached_property
     def choices(self) -> Genome:
         """Number of values of each gene: they run from 0."""
-        numbers: list[int] = []
+        numbers: list[int] = [len(self.multipliers)] * self._bank_size
         for _, _, count in self._layout:
             if self.level == "mixed":
                 numbers.append(len(CLASS_AXES))
-            numbers += [len(self.multipliers)] * count
+            numbers += [self._bank_size or len(self.multipliers)] * count
             if self.skips:
                 numbers.append(1 + len(self.skips))
         return np.array(numbers, np.int64)
@@ -121,6 +138,7 @@ class Space:
     def plan(self, genome: Genome) -> Plan:
         """The plan a vector stands for."""
         layers = {}
+        bank = sorted(int(number) for number in genome[: self._bank_size])
         for layer, first, count in self._layout:
             genes = [int(g) for g in genome[first:]]
             axis: Axis = "layer"
@@ -129,6 +147,8 @@ class Space:
             elif self.level != "layer":
                 axis = self._axis(self.level)
             chosen, rest = genes[:count], genes[count:]
+            if bank:
+                chosen = [bank[place] for place in chosen]
             skip = ((None, *self.skips)[rest[0]]) if self.skips else None
             layers[layer.name] = self._assignment(layer, axis, chosen, skip)
         return Plan(layers)
@@ -178,7 +198,25 @@ class Space:
             repeated = [pattern[min(k * len(pattern) // count, len(pattern) - 1)]
                         for k in range(count)]  # fmt: skip
             genome[at : at + count] = repeated
-        return genome
+        return self._with_bank(genome)
+
+    def _with_bank(self, genome: Genome) -> Genome:
+        """A vector whose class genes are numbers of the library, as one with a bank of them; where
+        they are too many, they move to the nearest in it."""
+        if not self._bank_size:
+            return genome
+        places = np.concatenate(
+            [np.arange(count) + first + (self.level == "mixed") for _, first, count in self._layout]
+        )
+        used = np.unique(genome[places])
+        held = used[evenly_spread(len(used), self._bank_size)]
+        others = np.setdiff1d(np.arange(len(self.multipliers)), held)
+        free = self._bank_size - len(held)
+        bank = np.sort(np.concatenate([held, others[evenly_spread(len(others), free)]]))
+        made = genome.copy()
+        made[: self._bank_size] = bank
+        made[places] = np.abs(bank[None, :] - genome[places, None]).argmin(axis=1)
+        return made
 
     def refined(self, plan: Plan) -> Genome:
         """The vector of a layer-level plan: every class as the layer."""
@@ -190,7 +228,7 @@ class Space:
             genome[at : at + count] = specs.index(assignment.multipliers[0])
             if self.skips:
                 genome[at + count] = (None, *self.skips).index(assignment.skip_sigma)
-        return genome
+        return self._with_bank(genome)
 
     def seeds(self) -> list[Genome]:
         """Vectors to begin with: each multiplier everywhere, and everywhere but in the first
@@ -198,9 +236,24 @@ class Space:
         genomes = [self.uniform([k]) for k in range(len(self.multipliers))]
         for k in range(1, len(self.multipliers)):
             for kept in range(1, len(self._layout)):
-                genome = self.uniform([k])
-                genome[: self._layout[kept][1]] = self.uniform([0])[: self._layout[kept][1]]
-                genomes.append(genome)
+                numbers = np.zeros(len(self.choices), np.int64)
+                for _, first, count in self._layout[kept:]:
+                    at = first + (self.level == "mixed")
+                    numbers[at : at + count] = k
+                genomes.append(self._with_bank(numbers))
+        return genomes
+
+    def ends_kept(self) -> list[Genome]:
+        """More vectors to begin with: each multiplier everywhere but in the first and the last
+        layer, whose errors the network's input and output show most, and which multiply least in
+        many networks."""
+        genomes = []
+        for k in range(1, len(self.multipliers)):
+            genome = np.zeros(len(self.choices), np.int64)
+            for _, first, count in self._layout[1:-1]:
+                at = first + (self.level == "mixed")
+                genome[at : at + count] = k
+            genomes.append(self._with_bank(genome))
         return genomes
 
     def cheapest(self, increase: Mapping[tuple[str, Axis, str], npt.NDArray[np.float64]],
@@ -214,6 +267,9 @@ class Space:
         """
         genome = np.zeros(len(self.choices), np.int64)
         total = sum(map(self.model.multiplications, self.model.layers))
+        places: list[int] = []
+        spare: list[int] = []
+        costs: list[list[float]] = []
         for layer, first, count in self._layout:
             at = first
             used: Axis = axis if self.level == "mixed" else self._axis(self.level)
@@ -225,10 +281,28 @@ class Space:
             order = self.ranking.get((layer.name, used), np.arange(size))
             parts = np.array_split(order, min(count, size)) if used != "layer" else [order]
             for k, part in enumerate(parts):
-                costs = [
-                    increase[layer.name, used, m.spec][part].sum()
-                    + price * energy * share * len(part) / size
-                    for m, energy in zip(self.multipliers, self.energies)
-                ]
-                genome[at + k] = int(np.argmin(costs))
-        return genome
+                places.append(at + k)
+                costs.append(
+                    [
+                        increase[layer.name, used, m.spec][part].sum()
+                        + price * energy * share * len(part) / size
+                        for m, energy in zip(self.multipliers, self.energies)
+                    ]
+                )
+            spare += range(at + len(parts), at + count)
+        genome[places] = self._cheapest_numbers(np.array(costs))
+        genome[spare] = genome[places[0]]  # of no effect, and must not claim a place in the bank
+        return self._with_bank(genome)
+
+    def _cheapest_numbers(self, costs: npt.NDArray[np.float64]) -> Genome:
+        """For each class, of costs [classes, multipliers], the multiplier of least cost; with a
+        bank, of those that are put into it one after the other, each the one that saves most."""
+        held = list(range(len(self.multipliers)))
+        if self._bank_size:
+            held = []
+            least = np.full((len(costs), 1), np.inf)
+            for _ in range(self._bank_size):
+                held.append(int(np.minimum(costs, least).sum(axis=0).argmin()))
+                least = costs[:, held].min(axis=1, keepdims=True)
+        numbers: Genome = np.array(held, np.int64)[costs[:, held].argmin(axis=1)]
+        return numbers

@@ -10,7 +10,7 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from types import TracebackType
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 
@@ -23,6 +23,8 @@ from axynq.emulator.studies.comparison import Right
 from axynq.emulator.studies.evaluator import Evaluator, Examples, context_key
 from axynq.emulator.studies.tuning.compensation import Calibration, Method, frozen, tune
 from axynq.emulator.studies.tuning.tuner import Tuner
+
+T = TypeVar("T")
 
 Done = Callable[[int, Right], None]
 """Called with a plan's place in the batch and which examples were classified rightly."""
@@ -165,6 +167,46 @@ def _interrupts_held() -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
+def as_finished(
+    client: Any,
+    function: Callable[..., T],
+    tasks: Sequence[tuple[Any, ...]],
+    done: Callable[[int, T], None],
+) -> None:
+    """Compute tasks on the workers of a ``distributed.Client``.
+
+    Args:
+        client: whose workers to use.
+        function: what to compute.
+        tasks: arguments for it, of one task each.
+        done: called with a task's place and its result as soon as it is there, in any order.
+
+    Raises:
+        AxynqError: what the function raises.
+        ToolError: workers die of a task, or cannot be used.
+    """
+    import distributed
+
+    futures = {
+        client.submit(function, *arguments, pure=False): index
+        for index, arguments in enumerate(tasks)
+    }
+    try:
+        for future in distributed.as_completed(list(futures)):
+            done(futures[future], future.result())
+    except AxynqError:
+        raise
+    except distributed.KilledWorker as error:
+        raise ToolError(f"Dask workers die while they evaluate a plan: {error}") from error
+    except (OSError, RuntimeError) as error:
+        raise ToolError(
+            f"the Dask workers cannot be used ({error}). What is evaluated is kept: the same "
+            "command resumes"
+        ) from error
+    finally:
+        client.cancel(list(futures))
+
+
 class DaskWorkers:
     """Evaluates on the workers of a Dask scheduler.
 
@@ -192,26 +234,7 @@ class DaskWorkers:
         client.register_plugin(_context_plugin(self.context, arguments, cache_bytes))
 
     def right(self, plans: Sequence[Plan], done: Done) -> None:
-        import distributed
-
-        futures = {
-            self.client.submit(_right, self.context, plan, pure=False): index
-            for index, plan in enumerate(plans)
-        }
-        try:
-            for future in distributed.as_completed(list(futures)):
-                done(futures[future], future.result())
-        except AxynqError:
-            raise
-        except distributed.KilledWorker as error:
-            raise ToolError(f"Dask workers die while they evaluate a plan: {error}") from error
-        except (OSError, RuntimeError) as error:
-            raise ToolError(
-                f"the Dask workers cannot be used ({error}). What is evaluated is kept: the same "
-                "command resumes"
-            ) from error
-        finally:
-            self.client.cancel(list(futures))
+        as_finished(self.client, _right, [(self.context, plan) for plan in plans], done)
 
     def __enter__(self) -> DaskWorkers:
         return self

@@ -100,6 +100,19 @@ class Tuner:
             content.update(np.ascontiguousarray(array).tobytes())
         return content.hexdigest()
 
+    def shares(self, layer: WeightedLayer) -> FloatArray:
+        """How often the activations of a layer's taps occur, [256] by the int8 value + 128."""
+        shares: FloatArray = self._histograms[layer.name].sum(axis=(0, 1, 2))
+        return shares
+
+    def left_over(self, layer: WeightedLayer) -> FloatArray | None:
+        """What is left of an error of 1 in a weight when the filter's other weights make it good:
+        by tap the mean square of its effect on the accumulator, in the order of replacement. None
+        where weights are not chosen together."""
+        if self.weights not in TOGETHER:
+            return None
+        return np.stack([np.diag(c.factor) ** -2 for c in self._curvatures[layer.name]])
+
     def layer(self, layer: WeightedLayer, codes: LayerCodes) -> WeightedLayer:
         """``layer`` tuned to ``codes``.
 
@@ -132,7 +145,7 @@ class Tuner:
     def _together(self, layer: WeightedLayer, codes: LayerCodes) -> tuple[Int8Array, FloatArray]:
         """Weights that are chosen together, and what their scales are multiplied by [filters]."""
         zero_point = self.model.tensors[layer.inputs[0]].zero_point
-        shares = self._histograms[layer.name].sum(axis=(0, 1, 2))
+        shares = self.shares(layer)
         lines = [linear(m, zero_point, shares) for m in codes.multipliers]
         curvature = self._curvatures[layer.name]
         lowest = min(LOWEST, int(layer.kernel.min(initial=0)))
@@ -218,7 +231,7 @@ class Tuner:
             return np.arange(-128, 128).astype(np.int8)
         shares = None
         if self.weights == "histogram":
-            shares = self._histograms[layer.name].sum(axis=(0, 1, 2)).tobytes()
+            shares = self.shares(layer).tobytes()
         return tuned_weights(multiplier, zero_point, shares)
 
 

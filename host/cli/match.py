@@ -1,0 +1,302 @@
+"""``axynq match``: the noise-based search for the best plans of a network."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Optional
+
+import typer
+from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
+
+from axynq.emulator import load_model
+from axynq.emulator.multipliers import multiplier, split_multipliers
+from axynq.host.cli.explore import LIBRARY
+from axynq.host.cli.inputs import (
+    DataOption,
+    EnergyOption,
+    LimitOption,
+    ModelArgument,
+    SplitOption,
+    check_can_be_written,
+    read_examples,
+)
+from axynq.host.cli.output import (
+    INTERVAL,
+    JsonOption,
+    console,
+    finite,
+    percent,
+    points_interval,
+    print_json,
+    results,
+    table,
+)
+from axynq.host.cli.retrain import (
+    AugmentOption,
+    BatchOption,
+    ClipOption,
+    DeviceOption,
+    DistillationOption,
+    MethodOption,
+    OptimiserOption,
+    SeedOption,
+    WarmupOption,
+    check_device,
+)
+from axynq.host.energy import energy_figures
+
+if TYPE_CHECKING:  # needs PyTorch
+    from axynq.emulator.studies.matching import Outcome, Task
+
+PredictionName = Literal["multi-distribution", "measured", "residual"]
+
+
+def strengths_of(text: str) -> tuple[float, ...]:
+    """Strengths, each once, in the order given.
+
+    Raises:
+        typer.BadParameter: one is no number, negative or not finite.
+    """
+    strengths = []
+    for part in text.split(","):
+        try:
+            strength = float(part)
+        except ValueError:
+            strength = -1.0
+        if not (math.isfinite(strength) and strength >= 0):
+            raise typer.BadParameter(f"'{part.strip()}' is not a strength: give numbers from 0 on")
+        strengths.append(strength)
+    return tuple(dict.fromkeys(strengths))
+
+
+def _known_strengths(text: str) -> str:
+    strengths_of(text)
+    return text
+
+
+StrengthOption = Annotated[
+    str,
+    typer.Option(
+        metavar="L,…",
+        callback=_known_strengths,
+        help="What noise is worth against accuracy (lambda of the paper), a number for each point "
+        "of the front: the larger, the more noise and the cheaper the plan.",
+    ),
+]
+MultipliersOption = Annotated[
+    str,
+    typer.Option(
+        metavar="M1|M2|…",
+        help="Multipliers to choose from, the exact one among them.",
+    ),
+]
+EpochsOption = Annotated[
+    int, typer.Option(min=1, help="Passes over the training examples to learn the noise in.")
+]
+RateOption = Annotated[
+    float,
+    typer.Option(
+        min=0,
+        callback=finite,
+        help="Learning rate of the weights while the noise is learnt; it falls to zero along a "
+        "cosine, as the others do.",
+    ),
+]
+NoiseRateOption = Annotated[
+    float, typer.Option(min=0, callback=finite, help="Learning rate of the noise.")
+]
+InitialOption = Annotated[
+    float,
+    typer.Option(
+        min=0,
+        callback=finite,
+        help="Noise of each layer at the start, as a share of the deviation of its output.",
+    ),
+]
+NoiseLimitOption = Annotated[
+    float,
+    typer.Option(
+        min=0, callback=finite, help="Noise beyond this share is worth no more (sigma_max)."
+    ),
+]
+PredictionOption = Annotated[
+    PredictionName,
+    typer.Option(
+        help="How a multiplier's errors in a layer are found. multi-distribution: the "
+        "probabilistic model of the paper; measured: by computing the layer with it; residual: "
+        "likewise, without each filter's mean and gain, which retraining makes good."
+    ),
+]
+SamplesOption = Annotated[
+    int, typer.Option(min=1, help="Training examples from which errors are found.")
+]
+RetrainOption = Annotated[
+    int,
+    typer.Option(
+        min=0, help="Epochs of retraining under each plan; each then has a second point. 0: none."
+    ),
+]
+RetrainRateOption = Annotated[
+    float, typer.Option(min=0, callback=finite, help="Learning rate of the retraining.")
+]
+ValidationOption = Annotated[
+    int,
+    typer.Option(
+        min=1,
+        help="Training examples held out; what to keep and which points are on the front is "
+        "decided by the accuracy on them.",
+    ),
+]
+CheckpointsOption = Annotated[
+    Optional[Path],
+    typer.Option(
+        help="Folder for what takes long; runs with other multipliers find their searches there "
+        "again. Default: checkpoints in the output folder."
+    ),
+]
+
+
+def match_(
+    model: ModelArgument,
+    data: DataOption,
+    output: Annotated[
+        Path,
+        typer.Option(help="Folder for the results; rerun the command to resume what is in it."),
+    ],
+    multipliers: MultipliersOption = LIBRARY,
+    strength: StrengthOption = "0.3,1,3",
+    epochs: EpochsOption = 1,
+    rate: RateOption = 1e-3,
+    noise_rate: NoiseRateOption = 1e-2,
+    initial: InitialOption = 0.025,
+    noise_limit: NoiseLimitOption = 0.5,
+    batch: BatchOption = 128,
+    augment: AugmentOption = False,
+    prediction: PredictionOption = "multi-distribution",
+    samples: SamplesOption = 128,
+    retrain: RetrainOption = 0,
+    method: MethodOption = "behavioural",
+    retrain_rate: RetrainRateOption = 1e-3,
+    optimiser: OptimiserOption = "sgd",
+    warmup: WarmupOption = 0.0,
+    clip: ClipOption = None,
+    distillation: DistillationOption = 0.0,
+    validation: ValidationOption = 2000,
+    energy: EnergyOption = "characterised",
+    split: SplitOption = "test",
+    limit: LimitOption = None,
+    seed: SeedOption = 0,
+    checkpoints: CheckpointsOption = None,
+    device: DeviceOption = None,
+    json: JsonOption = False,
+) -> None:
+    """Match multipliers to the noise that layers bear.
+
+    The noise-based search of Trommer et al. (ICCAD 2022): the noise of each layer is learnt along
+    with the weights, each layer gets the cheapest multiplier whose errors are no larger, and the
+    network may be retrained then. Needs PyTorch.
+    """
+    from axynq.emulator.studies.matching import SearchOptions, Task, run, write_report
+    from axynq.emulator.studies.retraining import RetrainOptions
+
+    if device is not None:
+        check_device(device)
+    network = load_model(model)
+    check_can_be_written(network)
+    library = tuple(dict.fromkeys(split_multipliers(multipliers)))
+    figures = energy_figures(energy, [multiplier(spec) for spec in library])
+    retraining = RetrainOptions(
+        method=method, epochs=retrain, batch=batch, rate=retrain_rate, optimiser=optimiser,
+        warmup=warmup, clip=clip, distillation=distillation, augment=augment,
+        validation=validation, seed=seed,
+    )  # fmt: skip
+    search = SearchOptions(
+        initial=initial, limit=noise_limit, epochs=epochs, batch=batch, rate=rate,
+        noise_rate=noise_rate, augment=augment, validation=validation, seed=seed,
+    )  # fmt: skip
+    task = Task(
+        network,
+        read_examples(network, data, "train", None),
+        read_examples(network, data, split, limit),
+        library,
+        strengths_of(strength),
+        search,
+        retraining if retrain else None,
+        prediction,
+        samples,
+        figures,
+        device,
+    )
+    with _progress() as report:
+        outcome = run(task, checkpoints or output / "checkpoints", report)
+    path = write_report(outcome, task, output, {"model": str(model), "seed": seed})
+    if json:
+        print_json(_content(outcome, path))
+    else:
+        _show(outcome, task)
+        console.print(f"wrote {path}")
+
+
+@contextmanager
+def _progress() -> Iterator[Callable[[str, float], None]]:
+    """A bar for what is being done; yields what advances it."""
+    columns = (
+        TextColumn("{task.description}", markup=False),
+        BarColumn(),
+        TaskProgressColumn(),
+        TimeElapsedColumn(),
+    )
+    with Progress(*columns, console=console, transient=True) as progress:
+        task = progress.add_task("", total=1.0)
+        yield lambda what, share: progress.update(task, description=what, completed=share)
+
+
+def _content(outcome: Outcome, path: Path) -> dict[str, Any]:
+    return {
+        "output": str(path),
+        "baseline_accuracy": outcome.baseline,
+        "points": [
+            {
+                "name": found.name,
+                "strength": found.strength,
+                "retrained": found.retrained,
+                "energy_gain": 1 - found.energy,
+                "accuracy": found.against_exact.second_accuracy,
+                "accuracy_loss": found.against_exact.loss,
+                "accuracy_loss_interval": list(found.against_exact.loss_interval()),
+                "choice_accuracy": found.choice_accuracy,
+                "plan": {name: a.multipliers[0] for name, a in found.plan.layers.items()},
+                "noise": dict(found.deviations),
+            }
+            for found in outcome.found
+        ],
+    }
+
+
+def _show(outcome: Outcome, task: Task) -> None:
+    shown = table(
+        "point", "energy gain", "accuracy", "loss", INTERVAL, "held out",
+        title=f"{task.model.name}; exact: {percent(outcome.baseline)} of {len(task.test)} examples",
+    )  # fmt: skip
+    for found in outcome.found:
+        shown.add_row(
+            found.name, percent(1 - found.energy, 1),
+            percent(found.against_exact.second_accuracy), f"{100 * found.against_exact.loss:.2f}",
+            points_interval(found.against_exact.loss_interval()), percent(found.choice_accuracy),
+        )  # fmt: skip
+    results.print(shown)
+    matched = [found for found in outcome.found if not found.retrained]
+    layers = table(
+        "layer", *(f"strength {found.strength:g}" for found in matched),
+        title="The noise that each layer bears, and the multiplier with such errors",
+    )  # fmt: skip
+    for layer in task.model.layers:
+        cells = [
+            f"{found.deviations[layer.name]:.3f} {found.plan.layers[layer.name].multipliers[0]}"
+            for found in matched
+        ]
+        layers.add_row(layer.name, *cells)
+    results.print(layers)
