@@ -100,13 +100,14 @@ def test_commands_of_shell_scripts_parse() -> None:
 
     for path in (ROOT / "examples").rglob("*.sh"):
         text = path.read_text(encoding="utf-8").replace("\\\n", " ")
-        options = r"explore.*"
+        options = r"(?:explore|match).*"
         found = re.findall(rf"^ *axynq ({options})$", text, re.MULTILINE)
         assert found, name(path)
         calls = re.findall(r"^search (\S+)(.*)$", text, re.MULTILINE)
         for line in found:
             for called, more in calls:
-                parse("axynq " + line.replace('"$@"', more).replace("$name", called))
+                line = line.replace('"$@"', more).replace("$name", called)
+                parse("axynq " + re.sub(r'"\$\{\w+:-(\w+)\}"', r"\1", line))
 
 
 SMALL = {
