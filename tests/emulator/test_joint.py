@@ -535,6 +535,7 @@ def test_the_second_search_begins_from_the_first(
     assert {plan_key(plan.expand(own)) for plan in known} <= set(again[0])
 
 
+@pytest.mark.thorough
 def test_killed_and_resumed(task: JointTask, uninterrupted, tmp_path: Path) -> None:
     """At the beginning of every stage, and in the middle of training; each time a stage further in
     the same folder."""
@@ -563,7 +564,7 @@ def test_damaged_results_are_computed_again(task: JointTask, uninterrupted, tmp_
     assert content(outcome) == content(uninterrupted[0])
 
 
-@pytest.mark.slow
+@pytest.mark.thorough
 def test_parallel_equals_serial(task: JointTask, uninterrupted, tmp_path: Path) -> None:
     client = connect(workers=2)
     try:

@@ -423,6 +423,7 @@ def without_times(outcome: object) -> list[tuple[object, ...]]:
     ]  # fmt: skip
 
 
+@pytest.mark.thorough
 def test_an_interrupted_run_comes_to_the_same(
     digits: graph.Model, few: Examples, tmp_path: Path
 ) -> None:
