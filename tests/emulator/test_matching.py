@@ -244,7 +244,7 @@ def test_checkpoints_of_other_searches_are_refused(
     path = tmp_path / "search.pt"
     options = replace(SHORT, epochs=1)
     search_noise(digits, few, options, checkpoint=path)
-    with pytest.raises(DataError, match="is of another network, recipe or data"):
+    with pytest.raises(DataError, match="is of another network, plan, recipe or data"):
         search_noise(digits, few, replace(options, strength=0.3), checkpoint=path)
     path.write_bytes(b"nothing")
     with pytest.raises(DataError, match="cannot be read"):

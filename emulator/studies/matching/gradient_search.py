@@ -15,7 +15,6 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from axynq.emulator import files
 from axynq.emulator.datasets import evenly_spread
 from axynq.emulator.emulation import Emulator
 from axynq.emulator.errors import DataError, ModelError
@@ -26,6 +25,7 @@ from axynq.emulator.studies.matching.noise import LearntNoise, shares_of_multipl
 from axynq.emulator.studies.matching.options import SearchOptions
 from axynq.emulator.studies.retraining import RetrainOptions
 from axynq.emulator.studies.retraining.augmentation import augmented
+from axynq.emulator.studies.retraining.checkpoints import load_checkpoint, save_checkpoint
 from axynq.emulator.studies.retraining.network import TrainableNetwork
 from axynq.emulator.studies.retraining.operators import channels_first
 from axynq.emulator.studies.retraining.training import learning_rate
@@ -200,7 +200,6 @@ def _train(
 
 def _save(state: _State, path: Path, identity: str) -> None:
     content: dict[str, Any] = {
-        "identity": identity,
         "network": state.network.state_dict(),
         "noise": state.noise.state_dict(),
         "optimiser": state.optimiser.state_dict(),
@@ -208,27 +207,11 @@ def _save(state: _State, path: Path, identity: str) -> None:
             (e.number, e.loss, e.accuracy, dict(e.deviations), e.seconds) for e in state.history
         ],
     }
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with files.replacing(path) as temporary, temporary.open("wb") as file:
-            torch.save(content, file)
-    except (OSError, RuntimeError) as error:
-        raise DataError(f"checkpoint '{path}' cannot be written: {error}") from error
+    save_checkpoint(path, identity, content)
 
 
 def _load(state: _State, path: Path, identity: str, device: torch.device) -> None:
-    try:
-        content = torch.load(path, map_location=device, weights_only=True)
-        same = content["identity"] == identity
-    except Exception as error:  # torch raises many kinds
-        raise DataError(
-            f"checkpoint '{path}' cannot be read: {error}. Delete it to start over"
-        ) from error
-    if not same:
-        raise DataError(
-            f"checkpoint '{path}' is of another network, recipe or data. Delete it to start over, "
-            "or give another place"
-        )
+    content = load_checkpoint(path, identity, device)
     state.network.load_state_dict(content["network"])
     state.noise.load_state_dict(content["noise"])
     state.optimiser.load_state_dict(content["optimiser"])

@@ -18,7 +18,6 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from axynq.emulator import files
 from axynq.emulator.datasets import evenly_spread
 from axynq.emulator.emulation import Emulator
 from axynq.emulator.engine.gpu.device import computes_on
@@ -27,6 +26,7 @@ from axynq.emulator.keys import multiplier_key
 from axynq.emulator.model import graph
 from axynq.emulator.plan import Plan
 from axynq.emulator.studies.retraining.augmentation import augmented
+from axynq.emulator.studies.retraining.checkpoints import load_checkpoint, save_checkpoint
 from axynq.emulator.studies.retraining.methods import METHODS, Method
 from axynq.emulator.studies.retraining.network import TrainableNetwork
 from axynq.emulator.studies.retraining.operators import channels_first
@@ -350,42 +350,25 @@ def _identity(
     for name in sorted(start or ()):
         digest.update(name.encode() + (start or {})[name].tobytes())
     for layer in (*model.layers, *teacher.layers):
-        digest.update(layer.weights.tobytes() + layer.bias.tobytes())
+        for array in (layer.weights, layer.bias, layer.weight_scales):
+            digest.update(array.tobytes())
     digest.update(x[:: max(1, len(x) // 64)].tobytes() + y.tobytes())
     return digest.hexdigest()
 
 
 def _save(state: _State, path: Path, identity: str) -> None:
     content: dict[str, Any] = {
-        "identity": identity,
         "network": state.network.state_dict(),
         "optimiser": state.optimiser.state_dict(),
         "best": state.best,
         "history": [(e.number, e.loss, e.accuracy, e.seconds) for e in state.history],
         "preparation": state.preparation,
     }
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        # Of a path torch takes the stem, which may be empty.
-        with files.replacing(path) as temporary, temporary.open("wb") as file:
-            torch.save(content, file)
-    except (OSError, RuntimeError) as error:
-        raise DataError(f"checkpoint '{path}' cannot be written: {error}") from error
+    save_checkpoint(path, identity, content)
 
 
 def _load(state: _State, path: Path, identity: str, device: torch.device) -> None:
-    try:
-        content = torch.load(path, map_location=device, weights_only=True)
-        same = content["identity"] == identity
-    except Exception as error:  # torch raises many kinds
-        raise DataError(
-            f"checkpoint '{path}' cannot be read: {error}. Delete it to start over"
-        ) from error
-    if not same:
-        raise DataError(
-            f"checkpoint '{path}' is of another network, plan, recipe or data. Delete it to start "
-            "over, or give another place"
-        )
+    content = load_checkpoint(path, identity, device)
     state.network.load_state_dict(content["network"])
     state.optimiser.load_state_dict(content["optimiser"])
     state.best = content["best"]
