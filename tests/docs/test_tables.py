@@ -179,6 +179,22 @@ def test_retraining_of_tuned_networks() -> None:
                     assert_accuracy(cell, accuracy, network, multiplier, recipe)
 
 
+def test_tuned_by_other_scales() -> None:
+    (table,) = document("docs/retraining.md").tables("By other scales")
+    recipes = {"as it is": "before", "second-order": "tuned", "rescaled": "tuned, rescaled"}
+    networks = {"ResNet-8": "resnet8", "ResNet-14": "resnet14", "ALL-CNN": "allcnn"}
+    for multiplier, *cells in table[1:]:
+        for title, cell in zip(table[0][1:], cells, strict=True):
+            network, _, words = title.partition(" ")
+            recipe = recipes[words]
+            found = recovery(networks[network])
+            if cell:
+                accuracy = found[full_name(multiplier), recipe]
+                assert_accuracy(cell, accuracy, network, multiplier, recipe)
+            else:
+                assert (full_name(multiplier), recipe) not in found
+
+
 def test_cross_evaluation() -> None:
     (table,) = document("docs/retraining.md").tables("Cross-evaluation")
     runs = results("examples/retraining/results/cross_resnet8.json")["runs"]
