@@ -555,7 +555,7 @@ def test_killed_and_resumed(task: JointTask, uninterrupted, tmp_path: Path) -> N
     assert not list((tmp_path / exploration.FOLDER).glob("*.pt"))
 
 
-@pytest.mark.slow
+@pytest.mark.thorough
 def test_damaged_results_are_computed_again(task: JointTask, uninterrupted, tmp_path: Path) -> None:
     found(task, tmp_path)
     for path in sorted((tmp_path / exploration.FOLDER).iterdir())[::2]:

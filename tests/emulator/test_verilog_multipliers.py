@@ -32,6 +32,7 @@ def signed(magnitude: np.ndarray) -> np.ndarray:
     return np.where((A < 0) ^ (W < 0), -magnitude, magnitude)
 
 
+@pytest.mark.thorough
 def test_magnitudes(own: Path) -> None:
     a, w = np.abs(A), np.abs(W)
     expected = signed(a * w & ~1 | (a ^ w) & 1)

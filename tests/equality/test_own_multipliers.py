@@ -330,7 +330,7 @@ def test_what_was_proved_is_not_proved_again(own: Path, monkeypatch: pytest.Monk
     blackbox(spec)
 
 
-@pytest.mark.slow
+@pytest.mark.thorough
 def test_blackboxes_and_their_c_models(own: Path, tmp_path: Path) -> None:
     """All of them pass the simulation; their models are compiled as Vitis HLS would."""
     made = [blackbox(f"table:{own}/{name}") for name in (*C, *VERILOG)]

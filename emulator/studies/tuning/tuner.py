@@ -180,7 +180,12 @@ class Tuner:
             costs[k] = factor**2 * cost.sum(axis=(1, 2, 3))
         if not layer.per_channel:  # one scale for all
             costs[:] = costs.sum(axis=1, keepdims=True)
-        return np.array(FACTORS)[costs.argmin(axis=0)]
+        factors = np.array(FACTORS)[costs.argmin(axis=0)]
+        exact = [k for k, m in enumerate(codes.multipliers, start=1) if m.spec == "exact"]
+        kept = np.isin(codes.codes, [SKIP, *exact]).all(axis=(1, 2, 3))
+        if layer.per_channel or kept.all():
+            factors[kept] = 1.0  # what is exact stays as it is
+        return factors
 
     def _one_by_one(self, layer: WeightedLayer, codes: LayerCodes) -> Int8Array:
         """Weights by a rule for each."""
