@@ -195,9 +195,10 @@ def test_tuned_by_other_scales() -> None:
                 assert (full_name(multiplier), recipe) not in found
 
 
-def test_cross_evaluation() -> None:
-    (table,) = document("docs/retraining.md").tables("Cross-evaluation")
-    runs = results("examples/retraining/results/cross_resnet8.json")["runs"]
+@pytest.mark.parametrize(("place", "network"), [(0, "resnet8"), (1, "resnet14")])
+def test_cross_evaluation(place: int, network: str) -> None:
+    table = document("docs/retraining.md").tables("Cross-evaluation")[place]
+    runs = results(f"examples/retraining/results/cross_{network}.json")["runs"]
     found = {(run["retrained_for"], run["used_with"]): run["accuracy"] for run in runs}
     for name, *cells in table[1:]:
         trained = "" if name == "nothing" else full_name(name)
