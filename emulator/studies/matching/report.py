@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
-from axynq.emulator import files, save_model
+from axynq.emulator import save_model
 from axynq.emulator.errors import DataError
 from axynq.emulator.studies.comparison import CONFIDENCE
 from axynq.emulator.studies.matching.pipeline import Found, Outcome, Task
 from axynq.emulator.studies.search.front import pareto_front
 from axynq.emulator.studies.search.report import (
     Point,
-    draw_front,
-    draw_interactive,
     energy_sources,
     test_figures,
+    write_front,
 )
 
 
@@ -67,8 +65,6 @@ def write_report(outcome: Outcome, task: Task, folder: Path, context: dict[str, 
     points = points_of(outcome)
     by_name = {found.name: found for found in outcome.found}
     content = {
-        "format": "axynq-front",
-        "version": 1,
         **context,
         "baseline_accuracy": outcome.baseline,
         "choice_baseline_accuracy": outcome.choice_baseline,
@@ -83,14 +79,7 @@ def write_report(outcome: Outcome, task: Task, folder: Path, context: dict[str, 
         "energies": energy_sources(task.figures, task.library),
         "points": [_entry(point, by_name[point.name], folder) for point in points],
     }
-    path = folder / "front.json"
-    try:
-        files.write_text(path, json.dumps(content, indent=2) + "\n")
-    except OSError as error:
-        raise DataError(f"'{path}' cannot be written: {error.strerror}") from error
-    draw_front(points, folder / "front.png")
-    draw_interactive(points, folder / "front.html")
-    return path
+    return write_front(content, points, folder)
 
 
 def _entry(point: Point, found: Found, folder: Path) -> dict[str, Any]:

@@ -20,7 +20,7 @@ from axynq.emulator.model import graph
 from axynq.emulator.multipliers import multiplier
 from axynq.emulator.plan import SKIP, LayerCodes, Plan
 from axynq.emulator.studies.tuning.histograms import per_weight, tap_histograms
-from axynq.emulator.studies.tuning.second_order import Linear, linear
+from axynq.emulator.studies.tuning.second_order import Linear, linear, nearest_weights
 from axynq.emulator.studies.tuning.weights import LOWEST, activation_rows
 
 STEPS = 16
@@ -73,9 +73,7 @@ class WeightQuantiser(nn.Module):
         for one in used:
             # Where activations do not vary, nothing is known of slopes.
             line = linear(one, zero_point, shares) if variance > 1e-6 else linear_exact
-            cost = (wanted[:, None] - line.value) ** 2 * max(variance, 1e-6) + line.noise
-            cost[:, : lowest + 128] = np.inf
-            choices.append(cost.argmin(axis=1) - 128)
+            choices.append(nearest_weights(line, wanted, float(variance), lowest))
             values.append(line.value)
             products = one.table[activation_rows(zero_point)].astype(np.float64)
             expected.append(per_weight(layer, seen @ products))

@@ -166,8 +166,6 @@ def write_report(
             entry |= _files(point, task, folder, finished.get(point.key))
         entries.append(entry)
     content = {
-        "format": "axynq-front",
-        "version": 1,
         **context,
         "baseline_accuracy": outcome.baseline,
         "choice_baseline_accuracy": outcome.choice_baseline,
@@ -184,9 +182,20 @@ def write_report(
         },
         "points": entries,
     }
+    return write_front(content, points, folder)
+
+
+def write_front(content: Mapping[str, Any], points: Sequence[Point], folder: Path) -> Path:
+    """Write ``front.json``, whose path is returned, with this content, and both pictures.
+
+    Raises:
+        DataError: the file cannot be written.
+        ToolError: matplotlib or plotly is not installed.
+    """
     path = folder / "front.json"
+    whole = {"format": "axynq-front", "version": 1, **content}
     try:
-        files.write_text(path, json.dumps(content, indent=2) + "\n")
+        files.write_text(path, json.dumps(whole, indent=2) + "\n")
     except OSError as error:
         raise DataError(f"'{path}' cannot be written: {error.strerror}") from error
     draw_front(points, folder / "front.png")

@@ -112,10 +112,18 @@ class Nearest(NamedTuple):
 def nearest(line: Linear, variance: float, lowest: int) -> Nearest:
     """For activations of so much variance."""
     wanted = np.arange(-LIMIT * STEPS, LIMIT * STEPS + 1) / STEPS
+    places = nearest_weights(line, wanted, variance, lowest) + 128
+    return Nearest(line.value[places], line.noise[places])
+
+
+def nearest_weights(
+    line: Linear, wanted: FloatArray, variance: float, lowest: int
+) -> npt.NDArray[np.int64]:
+    """For each wanted value the weight, from ``lowest`` on, whose line comes nearest to it for
+    activations of so much variance."""
     value, noise = line.value[lowest + 128 :], line.noise[lowest + 128 :]
     cost = (wanted[:, None] - value) ** 2 * max(variance, 1e-6) + noise
-    choice = cost.argmin(axis=1)
-    return Nearest(value[choice], noise[choice])
+    return cost.argmin(axis=1) + lowest
 
 
 def second_order_weights(
