@@ -16,12 +16,10 @@ from typing import Any, Protocol
 import numpy as np
 import torch
 
-from axynq.emulator import Emulator
 from axynq.emulator.keys import plan_key
 from axynq.emulator.model.graph import Model
 from axynq.emulator.model.segments import fingerprint
 from axynq.emulator.plan import Plan
-from axynq.emulator.studies.comparison import Right
 from axynq.emulator.studies.evaluator import Examples
 from axynq.emulator.studies.joint.examples import held_out_of
 from axynq.emulator.studies.joint.options import JointOptions
@@ -34,7 +32,7 @@ from axynq.emulator.studies.retraining import (
     retrain,
 )
 from axynq.emulator.studies.retraining.training import device_of
-from axynq.emulator.studies.search.workers import as_finished
+from axynq.emulator.studies.search.workers import as_finished, right_ones
 
 FEW = 4
 """Examples of a rehearsal's step."""
@@ -244,12 +242,6 @@ def _recorded(setting: Setting, job: Job, result: RetrainResult) -> Retrained:
         right_ones(result.model, plan, held_out),
         tuple(epoch.accuracy for epoch in result.history),
     )
-
-
-def right_ones(model: Model, plan: Plan, examples: Examples) -> Right:
-    """[examples]: which of them the network classifies rightly under the plan."""
-    outputs = Emulator(model, plan).run(examples.x)
-    return np.asarray(outputs.reshape(len(outputs), -1).argmax(axis=1) == examples.y)
 
 
 @contextmanager

@@ -101,9 +101,16 @@ class TuningWorker:
             if key not in self._networks:
                 self._networks[key] = tune(self.tuner, plan, self.calibration, self.method)
             fixed = frozen(plan, self.tuner.model)
-            emulator = Emulator(self._networks[key], fixed, self.engine, self.threads)
-            outputs = emulator.run(self.examples.x)
-            done(index, outputs.reshape(len(outputs), -1).argmax(axis=1) == self.examples.y)
+            network, examples = self._networks[key], self.examples
+            done(index, right_ones(network, fixed, examples, self.engine, self.threads))
+
+
+def right_ones(
+    model: Model, plan: Plan, examples: Examples, engine: str = "auto", threads: int | None = None
+) -> Right:
+    """[examples]: which of them a network classifies rightly under a plan."""
+    outputs = Emulator(model, plan, engine, threads).run(examples.x)
+    return np.asarray(outputs.reshape(len(outputs), -1).argmax(axis=1) == examples.y)
 
 
 def connect(

@@ -108,14 +108,14 @@ def _sequential(
         for index, constant in tuned.constants.items()
     }
     values |= dict(zip(tuned.inputs, calibration.examples.arrays))
+    scales = {layer.name: layer.weight_scales for layer in calibration.model.layers}
     layers: list[WeightedLayer] = []
     for stretch in stretches(tuned):
         mine = Plan({layer.name: plan.layers[layer.name] for layer in stretch.layers})
         for layer in stretch.layers:  # one, or at the beginning none
             source = Batch([values[layer.inputs[0]]])
             means = _means(Emulator(_alone(stretch, layer), mine), source)[layer.name]
-            original = next(la for la in calibration.model.layers if la.name == layer.name)
-            wanted = calibration.means[layer.name] * (original.weight_scales / layer.weight_scales)
+            wanted = calibration.means[layer.name] * (scales[layer.name] / layer.weight_scales)
             shift = np.rint(wanted - means).astype(np.int64)
             bias = fitting(layer, layer.bias.astype(np.int64) + shift)
             layers.append(with_parameters(layer, layer.kernel, bias))
