@@ -140,7 +140,8 @@ def evaluate(
     shown.add_row(INTERVAL, percent_interval(measured.interval))
     if reference is not None:
         comparison = Comparison.of(reference.right, measured.right)
-        shown.add_row(f"accuracy of {other_model}, {other_plan}", percent(reference.accuracy))
+        shown.add_row("compared with", f"{other_model}, {other_plan}")
+        shown.add_row("its accuracy", percent(reference.accuracy))
         shown.add_row("loss against it, points", f"{100 * comparison.loss:.2f}")
         shown.add_row(INTERVAL, points_interval(comparison.loss_interval()))
         shown.add_row("p-value (McNemar, exact)", f"{comparison.p_value():.2g}")
