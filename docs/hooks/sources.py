@@ -59,13 +59,20 @@ def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Fil
         target = match["target"]
         if target is None or target.startswith("#") or re.match(r"[a-z]+:", target):
             return match[0]
-        return link(match["open"], match["text"], target, folder, page, config)
+        around = markdown[match.start() - 1 : match.start()] + markdown[match.end() :][:1]
+        return link(match["open"], match["text"], target, folder, page, config, around == "()")
 
     return LINK.sub(rewritten, markdown)
 
 
 def link(
-    opening: str, text: str, target: str, folder: str, page: Page, config: MkDocsConfig
+    opening: str,
+    text: str,
+    target: str,
+    folder: str,
+    page: Page,
+    config: MkDocsConfig,
+    in_brackets: bool,
 ) -> str:
     """A link to ``target``, which is relative to the repository's ``folder``, on ``page``."""
     relative, hash_, anchor = target.partition("#")
@@ -79,4 +86,6 @@ def link(
         log.warning("%s links to '%s', which does not exist", page.file.src_uri, target)
     if config.extra["repository"]:
         return f"{opening}{text}]({config.extra['repository'].rstrip('/')}/blob/HEAD/{path})"
-    return text if f"`{path}`" in text else f"{text} (`{path}`)"
+    if f"`{path}`" in text:
+        return text
+    return f"{text}: `{path}`" if in_brackets else f"{text} (`{path}`)"
