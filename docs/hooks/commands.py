@@ -6,6 +6,7 @@ options with defaults and ranges, an example.
 
 from __future__ import annotations
 
+import html
 import re
 from typing import Any
 
@@ -47,7 +48,10 @@ def section(name: str, command: Any) -> str:
 def entry(names: str, help_: str) -> str:
     """An argument or option as an entry of a list of definitions."""
     text, _, facts = help_.rpartition("  [") if help_.endswith("]") else (help_, "", "")
-    facts = f" *({escaped(facts[:-1])})*" if facts else ""
+    facts = facts.rstrip("]").replace("<=", " ≤ ").replace(">=", " ≥ ")
+    facts = f" *({escaped(facts)})*" if facts else ""
+    names = names.replace(" range>", ">").replace("<list[Path]>", "<path>")
+    names = names.replace("<list[str]>", "<str>")
     return f"`` {names} ``\n:   {escaped(text)}{facts}\n"
 
 
@@ -55,6 +59,6 @@ def escaped(text: str) -> str:
     """Plain text as Markdown; what stands in backticks stays code."""
     parts = re.split(r"(`[^`]+`)", text)
     return "".join(
-        part if part.startswith("`") else re.sub(r"([\\*_<>\[\]|#])", r"\\\1", part)
+        part if part.startswith("`") else re.sub(r"([\\*_\[\]#])", r"\\\1", html.escape(part))
         for part in parts
     )

@@ -39,8 +39,11 @@ def on_startup(**_: object) -> None:
     folder = ROOT / "build" / "typing" / "axynq"
     folder.mkdir(parents=True, exist_ok=True)
     for name, place in PACKAGES.items():
-        if not (folder / name).exists():
-            (folder / name).symlink_to(ROOT / place)
+        link, target = folder / name, ROOT / place
+        if link.is_symlink() and link.resolve() != target:
+            link.unlink()
+        if not link.exists():
+            link.symlink_to(target)
 
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:
@@ -59,33 +62,38 @@ def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Fil
         target = match["target"]
         if target is None or target.startswith("#") or re.match(r"[a-z]+:", target):
             return match[0]
+        relative, hash_, anchor = target.partition("#")
+        path = posixpath.normpath(posixpath.join(folder, relative))
+        inside = page_of(path)
+        if inside is not None:
+            address = posixpath.relpath(inside, posixpath.dirname(uri) or ".")
+            return f"{match['open']}{match['text']}]({address}{hash_}{anchor})"
+        if not (ROOT / path).exists():
+            log.warning("%s links to '%s', which does not exist", uri, target)
+        if config.extra["repository"]:
+            address = address_of(path, config.extra["repository"])
+            return f"{match['open']}{match['text']}]({address}{hash_}{anchor})"
         around = markdown[match.start() - 1 : match.start()] + markdown[match.end() :][:1]
-        return link(match["open"], match["text"], target, folder, page, config, around == "()")
+        return named(match["text"], path, in_brackets=around == "()")
 
     return LINK.sub(rewritten, markdown)
 
 
-def link(
-    opening: str,
-    text: str,
-    target: str,
-    folder: str,
-    page: Page,
-    config: MkDocsConfig,
-    in_brackets: bool,
-) -> str:
-    """A link to ``target``, which is relative to the repository's ``folder``, on ``page``."""
-    relative, hash_, anchor = target.partition("#")
-    path = posixpath.normpath(posixpath.join(folder, relative))
-    pages = {source: name for name, source in ELSEWHERE.items()}
-    inside = pages.get(path) or (path[len("docs/") :] if path.startswith("docs/") else None)
-    if inside is not None:
-        start = posixpath.dirname(page.file.src_uri) or "."
-        return f"{opening}{text}]({posixpath.relpath(inside, start)}{hash_}{anchor})"
-    if not (ROOT / path).exists():
-        log.warning("%s links to '%s', which does not exist", page.file.src_uri, target)
-    if config.extra["repository"]:
-        return f"{opening}{text}]({config.extra['repository'].rstrip('/')}/blob/HEAD/{path})"
+def page_of(path: str) -> str | None:
+    """The page of the site that a file of the repository is, or None."""
+    if path.startswith("docs/"):
+        return path.removeprefix("docs/")
+    return next((name for name, source in ELSEWHERE.items() if source == path), None)
+
+
+def address_of(path: str, repository: str) -> str:
+    """Where a file or folder of the repository is shown."""
+    kind = "tree" if (ROOT / path).is_dir() else "blob"
+    return f"{repository.rstrip('/')}/{kind}/HEAD/{path}"
+
+
+def named(text: str, path: str, in_brackets: bool) -> str:
+    """The text of a link with the path that it stands for."""
     if f"`{path}`" in text:
         return text
     return f"{text}: `{path}`" if in_brackets else f"{text} (`{path}`)"

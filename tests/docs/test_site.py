@@ -95,6 +95,9 @@ def test_all_commands_are_described(site: Path) -> None:
     for command in app.registered_commands:
         assert f'<h2 id="{command.name}">' in text
     assert "--rounds" in text
+    assert "default: 16; 1 ≤ x ≤ 65536" in text
+    for mark in (r"\<", r"\[", r"\|", "&amp;lt;"):
+        assert mark not in text
     for name in ("emulator", "host", "hls4ml"):
         interface = (site / "api" / f"{name}.html").read_text(encoding="utf-8")
         assert "doc-symbol-module" not in interface, name
