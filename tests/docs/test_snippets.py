@@ -41,6 +41,14 @@ def test_the_readme(digits_path: Path, images: np.ndarray) -> None:
     assert len(names["expected"]) == len(images)  # type: ignore[arg-type]
 
 
+def test_the_python_reference(digits_path: Path, images: np.ndarray) -> None:
+    names: dict[str, object] = {"images": images}
+    run("docs/api/emulator.md", 0, {"model.tflite": str(digits_path)}, names)
+    run("docs/api/host.md", 0, {"z2-mixed16": "tiny4"}, names)
+    expected = Emulator(names["model"], "roup:1,4").run(images)  # type: ignore[arg-type]
+    assert np.array_equal(names["outputs"], expected)  # type: ignore[arg-type]
+
+
 def test_the_emulator(digits, images: np.ndarray) -> None:
     names: dict[str, object] = {
         "Emulator": Emulator,
