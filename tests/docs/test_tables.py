@@ -373,7 +373,7 @@ def test_large_networks() -> None:
 
 
 def test_against_the_kernels_before() -> None:
-    (table,) = document("docs/emulator.md").tables("Against the kernels before")
+    (table,) = document("docs/emulator.md").tables("Speed-up over earlier kernels")
     rows = results("benchmarks/emulation/revisions.json")["rows"]
     ratios = {(row["engine"], row["network"], row["plan"]): row["ratio"] for row in rows}
     columns = [title.split() for title in table[0][1:]]
