@@ -64,7 +64,7 @@ _WHEN_ASKED = {
     "to_torch": "axynq.emulator.frameworks.pytorch",
     "write_back": "axynq.emulator.frameworks.pytorch",
 }
-"""Modules of the names that are imported on first use, because boards do not have them."""
+"""Where names are that only importing a network needs: boards have no such modules."""
 
 
 def __getattr__(name: str) -> Any:

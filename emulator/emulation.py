@@ -132,7 +132,7 @@ class Emulator:
 
         Returns:
             The int8 output ``[images, *model.output.shape]``, softmax included. For several
-            outputs, a tuple in the order of ``model.outputs``.
+                outputs, a tuple in the order of ``model.outputs``.
 
         Raises:
             DataError: ``x`` has a wrong shape or type, or lacks an input.
@@ -175,7 +175,7 @@ class Emulator:
 
         Returns:
             int8 ``[images, *shape]`` of every input and computed tensor, by its index in
-            ``model.tensors``.
+                ``model.tensors``.
 
         Raises:
             DataError: ``x`` has a wrong shape or type, or lacks an input.
@@ -190,7 +190,7 @@ class Emulator:
 
         Returns:
             float32 ``[images, *shape]`` of every input and computed tensor, by its index in
-            ``model.tensors``. An array's memory is reused once nothing refers to it any more.
+                ``model.tensors``. An array's memory is reused once nothing refers to it any more.
 
         Raises:
             DataError: ``x`` has a wrong shape or type, or lacks an input.
@@ -209,7 +209,7 @@ class Emulator:
 
         Returns:
             :class:`Accumulators` by layer name. The arrays may be views in which the images of a
-            neuron are contiguous.
+                neuron are contiguous.
 
         Raises:
             DataError: ``x`` has a wrong shape or type, or lacks an input.

@@ -18,9 +18,9 @@ def load_model(path: str | Path) -> graph.Model:
 
     Returns:
         The network. Feature maps have channels last, whatever the file has. QUANTIZE and DEQUANTIZE
-        at the ends are left out: inputs and outputs are the int8 tensors behind them, and their
-        ``interface`` records what the file has there. ``notes`` lists what else was changed or left
-        out.
+            at the ends are left out. Inputs and outputs are the int8 tensors behind them, and their
+            ``interface`` records what the file has there. ``notes`` lists what else was changed or
+            left out.
 
     Raises:
         ModelError: the file does not exist, is damaged, is not an int8 model, or uses operators

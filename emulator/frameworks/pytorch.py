@@ -109,7 +109,7 @@ def to_torch(model: graph.Model, plan: Plan | str = "exact") -> ApproximateModul
 
     Returns:
         A module whose parameters are the real weights and biases, and whose method ``export()``
-        returns the int8 network with the current ones.
+            returns the int8 network with the current ones.
 
     Raises:
         PlanError: the plan does not fit the model.

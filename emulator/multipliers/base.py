@@ -113,7 +113,7 @@ class Multiplier(ABC):
 
         Returns:
             The mean of ``|product(a, w) - a * w| / max(1, |a * w|)`` over all ``a`` and ``w`` in
-            the range, in percent.
+                the range, in percent.
 
         Raises:
             MultiplierError: the range is empty, or exceeds that of an operand.

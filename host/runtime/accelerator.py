@@ -159,7 +159,7 @@ class Accelerator:
 
         Returns:
             The network's int8 output ``[images, *output shape]``; for several outputs a tuple in
-            the network's order.
+                the network's order.
 
         Raises:
             OverlayError: the program was compiled for another overlay.

@@ -97,9 +97,8 @@ Stage = Union[CoreStage, HostStage]
 class Program:
     """A network under a plan, compiled for an overlay.
 
-    :func:`~axynq.host.compile_program` makes it, and :meth:`Accelerator.run
-    <axynq.host.Accelerator.run>` runs it. A saved program (``.axp``) needs neither the network's
-    file nor the plan.
+    :func:`compile_program` makes it, and :meth:`Accelerator.run` runs it. A saved program
+    (``.axp``) needs neither the network's file nor the plan.
 
     Examples:
         >>> compile_program(model, "roup:1,4", "z2-roup16").save("model.axp")
