@@ -1,15 +1,20 @@
 """Bit-exact software emulation of int8 CNNs with approximate multipliers.
 
+Load a network, choose a plan, run it:
+
 >>> from axynq.emulator import Emulator, Plan, load_model
 >>> model = load_model("model.tflite")
 >>> plan = Plan.parse(model, "flam=exact|roup:1,4")
 >>> output = Emulator(model, plan).run(images)
 
-Networks of other frameworks, whose packages are imported when they are asked for:
+Float networks of other frameworks are quantised first. Their packages are imported only when one
+of these functions is used:
 
 >>> from axynq.emulator import from_torch, load_float_network, quantise
 >>> model = from_torch(module, calibration)
 >>> model = quantise(load_float_network("float.onnx"), calibration).model
+
+Every error that a user can cause is an :class:`AxynqError`.
 """
 
 from importlib import import_module

@@ -32,13 +32,21 @@ SMAPPROX_TABLE_2 = ("1100", "2200", "3300", "1110", "3330", "2220", "3333", "222
 
 
 def multiplier(spec: str) -> Multiplier:
-    """The multiplier that ``spec`` names.
+    """The multiplier of a specification.
 
-    ``exact`` · ``roup:P,R`` · ``roup:P,r0-r1-r2-r3`` · ``smapprox:WXYZ`` · ``table:FILE#NAME``,
-    the last with options and in quotes if need be (:mod:`axynq.emulator.multipliers.table`).
+    Args:
+        spec: ``exact``, ``roup:P,R``, ``roup:P,r0-r1-r2-r3``, ``smapprox:WXYZ`` or
+            ``table:FILE#NAME`` (``docs/plans.md`` describes them all). A table may be followed by
+            options, ``,signed``, ``,unsigned``, ``,activation=first`` or ``,activation=second``,
+            and its path may be in double quotes.
 
     Raises:
-        MultiplierError: the specification is malformed or its table cannot be used.
+        MultiplierError: the specification is malformed, or its table cannot be used.
+        ToolError: the table is a Verilog module, and Yosys is not installed.
+
+    Examples:
+        >>> int(multiplier("smapprox:2222").product(7, -7))  # exact: -49
+        -9
     """
     family, _, arguments = spec.strip().partition(":")
     if family == "table":  # files may change: never cached
