@@ -10,7 +10,7 @@ PINS   := --constraint constraints.txt
 export AXYNQ_DATA ?= $(wildcard $(CURDIR)/../shared/data)
 
 .PHONY: demo test test-fast test-slow test-thorough test-matrix coverage lint format types generate check-generated \
-        characterise figures check-arm clean
+        characterise figures check-arm dist check-packaging fuzz clean
 
 demo: $(VENV)/.demo
 	$(BIN)/axynq demo
@@ -100,6 +100,14 @@ $(VENV)/.dev: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(PIP) install $(PINS) --editable ".[dev]"
 	touch $@ $(VENV)/.demo
+
+# Source distribution and wheel in dist/: the same bytes wherever and whenever they are built.
+dist: $(VENV)/.dev
+	$(BIN)/python -m release.dist
+
+# Both, installed in clean environments of the Pythons that are here, and all extras resolved there.
+check-packaging: $(VENV)/.dev
+	$(BIN)/python -m release.check
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
