@@ -100,10 +100,11 @@ def load_dataset(path: str | Path, split: Split = "test") -> Dataset:
         DataError: the path does not exist, holds no images, or is of no known form.
         ToolError: it holds images and Pillow is not installed.
     """
-    path = Path(path).expanduser()
-    if not path.exists():
-        raise DataError(f"data '{path}' does not exist")
+    path = Path(path)
     try:
+        path = path.expanduser()
+        if not path.exists():
+            raise DataError(f"data '{path}' does not exist")
         if path.is_dir():
             return _from_files(path, _folder_files(path), split)
         files.check_readable(path)

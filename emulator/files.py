@@ -19,6 +19,17 @@ LFS_POINTER = b"version https://git-lfs"
 """How a file begins that Git LFS has not fetched."""
 
 
+def is_file(path: str | Path) -> bool:
+    """Whether there is a file. No, too, where that cannot be found out, because the name is too
+    long for any or a folder may not be entered: ``Path.is_file`` raises ``OSError`` there."""
+    return os.path.isfile(path)
+
+
+def is_folder(path: str | Path) -> bool:
+    """As :func:`is_file`, of a folder."""
+    return os.path.isdir(path)
+
+
 def check_readable(path: str | Path) -> None:
     """Raises:
     OSError: there is no such file, Git LFS has not fetched it, or it is something that may have no

@@ -112,13 +112,17 @@ def read_verilog(path: Path, name: str) -> VerilogModule:
         raise MultiplierError(f"'{path}' cannot be read: {error.strerror}") from error
     if "`include" in text:
         raise MultiplierError(f"'{path}' includes another file: put all modules into one")
-    return _read(text, str(path), name, _sidecars(path))
+    return _read(text, str(path), name, read_sidecars(path))
 
 
-def _sidecars(path: Path) -> tuple[tuple[str, Sidecar], ...]:
-    """What the file beside the Verilog says, by module."""
+def read_sidecars(path: Path) -> tuple[tuple[str, Sidecar], ...]:
+    """What the file beside a Verilog file says, by module; nothing where there is none.
+
+    Raises:
+        MultiplierError: it cannot be read, or says what is not known.
+    """
     beside = path.with_name(path.name + ".toml")
-    if not beside.is_file():
+    if not files.is_file(beside):
         return ()
     try:
         values = tomllib.loads(files.read_text(beside))
