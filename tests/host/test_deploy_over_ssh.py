@@ -154,13 +154,10 @@ def test_a_folder_that_may_not_be_made(board: Path, tmp_path: Path) -> None:
 def test_a_folder_that_may_not_be_written(board: Path, tmp_path: Path) -> None:
     (tmp_path / MARK).touch()
     folder = board / "locked"
-    folder.mkdir()
-    (folder / MARK).touch()
-    folder.chmod(0o500)
+    folder.mkdir(mode=0o500)
     with pytest.raises(DeviceError, match="Permission denied") as caught:
-        copy_to(remote_board("board", "locked", "python3"), tmp_path)
+        copy_to(remote_board("board", "locked/inside", "python3"), tmp_path)
     assert "without a password" not in str(caught.value)
-    folder.chmod(0o700)
 
 
 # --- whole runs ----------------------------------------------------------------------------------
