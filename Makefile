@@ -101,6 +101,12 @@ $(VENV)/.dev: pyproject.toml constraints.txt
 	$(PIP) install $(PINS) --editable ".[dev]"
 	touch $@ $(VENV)/.demo
 
+# Coverage-guided fuzzing of everything that reads what users give: INPUTS for each reader.
+INPUTS ?= 20000
+fuzz: $(VENV)/.dev
+	$(PIP) install $(PINS) --editable ".[fuzz]"
+	$(BIN)/python -m tests.fuzz --inputs $(INPUTS)
+
 # Source distribution and wheel in dist/: the same bytes wherever and whenever they are built.
 dist: $(VENV)/.dev
 	$(BIN)/python -m release.dist

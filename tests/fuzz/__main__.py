@@ -133,9 +133,10 @@ def _fuzz(name: str, options: argparse.Namespace) -> None:
         changed: bytes = atheris.Mutate(content, most)
         return changed
 
+    most = 4096 + 2 * max(map(len, seeds))
     arguments = [sys.argv[0], str(corpus), f"-atheris_runs={options.inputs}",
                  f"-rss_limit_mb={MEGABYTES}", f"-timeout={SECONDS}", f"-seed={options.seed}",
-                 f"-artifact_prefix={folder}/", "-max_len=65536", "-len_control=0",
+                 f"-artifact_prefix={folder}/", f"-max_len={most}", "-len_control=0",
                  "-report_slow_units=30", f"-max_total_time={options.seconds}"]  # fmt: skip
     if harness.dictionary:
         arguments.append(f"-dict={words}")
