@@ -98,16 +98,26 @@ def size_of(folder: Path) -> float:
     return sum(path.stat().st_size for path in files) / 1e6
 
 
-def try_out(python: Path, folder: Path) -> list[str]:
-    """Use an installed axynq as its first user does; what it printed, the version first.
+def try_out(python: Path, folder: Path, cache: Path | None = None) -> list[str]:
+    """Use an installed axynq as its first user does.
+
+    Args:
+        python: of the environment.
+        folder: to work in.
+        cache: where compiled kernels are kept; default: where all are.
+
+    Returns:
+        What each command printed: the version, what doctor says, sums of outputs, errors of a
+        multiplier.
 
     Raises:
         subprocess.CalledProcessError: something failed.
     """
     environment = {
-        **{name: value for name, value in os.environ.items() if not name.startswith("PYTHON")},
-        "AXYNQ_CACHE": str(folder / "cache"),
+        name: value for name, value in os.environ.items() if not name.startswith("PYTHON")
     }
+    if cache is not None:
+        environment["AXYNQ_CACHE"] = str(cache)
     printed = []
     axynq = python.with_name("axynq")
     commands = ([axynq, "--version"], [axynq, "doctor"], [python, "-c", SCRIPT],
@@ -171,7 +181,7 @@ def main() -> int:
             tools += sum(size_of(path) for path in packages.glob("setuptools*"))
             own = size_of(packages / "axynq")
             try:
-                said = try_out(inside, environment)[0].strip()
+                said = try_out(inside, environment, folder / "cache")[0].strip()
             except subprocess.CalledProcessError as error:
                 said, failed = f"FAILED: {error.cmd}: {error.stderr[-500:]}", True
             print(f"Python {version}: {said}; {size_of(packages) - tools:.0f} MB installed, "
