@@ -1,4 +1,4 @@
-"""The distributions: what is in them, the same bytes everywhere, installed where nothing else is."""
+"""The distributions: what is in them, the same bytes everywhere, installed in clean places."""
 
 from __future__ import annotations
 
