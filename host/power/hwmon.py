@@ -67,7 +67,7 @@ def open_hwmon(where: str = "") -> list[PowerFile | CurrentAndVoltage]:
         return [PowerFile(f"{place.parent.name}/{place.name}", place, UNITS[unit or "uW"])]
     if unit:
         raise SensorError(f"'{path}' is no file: a unit is for one file")
-    chips = sorted(place.glob("hwmon*")) or ([place] if files.is_folder(place) else [])
+    chips = (sorted(place.glob("hwmon*")) or [place]) if files.is_folder(place) else []
     found = [rail for chip in chips for rail in _rails(chip)]
     if not found:
         raise SensorError(
