@@ -10,7 +10,7 @@ PINS   := --constraint constraints.txt
 export AXYNQ_DATA ?= $(wildcard $(CURDIR)/../shared/data)
 
 .PHONY: demo test test-fast test-slow test-thorough test-matrix coverage lint format types generate check-generated \
-        characterise figures docs docs-serve check-arm clean
+        characterise figures docs docs-serve check-arm dist check-packaging fuzz clean
 
 demo: $(VENV)/.demo
 	$(BIN)/axynq demo
@@ -110,6 +110,20 @@ $(VENV)/.dev: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(PIP) install $(PINS) --editable ".[dev]"
 	touch $@ $(VENV)/.demo
+
+# Coverage-guided fuzzing of everything that reads what users give: INPUTS for each reader.
+INPUTS ?= 20000
+fuzz: $(VENV)/.dev
+	$(PIP) install $(PINS) --editable ".[fuzz]"
+	$(BIN)/python -m tests.fuzz --inputs $(INPUTS)
+
+# Source distribution and wheel in dist/: the same bytes wherever and whenever they are built.
+dist: $(VENV)/.dev
+	$(BIN)/python -m release.dist
+
+# Both, installed in clean environments of the Pythons that are here, and all extras resolved there.
+check-packaging: $(VENV)/.dev
+	$(BIN)/python -m release.check
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

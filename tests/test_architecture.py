@@ -15,7 +15,7 @@ ROOT = Path(__file__).parents[1]
 
 BASICS = {
     *("emulator.errors", "emulator.files", "emulator.arrays", "emulator.pictures"),
-    *("emulator.validation", "emulator.version"),
+    *("emulator.toml", "emulator.validation", "emulator.version"),
 }
 VOCABULARY = BASICS | {"emulator.model", "emulator.multipliers", "emulator.plan"}
 PROGRAMS = VOCABULARY | {"host.counters", "host.isa", "host.overlay", "host.runtime"}
@@ -30,6 +30,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "emulator.toolchain": {"emulator.errors"},
     "emulator.yosys": {"emulator.errors", "emulator.files", "emulator.toolchain"},
     "emulator.softmax": {"emulator.model"},
+    "emulator.toml": set(),
     "emulator.version": set(),
     "emulator.validation": set(),
     # The vocabulary: networks, multipliers, plans.

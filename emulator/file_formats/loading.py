@@ -54,7 +54,7 @@ def is_onnx(path: Path) -> bool:
     try:
         content = files.read_bytes(path)
     except OSError:
-        return path.suffix.lower() == ".onnx" and path.is_file()
+        return path.suffix.lower() == ".onnx" and files.is_file(path)
     if foreign.is_onnx(content):
         return True
     unknown = content[4:8] != b"TFL3" and foreign.foreign_file(content) is None

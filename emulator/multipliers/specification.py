@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
+from axynq.emulator import files
 from axynq.emulator.errors import MultiplierError
 
 Argument = Literal["first", "second"]
@@ -118,7 +119,7 @@ def seen_from(spec: str, folder: Path) -> str:
     if reference is None:
         return spec
     beside = reference.path(folder)
-    if not beside.is_file() or _same(beside, reference.path()):
+    if not files.is_file(beside) or _same(beside, reference.path()):
         return spec
     return replace(reference, file=str(beside)).spec
 
@@ -132,7 +133,7 @@ def written_in(spec: str, folder: Path) -> str:
     if reference is None:
         return spec
     beside, meant = reference.path(folder), reference.path()
-    if not beside.is_file() or _same(beside, meant):
+    if not files.is_file(beside) or _same(beside, meant):
         return spec
     return replace(reference, file=str(meant.absolute())).spec
 
@@ -155,7 +156,7 @@ def _relative(spec: str, folder: Path) -> TableReference | None:
 
 
 def _same(one: Path, other: Path) -> bool:
-    return other.is_file() and one.samefile(other)
+    return files.is_file(other) and one.samefile(other)
 
 
 def _longest_file(text: str, folder: Path) -> tuple[str, str]:
@@ -164,7 +165,7 @@ def _longest_file(text: str, folder: Path) -> tuple[str, str]:
     splits += [(text[:k], text[k + 1 :]) for k in range(len(text) - 1, -1, -1) if text[k] == "#"]
     likely = [split for split in splits if split[0].lower().endswith(TABLE_SUFFIXES)]
     for file, name in likely:
-        if TableReference(file).path(folder).is_file():
+        if files.is_file(TableReference(file).path(folder)):
             return file, name
     return likely[0] if likely else (splits[1] if len(splits) > 1 else splits[0])
 

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from axynq.emulator import files
 from axynq.emulator.arrays import open_arrays
 from axynq.emulator.errors import MultiplierError
 from axynq.emulator.multipliers.base import (
@@ -89,7 +90,7 @@ class Table(Multiplier):
         """
         reference = TableReference.parse(arguments)
         path = reference.path()
-        if not path.is_file():
+        if not files.is_file(path):
             raise MultiplierError(f"multiplier table file '{reference.file}' does not exist")
         suffix = path.suffix.lower()
         if suffix not in TABLE_SUFFIXES:

@@ -7,7 +7,7 @@ from typing import Annotated, Optional
 
 import typer
 
-from axynq.emulator import load_model
+from axynq.emulator import files, load_model
 from axynq.emulator.errors import DataError
 from axynq.host.cli.inputs import (
     BatchOption,
@@ -88,16 +88,16 @@ def deploy(
     check_one_output(network, "axynq deploy compares")
     chosen = Overlay.load(overlay)
     program = compile_program(network, read_plan(network, plan), chosen, batch)
-    if wheel is not None and not wheel.is_file():
+    if wheel is not None and not files.is_file(wheel):
         raise DataError(f"the wheel '{wheel}' is not there: python -m build makes it in dist/")
     bitstream = find_bitstream(chosen) if device == "auto" else None
     examples = read_data(data, split, limit)
     with (
         console.status(f"{board}: copying") as status,
-        bundle(output, program, examples, bitstream, model if baseline else None, wheel) as files,
+        bundle(output, program, examples, bitstream, model if baseline else None, wheel) as copied,
     ):
         content = run_remotely(
-            remote, files, output, device, baseline,
+            remote, copied, output, device, baseline,
             lambda text: status.update(f"{board}: {text}"),
         )  # fmt: skip
     if json:

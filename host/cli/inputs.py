@@ -9,6 +9,7 @@ import numpy as np
 import typer
 from rich.text import Text
 
+from axynq.emulator import files
 from axynq.emulator.datasets import Dataset, Split, load_dataset, quantise_examples
 from axynq.emulator.energy import SHIPPED, EnergyFigures
 from axynq.emulator.errors import DataError
@@ -150,18 +151,11 @@ MethodOption = Annotated[
 
 def read_plan(model: Model, text: str) -> Plan:
     """A plan from a file or a shorthand, checked against the model."""
-    if text.endswith(".json") or _is_file(text):
+    if text.endswith(".json") or files.is_file(text):  # a long shorthand is no file's name
         plan = Plan.load(text)
         plan.expand(model)
         return plan
     return Plan.parse(model, text)
-
-
-def _is_file(text: str) -> bool:
-    try:
-        return Path(text).is_file()
-    except OSError:  # a long shorthand is no file's name
-        return False
 
 
 def read_examples(network: Model, path: Path, split: Split, limit: int | None) -> Examples:

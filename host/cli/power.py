@@ -310,7 +310,7 @@ def measure(
 
 
 def _recording(path: Path, time: str, power: str, offset: float, layout: Layout) -> Recording:
-    if not path.is_file():
+    if not files.is_file(path):
         raise DataError(f"the meter's record '{path}' cannot be read: no such file")
     return Recording(path, time, power, offset, layout)
 

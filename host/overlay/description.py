@@ -165,7 +165,7 @@ class Overlay(_Strict):
         ['exact', 'roup:1,4']
     """
 
-    name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]*$")]
+    name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]*$", max_length=64)]
     board: str
     clock_mhz: Annotated[float, Field(gt=0)]
     array: Array
@@ -223,7 +223,7 @@ class Overlay(_Strict):
                 raise OverlayError(f"overlay '{text}' is not text in UTF-8: {error}") from error
         else:
             entry = _folder() / f"{text}.toml"
-            if not entry.is_file():
+            if text not in overlay_names():
                 raise OverlayError(
                     f"unknown overlay '{text}'; known are: {', '.join(overlay_names())}. "
                     "A description of your own is given by the path of its .toml file"

@@ -19,7 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from axynq.emulator import files
-from axynq.emulator.errors import ProgramError
+from axynq.emulator.errors import ModelError, ProgramError
 from axynq.emulator.model import graph
 from axynq.host.runtime.serialised import (
     Arrays,
@@ -32,6 +32,10 @@ from axynq.host.runtime.serialised import (
 _MAGIC = b"AXYNQ\0"
 _FORMAT = 3
 _PREFIX = struct.Struct("<6sH32sI")
+
+_NONSENSE = (ValueError, TypeError, LookupError, AttributeError, ArithmeticError, AssertionError,
+             MemoryError, RecursionError, ModelError)  # fmt: skip
+"""What decoding JSON of any other form ends in."""
 
 Int8 = npt.NDArray[np.int8]
 
@@ -256,6 +260,18 @@ class Program:
                 f"program '{path}' is damaged: its checksum does not match. Compile or copy it "
                 "again"
             )
+        try:
+            return cls._decoded(body, length)
+        except _NONSENSE as error:
+            # The checksum is right: whoever wrote this was not axynq.
+            raise ProgramError(
+                f"program '{path}' is not as `axynq compile` writes it ({type(error).__name__}: "
+                f"{error}): compile it again"
+            ) from error
+
+    @classmethod
+    def _decoded(cls, body: bytes, length: int) -> Program:
+        """The program of a file's content behind its prefix; ``length`` is that of the JSON."""
         values = json.loads(body[:length])
         end = length + values.pop("memory_bytes")
         arrays = Arrays.read(values.pop("arrays"), body[end:])
