@@ -20,7 +20,9 @@ def build(
     overlay: OverlayOption,
     board: Annotated[
         Optional[str],
-        typer.Option(help="The board, such as pynq-z2; default: the one the overlay is for."),
+        typer.Option(
+            help="The board, such as pynq-z2; default: the one the overlay is for.", metavar="BOARD"
+        ),
     ] = None,
     retarget_: Annotated[
         bool,
@@ -32,10 +34,18 @@ def build(
     ] = False,
     output: Annotated[
         Optional[Path],
-        typer.Option(help="Folder for the bitstream; default: where axynq looks for bitstreams."),
+        typer.Option(
+            "--output",
+            "-o",
+            help="Folder for the bitstream; default: where axynq looks for bitstreams.",
+            metavar="FOLDER",
+        ),
     ] = None,
     work: Annotated[
-        Path, typer.Option(help="Folder for intermediate files, which later builds reuse.")
+        Path,
+        typer.Option(
+            help="Folder for intermediate files, which later builds reuse.", metavar="FOLDER"
+        ),
     ] = Path("build/bitstreams"),
     netlists: Annotated[
         bool,
@@ -44,7 +54,6 @@ def build(
             help="Multipliers as LUT-level netlists, or as Vitis HLS synthesises the C++.",
         ),
     ] = True,
-    verbose: Annotated[bool, typer.Option(help="Print what the tools print.")] = False,
     json: JsonOption = False,
 ) -> None:
     """Build an overlay's bitstream, with the vendor's tools.
@@ -55,9 +64,8 @@ def build(
     with console.status(f"building {chosen.name} for {chosen.board}") as status:
 
         def say(line: str) -> None:
-            if verbose:
-                console.print(line, markup=False, highlight=False)
-            else:
+            console.detail(line)
+            if console.live:
                 status.update(f"building {chosen.name} for {chosen.board}: {line[:80]}")
 
         folder = output or user_folder()

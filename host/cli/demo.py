@@ -35,9 +35,10 @@ PLANS = {
 
 
 def demo(
-    output: Annotated[Path, typer.Option(help="The picture to draw (.png, .svg).")] = Path(
-        "demo.png"
-    ),
+    output: Annotated[
+        Path,
+        typer.Option("--output", "-o", help="The picture to draw (.png, .svg).", metavar="FILE"),
+    ] = Path("demo.png"),
     json: JsonOption = False,
 ) -> None:
     """Run a CNN with approximate multipliers, without a board.
@@ -55,7 +56,7 @@ def demo(
         print_json({**content, "plans": rows})
     else:
         _show(rows, len(digits))
-        console.print(f"picture: {output}")
+        console.note(f"wrote {output}")
     if any(row["outputs_that_differ"] for row in rows):
         raise DeviceError("the software board and the emulator disagree: this is a fault in axynq")
 

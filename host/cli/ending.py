@@ -23,7 +23,7 @@ from typing import TextIO
 import typer
 
 from axynq.emulator.errors import AxynqError
-from axynq.host.cli.output import console, one_line
+from axynq.host.cli.output import Verbosity, as_environment_says, console, one_line
 from axynq.host.cli.signals import heeded
 
 TRACEBACK = "AXYNQ_TRACEBACK"
@@ -41,6 +41,7 @@ _PLAIN = {
 def run(arguments: list[str]) -> int:
     """Run a command and return its exit code. Whatever goes wrong is reported here."""
     _prepare_streams()
+    as_environment_says()
     with heeded(), warnings.catch_warnings():
         warnings.showwarning = _show_warning
         code = _outcome(arguments)
@@ -53,7 +54,7 @@ def _outcome(arguments: list[str]) -> int:
     try:
         return _run(arguments)
     except KeyboardInterrupt:
-        console.note("interrupted")
+        console.message("interrupted")
         return 130
     except AxynqError as error:
         return _report(error, str(error))
@@ -121,11 +122,11 @@ def _show_warning(
     line: str | None = None,
 ) -> None:
     """One line, without file and line number."""
-    console.note(one_line(f"warning: {message}"))
+    console.warn(str(message))
 
 
 def _report(error: BaseException, text: str) -> int:
-    if os.environ.get(TRACEBACK):
+    if os.environ.get(TRACEBACK) or console.verbosity >= Verbosity.VERBOSE:
         traceback.print_exception(error)
     console.error(text)
     return 1

@@ -40,10 +40,10 @@ from axynq.host.cli.output import (
     percent_interval,
     points_interval,
     print_json,
-    progress_bar,
     results,
     table,
 )
+from axynq.host.cli.progress import progress_bar
 
 STEP = 1024
 """Examples between updates of the progress bar."""

@@ -53,13 +53,16 @@ def inspect(
         Optional[str],
         typer.Option(
             help="Also show clock cycles on this overlay: a name, such as z2-mixed16, or the path "
-            "of a .toml description."
+            "of a .toml description.",
+            metavar="OVERLAY",
         ),
     ] = None,
     batch: BatchOption = TYPICAL_BATCH,
     roofline: Annotated[
         Optional[Path],
-        typer.Option(help="With --overlay: draw a roofline into this picture (.png, .svg)."),
+        typer.Option(
+            help="With --overlay: draw a roofline into this picture (.png, .svg).", metavar="FILE"
+        ),
     ] = None,
     energy: EnergyOption = "characterised",
     json: JsonOption = False,
@@ -79,7 +82,7 @@ def inspect(
     outcome = measure(network, chosen, array, batch, read_energy(network, chosen, energy))
     if roofline and outcome.cycles:
         draw_roofline(outcome.cycles, network.name, roofline)
-        console.print(f"saved {roofline}")
+        console.note(f"wrote {roofline}")
     if json:
         content = {
             "model": str(model),

@@ -14,7 +14,8 @@ from axynq.emulator.energy import EnergyFigures
 from axynq.emulator.errors import DataError, MultiplierError
 from axynq.emulator.multipliers import FAMILIES, SMAPPROX_TABLE_2, Multiplier, Table, multiplier
 from axynq.host.cli.inputs import EnergyOption, read_data
-from axynq.host.cli.output import JsonOption, print_json, progress_bar, results, table
+from axynq.host.cli.output import JsonOption, print_json, results, table
+from axynq.host.cli.progress import progress_bar
 from axynq.host.energy import energy_figures
 from axynq.host.netlists.characterise import (
     DEFAULT,
@@ -79,12 +80,18 @@ OperandsOption = Annotated[
 ]
 OperandsDataOption = Annotated[
     Optional[Path],
-    typer.Option(help="With --operands: examples, in any form that `axynq evaluate --data` takes."),
+    typer.Option(
+        help="With --operands: examples, in any form that `axynq evaluate --data` takes.",
+        metavar="DATA",
+    ),
 ]
 OutputOption = Annotated[
     Optional[Path],
     typer.Option(
-        "--output", "-o", help="With --characterise: write a JSON file that --energy takes."
+        "--output",
+        "-o",
+        help="With --characterise: write a JSON file that --energy takes.",
+        metavar="FILE",
     ),
 ]
 

@@ -11,22 +11,16 @@ import math
 import os
 import re
 import sys
+import time
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, suppress
+from contextlib import contextmanager, suppress
+from enum import IntEnum
 from typing import Annotated, Any
 
 import typer
 from rich.box import SIMPLE_HEAD
 from rich.cells import cell_len
 from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    TextColumn,
-    TimeElapsedColumn,
-    TimeRemainingColumn,
-)
 from rich.status import Status
 from rich.table import Column, Table
 from rich.text import Text
@@ -48,14 +42,52 @@ def _writing() -> Iterator[None]:
         raise DataError(f"standard output cannot be written: {reason}") from error
 
 
-class _Status(Status):
-    """A spinner beside a text."""
+class Verbosity(IntEnum):
+    """How much commands print beside their results."""
 
-    def __init__(self, status: RenderableType, **options: Any) -> None:
-        super().__init__(_literal(status), **options)
+    QUIET = 0
+    """Warnings and errors."""
+    NORMAL = 1
+    """Also notes, what was written, and on a terminal how far the work is."""
+    VERBOSE = 2
+    """Also each step and how long it took."""
 
-    def update(self, status: RenderableType | None = None, **options: Any) -> None:
-        super().update(None if status is None else _literal(status), **options)
+
+class Step:
+    """What is being done, and what of it.
+
+    On a terminal it is shown, with a spinner, as long as it takes. Elsewhere, where --verbose asks
+    for it, each text is a line.
+    """
+
+    def __init__(self, console: _Console, text: str | Text) -> None:
+        self._console = console
+        self._text = _literal(text)
+        self._spinner: Status | None = None
+        self._began = time.monotonic()
+
+    def __enter__(self) -> Step:
+        if self._console.live:
+            self._spinner = Status(self._text, console=self._console)
+            self._spinner.start()
+        else:
+            self._console.detail(f"{self._text.plain} ...")
+        return self
+
+    def update(self, text: str | Text) -> None:
+        """Show another text."""
+        self._text = _literal(text)
+        if self._spinner is not None:
+            self._spinner.update(self._text)
+        else:
+            self._console.detail(f"{self._text.plain} ...")
+
+    def __exit__(self, *_: object) -> None:
+        if self._spinner is not None:
+            self._spinner.stop()
+        if self._console.live:
+            seconds = time.monotonic() - self._began
+            self._console.detail(f"{self._text.plain}: {seconds:.1f} s")
 
 
 class _Console(Console):
@@ -63,27 +95,59 @@ class _Console(Console):
 
     def __init__(self, **options: Any) -> None:
         super().__init__(markup=False, emoji=False, **options)
+        self.verbosity = Verbosity.NORMAL
+
+    @property
+    def live(self) -> bool:
+        """Whether there is somebody to see how far the work is: FORCE_COLOR in front of a file asks
+        for colours, not for spinners."""
+        return self.verbosity > Verbosity.QUIET and self.is_terminal and self._file_is_terminal()
+
+    def _file_is_terminal(self) -> bool:
+        try:
+            return bool(self.file.isatty())
+        except ValueError:  # closed
+            return False
 
     def print(self, *objects: Any, **options: Any) -> None:
-        if self.stderr:
-            super().print(*objects, **options)
-        else:
+        """Print, messages to standard error unless they are to be few."""
+        if not self.stderr:
             with _writing():
                 super().print(*objects, **options)
+        elif self.verbosity > Verbosity.QUIET:
+            super().print(*objects, **options)
 
-    def status(self, status: RenderableType, **options: Any) -> Status:
-        return _Status(status, console=self, **options)
+    def status(self, status: str | Text) -> Step:  # type: ignore[override]
+        """Tell of a step that takes time, inside ``with``."""
+        return Step(self, status)
+
+    def detail(self, text: str) -> None:
+        """A message for --verbose."""
+        if self.verbosity >= Verbosity.VERBOSE:
+            self.message(one_line(text))
+
+    def note(self, text: str | Text) -> None:
+        """A message that --quiet leaves out; nothing happens if it cannot be written."""
+        if self.verbosity > Verbosity.QUIET:
+            self.message(text)
+
+    def warn(self, text: str) -> None:
+        """One line about what may not be as it should."""
+        self._titled("warning", "bold yellow", text)
 
     def error(self, text: str) -> None:
         """One line about what went wrong."""
-        self.note(
-            Text("error: ", style="bold red").append(one_line(text), style="not bold default")
+        self._titled("error", "bold red", text)
+
+    def _titled(self, title: str, style: str, text: str) -> None:
+        self.message(
+            Text(f"{title}: ", style=style).append(one_line(text), style="not bold default")
         )
 
-    def note(self, text: str | Text) -> None:
-        """A message; nothing happens if it cannot be written."""
+    def message(self, text: str | Text) -> None:
+        """A message whatever the options say; nothing happens if it cannot be written."""
         with suppress(OSError, ValueError):
-            self.print(text, soft_wrap=True)
+            super().print(text, soft_wrap=True)
 
     def on_broken_pipe(self) -> None:
         """Raise, as for other errors; rich would exit silently."""
@@ -109,11 +173,11 @@ results = _Console(width=_results_width())
 """Tables of results."""
 
 JsonOption = Annotated[
-    bool, typer.Option("--json", help="Print one JSON object instead of tables.")
+    bool,
+    typer.Option(
+        "--json", help="Print one JSON object instead of tables.", rich_help_panel="Results"
+    ),
 ]
-
-ProgressBar = Callable[[str, int], AbstractContextManager[Callable[[int], None]]]
-"""What :func:`progress_bar` is, for functions that measure and do not print."""
 
 
 def print_json(content: dict[str, Any]) -> None:
@@ -150,19 +214,37 @@ def finite(number: float | None) -> float | None:
     return number
 
 
-@contextmanager
-def progress_bar(description: str, total: int) -> Iterator[Callable[[int], None]]:
-    """A progress bar on standard error; yields what advances it."""
-    columns = (
-        TextColumn("{task.description}", markup=False),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-        TimeRemainingColumn(),
-    )
-    with Progress(*columns, console=console, transient=True) as progress:
-        task = progress.add_task(description, total=total)
-        yield lambda count: progress.advance(task, count)
+def be_quiet() -> None:
+    """Print results, warnings and errors alone.
+
+    Raises:
+        typer.BadParameter: the opposite was asked for too.
+    """
+    if console.verbosity > Verbosity.NORMAL:
+        raise typer.BadParameter("--quiet and --verbose exclude each other")
+    console.verbosity = Verbosity.QUIET
+
+
+def be_verbose() -> None:
+    """Also print each step.
+
+    Raises:
+        typer.BadParameter: the opposite was asked for too.
+    """
+    if console.verbosity < Verbosity.NORMAL:
+        raise typer.BadParameter("--quiet and --verbose exclude each other")
+    console.verbosity = Verbosity.VERBOSE
+
+
+def without_colours() -> None:
+    """Print no colours, whatever the terminal can do."""
+    console.no_color = results.no_color = True
+
+
+def as_environment_says() -> None:
+    """Undo what options of a command before have set."""
+    console.verbosity = Verbosity.NORMAL
+    console.no_color = results.no_color = bool(os.environ.get("NO_COLOR"))
 
 
 class ResultTable(Table):

@@ -29,14 +29,13 @@ from axynq.emulator.quantisation.report import LayerLoss, float_accuracy, layer_
 from axynq.host.cli.inputs import DataOption, LimitOption, SplitOption, check_labels, read_data
 from axynq.host.cli.output import (
     JsonOption,
-    ProgressBar,
     console,
     percent,
     print_json,
-    progress_bar,
     results,
     table,
 )
+from axynq.host.cli.progress import ProgressBar, progress_bar
 
 IMAGES = 16
 """Examples that are computed together."""
@@ -72,7 +71,9 @@ def quantise(
         ),
     ],
     data: DataOption,
-    output: Annotated[Path, typer.Option(help="The int8 .tflite file to write.")],
+    output: Annotated[
+        Path, typer.Option("--output", "-o", help="The int8 .tflite file to write.", metavar="FILE")
+    ],
     ranges: Annotated[
         RangeRule,
         typer.Option(
@@ -83,7 +84,10 @@ def quantise(
     percentile: Annotated[
         float,
         typer.Option(
-            min=50, max=100, help="With --ranges percentile: the share of the values, in percent."
+            min=50,
+            max=100,
+            help="With --ranges percentile: the share of the values, in percent.",
+            metavar="PERCENT",
         ),
     ] = 99.99,
     equalise: Annotated[
@@ -100,7 +104,7 @@ def quantise(
     pixels: Annotated[
         Pixels, typer.Option(help="What the network takes pixels of images as; floats stay.")
     ] = "0..1",
-    calibration: Annotated[
+    calibration_examples: Annotated[
         int, typer.Option(min=1, help="Examples to find ranges with; labels are not used.")
     ] = 256,
     calibration_split: Annotated[
@@ -119,7 +123,8 @@ def quantise(
     """
     network = load_float_network(model)
     inputs = _read(
-        network, data, (calibration_split, calibration), (split, limit if accuracy else 1), pixels,
+        network, data, (calibration_split, calibration_examples),
+        (split, limit if accuracy else 1), pixels,
         Options(ranges, percentile, equalise, correct_bias, images=IMAGES), accuracy,
     )  # fmt: skip
     outcome = measure(inputs, output, progress_bar)
@@ -145,7 +150,7 @@ def quantise(
         results.print(
             f"accuracy on {len(inputs.test)} examples: {before} in floating point, {after} in int8"
         )
-    console.print(f"wrote {output}")
+    console.note(f"wrote {output}")
 
 
 def _read(

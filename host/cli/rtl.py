@@ -35,7 +35,12 @@ def rtl(
     ] = None,
     output: Annotated[
         Optional[Path],
-        typer.Option("--output", "-o", help="Folder to write the files to; default: write none."),
+        typer.Option(
+            "--output",
+            "-o",
+            help="Folder to write the files to; default: write none.",
+            metavar="FOLDER",
+        ),
     ] = None,
     overlay: Annotated[
         Optional[str],

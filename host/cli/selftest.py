@@ -21,7 +21,10 @@ def selftest(
     soak: Annotated[
         float,
         typer.Option(
-            min=0, callback=finite, help="Run random programs for this many seconds at the end."
+            min=0,
+            callback=finite,
+            help="Run random programs for this many seconds at the end.",
+            metavar="SECONDS",
         ),
     ] = 0.0,
     stride: Annotated[

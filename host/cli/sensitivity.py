@@ -36,14 +36,13 @@ from axynq.host.cli.inputs import (
 )
 from axynq.host.cli.output import (
     JsonOption,
-    ProgressBar,
     console,
     percent,
     print_json,
-    progress_bar,
     results,
     table,
 )
+from axynq.host.cli.progress import ProgressBar, progress_bar
 
 LowOption = Annotated[
     str, typer.Option(metavar="MULTIPLIER", help="The multiplier for a low approximation.")
@@ -90,7 +89,13 @@ def sensitivity(
         typer.Option(help="Also estimate how sensitive each filter and input channel is."),
     ] = True,
     output: Annotated[
-        Optional[Path], typer.Option(help="Draw the accuracies into this picture (.png, .svg).")
+        Optional[Path],
+        typer.Option(
+            "--output",
+            "-o",
+            help="Draw the accuracies into this picture (.png, .svg).",
+            metavar="FILE",
+        ),
     ] = None,
     split: SplitOption = "test",
     limit: LimitOption = None,
@@ -111,7 +116,7 @@ def sensitivity(
     )
     if output is not None:
         draw_sensitivity(outcome.measured, labels, outcome.increase, output)
-        console.print(f"wrote {output}")
+        console.note(f"wrote {output}")
     content = _content(str(model), outcome, labels, len(examples))
     if json:
         print_json(content)
