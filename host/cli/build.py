@@ -72,7 +72,7 @@ def build(
         built = build_bitstream(chosen, work.resolve() / chosen.name, folder, say, netlists)
     if json:
         content: dict[str, Any] = built.manifest.model_dump(mode="json")
-        print_json({"manifest": str(built.path), **content})
+        print_json("axynq/build/1", {"manifest": str(built.path), **content})
     else:
         _show(chosen.name, built)
 

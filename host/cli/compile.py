@@ -60,7 +60,7 @@ def compile_(
         "feature_map_bytes_per_image": program.arena_words * program.word_bytes,
     }
     if json:
-        print_json(summary)
+        print_json("axynq/compile/1", summary)
     else:
         console.note(
             f"wrote {path}: {len(program.layers)} layers for {program.overlay}, "

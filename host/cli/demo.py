@@ -53,7 +53,7 @@ def demo(
     _draw(output, digits, predictions, rows)
     if json:
         content = {"examples": len(digits), "overlay": OVERLAY, "picture": str(output)}
-        print_json({**content, "plans": rows})
+        print_json("axynq/demo/1", {**content, "plans": rows})
     else:
         _show(rows, len(digits))
         console.note(f"wrote {output}")

@@ -111,7 +111,7 @@ def deploy(
             lambda text: status.update(f"{board}: {text}"),
         )  # fmt: skip
     if json:
-        print_json(content)
+        print_json("axynq/deploy/1", {key: content[key] for key in content if key != "schema"})
         return
     results.print(
         f"{board}: {content['examples']} examples, accuracy {100 * content['accuracy']:.2f} %, "

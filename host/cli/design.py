@@ -271,7 +271,7 @@ def design_(
     written = write_design(made, output)
     if json:
         content = content_of(made)
-        print_json({"output": str(output), **content, "plan": plan})
+        print_json("axynq/design/1", {"output": str(output), **content, "plan": plan})
         return
     _show(made)
     console.note(f"wrote {', '.join(map(str, written))}")

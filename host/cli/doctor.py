@@ -65,11 +65,12 @@ def doctor(json: JsonOption = False) -> None:
     if json:
         usable = not any(f.what == "engine used" and f.state == "problem" for f in findings)
         print_json(
+            "axynq/doctor/1",
             {
                 "engine": choose_engine().name if usable else None,
                 "threads": thread_count() if usable else None,
                 "findings": [finding._asdict() for finding in findings],
-            }
+            },
         )
     else:
         _show(findings)

@@ -116,6 +116,7 @@ def evaluate(
     spent = relative_energy(network, chosen, figures)
     if json:
         print_json(
+            "axynq/evaluate/1",
             {
                 "model": str(model),
                 "plan": plan,
@@ -131,7 +132,7 @@ def evaluate(
                     name: codes.counts() for name, codes in emulator.codes.items()
                 },
                 **({} if reference is None else _against(reference, measured)),
-            }
+            },
         )
         return
     shown = table("", "", title=f"{network.name} on {len(examples)} examples of {data}")

@@ -522,7 +522,7 @@ def _display() -> Iterator[SearchProgress]:
 def _show(outcome: Outcome, path: Path, json: bool, task: Task) -> None:
     front = [point for point in points_of(outcome) if point.on_front]
     if json:
-        print_json(_content(outcome, path, front))
+        print_json("axynq/explore/1", _content(outcome, path, front))
         return
     bank = ("bank", "LUTs", "gain in it") if task.cells else ()
     shown = table(

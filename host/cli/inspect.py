@@ -95,7 +95,7 @@ def inspect(
         if outcome.cycles:
             content |= _cycles_json(outcome.cycles) | _stages_json(outcome.stages)
             content["most_filters"] = outcome.most_filters
-        print_json(content)
+        print_json("axynq/inspect/1", content)
         return
     _show(outcome, energy)
     if outcome.cycles:

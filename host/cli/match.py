@@ -255,7 +255,7 @@ def match_(
         outcome = run(task, checkpoints or output / "checkpoints", report)
     path = write_report(outcome, task, output, {"model": str(model), "seed": seed})
     if json:
-        print_json(_content(outcome, path))
+        print_json("axynq/match/1", _content(outcome, path))
     else:
         _show(outcome, task)
         console.note(f"wrote {path}")

@@ -122,7 +122,7 @@ def multipliers(
     rows = [error_row(m, bounds, figures) for m in chosen]
     if json:
         families = {name: family.SYNTAX for name, family in FAMILIES.items()}
-        print_json({"families": families, "multipliers": rows})
+        print_json("axynq/multipliers/1", {"families": families, "multipliers": rows})
         return
     if not specs:
         results.print("Families: " + " · ".join(family.SYNTAX for family in FAMILIES.values()))
@@ -204,7 +204,7 @@ def _characterise(
     if json:
         content: dict[str, Any] = {"multipliers": [asdict(row) for row in rows]}
         content["operands"] = {name: pairs.description for name, pairs in stimuli.items()}
-        print_json(content)
+        print_json("axynq/multipliers-characterise/1", content)
     else:
         _show_characteristics(rows, list(stimuli))
 

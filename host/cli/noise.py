@@ -93,13 +93,14 @@ def noise(
     rows = [_summary(statistics, name) for name in statistics.layers]
     if json:
         print_json(
+            "axynq/noise/1",
             {
                 "model": str(model),
                 "plan": plan,
                 "samples": statistics.samples,
                 "output": str(output),
                 "layers": rows,
-            }
+            },
         )
     else:
         _show(f"{network.name}, {plan}, {statistics.samples} samples", rows)

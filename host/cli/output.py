@@ -180,10 +180,18 @@ JsonOption = Annotated[
 ]
 
 
-def print_json(content: dict[str, Any]) -> None:
-    """One JSON object on standard output; infinities and NaN become ``null``."""
+def print_json(kind: str, content: dict[str, Any]) -> None:
+    """One JSON object on standard output; infinities and NaN become ``null``.
+
+    Args:
+        kind: the first field, ``axynq/NAME/VERSION``; :mod:`axynq.host.cli.schemas` has a model
+            for each.
+        content: the other fields.
+    """
     with _writing():
-        print(json.dumps(_finite(content), indent=2, allow_nan=False), flush=True)
+        print(
+            json.dumps(_finite({"schema": kind, **content}), indent=2, allow_nan=False), flush=True
+        )
 
 
 def _finite(content: Any) -> Any:

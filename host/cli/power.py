@@ -485,6 +485,7 @@ def _estimate(programs: dict[str, Program], overlay: Overlay, batch: int, json: 
         notes[name] = notes_on(overlay)
     if json:
         print_json(
+            "axynq/power-estimate/1",
             {
                 "measured": False,
                 "assumptions_pj": Assumptions()._asdict(),
@@ -492,7 +493,7 @@ def _estimate(programs: dict[str, Program], overlay: Overlay, batch: int, json: 
                     name: row and {**row._asdict(), "joules": row.joules, "notes": notes[name]}
                     for name, row in rows.items()
                 },
-            }
+            },
         )
         return
     title = "ESTIMATE of energy per inference from activity; nothing was measured"
@@ -511,7 +512,7 @@ def _estimate(programs: dict[str, Program], overlay: Overlay, batch: int, json: 
 def _show(found: list[Result], log: Log, output: Path, partial: bool, json: bool) -> None:
     runs = sum(record.slot.contender is not None for record in log.records)
     if json:
-        print_json(_content(found, runs, partial, output))
+        print_json("axynq/power/1", _content(found, runs, partial, output))
         return
     shown = table(
         "contender", "rail", "energy an inference", "above idle", "against the first", "power",

@@ -130,6 +130,7 @@ def quantise(
     outcome = measure(inputs, output, progress_bar)
     if json:
         print_json(
+            "axynq/quantise/1",
             {
                 "model": str(model),
                 "output": str(output),
@@ -141,7 +142,7 @@ def quantise(
                 "accuracy_float": outcome.before,
                 "accuracy": outcome.after,
                 "layers": [loss._asdict() for loss in outcome.losses],
-            }
+            },
         )
         return
     _show(f"{network.name} on {len(inputs.calibration)} calibration examples", outcome)

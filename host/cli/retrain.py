@@ -199,7 +199,7 @@ def retrain_(
     console.note(f"wrote {output}")
     if json:
         names = {"model": model, "plan": plan, "output": output, "teacher": teacher}
-        print_json(_content(names, inputs, outcome))
+        print_json("axynq/retrain/1", _content(names, inputs, outcome))
     else:
         _show(inputs, outcome)
 

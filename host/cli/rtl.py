@@ -87,7 +87,9 @@ def rtl(
     if output is not None:
         _write(contents, output)
     if json:
-        print_json({"multipliers": rows, "files": sorted(contents) if output else []})
+        print_json(
+            "axynq/rtl/1", {"multipliers": rows, "files": sorted(contents) if output else []}
+        )
         return
     shown = table("multiplier", "module", "LUTs", "CARRY4s", "DSPs")
     for row in rows:
@@ -127,7 +129,7 @@ def _estimate(name: str, json: bool) -> None:
         made = estimate(overlay)
     content = content_of(made)
     if json:
-        print_json(content)
+        print_json("axynq/rtl-estimate/1", content)
         return
     totals = content["totals"]
     shown = table(
@@ -153,7 +155,7 @@ def _schedule(name: str, json: bool) -> None:
         made = schedule_overlay(overlay)
     told = {"problems": problems(made), "costs": costs(made)}
     if json:
-        print_json({**asdict(made), **told})
+        print_json("axynq/rtl-schedule/1", {**asdict(made), **told})
         return
     shown = table(
         "loop",

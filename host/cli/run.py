@@ -139,7 +139,7 @@ def run(
     )
     outcome = measure(inputs, output, progress_bar, console.note)
     if json:
-        print_json({"program": str(program), **_content(inputs, outcome)})
+        print_json("axynq/run/1", {"program": str(program), **_content(inputs, outcome)})
     else:
         _show(inputs, outcome)
 

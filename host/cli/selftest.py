@@ -61,7 +61,7 @@ def selftest(
             "passed": not failed,
             "checks": [{**o._asdict(), "passed": o.passed} for o in outcomes],
         }
-        print_json(content)
+        print_json("axynq/selftest/1", content)
     else:
         _show(f"self-test of {chosen.name}, device {device}", outcomes)
     if failed:

@@ -119,7 +119,7 @@ def sensitivity(
         console.note(f"wrote {output}")
     content = _content(str(model), outcome, labels, len(examples))
     if json:
-        print_json(content)
+        print_json("axynq/sensitivity/1", content)
     else:
         _show(outcome.measured, labels, outcome.increase, content)
 

@@ -120,6 +120,7 @@ def tune(
     spent = relative_energy(network, chosen, read_energy(network, chosen, energy))
     if json:
         print_json(
+            "axynq/tune/1",
             {
                 "model": str(model),
                 "plan": plan,
@@ -132,7 +133,7 @@ def tune(
                 "accuracy_before": outcome.before,
                 "accuracy": outcome.after,
                 "relative_energy": spent,
-            }
+            },
         )
     else:
         title = f"{network.name} on {len(inputs.test)} examples"

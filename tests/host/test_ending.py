@@ -408,5 +408,7 @@ def test_texts_are_no_markup(capsys, monkeypatch) -> None:
 
 
 def test_json_has_no_infinities(capsys) -> None:
-    print_json({"a": float("nan"), "b": [1.5, float("inf")], "c": ({"d": -float("inf")},)})
-    assert json.loads(capsys.readouterr().out) == {"a": None, "b": [1.5, None], "c": [{"d": None}]}
+    print_json("k", {"a": float("nan"), "b": [1.5, float("inf")], "c": ({"d": -float("inf")},)})
+    assert json.loads(capsys.readouterr().out) == {
+        "schema": "k", "a": None, "b": [1.5, None], "c": [{"d": None}],
+    }  # fmt: skip
