@@ -10,8 +10,9 @@ import typer
 from axynq.emulator.errors import OverlayError
 from axynq.host.bitstream.flow import Built, retarget
 from axynq.host.bitstream.flow import build as build_bitstream
+from axynq.host.cli import completion
 from axynq.host.cli.inputs import OverlayOption
-from axynq.host.cli.output import JsonOption, console, percent, print_json, results, table
+from axynq.host.cli.output import JsonOption, console, facts, percent, print_json, results
 from axynq.host.overlay import Overlay
 from axynq.host.runtime.bitstream_store import user_folder
 
@@ -21,7 +22,9 @@ def build(
     board: Annotated[
         Optional[str],
         typer.Option(
-            help="The board, such as pynq-z2; default: the one the overlay is for.", metavar="BOARD"
+            help="The board, such as pynq-z2; default: the one the overlay is for.",
+            metavar="BOARD",
+            autocompletion=completion.boards,
         ),
     ] = None,
     retarget_: Annotated[
@@ -99,11 +102,12 @@ def _for_board(overlay: Overlay, board: str | None, allowed: bool) -> Overlay:
 
 def _show(name: str, built: Built) -> None:
     manifest = built.manifest
-    shown = table("", "", title=f"{name} for {manifest.board} ({manifest.part})")
-    shown.add_row("bitstream", str(built.path.with_name(manifest.bit.name)))
-    shown.add_row("clock", f"{manifest.clock_mhz:g} MHz")
-    shown.add_row("worst slack", f"{manifest.timing.setup_slack_ns:g} ns")
+    rows = [
+        ("bitstream", str(built.path.with_name(manifest.bit.name))),
+        ("clock", f"{manifest.clock_mhz:g} MHz"),
+        ("worst slack", f"{manifest.timing.setup_slack_ns:g} ns"),
+    ]
     for resource, use in manifest.utilisation.items():
         share = percent(use.used / use.available, 1)
-        shown.add_row(resource.replace("_", " "), f"{use.used:g} of {use.available} ({share})")
-    results.print(shown)
+        rows.append((resource.replace("_", " "), f"{use.used:g} of {use.available} ({share})"))
+    results.print(facts(f"{name} for {manifest.board} ({manifest.part})", rows))

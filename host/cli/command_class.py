@@ -116,7 +116,9 @@ class Command(WithExamples, TyperCommand):
         super().__init__(*args, params=[*(params or ()), *self.shared], **options)
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        return super().parse_args(ctx, list(self._with_new_names(args)))
+        if not ctx.resilient_parsing:
+            args = list(self._with_new_names(args))
+        return super().parse_args(ctx, args)
 
     def _with_new_names(self, args: list[str]) -> Iterator[str]:
         for position, word in enumerate(args):

@@ -12,6 +12,7 @@ from axynq.emulator.errors import OverlayError
 from axynq.emulator.multipliers import split_multipliers
 from axynq.emulator.plan import Plan
 from axynq.emulator.studies.tuning.tuner import Tuner
+from axynq.host.cli import completion
 from axynq.host.cli.inputs import (
     BatchOption,
     CompensateOption,
@@ -60,6 +61,7 @@ BoardOption = Annotated[
         help=f"The board to design for: {', '.join(board_names())}.",
         metavar="BOARD",
         rich_help_panel="Array",
+        autocompletion=completion.boards,
     ),
 ]
 ObjectiveOption = Annotated[
@@ -160,6 +162,7 @@ LibraryOption = Annotated[
         help="Instead of --plan: multipliers to choose from. Arrays have lanes of one of them "
         "beside exact ones, which take the most sensitive filters.",
         rich_help_panel="Multipliers and plan",
+        autocompletion=completion.multipliers,
     ),
 ]
 LibraryDataOption = Annotated[

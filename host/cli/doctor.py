@@ -97,8 +97,7 @@ def examine() -> list[Finding]:
 
 
 def _show(findings: list[Finding]) -> None:
-    shown: Any = table("", "state", "detail")
-    shown.columns[2].justify = "left"
+    shown: Any = table("what", "state", "detail")
     colours = {"ok": "green", "absent": "yellow", "problem": "red"}
     for finding in findings:
         shown.add_row(finding.what, Text(finding.state, colours[finding.state]), finding.detail)

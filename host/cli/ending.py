@@ -23,6 +23,7 @@ from typing import TextIO
 import typer
 
 from axynq.emulator.errors import AxynqError
+from axynq.host.cli.completion import ASKED, answer
 from axynq.host.cli.output import Verbosity, as_environment_says, console, one_line
 from axynq.host.cli.signals import heeded
 
@@ -89,6 +90,8 @@ def _run(arguments: list[str]) -> int:
     from axynq.host.cli.commands import app
 
     command = typer.main.get_command(app)
+    if os.environ.get(ASKED):
+        answer(command)
     code = 0
     try:
         # typer's own way of running a command swallows some errors and boxes others.

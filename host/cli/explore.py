@@ -41,6 +41,7 @@ from axynq.emulator.studies.search.store import Store
 from axynq.emulator.studies.search.workers import DaskWorkers, LocalWorker, Workers, connect
 from axynq.emulator.studies.tuning.compensation import Method
 from axynq.emulator.studies.tuning.tuner import Tuner
+from axynq.host.cli import completion
 from axynq.host.cli.explore_retrain import (
     LARGEST_LOSS,
     CandidatesOption,
@@ -129,6 +130,7 @@ LevelsOption = Annotated[
         help=f"What a plan's classes consist of, of {', '.join(LEVELS)}; each is searched in "
         "turn. mixed: each layer has a level of its own.",
         rich_help_panel="Search",
+        autocompletion=completion.levels,
     ),
 ]
 MultipliersOption = Annotated[
@@ -139,6 +141,7 @@ MultipliersOption = Annotated[
         "nine ROUP multipliers. A * stands for any number: roup:*, roup:3,*, roup:2,0-0-*-* and "
         "smapprox:* are families, of which only the --members that are worth it are searched.",
         rich_help_panel="Multipliers and plan",
+        autocompletion=completion.multipliers,
     ),
 ]
 MembersOption = Annotated[
@@ -181,6 +184,7 @@ FittingOverlayOption = Annotated[
         "path of a .toml description; default: any plan.",
         metavar="OVERLAY",
         rich_help_panel="Multipliers and plan",
+        autocompletion=completion.overlays,
     ),
 ]
 EvaluationsOption = Annotated[

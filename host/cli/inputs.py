@@ -18,6 +18,7 @@ from axynq.emulator.plan import Plan
 from axynq.emulator.studies.evaluator import Examples
 from axynq.emulator.studies.tuning.compensation import Method
 from axynq.emulator.studies.tuning.weights import WeightRule
+from axynq.host.cli import completion
 from axynq.host.cli.output import console, finite
 from axynq.host.energy import energy_figures
 
@@ -32,7 +33,12 @@ Engine = Literal[
 LARGEST_SEED = 2**32 - 1
 
 ModelArgument = Annotated[
-    Path, typer.Argument(help="The network: an int8 .tflite or .onnx file.", metavar="MODEL")
+    Path,
+    typer.Argument(
+        help="The network: an int8 .tflite or .onnx file.",
+        metavar="MODEL",
+        autocompletion=completion.models,
+    ),
 ]
 
 PlanOption = Annotated[
@@ -44,6 +50,7 @@ PlanOption = Annotated[
         "its filters, klam-channel=…, klam-row=… or klam-column=… its kernels; klms=K skips "
         "weights further than K standard deviations from the mean; flam=M1|M2+klms=K does both.",
         rich_help_panel="Multipliers and plan",
+        autocompletion=completion.plans,
     ),
 ]
 
@@ -96,6 +103,7 @@ BaselineOption = Annotated[
         help="Also run this .tflite network on this machine's processor, by TFLite, to compare.",
         metavar="MODEL",
         rich_help_panel="Contenders",
+        autocompletion=completion.models,
     ),
 ]
 
@@ -113,6 +121,7 @@ EnergyOption = Annotated[
         "activity of their netlists without or with glitches; the literature), or a JSON file such "
         "as `axynq multipliers --characterise` writes.",
         rich_help_panel="Multipliers and plan",
+        autocompletion=completion.energies,
     ),
 ]
 
@@ -124,6 +133,7 @@ ProgramOverlayOption = Annotated[
         "program was compiled for.",
         metavar="OVERLAY",
         rich_help_panel="Contenders",
+        autocompletion=completion.overlays,
     ),
 ]
 OverlayOption = Annotated[
@@ -132,6 +142,7 @@ OverlayOption = Annotated[
         help="The accelerator: an overlay's name, such as z2-mixed16, or the path of its .toml "
         "description.",
         metavar="OVERLAY",
+        autocompletion=completion.overlays,
     ),
 ]
 
@@ -192,6 +203,7 @@ MultipliersOption = Annotated[
         help="Multipliers to choose from, the exact one among them.",
         show_default="the exact one and nine ROUP multipliers",
         rich_help_panel="Multipliers and plan",
+        autocompletion=completion.multipliers,
     ),
 ]
 

@@ -13,6 +13,7 @@ from axynq.emulator.energy import EnergyFigures, multiplications_outside, relati
 from axynq.emulator.errors import AxynqError
 from axynq.emulator.model.graph import Model, WeightedLayer
 from axynq.emulator.plan import Plan
+from axynq.host.cli import completion
 from axynq.host.cli.inputs import (
     BatchOption,
     EnergyOption,
@@ -55,6 +56,7 @@ def inspect(
             help="Also show clock cycles on this overlay: a name, such as z2-mixed16, or the path "
             "of a .toml description.",
             metavar="OVERLAY",
+            autocompletion=completion.overlays,
         ),
     ] = None,
     batch: BatchOption = TYPICAL_BATCH,

@@ -13,6 +13,7 @@ from axynq.emulator.datasets import quantise_examples
 from axynq.emulator.energy import EnergyFigures
 from axynq.emulator.errors import DataError, MultiplierError
 from axynq.emulator.multipliers import FAMILIES, SMAPPROX_TABLE_2, Multiplier, Table, multiplier
+from axynq.host.cli import completion
 from axynq.host.cli.inputs import EnergyOption, read_data
 from axynq.host.cli.output import JsonOption, print_json, results, table
 from axynq.host.cli.progress import progress_bar
@@ -45,6 +46,7 @@ SpecsArgument = Annotated[
         help="Multipliers, such as roup:1,4, smapprox:2222 or table:FILE#NAME; default: a "
         "selection.",
         metavar="SPEC…",
+        autocompletion=completion.multipliers,
     ),
 ]
 RangeOption = Annotated[
@@ -76,6 +78,7 @@ OperandsOption = Annotated[
         metavar="MODEL",
         help="With --characterise: multiply what this .tflite network multiplies on --data; "
         "default: operands that ship with axynq.",
+        autocompletion=completion.models,
     ),
 ]
 OperandsDataOption = Annotated[

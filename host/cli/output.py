@@ -12,7 +12,7 @@ import os
 import re
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from enum import IntEnum
 from typing import Annotated, Any
@@ -20,7 +20,8 @@ from typing import Annotated, Any
 import typer
 from rich.box import SIMPLE_HEAD
 from rich.cells import cell_len
-from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
+from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
+from rich.padding import Padding
 from rich.status import Status
 from rich.table import Column, Table
 from rich.text import Text
@@ -94,7 +95,7 @@ class _Console(Console):
     """A console that prints texts literally, without interpreting markup."""
 
     def __init__(self, **options: Any) -> None:
-        super().__init__(markup=False, emoji=False, **options)
+        super().__init__(markup=False, emoji=False, highlight=False, **options)
         self.verbosity = Verbosity.NORMAL
 
     @property
@@ -255,26 +256,62 @@ def as_environment_says() -> None:
     console.no_color = results.no_color = bool(os.environ.get("NO_COLOR"))
 
 
+_NUMBER = r"[-+±]?\d[\d.,]*(?:e[-+]?\d+)?(?: ?(?:%|[µmnkM]?(?:s|W|J|Hz|B)|dB|KiB|MiB))?"
+_FIGURE = re.compile(rf"{_NUMBER}(?: ?(?:to|of|±|/|–|×) ?{_NUMBER})*")
+"""A number with its unit, an interval, a share of a whole, a shape."""
+
+_SHARE = re.compile(rf"\S+ {_NUMBER}")
+"""A multiplier and its share."""
+
+SPACES = (3, 2, 1)
+"""Between columns; fewer where more do not fit."""
+
+LEAST_TEXT = 16
+"""A column of sentences is not narrower, unless they are short."""
+
+LONGEST_WORD = 28
+"""Longer ones in sentences are paths, and may be folded."""
+
+LEAST_FOLDED = 20
+"""The first column may be folded, but is not narrower than this then."""
+
+
 class ResultTable(Table):
     """A table that never breaks or cuts a word or figure.
 
-    Where the columns do not fit, cells are wrapped between words; where that does not do either,
-    every row is printed as lines of ``column  value``.
+    Where the columns do not fit, they move together and cells are wrapped: between words, but
+    figures stay whole, with their units and as intervals; long texts of the first column are
+    folded. Where that does not do either, every row is printed as lines of ``column  value``.
     """
 
+    def add_row(self, *cells: Any, **options: Any) -> None:
+        """Add a row of texts."""
+        super().add_row(*(_whole(cell) for cell in cells), **options)
+
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        for column in self.columns[1:]:
+            column.justify = "right" if _holds_figures(column) else "left"
         whole = [_widest(column, lambda line: [line]) for column in self.columns]
-        words = [_widest(column, str.split) for column in self.columns]
-        words = [w if column.no_wrap else n for column, w, n in zip(self.columns, whole, words)]
-        room = options.max_width - 3 * len(self.columns)  # spaces between and beside the columns
-        if sum(words) > room:
-            yield from self._as_lines()
-            return
-        spare, wanted = room - sum(words), sum(whole) - sum(words)
-        for column, most, least in zip(self.columns, whole, words):
+        least = [_least(column) for column in self.columns]
+        least[0] = whole[0]
+        for spaces in SPACES:
+            room = options.max_width - max(spaces * len(self.columns), len(self.columns) + 1)
+            if sum(least) <= room:
+                break
+        else:
+            first = room - sum(least[1:])
+            if first < LEAST_FOLDED:
+                yield from self._as_lines()
+                return
+            least[0] = first
+            self.columns[0].no_wrap, self.columns[0].overflow = False, "fold"
+        self.padding = {3: (0, 1), 2: (0, 1, 0, 0), 1: (0, 0)}[spaces]
+        spare, wanted = room - sum(least), sum(whole) - sum(least)
+        for column, most, few in zip(self.columns, whole, least):
             column.width = most
             if wanted > spare:
-                column.width = least + (most - least) * spare // wanted
+                column.width = few + (most - few) * spare // wanted
+                column._cells = [_divided(cell, column.width) for cell in column.cells]
         yield from super().__rich_console__(console, options)
 
     def _as_lines(self) -> Iterator[RenderableType]:
@@ -293,8 +330,60 @@ class ResultTable(Table):
         yield ""
 
 
+def _whole(cell: Any) -> Any:
+    """The cell, on one line if it is a figure."""
+    if isinstance(cell, str) and _FIGURE.fullmatch(cell):
+        return Text(cell, no_wrap=True)
+    return cell
+
+
+def _unbroken(line: str) -> list[str]:
+    """What of a line stays together."""
+    if _FIGURE.fullmatch(line):
+        return [line]
+    parts = [f"{part}," for part in line.split(", ")]
+    parts[-1] = parts[-1][:-1]
+    return [word for p in parts for word in ([p] if _SHARE.fullmatch(p.rstrip(",")) else p.split())]
+
+
+def _least(column: Column) -> int:
+    """The width below which a column is not readable."""
+    if not any(len(_unbroken(_literal(cell).plain)) > 2 for cell in column.cells):
+        return _widest(column, _unbroken)
+    column.overflow = "fold"  # of paths in sentences
+    words = _widest(column, lambda line: [word[:LONGEST_WORD] for word in _unbroken(line)])
+    return max(words, min(_widest(column, lambda line: [line]), LEAST_TEXT))
+
+
+def _divided(cell: Any, width: int) -> Any:
+    """A list of shares, a line for each, where the column is too narrow for all in one."""
+    text = _literal(cell).plain
+    parts = text.split(", ")
+    if cell_len(text) > width and len(parts) > 1 and all(map(_SHARE.fullmatch, parts)):
+        return Text(",\n".join(parts))
+    return cell
+
+
+def _holds_figures(column: Column) -> bool:
+    """Whether a column has more figures than words."""
+    cells = [text for cell in column.cells if (text := _literal(cell).plain) not in ("", "-", "?")]
+    return sum(_FIGURE.fullmatch(text) is not None for text in cells) * 2 >= len(cells)
+
+
 def _literal(text: Any) -> Text:
     return text if isinstance(text, Text) else Text(str(text))
+
+
+def _whole(cell: Any) -> Any:
+    """The cell, on one line if it is a figure."""
+    if isinstance(cell, str) and _FIGURE.fullmatch(cell):
+        return Text(cell, no_wrap=True)
+    return cell
+
+
+def _unbroken(line: str) -> list[str]:
+    """What of a line stays together."""
+    return [line] if _FIGURE.fullmatch(line) else line.split()
 
 
 def _widest(column: Column, parts: Callable[[str], list[str]]) -> int:
@@ -313,6 +402,16 @@ def table(*columns: str, title: str | None = None) -> ResultTable:
         first = number == 0
         made.add_column(column, justify="left" if first else "right", no_wrap=first)
     return made
+
+
+def facts(title: str, rows: Iterable[tuple[str, str]]) -> RenderableType:
+    """What is found about one thing: lines of a name and a text, which is folded if it is long."""
+    made = Table.grid(padding=(0, 2), pad_edge=False)
+    made.add_column(overflow="fold")
+    made.add_column(overflow="fold")
+    for name, text in rows:
+        made.add_row(_literal(name), _literal(text))
+    return Group(_literal(title), Padding(made, (0, 0, 0, 2)), "")
 
 
 INTERVAL = "95 % interval"

@@ -17,6 +17,7 @@ from axynq.emulator import files
 from axynq.emulator.datasets import quantise_examples
 from axynq.emulator.errors import AxynqError, DataError, ToolError
 from axynq.host.baseline import ProcessorBaseline
+from axynq.host.cli import completion
 from axynq.host.cli.inputs import (
     BaselineOption,
     BaselineThreadsOption,
@@ -64,6 +65,7 @@ SensorOption = Annotated[
         help=f"What measures power; may be repeated. {SPECIFICATIONS}; none: an external meter "
         "records meanwhile (--meter-csv); estimate: nothing is measured or run.",
         rich_help_panel="Measurement",
+        autocompletion=completion.sensors,
     ),
 ]
 InputsOption = Annotated[

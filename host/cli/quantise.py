@@ -26,6 +26,7 @@ from axynq.emulator.quantisation.quantise import Options
 from axynq.emulator.quantisation.quantise import quantise as quantise_network
 from axynq.emulator.quantisation.ranges import RangeRule
 from axynq.emulator.quantisation.report import LayerLoss, float_accuracy, layer_losses
+from axynq.host.cli import completion
 from axynq.host.cli.inputs import DataOption, LimitOption, SplitOption, check_labels, read_data
 from axynq.host.cli.output import (
     JsonOption,
@@ -68,6 +69,7 @@ def quantise(
         typer.Argument(
             help="The float network: a .onnx, a .pt2 (torch.export.save) or a .tflite file.",
             metavar="MODEL",
+            autocompletion=completion.models,
         ),
     ],
     data: DataOption,

@@ -24,7 +24,7 @@ from axynq.host.cli.inputs import (
     read_data,
     read_plan,
 )
-from axynq.host.cli.output import JsonOption, console, finite, percent, print_json, results, table
+from axynq.host.cli.output import JsonOption, console, facts, finite, percent, print_json, results
 from axynq.host.cli.progress import phases
 from axynq.host.cli.training import (
     AugmentOption,
@@ -284,14 +284,15 @@ def _content(names: dict[str, Any], inputs: Inputs, outcome: Outcome) -> dict[st
 
 def _show(inputs: Inputs, outcome: Outcome) -> None:
     history = outcome.result.history
-    shown = table(
-        "", "",
-        title=f"{inputs.network.name}, {inputs.plan_text}, {inputs.options.method}: "
-        f"{len(inputs.test)} test examples",
-    )  # fmt: skip
-    shown.add_row("exact multipliers, before", percent(outcome.exact))
-    shown.add_row("plan, before", percent(outcome.before))
-    shown.add_row("plan, after", percent(outcome.after))
-    shown.add_row("kept epoch", f"{outcome.result.epoch} of {len(history) - 1}")
-    shown.add_row("seconds an epoch", f"{np.mean([e.seconds for e in history[1:]]):.1f}")
-    results.print(shown)
+    title = (
+        f"{inputs.network.name}, {inputs.plan_text}, {inputs.options.method}: "
+        f"{len(inputs.test)} test examples"
+    )
+    rows = [
+        ("exact multipliers, before", percent(outcome.exact)),
+        ("plan, before", percent(outcome.before)),
+        ("plan, after", percent(outcome.after)),
+        ("kept epoch", f"{outcome.result.epoch} of {len(history) - 1}"),
+        ("seconds an epoch", f"{np.mean([e.seconds for e in history[1:]]):.1f}"),
+    ]
+    results.print(facts(title, rows))

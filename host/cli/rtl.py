@@ -12,6 +12,7 @@ import typer
 
 from axynq.emulator import files
 from axynq.emulator.errors import DataError, OverlayError
+from axynq.host.cli import completion
 from axynq.host.cli.output import JsonOption, console, print_json, results, table
 from axynq.host.netlists.files import SHIPPED, UNSIGNED, rtl_files
 from axynq.host.overlay import Overlay
@@ -31,6 +32,7 @@ def rtl(
             f"{DSP_PAIR_PREFIX}dsp48e2 are two exact products in a DSP block. Default: the "
             "selection that ships with axynq.",
             metavar="SPEC…",
+            autocompletion=completion.multipliers,
         ),
     ] = None,
     output: Annotated[
@@ -50,6 +52,7 @@ def rtl(
             help="Estimate instead the FPGA resources of this overlay, the whole design part "
             "by part: a name, such as "
             "z2-mixed16, or the path of a .toml description.",
+            autocompletion=completion.overlays,
         ),
     ] = None,
     scheduled: Annotated[
@@ -59,6 +62,7 @@ def rtl(
             metavar="OVERLAY",
             help="Show instead how a scheduler of an HLS tool sees the C++ of this overlay: the "
             "initiation interval of every pipelined loop and what forces it.",
+            autocompletion=completion.overlays,
         ),
     ] = None,
     json: JsonOption = False,
@@ -133,7 +137,11 @@ def _estimate(name: str, json: bool) -> None:
         return
     totals = content["totals"]
     shown = table(
-        "", "instances", *RESOURCES.values(), "basis", title=f"{made.overlay}: estimated resources"
+        "part",
+        "instances",
+        *RESOURCES.values(),
+        "basis",
+        title=f"{made.overlay}: estimated resources",
     )
     for part in sorted(made.parts, key=lambda part: -part.lut):
         values = (round(part.amount(r), 1) for r in RESOURCES)

@@ -69,9 +69,8 @@ def selftest(
 
 
 def _show(title: str, outcomes: list[Outcome]) -> None:
-    shown = table("check", "", "values", "wrong", "seconds", "detail",
+    shown = table("check", "result", "values", "wrong", "seconds", "detail",
                   title=title)  # fmt: skip
-    shown.columns[5].justify = "left"
     for o in outcomes:
         verdict = Text("passed", "green") if o.passed else Text("FAILED", "red")
         shown.add_row(o.check, verdict, str(o.compared), str(o.wrong), f"{o.seconds:.1f}",

@@ -24,6 +24,7 @@ from axynq.emulator.studies.sensitivity.layers import (
     layer_sensitivity,
     rank_correlation,
 )
+from axynq.host.cli import completion
 from axynq.host.cli.inputs import (
     DataOption,
     Engine,
@@ -45,13 +46,28 @@ from axynq.host.cli.output import (
 from axynq.host.cli.progress import ProgressBar, progress_bar
 
 LowOption = Annotated[
-    str, typer.Option(metavar="MULTIPLIER", help="The multiplier for a low approximation.")
+    str,
+    typer.Option(
+        metavar="MULTIPLIER",
+        help="The multiplier for a low approximation.",
+        autocompletion=completion.multipliers,
+    ),
 ]
 MediumOption = Annotated[
-    str, typer.Option(metavar="MULTIPLIER", help="The multiplier for a medium approximation.")
+    str,
+    typer.Option(
+        metavar="MULTIPLIER",
+        help="The multiplier for a medium approximation.",
+        autocompletion=completion.multipliers,
+    ),
 ]
 HighOption = Annotated[
-    str, typer.Option(metavar="MULTIPLIER", help="The multiplier for a high approximation.")
+    str,
+    typer.Option(
+        metavar="MULTIPLIER",
+        help="The multiplier for a high approximation.",
+        autocompletion=completion.multipliers,
+    ),
 ]
 
 

@@ -8,6 +8,7 @@ from typing import Annotated, Literal, Optional
 import typer
 
 from axynq.emulator.errors import DeviceError
+from axynq.host.cli import completion
 from axynq.host.cli.inputs import LARGEST_SEED
 from axynq.host.cli.output import finite
 
@@ -84,6 +85,7 @@ TeacherOption = Annotated[
         "exact multipliers.",
         metavar="MODEL",
         rich_help_panel="Retraining",
+        autocompletion=completion.models,
     ),
 ]
 AugmentOption = Annotated[
@@ -118,6 +120,7 @@ TorchDeviceOption = Annotated[
         metavar="cpu|cuda|…",
         help="PyTorch's device for training; default: a GPU if there is one, else cpu.",
         rich_help_panel="Computing",
+        autocompletion=completion.torch_devices,
     ),
 ]
 
