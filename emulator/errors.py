@@ -4,6 +4,16 @@ All derive from :class:`AxynqError`, so that the command line can print any of t
 a program can catch them together.
 """
 
+from collections.abc import Iterable
+
+
+def nearest(word: str, known: Iterable[str]) -> str:
+    """``" Did you mean 'x'?"``, if a known word is close to the one given, else nothing."""
+    from difflib import get_close_matches
+
+    found = get_close_matches(word, list(known), 1)
+    return f" Did you mean '{found[0]}'?" if found else ""
+
 
 class AxynqError(Exception):
     """Something the user can put right. The message says what is wrong and what to do."""

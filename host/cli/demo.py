@@ -18,6 +18,7 @@ from axynq.emulator.energy import relative_energy
 from axynq.emulator.errors import DeviceError
 from axynq.emulator.model.graph import Model
 from axynq.emulator.pictures import new_figure, save_figure
+from axynq.host.cli.inputs import picture
 from axynq.host.cli.output import JsonOption, console, percent, print_json, results, table
 from axynq.host.compiler.compilation import compile_program
 from axynq.host.runtime.accelerator import Accelerator
@@ -37,7 +38,13 @@ PLANS = {
 def demo(
     output: Annotated[
         Path,
-        typer.Option("--output", "-o", help="The picture to draw (.png, .svg).", metavar="FILE"),
+        typer.Option(
+            "--output",
+            "-o",
+            help="The picture to draw (.png, .svg).",
+            callback=picture,
+            metavar="FILE",
+        ),
     ] = Path("demo.png"),
     json: JsonOption = False,
 ) -> None:

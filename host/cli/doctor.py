@@ -42,14 +42,14 @@ class Finding(NamedTuple):
 PACKAGES = {
     "numpy": "",
     "pynq": f"for boards and the software board: {how_to_install_pynq()}",
-    "hls4ml": "carries the headers of the software board: pip install axynq[software]",
-    "tflite-runtime": "the reference kernels, for tests: pip install axynq[tflite]",
-    "ai-edge-litert": "the reference kernels, for tests: pip install axynq[tflite]",
-    "torch": "for training: pip install axynq[train]",
-    "matplotlib": "for pictures: pip install axynq[plot]",
-    "pillow": "for data sets of images: pip install axynq[images]",
-    "pyserial": "for power meters on a serial line: pip install axynq[serial]",
-    "jinja2": "for the software board and for building overlays: pip install axynq[software]",
+    "hls4ml": "carries the headers of the software board: pip install 'axynq[software]'",
+    "tflite-runtime": "the reference kernels, for tests: pip install 'axynq[tflite]'",
+    "ai-edge-litert": "the reference kernels, for tests: pip install 'axynq[tflite]'",
+    "torch": "for training: pip install 'axynq[train]'",
+    "matplotlib": "for pictures: pip install 'axynq[plot]'",
+    "pillow": "for data sets of images: pip install 'axynq[images]'",
+    "pyserial": "for power meters on a serial line: pip install 'axynq[serial]'",
+    "jinja2": "for the software board and for building overlays: pip install 'axynq[software]'",
     "tflite": "for reading networks; boards do without: pip install tflite",
 }
 """Packages and what they are for."""

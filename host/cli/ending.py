@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import codecs
 import os
+import re
 import sys
 import traceback
 import warnings
@@ -31,6 +32,15 @@ TRACEBACK = "AXYNQ_TRACEBACK"
 """Environment variable: if set, errors are printed with their traceback."""
 
 _UsageError: type[Exception] = typer.BadParameter.__bases__[0]  # typer has it by no other name
+
+_TYPED = (
+    (": Value error, ", ": "),
+    (r"Input should be a valid integer.*", "it is not a whole number"),
+    (r"Input should be a valid number.*", "it is not a number"),
+    (r"Input should be greater than or equal to (\S+)", r"it must be \1 or more"),
+    (r"Input should be less than or equal to (\S+)", r"it must be \1 or less"),
+)
+"""What some versions of typer say of values, and what it means."""
 
 _PLAIN = {
     "×": "x", "µ": "u", "μ": "u", "σ": "sigma", "±": "+-", "·": ".", "…": "...", "→": "->",
@@ -103,7 +113,8 @@ def _run(arguments: list[str]) -> int:
         if not arguments:  # the help has been shown
             return 2
         text = one_line(error.format_message())  # type: ignore[attr-defined]
-        text = text.replace(": Value error, ", ": ", 1)  # some versions of typer say so
+        for typed, plain in _TYPED:
+            text = re.sub(typed, plain, text)
         console.error(f"{text.rstrip('.')} ({_command(error)} --help explains)")
         return 2
     sys.stdout.flush()

@@ -30,6 +30,20 @@ Engine = Literal[
 ]  # fmt: skip
 """The emulator's engines, :data:`axynq.emulator.engine.choice.ENGINES`."""
 
+PICTURES = (".png", ".svg", ".pdf", ".jpg", ".jpeg", ".eps", ".ps", ".tif", ".tiff", ".webp")
+
+
+def picture(path: Path | None) -> Path | None:
+    """For options: refuses a picture of a kind that cannot be drawn, before the work begins.
+
+    Raises:
+        typer.BadParameter: its name has another ending.
+    """
+    if path is not None and path.suffix and path.suffix.lower() not in PICTURES:
+        raise typer.BadParameter(f"'{path.name}' is not a picture's name: it may end in .png, .svg")
+    return path
+
+
 LARGEST_SEED = 2**32 - 1
 
 ModelArgument = Annotated[

@@ -19,6 +19,7 @@ from axynq.host.cli.inputs import (
     EnergyOption,
     ModelArgument,
     PlanOption,
+    picture,
     read_energy,
     read_plan,
 )
@@ -63,7 +64,9 @@ def inspect(
     roofline: Annotated[
         Optional[Path],
         typer.Option(
-            help="With --overlay: draw a roofline into this picture (.png, .svg).", metavar="FILE"
+            help="With --overlay: draw a roofline into this picture (.png, .svg).",
+            callback=picture,
+            metavar="FILE",
         ),
     ] = None,
     energy: EnergyOption = "characterised",

@@ -33,6 +33,7 @@ from axynq.host.cli.inputs import (
     ModelArgument,
     SplitOption,
     ThreadsOption,
+    picture,
     read_examples,
 )
 from axynq.host.cli.output import (
@@ -110,6 +111,7 @@ def sensitivity(
             "--output",
             "-o",
             help="Draw the accuracies into this picture (.png, .svg).",
+            callback=picture,
             metavar="FILE",
         ),
     ] = None,

@@ -137,4 +137,6 @@ def check_device(name: str) -> None:
         torch.zeros(1, device=name)
     except (RuntimeError, AssertionError) as error:
         reason = str(error).partition("\n")[0]
+        if "device type" in reason:  # PyTorch lists twenty kinds, of which it has few
+            reason = "give cpu, or cuda where there is an NVIDIA GPU"
         raise DeviceError(f"PyTorch has no device '{name}' here: {reason}") from error
