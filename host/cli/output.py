@@ -12,7 +12,7 @@ import os
 import re
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from enum import IntEnum
 from typing import Annotated, Any
@@ -269,6 +269,9 @@ SPACES = (3, 2, 1)
 LEAST_TEXT = 16
 """A column of sentences is not narrower, unless they are short."""
 
+LEAST_NAME = 4
+"""Names in lines are not folded to less."""
+
 LONGEST_WORD = 28
 """Longer ones in sentences are paths, and may be folded."""
 
@@ -320,13 +323,7 @@ class ResultTable(Table):
         names = [_literal(column.header) for column in self.columns[1:]]
         for first, *others in zip(*(column.cells for column in self.columns)):
             yield Text("\n").append_text(_literal(first))
-            lines = Table.grid(padding=(0, 2), pad_edge=True)
-            lines.add_column(overflow="fold")
-            lines.add_column(overflow="fold")
-            for name, cell in zip(names, others):
-                if _literal(cell).plain:
-                    lines.add_row(name, _literal(cell))
-            yield lines
+            yield _Pairs([(n, c) for n, c in zip(names, map(_literal, others)) if c.plain])
         yield ""
 
 
@@ -404,14 +401,30 @@ def table(*columns: str, title: str | None = None) -> ResultTable:
     return made
 
 
+class _Pairs:
+    """Lines of a name and a text. Figures stay whole; names and texts are folded if need be."""
+
+    def __init__(self, rows: Sequence[tuple[Text, Text]]) -> None:
+        self.rows = rows
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        room = options.max_width - 4  # spaces before the names and the texts
+        figure = max((cell_len(text.plain) for _, text in self.rows if text.no_wrap), default=0)
+        names = max((cell_len(name.plain) for name, _ in self.rows), default=0)
+        made = Table.grid(padding=(0, 2), pad_edge=False)
+        made.add_column(
+            overflow="fold", width=max(LEAST_NAME, min(names, room - figure, room // 2))
+        )
+        made.add_column(overflow="fold")
+        for name, text in self.rows:
+            made.add_row(name, text)
+        yield Padding(made, (0, 0, 0, 2))
+
+
 def facts(title: str, rows: Iterable[tuple[str, str]]) -> RenderableType:
     """What is found about one thing: lines of a name and a text, which is folded if it is long."""
-    made = Table.grid(padding=(0, 2), pad_edge=False)
-    made.add_column(overflow="fold")
-    made.add_column(overflow="fold")
-    for name, text in rows:
-        made.add_row(_literal(name), _literal(text))
-    return Group(_literal(title), Padding(made, (0, 0, 0, 2)), "")
+    pairs = [(_literal(name), _literal(_whole(text))) for name, text in rows]
+    return Group(_literal(title), _Pairs(pairs), "")
 
 
 INTERVAL = "95 % interval"

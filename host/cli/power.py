@@ -367,7 +367,7 @@ def measure(
             sampler = Sampler(_sensors(inputs.sensors, say), inputs.rate)
             stack.callback(sampler.close)
             contenders = _contenders(stack, inputs)
-            title = f"{len(inputs.names)} contenders, {inputs.rounds} rounds"
+            title = f"{', '.join(inputs.names)}: {inputs.rounds} rounds each"
             with bar(title, total) as advance:
                 run_experiment(contenders, inputs.rounds, inputs.durations, sampler, log, advance)
     except (AxynqError, KeyboardInterrupt) as error:
