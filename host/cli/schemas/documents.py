@@ -20,7 +20,7 @@ Every command that prints results takes `--json`: it then prints one JSON object
 output, and nothing else there. Notes, warnings and progress go to standard error.
 
 ```sh
-axynq evaluate model.tflite --data images.npz --plan roup:1,4 --json > result.json
+axynq evaluate model.tflite --data images.npz --plan roup:1,4 --json
 ```
 
 - The first field, `schema`, names the kind of object and its version, such as `axynq/evaluate/1`.
