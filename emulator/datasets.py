@@ -333,7 +333,7 @@ def _decode(content: bytes, path: Path, name: PurePosixPath) -> npt.NDArray[np.u
     try:
         from PIL import Image
     except ImportError as error:
-        raise ToolError("reading images needs Pillow: pip install axynq[images]") from error
+        raise ToolError("reading images needs Pillow: pip install 'axynq[images]'") from error
     if content.startswith(files.LFS_POINTER):
         raise DataError(
             f"data '{path}': image '{name}' is a Git LFS pointer, not the image itself: fetch it "
@@ -407,7 +407,7 @@ def handwritten_digits(split: Split = "test") -> Dataset:
         from sklearn.datasets import load_digits
         from sklearn.model_selection import train_test_split
     except ImportError as error:
-        raise ToolError("the digits come with scikit-learn: pip install axynq[demo]") from error
+        raise ToolError("the digits come with scikit-learn: pip install 'axynq[demo]'") from error
     digits = load_digits()
     images = digits.images.astype(np.float32)[..., None]
     x_train, x_test, y_train, y_test = train_test_split(

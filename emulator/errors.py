@@ -4,6 +4,16 @@ They derive from :class:`AxynqError`, so a program can catch them together. The 
 any of them as one line.
 """
 
+from collections.abc import Iterable
+
+
+def nearest(word: str, known: Iterable[str]) -> str:
+    """``" Did you mean 'x'?"``, if a known word is close to the one given, else nothing."""
+    from difflib import get_close_matches
+
+    found = get_close_matches(word, list(known), 1)
+    return f" Did you mean '{found[0]}'?" if found else ""
+
 
 class AxynqError(Exception):
     """An error that the user can correct. The message says what is wrong and what to do.

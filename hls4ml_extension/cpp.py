@@ -143,5 +143,5 @@ def _unknown(node: Any) -> ModelError:
 
     return ModelError(
         f"hls4ml {__version__} writes layer '{node.name}' in a way that axynq does not know: "
-        "pip install axynq[hls4ml] installs a version that it knows"
+        "pip install 'axynq[hls4ml]' installs a version that it knows"
     )

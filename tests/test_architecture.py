@@ -103,7 +103,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     | {"host.generate", "host.netlists", "host.overlay", "host.performance"},
     # The door to all generated files stands above those that generate.
     "host.generate.__main__": BASICS
-    | {"host.generate", "host.isa", "host.netlists", "host.overlay", "host.selftest"},
+    | {"host.generate", "host.isa", "host.netlists", "host.overlay", "host.selftest"}
+    | {"host.cli.schemas"},
     "host.bitstream": PROGRAMS | {"host.generate", "host.netlists"},
     # What measures and serves.
     "host.energy": VOCABULARY | {"emulator.energy", "emulator.yosys", "host.netlists"},
@@ -119,6 +120,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "host.selftest": PROGRAMS | {"emulator", "host.compiler"},
     "host.baseline": VOCABULARY,
     "host.deploy": PROGRAMS | {"emulator.datasets"},
+    "host.cli.schemas": set(),
     "host.cli": {"emulator", "host"},
     # hls4ml designs with the multipliers.
     "hls4ml_extension": VOCABULARY

@@ -177,7 +177,7 @@ def require_torch() -> Any:
     try:
         import torch
     except ImportError as error:
-        raise ToolError("PyTorch is not installed: pip install axynq[torch]") from error
+        raise ToolError("PyTorch is not installed: pip install 'axynq[torch]'") from error
     return torch
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import cache
 
-from axynq.emulator.errors import MultiplierError
+from axynq.emulator.errors import MultiplierError, nearest
 from axynq.emulator.multipliers.base import (
     ACTIVATION_MAX,
     ACTIVATION_MIN,
@@ -69,7 +69,10 @@ def _built_in(family: str, arguments: str) -> Multiplier:
         return SMApprox.parse(arguments)
     text = f"{family}:{arguments}" if arguments else family
     forms = "; ".join(known.SYNTAX for known in FAMILIES.values())
-    raise MultiplierError(f"unknown multiplier '{text}'. Known forms: {forms}")
+    if not text:
+        raise MultiplierError(f"a multiplier is missing, before or after a |. Known forms: {forms}")
+    close = nearest(family, FAMILIES)
+    raise MultiplierError(f"unknown multiplier '{text}'.{close} Known forms: {forms}")
 
 
 __all__ = [

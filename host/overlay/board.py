@@ -7,7 +7,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, PositiveInt, ValidationError, model_validator
 
-from axynq.emulator.errors import OverlayError
+from axynq.emulator.errors import OverlayError, nearest
 from axynq.emulator.validation import complaint
 from axynq.host.overlay.processing_system import PROCESSING_SYSTEMS, ProcessingSystem
 from axynq.host.overlay.toml import parse_toml
@@ -78,7 +78,10 @@ def load_board(name: str) -> Board:
     """
     entry = _folder() / f"{name}.toml"
     if name not in board_names():
-        raise OverlayError(f"unknown board '{name}'; known are: {', '.join(board_names())}")
+        raise OverlayError(
+            f"unknown board '{name}'; known are: {', '.join(board_names())}."
+            f"{nearest(name, board_names())}"
+        )
     return read_board(entry.read_text(encoding="utf-8"), name)
 
 

@@ -18,7 +18,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, PositiveInt, ValidationError, model_validator
 
 from axynq.emulator import files
-from axynq.emulator.errors import MultiplierError, OverlayError, ToolError
+from axynq.emulator.errors import MultiplierError, OverlayError, ToolError, nearest
 from axynq.emulator.multipliers import Exact, Multiplier, Roup, Table, multiplier
 from axynq.emulator.multipliers.specification import absolute, seen_from
 from axynq.emulator.validation import complaint
@@ -225,8 +225,9 @@ class Overlay(_Strict):
             entry = _folder() / f"{text}.toml"
             if text not in overlay_names():
                 raise OverlayError(
-                    f"unknown overlay '{text}'; known are: {', '.join(overlay_names())}. "
-                    "A description of your own is given by the path of its .toml file"
+                    f"unknown overlay '{text}'; known are: {', '.join(overlay_names())}."
+                    f"{nearest(text, overlay_names())} A description of your own is given by "
+                    "the path of its .toml file"
                 )
             content = entry.read_text(encoding="utf-8")
             folder = Path()

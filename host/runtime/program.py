@@ -247,7 +247,9 @@ class Program:
         except OSError as error:
             raise ProgramError(f"program '{path}' cannot be read: {error.strerror}") from error
         if len(content) < _PREFIX.size or content[:6] != _MAGIC:
-            raise ProgramError(f"'{path}' is not a compiled program (.axp)")
+            raise ProgramError(
+                f"'{path}' is not a compiled program (.axp): `axynq compile` makes one of a network"
+            )
         _, version, digest, length = _PREFIX.unpack_from(content)
         if version != _FORMAT:
             raise ProgramError(

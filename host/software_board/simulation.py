@@ -159,6 +159,6 @@ def ap_types_folder() -> Path:
     if found is None or found.origin is None:
         raise ToolError(
             "the software board needs the ap_types headers that hls4ml carries: "
-            "pip install axynq[software], or set AXYNQ_AP_TYPES to a folder with ap_int.h"
+            "pip install 'axynq[software]', or set AXYNQ_AP_TYPES to a folder with ap_int.h"
         )
     return Path(found.origin).parent / "templates" / "vivado" / "ap_types"
