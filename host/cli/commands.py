@@ -22,6 +22,7 @@ from axynq.host.cli import (
     noise,
     power,
     quantise,
+    report,
     retrain,
     rtl,
     run,
@@ -68,6 +69,11 @@ for name, function, example in (
     ),
     ("inspect", inspect.inspect, "axynq inspect model.tflite --overlay z2-mixed16"),
     ("evaluate", evaluate.evaluate, "axynq evaluate model.tflite --data cifar10/ --plan roup:1,4"),
+    (
+        "report",
+        report.report,
+        "axynq report model.tflite --data cifar10/ --plan roup:1,4 --output report.html",
+    ),
     (
         "sensitivity",
         sensitivity.sensitivity,
