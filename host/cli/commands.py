@@ -29,6 +29,7 @@ from axynq.host.cli import (
     selftest,
     sensitivity,
     tune,
+    view,
 )
 
 app = typer.Typer(
@@ -96,6 +97,7 @@ for name, function, example in (
         retrain.retrain_,
         "axynq retrain model.tflite --data cifar10/ --plan roup:2,6 --output better.tflite",
     ),
+    ("view", view.view, "axynq view found --serve 8000"),
     (
         "compile",
         compile.compile_,

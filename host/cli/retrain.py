@@ -28,6 +28,7 @@ from axynq.host.cli.inputs import (
     read_plan,
 )
 from axynq.host.cli.output import JsonOption, console, finite, percent, print_json, results, table
+from axynq.host.report.live import TrainingPage, both, following
 
 if TYPE_CHECKING:  # needs PyTorch
     from collections.abc import Iterator
@@ -234,7 +235,8 @@ def retrain_(
     """Retrain a network so that it is accurate under a plan.
 
     Trains on the data's train part and measures bit-exactly on its test part. The result has the
-    same quantisation; only weights and biases differ. Needs PyTorch.
+    same quantisation; only weights and biases differ. NAME.progress.html beside the output shows
+    the curves so far. Needs PyTorch.
     """
     from axynq.emulator.studies.retraining import RetrainOptions
 
@@ -245,8 +247,10 @@ def retrain_(
         remeasure=remeasure, validation=validation, keep=keep, patience=patience, seed=seed,
     )  # fmt: skip
     inputs = _read(model, data, plan, teacher, options, checkpoint, device)
-    with _progress(inputs) as report:
-        outcome = measure(inputs, output, report)
+    live = TrainingPage(output, inputs.network.name, plan, options.as_dict(), console.note)
+    with _progress(inputs) as report, following(live) as page:
+        outcome = measure(inputs, output, both(report, page))
+        page.results(outcome.result.history, _accuracies(outcome))
     console.print(f"saved {output}")
     if json:
         names = {"model": model, "plan": plan, "output": output, "teacher": teacher}
@@ -340,6 +344,15 @@ def _content(names: dict[str, Any], inputs: Inputs, outcome: Outcome) -> dict[st
     }
 
 
+def _accuracies(outcome: Outcome) -> dict[str, float]:
+    """On the test examples."""
+    return {
+        "exact multipliers, before": outcome.exact,
+        "plan, before": outcome.before,
+        "plan, after": outcome.after,
+    }
+
+
 def _show(inputs: Inputs, outcome: Outcome) -> None:
     history = outcome.result.history
     shown = table(
@@ -347,9 +360,8 @@ def _show(inputs: Inputs, outcome: Outcome) -> None:
         title=f"{inputs.network.name}, {inputs.plan_text}, {inputs.options.method}: "
         f"{len(inputs.test)} test examples",
     )  # fmt: skip
-    shown.add_row("exact multipliers, before", percent(outcome.exact))
-    shown.add_row("plan, before", percent(outcome.before))
-    shown.add_row("plan, after", percent(outcome.after))
+    for name, accuracy in _accuracies(outcome).items():
+        shown.add_row(name, percent(accuracy))
     shown.add_row("kept epoch", f"{outcome.result.epoch} of {len(history) - 1}")
     shown.add_row("seconds an epoch", f"{np.mean([e.seconds for e in history[1:]]):.1f}")
     results.print(shown)

@@ -113,6 +113,8 @@ def points(
     room = max(map(len, plane.names), default=0) * CHARACTER * len(plane.names)
     level = 0 < room < width - 60
     below = 108 if plane.names and not level else 56
+    if not plane.x:
+        below -= 24
     height = min(420, max(300, width * 0.55)) + (below - 56)
     drawing = Drawing(width, height)
     xs = [p.x for p in every] + [x for line in bounds for x, _ in line]

@@ -37,8 +37,9 @@ def front_section(front: Front | None, own: Place | None, title: str) -> Section
         for group, faint in ((others, True), (shown, False))
     ]
     legend = {number: kind for kind, number in numbers.items()}
-    if own is not None and own[0] is not None:
-        energy, loss, (low, high) = own
+    energy = None if own is None else own[0]
+    if own is not None and energy is not None:
+        _, loss, (low, high) = own
         label = (
             f"this report's plan: {percent(1 - energy, 1)} saved, {points_of(loss)} points lost "
             f"({points_of(low)} to {points_of(high)})"
@@ -78,7 +79,7 @@ def _kind(point: FrontPoint) -> str:
 
 
 def _point(p: FrontPoint) -> Point:
-    loss = p.choice_loss if p.accuracy_loss is None else p.accuracy_loss
+    loss = p.loss
     label = f"{p.name}: {percent(p.energy_gain, 1)} saved, {points_of(loss)} points lost"
     if p.accuracy_loss_interval is None:
         label += " on the examples of the choice"
@@ -101,7 +102,7 @@ def _table(shown: Sequence[FrontPoint]) -> Table:
                 p.name,
                 percent(p.energy_gain, 1),
                 "" if p.accuracy is None else percent(p.accuracy),
-                points_of(p.choice_loss if p.accuracy_loss is None else p.accuracy_loss),
+                points_of(p.loss),
                 ""
                 if p.accuracy_loss_interval is None
                 else " to ".join(map(points_of, p.accuracy_loss_interval)),

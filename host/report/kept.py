@@ -53,6 +53,12 @@ class FrontPoint(BaseModel):
     retrained: bool = False
     designs: tuple[str, ...] = ()
 
+    @property
+    def loss(self) -> float:
+        """Against exact multipliers, on the test examples where it was measured on them, else on
+        those that the front was chosen by."""
+        return self.choice_loss if self.accuracy_loss is None else self.accuracy_loss
+
 
 class Front(BaseModel):
     """``front.json`` of a folder of ``axynq explore`` or ``axynq match``."""

@@ -11,7 +11,7 @@ from typing import Any
 
 from axynq.emulator import files
 from axynq.emulator.errors import DataError, ToolError
-from axynq.host.report.svg import SHAPES, Drawing, colour
+from axynq.host.report.svg import Drawing
 
 WIDE, NARROW = 860, 350
 """Pixels of pictures, on screens and paper that take them, and on telephones."""
@@ -92,7 +92,7 @@ class Page:
 def swatch(series: int) -> str:
     """A series' marker alone, as SVG from ``viewBox`` on."""
     drawing = Drawing(14, 14)
-    drawing.marker(series, 7, 7, 9 if SHAPES[series % len(SHAPES)] != "diamond" else 8, "fill", "")
+    drawing.marker(series, 7, 7, 10, "fill", "")
     return str(drawing)
 
 
@@ -115,7 +115,6 @@ def render(page: Page) -> str:
     template = environment.from_string(_template("page.html"))
     return template.render(
         page=page,
-        colour=colour,
         record=None if page.record is None else as_script(page.record),
         style=_template("page.css"),
         script=_template("page.js"),

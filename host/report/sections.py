@@ -19,6 +19,9 @@ from axynq.host.report.words import interval, millions, percent, plural, points_
 LARGEST_MATRIX = 40
 """Classes that are drawn as a matrix; of more, what is most often mistaken is listed."""
 
+MOST_MAPS = 20
+"""Multipliers whose errors are drawn: those that compute most."""
+
 LISTED = 20
 """Mistakes that are listed."""
 
@@ -326,8 +329,12 @@ def _multipliers(found: Sequence[Used]) -> Section:
         [(u.spec, f"{u.mean_relative_error:.2f} %", f"{u.mean_error:+.2f}",
           f"{u.worst_case_error:,}", percent(u.error_probability, 1)) for u in found],
     )  # fmt: skip
-    maps = [_map(used) for used in found if used.worst_case_error]
+    wrong = [used for used in found if used.worst_case_error]
+    drawn = sorted(wrong, key=lambda used: -used.multiplications)[:MOST_MAPS]
+    maps = [_map(used) for used in drawn]
     text = ["Approximate minus exact products: blue is too little, red too much."]
+    if len(drawn) < len(wrong):
+        text.append(f"The {MOST_MAPS} of {len(wrong)} multipliers that compute most are drawn.")
     if not maps:
         text = ["All multipliers of the plan are exact."]
     return Section("Error maps of the multipliers", text, pictures=maps, tables=[table])

@@ -99,25 +99,34 @@ class Drawing:
 def outline(shape: str, x: float, y: float, r: float) -> str:
     """The path of a marker around a place, ``r`` being half its size."""
     if shape == "circle":
-        n = number(r)
-        return f"M{number(x - r)} {number(y)}a{n} {n} 0 1 0 {number(2 * r)} 0a{n} {n} 0 1 0 {number(-2 * r)} 0z"  # noqa: E501
-    t = r / 2.6
-    corners = {
-        "square": [(-1, -1), (1, -1), (1, 1), (-1, 1)],
-        "triangle": [(0, -1.15), (1.1, 0.9), (-1.1, 0.9)],
-        "down": [(0, 1.15), (1.1, -0.9), (-1.1, -0.9)],
-        "diamond": [(0, -1.3), (1.3, 0), (0, 1.3), (-1.3, 0)],
-        "bar": [(-1.3, -0.5), (1.3, -0.5), (1.3, 0.5), (-1.3, 0.5)],
+        n, across = number(r), number(2 * r)
+        begin = f"M{number(x - r)} {number(y)}"
+        return f"{begin}a{n} {n} 0 1 0 {across} 0a{n} {n} 0 1 0 -{across} 0z"
+    places = (f"{number(x + dx * r)} {number(y + dy * r)}" for dx, dy in _corners(shape))
+    return f"M{'L'.join(places)}z"
+
+
+def _corners(shape: str) -> list[tuple[float, float]]:
+    """Of a marker of half the size 1 around 0, 0."""
+    plain: dict[str, list[tuple[float, float]]] = {
+        "square": [(-0.9, -0.9), (0.9, -0.9), (0.9, 0.9), (-0.9, 0.9)],
+        "triangle": [(0, -1), (1, 0.85), (-1, 0.85)],
+        "down": [(0, 1), (1, -0.85), (-1, -0.85)],
+        "diamond": [(0, -1.15), (1.15, 0), (0, 1.15), (-1.15, 0)],
+        "bar": [(-1.15, -0.45), (1.15, -0.45), (1.15, 0.45), (-1.15, 0.45)],
     }
-    if shape in corners:
-        scaled = [(dx * r * 0.9, dy * r * 0.9) for dx, dy in corners[shape]]
-    else:
-        arm = [(-t, -r), (t, -r), (t, -t), (r, -t), (r, t), (t, t), (t, r), (-t, r), (-t, t)]
-        scaled = [*arm, (-r, t), (-r, -t), (-t, -t)]
-        if shape == "cross":
-            half = math.sqrt(0.5)
-            scaled = [(half * (dx - dy) * 1.15, half * (dx + dy) * 1.15) for dx, dy in scaled]
-    return "M" + "L".join(f"{number(x + dx)} {number(y + dy)}" for dx, dy in scaled) + "z"
+    if shape in plain:
+        return plain[shape]
+    t = 0.38  # half the thickness of the arms
+    quarter = [(-t, -1.0), (t, -1.0), (t, -t)]
+    plus = list(quarter)
+    for _ in range(3):
+        quarter = [(-dy, dx) for dx, dy in quarter]
+        plus += quarter
+    if shape == "plus":
+        return plus
+    half = math.sqrt(0.5)
+    return [(half * (dx - dy), half * (dx + dy)) for dx, dy in plus]
 
 
 def _kind(kind: str, label: str) -> str:
