@@ -212,12 +212,14 @@ class TrainingPage:
 
     def _remember(self, number: int) -> None:
         """A resumed training: its first epochs are in the page of the run before."""
-        path = self.follower.path
-        before = read_record(path) if path.is_file() else None
-        same = isinstance(before, Training) and (before.plan, before.network, before.recipe) == (
-            self.record.plan, self.record.network, self.record.recipe,
-        )  # fmt: skip
-        if same and isinstance(before, Training):
+        try:
+            before = read_record(self.follower.path)
+        except AxynqError:
+            return
+        own = self.record
+        if isinstance(before, Training) and (before.network, before.plan, before.recipe) == (
+            own.network, own.plan, own.recipe,
+        ):  # fmt: skip
             self._history = {e.number: e for e in before.history if e.number < number}
 
     def _update(self, last: Any, step: int, steps: int, loss: float, left: float | None) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -106,19 +107,24 @@ def render(page: Page) -> str:
         import jinja2
     except ImportError as error:
         raise ToolError("pages need jinja2: pip install 'axynq[report]'") from error
+    return _compiled(jinja2).render(
+        page=page,
+        record=None if page.record is None else as_script(page.record),
+        style=_template("page.css"),
+        script=_template("page.js"),
+    )
+
+
+@cache
+def _compiled(jinja2: Any) -> Any:
+    """The template, which takes longer to compile than to fill in."""
     environment = jinja2.Environment(
         autoescape=True,
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    template = environment.from_string(_template("page.html"))
-    return template.render(
-        page=page,
-        record=None if page.record is None else as_script(page.record),
-        style=_template("page.css"),
-        script=_template("page.js"),
-    )
+    return environment.from_string(_template("page.html"))
 
 
 def write(page: Page, path: Path) -> None:
@@ -141,5 +147,6 @@ def as_script(content: Mapping[str, Any]) -> str:
     return json.dumps(content, allow_nan=False).replace("<", "\\u003c")
 
 
+@cache
 def _template(name: str) -> str:
     return (resources.files("axynq.host.report") / "templates" / name).read_text(encoding="utf-8")

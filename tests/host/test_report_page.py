@@ -66,8 +66,7 @@ def report(digits: graph.Model, tmp_path_factory: pytest.TempPathFactory) -> Pat
     return path
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("width", [1280, 400])
+@pytest.mark.parametrize(("width", "scheme"), [(1280, "light"), (400, "dark")])
 def test_it_is_readable(chromium: Browser, report: Path, width: int, scheme) -> None:
     assert report.stat().st_size < 6_000_000
     with opened(chromium, url_of(report), width, scheme) as page:
