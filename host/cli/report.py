@@ -9,6 +9,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Annotated, Optional
 
+import numpy as np
 import typer
 
 from axynq.emulator import Emulator, __version__, load_model
@@ -24,8 +25,9 @@ from axynq.host.cli.inputs import (
     PlanOption,
     SplitOption,
     ThreadsOption,
+    quantised,
+    read_data,
     read_energy,
-    read_examples,
     read_plan,
 )
 from axynq.host.cli.output import JsonOption, console, print_json, progress_bar
@@ -40,6 +42,14 @@ def report(
     model: ModelArgument,
     data: DataOption,
     plan: PlanOption = "exact",
+    against: Annotated[
+        Optional[Path],
+        typer.Option(
+            metavar="MODEL",
+            help="Compare with this network, with exact multipliers, such as the one that the "
+            "first was tuned or retrained from; default: the same network.",
+        ),
+    ] = None,
     output: Annotated[Path, typer.Option(help="The HTML file to write the report to.")] = Path(
         "report.html"
     ),
@@ -90,6 +100,8 @@ def report(
     for note in network.notes:
         console.note(note)
     check_classifier(network)
+    reference = network if against is None else load_model(against)
+    check_classifier(reference)
     chosen = read_plan(network, plan)
     # What cannot be read is known before the work begins.
     array = None if overlay is None else Overlay.load(overlay)
@@ -98,14 +110,15 @@ def report(
     measured_power = None if power is None else kept.read_power(power)
     cycles = None if array is None else gathering.cycles_of(network, chosen, array, batch)
     figures = read_energy(network, chosen, energy)
-    examples = read_examples(network, data, split, limit)
+    labelled = read_data(data, split, limit)
+    examples, same = quantised(network, labelled), quantised(reference, labelled)
     few = examples.evenly(gathering.ERROR_EXAMPLES)
     emulator = Emulator(network, chosen, engine, threads)
     with progress_bar(f"{network.name}, {plan}", 2 * len(examples) + len(few)) as advance:
         found = gathering.predictions(emulator, examples, advance)
-        exact = gathering.predictions(Emulator(network, None, engine, threads), examples, advance)
+        exact = gathering.predictions(Emulator(reference, None, engine, threads), same, advance)
         errors = gathering.errors_of(network, chosen, few, engine, threads, advance)
-    classes = int(emulator.run(examples.x[:1]).size)
+    classes = max(int(np.prod(each.output.shape)) for each in (network, reference))
     layers = gathering.layers_of(network, chosen, figures)
     gathered = gathering.Gathered(
         gathering.Subject(
@@ -113,6 +126,7 @@ def report(
             emulator.engine, emulator.threads,
             datetime.now(timezone.utc).isoformat(timespec="seconds"),
             shlex.join(["axynq", *sys.argv[1:]]), energy,
+            "" if against is None else str(against),
         ),
         gathering.accuracy_of(examples.y, exact, found, classes),
         layers,

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -54,11 +55,20 @@ class Subject:
     command: str
     """As typed, quoted for a shell."""
     energy_figures: str
+    against: str = ""
+    """The file of the network that it is compared with, whose multipliers are exact; empty: the
+    same network."""
+
+    @property
+    def reference(self) -> str:
+        """What the plan is compared with, in words."""
+        name = Path(self.against).name
+        return f"{name} with exact multipliers" if self.against else "exact multipliers"
 
 
 @dataclass(frozen=True)
 class Accuracy:
-    """Right classifications under the plan, and with exact multipliers."""
+    """Right classifications under the plan, and of the network that it is compared with."""
 
     examples: int
     accuracy: float

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import partial
+from pathlib import Path
 
 import numpy as np
 
@@ -33,9 +34,9 @@ def report_page(found: Gathered) -> Page:
     """The whole report."""
     accuracy, subject = found.accuracy, found.subject
     lead = [
-        f"{subject.network} under the plan {subject.plan}, on {accuracy.examples:,} examples of "
-        f"{subject.data}: {percent(accuracy.accuracy)} accuracy "
-        f"({interval(accuracy.interval)}). Against exact multipliers it loses "
+        f"{subject.network} under the plan {_name(subject.plan)}, on "
+        f"{accuracy.examples:,} examples of {_name(subject.data)}: {percent(accuracy.accuracy)} accuracy "
+        f"({interval(accuracy.interval)}). Against {subject.reference} it loses "
         f"{points_of(accuracy.loss)} points ({points_of(accuracy.loss_interval.low)} to "
         f"{points_of(accuracy.loss_interval.high)}).",
         "Accuracy is measured by bit-exact emulation. Energy, cycles and the roofline are models' "
@@ -44,8 +45,8 @@ def report_page(found: Gathered) -> Page:
     ]
     sections = [
         _subject(found),
-        _accuracy(accuracy),
-        _confusion(accuracy),
+        _accuracy(accuracy, subject.reference),
+        _confusion(accuracy, subject.reference),
         _energy(found),
         _plan(found),
         _errors(found.errors, found.error_examples),
@@ -60,7 +61,12 @@ def report_page(found: Gathered) -> Page:
         ),
         _power(found.power),
     ]
-    return Page(f"{subject.network}, {subject.plan}", lead, sections)
+    return Page(f"{subject.network}, {_name(subject.plan)}", lead, sections)
+
+
+def _name(text: str) -> str:
+    """Of a file without its folders; other texts as they are."""
+    return Path(text).name if text.endswith(".json") or Path(text).is_absolute() else text
 
 
 def _subject(found: Gathered) -> Section:
@@ -68,6 +74,7 @@ def _subject(found: Gathered) -> Section:
     facts = [
         ("Network", f"{subject.network} ({subject.model})"),
         ("Plan", subject.plan),
+        ("Compared with", subject.against or "the same network"),
         ("Data", f"{subject.data}, the part {subject.split}"),
         ("Examples", f"{found.accuracy.examples:,}"),
         ("Energy figures", subject.energy_figures),
@@ -79,27 +86,27 @@ def _subject(found: Gathered) -> Section:
     return Section("What was measured", facts=facts, commands=[subject.command])
 
 
-def _accuracy(found: Accuracy) -> Section:
+def _accuracy(found: Accuracy, reference: str) -> Section:
     rows = [
-        ("exact multipliers", percent(found.exact_accuracy), interval(found.exact_interval)),
+        (reference, percent(found.exact_accuracy), interval(found.exact_interval)),
         ("the plan", percent(found.accuracy), interval(found.interval)),
     ]
     series = [
-        Series(0, [_accuracy_point(0, "exact multipliers", found.exact_accuracy,
+        Series(0, [_accuracy_point(0, reference, found.exact_accuracy,
                                    found.exact_interval)]),
         Series(1, [_accuracy_point(1, "the plan", found.accuracy, found.interval)]),
     ]  # fmt: skip
-    plane = Plane("", "accuracy [%]", names=("exact multipliers", "the plan"))
+    plane = Plane("", "accuracy [%]", names=("exact", "the plan"))
     picture = Picture(
         "Accuracy with its interval",
-        f"Exact multipliers {percent(found.exact_accuracy)}, the plan {percent(found.accuracy)}; "
+        f"Exact: {percent(found.exact_accuracy)}; the plan: {percent(found.accuracy)}; "
         "lines are Wilson's intervals.",
         partial(points, series, plane),
         Table("Accuracy", ("multipliers", "accuracy", "interval (Wilson)"), rows),
     )
     low, high = found.loss_interval
     facts = [
-        ("Loss against exact", f"{points_of(found.loss)} points"),
+        (f"Loss against {reference}", f"{points_of(found.loss)} points"),
         ("Interval of the loss", f"{points_of(low)} to {points_of(high)} points (Newcombe's method "
          "10: both classify the same examples)"),
         ("McNemar's p", f"{found.p_value:.3g} (exact, two-sided)"),
@@ -110,7 +117,7 @@ def _accuracy(found: Accuracy) -> Section:
     ]  # fmt: skip
     text = []
     if found.p_value > 0.05:
-        text = ["So many examples do not tell the plan from exact multipliers: equally good "
+        text = [f"So many examples do not tell the plan from {reference}: equally good "
                 "classifiers would differ as much in more than one sample of twenty."]  # fmt: skip
     return Section("Accuracy", text, facts, [picture])
 
@@ -121,14 +128,14 @@ def _accuracy_point(place: int, name: str, share: float, bounds: tuple[float, fl
     return Point(place, 100 * share, label, 100 * low, 100 * high, 11)
 
 
-def _confusion(found: Accuracy) -> Section:
+def _confusion(found: Accuracy, reference: str) -> Section:
     counts = np.array(found.confusion, np.int64)
     exact = np.array(found.confusion_exact, np.int64)
     names = [str(k) for k in found.classes]
     right = int(np.trace(counts))
     text = [
         f"{right:,} of {found.examples:,} examples are taken for their own class under the plan, "
-        f"{int(np.trace(exact)):,} with exact multipliers."
+        f"{int(np.trace(exact)):,} by {reference}."
     ]
     mistakes = _mistakes(counts, exact, names)
     if len(names) > LARGEST_MATRIX:
@@ -372,7 +379,7 @@ def _map(used: Used) -> Picture:
 
 NO_OVERLAY = (
     "Give --overlay, such as z2-mixed16, for clock cycles by layer and the roofline, by the cycle "
-    "model. There must be an overlay whose lanes have the plan's multipliers."
+    "model. Its lanes must have the plan's multipliers; axynq design finds such an array."
 )
 
 

@@ -20,6 +20,7 @@ from hypothesis import strategies as st
 from axynq.emulator import Emulator, Plan, load_model, save_model
 from axynq.emulator.energy import EnergyFigures, relative_energy
 from axynq.emulator.model import graph
+from axynq.emulator.model.segments import replace_layers
 from axynq.emulator.studies.comparison import Comparison
 from axynq.host import Overlay
 from axynq.host.report import charts, gathering
@@ -78,6 +79,20 @@ def test_report(axynq, digits: graph.Model, digits_path, digits_data, tmp_path: 
     assert content["subject"]["processor"] in page
     for what in ("--sensitivity", "--front", "--power"):
         assert f"Give {what}" in page or f"give {what}" in page
+
+
+def test_against_another_network(axynq, digits: graph.Model, digits_path, digits_data, tmp_path):
+    last = digits.layers[-1]
+    network = replace_layers(digits, [replace(last, weights=last.weights[::-1].copy())])
+    save_model(network, tmp_path / "other.tflite")
+    arguments = (digits_path, "--data", digits_data, "--against", tmp_path / "other.tflite")
+    accuracy = json_of(axynq("report", *arguments, "--json"))["accuracy"]
+    evaluated = json_of(axynq("evaluate", *arguments, "--json"))
+    assert accuracy["loss"] == evaluated["accuracy_loss"]
+    assert accuracy["exact_accuracy"] == evaluated["against"]["accuracy"]
+    assert accuracy["exact_accuracy"] != accuracy["accuracy"]
+    page = (tmp_path / "report.html").read_text(encoding="utf-8")
+    assert "Against other.tflite with exact multipliers it loses" in page
 
 
 def test_energies_add_up(digits: graph.Model) -> None:
