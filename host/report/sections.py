@@ -35,8 +35,8 @@ def report_page(found: Gathered) -> Page:
     accuracy, subject = found.accuracy, found.subject
     lead = [
         f"{subject.network} under the plan {_name(subject.plan)}, on "
-        f"{accuracy.examples:,} examples of {_name(subject.data)}: {percent(accuracy.accuracy)} accuracy "
-        f"({interval(accuracy.interval)}). Against {subject.reference} it loses "
+        f"{accuracy.examples:,} examples of {_name(subject.data)}: "
+        f"{percent(accuracy.accuracy)} accuracy ({interval(accuracy.interval)}). Against {subject.reference} it loses "
         f"{points_of(accuracy.loss)} points ({points_of(accuracy.loss_interval.low)} to "
         f"{points_of(accuracy.loss_interval.high)}).",
         "Accuracy is measured by bit-exact emulation. Energy, cycles and the roofline are models' "
