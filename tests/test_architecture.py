@@ -117,6 +117,11 @@ MAY_IMPORT: dict[str, set[str]] = {
     | {"emulator", "emulator.energy", "emulator.toolchain"}
     | {"emulator.studies.evaluator", "emulator.studies.sensitivity", "emulator.studies.tuning"}
     | {"host.compiler", "host.netlists", "host.performance", "host.power", "host.synthesis"},
+    # What is shown as pages.
+    "host.report": VOCABULARY
+    | {"emulator.emulation", "emulator.energy"}
+    | {"emulator.studies.comparison", "emulator.studies.errors", "emulator.studies.evaluator"}
+    | {"host.compiler", "host.overlay", "host.performance"},
     "host.selftest": PROGRAMS | {"emulator", "host.compiler"},
     "host.baseline": VOCABULARY,
     "host.deploy": PROGRAMS | {"emulator.datasets"},

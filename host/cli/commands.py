@@ -59,6 +59,13 @@ ENTRIES = {
             "    --against model.tflite",
         ),
     ),
+    "report": Entry(
+        "report:report",
+        "Write what is known of a network under a plan as one HTML page.",
+        (
+            "axynq report model.tflite --data cifar10/ --plan roup:1,4 --output report.html",
+        ),
+    ),
     "sensitivity": Entry(
         "sensitivity:sensitivity",
         "Measure which layers of a network tolerate approximation.",
@@ -116,6 +123,11 @@ ENTRIES = {
             "    --output better.tflite --epochs 20 --distillation 0.7 --checkpoint state.pt",
         ),
         {"--validation": "--held-out"},
+    ),
+    "view": Entry(
+        "view:view",
+        "Show the progress of a search or a training, also of one that has ended.",
+        ("axynq view found", "axynq view found --serve 8000"),
     ),
     "compile": Entry(
         "compile:compile_",

@@ -49,7 +49,7 @@ PACKAGES = {
     "matplotlib": "for pictures: pip install 'axynq[plot]'",
     "pillow": "for data sets of images: pip install 'axynq[images]'",
     "pyserial": "for power meters on a serial line: pip install 'axynq[serial]'",
-    "jinja2": "for the software board and for building overlays: pip install 'axynq[software]'",
+    "jinja2": "for the software board, building overlays and pages: pip install 'axynq[software]'",
     "tflite": "for reading networks; boards do without: pip install tflite",
 }
 """Packages and what they are for."""

@@ -100,6 +100,7 @@ from axynq.host.compiler.compilation import TYPICAL_BATCH, compile_program
 from axynq.host.netlists.cells import cells
 from axynq.host.overlay import Overlay
 from axynq.host.performance.cycles import program_cycles
+from axynq.host.report.live import SearchPage, both, following
 
 LIBRARY = "exact|roup:0,4|roup:0,6|roup:0,8|roup:1,4|roup:1,6|roup:1,8|roup:2,6|roup:2,8|roup:3,6"
 """From little to much approximation, all with characterised energies."""
@@ -307,7 +308,7 @@ def explore(
     A genetic search (NSGA-II) on some examples; which of the best plans to keep is decided on
     more, and these are measured on the test examples. With --retrain, networks are retrained for
     the plans that are near the front, and plans are judged by that. Everything that takes time is
-    kept: rerun the command to resume.
+    kept: rerun the command to resume. progress.html in the output folder shows how far it is.
     """
     network = load_model(model)
     retraining = None
@@ -363,7 +364,12 @@ def explore(
         cells=None if designs is None else _cells(energy),
     )
     computing = Computing(workers, scheduler, engine, threads)
-    with Store(output / "evaluations.sqlite") as store, _display() as progress:
+    with (
+        Store(output / "evaluations.sqlite") as store,
+        _display() as display,
+        following(SearchPage(output, network.name, console.note)) as page,
+    ):
+        progress = both(display, page)
         if stored := len(store):
             console.note(f"{output} has {stored} evaluations already: resuming")
         context: dict[str, Any] = {"model": str(model), "seed": seed, **library.record()}
@@ -382,8 +388,8 @@ def explore(
             task, choice = joint.search, joint.held_out
             outcome, finished = found.outcome, found.finished
             context["retraining"] = words(joint, found)
-    context["choice_examples_in_test"] = _check_apart(choice, tested)
-    path = write_report(outcome, task, output, context, finished)
+        context["choice_examples_in_test"] = _check_apart(choice, tested)
+        path = write_report(outcome, task, output, context, finished)
     _show(outcome, path, json, task)
 
 

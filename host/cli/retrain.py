@@ -40,6 +40,7 @@ from axynq.host.cli.training import (
     WarmupOption,
     check_device,
 )
+from axynq.host.report.live import TrainingPage, both, following
 
 if TYPE_CHECKING:  # needs PyTorch
     from collections.abc import Iterator
@@ -183,7 +184,8 @@ def retrain_(
     """Retrain a network so that it is accurate under a plan.
 
     Trains on the data's train part and measures bit-exactly on its test part. The result has the
-    same quantisation; only weights and biases differ. Needs PyTorch.
+    same quantisation; only weights and biases differ. NAME.progress.html beside the output shows
+    the curves so far. Needs PyTorch.
     """
     from axynq.emulator.studies.retraining import RetrainOptions
 
@@ -194,8 +196,10 @@ def retrain_(
         remeasure=remeasure, validation=held_out, keep=keep, patience=patience, seed=seed,
     )  # fmt: skip
     inputs = _read(model, data, plan, teacher, options, checkpoint, device)
-    with _progress(inputs) as report:
-        outcome = measure(inputs, output, report)
+    live = TrainingPage(output, inputs.network.name, plan, options.as_dict(), console.note)
+    with _progress(inputs) as report, following(live) as page:
+        outcome = measure(inputs, output, both(report, page))
+        page.results(outcome.result.history, _accuracies(outcome))
     console.note(f"wrote {output}")
     if json:
         names = {"model": model, "plan": plan, "output": output, "teacher": teacher}
@@ -282,6 +286,15 @@ def _content(names: dict[str, Any], inputs: Inputs, outcome: Outcome) -> dict[st
     }
 
 
+def _accuracies(outcome: Outcome) -> dict[str, float]:
+    """On the test examples."""
+    return {
+        "exact multipliers, before": outcome.exact,
+        "plan, before": outcome.before,
+        "plan, after": outcome.after,
+    }
+
+
 def _show(inputs: Inputs, outcome: Outcome) -> None:
     history = outcome.result.history
     title = (
@@ -289,9 +302,7 @@ def _show(inputs: Inputs, outcome: Outcome) -> None:
         f"{len(inputs.test)} test examples"
     )
     rows = [
-        ("exact multipliers, before", percent(outcome.exact)),
-        ("plan, before", percent(outcome.before)),
-        ("plan, after", percent(outcome.after)),
+        *((name, percent(accuracy)) for name, accuracy in _accuracies(outcome).items()),
         ("kept epoch", f"{outcome.result.epoch} of {len(history) - 1}"),
         ("seconds an epoch", f"{np.mean([e.seconds for e in history[1:]]):.1f}"),
     ]
