@@ -147,7 +147,7 @@ class Design:
     """On the test examples, of ``exact`` and of the ``chosen`` plan; empty: there are none."""
 
 
-def design_overlay(
+def design_overlay(  # noqa: PLR0913 - options, most by name
     model: Model,
     plan: Plan | str | Library = "exact",
     board: str = "pynq-z2",

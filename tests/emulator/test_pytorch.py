@@ -25,11 +25,11 @@ from tests.emulator import runtime
 
 torch = pytest.importorskip("torch")
 
-from torch import nn  # noqa: E402
-from torch.nn import functional  # noqa: E402
+from torch import nn
+from torch.nn import functional
 
-from axynq.emulator.frameworks.float_files import load_float_network  # noqa: E402
-from axynq.emulator.frameworks.pytorch import (  # noqa: E402
+from axynq.emulator.frameworks.float_files import load_float_network
+from axynq.emulator.frameworks.pytorch import (
     float_network,
     from_torch,
     quantised_module,
