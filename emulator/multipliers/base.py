@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, ClassVar, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -48,11 +49,23 @@ class Multiplier(ABC):
     Two multipliers are equal when their products are: ``roup:1,4`` equals ``roup:1,0-2-0-0``.
     """
 
+    SYNTAX: ClassVar[str]
+    """How specifications of the family are written, for messages."""
+
     spec: str
     """The text that :func:`axynq.emulator.multiplier` turns into this multiplier."""
 
     activation_range: tuple[int, int] = (ACTIVATION_MIN, ACTIVATION_MAX)
     """Activation operands for which products are defined. Narrower only for signed tables."""
+
+    @classmethod
+    def parse(cls, arguments: str) -> Multiplier:
+        """The multiplier whose specification has ``arguments`` behind the colon.
+
+        Raises:
+            MultiplierError: they are malformed.
+        """
+        raise NotImplementedError
 
     @abstractmethod
     def compute(self, a: IntArray, w: IntArray) -> IntArray:
@@ -135,6 +148,22 @@ class Multiplier(ABC):
 
     def __repr__(self) -> str:
         return f"multiplier({self.spec!r})"
+
+
+FAMILIES: dict[str, type[Multiplier]] = {}
+"""By the names that specifications begin with. :func:`family` enters them."""
+
+_Family = TypeVar("_Family", bound=type[Multiplier])
+
+
+def family(name: str) -> Callable[[_Family], _Family]:
+    """Makes a class what specifications of this name are parsed by."""
+
+    def enter(made: _Family) -> _Family:
+        FAMILIES[name] = made
+        return made
+
+    return enter
 
 
 def _checked(values: npt.ArrayLike, low: int, high: int, what: str) -> npt.NDArray[np.int64]:
