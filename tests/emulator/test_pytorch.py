@@ -315,7 +315,12 @@ def squeezenet() -> nn.Module:
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("make", "bound", "layers"), [(mobilenet_v2, 22, 53), (resnet18, 26, 21), (squeezenet, 27, 26)]
+    ("make", "bound", "layers"),
+    [
+        (mobilenet_v2, 22, 53),
+        pytest.param(resnet18, 26, 21, marks=pytest.mark.thorough),
+        pytest.param(squeezenet, 27, 26, marks=pytest.mark.thorough),
+    ],
 )
 def test_known_architectures(make: Callable[[], nn.Module], bound: float, layers: int) -> None:
     """With random weights, as torchvision begins with, on small images."""
