@@ -367,13 +367,13 @@ def _eight_bits(pixels: npt.NDArray[np.integer[Any]]) -> npt.NDArray[np.uint8]:
 class _CifarUnpickler(pickle.Unpickler):
     """CIFAR-10 ships pickles: nothing but numpy arrays may come out of them."""
 
-    _ALLOWED = {  # noqa: RUF012
+    _ALLOWED = (
         ("numpy.core.multiarray", "_reconstruct"),
         ("numpy._core.multiarray", "_reconstruct"),
         ("numpy", "ndarray"),
         ("numpy", "dtype"),
         ("_codecs", "encode"),
-    }
+    )
 
     def find_class(self, module: str, name: str) -> object:
         if (module, name) not in self._ALLOWED:

@@ -129,7 +129,7 @@ def sensitivity(
     return layer_sensitivity(setup.evaluator(setup.examples[0]), specs, advance)
 
 
-def explore(
+def explore(  # noqa: PLR0913 - options, all by name
     hls_model: Any,
     x: npt.ArrayLike,
     y: npt.ArrayLike,

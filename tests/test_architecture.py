@@ -107,7 +107,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     | {"host.cli.schemas"},
     "host.bitstream": PROGRAMS | {"host.generate", "host.netlists"},
     # What measures and serves.
-    "host.energy": VOCABULARY | {"emulator.energy", "emulator.yosys", "host.netlists"},
+    "host.energy": VOCABULARY
+    | {"emulator.energy", "emulator.yosys", "host.generate", "host.netlists"},
     "host.points": VOCABULARY
     | {"emulator", "emulator.datasets", "emulator.energy", "host.energy"}
     | {"emulator.studies.comparison", "emulator.studies.evaluator", "emulator.studies.search"},

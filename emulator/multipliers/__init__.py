@@ -8,6 +8,7 @@ from axynq.emulator.errors import MultiplierError, nearest
 from axynq.emulator.multipliers.base import (
     ACTIVATION_MAX,
     ACTIVATION_MIN,
+    FAMILIES,
     WEIGHT_MAX,
     WEIGHT_MIN,
     ErrorMetrics,
@@ -19,13 +20,6 @@ from axynq.emulator.multipliers.roup import Roup
 from axynq.emulator.multipliers.smapprox import SMApprox
 from axynq.emulator.multipliers.specification import split_multipliers
 from axynq.emulator.multipliers.table import Table
-
-FAMILIES: dict[str, type[Exact] | type[Roup] | type[SMApprox] | type[Table]] = {
-    "exact": Exact,
-    "roup": Roup,
-    "smapprox": SMApprox,
-    "table": Table,
-}
 
 SMAPPROX_TABLE_2 = ("1100", "2200", "3300", "1110", "3330", "2220", "3333", "2222")
 """Digits of the eight SMApprox multipliers in Table 2 of the error-modelling paper."""
@@ -61,12 +55,8 @@ def multiplier(spec: str) -> Multiplier:
 
 @cache
 def _built_in(family: str, arguments: str) -> Multiplier:
-    if family == "exact" and not arguments:
-        return Exact()
-    if family == "roup":
-        return Roup.parse(arguments)
-    if family == "smapprox":
-        return SMApprox.parse(arguments)
+    if family in FAMILIES:
+        return FAMILIES[family].parse(arguments)
     text = f"{family}:{arguments}" if arguments else family
     forms = "; ".join(known.SYNTAX for known in FAMILIES.values())
     if not text:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, ClassVar, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -58,12 +59,24 @@ class Multiplier(ABC):
         4.87
     """
 
+    SYNTAX: ClassVar[str]
+    """How specifications of the family are written, for messages."""
+
     spec: str
     """The specification from which :func:`axynq.emulator.multiplier` makes this multiplier."""
 
     activation_range: tuple[int, int] = (ACTIVATION_MIN, ACTIVATION_MAX)
     """Lowest and highest activation operand with a defined product: (-255, 255), except for signed
     tables, which have (-128, 127)."""
+
+    @classmethod
+    def parse(cls, arguments: str) -> Multiplier:
+        """The multiplier whose specification has ``arguments`` behind the colon.
+
+        Raises:
+            MultiplierError: they are malformed.
+        """
+        raise NotImplementedError
 
     @abstractmethod
     def compute(self, a: IntArray, w: IntArray) -> IntArray:
@@ -171,6 +184,22 @@ class Multiplier(ABC):
 
     def __repr__(self) -> str:
         return f"multiplier({self.spec!r})"
+
+
+FAMILIES: dict[str, type[Multiplier]] = {}
+"""By the names that specifications begin with. :func:`family` enters them."""
+
+_Family = TypeVar("_Family", bound=type[Multiplier])
+
+
+def family(name: str) -> Callable[[_Family], _Family]:
+    """Makes a class what specifications of this name are parsed by."""
+
+    def enter(made: _Family) -> _Family:
+        FAMILIES[name] = made
+        return made
+
+    return enter
 
 
 def _checked(values: npt.ArrayLike, low: int, high: int, what: str) -> npt.NDArray[np.int64]:

@@ -13,6 +13,7 @@ from typing import Literal
 
 from axynq.emulator import files
 from axynq.emulator.errors import MultiplierError
+from axynq.emulator.multipliers.base import FAMILIES
 
 Argument = Literal["first", "second"]
 
@@ -23,7 +24,6 @@ _PROTECTED = re.compile(rf"(?:table:|#)\s*{_QUOTED}", re.DOTALL)
 _QUOTED_FILE = re.compile(rf"({_QUOTED})(?:#(.*))?", re.DOTALL)
 _QUOTED_NAME = re.compile(rf"(.*?)#({_QUOTED})", re.DOTALL)
 _OPTION = re.compile(r"(.*),\s*(?:(signed|unsigned)|activation\s*=\s*(first|second))\s*", re.DOTALL)
-_SPECIFICATION = re.compile(r"\s*(?:exact\s*(?:[|+]|$)|roup:|smapprox:|table:)")
 _NEEDS_QUOTES = re.compile(r'["#|+,]|^\s|\s$')
 
 
@@ -41,10 +41,16 @@ def split_multipliers(text: str) -> list[str]:
     pieces, start = [], 0
     for bar in (k for k, character in enumerate(blanked) if character == "|"):
         in_table = text[start:].lstrip().startswith("table:")
-        if not in_table or _SPECIFICATION.match(text, bar + 1):
+        if not in_table or _begins(text[bar + 1 :]):
             pieces.append(text[start:bar].strip())
             start = bar + 1
     return [*pieces, text[start:].strip()]
+
+
+def _begins(text: str) -> bool:
+    """Whether a text begins with a specification."""
+    match = re.match(r"\s*(\w+)(:|\s*[|+]|\s*$)", text)
+    return match is not None and match[1] in FAMILIES and (match[1] == "exact") == (match[2] != ":")
 
 
 @dataclass(frozen=True)

@@ -19,6 +19,7 @@ from axynq.emulator.multipliers.base import (
     WEIGHT_MIN,
     IntArray,
     Multiplier,
+    family,
 )
 from axynq.emulator.multipliers.c_function import tabulate
 from axynq.emulator.multipliers.circuit import CCircuit, Circuit, Operands, VerilogCircuit
@@ -31,6 +32,7 @@ from axynq.emulator.multipliers.specification import (
 from axynq.emulator.multipliers.verilog_module import VerilogModule, read_verilog
 
 
+@family("table")
 class Table(Multiplier):
     """A multiplier defined by a 256x256 table ``[a][w]``.
 

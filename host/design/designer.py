@@ -158,7 +158,7 @@ class Design:
     there are no examples."""
 
 
-def design_overlay(
+def design_overlay(  # noqa: PLR0913 - options, most by name
     model: Model,
     plan: Plan | str | Library = "exact",
     board: str = "pynq-z2",

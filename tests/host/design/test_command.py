@@ -137,6 +137,7 @@ def test_what_cannot_be_designed(axynq, small, digits_path, tmp_path, options, m
     assert len(err.strip().splitlines()) == 1
 
 
+@pytest.mark.thorough
 def test_in_python(small, digits: graph.Model) -> None:
     made = design_overlay(digits, compare=False, clocks=[100.0], objective="latency")
     assert made.overlay.array.copies == 1
