@@ -10,7 +10,7 @@ PINS   := --constraint constraints.txt
 export AXYNQ_DATA ?= $(wildcard $(CURDIR)/../shared/data)
 
 .PHONY: demo test test-fast test-slow test-thorough test-matrix coverage lint format types generate check-generated \
-        characterise figures check-arm clean
+        characterise figures notebooks check-arm clean
 
 demo: $(VENV)/.demo
 	$(BIN)/axynq demo
@@ -90,6 +90,10 @@ characterise: $(VENV)/.dev
 # The drawings of docs/architecture.md.
 figures: $(VENV)/.dev
 	$(BIN)/python docs/figures/draw.py
+
+# The notebooks of examples/notebooks are run in place, with new outputs.
+notebooks: $(VENV)/.dev
+	$(BIN)/python examples/notebooks/execute.py
 
 $(VENV)/.demo: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
