@@ -10,7 +10,7 @@ PINS   := --constraint constraints.txt
 export AXYNQ_DATA ?= $(wildcard $(CURDIR)/../shared/data)
 
 .PHONY: demo test test-fast test-slow test-thorough test-matrix coverage lint format types generate check-generated \
-        characterise figures notebooks check-arm clean
+        characterise figures notebooks docs docs-serve check-arm clean
 
 demo: $(VENV)/.demo
 	$(BIN)/axynq demo
@@ -94,6 +94,16 @@ figures: $(VENV)/.dev
 # The notebooks of examples/notebooks are run in place, with new outputs.
 notebooks: $(VENV)/.dev
 	$(BIN)/python examples/notebooks/execute.py
+
+# The documentation as a site, in build/site; open its index.html. Broken links are errors.
+export NO_MKDOCS_2_WARNING = 1
+
+docs: $(VENV)/.dev
+	$(BIN)/mkdocs build --strict
+
+# The same at http://localhost:8000, built again whenever a page is saved.
+docs-serve: $(VENV)/.dev
+	$(BIN)/mkdocs serve --strict
 
 $(VENV)/.demo: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)

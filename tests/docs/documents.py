@@ -13,7 +13,7 @@ PATHS = [
     ROOT / "README.md",
     ROOT / "CONTRIBUTING.md",
     ROOT / "models" / "README.md",
-    *sorted((ROOT / "docs").glob("*.md")),
+    *sorted((ROOT / "docs").rglob("*.md")),
 ]
 
 FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)

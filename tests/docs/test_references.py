@@ -31,10 +31,12 @@ USERS = {
     "my.toml",
     "overlay.toml",
     "deployed/",
+    "checkpoints/",
+    "settings64.sh",
     "models/mlperf_tiny_resnet8_int8.tflite",
     "models/mlperf_tiny_kws_int8.tflite",
 }
-"""A user's own files, and third-party data below ``AXYNQ_DATA``."""
+"""A user's own files, the vendor's, and third-party data below ``AXYNQ_DATA``."""
 
 every_document = pytest.mark.parametrize("document", DOCUMENTS, ids=lambda d: d.name)
 
@@ -114,10 +116,14 @@ def test_modules_exist(document: Document) -> None:
             value = getattr(value, part)
 
 
-def test_every_document_is_linked_from_the_readme() -> None:
-    readme = DOCUMENTS[0]
-    linked = {(ROOT / link.partition("#")[0]).resolve() for link in readme.links()}
-    for path in sorted((ROOT / "docs").glob("*.md")):
+def test_every_document_is_linked_from_the_first_pages() -> None:
+    first = [document for document in DOCUMENTS if document.name in ("README.md", "docs/index.md")]
+    linked = {
+        (document.path.parent / link.partition("#")[0]).resolve()
+        for document in first
+        for link in document.links()
+    }
+    for path in sorted((ROOT / "docs").rglob("*.md")):
         assert path in linked, path
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ast
+import shlex
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -37,6 +39,14 @@ def test_the_readme(digits_path: Path, images: np.ndarray) -> None:
     names: dict[str, object] = {"images": images}
     run("README.md", 0, {"model.tflite": str(digits_path), "z2-mixed16": "tiny4"}, names)
     assert len(names["expected"]) == len(images)  # type: ignore[arg-type]
+
+
+def test_the_python_reference(digits_path: Path, images: np.ndarray) -> None:
+    names: dict[str, object] = {"images": images}
+    run("docs/api/emulator.md", 0, {"model.tflite": str(digits_path)}, names)
+    run("docs/api/host.md", 0, {"z2-mixed16": "tiny4"}, names)
+    expected = Emulator(names["model"], "roup:1,4").run(images)  # type: ignore[arg-type]
+    assert np.array_equal(names["outputs"], expected)  # type: ignore[arg-type]
 
 
 def test_the_emulator(digits, images: np.ndarray) -> None:
@@ -90,3 +100,33 @@ def test_the_split(tmp_path: Path) -> None:
         strict=True,
     ):
         assert np.array_equal(one, other)
+
+
+@pytest.mark.slow
+def test_getting_started(
+    digits_path: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """The walk: test images, the commands, and the same in Python."""
+    pytest.importorskip("sklearn")
+    pytest.importorskip("pynq")
+    shutil.copy(digits_path, tmp_path / "digits_int8.tflite")
+    monkeypatch.chdir(tmp_path)
+    page = "docs/getting-started.md"
+    run(page, 0, {}, {})
+    for line in document(page).commands("axynq"):
+        words = shlex.split(line)
+        if words[1] != "doctor":
+            assert app_ends(words[1:]) == 0, f"{line}: {capsys.readouterr().err}"
+    capsys.readouterr()
+    run(page, 1, {}, {})
+    assert 0.9 < float(capsys.readouterr().out) <= 1
+
+
+def app_ends(arguments: list[str]) -> int:
+    """The exit code of ``axynq`` with these arguments."""
+    from axynq.host.cli.ending import run as command
+
+    return command(arguments)

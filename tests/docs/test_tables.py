@@ -69,6 +69,68 @@ def netlist_of(name: str) -> Netlist:
     return configurable_netlist(bank) if len(bank) > 1 else netlist(name)
 
 
+def spaced(value: float) -> str:
+    """A whole number, its thousands set apart."""
+    return f"{round(value):,}".replace(",", " ")
+
+
+def test_figures_of_the_readme() -> None:
+    """Every figure there is one of the committed results, named by its row."""
+    (table,) = document("README.md").tables("Figures")
+    rows = {row[0]: row[1] for row in table[1:]}
+    emulation = (("Intel", "sapphire-rapids"), ("AMD", "results"))
+    for processor, file in emulation:
+        (cell,) = (cell for what, cell in rows.items() if processor in what)
+        measured = results(f"benchmarks/emulation/{file}.json")
+        assert processor in measured["machine"]["processor"]
+        assert measured["threads"] == 2
+        rates = {
+            plan: row["images_per_second"]
+            for plan, row in measured["images_per_second"]["resnet8"].items()
+        }
+        approximate = [rate for plan, rate in rates.items() if plan.startswith("smapprox")]
+        assert cell == (
+            f"{spaced(rates['exact'])} exact, {spaced(rates['roup:1,4'])} `roup:1,4`, "
+            f"{spaced(min(approximate))} to {spaced(max(approximate))} SMApprox; LiteRT int8 "
+            f"{spaced(rates['LiteRT int8'])}, a table look-up {spaced(rates['LUT gather'])}"
+        )
+    (cell,) = (cell for what, cell in rows.items() if "CIFAR-10" in what)
+    points = {point.name: point for point in load_index(shipped_points()).points}
+    quoted = re.findall(r"([\w-]+) ([\d.]+) % at ([\d.]+)", cell)
+    assert [network for network, _, _ in quoted] == ["ALL-CNN", "ResNet-14", "ResNet-8"]
+    for network, gain, loss in quoted:
+        assert any(
+            point.network == network
+            and f"{100 * point.energy_gain.settled:.1f}" == gain
+            and f"{100 * point.accuracy_loss:.2f}" == loss
+            for point in points.values()
+        ), (network, gain)
+    sizes = re.findall(r"`?([a-z][\w:,]+?)`? (\d+)", rows["LUTs of a multiplier"])
+    assert len(sizes) == 3
+    for name, luts in sizes:
+        assert netlist(name).resources()["LUT"] == int(luts), name
+    for what, overlays in (
+        ("PYNQ-Z2", ("z2-hybrid", "z2-exact-dsp")),
+        ("ZCU104", ("zcu104-hybrid",)),
+    ):
+        (cell,) = (cell for row, cell in rows.items() if what in row)
+        speeds = re.findall(r"\d+ \d{3}", cell)
+        for speed, overlay in zip(speeds, overlays, strict=True):
+            figures = results(f"benchmarks/design/{overlay}.json")["figures"]
+            assert speed == spaced(figures["images_per_second"]), overlay
+
+
+def test_look_ups_in_the_comparison() -> None:
+    rates = results("benchmarks/emulation/sapphire-rapids.json")["images_per_second"]["resnet8"]
+    ratios = [
+        row["images_per_second"] / rates["LUT gather"]["images_per_second"]
+        for plan, row in rates.items()
+        if plan.startswith("smapprox")
+    ]
+    said = f"{min(ratios):.0f} to {max(ratios):.0f} times as fast as a table look-up"
+    assert said in document("docs/comparison.md").text
+
+
 def test_sizes_of_multipliers() -> None:
     document_sizes, banks = document("docs/multipliers-rtl.md").tables("Sizes")
     counted = 0

@@ -84,21 +84,28 @@ def test_perceptron(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     choices = axynq.hls4ml.explore(
         design, *train, LIBRARY, **asked, threads=2, progress=lambda what, *_: told.append(what)
     )
-    assert {"layer level", "filter level", "all test examples"} <= set(told)
+    assert {"layer level", "filter level", "choice examples", "all test examples"} <= set(told)
     assert choices.baseline == found.baseline
     assert not choices.left_out
     cheapest = choices.cheapest()
     assert cheapest.energy < 0.7
-    assert choices.baseline - cheapest.accuracy <= 0.01
+    assert choices.choice_baseline - cheapest.choice_accuracy <= 0.01
     assert choices.cheapest(1) is choices.front[0]
     for choice in choices.front:
         assert evaluator.correct(choice.plan) == round(choice.accuracy * len(y))
         assert choice.hls_config["Model"]["Multipliers"] == choice.plan.content()
         assert choice.hls_config["LayerName"] == design.config.config["HLSConfig"]["LayerName"]
     energies = [choice.energy for choice in choices.front]
-    accuracies = [choice.accuracy for choice in choices.front]
+    chosen_by = [choice.choice_accuracy for choice in choices.front]
     assert energies == sorted(energies)
-    assert accuracies == sorted(accuracies)
+    assert chosen_by == sorted(chosen_by)
+    # What plans are chosen by are those of the given examples that the search did not see.
+    given = real_examples(design, *train)
+    apart = given.evenly_besides(1024, len(given))
+    assert len(apart) == len(given) - 1024 > 0
+    deciding = CompiledEvaluator(both, apart)
+    for choice in choices.front:
+        assert deciding.correct(choice.plan) == round(choice.choice_accuracy * len(apart))
     again = axynq.hls4ml.explore(design, *train, LIBRARY, **asked)
     assert again.outcome.computed == 0
     assert again.front == choices.front
