@@ -10,7 +10,7 @@ PINS   := --constraint constraints.txt
 export AXYNQ_DATA ?= $(wildcard $(CURDIR)/../shared/data)
 
 .PHONY: demo test test-fast test-slow test-thorough test-matrix coverage lint format types generate check-generated \
-        characterise figures docs docs-serve check-arm dist check-packaging fuzz clean
+        characterise figures notebooks docs docs-serve check-arm dist check-packaging fuzz clean
 
 demo: $(VENV)/.demo
 	$(BIN)/axynq demo
@@ -95,6 +95,10 @@ characterise: $(VENV)/.dev
 # The drawings of docs/architecture.md.
 figures: $(VENV)/.dev
 	$(BIN)/python docs/figures/draw.py
+
+# The notebooks of examples/notebooks are run in place, with new outputs.
+notebooks: $(VENV)/.dev
+	$(BIN)/python examples/notebooks/execute.py
 
 # The documentation as a site, in build/site; open its index.html. Broken links are errors.
 export NO_MKDOCS_2_WARNING = 1
