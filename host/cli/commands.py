@@ -62,9 +62,7 @@ ENTRIES = {
     "report": Entry(
         "report:report",
         "Write what is known of a network under a plan as one HTML page.",
-        (
-            "axynq report model.tflite --data cifar10/ --plan roup:1,4 --output report.html",
-        ),
+        ("axynq report model.tflite --data cifar10/ --plan roup:1,4 --output report.html",),
     ),
     "sensitivity": Entry(
         "sensitivity:sensitivity",

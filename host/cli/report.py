@@ -141,9 +141,9 @@ def report(
         measured_power,
     )  # fmt: skip
     write(report_page(gathered), output)
-    console.print(f"wrote {output}")
+    console.note(f"wrote {output}")
     if json:
-        print_json({"output": str(output), **gathered.as_json()})
+        print_json("axynq/report/1", {"output": str(output), **gathered.as_json()})
 
 
 def processor() -> str:

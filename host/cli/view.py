@@ -48,9 +48,9 @@ def view(
     left = left_in(place)
     if output is not None:
         write(left.page, output)
-        console.print(f"wrote {output}")
+        console.note(f"wrote {output}")
     if json:
-        print_json(_content(left))
+        print_json("axynq/view/1", _content(left))
     elif serve is None:
         _show(left)
     if serve is not None:

@@ -36,9 +36,9 @@ def report_page(found: Gathered) -> Page:
     lead = [
         f"{subject.network} under the plan {_name(subject.plan)}, on "
         f"{accuracy.examples:,} examples of {_name(subject.data)}: "
-        f"{percent(accuracy.accuracy)} accuracy ({interval(accuracy.interval)}). Against {subject.reference} it loses "
-        f"{points_of(accuracy.loss)} points ({points_of(accuracy.loss_interval.low)} to "
-        f"{points_of(accuracy.loss_interval.high)}).",
+        f"{percent(accuracy.accuracy)} accuracy ({interval(accuracy.interval)}). "
+        f"Against {subject.reference} it loses {points_of(accuracy.loss)} points "
+        f"({points_of(accuracy.loss_interval.low)} to {points_of(accuracy.loss_interval.high)}).",
         "Accuracy is measured by bit-exact emulation. Energy, cycles and the roofline are models' "
         "figures. Nothing here was measured on a board, unless the section on power says so. "
         "Intervals have a confidence of 95 %.",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from axynq.host.cli.schemas import boards, multipliers, networks, searches
+from axynq.host.cli.schemas import boards, multipliers, networks, pages, searches
 from axynq.host.cli.schemas.base import Strict
 
 _MODELS: tuple[type[Strict], ...] = (
@@ -15,12 +15,14 @@ _MODELS: tuple[type[Strict], ...] = (
     networks.Quantise,
     networks.Inspect,
     networks.Evaluate,
+    pages.Report,
     networks.Sensitivity,
     searches.Explore,
     searches.Match,
     networks.Tune,
     networks.Noise,
     networks.Retrain,
+    pages.View,
     boards.Compile,
     boards.Run,
     searches.Design,
