@@ -30,7 +30,8 @@ from axynq.host.cli.inputs import (
     read_energy,
     read_plan,
 )
-from axynq.host.cli.output import JsonOption, console, print_json, progress_bar
+from axynq.host.cli.output import JsonOption, console, print_json
+from axynq.host.cli.progress import progress_bar
 from axynq.host.compiler.compilation import TYPICAL_BATCH
 from axynq.host.overlay import Overlay
 from axynq.host.report import gathering, kept
