@@ -49,41 +49,36 @@ Labelled = tuple[npt.ArrayLike, npt.ArrayLike]
 
 @dataclass(frozen=True)
 class Choice:
-    """A plan on the front: no other plan has less energy and at least its accuracy."""
+    """A plan that no other beats in accuracy and energy."""
 
     accuracy: float
-    """Accuracy on the test examples, 0 to 1."""
+    """Share of right classifications of the test examples, 0 to 1."""
     energy: float
-    """Energy of the multiplications in the layers with a choice, relative to exact ones."""
+    """Of the multiplications in the layers of the choice, relative to exact ones."""
     plan: Plan
-    """The plan."""
     level: Level
-    """The level of the search that found it: what parts of layers have a multiplier each."""
+    """What parts of layers the search gave multipliers to when it found the plan."""
     hls_config: dict[str, Any]
-    """The design's configuration with the plan, for conversion. For a design made from an int8
-    network, pass :attr:`plan` to ``from_model`` instead."""
+    """The design's configuration with the plan, for conversion. Where an int8 network was made a
+    design, its plan is given beside the network."""
 
 
 @dataclass(frozen=True)
 class Choices:
-    """The result of :func:`explore`."""
+    """What :func:`explore` found."""
 
     baseline: float
     """Accuracy on the test examples with exact multipliers."""
     front: tuple[Choice, ...]
-    """The plans on the front, by energy, the cheapest first."""
+    """By energy, the cheapest first."""
     left_out: Mapping[str, str]
-    """Multiplying layers that keep hls4ml's own products, by name, with the reason. Energies do not
-    include their multiplications."""
+    """By name, the multiplying layers that keep hls4ml's own products, and why. Their
+    multiplications are not in the energies."""
     outcome: exploration.Outcome
-    """All details, as from :mod:`axynq.emulator.studies.search`."""
+    """The exploration as of :mod:`axynq.emulator.studies.search`."""
 
     def cheapest(self, loss: float = 0.01) -> Choice:
-        """The choice with the least energy within a loss of accuracy.
-
-        Args:
-            loss: how far the accuracy may be below the baseline, 0 to 1 (0.01 is one percentage
-                point).
+        """The choice with the least energy whose accuracy is at most ``loss`` below the baseline.
 
         Raises:
             PlanError: there is none.
@@ -104,8 +99,8 @@ def sensitivity(
     multipliers: str | Sequence[str],
     advance: Callable[[int], None] = lambda evaluations: None,
 ) -> LayerSensitivity:
-    """Measure how much accuracy each layer of a design loses under approximate multipliers: each
-    layer alone, and the first layers together.
+    """How much accuracy each layer of a design loses under multipliers: each layer alone, and the
+    first layers together.
 
     Args:
         hls_model: as for :func:`explore`.
@@ -149,28 +144,28 @@ def explore(
 
     Args:
         hls_model: an hls4ml ``ModelGraph`` that classifies, with one input and one output. It is
-            not changed, and need not be compiled. Multipliers that it already has are ignored.
+            not changed, and need not be compiled. Its own multipliers play no part.
         x: inputs that the search measures accuracy on, real numbers [examples, ...] as for
-            ``predict``; for a design made from an int8 network, as for ``Emulator.run``.
+            ``predict``; where the design was made of an int8 network, as for ``Emulator.run``.
         y: their labels: class numbers [examples], or one-hot rows [examples, classes].
         library: specifications of multipliers to choose from, such as ``exact`` and ``roup:1,4``.
-        levels: what parts of layers have a multiplier each; some of
+        levels: what parts of layers have a multiplier each, of
             :data:`axynq.emulator.studies.search.space.LEVELS`.
-        test: other examples, ``(x, y)``, on which the best plans are measured; None: all of those
-            given. Accuracies on examples that a search used are slightly optimistic.
-        max_loss: the largest loss of accuracy on the search's examples, 0 to 1, that is acceptable;
-            None: any, down to the ``accuracy_floor`` of ``settings``.
+        test: other examples, ``(x, y)``, that the best plans are measured on; default: all of
+            those given. What a search chose by is a little too good on the same examples.
+        max_loss: plans that lose more accuracy than this on the search's examples, 0 to 1, are not
+            acceptable; default: all are, but for the lowest accuracy that ``settings`` give.
         settings: population, number of evaluations and seed of the search.
-        classes: the largest number of classes in a layer, for levels finer than layers.
-        skips: values of K for ``klms`` to choose from, besides none.
-        search_examples: how many of the examples the search uses, evenly spread; None: all.
-        finalists: how many plans of each level are measured on the test examples.
-        energy: energy figures, or their source: one of :data:`axynq.emulator.energy.SHIPPED`, or a
-            JSON file.
-        folder: where evaluations are kept; the same call continues from them. None: nothing is
-            kept.
-        threads: threads for evaluations; None: ``AXYNQ_THREADS``, or one per core.
-        progress: called as the search proceeds.
+        classes: parts of a layer that have a multiplier each at most, with levels below layers.
+        skips: choices of ``klms`` besides none.
+        search_examples: of the first examples, the search takes so many, evenly spread; None: all.
+        finalists: plans of each level that are measured on the test examples.
+        energy: figures by multiplier, or where they are from: one of
+            :data:`axynq.emulator.energy.SHIPPED`, or a JSON file.
+        folder: where evaluations are kept: the same call takes up what is there. Default: nothing
+            is kept.
+        threads: of the evaluations; default: ``AXYNQ_THREADS``, or all cores.
+        progress: told how far it is.
 
     Raises:
         ModelError: the design has several inputs or outputs, gives a single value, or has no layer
