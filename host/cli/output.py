@@ -266,6 +266,9 @@ _SHARE = re.compile(rf"\S+ {_NUMBER}")
 SPACES = (3, 2, 1)
 """Between columns; fewer where more do not fit."""
 
+PADDING = {3: (0, 1, 0, 1), 2: (0, 1, 0, 0), 1: (0, 0, 0, 0)}
+"""Of cells, by the spaces between columns, of which the table's frame is one."""
+
 LEAST_TEXT = 16
 """A column of sentences is not narrower, unless they are short."""
 
@@ -308,7 +311,7 @@ class ResultTable(Table):
                 return
             least[0] = first
             self.columns[0].no_wrap, self.columns[0].overflow = False, "fold"
-        self.padding = {3: (0, 1), 2: (0, 1, 0, 0), 1: (0, 0)}[spaces]
+        self.padding = PADDING[spaces]
         spare, wanted = room - sum(least), sum(whole) - sum(least)
         for column, most, few in zip(self.columns, whole, least):
             column.width = most
@@ -345,11 +348,17 @@ def _unbroken(line: str) -> list[str]:
 
 def _least(column: Column) -> int:
     """The width below which a column is not readable."""
-    if not any(len(_unbroken(_literal(cell).plain)) > 2 for cell in column.cells):
+    if not any(_is_sentence(_literal(cell).plain) for cell in column.cells):
         return _widest(column, _unbroken)
     column.overflow = "fold"  # of paths in sentences
     words = _widest(column, lambda line: [word[:LONGEST_WORD] for word in _unbroken(line)])
     return max(words, min(_widest(column, lambda line: [line]), LEAST_TEXT))
+
+
+def _is_sentence(text: str) -> bool:
+    """Whether a text has several words that are no figure and no shares."""
+    shares = all(map(_SHARE.fullmatch, text.split(", ")))
+    return len(text.split()) > 2 and not shares and _FIGURE.fullmatch(text) is None
 
 
 def _divided(cell: Any, width: int) -> Any:
@@ -369,18 +378,6 @@ def _holds_figures(column: Column) -> bool:
 
 def _literal(text: Any) -> Text:
     return text if isinstance(text, Text) else Text(str(text))
-
-
-def _whole(cell: Any) -> Any:
-    """The cell, on one line if it is a figure."""
-    if isinstance(cell, str) and _FIGURE.fullmatch(cell):
-        return Text(cell, no_wrap=True)
-    return cell
-
-
-def _unbroken(line: str) -> list[str]:
-    """What of a line stays together."""
-    return [line] if _FIGURE.fullmatch(line) else line.split()
 
 
 def _widest(column: Column, parts: Callable[[str], list[str]]) -> int:

@@ -83,7 +83,10 @@ def test_deploy(
     assert np.array_equal(np.load(tmp_path / "out" / "outputs.npy"), expected)
     assert content["examples"] == 40
     assert content["baseline"]["same_class"] > 0.9
-    assert json.loads((tmp_path / "out" / "results.json").read_text()) == content
+    assert json.loads((tmp_path / "out" / "results.json").read_text()) == {
+        **content,
+        "schema": "axynq/run/1",
+    }
     assert (board / "axynq-deploy" / "program.axp").is_file()
 
 
