@@ -59,8 +59,8 @@ def view(
 
 def _serve(place: Path, port: int) -> None:
     with Server(port, lambda: render(left_in(place).page)) as server:
-        console.print(f"{server.url} shows {place}, until Ctrl-C")
         try:
+            console.print(f"{server.url} shows {place}, until Ctrl-C")
             server.serve_forever()
         except KeyboardInterrupt:
             return

@@ -33,12 +33,12 @@ SKIP = "skip"
 def report_page(found: Gathered) -> Page:
     """The whole report."""
     accuracy, subject = found.accuracy, found.subject
+    loss, low, high = map(points_of, (accuracy.loss, *accuracy.loss_interval))
     lead = [
-        f"{subject.network} under the plan {_name(subject.plan)}, on "
-        f"{accuracy.examples:,} examples of {_name(subject.data)}: "
-        f"{percent(accuracy.accuracy)} accuracy ({interval(accuracy.interval)}). Against {subject.reference} it loses "
-        f"{points_of(accuracy.loss)} points ({points_of(accuracy.loss_interval.low)} to "
-        f"{points_of(accuracy.loss_interval.high)}).",
+        f"{subject.network} under the plan {_name(subject.plan)}, on {accuracy.examples:,} "
+        f"examples of {_name(subject.data)}: {percent(accuracy.accuracy)} accuracy "
+        f"({interval(accuracy.interval)}). Against {subject.reference} it loses {loss} points "
+        f"({low} to {high}).",
         "Accuracy is measured by bit-exact emulation. Energy, cycles and the roofline are models' "
         "figures. Nothing here was measured on a board, unless the section on power says so. "
         "Intervals have a confidence of 95 %.",
