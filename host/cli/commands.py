@@ -61,8 +61,12 @@ ENTRIES = {
     ),
     "report": Entry(
         "report:report",
-        "Write what is known of a network under a plan as one HTML page.",
-        ("axynq report model.tflite --data cifar10/ --plan roup:1,4 --output report.html",),
+        "Report a network under a plan, as one HTML page.",
+        (
+            "axynq report model.tflite --data cifar10/ --plan roup:1,4 --output report.html",
+            "axynq report tuned.tflite --data cifar10/ --plan plan.json --against model.tflite \\\n"
+            "    --front found --overlay z2-mixed16",
+        ),
     ),
     "sensitivity": Entry(
         "sensitivity:sensitivity",
@@ -124,7 +128,7 @@ ENTRIES = {
     ),
     "view": Entry(
         "view:view",
-        "Show the progress of a search or a training, also of one that has ended.",
+        "Show how far a search or a training is.",
         ("axynq view found", "axynq view found --serve 8000"),
     ),
     "compile": Entry(

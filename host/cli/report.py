@@ -15,6 +15,7 @@ import typer
 from axynq.emulator import Emulator, __version__, load_model
 from axynq.emulator.energy import relative_energy
 from axynq.emulator.model.batch import check_classifier
+from axynq.host.cli import completion
 from axynq.host.cli.inputs import (
     BatchOption,
     DataOption,
@@ -49,16 +50,27 @@ def report(
             metavar="MODEL",
             help="Compare with this network, with exact multipliers, such as the one that the "
             "first was tuned or retrained from; default: the same network.",
+            rich_help_panel="Multipliers and plan",
         ),
     ] = None,
-    output: Annotated[Path, typer.Option(help="The HTML file to write the report to.")] = Path(
-        "report.html"
-    ),
+    output: Annotated[
+        Path,
+        typer.Option(
+            "--output",
+            "-o",
+            metavar="FILE",
+            help="The HTML file to write the report to.",
+            rich_help_panel="Results",
+        ),
+    ] = Path("report.html"),
     overlay: Annotated[
         Optional[str],
         typer.Option(
+            metavar="OVERLAY",
             help="Also report clock cycles and the roofline on this overlay, by the cycle model: "
-            "a name, such as z2-mixed16, or the path of a .toml description."
+            "a name, such as z2-mixed16, or the path of a .toml description.",
+            rich_help_panel="Further sections",
+            autocompletion=completion.overlays,
         ),
     ] = None,
     batch: BatchOption = TYPICAL_BATCH,
@@ -67,6 +79,7 @@ def report(
         typer.Option(
             metavar="FILE",
             help="Also report what `axynq sensitivity --json` printed into this file.",
+            rich_help_panel="Further sections",
         ),
     ] = None,
     front: Annotated[
@@ -75,6 +88,7 @@ def report(
             metavar="FOLDER",
             help="Also show the plan beside the front of this folder of `axynq explore` or `axynq "
             "match`.",
+            rich_help_panel="Further sections",
         ),
     ] = None,
     power: Annotated[
@@ -83,6 +97,7 @@ def report(
             metavar="FOLDER",
             help="Also report what this folder of `axynq power`, or its results as a JSON file, "
             "has measured.",
+            rich_help_panel="Further sections",
         ),
     ] = None,
     split: SplitOption = "test",

@@ -25,7 +25,8 @@ def view(
         ),
     ],
     output: Annotated[
-        Optional[Path], typer.Option(help="Write the page to this HTML file.")
+        Optional[Path],
+        typer.Option("--output", "-o", metavar="FILE", help="Write the page to this HTML file."),
     ] = None,
     serve: Annotated[
         Optional[int],
@@ -59,8 +60,8 @@ def view(
 
 def _serve(place: Path, port: int) -> None:
     with Server(port, lambda: render(left_in(place).page)) as server:
-        console.print(f"{server.url} shows {place}, until Ctrl-C")
         try:
+            console.print(f"{server.url} shows {place}, until Ctrl-C")
             server.serve_forever()
         except KeyboardInterrupt:
             return

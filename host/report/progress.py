@@ -184,7 +184,7 @@ def _doing(record: Search | Training) -> str:
         if not record.stages:
             return "The search begins."
         stage = record.stages[-1]
-        return f"{stage.name}: {stage.done} of {stage.of}."
+        return f"Stage {len(record.stages)}, {stage.name}: {stage.done} of {stage.of}."
     if not record.steps:
         return "The training begins."
     number = min(len(record.history), record.epochs)

@@ -23,8 +23,10 @@ from axynq.emulator.model import graph
 from axynq.emulator.model.segments import replace_layers
 from axynq.emulator.studies.comparison import Comparison
 from axynq.host import Overlay
+from axynq.host.cli.power import _content
+from axynq.host.power.analysis import Figure, Result
 from axynq.host.report import charts, gathering
-from axynq.host.report.kept import Front
+from axynq.host.report.kept import Front, read_power
 from axynq.host.report.page import Page, Picture, Section, Table, as_script, render
 from axynq.host.report.sections import report_page
 from axynq.host.report.svg import COLOURS, SHAPES, Axis, outline
@@ -227,6 +229,22 @@ def test_what_cannot_be_used_is_one_line(
     assert (code, out) == (1, "")
     assert message in " ".join(err.split())
     assert not (tmp_path / "report.html").exists()
+
+
+def test_power_is_read_as_it_is_written(tmp_path: Path) -> None:
+    single, several = Figure(0.1, np.inf, 1), Figure(0.002, 0.0001, 5)
+    results = [
+        Result("a", "VDD", several, single, None, several, several, several, 0),
+        Result("b", "VDD", several, None, several, single, None, several, 1),
+    ]
+    content = _content(results, 10, False, tmp_path)
+    (tmp_path / "results.json").write_text(json.dumps(content))
+    found = read_power(tmp_path).results
+    assert [each.contender for each in found] == ["a", "b"]
+    assert found[0].joules.high == pytest.approx(0.0021)
+    assert found[0].net_joules is not None
+    assert found[0].net_joules.low is None
+    assert found[1].against_first is not None
 
 
 def test_accuracies_that_are_too_few(axynq, digits_path, digits_data, tmp_path: Path) -> None:
