@@ -1,21 +1,20 @@
 """The reference of the command line, made from the commands themselves.
 
 ``<!-- commands -->`` on a page becomes a section for each command: what it does, its arguments and
-options with defaults and ranges, an example.
+options with defaults and ranges, examples.
 """
 
 from __future__ import annotations
 
 import html
 import re
-from typing import Any
 
-import typer
 from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.structure.files import Files
 from mkdocs.structure.pages import Page
 
-from axynq.host.cli.commands import app
+from axynq.host.cli.command_class import SHARED, Command
+from axynq.host.cli.commands import ENTRIES
 
 MARK = "<!-- commands -->"
 
@@ -27,22 +26,22 @@ def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Fil
 
 def reference() -> str:
     """Markdown for all commands, in the order of ``axynq --help``."""
-    commands: dict[str, Any] = typer.main.get_command(app).commands  # type: ignore[attr-defined]
-    return "\n".join(section(name, command) for name, command in commands.items())
+    return "\n".join(section(name, entry.command(name)) for name, entry in ENTRIES.items())
 
 
-def section(name: str, command: Any) -> str:
-    """Markdown for one command."""
+def section(name: str, command: Command) -> str:
+    """Markdown for one command; options of all commands are on another page."""
     context = command.make_context(f"axynq {name}", [], resilient_parsing=True)
-    records = [parameter.get_help_record(context) for parameter in command.params]
     parts = [
         f"## {name}\n",
-        escaped(command.help) + "\n",
+        escaped(command.help or "") + "\n",
         f"```text\n{command.get_usage(context).removeprefix('Usage: ')}\n```\n",
-        *(entry(*record) for record in records if record is not None),
-        f"```sh\n{command.epilog.partition('Example:')[2].strip()}\n```\n",
     ]
-    return "\n".join(parts)
+    for title, records in command.sections(context).items():
+        if title != SHARED:
+            parts += [f"**{title}**\n", *(entry(*record) for record in records)]
+    examples = "\n".join(command.examples)
+    return "\n".join([*parts, "**Examples**\n", f"```sh\n{examples}\n```\n"])
 
 
 def entry(names: str, help_: str) -> str:
@@ -50,8 +49,6 @@ def entry(names: str, help_: str) -> str:
     text, _, facts = help_.rpartition("  [") if help_.endswith("]") else (help_, "", "")
     facts = facts.rstrip("]").replace("<=", " ≤ ").replace(">=", " ≥ ")
     facts = f" *({escaped(facts)})*" if facts else ""
-    names = names.replace(" range>", ">").replace("<list[Path]>", "<path>")
-    names = names.replace("<list[str]>", "<str>")
     return f"`` {names} ``\n:   {escaped(text)}{facts}\n"
 
 

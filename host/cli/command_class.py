@@ -146,7 +146,13 @@ class Command(WithExamples, TyperCommand):
         formatter.write_usage(ctx.command_path, " ".join([*words, *required, "[OPTIONS]"]))
 
     def format_options(self, ctx: Any, formatter: Any) -> None:
-        """Arguments, options in sections if there are many, and the shared ones at the end."""
+        for title, records in self.sections(ctx).items():
+            with formatter.section(title):
+                formatter.write_dl(records)
+
+    def sections(self, ctx: Any) -> dict[str, list[tuple[str, str]]]:
+        """Names and texts of arguments and options by title: options in sections if there are
+        many, and the shared ones at the end."""
         sections: dict[str, list[tuple[str, str]]] = {}
         shown = [param for param in self.get_params(ctx) if not getattr(param, "hidden", False)]
         own = [p for p in shown if p.param_type_name == "option" and p not in self.shared]
@@ -165,9 +171,7 @@ class Command(WithExamples, TyperCommand):
         for title in LAST:
             if title in sections:
                 sections[title] = sections.pop(title)
-        for title, records in sections.items():
-            with formatter.section(title):
-                formatter.write_dl(records)
+        return sections
 
 
 def _record(param: Any, name: str, text: str) -> tuple[str, str]:
