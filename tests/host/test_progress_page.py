@@ -415,6 +415,8 @@ def test_the_page_loads_itself_again(chromium, tmp_path: Path, said, at_once, mo
         shown.get_by_text("layer level: 2 of 8").wait_for()
         assert shown.locator("details").first.get_attribute("open") is not None
         shown.get_by_role("button", name="Pause").click()
+        shown.get_by_role("button", name="Continue").wait_for()
+        shown.wait_for_timeout(1500)  # it may have been loading again just then
         page("layer level", 3, 8, [candidate(0.5, 0.9)])
         shown.wait_for_timeout(2500)
         assert shown.get_by_text("layer level: 2 of 8").is_visible()
