@@ -1,45 +1,46 @@
-"""A headless browser, where one is installed. Playwright has none of its own here."""
+"""A headless browser, for tests that look at pages."""
 
 from __future__ import annotations
 
-import importlib.util
 import shutil
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import Any
 
 import pytest
 
-if TYPE_CHECKING:
-    from playwright.sync_api import Browser
+NAMES = ("chromium", "chromium-browser", "google-chrome", "chrome")
 
-NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
-
-QUIET = (
-    "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync",
-    "--disable-background-networking", "--disable-component-update",
-)  # fmt: skip
-"""Nothing is asked of anybody that the page does not ask for."""
+ARGUMENTS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+"""Nothing but the pages that are asked for."""
 
 
 def find_browser() -> str | None:
-    """The path of a browser of the Chromium family, or None."""
-    return next(filter(None, map(shutil.which, NAMES)), None)
+    """The path of a Chromium, or None where there is none."""
+    return next((path for path in map(shutil.which, NAMES) if path), None)
 
 
 @contextmanager
-def browser() -> Iterator[Browser]:
-    """A headless browser. Without one, or without playwright, the test is skipped."""
-    if importlib.util.find_spec("playwright") is None:
-        pytest.skip("playwright is not installed")
+def browser() -> Iterator[Any]:
+    """A running browser (playwright's ``Browser``). The test is skipped where there is none."""
+    sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
     path = find_browser()
     if path is None:
-        pytest.skip(f"no browser is installed: {', '.join(NAMES)}")
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        opened = playwright.chromium.launch(executable_path=path, args=list(QUIET))
+        pytest.skip(f"there is no browser: none of {', '.join(NAMES)}")
+    with tempfile.TemporaryDirectory() as home, sync_api.sync_playwright() as playwright:
+        running = playwright.chromium.launch(
+            executable_path=path, args=ARGUMENTS, env={"HOME": home}
+        )
         try:
-            yield opened
+            yield running
         finally:
-            opened.close()
+            running.close()
