@@ -66,6 +66,7 @@ def report(digits: graph.Model, tmp_path_factory: pytest.TempPathFactory) -> Pat
     return path
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("width", "scheme"), [(1280, "light"), (400, "dark")])
 def test_it_is_readable(chromium: Browser, report: Path, width: int, scheme) -> None:
     assert report.stat().st_size < 6_000_000
