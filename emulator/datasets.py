@@ -273,7 +273,7 @@ class _Member(tarfile.TarInfo):
     _LONGEST_NOTE = 2**20
 
     @classmethod
-    def frombuf(cls, buf: bytes | bytearray, encoding: str | None, errors: str) -> _Member:
+    def frombuf(cls, buf: bytes | bytearray, encoding: str, errors: str) -> _Member:
         """As :class:`tarfile.TarInfo` has it.
 
         Raises:

@@ -51,17 +51,13 @@ assert not heavy, heavy
 """Runs a network under two plans, compiles it, and imports nothing that is not installed."""
 
 
-def interpreters() -> list[Path]:
-    """The supported Pythons of this machine: on the path, and of pyenv."""
-    found = []
-    for version in VERSIONS:
-        command = shutil.which(f"python{version}")
-        kept = Path.home() / ".pyenv" / "versions"
-        candidates = sorted(kept.glob(f"{version}.*/bin/python"))
-        candidates += [Path(command)] if command else []
-        runs = [path for path in candidates if _version(path) == version]
-        found += runs[:1]
-    return found
+def interpreter(version: str) -> Path | None:
+    """A Python of this machine, of pyenv or on the path; None where there is none that runs."""
+    command = shutil.which(f"python{version}")
+    kept = Path.home() / ".pyenv" / "versions"
+    candidates = sorted(kept.glob(f"{version}.*/bin/python"))
+    candidates += [Path(command)] if command else []
+    return next((path for path in candidates if _version(path) == version), None)
 
 
 def _version(python: Path) -> str:
@@ -172,7 +168,8 @@ def main() -> int:
         pip = folder / "pip" / "bin" / "python"
         subprocess.run([sys.executable, "-m", "venv", folder / "pip"], check=True)
         subprocess.run([pip, "-m", "pip", "install", "--quiet", "--upgrade", "pip"], check=True)
-        for python in options.pythons or interpreters():
+        here = [path for path in map(interpreter, VERSIONS) if path is not None]
+        for python in options.pythons or here:
             version = _version(python)
             environment = folder / version
             inside = install(python, wheel, environment)

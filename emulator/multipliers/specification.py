@@ -99,7 +99,7 @@ class TableReference:
         """Where the file is; ``~`` is the home folder, and ``folder`` that of relative paths."""
         try:
             return Path(folder) / Path(self.file).expanduser()
-        except RuntimeError:  # ~ of somebody unknown
+        except (RuntimeError, ValueError):  # ~ of somebody unknown, or no name at all
             return Path(folder) / self.file
 
     @property
