@@ -11,6 +11,7 @@ import os
 import tempfile
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from functools import partial
 from pathlib import Path
 
@@ -29,7 +30,10 @@ def prepare() -> None:
     made += [partial(compile_kernel, variant.name) for variant in kernel.supported_variants()]
     made += [partial(compile_simulation, name) for name in FAST]
     spawning = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(os.cpu_count(), mp_context=spawning) as pool:
+    with (
+        contextlib.suppress(BrokenProcessPool),
+        ProcessPoolExecutor(os.cpu_count(), mp_context=spawning) as pool,
+    ):
         for future in [pool.submit(attempt, task) for task in made]:
             future.result()
     for variant in kernel.supported_variants():  # undisturbed: it measures
