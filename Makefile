@@ -10,7 +10,7 @@ PINS   := --constraint constraints.txt
 export AXYNQ_DATA ?= $(wildcard $(CURDIR)/../shared/data)
 
 .PHONY: demo test test-fast test-slow test-thorough test-matrix coverage lint format types generate check-generated \
-        characterise figures notebooks docs docs-serve check-arm clean
+        characterise figures notebooks docs docs-serve check-arm dist check-packaging fuzz clean
 
 demo: $(VENV)/.demo
 	$(BIN)/axynq demo
@@ -44,9 +44,14 @@ test-matrix: $(VENV)/.dev
 	  done; \
 	done
 
-# Branches that the fast tests reach. Not part of `make test`: it takes half as long again.
+# Branches that the fast and slow tests reach, in processes that they start too. Not part of
+# `make test`: it takes half as long again.
+COVERED := 92
 coverage: $(VENV)/.dev
-	$(BIN)/python -m pytest -n auto -q -m "not slow and not thorough" --cov --cov-report=term:skip-covered
+	rm -f .coverage .coverage.*
+	$(BIN)/python -m pytest -n auto -q -m "not thorough" --cov --cov-report=term:skip-covered
+	$(BIN)/coverage report --include="*/emulator/*" --fail-under=$(COVERED) --format=total
+	$(BIN)/coverage report --include="*/host/*" --fail-under=$(COVERED) --format=total
 
 # C++ that is written by hand.
 CPP = $(filter-out %/isa.hpp %/counters.hpp,$(wildcard emulator/engine/native/*.?pp hls/include/axynq/*.hpp \
@@ -114,6 +119,20 @@ $(VENV)/.dev: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(PIP) install $(PINS) --editable ".[dev]"
 	touch $@ $(VENV)/.demo
+
+# Coverage-guided fuzzing of everything that reads what users give: INPUTS for each reader.
+INPUTS ?= 20000
+fuzz: $(VENV)/.dev
+	$(PIP) install $(PINS) --editable ".[fuzz]"
+	$(BIN)/python -m tests.fuzz --inputs $(INPUTS)
+
+# Source distribution and wheel in dist/: the same bytes wherever and whenever they are built.
+dist: $(VENV)/.dev
+	$(BIN)/python -m release.dist
+
+# Both, installed in clean environments of the Pythons that are here, and all extras resolved there.
+check-packaging: $(VENV)/.dev
+	$(BIN)/python -m release.check
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

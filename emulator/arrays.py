@@ -43,6 +43,7 @@ def open_arrays(path: str | Path) -> Iterator[Mapping[str, npt.NDArray[Any]]]:
     """
     files.check_readable(path)
     try:
+        _check_sizes(path)
         loaded = np.load(Path(path), allow_pickle=False)
         if isinstance(loaded, np.ndarray):
             yield {"": loaded}
@@ -52,3 +53,18 @@ def open_arrays(path: str | Path) -> Iterator[Mapping[str, npt.NDArray[Any]]]:
     except _DAMAGE as error:
         reason = str(error) or type(error).__name__
         raise ValueError(f"damaged, or not what it should be: {reason}") from error
+
+
+def _check_sizes(path: str | Path) -> None:
+    """Raises:
+    ValueError: an array needs more memory than there is. A small file can hold such a one.
+    """
+    if not zipfile.is_zipfile(path):
+        return
+    with zipfile.ZipFile(path) as archive:
+        for member in archive.infolist():
+            if member.file_size > files.memory():
+                raise ValueError(
+                    f"array '{member.filename.removesuffix('.npy')}' has {member.file_size} bytes, "
+                    f"this machine's memory {files.memory()}"
+                )

@@ -24,6 +24,7 @@ import zipfile
 import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import Any, Literal, TypeVar
 
@@ -100,10 +101,11 @@ def load_dataset(path: str | Path, split: Split = "test") -> Dataset:
         DataError: the path does not exist, holds no images, or is of no known form.
         ToolError: it holds images and Pillow is not installed.
     """
-    path = Path(path).expanduser()
-    if not path.exists():
-        raise DataError(f"data '{path}' does not exist")
+    path = Path(path)
     try:
+        path = path.expanduser()
+        if not path.exists():
+            raise DataError(f"data '{path}' does not exist")
         if path.is_dir():
             return _from_files(path, _folder_files(path), split)
         files.check_readable(path)
@@ -111,7 +113,7 @@ def load_dataset(path: str | Path, split: Split = "test") -> Dataset:
             return _from_npz(path)
         if zipfile.is_zipfile(path):
             return _from_files(path, _zip_files(path), split)
-        if tarfile.is_tarfile(path):
+        if _is_tar(path):
             return _from_files(path, _tar_files(path), split)
     except _DAMAGE as error:
         raise DataError(f"data '{path}' cannot be read: {_reason(error)}") from error
@@ -152,6 +154,8 @@ _DAMAGE = (
     EOFError,
     ValueError,
     RuntimeError,  # encrypted, or packed by a method that does not exist
+    MemoryError,
+    OverflowError,
     tarfile.TarError,
     zipfile.BadZipFile,
     zlib.error,
@@ -218,23 +222,67 @@ def class_numbers(y: npt.NDArray[np.generic], examples: int) -> npt.NDArray[np.i
 def _folder_files(folder: Path) -> Files:
     for path in sorted(folder.rglob("*")):
         if path.is_file():
-            yield PurePosixPath(path.relative_to(folder).as_posix()), path.read_bytes
+            name = PurePosixPath(path.relative_to(folder).as_posix())
+            yield name, _reader(name, path.stat().st_size, path.read_bytes)
+
+
+def _reader(name: PurePosixPath, size: int, read: Callable[[], bytes]) -> Callable[[], bytes]:
+    """Reads a file unless it is larger than any image."""
+
+    def bounded() -> bytes:
+        if size > files.LARGEST_MEMBER:
+            raise ValueError(f"'{name}' has {size} bytes, too many for an image")
+        return read()
+
+    return bounded
 
 
 def _zip_files(path: Path) -> Files:
     with zipfile.ZipFile(path) as archive:
-        for name in sorted(archive.namelist()):
-            if not name.endswith("/"):
-                yield PurePosixPath(name), lambda name=name: archive.read(name)  # type: ignore[misc]
+        for member in sorted(archive.infolist(), key=lambda member: member.filename):
+            if not member.is_dir():
+                name = PurePosixPath(member.filename)
+                yield name, _reader(name, member.file_size, partial(archive.read, member))
+
+
+def _is_tar(path: Path) -> bool:
+    """As ``tarfile.is_tarfile``, which reads a note of any length."""
+    try:
+        with tarfile.open(path, tarinfo=_Member):
+            return True
+    except tarfile.TarError:
+        return False
 
 
 def _tar_files(path: Path) -> Files:
-    with tarfile.open(path) as archive:
+    with tarfile.open(path, tarinfo=_Member) as archive:
         for member in archive:  # in the archive's order: seeking in a compressed one is slow
             if member.isfile():
                 file = archive.extractfile(member)
                 assert file is not None
-                yield PurePosixPath(member.name), file.read
+                name = PurePosixPath(member.name)
+                yield name, _reader(name, member.size, file.read)
+
+
+class _Member(tarfile.TarInfo):
+    """What describes a file in a tar: long names and other notes, which are read whole, are short
+    in honest archives."""
+
+    _NOTES = (tarfile.GNUTYPE_LONGNAME, tarfile.GNUTYPE_LONGLINK, tarfile.XHDTYPE,
+              tarfile.XGLTYPE, tarfile.SOLARIS_XHDTYPE)  # fmt: skip
+    _LONGEST_NOTE = 2**20
+
+    @classmethod
+    def frombuf(cls, buf: bytes | bytearray, encoding: str | None, errors: str) -> _Member:
+        """As :class:`tarfile.TarInfo` has it.
+
+        Raises:
+            ValueError: a note is too long.
+        """
+        member = super().frombuf(buf, encoding, errors)
+        if member.type in cls._NOTES and member.size > cls._LONGEST_NOTE:
+            raise ValueError(f"a name or another note in it has {member.size} bytes")
+        return member
 
 
 def _from_files(path: Path, files: Files, split: Split) -> Dataset:
@@ -242,6 +290,7 @@ def _from_files(path: Path, files: Files, split: Split) -> Dataset:
     images: dict[str, dict[PurePosixPath, npt.NDArray[np.uint8]]] = {}
     batches: dict[str, bytes] = {}
     seen_splits = set()
+    held = 0
     for name, read in files:
         if name.name in (*_CIFAR_FILES["train"], *_CIFAR_FILES["test"]):
             if name.name in _CIFAR_FILES[split]:
@@ -252,7 +301,10 @@ def _from_files(path: Path, files: Files, split: Split) -> Dataset:
                 seen_splits.add(given)
                 if given != split:
                     continue
-            images.setdefault(name.parts[-2], {})[name] = _decode(read(), path, name)
+            image = _decode(read(), path, name)
+            images.setdefault(name.parts[-2], {})[name] = image
+            held += image.nbytes
+            _check_memory(held, path)
     if batches:
         return _from_cifar(path, batches, split)
     if not images:
@@ -270,12 +322,18 @@ def _from_files(path: Path, files: Files, split: Split) -> Dataset:
     return Dataset(np.stack(x), y.astype(np.int64), classes)
 
 
+def _check_memory(held: int, path: Path) -> None:
+    """Images are held one by one, and put together at last."""
+    if held > files.memory() // 2:
+        raise DataError(f"data '{path}' has more images than this machine's memory holds")
+
+
 def _decode(content: bytes, path: Path, name: PurePosixPath) -> npt.NDArray[np.uint8]:
     """An image as uint8 [rows, columns, channels]; one channel where it is grey."""
     try:
         from PIL import Image
     except ImportError as error:
-        raise ToolError("reading images needs Pillow: pip install axynq[images]") from error
+        raise ToolError("reading images needs Pillow: pip install 'axynq[images]'") from error
     if content.startswith(files.LFS_POINTER):
         raise DataError(
             f"data '{path}': image '{name}' is a Git LFS pointer, not the image itself: fetch it "
@@ -309,13 +367,13 @@ def _eight_bits(pixels: npt.NDArray[np.integer[Any]]) -> npt.NDArray[np.uint8]:
 class _CifarUnpickler(pickle.Unpickler):
     """CIFAR-10 ships pickles: nothing but numpy arrays may come out of them."""
 
-    _ALLOWED = {  # noqa: RUF012
+    _ALLOWED = (
         ("numpy.core.multiarray", "_reconstruct"),
         ("numpy._core.multiarray", "_reconstruct"),
         ("numpy", "ndarray"),
         ("numpy", "dtype"),
         ("_codecs", "encode"),
-    }
+    )
 
     def find_class(self, module: str, name: str) -> object:
         if (module, name) not in self._ALLOWED:
@@ -333,10 +391,9 @@ def _from_cifar(path: Path, batches: dict[str, bytes], split: Split) -> Dataset:
             batch = _CifarUnpickler(io.BytesIO(batches[name]), encoding="bytes").load()
             data, labels = np.asarray(batch[b"data"], np.uint8), batch[b"labels"]
             x.append(data.reshape(-1, 3, 32, 32).transpose(0, 2, 3, 1))
-        except (pickle.UnpicklingError, EOFError, KeyError, TypeError, ValueError,
-                AttributeError, IndexError) as error:  # fmt: skip
+            y.append(np.asarray(labels, np.int64).reshape(len(data)))
+        except Exception as error:  # no end of kinds: pickle documents none
             raise DataError(f"data '{path}': {name} is not a CIFAR-10 batch ({error})") from error
-        y.append(np.asarray(labels, np.int64))
     return Dataset(np.concatenate(x), np.concatenate(y), _CIFAR_CLASSES)
 
 
@@ -350,7 +407,7 @@ def handwritten_digits(split: Split = "test") -> Dataset:
         from sklearn.datasets import load_digits
         from sklearn.model_selection import train_test_split
     except ImportError as error:
-        raise ToolError("the digits come with scikit-learn: pip install axynq[demo]") from error
+        raise ToolError("the digits come with scikit-learn: pip install 'axynq[demo]'") from error
     digits = load_digits()
     images = digits.images.astype(np.float32)[..., None]
     x_train, x_test, y_train, y_test = train_test_split(

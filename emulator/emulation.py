@@ -1,4 +1,4 @@
-"""The emulator: a network under a plan, computed bit for bit as the accelerator computes it."""
+"""The emulator: runs a network under a plan, with the same bits as the accelerator."""
 
 from __future__ import annotations
 
@@ -18,32 +18,41 @@ from axynq.emulator.plan import Plan
 
 
 class Accumulators(NamedTuple):
-    """A layer's accumulators for the same input, int32 [images, rows, columns, filters]."""
+    """A layer's accumulators, approximate and exact, for the same input of the layer.
+
+    ``approximate - exact`` is the error that the layer itself introduces.
+    """
 
     approximate: graph.Int32Array
+    """int32 [images, rows, columns, filters], with the plan's multipliers."""
     exact: graph.Int32Array
+    """int32 [images, rows, columns, filters], with exact multipliers."""
 
 
 class Emulator:
-    """Runs ``model`` with the multipliers of ``plan`` (default: exact everywhere).
+    """A network under a plan, ready to run.
 
-    >>> Emulator(model, Plan.parse(model, "llam=roup:1,4")).run(images)
-
-    Several threads may use one emulator. It can be copied and pickled, and gives the same outputs
-    in any process; the engine is chosen anew there.
+    Outputs equal those of the accelerator and, with exact multipliers, those of TFLite's reference
+    kernels, bit for bit. Several threads may share one emulator. It can be copied and pickled;
+    outputs are the same in every process, where the engine is chosen anew.
 
     Args:
         model: an int8 network.
-        plan: a plan, or a shorthand.
-        engine: ``auto`` (the environment variable AXYNQ_ENGINE, else the fastest there is),
-            or one of :data:`~axynq.emulator.engine.choice.ENGINES`, among them ``cuda``, a GPU by
-            way of PyTorch and Triton (``torch``: the same on the processor). All give the same
-            results.
-        threads: default: the environment variable AXYNQ_THREADS, else all cores.
+        plan: a plan, or a shorthand such as ``"roup:1,4"``; None: exact multipliers everywhere.
+        engine: ``"auto"`` is the engine in the environment variable ``AXYNQ_ENGINE``, or else the
+            fastest on this processor. Or one of :data:`~axynq.emulator.engine.choice.ENGINES`,
+            such as ``"cuda"`` (an Nvidia GPU, needs PyTorch and Triton). All give the same results.
+        threads: number of threads; None: the environment variable ``AXYNQ_THREADS``, or else one
+            per core.
 
     Raises:
         PlanError: the plan does not fit the model.
-        ToolError: an engine was asked for by name that cannot be had.
+        ToolError: the engine asked for by name is not available.
+
+    Examples:
+        >>> emulator = Emulator(model, "roup:1,4")
+        >>> outputs = emulator.run(images)  # int8 [images, classes]
+        >>> share = emulator.accuracy(images, labels)  # 0 to 1
     """
 
     def __init__(
@@ -71,11 +80,13 @@ class Emulator:
         self._dequantiser = Dequantiser(choice.kernel, self.threads)
 
     def exchange_weights(self, model: graph.Model) -> None:
-        """Go on with the weights and biases of ``model``, which is this network otherwise, under
-        the same plan. Results are those of a new emulator, which takes several times as long to
-        make.
+        """Replace the weights and biases, keeping network structure and plan.
 
-        No other thread may use the emulator meanwhile.
+        Results are those of a new emulator, but this is several times as fast as making one. No
+        other thread may use the emulator meanwhile.
+
+        Args:
+            model: the same network with other weights and biases.
 
         Raises:
             ModelError: the model has other layers.
@@ -109,27 +120,39 @@ class Emulator:
             self._make("auto", threads)
 
     def run(self, x: Given) -> Any:
-        """The network's int8 output, [images, ...], softmax included; a tuple of several, in the
-        order of ``model.outputs``.
+        """Run the network on a batch of any size.
 
-        ``x`` is a batch [images, *model.input.shape] of int8 in the model's input quantisation, of
-        floats, which are quantised first, or of uint8 where the model's file takes uint8. A network
-        with several inputs takes a list of batches, in the order of ``model.inputs``, or a
-        dictionary of them by name. Memory beyond inputs and outputs does not grow with it.
+        Memory beyond inputs and outputs does not grow with the number of images.
+
+        Args:
+            x: a batch ``[images, *model.input.shape]``: int8 in the model's input quantisation,
+                floats, which are quantised first, or uint8 if the model's file takes uint8. For
+                several inputs, a list of batches in the order of ``model.inputs``, or a dictionary
+                of them by name.
+
+        Returns:
+            The int8 output ``[images, *model.output.shape]``, softmax included. For several
+                outputs, a tuple in the order of ``model.outputs``.
 
         Raises:
-            DataError: ``x`` has another shape or type, or lacks an input.
+            DataError: ``x`` has a wrong shape or type, or lacks an input.
         """
         outputs = self._network.run(batch_of(self.model, x).arrays)
         return outputs if len(outputs) > 1 else outputs[0]
 
     def accuracy(self, x: Given, y: npt.ArrayLike) -> float:
-        """Share, 0 to 1, of the batch ``x`` whose largest output is that of its class number in
-        ``y`` [images].
+        """Top-1 accuracy of a classifier.
+
+        Args:
+            x: a batch as for :meth:`run`.
+            y: class numbers [images].
+
+        Returns:
+            The share of examples, 0 to 1, whose largest output is at their class number.
 
         Raises:
-            DataError: ``x`` has another shape or type, there are no examples, or ``y`` is not one
-                number for each.
+            DataError: ``x`` has a wrong shape or type, there are no examples, or ``y`` does not
+                have one number per example.
             ModelError: the network has several outputs.
         """
         check_classifier(self.model)
@@ -145,26 +168,68 @@ class Emulator:
         return float((classes == labels).mean())
 
     def tensors(self, x: Given) -> dict[int, graph.Int8Array]:
-        """Every tensor that is given or computed, by its index, for a batch as in :meth:`run`."""
+        """All tensors of the network, for a batch as in :meth:`run`.
+
+        Args:
+            x: a batch as for :meth:`run`.
+
+        Returns:
+            int8 ``[images, *shape]`` of every input and computed tensor, by its index in
+                ``model.tensors``.
+
+        Raises:
+            DataError: ``x`` has a wrong shape or type, or lacks an input.
+        """
         return self._network.tensors(batch_of(self.model, x).arrays)
 
     def real_tensors(self, x: Given) -> dict[int, graph.Float32Array]:
-        """As :meth:`tensors`, as the real numbers that they stand for, ``scale * (value - zero
-        point)`` in float32. The arrays are used again when nobody holds them any more."""
+        """All tensors as the real numbers that they stand for, ``scale * (value - zero_point)``.
+
+        Args:
+            x: a batch as for :meth:`run`.
+
+        Returns:
+            float32 ``[images, *shape]`` of every input and computed tensor, by its index in
+                ``model.tensors``. An array's memory is reused once nothing refers to it any more.
+
+        Raises:
+            DataError: ``x`` has a wrong shape or type, or lacks an input.
+        """
         return self._dequantiser(self.model, self.tensors(x))
 
     def accumulators(self, x: Given) -> dict[str, Accumulators]:
-        """Accumulators of every weighted layer by name, approximate and exact, in one pass.
+        """Approximate and exact accumulators of every weighted layer, in one pass.
 
-        Both are computed from the same input of the layer, the one the approximate network has
-        there, so their difference is the error that the layer itself introduces. The arrays may be
-        views in which the images of a neuron are contiguous.
+        Both are computed from the input that the layer has in the approximate network. So their
+        difference is the error that the layer itself introduces.
+
+        Args:
+            x: a batch as for :meth:`run`. All accumulators are in memory at once; for large batches
+                use :meth:`accumulator_batches`.
+
+        Returns:
+            :class:`Accumulators` by layer name. The arrays may be views in which the images of a
+                neuron are contiguous.
+
+        Raises:
+            DataError: ``x`` has a wrong shape or type, or lacks an input.
         """
         sums = self._network.accumulators(batch_of(self.model, x).arrays)
         return {name: Accumulators(*pair) for name, pair in sums.items()}
 
     def accumulator_batches(self, x: Given, images: int = 256) -> Iterator[dict[str, Accumulators]]:
-        """As :meth:`accumulators`, for so many images at a time, in bounded memory."""
+        """:meth:`accumulators` part by part, in bounded memory.
+
+        Args:
+            x: a batch as for :meth:`run`.
+            images: images per part.
+
+        Yields:
+            :class:`Accumulators` by layer name, for the next images.
+
+        Raises:
+            DataError: ``x`` has a wrong shape or type, or lacks an input.
+        """
         batch = batch_of(self.model, x)
         for start in range(0, len(batch), images):
             yield self.accumulators(batch[start : start + images])

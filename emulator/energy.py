@@ -1,8 +1,8 @@
 """Estimated energy of a plan's multiplications, relative to exact multipliers everywhere.
 
-As in the MAx-DNN paper (section III.F) the energy of a network is the number of multiplications of
-each kind times the energy of one; skipped multiplications are free. Multiplications outside the
-array, which no plan reaches, are exact and cost what exact ones cost.
+As in the MAx-DNN paper (section III.F), the energy of a network is the number of multiplications by
+each multiplier times the energy of one. Skipped multiplications cost nothing. Multiplications
+outside the array, to which no plan applies, cost as much as exact ones.
 """
 
 from __future__ import annotations
@@ -45,34 +45,38 @@ class _EnergyFile(BaseModel):
     sources: dict[str, str] = {}
     multipliers: dict[str, _Entry]
     characterisation: dict[str, Any] = {}
-    """How figures were measured, and all that was; for readers."""
+    """How the figures were measured, and all measurements; for readers."""
 
 
 @dataclass(frozen=True)
 class Energy:
-    """Energy of one multiplication relative to an exact one, and where the figure is from."""
+    """Energy of one multiplication, relative to an exact one."""
 
     relative: float
+    """The energy; 1 is that of the exact multiplier."""
     source: str
+    """Where the figure is from."""
 
 
 SHIPPED = ("characterised", "characterised-glitches", "published")
-"""Figures that come with axynq: from the switching activity of the multipliers' netlists, settled
-changes only (a floor) or with glitches; and those of the literature, each relative to its own exact
-multiplier."""
+"""Figures that ship with axynq: from the switching activity of the multipliers' netlists, with
+settled changes only (a lower bound) or with glitches; and figures from the literature, each
+relative to the exact multiplier of its source."""
 
 _RECORDED = "network"
 """The operands of the characterised figures: those of a network."""
 
 
 class EnergyFigures:
-    """Relative energies by multiplier.
+    """Relative energies of multipliers, from one source.
 
     Args:
-        source: one of :data:`SHIPPED` (default: the first), or the path of a JSON file.
+        source: ``characterised`` (default), ``characterised-glitches`` or ``published``
+            (:data:`SHIPPED`), or the path of a JSON file that ``axynq multipliers --characterise
+            --output`` has written.
 
     Raises:
-        DataError: the file cannot be read or is not of the format.
+        DataError: the file cannot be read or has another format.
     """
 
     def __init__(self, source: str | Path = "characterised") -> None:
@@ -81,21 +85,21 @@ class EnergyFigures:
         self._tables = _read("published")
 
     def extended(self, figures: Mapping[str, Energy]) -> EnergyFigures:
-        """These and further figures, by specification."""
+        """A copy with further figures, by specification."""
         copy = EnergyFigures.__new__(EnergyFigures)
         copy._figures, copy._tables = {**self._figures, **figures}, self._tables
         return copy
 
     def has(self, m: Multiplier) -> bool:
-        """Whether there is a figure for the multiplier itself, not an estimate."""
+        """Whether there is a figure for the multiplier itself, as opposed to an estimate."""
         return m.spec in self._figures
 
     def of(self, m: Multiplier) -> Energy | None:
-        """The energy of a multiplier, or None where no figure is known.
+        """The energy of a multiplier; None if there is no figure.
 
-        A table without a figure of its own is looked up by the name of its array, C function or
-        module. A ROUP multiplier without a figure is estimated by the partial-product bits it
-        keeps.
+        A product table without a figure of its own is looked up by the name of its array, C
+        function or module. A ROUP multiplier without a figure is estimated by the partial-product
+        bits that remain.
         """
         if m.spec in self._figures:
             return self._figures[m.spec]
@@ -138,8 +142,8 @@ def _read(source: str | Path) -> dict[str, Energy]:
 
 
 def multiplications_outside(model: Model) -> dict[str, int]:
-    """Multiplications of activations outside the array, for one image, by the operator's name:
-    products of two maps or of a map and a constant, and what ``prelu`` may multiply."""
+    """Multiplications outside the array, for one image, by operator name: products of two maps or
+    of a map and a constant, and those of ``prelu``. No plan applies to them."""
     return {
         op.name: math.prod(model.tensors[op.output].shape)
         for op in model.operators
@@ -148,10 +152,22 @@ def multiplications_outside(model: Model) -> dict[str, int]:
 
 
 def relative_energy(model: Model, plan: Plan, figures: EnergyFigures | None = None) -> float | None:
-    """Energy of all multiplications of ``plan``, those outside the array too, over that of exact
-    ones.
+    """Estimated energy of all multiplications of a network under a plan, relative to exact ones.
 
-    None where some multiplier has no figure; 1 where nothing is multiplied.
+    Args:
+        model: the network.
+        plan: the plan.
+        figures: relative energies of multipliers; None: the characterised ones.
+
+    Returns:
+        The energy under the plan divided by that with exact multipliers, including multiplications
+            outside the array. None if some multiplier has no figure; 1 if nothing is multiplied.
+
+    Raises:
+        PlanError: the plan does not fit the model.
+
+    Examples:
+        >>> relative_energy(model, Plan.parse(model, "roup:1,4"), EnergyFigures("published"))
     """
     figures = figures or EnergyFigures()
     outside = sum(multiplications_outside(model).values())

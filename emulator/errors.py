@@ -1,16 +1,29 @@
-"""Every error a user can cause, one class per kind of input.
+"""All errors that a user can cause, one class per kind of input.
 
-All derive from :class:`AxynqError`, so that the command line can print any of them as one line and
-a program can catch them together.
+They derive from :class:`AxynqError`, so a program can catch them together. The command line prints
+any of them as one line.
 """
+
+from collections.abc import Iterable
+
+
+def nearest(word: str, known: Iterable[str]) -> str:
+    """``" Did you mean 'x'?"``, if a known word is close to the one given, else nothing."""
+    from difflib import get_close_matches
+
+    found = get_close_matches(word, list(known), 1)
+    return f" Did you mean '{found[0]}'?" if found else ""
 
 
 class AxynqError(Exception):
-    """Something the user can put right. The message says what is wrong and what to do."""
+    """An error that the user can correct. The message says what is wrong and what to do.
+
+    Base class of all errors that axynq raises on purpose.
+    """
 
 
 class ModelError(AxynqError):
-    """A model file is damaged, not int8, or uses something that is not supported."""
+    """A network's file is damaged, not int8, or uses something that is not supported."""
 
 
 class MultiplierError(AxynqError):
@@ -26,7 +39,7 @@ class DataError(AxynqError):
 
 
 class OverlayError(AxynqError):
-    """An overlay description is invalid, unknown, or not the one a program was compiled for."""
+    """An overlay is unknown, its description is invalid, or a program was compiled for another."""
 
 
 class ProgramError(AxynqError):
@@ -34,7 +47,7 @@ class ProgramError(AxynqError):
 
 
 class DeviceError(AxynqError):
-    """A board is absent, refused an access, reported an error, or did not finish in time."""
+    """A board is missing, refused an access, reported an error, or did not finish in time."""
 
 
 class ToolError(AxynqError):

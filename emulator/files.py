@@ -7,6 +7,7 @@ import errno
 import os
 import secrets
 import stat
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,8 +16,24 @@ LARGEST = 2**31 - 1
 """Bytes of the largest file that is read whole: what a TFLite file can have."""
 
 
+LARGEST_MEMBER = 2**28
+"""Bytes of the largest image, or batch of them, in a folder or an archive. A small archive can
+claim, and hold, much larger ones."""
+
+
 LFS_POINTER = b"version https://git-lfs"
 """How a file begins that Git LFS has not fetched."""
+
+
+def is_file(path: str | Path) -> bool:
+    """Whether there is a file. No, too, where that cannot be found out, because the name is too
+    long for any or a folder may not be entered: ``Path.is_file`` raises ``OSError`` there."""
+    return os.path.isfile(path)
+
+
+def is_folder(path: str | Path) -> bool:
+    """As :func:`is_file`, of a folder."""
+    return os.path.isdir(path)
 
 
 def check_readable(path: str | Path) -> None:
@@ -59,6 +76,14 @@ def read_text(path: str | Path) -> str:
         UnicodeDecodeError: it is not UTF-8.
     """
     return read_bytes(path).decode("utf-8")
+
+
+def memory() -> int:
+    """Bytes of this machine's memory; where that cannot be found out, as if there was no end."""
+    try:
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    except (AttributeError, OSError, ValueError):
+        return sys.maxsize
 
 
 @contextmanager

@@ -1,8 +1,8 @@
-"""Plans: which multiplier each weight of a network uses.
+"""Plans: which multiplier each weight of a network is multiplied by.
 
 A plan gives every weighted layer an *assignment*: multipliers, and a class for each filter, input
 channel, kernel row, kernel column or single weight (MAx-DNN paper, section III). Expanded for a
-model, it is a code per weight.
+model, it is one code per weight.
 """
 
 from __future__ import annotations
@@ -45,13 +45,13 @@ from axynq.emulator.validation import complaint
 Axis = Literal["layer", "filter", "channel", "row", "column", "weight"]
 
 CLASS_AXES: tuple[Axis, ...] = ("layer", "filter", "channel", "row", "column")
-"""Axes along which neighbouring weights share a multiplier."""
+"""Axes along which groups of weights share a multiplier."""
 
 SKIP = 0
-"""The code of a weight whose multiplication is left out."""
+"""The code of a skipped weight."""
 
 MAX_MULTIPLIERS = 254
-"""A code is a byte: 0 skips, 255 is left free."""
+"""Most multipliers of a layer: a code is a byte, 0 skips a weight, and 255 is reserved."""
 
 _SHORTHANDS: dict[str, Axis] = {
     "llam": "layer",
@@ -69,19 +69,24 @@ _NAMED = re.compile(r"\s*([\w-]+)\s*=(.*)", re.DOTALL)
 
 @dataclass(frozen=True)
 class Assignment:
-    """The multipliers of one layer, not yet expanded to its weights."""
+    """The multipliers of one layer, before they are expanded to its weights.
+
+    Raises:
+        PlanError: there are no multipliers or too many, or axis, classes or ``skip_sigma`` are not
+            valid.
+    """
 
     multipliers: tuple[str, ...]
     """Multiplier specifications."""
     axis: Axis = "layer"
-    """Along what the classes run."""
+    """The axis whose elements have classes."""
     classes: tuple[int, ...] | None = None
     """For each element of the axis the index of its multiplier, or -1 to skip it. None: as many
-    contiguous classes as there are multipliers, the sizes as equal as possible, larger ones first.
-    With the axis ``weight`` one entry per weight: filters, rows, columns, channels."""
+    contiguous classes as multipliers, with sizes as equal as possible and larger ones first. With
+    the axis ``weight``, one entry per weight in the order filters, rows, columns, channels."""
     skip_sigma: float | None = None
-    """Skip weights further than this many standard deviations from the layer's mean weight (both
-    of the int8 values)."""
+    """Skip weights more than this many standard deviations from the layer's mean weight (both of
+    the int8 values). None: skip none."""
 
     def __post_init__(self) -> None:
         specs = tuple(self.multipliers)
@@ -103,12 +108,12 @@ class Assignment:
     def parse(cls, text: str) -> Assignment:
         """An assignment from a shorthand such as ``flam=exact|roup:1,4+klms=2``.
 
-        ``llam=M`` · ``flam=M1|M2|…`` · ``klam-channel=…`` · ``klam-row=…`` · ``klam-column=…`` ·
-        ``klms=K``, the last also combined with one of the others by ``+``. A multiplier alone
-        stands for ``llam=`` of it.
-
-        A ``+`` or ``|`` in the path of a table separates only where a known word follows; a path
-        in which one does goes in double quotes: ``table:"FILE"#NAME``.
+        Args:
+            text: ``llam=M``, ``flam=M1|M2|…``, ``klam-channel=…``, ``klam-row=…``,
+                ``klam-column=…`` or ``klms=K``. ``klms`` may be combined with one of the others by
+                ``+``. A multiplier alone means ``llam=M``. A ``+`` or ``|`` in the path of a table
+                separates only if a known word follows; such a path goes in double quotes:
+                ``table:"FILE"#NAME``.
 
         Raises:
             PlanError: the text has another form, or names a multiplier that does not exist.
@@ -120,7 +125,7 @@ class Assignment:
 
     @classmethod
     def read(cls, text: str) -> Assignment:
-        """As :meth:`parse`, without asking whether the multipliers exist.
+        """:meth:`parse` without checking that the multipliers exist.
 
         Raises:
             PlanError: the text has another form.
@@ -147,8 +152,8 @@ class Assignment:
         return replace(assignment or cls(("exact",)), skip_sigma=skip_sigma)
 
     def shorthand(self) -> str | None:
-        """The text :meth:`parse` understands, or None where there is none: the classes are not
-        contiguous, or a multiplier's path cannot be told from the rest."""
+        """The shorthand from which :meth:`parse` makes this assignment. None if there is none: the
+        classes are given explicitly, or a multiplier's path would be misread."""
         if self.classes is not None or (self.axis == "layer" and len(self.multipliers) > 1):
             return None
         name = next(name for name, axis in _SHORTHANDS.items() if axis == self.axis)
@@ -162,13 +167,13 @@ class Assignment:
     def expand(
         self, model: Model, layer: WeightedLayer, known: dict[str, Multiplier] | None = None
     ) -> LayerCodes:
-        """The code of each weight of ``layer``.
+        """The code of each weight of a layer.
 
         Args:
             model: the network.
             layer: one of its layers.
-            known: multipliers by their specifications, to which those of this layer are added:
-                layers that share it read a table's file once.
+            known: a cache of multipliers by specification, to which those of this layer are added,
+                so that several layers read a table's file once.
 
         Raises:
             PlanError: the classes do not fit the layer's shape, a multiplier does not exist, or its
@@ -241,10 +246,11 @@ class LayerCodes:
 
     multipliers: tuple[Multiplier, ...]
     codes: npt.NDArray[np.uint8]
-    """[filters, rows, columns, channels]: 0 skips the weight, k is ``multipliers[k - 1]``."""
+    """uint8 [filters, rows, columns, channels]: 0 skips the weight, k means
+    ``multipliers[k - 1]``."""
 
     def simplified(self) -> LayerCodes:
-        """The same with equal multipliers merged and unused ones left out."""
+        """The same codes with equal multipliers merged and unused ones removed."""
         kept: list[Multiplier] = []
         translation = np.zeros(len(self.multipliers) + 1, np.uint8)
         counts = np.bincount(self.codes.reshape(-1).astype(np.intp))
@@ -257,7 +263,7 @@ class LayerCodes:
         return LayerCodes(tuple(kept), translation[self.codes])
 
     def counts(self) -> dict[str, int]:
-        """Number of weights by multiplier specification; skipped ones under ``skip``."""
+        """Number of weights by multiplier specification; skipped weights under ``skip``."""
         numbers = np.bincount(
             self.codes.reshape(-1).astype(np.intp), minlength=len(self.multipliers) + 1
         )
@@ -266,9 +272,20 @@ class LayerCodes:
 
 
 class Plan:
-    """An assignment for each weighted layer of a model.
+    """Which multiplier each weight of a network is multiplied by.
 
-    ``layers`` maps layer names to assignments; ``default`` serves the layers it does not name.
+    A plan has an assignment for each weighted layer. Make one with :meth:`parse`, :meth:`load`,
+    :meth:`uniform` or :meth:`from_codes`. Plans are equal if their assignments are.
+
+    Args:
+        layers: assignments by layer name.
+        default: the assignment of layers that are not named; None: every layer must be named.
+
+    Examples:
+        >>> plan = Plan.parse(model, "flam=exact|roup:1,4")  # half of each layer's filters exact
+        >>> plan.save("plan.json")
+        >>> Plan.load("plan.json") == plan
+        True
     """
 
     def __init__(
@@ -279,15 +296,20 @@ class Plan:
 
     @classmethod
     def uniform(cls, spec: str = "exact") -> Plan:
-        """One multiplier everywhere."""
+        """A plan with one multiplier everywhere, given by its specification."""
         return cls(default=Assignment((spec,)))
 
     @classmethod
     def parse(cls, model: Model, text: str) -> Plan:
-        """A plan for every layer of ``model`` from one shorthand; see :meth:`Assignment.parse`.
+        """A plan that applies one shorthand to every layer.
+
+        Args:
+            model: the network.
+            text: a specification such as ``roup:1,4``, or a shorthand such as
+                ``flam=exact|roup:1,4+klms=2``. :meth:`Assignment.parse` lists all of them.
 
         Raises:
-            PlanError: the text is malformed, or its assignment does not fit some layer.
+            PlanError: the text is malformed, or does not fit some layer.
         """
         assignment = Assignment.parse(text)
         plan = cls({layer.name: assignment for layer in model.layers})
@@ -298,8 +320,21 @@ class Plan:
     def from_codes(
         cls, codes: Mapping[str, tuple[Sequence[str], npt.NDArray[np.integer[Any]]]]
     ) -> Plan:
-        """A plan from explicit codes per layer: multiplier specifications, and an array
-        [filters, rows, columns, channels] with 0 to skip and k for the k-th multiplier."""
+        """A plan from an explicit code for each weight.
+
+        Args:
+            codes: for each layer name, multiplier specifications and an integer array [filters,
+                rows, columns, channels]: 0 skips a weight, k means the k-th multiplier, counted
+                from 1.
+
+        Raises:
+            PlanError: a code is negative or has no multiplier.
+
+        Examples:
+            >>> codes = np.ones((16, 3, 3, 1), np.uint8)
+            >>> codes[8:] = 2
+            >>> plan = Plan.from_codes({"conv_0": (["exact", "roup:1,4"], codes)})
+        """
         layers = {}
         for name, (specs, array) in codes.items():
             classes = tuple(int(c) - 1 for c in np.asarray(array).reshape(-1))
@@ -308,12 +343,13 @@ class Plan:
 
     @classmethod
     def load(cls, path: str | Path) -> Plan:
-        """Read a plan file.
+        """Read a plan file (JSON).
 
-        Relative paths of tables are looked up beside the file, then in the working directory.
+        Relative paths of tables are looked up beside the file, then in the working directory. The
+        plan is not checked against a network; :meth:`expand` and everything that runs it does that.
 
         Raises:
-            PlanError: the file cannot be read or is not a valid plan; the message names the place.
+            PlanError: the file cannot be read or is not a valid plan. The message names the place.
         """
         try:
             text = files.read_text(path)
@@ -325,10 +361,10 @@ class Plan:
 
     @classmethod
     def from_content(cls, content: Mapping[str, Any]) -> Plan:
-        """A plan from what :meth:`content` gives: the content of a plan file.
+        """A plan from the content of a plan file, as :meth:`content` returns it.
 
         Raises:
-            PlanError: it is not valid; the message names the place.
+            PlanError: the content is not valid. The message names the place.
         """
         return cls._read(dict(content), "the plan", Path())
 
@@ -355,17 +391,21 @@ class Plan:
         return cls(dict(zip(file.layers, assignments)), default)
 
     def content(self, folder: str | Path = ".") -> dict[str, Any]:
-        """What a plan file of that folder holds: texts, numbers, lists and dictionaries."""
+        """The content of a plan file, as JSON values: texts, numbers, lists and dictionaries.
+
+        Args:
+            folder: where the file will be, which matters for relative paths of tables.
+        """
         default = None if self.default is None else _to_file(self.default, Path(folder))
         layers = {name: _to_file(each, Path(folder)) for name, each in self.layers.items()}
         file = _PlanFile(format="axynq-plan", version=1, default=default, layers=layers)
         return file.model_dump(exclude_none=True)
 
     def save(self, path: str | Path) -> None:
-        """Write a plan file (JSON). :meth:`load` gives an equal plan.
+        """Write a plan file (JSON), from which :meth:`load` reads an equal plan.
 
-        Paths of tables are written as they are. Only where another table of the same relative path
-        lies beside the file, it is the absolute path.
+        Paths of tables are written as they are. If another table with the same relative path is
+        beside the file, the absolute path is written instead.
 
         Raises:
             PlanError: the file cannot be written.
@@ -382,15 +422,16 @@ class Plan:
 
     @property
     def depends_on_weights(self) -> bool:
-        """Whether other weights of the same network may have other codes."""
+        """Whether the codes depend on the values of the weights (``klms``)."""
         assignments = [*self.layers.values(), *([self.default] if self.default else [])]
         return any(each.skip_sigma is not None for each in assignments)
 
     def expand(self, model: Model) -> dict[str, LayerCodes]:
-        """The code of each weight, by layer name.
+        """The multipliers and the code of each weight, by layer name.
 
         Raises:
-            PlanError: the plan names a layer the model lacks, leaves one out, or does not fit one.
+            PlanError: the plan names a layer that the model does not have, leaves one out, or does
+                not fit one.
         """
         names = [layer.name for layer in model.layers]
         unknown = [name for name in self.layers if name not in names]

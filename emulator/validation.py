@@ -15,6 +15,13 @@ def complaint(error: ValidationError, alternatives: Collection[str] = ()) -> str
         alternatives: names of types that an entry may have. Of several complaints about one
             entry, one for each type, the one that lies deepest helps.
     """
+    for entry in error.errors():
+        if entry["loc"] == ("version",) and entry["type"] == "literal_error":
+            # What else is wrong follows from it.
+            return (
+                f"it has version {entry['input']!r} of its format, this version of axynq reads "
+                f"{entry['ctx']['expected']}"
+            )
     deepest = max(error.errors(), key=lambda entry: len(entry["loc"]))
     place = ".".join(str(part) for part in deepest["loc"] if part not in alternatives)
     text = deepest["msg"].removeprefix("Value error, ")

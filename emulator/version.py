@@ -13,7 +13,7 @@ _LINE = re.compile(r'^version = "([^"]+)"$', re.MULTILINE)
 
 
 def installed_version() -> str:
-    """The version, such as ``0.1.0``."""
+    """The version, such as ``0.2.0``."""
     try:
         return metadata.version("axynq")
     except metadata.PackageNotFoundError:

@@ -34,7 +34,7 @@ def require_yosys() -> None:
     ToolError: the package is not installed.
     """
     if not has_yosys():
-        raise ToolError("reading Verilog needs Yosys: pip install axynq[rtl]")
+        raise ToolError("reading Verilog needs Yosys: pip install 'axynq[rtl]'")
 
 
 def yosys_version() -> str:

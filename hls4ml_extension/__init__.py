@@ -10,7 +10,7 @@ that serve everywhere else in axynq:
 
 :func:`sensitivity` and :func:`explore` help to choose them, on the design itself.
 
-Needs ``pip install axynq[hls4ml]``.
+Needs ``pip install 'axynq[hls4ml]'``.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ import importlib.util
 from axynq.emulator.errors import ToolError
 
 if importlib.util.find_spec("hls4ml") is None:
-    raise ToolError("axynq.hls4ml needs hls4ml: pip install axynq[hls4ml]")
+    raise ToolError("axynq.hls4ml needs hls4ml: pip install 'axynq[hls4ml]'")
 
 from axynq.emulator.studies.search.search import Settings
 from axynq.hls4ml.choosing import Choice, Choices, explore, sensitivity

@@ -50,41 +50,47 @@ Labelled = tuple[npt.ArrayLike, npt.ArrayLike]
 
 @dataclass(frozen=True)
 class Choice:
-    """A plan that no other beats in energy and in accuracy on the choice examples."""
+    """A plan on the front: no other plan has less energy and at least its accuracy on the examples
+    that plans were chosen by."""
 
     accuracy: float
-    """Share of right classifications of the test examples, 0 to 1."""
+    """Accuracy on the test examples, 0 to 1."""
     choice_accuracy: float
-    """Of the examples that it was chosen by, which is a little too good."""
+    """Accuracy on the examples that it was chosen by, which is slightly optimistic."""
     energy: float
-    """Of the multiplications in the layers of the choice, relative to exact ones."""
+    """Energy of the multiplications in the layers with a choice, relative to exact ones."""
     plan: Plan
+    """The plan."""
     level: Level
-    """What parts of layers the search gave multipliers to when it found the plan."""
+    """The level of the search that found it: what parts of layers have a multiplier each."""
     hls_config: dict[str, Any]
-    """The design's configuration with the plan, for conversion. Where an int8 network was made a
-    design, its plan is given beside the network."""
+    """The design's configuration with the plan, for conversion. For a design made from an int8
+    network, pass :attr:`plan` to ``from_model`` instead."""
 
 
 @dataclass(frozen=True)
 class Choices:
-    """What :func:`explore` found."""
+    """The result of :func:`explore`."""
 
     baseline: float
     """Accuracy on the test examples with exact multipliers."""
     choice_baseline: float
-    """On the examples that plans were chosen by."""
+    """Accuracy on the examples that plans were chosen by, with exact multipliers."""
     front: tuple[Choice, ...]
-    """By energy, the cheapest first."""
+    """The plans on the front, by energy, the cheapest first."""
     left_out: Mapping[str, str]
-    """By name, the multiplying layers that keep hls4ml's own products, and why. Their
-    multiplications are not in the energies."""
+    """Multiplying layers that keep hls4ml's own products, by name, with the reason. Energies do not
+    include their multiplications."""
     outcome: exploration.Outcome
-    """The exploration as of :mod:`axynq.emulator.studies.search`."""
+    """All details, as from :mod:`axynq.emulator.studies.search`."""
 
     def cheapest(self, loss: float = 0.01) -> Choice:
-        """The choice with the least energy whose accuracy is at most ``loss`` below the baseline,
-        both on the examples that plans were chosen by: the test examples decide nothing.
+        """The choice with the least energy within a loss of accuracy, both accuracies on the
+        examples that plans were chosen by: the test examples decide nothing.
+
+        Args:
+            loss: how far the accuracy may be below the baseline, 0 to 1 (0.01 is one percentage
+                point).
 
         Raises:
             PlanError: there is none.
@@ -105,8 +111,8 @@ def sensitivity(
     multipliers: str | Sequence[str],
     advance: Callable[[int], None] = lambda evaluations: None,
 ) -> LayerSensitivity:
-    """How much accuracy each layer of a design loses under multipliers: each layer alone, and the
-    first layers together.
+    """Measure how much accuracy each layer of a design loses under approximate multipliers: each
+    layer alone, and the first layers together.
 
     Args:
         hls_model: as for :func:`explore`.
@@ -123,7 +129,7 @@ def sensitivity(
     return layer_sensitivity(setup.evaluator(setup.examples[0]), specs, advance)
 
 
-def explore(
+def explore(  # noqa: PLR0913 - options, all by name
     hls_model: Any,
     x: npt.ArrayLike,
     y: npt.ArrayLike,
@@ -150,30 +156,29 @@ def explore(
 
     Args:
         hls_model: an hls4ml ``ModelGraph`` that classifies, with one input and one output. It is
-            not changed, and need not be compiled. Its own multipliers play no part.
+            not changed, and need not be compiled. Multipliers that it already has are ignored.
         x: inputs that the search measures accuracy on, real numbers [examples, ...] as for
-            ``predict``; where the design was made of an int8 network, as for ``Emulator.run``.
+            ``predict``; for a design made from an int8 network, as for ``Emulator.run``.
         y: their labels: class numbers [examples], or one-hot rows [examples, classes].
         library: specifications of multipliers to choose from, such as ``exact`` and ``roup:1,4``.
-        levels: what parts of layers have a multiplier each, of
+        levels: what parts of layers have a multiplier each; some of
             :data:`axynq.emulator.studies.search.space.LEVELS`.
-        test: other examples, ``(x, y)``, that what was chosen is measured on; they decide nothing.
-            Default: all of those given, which is a little too good, because plans are chosen by
-            them.
-        max_loss: plans that lose more accuracy than this on the search's examples, 0 to 1, are not
-            acceptable; default: all are, but for the lowest accuracy that ``settings`` give.
+        test: other examples, ``(x, y)``, on which the chosen plans are measured; they decide
+            nothing. None: all of those given; then accuracies are slightly optimistic.
+        max_loss: the largest loss of accuracy on the search's examples, 0 to 1, that is acceptable;
+            None: any, down to the ``accuracy_floor`` of ``settings``.
         settings: population, number of evaluations and seed of the search.
-        classes: parts of a layer that have a multiplier each at most, with levels below layers.
-        skips: choices of ``klms`` besides none.
-        search_examples: of the first examples, the search takes so many, evenly spread; None: all.
-        finalists: plans of each level that are measured on the examples to choose by: those given
-            that the search does not take, or all, where it takes all.
-        energy: figures by multiplier, or where they are from: one of
-            :data:`axynq.emulator.energy.SHIPPED`, or a JSON file.
-        folder: where evaluations are kept: the same call takes up what is there. Default: nothing
-            is kept.
-        threads: of the evaluations; default: ``AXYNQ_THREADS``, or all cores.
-        progress: told how far it is.
+        classes: the largest number of classes in a layer, for levels finer than layers.
+        skips: values of K for ``klms`` to choose from, besides none.
+        search_examples: how many of the examples the search uses, evenly spread; None: all.
+        finalists: how many plans of each level are measured on the examples to choose by: those
+            given that the search does not use; all, where it uses all or ``test`` is None.
+        energy: energy figures, or their source: one of :data:`axynq.emulator.energy.SHIPPED`, or a
+            JSON file.
+        folder: where evaluations are kept; the same call continues from them. None: nothing is
+            kept.
+        threads: threads for evaluations; None: ``AXYNQ_THREADS``, or one per core.
+        progress: called as the search proceeds.
 
     Raises:
         ModelError: the design has several inputs or outputs, gives a single value, or has no layer

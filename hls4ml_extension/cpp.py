@@ -14,7 +14,7 @@ from axynq.emulator.plan import SKIP, LayerCodes
 from axynq.hls4ml.checks import is_exact
 from axynq.hls4ml.fixed_point import value_range
 from axynq.hls4ml.layers import DEPTHWISE, in_memory, kernel_shape
-from axynq.host.generate.overlay_files import cpp_type
+from axynq.host.generate.functors import cpp_type
 from axynq.host.overlay.circuits import zero_is_zero
 
 HEADER = "nnet_utils/nnet_axynq.h"
@@ -143,5 +143,5 @@ def _unknown(node: Any) -> ModelError:
 
     return ModelError(
         f"hls4ml {__version__} writes layer '{node.name}' in a way that axynq does not know: "
-        "pip install axynq[hls4ml] installs a version that it knows"
+        "pip install 'axynq[hls4ml]' installs a version that it knows"
     )

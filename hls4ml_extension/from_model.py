@@ -35,36 +35,40 @@ def from_model(
     hls_config: Mapping[str, Any] | None = None,
     **options: Any,
 ) -> Any:
-    """An int8 network as an hls4ml ``ModelGraph``. Compiled by g++ it gives the int8 values of
-    ``Emulator(model, plan).run``.
+    """Convert an int8 network to an hls4ml design.
 
-    >>> design = from_model(model, "llam=roup:1,4", output_dir="design")
-    >>> design.compile()
-    >>> run(design, images)
-
-    What hls4ml has works on it: ``predict``, ``trace``, ``build``. Its ``predict`` takes and gives
-    centred values, ``q - zero point``, whole numbers in -255..255: it takes float32 or float64
-    [images, ``*model.input.shape``] and gives [images, values] of the last tensor before a softmax
-    at the end, which is the host's. :func:`run` converts both, and computes the softmax.
+    Compiled by g++, the design gives the int8 values of ``Emulator(model, plan).run``. hls4ml's
+    ``predict``, ``trace`` and ``build`` work on it. ``predict`` uses centred values, ``q - zero
+    point``, which are integers in -255..255: it takes float32 or float64 ``[images,
+    *model.input.shape]`` and returns [images, values] of the last tensor before a final softmax,
+    which runs on the host. :func:`run` converts both, and computes the softmax.
 
     Args:
-        model: the network, of one input and one output.
-        plan: a plan, or a shorthand; default: exact multipliers.
+        model: the network, with one input and one output.
+        plan: a plan, or a shorthand; None: exact multipliers.
         output_dir: the folder that hls4ml writes the design to.
         backend: ``Vitis``, ``Vivado`` or ``VivadoAccelerator``.
         io_type: whether feature maps are arrays (``io_parallel``) or streams (``io_stream``).
             Designs with arrays of large feature maps take long to compile.
-        hls_config: more of hls4ml's configuration, with its sections ``Model``, ``LayerType`` and
-            ``LayerName``: ``ReuseFactor``, ``Strategy``, ``Trace``, … . Layers have the names of
-            the network's operators; a layer ``conv_0`` has a ``conv_0_requantise`` behind it.
-            Precisions are the network's and cannot be given.
+        hls_config: further entries of hls4ml's configuration, such as ``ReuseFactor``,
+            ``Strategy`` and ``Trace``, in its sections ``Model``, ``LayerType`` and ``LayerName``.
+            Layers have the names of the network's operators; ``conv_0`` is followed by
+            ``conv_0_requantise``. Precisions are the network's and cannot be set.
         options: further options of hls4ml's ``create_config``, such as ``part``,
             ``clock_period`` and ``project_name``.
+
+    Returns:
+        An hls4ml ``ModelGraph``.
 
     Raises:
         ModelError: the network has several inputs or outputs, or an operator that cannot be in a
             design; the message names it. Or ``hls_config`` does not fit.
-        PlanError: the plan does not fit the network, or a multiplier cannot be in hardware.
+        PlanError: the plan does not fit the network, or a multiplier has no hardware.
+
+    Examples:
+        >>> design = from_model(model, "llam=roup:1,4", output_dir="design")
+        >>> design.compile()
+        >>> y = run(design, images)
     """
     if not isinstance(model, graph.Model):
         raise ModelError(f"from_model takes what load_model gives, not a {type(model).__name__}")
@@ -144,15 +148,20 @@ def _check_entry(
 
 
 def run(design: Any, x: npt.ArrayLike, model: graph.Model | None = None) -> graph.Int8Array:
-    """What a compiled design of :func:`from_model` makes of a batch: int8 [images, ...], as
-    :meth:`axynq.emulator.Emulator.run` gives them. A softmax at the end is computed here.
+    """Run a compiled design of :func:`from_model` on a batch.
 
-    ``x`` is a batch [images, ``*model.input.shape``] of int8 in the model's input quantisation, of
-    floats, which are quantised first, or of uint8 where the model's file takes uint8. ``model`` is
-    the network of a design that hls4ml has loaded; other designs know theirs.
+    Args:
+        design: the design, after ``compile()``.
+        x: a batch ``[images, *model.input.shape]``: int8 in the model's input quantisation, floats,
+            which are quantised first, or uint8 if the model's file takes uint8.
+        model: the network, needed only for a design that hls4ml has loaded from a folder.
+
+    Returns:
+        The int8 output ``[images, *model.output.shape]``, as ``Emulator.run`` returns it. A final
+            softmax is computed here.
 
     Raises:
-        DataError: ``x`` has another shape or type.
+        DataError: ``x`` has a wrong shape or type.
         ModelError: the design's network is not known.
         ToolError: the design is not compiled.
     """

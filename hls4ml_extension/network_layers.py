@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from importlib import resources
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from hls4ml.backends import get_backend
 from hls4ml.backends.template import FunctionCallTemplate, LayerConfigTemplate
@@ -26,7 +26,7 @@ HEADER = "nnet_axynq_network.h"
 class AxynqOperator(Layer):  # type: ignore[misc]  # hls4ml has no type hints
     """What they have in common: a struct of ``nnet_axynq_network.h`` and its constants."""
 
-    _expected_attributes = [  # noqa: RUF012
+    _expected_attributes: ClassVar[list[Any]] = [
         Attribute("output_shape", value_type=list),
         Attribute("operation", value_type=str),
         Attribute("constants", value_type=dict),

@@ -11,7 +11,8 @@ from typing import Any
 from axynq.emulator import files
 from axynq.emulator.multipliers import Multiplier
 from axynq.hls4ml.headers import inlined
-from axynq.host.generate.overlay_files import Blackbox, blackbox_calls, cpp_type
+from axynq.host.generate.functors import HEADERS, cpp_type
+from axynq.host.generate.overlay_files import Blackbox, blackbox_calls
 from axynq.host.generate.table_functors import table_headers
 from axynq.host.netlists.files import rtl_files
 from axynq.host.overlay.naming import BLACKBOX_PREFIX, module_name
@@ -52,10 +53,7 @@ def functors(multipliers: Sequence[Multiplier], blackboxes: Sequence[Blackbox] =
     generated = dict(tables)
     if blackboxes:
         generated["axynq/blackboxes.hpp"] = blackbox_calls(blackboxes, sorted(tables))
-    wanted = [
-        *("axynq/multipliers/exact.hpp", "axynq/multipliers/roup.hpp"),
-        *("axynq/multipliers/smapprox.hpp", *sorted(tables), "axynq/circuit.hpp"),
-    ]
+    wanted = [*HEADERS, *sorted(tables), "axynq/circuit.hpp"]
     seen: set[str] = set()
     parts = [
         "// axynq's multipliers: headers of its folder hls/include, one after another.\n",

@@ -46,8 +46,10 @@ _registered: list[str] = []
 
 
 def register() -> None:
-    """Make hls4ml's backends for Xilinx devices know multipliers. Done by ``import axynq.hls4ml``;
-    again it does nothing."""
+    """Register axynq's multipliers with hls4ml's backends for Xilinx devices.
+
+    ``import axynq.hls4ml`` calls this. Calling it again does nothing.
+    """
     if _registered:
         return
     _registered.extend(BACKENDS)

@@ -28,51 +28,57 @@ from axynq.host.netlists.files import rtl_files
 
 @dataclass(frozen=True)
 class LayerReport:
-    """One multiplying layer."""
+    """Estimated cost of one multiplying layer."""
 
     name: str
+    """Name of the layer."""
     multiplications: int
-    """For one inference, those included that are skipped, which are free."""
+    """Multiplications per inference, including skipped ones, which cost nothing."""
     multipliers: Mapping[str, int]
-    """How many of each are built. Where one is to compute products of several designs, each of
-    these is built for it."""
+    """Number of multipliers built, by specification. If one multiplier computes products of several
+    designs, one of each is built for it."""
     own: int
-    """How many a design with hls4ml's products alone would have."""
+    """Number of multipliers of a design with hls4ml's own products only."""
     luts: int
-    """Of the multipliers that are netlists: the approximate ones, and where the design is written
-    with netlists, the exact ones of a layer that has multipliers."""
+    """LUTs of the multipliers that are netlists: the approximate ones and, if the design is written
+    with netlists, the exact ones of layers with ``Multipliers``."""
     dsps: int
-    """Where each of the others takes a DSP block."""
+    """DSP blocks, if each of the other multipliers takes one."""
     relative_energy: float | None
-    """Of the multiplications, relative to exact ones; None: a multiplier has no figure."""
+    """Energy of the multiplications, relative to exact ones; None: a multiplier has no figure."""
 
     @property
     def dsps_saved(self) -> int:
-        """DSP blocks that hls4ml's own products would take besides, one each."""
+        """DSP blocks fewer than with hls4ml's own products, one each."""
         return self.own - self.dsps
 
 
 @dataclass(frozen=True)
 class Report:
-    """All multiplying layers of a design, in order."""
+    """Estimated cost of all multiplying layers of a design. ``str()`` of it is a table."""
 
     layers: tuple[LayerReport, ...]
+    """The layers, in order."""
 
     @property
     def luts(self) -> int:
+        """LUTs of the multipliers that are netlists."""
         return sum(layer.luts for layer in self.layers)
 
     @property
     def dsps(self) -> int:
+        """DSP blocks, if each of the other multipliers takes one."""
         return sum(layer.dsps for layer in self.layers)
 
     @property
     def dsps_saved(self) -> int:
+        """DSP blocks fewer than with hls4ml's own products."""
         return sum(layer.dsps_saved for layer in self.layers)
 
     @property
     def relative_energy(self) -> float | None:
-        """Of all multiplications of an inference, relative to exact ones everywhere."""
+        """Energy of all multiplications of an inference, relative to exact ones; None: a multiplier
+        has no figure."""
         parts = [(layer.relative_energy, layer.multiplications) for layer in self.layers]
         total = sum(count for _, count in parts)
         if total == 0 or any(energy is None for energy, _ in parts):
@@ -108,15 +114,15 @@ def _row(name: str, count: int, kinds: str, it: LayerReport | Report) -> tuple[s
 
 
 def report(model: Any, energy: str = "characterised") -> Report:
-    """What the multipliers of a converted design cost; an estimate.
+    """Estimate what the multipliers of a converted design cost.
 
     Args:
-        model: an hls4ml ``ModelGraph``, or a ``MultiModelGraph`` of parts of one.
-        energy: figures, as for ``axynq evaluate --energy``.
+        model: an hls4ml ``ModelGraph``, or a ``MultiModelGraph`` made of parts of one.
+        energy: the source of the energy figures, as for ``axynq evaluate --energy``.
 
     Raises:
-        DataError: the figures cannot be read.
-        ModelError: ``model`` is something else.
+        DataError: the energy figures cannot be read.
+        ModelError: ``model`` is not an hls4ml design.
     """
     if not isinstance(model, ModelGraph | MultiModelGraph):
         raise ModelError(f"a report is of an hls4ml ModelGraph, not of a {type(model).__name__}")

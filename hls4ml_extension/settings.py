@@ -35,12 +35,12 @@ _OF_ONNX = re.compile(r"^(Conv[12]D|DepthwiseConv[12]D|Dense)_")
 
 
 def with_plan(hls_config: Mapping[str, Any], plan: Plan | str | Path) -> dict[str, Any]:
-    """A configuration of hls4ml with the multipliers of a plan, whose layers are those of the
-    design.
+    """A copy of an hls4ml configuration with the multipliers of a plan.
 
     Args:
-        hls_config: as of ``hls4ml.utils.config_from_keras_model``; it is not changed.
-        plan: a plan, or the path of a plan file.
+        hls_config: a configuration such as ``hls4ml.utils.config_from_keras_model`` returns; it is
+            not changed. Multipliers that it has are replaced.
+        plan: a plan whose layers are those of the design, or the path of a plan file.
 
     Raises:
         PlanError: the file cannot be read.

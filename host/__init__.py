@@ -1,4 +1,4 @@
-"""The host side: compile a network under a plan for an overlay, and run it on a device.
+"""Compile a network under a plan for an overlay, and run it on a board or the software board.
 
 >>> from axynq.host import Accelerator, compile_program
 >>> program = compile_program(model, plan, "z2-mixed16")
@@ -32,7 +32,7 @@ _MODULES = {
 
 
 def __getattr__(name: str) -> Any:
-    """Loaded when it is asked for, so that the command line answers at once to Ctrl-C."""
+    """Import on first use, so that the command line starts fast and reacts to Ctrl-C at once."""
     if name not in _MODULES:
         raise AttributeError(f"module '{__name__}' has no attribute '{name}'")
     return getattr(import_module(_MODULES[name]), name)

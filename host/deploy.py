@@ -10,6 +10,7 @@ is used: a file in it says so, and is looked for in the same command that remove
 from __future__ import annotations
 
 import json
+import os
 import re
 import shlex
 import shutil
@@ -28,12 +29,19 @@ from axynq.emulator.errors import DataError, DeviceError, ToolError
 from axynq.host.runtime.bitstream_store import Bitstream
 from axynq.host.runtime.program import Program
 
-SSH_OPTIONS = ("-o", "BatchMode=yes", "-o", "ConnectTimeout=15")
-"""A password that is asked for would wait for ever: keys only."""
-
+SSH_OPTIONS = (
+    *("-o", "BatchMode=yes", "-o", "ConnectTimeout=15"),
+    *("-o", "ServerAliveInterval=15", "-o", "ServerAliveCountMax=4"),
+)
+"""A password that is asked for would wait for ever: keys only. So would an answer of a board that
+was switched off: it is silent for a minute at most."""
 
 MARK = ".axynq-deploy"
 """A file in the board's folder: what is beside it may be removed."""
+
+PARTIAL = ".rsync-partial"
+"""A folder in it, with what had come of a file when the connection was lost: the next copy goes on
+from there."""
 
 _PREPARE = f"""
 mkdir -p -- "$1" || exit 1
@@ -52,6 +60,52 @@ fi
 : > "$folder/{MARK}"
 """
 """For a POSIX shell on the board; the folder is its argument."""
+
+_WATCHED = """
+cd -- {folder} || exit 1
+exec 3<&0
+{command} </dev/null 3<&- &
+job=$!
+(cat <&3; kill -TERM "$job") >/dev/null 2>&1 &
+watch=$!
+exec 3<&-
+wait "$job"
+code=$?
+kill "$watch" 2>/dev/null
+exit "$code"
+"""
+"""For the same shell: a command that ends when its input does. That stays open as long as the
+connection and the command here: what nobody waits for any more does not keep the FPGA."""
+
+_LOST = (
+    "the connection was lost. Run the command again: what was copied is not copied once more, and "
+    "what ran is ended"
+)
+
+_CURES = (
+    (
+        r"REMOTE HOST IDENTIFICATION HAS CHANGED",
+        "its host key is not the one that ssh knows. If the board was set up anew, forget the old "
+        "key with `ssh-keygen -R`; otherwise something else answers at this address",
+    ),
+    (
+        r"Host key verification failed|host key is known",
+        "ssh does not know its host key: connect once by hand and compare the fingerprint",
+    ),
+    (r"Permission denied \(", "ssh must work without a password: ssh-copy-id {host}"),
+    (
+        r"Could not resolve|Connection refused|timed out|No route to|unreachable",
+        "is the board switched on, and its name or address right?",
+    ),
+    (r"closed by remote|Connection reset|[Bb]roken pipe|not responding|connection unexp", _LOST),
+    (
+        r"No module named '?axynq",
+        "axynq is not installed for this Python: --wheel installs it, --python names another",
+    ),
+    (r"rsync: (?:command )?not found", "install rsync on the board"),
+)
+"""What ssh, rsync and Python say when something is wrong, the most telling first, and what to do
+about it."""
 
 _USER = r"[A-Za-z0-9_.][A-Za-z0-9_.-]*"
 _NAME = r"[A-Za-z0-9_][A-Za-z0-9_.-]*"
@@ -225,7 +279,8 @@ def fetch_from(remote: Remote, name: str, path: Path) -> None:
 
 
 def _in_folder(remote: Remote, command: str) -> str:
-    return _ssh(remote, f"cd {shlex.quote(remote.folder)} && {command}")
+    script = _WATCHED.format(folder=shlex.quote(remote.folder), command=command)
+    return _ssh(remote, f"sh -c {shlex.quote(script)}")
 
 
 def _ssh(remote: Remote, command: str) -> str:
@@ -236,7 +291,8 @@ def _rsync(remote: Remote, *words: str) -> None:
     """rsync, in the board's folder there: its name is quoted by this shell command alone."""
     there = f"cd {shlex.quote(remote.folder)} && test -f {MARK} && rsync"
     shell = shlex.join([_command("ssh"), *SSH_OPTIONS])
-    _run([_command("rsync"), "-a", "-e", shell, f"--rsync-path={there}", *words], remote)
+    options = ["-a", "-e", shell, f"--rsync-path={there}", f"--partial-dir={PARTIAL}"]
+    _run([_command("rsync"), *options, *words], remote)
 
 
 def _results(printed: str, remote: Remote) -> dict[str, Any]:
@@ -260,10 +316,12 @@ def _command(name: str) -> str:
 
 
 def _run(command: list[str], remote: Remote) -> str:
+    """What a command prints. Its input is open, and empty, as long as it runs."""
+    reading, writing = os.pipe()
     try:
         ran = subprocess.run(
             command,
-            stdin=subprocess.DEVNULL,
+            stdin=reading,
             capture_output=True,
             encoding="utf-8",
             errors="replace",
@@ -271,11 +329,22 @@ def _run(command: list[str], remote: Remote) -> str:
         )
     except OSError as error:
         raise ToolError(f"{command[0]} does not run: {error}") from error
+    finally:
+        os.close(reading)
+        os.close(writing)
     if ran.returncode:
-        lines = [line for line in ran.stderr.splitlines() if line.strip()]
-        reason = lines[-1] if lines else f"exit code {ran.returncode}"
-        cure = ""
-        if ran.returncode == 255:
-            cure = f". ssh must work without a password: ssh-copy-id {remote.host}"
-        raise DeviceError(f"{remote.host}: {reason.removeprefix('error: ')}{cure}")
+        raise DeviceError(f"{remote.host}: {_reason(ran.stderr, ran.returncode, remote)}")
     return ran.stdout
+
+
+def _reason(said: str, code: int, remote: Remote) -> str:
+    """The line that says why a command failed, and what to do where that is known."""
+    # rsync sums up what it said before.
+    lines = [line.strip() for line in said.splitlines() if line.strip()]
+    lines = [line for line in lines if not line.startswith("rsync error:")] or lines
+    for pattern, cure in _CURES:
+        for line in lines:
+            if re.search(pattern, line):
+                return f"{line.strip('@ .')}: {cure.format(host=remote.host)}"
+    reason = lines[-1].removeprefix("error: ") if lines else f"exit code {code}"
+    return f"{reason}. Does `ssh {remote.host}` work?" if code == 255 else reason

@@ -6,8 +6,9 @@ from collections.abc import Iterable
 
 from axynq.emulator.energy import Energy, EnergyFigures
 from axynq.emulator.errors import MultiplierError, ToolError
-from axynq.emulator.multipliers import Exact, Multiplier, Roup, SMApprox, Table
+from axynq.emulator.multipliers import Multiplier, Table
 from axynq.emulator.yosys import has_yosys
+from axynq.host.generate.functors import has_netlist
 
 
 def energy_figures(source: str, multipliers: Iterable[Multiplier]) -> EnergyFigures:
@@ -42,7 +43,7 @@ def with_measured(
 def _may_be_measured(m: Multiplier) -> bool:
     if isinstance(m, Table):
         return m.circuit is not None and has_yosys()
-    return isinstance(m, (Exact, Roup, SMApprox))
+    return has_netlist(m)
 
 
 def _measured(m: Multiplier, glitches: bool) -> float | None:

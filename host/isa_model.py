@@ -1,4 +1,4 @@
-"""What a program computes from its descriptors, in plain loops. ``docs/descriptor.md`` shows it."""
+"""What a program computes, in plain loops: the executable definition in ``docs/descriptor.md``."""
 
 from __future__ import annotations
 
@@ -30,53 +30,54 @@ class Array(NamedTuple):
     """The array of an overlay."""
 
     filters: int
-    """Lanes."""
+    """Number of lanes."""
     inputs: int
-    """Multipliers of a lane, and bytes of a word."""
+    """Multipliers per lane, and bytes per word."""
     code_bits: int
-    """Bits of a stored code; 0: there are none."""
+    """Bits of a stored code; 0: codes are not stored."""
     product: Callable[[int, int, int, int], int]
-    """Of a lane's multiplier with a code: (lane, code, activation - zero point, weight)."""
+    """The product by the multiplier that a code selects: (lane, code, activation - zero point,
+    weight)."""
 
     def words(self, size: int) -> int:
-        """Words that so many bytes take."""
+        """Number of words for ``size`` bytes."""
         return -(-size // self.inputs)
 
     @property
     def rounds(self) -> int:
-        """How often the lanes go through the bytes of a word: so many lanes each time."""
+        """How often the lanes pass through the bytes of a word, with ``inputs`` lanes each time."""
         return self.words(self.filters)
 
     @property
     def window_taps(self) -> int:
-        """Taps of a depthwise window that a lane multiplies at a time."""
+        """Taps of a depthwise window that a lane multiplies per step."""
         return min(self.inputs, MAX_WINDOW_TAPS)
 
     @property
     def vector_words(self) -> int:
-        """Words of a weight vector: a word of weights per lane, then the codes of all lanes."""
+        """Words per weight vector: a word of weights per lane, then the codes of all lanes."""
         return self.filters + -(-self.filters * self.code_bits // 8)
 
     @property
     def pair_words(self) -> int:
-        """Words of an entry of both tables, of an integer each."""
+        """Words per table entry: a pair of integers, one of each table."""
         return self.words(2 * 4)
 
     @property
     def constant_words(self) -> int:
-        """Words of a group's constants, before its places."""
+        """Words of a group's constants, which precede its places."""
         return self.words(self.filters * CONSTANT_INTEGERS * 4)
 
     @property
     def group_words(self) -> int:
-        """Words of a group's constants and places: two bytes for each byte of a word in each round,
-        one for each lane."""
+        """Words of a group's constants and places. Places are two bytes for each byte of a word in
+        each round, and one byte for each lane."""
         return self.constant_words + 2 * self.rounds + self.words(self.filters)
 
 
 @dataclass(frozen=True)
 class Core:
-    """The accelerator with a batch."""
+    """The state of the accelerator while it computes a batch."""
 
     array: Array
     program: Int8
@@ -84,11 +85,11 @@ class Core:
     """Feature maps of all images."""
     images: int
     maps: tuple[dict[int, int], ...]
-    """The memories on chip: bytes by address. What was not written cannot be read."""
+    """The on-chip map memories: bytes by address. Bytes that were not written cannot be read."""
 
 
 def run_program(array: Array, program: Int8, memory: Int8, images: int) -> None:
-    """All phases in their order, on the feature maps of a batch in ``memory``."""
+    """Run all phases in order, on the feature maps of a batch in ``memory``."""
     core = Core(array, program, memory, images, tuple({} for _ in range(MAPS)))
     for d, image in phases(program, images):
         if not d.whole_batch:
@@ -96,13 +97,13 @@ def run_program(array: Array, program: Int8, memory: Int8, images: int) -> None:
             continue
         for each in range(images):
             for feature_map in core.maps:
-                feature_map.clear()  # such phases find and leave nothing on chip
+                feature_map.clear()  # such phases neither find nor leave anything on chip
             run_phase(core, d, each)
 
 
 def phases(program: Int8, images: int) -> Iterator[tuple[Descriptor, int]]:
-    """Descriptors in the order in which they run, each with the image that it is for. Neighbouring
-    phases may run image by image: the last of them says how many phases there are before it."""
+    """Descriptors in the order in which they run, each with its image. Consecutive phases may form
+    a segment, which runs image by image; the last of them has the number of its phases."""
     integers = program.view("<i4")
     phase = image = 0
     while phase < integers[Header.PHASES]:
@@ -117,7 +118,7 @@ def phases(program: Int8, images: int) -> Iterator[tuple[Descriptor, int]]:
 
 
 def run_phase(core: Core, d: Descriptor, image: int) -> None:
-    """One image of a phase. A lane computes one channel in each group."""
+    """Compute one image of a phase. In each group, a lane computes one channel."""
     load(core, d, image)
     for group in range(d.groups):
         for lane in range(core.array.filters):
@@ -132,8 +133,8 @@ def run_phase(core: Core, d: Descriptor, image: int) -> None:
                         pixel = row * d.output_columns + column
                         word = pixel * d.output_pixel_words + d.block_word + own.word
                         address = (d.residual_base + word) * core.array.inputs + own.byte
-                        # Where a value only becomes another by table, the second table is zeros,
-                        # and the operand whatever lies there.
+                        # A mere look-up is a sum whose second table is all zeros. The operand may
+                        # then be any value.
                         operand = core.maps[d.residual_map].get(address, 0)
                         value = add(core, d, value, operand)
                     word = d.destination_base + row * d.row_step + column * d.pixel_step + own.word
@@ -146,9 +147,9 @@ def run_phase(core: Core, d: Descriptor, image: int) -> None:
 
 
 def load(core: Core, d: Descriptor, image: int) -> None:
-    """Input, residual operand, and the input of the next image. Of the input come the rows that
-    tiles see, up to the last one's span. (The core loads a tile at a time, and puts tiles
-    alternately at two places.)"""
+    """Load the input, the residual operand, and the input of the next image. Only those input rows
+    are loaded that tiles read, up to the span of the last one. (The core loads one tile at a time
+    and alternates between two places.)"""
     if d.source_loaded and not (d.source_ahead and image > 0):
         first = d.source_offset * core.images + image * d.source_image_words
         behind = (d.tiles - 1) * d.tile_stride + d.last_tile_span + 1 - d.padding_top
@@ -166,8 +167,8 @@ def load(core: Core, d: Descriptor, image: int) -> None:
 def copy_in(
     core: Core, d: Descriptor, first: int, words: int, feature_map: int, base: int, fold: int = 0
 ) -> None:
-    """Words of memory, to a map memory. Where a word takes several taps of ``fold`` channels, these
-    channels are repeated in its bytes."""
+    """Copy words from external memory to a map memory. If a word holds several taps of ``fold``
+    channels, these channels are repeated in its bytes."""
     inputs = core.array.inputs
     for word in range(words):
         for byte in range(inputs):
@@ -176,7 +177,7 @@ def copy_in(
 
 
 def store(core: Core, d: Descriptor, image: int) -> None:
-    """The output. Bytes that are no channels may become anything."""
+    """Store the output. Bytes that belong to no channel may get any value."""
     if not d.destination_stored:
         return
     inputs, outgoing = core.array.inputs, core.maps[d.destination_map]
@@ -193,28 +194,29 @@ def store(core: Core, d: Descriptor, image: int) -> None:
                     core.memory[there * inputs + byte] = value
 
 
-# --- what a phase takes in before it begins: its set ----------------------------------------------
+# --- the set: what a phase loads before it begins -------------------------------------------------
 
 
 class Filter(NamedTuple):
-    """What a lane computes in a group: constants, and the place of its channel."""
+    """A lane's filter in a group: its constants, and the place of its output channel."""
 
     bias: int
     multiplier: int
     shift: int
     word: int
-    """Of the pixel, from the first word of the phase."""
+    """Word of the pixel, counted from the first word of the phase."""
     byte: int
+    """Byte of that word."""
 
 
 def table(core: Core, d: Descriptor, which: int, entry: int) -> int:
-    """An entry of the first table (0) or the second (1)."""
+    """An entry of the first (``which`` = 0) or the second table (1)."""
     first = d.set_offset + core.array.pair_words * entry
     return int(core.program[first * core.array.inputs :].view("<i4")[which])
 
 
 def lane_filter(core: Core, d: Descriptor, group: int, lane: int) -> Filter | None:
-    """The lane's part of a group; None where it has none."""
+    """A lane's filter in a group; None if it has none."""
     array = core.array
     first = d.set_offset + array.group_words * group
     if d.tables:
@@ -239,7 +241,7 @@ def lane_filter(core: Core, d: Descriptor, group: int, lane: int) -> Filter | No
 def weight_and_code(
     core: Core, d: Descriptor, vector: int, lane: int, byte: int
 ) -> tuple[int, int]:
-    """A lane's weight in a vector, and the code that selects its multiplier."""
+    """A weight of a lane in a vector, and the code that selects its multiplier."""
     array = core.array
     first = (d.weights_offset + vector * array.vector_words) * array.inputs
     index = lane * array.inputs + byte
@@ -255,21 +257,23 @@ def weight_and_code(
 
 
 class Tap(NamedTuple):
-    """An operand of a lane: where it is, and what it is multiplied by."""
+    """A tap of a lane: where its activation is, and what it is multiplied by."""
 
     row: int
-    """From the window's first, in input rows."""
+    """Offset from the first row of the window, in input rows."""
     column: int
+    """Offset from its first column, in input columns."""
     word: int
-    """Of the pixel."""
+    """Word of the pixel."""
     byte: int
+    """Byte of that word."""
     weight: int
     code: int
 
 
 def lane_taps(core: Core, d: Descriptor, group: int, lane: int, own: Filter) -> Iterator[Tap]:
-    """What makes up an output of a lane, without operands whose weight is zero: their products are
-    zero, whatever the multiplier."""
+    """The taps of a lane's output, except those whose weight is zero: their products are zero,
+    whatever the multiplier."""
     for tap in range(d.taps):
         position, word = divmod(tap, d.tap_words)
         kernel_row, kernel_column = divmod(position, d.kernel_columns)
@@ -286,7 +290,7 @@ def lane_taps(core: Core, d: Descriptor, group: int, lane: int, own: Filter) -> 
             for byte in range(core.array.inputs):
                 weight, code = weight_and_code(core, d, vector, lane, byte)
                 if weight:
-                    # Where a word takes several taps: kernel columns of channels, then rows.
+                    # A word with several taps has kernel columns of channels, then rows of these.
                     neighbour = byte // d.fold_channels if d.fold_channels else 0
                     fold_row, fold_column = divmod(neighbour, max(d.fold_columns, 1))
                     yield Tap(
@@ -297,15 +301,15 @@ def lane_taps(core: Core, d: Descriptor, group: int, lane: int, own: Filter) -> 
 
 
 def convolution_vector(d: Descriptor, group: int, tap: int) -> int:
-    """Vectors lie in the order pass, group, tap of the pass."""
+    """The weight vector of a tap. Vectors are in the order pass, group, tap of the pass."""
     number, within = divmod(tap, d.pass_taps)
     pass_taps = d.last_pass_taps if number == d.passes - 1 else d.pass_taps
     return number * d.groups * d.pass_taps + group * pass_taps + within
 
 
 def depthwise_place(core: Core, d: Descriptor, group: int, tap: int) -> tuple[int, int]:
-    """Vector and byte of a tap. A window lies at the end of its vector; the last of a group is
-    filled from there."""
+    """The weight vector and byte of a depthwise tap. A window is at the end of its vector, and the
+    last one of a group is aligned to the end, too."""
     window = core.array.window_taps
     vectors = -(-d.taps // window)
     vector, place = divmod(tap, window)
@@ -315,10 +319,10 @@ def depthwise_place(core: Core, d: Descriptor, group: int, tap: int) -> tuple[in
 
 
 class Operand(NamedTuple):
-    """An operand inside the input."""
+    """A tap inside the input, with its activation."""
 
     activation: int
-    """Less the zero point."""
+    """The input value minus the zero point."""
     weight: int
     code: int
 
@@ -326,7 +330,7 @@ class Operand(NamedTuple):
 def window(
     core: Core, d: Descriptor, taps: list[Tap], output_row: int, output_column: int
 ) -> list[Operand]:
-    """A lane's operands for an output. Those outside the input are at the zero point: left out."""
+    """A lane's operands for an output. Taps outside the input have activation 0: left out."""
     operands = []
     for tap in taps:
         row = output_row * d.stride_rows - d.padding_top + tap.row
@@ -339,11 +343,11 @@ def window(
     return operands
 
 
-# --- what lanes make of them ----------------------------------------------------------------------
+# --- arithmetic of the lanes ----------------------------------------------------------------------
 
 
 def computed(core: Core, d: Descriptor, own: Filter, operands: list[Operand], lane: int) -> int:
-    """What a lane computes, before the residual operand is added: int8."""
+    """A lane's output before the residual operand is added, int8."""
     if d.opcode == Opcode.AVERAGE:
         value = average(core, d, own, [operand.activation for operand in operands])
     else:
@@ -361,9 +365,9 @@ def computed(core: Core, d: Descriptor, own: Filter, operands: list[Operand], la
 
 
 def average(core: Core, d: Descriptor, own: Filter, values: list[int]) -> int:
-    """The mean of the values, halves away from zero: ``floor((2 * |total| + count) / (2 * count))``
-    with a sign. Instead of a division there is a multiplication by a reciprocal, rounded up: one of
-    each count in a table, or one for all windows."""
+    """The mean of the values, with halves away from zero: ``floor((2 * |total| + count) / (2 *
+    count))`` with the sign of the total. The division is a multiplication by a reciprocal that is
+    rounded up. Reciprocals come from a table, by count, or there is one for all windows."""
     total, count = sum(values), len(values)
     multiplier, right = own.multiplier, -own.shift
     if d.tables:
@@ -373,7 +377,7 @@ def average(core: Core, d: Descriptor, own: Filter, values: list[int]) -> int:
 
 
 def add(core: Core, d: Descriptor, value: int, residual: int) -> int:
-    """What a lane computed and the residual operand, brought to one scale by tables, and added."""
+    """A lane's output plus the residual operand, both brought to one scale by tables."""
     total = wrap(table(core, d, 0, value % 256) + table(core, d, 1, residual % 256))
     total = rescale(total, d.destination_multiplier, d.destination_shift)
     return clamp(total + d.destination_zero_point, d.clamp_low, d.clamp_high)
@@ -383,18 +387,18 @@ def add(core: Core, d: Descriptor, value: int, residual: int) -> int:
 
 
 def wrap(value: int) -> int:
-    """Sums are modulo 2**32."""
+    """The value modulo 2**32, as a signed 32-bit integer."""
     return (value + 2**31) % 2**32 - 2**31
 
 
 def clamp(value: int, low: int, high: int) -> int:
-    """The nearest value from ``low`` to ``high``."""
+    """The value, limited to ``low..high``."""
     return min(max(value, low), high)
 
 
 def rescale(value: int, multiplier: int, shift: int) -> int:
     """``value * multiplier / 2**31 * 2**shift``, rounded twice: to the high half of the doubled
-    product, halves up, then to the right shift, halves away from zero."""
+    product with halves up, then by the right shift with halves away from zero."""
     widened = clamp(value << max(shift, 0), -(2**31), 2**31 - 1)
     high = (widened * multiplier + 2**30) >> 31
     right = max(-shift, 0)

@@ -49,6 +49,15 @@ def pytest_report_header() -> str | None:
     return f"pynq is not installed: {names} are left out, tests that run programs are skipped"
 
 
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_setupnodes(config: pytest.Config) -> None:
+    """Before the workers of a run of all tests start."""
+    if config.args_source is config.ArgsSource.TESTPATHS:
+        from tests.preparation import prepare
+
+        prepare()
+
+
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_call(item: pytest.Item):
     """Where pynq cannot be installed (Python 3.13), tests that run programs are skipped, by

@@ -15,7 +15,7 @@ ROOT = Path(__file__).parents[1]
 
 BASICS = {
     *("emulator.errors", "emulator.files", "emulator.arrays", "emulator.pictures"),
-    *("emulator.validation", "emulator.version"),
+    *("emulator.toml", "emulator.validation", "emulator.version"),
 }
 VOCABULARY = BASICS | {"emulator.model", "emulator.multipliers", "emulator.plan"}
 PROGRAMS = VOCABULARY | {"host.counters", "host.isa", "host.overlay", "host.runtime"}
@@ -30,6 +30,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "emulator.toolchain": {"emulator.errors"},
     "emulator.yosys": {"emulator.errors", "emulator.files", "emulator.toolchain"},
     "emulator.softmax": {"emulator.model"},
+    "emulator.toml": set(),
     "emulator.version": set(),
     "emulator.validation": set(),
     # The vocabulary: networks, multipliers, plans.
@@ -102,10 +103,12 @@ MAY_IMPORT: dict[str, set[str]] = {
     | {"host.generate", "host.netlists", "host.overlay", "host.performance"},
     # The door to all generated files stands above those that generate.
     "host.generate.__main__": BASICS
-    | {"host.generate", "host.isa", "host.netlists", "host.overlay", "host.selftest"},
+    | {"host.generate", "host.isa", "host.netlists", "host.overlay", "host.selftest"}
+    | {"host.cli.schemas"},
     "host.bitstream": PROGRAMS | {"host.generate", "host.netlists"},
     # What measures and serves.
-    "host.energy": VOCABULARY | {"emulator.energy", "emulator.yosys", "host.netlists"},
+    "host.energy": VOCABULARY
+    | {"emulator.energy", "emulator.yosys", "host.generate", "host.netlists"},
     "host.points": VOCABULARY
     | {"emulator", "emulator.datasets", "emulator.energy", "host.energy"}
     | {"emulator.studies.comparison", "emulator.studies.evaluator", "emulator.studies.search"},
@@ -115,9 +118,15 @@ MAY_IMPORT: dict[str, set[str]] = {
     | {"emulator", "emulator.energy", "emulator.toolchain"}
     | {"emulator.studies.evaluator", "emulator.studies.sensitivity", "emulator.studies.tuning"}
     | {"host.compiler", "host.netlists", "host.performance", "host.power", "host.synthesis"},
+    # What is shown as pages.
+    "host.report": VOCABULARY
+    | {"emulator.emulation", "emulator.energy"}
+    | {"emulator.studies.comparison", "emulator.studies.errors", "emulator.studies.evaluator"}
+    | {"host.compiler", "host.overlay", "host.performance"},
     "host.selftest": PROGRAMS | {"emulator", "host.compiler"},
     "host.baseline": VOCABULARY,
     "host.deploy": PROGRAMS | {"emulator.datasets"},
+    "host.cli.schemas": set(),
     "host.cli": {"emulator", "host"},
     # hls4ml designs with the multipliers.
     "hls4ml_extension": VOCABULARY

@@ -1,57 +1,46 @@
-"""The wheel, installed where nothing else is."""
+"""The distributions: what is in them, the same bytes everywhere, installed in clean places."""
 
 from __future__ import annotations
 
+import os
 import shutil
-import subprocess
 import sys
-import venv
+import tarfile
 import zipfile
 from pathlib import Path
 
+import numpy as np
 import pytest
+
+from axynq.emulator import Emulator, load_model
+from axynq.emulator.version import source_version
+from release import check
+from release.dist import copy_sources, distributions
 
 ROOT = Path(__file__).parents[1]
 
-SCRIPT = """
-import sys
-import numpy as np
-from importlib import resources
-from axynq.emulator import Emulator, load_model
-from axynq.emulator.errors import ToolError
-from axynq.host import Accelerator, Program, compile_program
-
-with resources.as_file(resources.files("axynq.models") / "digits_int8.tflite") as path:
-    model = load_model(path)
-x = np.random.default_rng(0).integers(-128, 128, (4, 8, 8, 1)).astype(np.int8)
-for plan in ("exact", "flam=exact|roup:1,4|smapprox:3330"):
-    print(Emulator(model, plan).run(x).sum())
-compile_program(model, "exact", "z2-mixed16").save("p.axp")
-assert Program.load("p.axp").overlay == "z2-mixed16"
-try:
-    Accelerator("tiny4", device="software")
-except ToolError as error:
-    assert "needs pynq" in str(error)
-else:
-    raise AssertionError("pynq is not installed here")
-heavy = {"torch", "hls4ml", "pynq", "sklearn", "matplotlib", "tflite_runtime"} & set(sys.modules)
-assert not heavy, heavy
-"""
+UNWANTED = ("tests/", "release/", "__pycache__", ".pyc", ".so", ".venv", ".hypothesis", "docs/")
 
 
 @pytest.fixture(scope="module")
-def wheel(tmp_path_factory) -> Path:
-    folder = tmp_path_factory.mktemp("wheel")
-    # Of a copy, which no other test writes to meanwhile; through a source distribution, so that
-    # nothing comes from a build folder left over; with the setuptools of this environment, which
-    # saves two more.
-    left_out = shutil.ignore_patterns(".*", "build", "dist", "*.egg-info", "__pycache__")
-    sources = shutil.copytree(ROOT, folder / "sources", ignore=left_out, symlinks=True)
-    command = [sys.executable, "-m", "build", "--no-isolation", "--outdir", folder, sources]
-    built = subprocess.run(command, check=False, capture_output=True, text=True)
-    assert built.returncode == 0, built.stdout[-2000:] + built.stderr[-2000:]
-    (found,) = folder.glob("*.whl")
-    return found
+def sources(tmp_path_factory) -> Path:
+    """A copy of the sources, which no other test writes to meanwhile."""
+    copy = tmp_path_factory.mktemp("first") / "sources"
+    left_out = shutil.ignore_patterns(".*", "build", "dist", "*.egg-info", "__pycache__", "site")
+    return Path(shutil.copytree(ROOT, copy, ignore=left_out, symlinks=True))
+
+
+@pytest.fixture(scope="module")
+def built(sources: Path) -> tuple[Path, Path]:
+    """Source distribution and wheel."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("SOURCE_DATE_EPOCH", "1800000000")
+        return distributions(sources, sources.parent / "dist")
+
+
+@pytest.fixture(scope="module")
+def wheel(built: tuple[Path, Path]) -> Path:
+    return built[1]
 
 
 @pytest.mark.slow
@@ -72,6 +61,8 @@ def test_the_wheel_holds_everything(wheel: Path) -> None:
         "axynq/hls/rtl/exact.v",
         "axynq/host/synthesis/include/ap_int.h",
         "axynq/hls/rtl/axynq_exact.json",
+        "axynq/hls4ml/py.typed",
+        "axynq/hls4ml/include/nnet_axynq.h",
         "axynq/host/py.typed",
         "axynq/host/generate/templates/overlay.hpp.j2",
         "axynq/bitstreams/tcl/design.tcl",
@@ -80,34 +71,76 @@ def test_the_wheel_holds_everything(wheel: Path) -> None:
         "axynq/hls/overlays/tiny4.toml",
         "axynq/hls/generated/tiny4/overlay.hwh",
         "axynq/models/digits_int8.tflite",
+        "axynq/models/points/index.json",
+        f"axynq-{source_version(ROOT)}.dist-info/licenses/LICENSE",
     ):
         assert name in names
-    assert not [name for name in names if name.startswith(("tests", "axynq/tests"))]
+    assert {name.split("/")[0] for name in names} == {
+        "axynq",
+        f"axynq-{source_version(ROOT)}.dist-info",
+    }
+    assert not [name for name in names if any(part in name for part in UNWANTED)]
+
+
+@pytest.mark.slow
+def test_the_source_distribution_holds_everything(built: tuple[Path, Path], sources: Path) -> None:
+    with tarfile.open(built[0]) as archive:
+        members = archive.getmembers()
+    names = {member.name.partition("/")[2] for member in members}
+    for name in ("CHANGELOG.md", "CITATION.cff", "LICENSE", "README.md", "pyproject.toml",
+                 "constraints.txt", "models/points/index.json"):  # fmt: skip
+        assert name in names
+    assert not [name for name in names if any(part in name for part in UNWANTED)]
+    for member in members:
+        assert (member.uid, member.gid, member.uname, member.mtime) == (0, 0, "", 1800000000)
+        assert member.mode in (0o644, 0o755)
+
+
+@pytest.mark.thorough
+def test_other_places_times_and_permissions_give_the_same_bytes(
+    built: tuple[Path, Path], sources: Path, tmp_path: Path, monkeypatch
+) -> None:
+    monkeypatch.setenv("SOURCE_DATE_EPOCH", "1800000000")
+    elsewhere = tmp_path / "another place"
+    copy_sources(sources, elsewhere)
+    for path in elsewhere.rglob("*"):
+        os.utime(path, (1_500_000_000, 1_500_000_000))
+        path.chmod(path.stat().st_mode & 0o700)
+    before = os.umask(0o077)
+    try:
+        again = distributions(elsewhere, tmp_path / "dist")
+    finally:
+        os.umask(before)
+    for one, other in zip(built, again):
+        assert one.name == other.name
+        assert one.read_bytes() == other.read_bytes()
+    # Whoever builds a wheel of the source distribution has the same.
+    (tmp_path / "rebuilt").mkdir()
+    assert check.rebuilt(built[0], tmp_path / "rebuilt").read_bytes() == built[1].read_bytes()
 
 
 @pytest.mark.slow
 def test_the_wheel_runs_a_model_in_a_clean_environment(wheel: Path, tmp_path: Path) -> None:
-    venv.create(tmp_path / "env", with_pip=True)
-    python = tmp_path / "env" / "bin" / "python"
-    install = [str(python), "-m", "pip", "install", "--quiet", str(wheel)]
-    subprocess.run(install, check=True, capture_output=True)
-    ran = subprocess.run(
-        [str(python), "-c", SCRIPT], capture_output=True, text=True, cwd=tmp_path, check=False
-    )
-    assert ran.returncode == 0, ran.stderr
-    # the same numbers as here
-    from axynq.emulator import Emulator, load_model
+    _installed_and_tried(Path(sys.executable), wheel, tmp_path)
 
+
+@pytest.mark.thorough
+@pytest.mark.parametrize("python", check.interpreters(), ids=lambda path: str(path))
+def test_every_python_that_is_here(wheel: Path, tmp_path: Path, python: Path) -> None:
+    _installed_and_tried(python, wheel, tmp_path)
+
+
+def _installed_and_tried(python: Path, wheel: Path, folder: Path) -> None:
+    """In a clean environment, with the same numbers as here."""
+    inside = check.install(python, wheel, folder / "env")
+    version, doctor, sums, shown = check.try_out(inside, folder / "env")
+    assert version == f"axynq {source_version(ROOT)}\n"
+    assert "engine used" in doctor
     model = load_model(ROOT / "models" / "digits_int8.tflite")
-    import numpy as np
-
     x = np.random.default_rng(0).integers(-128, 128, (4, 8, 8, 1)).astype(np.int8)
     expected = [
         str(Emulator(model, plan).run(x).sum())
         for plan in ("exact", "flam=exact|roup:1,4|smapprox:3330")
     ]
-    assert ran.stdout.split() == expected
-    command = str(tmp_path / "env" / "bin" / "axynq")
-    shown = subprocess.run([command, "multipliers"], capture_output=True, text=True, check=False)
-    assert shown.returncode == 0, shown.stderr
-    assert "smapprox:1100" in shown.stdout
+    assert sums.split() == expected
+    assert "roup:1,4" in shown

@@ -26,7 +26,7 @@ HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
 sys.path.insert(0, str(HERE.parent))
 
-import networks  # noqa: E402
+import networks  # noqa: E402 - of the folder above
 
 BEFORE = "b9dd89b"
 """The last revision without AMX, with look-ups of whole bytes by AVX-512."""

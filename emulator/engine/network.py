@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
-import sys
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -13,6 +11,7 @@ from typing import Any, NamedTuple, Union
 import numpy as np
 import numpy.typing as npt
 
+from axynq.emulator import files
 from axynq.emulator.engine import operators
 from axynq.emulator.engine.abi import BLOCK, OPERATOR, TENSOR, Memory
 from axynq.emulator.engine.blocks import Blocks
@@ -390,14 +389,7 @@ def _exchanged(
 
 def affordable(threads: int, bytes_each: int) -> int:
     """As many threads as half of the machine's memory has room for, at least one."""
-    return max(1, min(threads, _machine_bytes() // 2 // max(bytes_each, 1)))
-
-
-def _machine_bytes() -> int:
-    try:
-        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    except (AttributeError, OSError, ValueError):  # not on Linux
-        return sys.maxsize
+    return max(1, min(threads, files.memory() // 2 // max(bytes_each, 1)))
 
 
 def _contiguous(values: Values) -> tuple[graph.Int8Array, bool]:

@@ -62,15 +62,7 @@ def pack_planes(
         line = Line.of(geometry, parts.runs)
         weights = in_groups(parts, geometry, line)
     used = weights != 0  # [filters, groups]
-    filters = len(used)
-    needed = np.zeros((filters, len(parts.kinds)), bool)
-    for part in range(len(parts.kinds)):
-        needed[:, part] = used[:, line.part == part].any(axis=1)
-    has = np.zeros((geometry.convolutions, len(parts.planes)), bool)
-    each = filters // geometry.convolutions
-    has_part = needed.reshape(geometry.convolutions, each, len(parts.kinds)).any(axis=1)
-    for part, plane in enumerate(parts.plane):
-        has[:, plane] |= has_part[:, part]
+    needed, has = _needs(used, parts, line, geometry.convolutions)
     most = MOST_FILTERS if tiles else VECTOR_FILTERS
     members, convolution = filter_blocks(needed, geometry.convolutions, most)
     sizes = (members >= 0).sum(axis=1, dtype=np.int64)
@@ -115,6 +107,29 @@ def pack_planes(
         "blocks": counts,
         "block": addresses(memory, blocks, counts),
     }
+
+
+def _needs(
+    used: BoolArray, parts: Parts, line: Line, convolutions: int
+) -> tuple[BoolArray, BoolArray]:
+    """Which parts each filter needs, [filters, parts], and which planes each convolution has,
+    [convolutions, planes].
+
+    Args:
+        used: [filters, groups], whether a filter has weights there.
+        parts: what the groups are of.
+        line: the groups.
+        convolutions: of which each has equally many filters.
+    """
+    needed = np.zeros((len(used), len(parts.kinds)), bool)
+    for part in range(len(parts.kinds)):
+        needed[:, part] = used[:, line.part == part].any(axis=1)
+    has = np.zeros((convolutions, len(parts.planes)), bool)
+    each = len(used) // convolutions
+    has_part = needed.reshape(convolutions, each, len(parts.kinds)).any(axis=1)
+    for part, plane in enumerate(parts.plane):
+        has[:, plane] |= has_part[:, part]
+    return needed, has
 
 
 def _plane_tables(parts: Parts, has: BoolArray, memory: Memory) -> dict[str, IndexArray]:

@@ -1,4 +1,4 @@
-"""In place of reader and writer where the ``tflite`` package is not installed."""
+"""Stand-ins for reader and writer that say that the package ``tflite`` is not installed."""
 
 from __future__ import annotations
 

@@ -74,7 +74,7 @@ def package() -> Any:
         import onnx.reference
     except ModuleNotFoundError as error:
         raise ToolError(
-            "reading ONNX networks needs the package onnx: pip install axynq[onnx]"
+            "reading ONNX networks needs the package onnx: pip install 'axynq[onnx]'"
         ) from error
     return onnx
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import tflite
 
+from axynq.emulator import files
 from axynq.emulator.errors import ModelError
 from axynq.emulator.file_formats import tflite_static
 from axynq.emulator.file_formats.foreign import foreign_folder
@@ -49,7 +50,7 @@ def load_model(path: str | Path) -> graph.Model:
             or options that are not supported. The message names all offences of a kind.
     """
     path = Path(path)
-    if path.is_dir():
+    if files.is_folder(path):
         raise ModelError(f"model '{path}' is {foreign_folder(path)}")
     return parse_model(content_of(path), path.name)
 

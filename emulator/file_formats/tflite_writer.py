@@ -58,15 +58,20 @@ _ELEMENTWISE: dict[graph.ElementwiseKind, tuple[int, str | None]] = {
 
 
 def save_model(model: graph.Model, path: str | Path) -> None:
-    """Write ``model`` to ``path``. Reading it back gives an equal graph, or one that computes the
-    same with other operators where TFLite has none of a kind.
+    """Write a network to a ``.tflite`` file.
 
-    Inputs and outputs have the types of the file that the model was read from. An older file is
-    replaced once the new one is whole.
+    :func:`load_model` reads an equal network from it, or one that computes the same with other
+    operators, where TFLite lacks an operator. Inputs and outputs have the types (int8, uint8 or
+    float32) of the file that the network was read from.
+
+    Args:
+        model: the network.
+        path: the file to write. An existing file is replaced once the new one is complete.
 
     Raises:
-        ModelError: the graph has something a ``.tflite`` file cannot express (an average over a
-            padding that is neither SAME nor VALID), or the file cannot be written.
+        ModelError: a ``.tflite`` file cannot express the network (for example an average pooling
+            whose padding is neither SAME nor VALID), or the file cannot be written.
+        ToolError: the package ``tflite`` is not installed.
     """
     content = serialise_model(model)
     try:

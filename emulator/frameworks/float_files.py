@@ -1,4 +1,4 @@
-"""Float networks from files, whatever framework they are of."""
+"""Float networks from the files of all supported frameworks."""
 
 from __future__ import annotations
 
@@ -10,12 +10,23 @@ from axynq.emulator.quantisation.float_network import FloatNetwork
 
 
 def load_float_network(path: str | Path) -> FloatNetwork:
-    """Read a float network: ``.pt2`` (``torch.export.save``), ``.onnx`` or ``.tflite``.
+    """Read a float network, to be quantised by :func:`quantise`.
+
+    Args:
+        path: a ``.pt2`` file (``torch.export.save``), an ``.onnx`` file, or a ``.tflite`` file that
+            was converted without quantisation.
+
+    Returns:
+        The network in real numbers. Feature maps have channels last, whatever the file has.
 
     Raises:
         ModelError: the file cannot be read, is of another kind, or has operators that int8 networks
-            do not; the message lists them.
-        ToolError: what reads the file is not installed.
+            do not have. The message lists them.
+        ToolError: the package that reads the file is not installed.
+
+    Examples:
+        >>> network = load_float_network("float.onnx")
+        >>> model = quantise(network, x.transpose(0, 2, 3, 1)).model
     """
     path = Path(path)
     kind = path.suffix.lower()

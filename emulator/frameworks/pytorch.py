@@ -28,20 +28,32 @@ if TYPE_CHECKING:
 def from_torch(
     module: nn.Module, calibration: Any, options: Options | None = None, name: str | None = None
 ) -> graph.Model:
-    """The int8 network of a PyTorch module.
+    """Convert a PyTorch module to an int8 network.
+
+    The module is traced by ``torch.export`` as it computes after ``eval()``; it is not changed. If
+    PT2E has quantised it already, its scales, zero points and integer weights are kept.
 
     Args:
-        module: a module whose forward takes and gives tensors, images first; maps are [images,
-            channels, rows, columns]. One that PT2E quantised keeps its scales and zero points.
-        calibration: inputs as the module takes them: [examples, ...], a list of them for several
-            inputs, or a loader of batches.
-        options: how to find ranges, and what to do besides.
-        name: of the network; default: that of the module's class.
+        module: a module, or an ``ExportedProgram``, whose forward takes and returns tensors with
+            the batch first. Feature maps are [images, channels, rows, columns].
+        calibration: real inputs as the module takes them: a tensor [examples, ...], a list of
+            tensors for several inputs, or a loader of batches, of which 512 examples are used.
+            About a hundred examples are enough.
+        options: how to quantise; None: the defaults of
+            :class:`~axynq.emulator.quantisation.quantise.Options`.
+        name: name of the network; None: the name of the module's class.
+
+    Returns:
+        The int8 network. Its feature maps have channels last: [images, rows, columns, channels].
 
     Raises:
-        ModelError: the module has operators that int8 networks do not; the message lists them.
-        DataError: the calibration inputs do not fit, or give values that are not finite.
+        ModelError: the module has operators that int8 networks do not have. The message lists them.
+        DataError: the calibration inputs do not fit, or lead to values that are not finite.
         ToolError: PyTorch is not installed.
+
+    Examples:
+        >>> model = from_torch(module, calibration)
+        >>> Emulator(model, "roup:1,4").accuracy(x.permute(0, 2, 3, 1).numpy(), y)
     """
     return quantised_module(module, calibration, options, name).model
 
@@ -49,15 +61,18 @@ def from_torch(
 def quantised_module(
     module: nn.Module, calibration: Any, options: Options | None = None, name: str | None = None
 ) -> Quantised:
-    """As :func:`from_torch`, with the float network beside the int8 one."""
+    """:func:`from_torch` that also returns the float network."""
     inputs = calibration_inputs(calibration)
     network = float_network(module, inputs, name)
     return quantise(network, by_tensor(network, inputs), options)
 
 
 def float_network(module: nn.Module, calibration: Any, name: str | None = None) -> FloatNetwork:
-    """The float network of a PyTorch module; arguments and errors as for :func:`from_torch`, but
-    that only shapes matter."""
+    """The float network of a PyTorch module.
+
+    Arguments and errors are those of :func:`from_torch`, but only the shapes of ``calibration``
+    matter.
+    """
     torch = require_torch()
     from axynq.emulator.frameworks import torch_import
 
@@ -80,20 +95,32 @@ def float_network(module: nn.Module, calibration: Any, name: str | None = None) 
 
 
 def to_torch(model: graph.Model, plan: Plan | str = "exact") -> ApproximateModule:
-    """A module that computes what the accelerator computes, and can be trained.
+    """A PyTorch module that computes what the accelerator computes, and can be trained.
 
-    Forward it is the emulator under the plan, bit for bit: inputs are quantised, outputs are the
-    real values of the int8 ones, those before a softmax at the end. Gradients are those of
-    :mod:`studies.retraining`: straight through the rounding and the multipliers' errors.
+    The forward pass is the emulator under the plan, bit for bit. It quantises its inputs and
+    returns the real values of the int8 outputs, taken before a final softmax. Inputs and outputs
+    are float32 tensors in PyTorch's layout, [images, channels, rows, columns] for feature maps. The
+    backward pass has the gradients of ``axynq retrain``: straight-through for rounding and for the
+    errors of multipliers, zero where a value is clipped.
 
     Args:
         model: the int8 network.
-        plan: a plan, or its text.
+        plan: a plan, or a shorthand. The module's attribute ``plan`` can be replaced later.
+
+    Returns:
+        A module whose parameters are the real weights and biases, and whose method ``export()``
+            returns the int8 network with the current ones.
 
     Raises:
         PlanError: the plan does not fit the model.
         ModelError: the network has an operator without a gradient.
         ToolError: PyTorch is not installed.
+
+    Examples:
+        >>> approximate = to_torch(model, "smapprox:2222")
+        >>> loss = torch.nn.functional.cross_entropy(approximate(x), y)
+        >>> loss.backward()
+        >>> save_model(approximate.export(), "retrained.tflite")
     """
     require_torch()
     from axynq.emulator.frameworks.torch_module import ApproximateModule
@@ -102,14 +129,18 @@ def to_torch(model: graph.Model, plan: Plan | str = "exact") -> ApproximateModul
 
 
 def write_back(trained: ApproximateModule | graph.Model, original: nn.Module) -> None:
-    """Write the weights of a trained network into the module that it was made of.
+    """Write the weights of a trained network into the module that it was made from.
 
-    ``original`` then computes in floating point, after ``eval()``, what the int8 network stands
-    for. Batch normalisations keep their statistics and factors; weights are divided by what was
-    folded into them, and what is left of the biases goes into the normalisation.
+    After ``eval()``, the module then computes in floating point what the int8 network stands for.
+    Batch normalisations keep their statistics and factors. Weights are divided by the factors that
+    were folded into them, and a bias goes into the normalisation if the layer has none.
+
+    Args:
+        trained: the module that :func:`to_torch` returned, or an int8 network.
+        original: the module that the network was made from by :func:`from_torch`; it is changed.
 
     Raises:
-        ModelError: the network was not made of this module by :func:`from_torch`.
+        ModelError: the network was not made from this module.
         ToolError: PyTorch is not installed.
     """
     torch = require_torch()
@@ -131,7 +162,7 @@ def write_back(trained: ApproximateModule | graph.Model, original: nn.Module) ->
 
 
 def _device(module: Any) -> Any:
-    """Where the module's parameters are; of what is none the processor."""
+    """The device of the module's parameters; the processor if it has none."""
     is_one = hasattr(module, "parameters") and not isinstance(module, type)
     parameters = module.parameters() if is_one else ()
     return next((parameter.device for parameter in parameters), "cpu")
@@ -146,7 +177,7 @@ def require_torch() -> Any:
     try:
         import torch
     except ImportError as error:
-        raise ToolError("PyTorch is not installed: pip install axynq[torch]") from error
+        raise ToolError("PyTorch is not installed: pip install 'axynq[torch]'") from error
     return torch
 
 

@@ -72,6 +72,8 @@ def float_network(
 def load_program(path: str | Path) -> FloatNetwork:
     """The float network of an exported program, a ``.pt2`` file (``torch.export.save``).
 
+    PyTorch may run code that the file holds: it must be of somebody who is trusted.
+
     Raises:
         ModelError: the file cannot be read or is none, or as :func:`float_network`.
     """

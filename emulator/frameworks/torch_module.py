@@ -16,11 +16,12 @@ from axynq.emulator.studies.retraining.operators import channels_first, channels
 
 
 class ApproximateModule(nn.Module):
-    """The approximate network, bit for bit, with the gradients of retraining.
+    """An int8 network under a plan, computed bit for bit, with the gradients of retraining.
 
-    Takes real inputs as PyTorch has them, maps [images, channels, rows, columns], and gives real
-    outputs likewise, those before a softmax at the end. Parameters are real weights and biases;
-    what is computed with is their nearest integers.
+    :func:`~axynq.emulator.to_torch` makes it. Inputs and outputs are real tensors in PyTorch's
+    layout, [images, channels, rows, columns] for feature maps; outputs are those before a final
+    softmax. Parameters are real weights and biases. The forward pass computes with the nearest
+    integers.
     """
 
     def __init__(self, model: graph.Model, plan: Plan) -> None:
@@ -31,7 +32,7 @@ class ApproximateModule(nn.Module):
 
     @property
     def plan(self) -> Plan:
-        """Which multiplier where; may be replaced at any time, by a plan or its text."""
+        """The plan. It may be replaced at any time, by another plan or a shorthand."""
         return self._plan
 
     @plan.setter
@@ -39,11 +40,18 @@ class ApproximateModule(nn.Module):
         self._plan = _checked(self._model, plan)
 
     def forward(self, *inputs: Tensor) -> Any:
-        """Real outputs for real inputs, which are quantised first, or for int8 ones; a tuple of
-        several. Gradients reach the inputs where they are not clipped.
+        """Run the network. Gradients reach the inputs, except where these are clipped.
+
+        Args:
+            inputs: one tensor for each input of the network, batch first: real numbers, which are
+                quantised first, or int8.
+
+        Returns:
+            The real values of the output, float32; a tuple if there are several outputs.
 
         Raises:
-            DataError: there are too few or too many inputs, or a shape does not fit.
+            DataError: there are too few or too many inputs, a shape does not fit, or a value is not
+                finite.
         """
         model = self.network.model
         if len(inputs) != len(model.inputs):
@@ -74,7 +82,7 @@ class ApproximateModule(nn.Module):
         return shaped if len(shaped) > 1 else shaped[0]
 
     def export(self) -> graph.Model:
-        """The int8 network as it is now, of the quantisation it came with."""
+        """The int8 network with the current weights and biases. Its quantisation is unchanged."""
         return self.network.quantised()
 
 

@@ -1,7 +1,7 @@
-"""The typed graph every other part works on: int8 tensors and the operators between them.
+"""The typed graph that every other part works on: int8 tensors and the operators between them.
 
-Conventions: activations are int8, NHWC, batch first; shapes are given without the batch. Weights of
-every weighted layer are also seen in one common shape, ``[filters, rows, columns, channels]``.
+Conventions: activations are int8, NHWC, batch first. Shapes are given without the batch. Weights of
+every weighted layer are also available in one common shape, ``[filters, rows, columns, channels]``.
 """
 
 from __future__ import annotations
@@ -48,18 +48,18 @@ class Padding(NamedTuple):
 
 @dataclass(frozen=True)
 class Interface:
-    """The tensor that a file takes or gives in place of an int8 one, with a QUANTIZE or DEQUANTIZE
-    between both."""
+    """The tensor that a file has as input or output in place of an int8 one, with a QUANTIZE or
+    DEQUANTIZE between the two."""
 
     name: str
     type: Literal["float32", "uint8"]
     scale: float = 1.0
-    """Of uint8 values, as for :class:`Tensor`; float32 values are the real ones."""
+    """Scale of uint8 values, as for :class:`Tensor`; float32 values are real numbers."""
     zero_point: int = 0
 
 
 class Quantisation(NamedTuple):
-    """What int8 values stand for: ``real = scale * (value - zero_point)``."""
+    """The real numbers that int8 values stand for: ``real = scale * (value - zero_point)``."""
 
     scale: float
     zero_point: int
@@ -75,17 +75,17 @@ class Tensor:
     scale: float
     zero_point: int
     interface: Interface | None = None
-    """What the file has in its place, of a network's input or output; None: the tensor itself."""
+    """What the file has in place of this input or output; None: the tensor itself."""
 
     @property
     def takes_uint8(self) -> bool:
-        """Whether the file takes or gives uint8 in place of it."""
+        """Whether the file has a uint8 tensor in place of it."""
         return self.interface is not None and self.interface.type == "uint8"
 
     @cached_property
     def int8_of_uint8(self) -> Int8Array:
-        """For each uint8 value that the file takes the int8 one, [256], as TFLite's QUANTIZE
-        rescales them. With equal scales that is the difference of the zero points."""
+        """int8 [256]: the int8 value for each uint8 value of the file, as TFLite's QUANTIZE
+        rescales them. With equal scales, only the difference of the zero points is added."""
         assert self.interface is not None
         factor = fixed_point(self.interface.scale / self.scale)
         values = np.arange(256, dtype=np.int64) - self.interface.zero_point
@@ -93,8 +93,8 @@ class Tensor:
         return np.clip(y, INT8_MIN, INT8_MAX).astype(np.int8)
 
     def quantise(self, real: npt.ArrayLike) -> Int8Array:
-        """Nearest int8 values of real numbers, as TFLite's QUANTIZE finds them: divided by the
-        scale in float32, halves away from zero, saturated."""
+        """The nearest int8 values of real numbers, as TFLite's QUANTIZE computes them: divided by
+        the scale in float32, rounded with halves away from zero, saturated."""
         with np.errstate(over="ignore"):
             scaled = np.asarray(real).astype(np.float32) / np.float32(self.scale)
         # What lies further out saturates whatever the zero point is.
@@ -105,11 +105,14 @@ class Tensor:
         return np.clip(rounded, INT8_MIN, INT8_MAX).astype(np.int8)
 
     def batch(self, x: npt.ArrayLike) -> Int8Array:
-        """A batch [images, *shape] for this tensor: int8 as it is, floats quantised, uint8 as the
-        file's QUANTIZE maps them where the file takes uint8.
+        """An int8 batch ``[images, *shape]`` for this tensor.
+
+        Args:
+            x: a batch of that shape: int8, which is returned as it is; floats, which are quantised;
+                or uint8 if the file takes uint8, mapped as the file's QUANTIZE maps it.
 
         Raises:
-            DataError: ``x`` has another shape or type, or holds values that are not finite.
+            DataError: ``x`` has a wrong shape or type, or has values that are not finite.
         """
         try:
             values = np.asarray(x)
@@ -414,36 +417,42 @@ class SpaceToDepth(Movement):
 
 @dataclass(frozen=True, eq=False)
 class Model:
-    """An int8 network. Operators are in execution order."""
+    """An int8 network: tensors, and operators between them.
+
+    Tensors are referred to by their index in :attr:`tensors`.
+    """
 
     name: str
+    """Name of the network."""
     tensors: tuple[Tensor, ...]
+    """All tensors."""
     operators: tuple[Operator, ...]
+    """All operators, in order of execution."""
     inputs: tuple[int, ...]
-    """Tensors that a user gives, in the file's order."""
+    """Indices of the input tensors, in the file's order."""
     outputs: tuple[int, ...]
-    """Tensors that a user gets, in the file's order."""
+    """Indices of the output tensors, in the file's order."""
     constants: Mapping[int, Int8Array] = field(default_factory=dict)
-    """The values, [*shape], of tensors that are neither given nor computed."""
+    """Values, in the tensor's shape, of tensors that are neither inputs nor computed."""
     notes: tuple[str, ...] = ()
-    """What a user should know of how the file was read, such as what was cut off; a sentence
-    each."""
+    """What a user should know about how the file was read, such as operators that were left out;
+    one sentence each."""
 
     @property
     def input_index(self) -> int:
-        """The only input.
+        """Index of the only input.
 
         Raises:
-            ModelError: there are several.
+            ModelError: there are several inputs.
         """
         return self._only(self.inputs, "input")
 
     @property
     def output_index(self) -> int:
-        """The only output.
+        """Index of the only output.
 
         Raises:
-            ModelError: there are several.
+            ModelError: there are several outputs.
         """
         return self._only(self.outputs, "output")
 
@@ -458,24 +467,32 @@ class Model:
 
     @property
     def input(self) -> Tensor:
-        """The only input; see :attr:`input_index`."""
+        """The only input tensor.
+
+        Raises:
+            ModelError: there are several inputs.
+        """
         return self.tensors[self.input_index]
 
     @property
     def output(self) -> Tensor:
-        """The only output; see :attr:`output_index`."""
+        """The only output tensor.
+
+        Raises:
+            ModelError: there are several outputs.
+        """
         return self.tensors[self.output_index]
 
     @property
     def layers(self) -> tuple[WeightedLayer, ...]:
-        """The operators that multiply, in order."""
+        """The weighted layers, in order: the operators that a plan has multipliers for."""
         return tuple(op for op in self.operators if isinstance(op, WeightedLayer))
 
     def layer(self, name: str) -> WeightedLayer:
         """The weighted layer of that name.
 
         Raises:
-            ModelError: there is none; the message lists those there are.
+            ModelError: there is no such layer. The message lists all layers.
         """
         for layer in self.layers:
             if layer.name == name:
@@ -484,12 +501,12 @@ class Model:
         raise ModelError(f"model '{self.name}' has no layer '{name}'; its layers are: {names}")
 
     def multiplications(self, layer: WeightedLayer) -> int:
-        """Multiplications of one layer for one image, padded taps included."""
+        """Number of multiplications of a layer for one image, including padded taps."""
         positions = math.prod(self.tensors[layer.output].shape[:-1])
         return positions * layer.kernel.size
 
     def maker(self, tensor: int) -> Operator | None:
-        """The operator that computes a tensor, if one does."""
+        """The operator that computes a tensor; None for inputs and constants."""
         return next((op for op in self.operators if op.output == tensor), None)
 
     def consumers(self, tensor: int) -> Iterator[Operator]:

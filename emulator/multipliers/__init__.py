@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from functools import cache
 
-from axynq.emulator.errors import MultiplierError
+from axynq.emulator.errors import MultiplierError, nearest
 from axynq.emulator.multipliers.base import (
     ACTIVATION_MAX,
     ACTIVATION_MIN,
+    FAMILIES,
     WEIGHT_MAX,
     WEIGHT_MIN,
     ErrorMetrics,
@@ -20,25 +21,26 @@ from axynq.emulator.multipliers.smapprox import SMApprox
 from axynq.emulator.multipliers.specification import split_multipliers
 from axynq.emulator.multipliers.table import Table
 
-FAMILIES: dict[str, type[Exact] | type[Roup] | type[SMApprox] | type[Table]] = {
-    "exact": Exact,
-    "roup": Roup,
-    "smapprox": SMApprox,
-    "table": Table,
-}
-
 SMAPPROX_TABLE_2 = ("1100", "2200", "3300", "1110", "3330", "2220", "3333", "2222")
 """Digits of the eight SMApprox multipliers in Table 2 of the error-modelling paper."""
 
 
 def multiplier(spec: str) -> Multiplier:
-    """The multiplier that ``spec`` names.
+    """The multiplier of a specification.
 
-    ``exact`` · ``roup:P,R`` · ``roup:P,r0-r1-r2-r3`` · ``smapprox:WXYZ`` · ``table:FILE#NAME``,
-    the last with options and in quotes if need be (:mod:`axynq.emulator.multipliers.table`).
+    Args:
+        spec: ``exact``, ``roup:P,R``, ``roup:P,r0-r1-r2-r3``, ``smapprox:WXYZ`` or
+            ``table:FILE#NAME`` (``docs/plans.md`` describes them all). A table may be followed by
+            options, ``,signed``, ``,unsigned``, ``,activation=first`` or ``,activation=second``,
+            and its path may be in double quotes.
 
     Raises:
-        MultiplierError: the specification is malformed or its table cannot be used.
+        MultiplierError: the specification is malformed, or its table cannot be used.
+        ToolError: the table is a Verilog module, and Yosys is not installed.
+
+    Examples:
+        >>> int(multiplier("smapprox:2222").product(7, -7))  # exact: -49
+        -9
     """
     family, _, arguments = spec.strip().partition(":")
     if family == "table":  # files may change: never cached
@@ -53,15 +55,14 @@ def multiplier(spec: str) -> Multiplier:
 
 @cache
 def _built_in(family: str, arguments: str) -> Multiplier:
-    if family == "exact" and not arguments:
-        return Exact()
-    if family == "roup":
-        return Roup.parse(arguments)
-    if family == "smapprox":
-        return SMApprox.parse(arguments)
+    if family in FAMILIES:
+        return FAMILIES[family].parse(arguments)
     text = f"{family}:{arguments}" if arguments else family
     forms = "; ".join(known.SYNTAX for known in FAMILIES.values())
-    raise MultiplierError(f"unknown multiplier '{text}'. Known forms: {forms}")
+    if not text:
+        raise MultiplierError(f"a multiplier is missing, before or after a |. Known forms: {forms}")
+    close = nearest(family, FAMILIES)
+    raise MultiplierError(f"unknown multiplier '{text}'.{close} Known forms: {forms}")
 
 
 __all__ = [

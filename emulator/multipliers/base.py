@@ -1,11 +1,12 @@
-"""What every multiplier is: a function of an activation operand and a weight operand."""
+"""The interface of all multipliers: a function of an activation and a weight operand."""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, ClassVar, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -23,9 +24,9 @@ IntArray = npt.NDArray[np.integer[Any]]
 
 @dataclass(frozen=True)
 class ErrorMetrics:
-    """Error of a multiplier against the exact product, over a rectangle of operands.
+    """Errors of a multiplier relative to the exact product, over ranges of both operands.
 
-    The error of one pair is ``product(a, w) - a * w``.
+    The error of one pair of operands is ``product(a, w) - a * w``.
     """
 
     mean_relative_error: float
@@ -37,7 +38,7 @@ class ErrorMetrics:
     worst_case_error: int
     """Largest ``|error|``."""
     error_probability: float
-    """Share of operand pairs with an error, 0 to 1."""
+    """Share of operand pairs with a wrong product, 0 to 1."""
     standard_deviation: float
     """Standard deviation of the signed error."""
 
@@ -45,14 +46,37 @@ class ErrorMetrics:
 class Multiplier(ABC):
     """An approximate (or exact) multiplier, defined on the whole operand domain.
 
-    Two multipliers are equal when their products are: ``roup:1,4`` equals ``roup:1,0-2-0-0``.
+    :func:`multiplier` makes one from a specification. Two multipliers are equal if all their
+    products are: ``roup:1,4`` equals ``roup:1,0-2-0-0``.
+
+    Examples:
+        >>> m = multiplier("roup:1,4")
+        >>> int(m.product(100, 37))
+        3600
+        >>> m.product([1, 2, 3], -5).dtype
+        dtype('int32')
+        >>> round(m.mean_relative_error(0, 127), 2)  # percent
+        4.87
     """
 
+    SYNTAX: ClassVar[str]
+    """How specifications of the family are written, for messages."""
+
     spec: str
-    """The text that :func:`axynq.emulator.multiplier` turns into this multiplier."""
+    """The specification from which :func:`axynq.emulator.multiplier` makes this multiplier."""
 
     activation_range: tuple[int, int] = (ACTIVATION_MIN, ACTIVATION_MAX)
-    """Activation operands for which products are defined. Narrower only for signed tables."""
+    """Lowest and highest activation operand with a defined product: (-255, 255), except for signed
+    tables, which have (-128, 127)."""
+
+    @classmethod
+    def parse(cls, arguments: str) -> Multiplier:
+        """The multiplier whose specification has ``arguments`` behind the colon.
+
+        Raises:
+            MultiplierError: they are malformed.
+        """
+        raise NotImplementedError
 
     @abstractmethod
     def compute(self, a: IntArray, w: IntArray) -> IntArray:
@@ -76,12 +100,17 @@ class Multiplier(ABC):
         return table
 
     def product(self, a: npt.ArrayLike, w: npt.ArrayLike) -> npt.NDArray[np.int32]:
-        """Product of activation operand ``a`` (-255..255) and weight operand ``w`` (-128..127).
+        """Approximate products.
 
-        Operands are integers and broadcast; the result is int32.
+        Args:
+            a: activation operands, integers of any type in -255..255 (:attr:`activation_range`).
+            w: weight operands, integers of any type in -128..127.
+
+        Returns:
+            int32 products, in the shape to which ``a`` and ``w`` broadcast.
 
         Raises:
-            MultiplierError: an operand is not an integer or lies outside its range.
+            MultiplierError: an operand is not an integer or is outside its range.
         """
         low, high = self.activation_range
         a = _checked(a, low, high, f"activation operand of {self.spec}")
@@ -89,13 +118,33 @@ class Multiplier(ABC):
         return self.table[a - ACTIVATION_MIN, w - WEIGHT_MIN]
 
     def mean_relative_error(self, low: int, high: int) -> float:
-        """Mean relative error in percent over all a and w in ``low..high`` (both included)."""
+        """Mean relative error, as the literature gives it.
+
+        Args:
+            low: the lowest value of both operands.
+            high: their highest value, included.
+
+        Returns:
+            The mean of ``|product(a, w) - a * w| / max(1, |a * w|)`` over all ``a`` and ``w`` in
+                the range, in percent.
+
+        Raises:
+            MultiplierError: the range is empty, or exceeds that of an operand.
+        """
         return self.error_metrics((low, high), (low, high)).mean_relative_error
 
     def error_metrics(
         self, activations: tuple[int, int] | None = None, weights: tuple[int, int] | None = None
     ) -> ErrorMetrics:
-        """Error metrics over a rectangle of operands (bounds included; default: all of them)."""
+        """Errors relative to the exact product.
+
+        Args:
+            activations: lowest and highest activation operand, both included; None: all.
+            weights: lowest and highest weight operand, both included; None: all.
+
+        Raises:
+            MultiplierError: a range is empty, or exceeds that of the operand.
+        """
         a_low, a_high = activations or self.activation_range
         w_low, w_high = weights or (WEIGHT_MIN, WEIGHT_MAX)
         if a_low > a_high or w_low > w_high:
@@ -135,6 +184,22 @@ class Multiplier(ABC):
 
     def __repr__(self) -> str:
         return f"multiplier({self.spec!r})"
+
+
+FAMILIES: dict[str, type[Multiplier]] = {}
+"""By the names that specifications begin with. :func:`family` enters them."""
+
+_Family = TypeVar("_Family", bound=type[Multiplier])
+
+
+def family(name: str) -> Callable[[_Family], _Family]:
+    """Makes a class what specifications of this name are parsed by."""
+
+    def enter(made: _Family) -> _Family:
+        FAMILIES[name] = made
+        return made
+
+    return enter
 
 
 def _checked(values: npt.ArrayLike, low: int, high: int, what: str) -> npt.NDArray[np.int64]:

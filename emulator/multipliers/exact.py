@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from axynq.emulator.multipliers.base import IntArray, Multiplier
+from axynq.emulator.errors import MultiplierError
+from axynq.emulator.multipliers.base import IntArray, Multiplier, family
 
 
+@family("exact")
 class Exact(Multiplier):
     """``m(a, w) = a * w``."""
 
@@ -12,6 +14,12 @@ class Exact(Multiplier):
 
     def __init__(self) -> None:
         self.spec = "exact"
+
+    @classmethod
+    def parse(cls, arguments: str) -> Exact:
+        if arguments:
+            raise MultiplierError(f"'exact:{arguments}' is not of the form {cls.SYNTAX}")
+        return cls()
 
     def compute(self, a: IntArray, w: IntArray) -> IntArray:
         return a * w

@@ -7,7 +7,7 @@ import re
 import numpy as np
 
 from axynq.emulator.errors import MultiplierError
-from axynq.emulator.multipliers.base import IntArray, Multiplier
+from axynq.emulator.multipliers.base import IntArray, Multiplier, family
 
 DIGITS = 4
 """An 8-bit weight has four radix-4 digits."""
@@ -32,6 +32,7 @@ def round_half_up(a: IntArray, bit: int) -> IntArray:
     return (a >> bit) + ((a >> (bit - 1)) & 1)
 
 
+@family("roup")
 class Roup(Multiplier):
     """``m(a, w) = sum over j >= P of round_half_up(a, r_j) * 2**r_j * d_j(w) * 4**j``.
 

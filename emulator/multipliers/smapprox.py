@@ -11,7 +11,7 @@ from functools import cache
 import numpy as np
 
 from axynq.emulator.errors import MultiplierError
-from axynq.emulator.multipliers.base import IntArray, Multiplier
+from axynq.emulator.multipliers.base import IntArray, Multiplier, family
 
 
 def cell_exact(a: IntArray, b: IntArray) -> IntArray:
@@ -78,6 +78,7 @@ def _cell_table(digit: str) -> IntArray:
     return CELLS[int(digit)](nibble[:, None], nibble[None, :])
 
 
+@family("smapprox")
 class SMApprox(Multiplier):
     """Sign-magnitude multiplier whose four 4x4 blocks use the cells named by its digits.
 

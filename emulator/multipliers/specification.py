@@ -11,7 +11,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
+from axynq.emulator import files
 from axynq.emulator.errors import MultiplierError
+from axynq.emulator.multipliers.base import FAMILIES
 
 Argument = Literal["first", "second"]
 
@@ -22,7 +24,6 @@ _PROTECTED = re.compile(rf"(?:table:|#)\s*{_QUOTED}", re.DOTALL)
 _QUOTED_FILE = re.compile(rf"({_QUOTED})(?:#(.*))?", re.DOTALL)
 _QUOTED_NAME = re.compile(rf"(.*?)#({_QUOTED})", re.DOTALL)
 _OPTION = re.compile(r"(.*),\s*(?:(signed|unsigned)|activation\s*=\s*(first|second))\s*", re.DOTALL)
-_SPECIFICATION = re.compile(r"\s*(?:exact\s*(?:[|+]|$)|roup:|smapprox:|table:)")
 _NEEDS_QUOTES = re.compile(r'["#|+,]|^\s|\s$')
 
 
@@ -40,10 +41,16 @@ def split_multipliers(text: str) -> list[str]:
     pieces, start = [], 0
     for bar in (k for k, character in enumerate(blanked) if character == "|"):
         in_table = text[start:].lstrip().startswith("table:")
-        if not in_table or _SPECIFICATION.match(text, bar + 1):
+        if not in_table or _begins(text[bar + 1 :]):
             pieces.append(text[start:bar].strip())
             start = bar + 1
     return [*pieces, text[start:].strip()]
+
+
+def _begins(text: str) -> bool:
+    """Whether a text begins with a specification."""
+    match = re.match(r"\s*(\w+)(:|\s*[|+]|\s*$)", text)
+    return match is not None and match[1] in FAMILIES and (match[1] == "exact") == (match[2] != ":")
 
 
 @dataclass(frozen=True)
@@ -118,7 +125,7 @@ def seen_from(spec: str, folder: Path) -> str:
     if reference is None:
         return spec
     beside = reference.path(folder)
-    if not beside.is_file() or _same(beside, reference.path()):
+    if not files.is_file(beside) or _same(beside, reference.path()):
         return spec
     return replace(reference, file=str(beside)).spec
 
@@ -132,7 +139,7 @@ def written_in(spec: str, folder: Path) -> str:
     if reference is None:
         return spec
     beside, meant = reference.path(folder), reference.path()
-    if not beside.is_file() or _same(beside, meant):
+    if not files.is_file(beside) or _same(beside, meant):
         return spec
     return replace(reference, file=str(meant.absolute())).spec
 
@@ -155,7 +162,7 @@ def _relative(spec: str, folder: Path) -> TableReference | None:
 
 
 def _same(one: Path, other: Path) -> bool:
-    return other.is_file() and one.samefile(other)
+    return files.is_file(other) and one.samefile(other)
 
 
 def _longest_file(text: str, folder: Path) -> tuple[str, str]:
@@ -164,7 +171,7 @@ def _longest_file(text: str, folder: Path) -> tuple[str, str]:
     splits += [(text[:k], text[k + 1 :]) for k in range(len(text) - 1, -1, -1) if text[k] == "#"]
     likely = [split for split in splits if split[0].lower().endswith(TABLE_SUFFIXES)]
     for file, name in likely:
-        if TableReference(file).path(folder).is_file():
+        if files.is_file(TableReference(file).path(folder)):
             return file, name
     return likely[0] if likely else (splits[1] if len(splits) > 1 else splits[0])
 

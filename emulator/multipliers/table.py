@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from axynq.emulator import files
 from axynq.emulator.arrays import open_arrays
 from axynq.emulator.errors import MultiplierError
 from axynq.emulator.multipliers.base import (
@@ -18,6 +19,7 @@ from axynq.emulator.multipliers.base import (
     WEIGHT_MIN,
     IntArray,
     Multiplier,
+    family,
 )
 from axynq.emulator.multipliers.c_function import tabulate
 from axynq.emulator.multipliers.circuit import CCircuit, Circuit, Operands, VerilogCircuit
@@ -30,6 +32,7 @@ from axynq.emulator.multipliers.specification import (
 from axynq.emulator.multipliers.verilog_module import VerilogModule, read_verilog
 
 
+@family("table")
 class Table(Multiplier):
     """A multiplier defined by a 256x256 table ``[a][w]``.
 
@@ -89,7 +92,7 @@ class Table(Multiplier):
         """
         reference = TableReference.parse(arguments)
         path = reference.path()
-        if not path.is_file():
+        if not files.is_file(path):
             raise MultiplierError(f"multiplier table file '{reference.file}' does not exist")
         suffix = path.suffix.lower()
         if suffix not in TABLE_SUFFIXES:

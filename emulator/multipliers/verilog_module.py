@@ -17,7 +17,6 @@ do not say, a file beside the Verilog does, ``FILE.v.toml``, with a table for ea
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
@@ -28,7 +27,7 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from axynq.emulator import files
+from axynq.emulator import files, toml
 from axynq.emulator.errors import MultiplierError, ToolError
 from axynq.emulator.multipliers.base import ACTIVATION_MAX, ACTIVATION_MIN, WEIGHT_MAX, WEIGHT_MIN
 from axynq.emulator.multipliers.circuit import VerilogPorts
@@ -36,11 +35,6 @@ from axynq.emulator.multipliers.gates import Gates, read_gates
 from axynq.emulator.multipliers.specification import Argument
 from axynq.emulator.validation import complaint
 from axynq.emulator.yosys import CELL_MODELS, cached_modules, has_yosys
-
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
 
 MAX_LATENCY = 64
 PRODUCT_WIDTHS = range(1, 33)
@@ -112,16 +106,20 @@ def read_verilog(path: Path, name: str) -> VerilogModule:
         raise MultiplierError(f"'{path}' cannot be read: {error.strerror}") from error
     if "`include" in text:
         raise MultiplierError(f"'{path}' includes another file: put all modules into one")
-    return _read(text, str(path), name, _sidecars(path))
+    return _read(text, str(path), name, read_sidecars(path))
 
 
-def _sidecars(path: Path) -> tuple[tuple[str, Sidecar], ...]:
-    """What the file beside the Verilog says, by module."""
+def read_sidecars(path: Path) -> tuple[tuple[str, Sidecar], ...]:
+    """What the file beside a Verilog file says, by module; nothing where there is none.
+
+    Raises:
+        MultiplierError: it cannot be read, or says what is not known.
+    """
     beside = path.with_name(path.name + ".toml")
-    if not beside.is_file():
+    if not files.is_file(beside):
         return ()
     try:
-        values = tomllib.loads(files.read_text(beside))
+        values = toml.tables(files.read_text(beside))
         return tuple((name, Sidecar.model_validate(each)) for name, each in values.items())
     except ValidationError as error:
         raise MultiplierError(f"'{beside}' is not valid: {complaint(error)}") from error

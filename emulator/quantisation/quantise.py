@@ -1,8 +1,8 @@
 """From a float network to an int8 one: post-training quantisation to the TFLite contract.
 
 Weights are quantised symmetrically, per filter (fully connected: per tensor), activations per
-tensor from the ranges that calibration inputs reach. Tensors that an operator wants in one
-quantisation get one, or a table between them.
+tensor from the ranges that calibration inputs reach. Tensors for which an operator needs a common
+quantisation get one, or a look-up table between them.
 """
 
 from __future__ import annotations
@@ -52,21 +52,24 @@ class Options:
     """How to quantise.
 
     Raises:
-        DataError: something has a value that it cannot have.
+        DataError: an option has an invalid value.
     """
 
     ranges: RangeRule = "min-max"
+    """What the range of a tensor covers: ``min-max`` all values seen in calibration,
+    ``percentile`` a share of them, ``least-error`` what minimises the mean squared error of
+    rounding and saturation together."""
     percentile: float = 99.99
     """With ``percentile``: the share of the values of each tensor, in percent, that its range
     covers; the others saturate."""
     equalise: bool = False
-    """Cross-layer equalisation before (Nagel et al., 2019)."""
+    """Equalise the weights of neighbouring layers first (Nagel et al., 2019)."""
     correct_bias: bool = False
-    """The mean error of each filter, which rounded weights make, is taken off its bias."""
+    """Subtract the mean error that rounded weights cause from each filter's bias."""
     input_range: Range | None = None
-    """Real range of the inputs; None: that of the calibration inputs."""
+    """Lowest and highest real input; None: those of the calibration inputs."""
     images: int = 16
-    """Calibration inputs at a time: what they take in memory."""
+    """Calibration inputs processed at a time; limits the memory needed."""
 
     def __post_init__(self) -> None:
         if self.ranges not in get_args(RangeRule):
@@ -85,9 +88,10 @@ class Quantised(NamedTuple):
     """An int8 network, and the float network that it stands for."""
 
     model: graph.Model
+    """The int8 network."""
     network: FloatNetwork
-    """Equalised, if that was asked for. Its tensors have the same numbers as those of the model,
-    which may have more."""
+    """The float network: folded, and equalised if that was asked for. Its tensors have the same
+    indices as those of the model, which may have more."""
 
 
 def quantise(
@@ -96,20 +100,27 @@ def quantise(
     options: Options | None = None,
     advance: Callable[[int], None] = lambda images: None,
 ) -> Quantised:
-    """The int8 network.
+    """Quantise a float network to int8, without training.
 
     Args:
-        network: what to quantise; normalisations are folded (:func:`simplification.simplified`).
-        calibration: real inputs [examples, *input shape], of several inputs by tensor, or
-            a list in the order of the network's inputs; None where
-            the network knows the quantisation of all its tensors.
-        options: how.
-        advance: called with a number of inputs after each part of the calibration.
+        network: a float network with its batch normalisations folded, such as
+            :func:`load_float_network` returns.
+        calibration: real inputs ``[examples, *input shape]``, channels last. For several inputs, a
+            list of arrays in the order of ``network.inputs``, or a dictionary by tensor index. None
+            if the network has the quantisation of all its tensors already.
+        options: how to quantise; None: the defaults.
+        advance: called with the number of inputs processed, after each part of the calibration.
+
+    Returns:
+        The int8 network (``.model``), and the float network that it stands for (``.network``).
 
     Raises:
-        ModelError: calibration is needed and not given, something is not in the vocabulary of int8
-            networks, or an output follows from constants alone.
-        DataError: calibration inputs do not fit, or give values that are not finite.
+        ModelError: calibration inputs are needed and missing, an operator is not available in int8,
+            or an output depends on constants only.
+        DataError: the calibration inputs do not fit, or lead to values that are not finite.
+
+    Examples:
+        >>> model = quantise(network, x, Options(ranges="least-error")).model
     """
     options = options or Options()
     for op in network.operators:

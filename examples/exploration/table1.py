@@ -44,7 +44,7 @@ def main(
     output: Annotated[Path, typer.Option(help="Raw figures, .json.")],
     weights: Annotated[
         list[str], typer.Option(help="Also with weights tuned by this rule; repeatable.")
-    ] = [],  # noqa: B006
+    ] = [],  # noqa: B006 - typer copies it
     limit: Annotated[int, typer.Option(help="Test examples.")] = 10_000,
     energy: Annotated[
         str, typer.Option(help="characterised, characterised-glitches, published, or a .json file.")

@@ -90,7 +90,7 @@ SHOWN = {
 def main(
     network: Annotated[str, typer.Argument(help="resnet8, resnet14 or allcnn.")],
     data: Annotated[Path, typer.Option(help="CIFAR-10, as `axynq evaluate` takes it.")],
-    recipe: Annotated[list[str], typer.Option(help="Repeatable; default: all.")] = [  # noqa: B006
+    recipe: Annotated[list[str], typer.Option(help="Repeatable; default: all.")] = [  # noqa: B006 - copied
         *RECIPES
     ],
     multiplier: Annotated[

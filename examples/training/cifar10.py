@@ -82,6 +82,37 @@ def as_input(images: torch.Tensor) -> torch.Tensor:
     return images.float().div_(255).contiguous(memory_format=torch.channels_last)
 
 
+def one_epoch(
+    network: nn.Module,
+    x: torch.Tensor,
+    y: torch.Tensor,
+    optimiser: torch.optim.Optimizer,
+    schedule: torch.optim.lr_scheduler.LRScheduler,
+    generator: torch.Generator,
+    arguments: argparse.Namespace,
+) -> tuple[float, float]:
+    """All images once, in random order: the mean loss, and the share that was right."""
+    batch, device, seen = arguments.batch, x.device, 0
+    # Summed where they are: to read a number off a GPU is to wait for it.
+    total, right = torch.zeros((), device=device), torch.zeros((), device=device)
+    network.train()
+    order = torch.randperm(len(x), generator=generator)
+    for start in range(0, len(x) - batch + 1, batch):
+        chosen = order[start : start + batch].to(device)
+        images = as_input(augment(x[chosen], generator))
+        with torch.autocast(device.type, torch.bfloat16, enabled=arguments.bfloat16):
+            scores = network(images)
+        loss = nn.functional.cross_entropy(scores.float(), y[chosen])
+        optimiser.zero_grad(set_to_none=True)
+        loss.backward()
+        optimiser.step()
+        schedule.step()
+        total += loss.detach() * batch
+        right += (scores.argmax(1) == y[chosen]).sum()
+        seen += batch
+    return float(total) / seen, float(right) / seen
+
+
 def train(name: str, data: dict[str, np.ndarray], arguments: argparse.Namespace) -> nn.Module:
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     torch.manual_seed(arguments.seed)
@@ -94,7 +125,7 @@ def train(name: str, data: dict[str, np.ndarray], arguments: argparse.Namespace)
     y = torch.from_numpy(data["y_train"]).to(device)
     stages = [Stage.parse(text) for text in arguments.epochs or EPOCHS[name].split()]
     sizes = [stage.size for stage in stages for _ in range(stage.epochs)]
-    epochs, batch = len(sizes), arguments.batch
+    epochs = len(sizes)
     small = x
     decayed = [p for p in network.parameters() if p.dim() > 1]
     others = [p for p in network.parameters() if p.dim() <= 1]
@@ -102,7 +133,7 @@ def train(name: str, data: dict[str, np.ndarray], arguments: argparse.Namespace)
         [{"params": decayed, "weight_decay": arguments.decay}, {"params": others}],
         lr=arguments.rate, momentum=0.9, nesterov=True,
     )  # fmt: skip
-    steps = epochs * (len(x) // batch)
+    steps = epochs * (len(x) // arguments.batch)
     schedule = torch.optim.lr_scheduler.OneCycleLR(
         optimiser, arguments.rate, total_steps=steps, pct_start=0.15, cycle_momentum=False
     )
@@ -117,26 +148,10 @@ def train(name: str, data: dict[str, np.ndarray], arguments: argparse.Namespace)
         first = state["epoch"]
         print(f"resuming after epoch {first}")
     for epoch in range(first, epochs):
-        started, seen = time.perf_counter(), 0
-        # Summed where they are: to read a number off a GPU is to wait for it.
-        total, right = torch.zeros((), device=device), torch.zeros((), device=device)
-        network.train()
+        started = time.perf_counter()
         if small.shape[2] != sizes[epoch]:
             small = resized(x, sizes[epoch])
-        order = torch.randperm(len(x), generator=generator)
-        for start in range(0, len(x) - batch + 1, batch):
-            chosen = order[start : start + batch].to(device)
-            images = as_input(augment(small[chosen], generator))
-            with torch.autocast(device.type, torch.bfloat16, enabled=arguments.bfloat16):
-                scores = network(images)
-            loss = nn.functional.cross_entropy(scores.float(), y[chosen])
-            optimiser.zero_grad(set_to_none=True)
-            loss.backward()
-            optimiser.step()
-            schedule.step()
-            total += loss.detach() * batch
-            right += (scores.argmax(1) == y[chosen]).sum()
-            seen += batch
+        loss, accuracy = one_epoch(network, small, y, optimiser, schedule, generator, arguments)
         state = {
             "epoch": epoch + 1,
             "network": network.state_dict(),
@@ -150,8 +165,7 @@ def train(name: str, data: dict[str, np.ndarray], arguments: argparse.Namespace)
         every = epoch % 5 == 4 or epoch + 1 == epochs
         test = f", test {float_accuracy(network, data, device):.2%}" if every else ""
         print(
-            f"epoch {epoch + 1}/{epochs}: loss {float(total) / seen:.4f}, "
-            f"train {float(right) / seen:.2%}{test}, "
+            f"epoch {epoch + 1}/{epochs}: loss {loss:.4f}, train {accuracy:.2%}{test}, "
             f"{time.perf_counter() - started:.0f} s",
             flush=True,
         )

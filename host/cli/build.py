@@ -10,8 +10,9 @@ import typer
 from axynq.emulator.errors import OverlayError
 from axynq.host.bitstream.flow import Built, retarget
 from axynq.host.bitstream.flow import build as build_bitstream
+from axynq.host.cli import completion
 from axynq.host.cli.inputs import OverlayOption
-from axynq.host.cli.output import JsonOption, console, percent, print_json, results, table
+from axynq.host.cli.output import JsonOption, console, facts, percent, print_json, results
 from axynq.host.overlay import Overlay
 from axynq.host.runtime.bitstream_store import user_folder
 
@@ -20,7 +21,11 @@ def build(
     overlay: OverlayOption,
     board: Annotated[
         Optional[str],
-        typer.Option(help="The board, such as pynq-z2; default: the one the overlay is for."),
+        typer.Option(
+            help="The board, such as pynq-z2; default: the one the overlay is for.",
+            metavar="BOARD",
+            autocompletion=completion.boards,
+        ),
     ] = None,
     retarget_: Annotated[
         bool,
@@ -32,10 +37,18 @@ def build(
     ] = False,
     output: Annotated[
         Optional[Path],
-        typer.Option(help="Folder for the bitstream; default: where axynq looks for bitstreams."),
+        typer.Option(
+            "--output",
+            "-o",
+            help="Folder for the bitstream; default: where axynq looks for bitstreams.",
+            metavar="FOLDER",
+        ),
     ] = None,
     work: Annotated[
-        Path, typer.Option(help="Folder for intermediate files, which later builds reuse.")
+        Path,
+        typer.Option(
+            help="Folder for intermediate files, which later builds reuse.", metavar="FOLDER"
+        ),
     ] = Path("build/bitstreams"),
     netlists: Annotated[
         bool,
@@ -44,7 +57,6 @@ def build(
             help="Multipliers as LUT-level netlists, or as Vitis HLS synthesises the C++.",
         ),
     ] = True,
-    verbose: Annotated[bool, typer.Option(help="Print what the tools print.")] = False,
     json: JsonOption = False,
 ) -> None:
     """Build an overlay's bitstream, with the vendor's tools.
@@ -55,16 +67,15 @@ def build(
     with console.status(f"building {chosen.name} for {chosen.board}") as status:
 
         def say(line: str) -> None:
-            if verbose:
-                console.print(line, markup=False, highlight=False)
-            else:
+            console.detail(line)
+            if console.live:
                 status.update(f"building {chosen.name} for {chosen.board}: {line[:80]}")
 
         folder = output or user_folder()
         built = build_bitstream(chosen, work.resolve() / chosen.name, folder, say, netlists)
     if json:
         content: dict[str, Any] = built.manifest.model_dump(mode="json")
-        print_json({"manifest": str(built.path), **content})
+        print_json("axynq/build/1", {"manifest": str(built.path), **content})
     else:
         _show(chosen.name, built)
 
@@ -91,11 +102,12 @@ def _for_board(overlay: Overlay, board: str | None, allowed: bool) -> Overlay:
 
 def _show(name: str, built: Built) -> None:
     manifest = built.manifest
-    shown = table("", "", title=f"{name} for {manifest.board} ({manifest.part})")
-    shown.add_row("bitstream", str(built.path.with_name(manifest.bit.name)))
-    shown.add_row("clock", f"{manifest.clock_mhz:g} MHz")
-    shown.add_row("worst slack", f"{manifest.timing.setup_slack_ns:g} ns")
+    rows = [
+        ("bitstream", str(built.path.with_name(manifest.bit.name))),
+        ("clock", f"{manifest.clock_mhz:g} MHz"),
+        ("worst slack", f"{manifest.timing.setup_slack_ns:g} ns"),
+    ]
     for resource, use in manifest.utilisation.items():
         share = percent(use.used / use.available, 1)
-        shown.add_row(resource.replace("_", " "), f"{use.used:g} of {use.available} ({share})")
-    results.print(shown)
+        rows.append((resource.replace("_", " "), f"{use.used:g} of {use.available} ({share})"))
+    results.print(facts(f"{name} for {manifest.board} ({manifest.part})", rows))

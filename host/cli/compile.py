@@ -30,7 +30,12 @@ def compile_(
     plan: PlanOption = "exact",
     output: Annotated[
         Optional[Path],
-        typer.Option(help="The program file to write; default: MODEL with the ending .axp."),
+        typer.Option(
+            "--output",
+            "-o",
+            help="The program file to write; default: MODEL with the ending .axp.",
+            metavar="FILE",
+        ),
     ] = None,
     batch: BatchOption = TYPICAL_BATCH,
     json: JsonOption = False,
@@ -55,15 +60,15 @@ def compile_(
         "feature_map_bytes_per_image": program.arena_words * program.word_bytes,
     }
     if json:
-        print_json(summary)
+        print_json("axynq/compile/1", summary)
     else:
-        console.print(
+        console.note(
             f"wrote {path}: {len(program.layers)} layers for {program.overlay}, "
             f"{len(program.memory) / 1024:.0f} KiB, "
             f"{summary['feature_map_bytes_per_image'] / 1024:.0f} KiB of feature maps an image"
         )
         if len(program.core_stages) > 1:
-            console.print(
+            console.note(
                 f"the core is started {len(program.core_stages)} times a batch, the host computes "
                 f"{len(program.host_operators)} operators: axynq inspect --overlay says why"
             )

@@ -18,6 +18,7 @@ from axynq.emulator.energy import relative_energy
 from axynq.emulator.errors import DeviceError
 from axynq.emulator.model.graph import Model
 from axynq.emulator.pictures import new_figure, save_figure
+from axynq.host.cli.inputs import picture
 from axynq.host.cli.output import JsonOption, console, percent, print_json, results, table
 from axynq.host.compiler.compilation import compile_program
 from axynq.host.runtime.accelerator import Accelerator
@@ -35,9 +36,16 @@ PLANS = {
 
 
 def demo(
-    output: Annotated[Path, typer.Option(help="The picture to draw (.png, .svg).")] = Path(
-        "demo.png"
-    ),
+    output: Annotated[
+        Path,
+        typer.Option(
+            "--output",
+            "-o",
+            help="The picture to draw (.png, .svg).",
+            callback=picture,
+            metavar="FILE",
+        ),
+    ] = Path("demo.png"),
     json: JsonOption = False,
 ) -> None:
     """Run a CNN with approximate multipliers, without a board.
@@ -52,10 +60,10 @@ def demo(
     _draw(output, digits, predictions, rows)
     if json:
         content = {"examples": len(digits), "overlay": OVERLAY, "picture": str(output)}
-        print_json({**content, "plans": rows})
+        print_json("axynq/demo/1", {**content, "plans": rows})
     else:
         _show(rows, len(digits))
-        console.print(f"picture: {output}")
+        console.note(f"wrote {output}")
     if any(row["outputs_that_differ"] for row in rows):
         raise DeviceError("the software board and the emulator disagree: this is a fault in axynq")
 

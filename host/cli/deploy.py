@@ -7,7 +7,7 @@ from typing import Annotated, Optional
 
 import typer
 
-from axynq.emulator import load_model
+from axynq.emulator import files, load_model
 from axynq.emulator.errors import DataError
 from axynq.host.cli.inputs import (
     BatchOption,
@@ -23,7 +23,7 @@ from axynq.host.cli.inputs import (
     read_data,
     read_plan,
 )
-from axynq.host.cli.output import JsonOption, console, print_json
+from axynq.host.cli.output import JsonOption, console, print_json, results
 from axynq.host.compiler.compilation import TYPICAL_BATCH, compile_program
 from axynq.host.deploy import bundle, remote_board, run_remotely
 from axynq.host.overlay import Overlay
@@ -41,23 +41,33 @@ FolderOption = Annotated[
     str,
     typer.Option(
         help="Folder on the board, below the home directory. If an earlier deploy made it, its "
-        "other files are removed."
+        "other files are removed.",
+        metavar="FOLDER",
     ),
 ]
 PythonOption = Annotated[
-    str, typer.Option(help="Command on the board that starts the Python that has pynq.")
+    str,
+    typer.Option(
+        help="Command on the board that starts the Python that has pynq.", metavar="COMMAND"
+    ),
 ]
 WheelOption = Annotated[
     Optional[Path],
     typer.Option(
-        help="Install this axynq wheel on the board first; default: axynq is installed there."
+        help="Install this axynq wheel on the board first; default: axynq is installed there.",
+        metavar="FILE",
     ),
 ]
 RemoteBaselineOption = Annotated[
     bool,
     typer.Option(help="Also run the network on the board's processor, by TFLite, to compare."),
 ]
-OutputOption = Annotated[Path, typer.Option(help="Folder on this machine for outputs and results.")]
+OutputOption = Annotated[
+    Path,
+    typer.Option(
+        "--output", "-o", help="Folder on this machine for outputs and results.", metavar="FOLDER"
+    ),
+]
 
 
 def deploy(
@@ -88,22 +98,22 @@ def deploy(
     check_one_output(network, "axynq deploy compares")
     chosen = Overlay.load(overlay)
     program = compile_program(network, read_plan(network, plan), chosen, batch)
-    if wheel is not None and not wheel.is_file():
+    if wheel is not None and not files.is_file(wheel):
         raise DataError(f"the wheel '{wheel}' is not there: python -m build makes it in dist/")
     bitstream = find_bitstream(chosen) if device == "auto" else None
     examples = read_data(data, split, limit)
     with (
         console.status(f"{board}: copying") as status,
-        bundle(output, program, examples, bitstream, model if baseline else None, wheel) as files,
+        bundle(output, program, examples, bitstream, model if baseline else None, wheel) as copied,
     ):
         content = run_remotely(
-            remote, files, output, device, baseline,
+            remote, copied, output, device, baseline,
             lambda text: status.update(f"{board}: {text}"),
         )  # fmt: skip
     if json:
-        print_json(content)
+        print_json("axynq/deploy/1", {key: content[key] for key in content if key != "schema"})
         return
-    console.print(
+    results.print(
         f"{board}: {content['examples']} examples, accuracy {100 * content['accuracy']:.2f} %, "
         f"{content['seconds']:.2f} s; outputs are in {output / 'outputs.npy'}"
     )

@@ -2,25 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Optional
 
 import typer
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from axynq.emulator import load_model
 from axynq.emulator.errors import OverlayError
 from axynq.emulator.multipliers import split_multipliers
 from axynq.emulator.plan import Plan
 from axynq.emulator.studies.tuning.tuner import Tuner
-from axynq.host.cli.explore import CompensateOption, SearchExamplesOption, SearchSplitOption
+from axynq.host.cli import completion
 from axynq.host.cli.inputs import (
     BatchOption,
+    CompensateOption,
     LimitOption,
+    MaxLossOption,
     ModelArgument,
     PlanOption,
+    SearchExamplesOption,
+    SearchSplitOption,
     SplitOption,
     WeightsOption,
     check_can_be_written,
@@ -28,13 +29,13 @@ from axynq.host.cli.inputs import (
     read_plan,
 )
 from axynq.host.cli.output import JsonOption, console, finite, percent, print_json, results, table
+from axynq.host.cli.progress import phases
 from axynq.host.compiler.compilation import TYPICAL_BATCH
 from axynq.host.design.breakdown import MULTIPLIERS
 from axynq.host.design.designer import Design, Figures, Objective, Request, description, design
 from axynq.host.design.library import Library
 from axynq.host.design.limits import NAMES, Limits
 from axynq.host.design.report import content_of, shares_of, write_design
-from axynq.host.design.search import Progress as SearchProgress
 from axynq.host.overlay.board import board_names
 
 
@@ -55,13 +56,20 @@ def clock_list(text: str | None) -> str | None:
 
 
 BoardOption = Annotated[
-    str, typer.Option(help=f"The board to design for: {', '.join(board_names())}.")
+    str,
+    typer.Option(
+        help=f"The board to design for: {', '.join(board_names())}.",
+        metavar="BOARD",
+        rich_help_panel="Array",
+        autocompletion=completion.boards,
+    ),
 ]
 ObjectiveOption = Annotated[
     Objective,
     typer.Option(
         help="throughput: most images a second at --batch; latency: the shortest time for an image "
-        "alone; energy: the least estimated energy an image, of arrays on the front."
+        "alone; energy: the least estimated energy an image, of arrays on the front.",
+        rich_help_panel="Array",
     ),
 ]
 ClocksOption = Annotated[
@@ -71,37 +79,81 @@ ClocksOption = Annotated[
         callback=clock_list,
         help="Clocks to choose from; default: those that the board's I/O PLL is usually divided "
         "to. An array gets the fastest that its loops and multipliers keep up with.",
+        rich_help_panel="Array",
     ),
 ]
 LutLimitOption = Annotated[
-    float, typer.Option(min=0.01, max=1, help="Likely LUTs at most, as a share of the board's.")
+    float,
+    typer.Option(
+        min=0.01,
+        max=1,
+        help="Likely LUTs at most, as a share of the board's.",
+        metavar="SHARE",
+        rich_help_panel="Limits",
+    ),
 ]
 FlipFlopLimitOption = Annotated[
-    float, typer.Option(min=0.01, max=1, help="Flip-flops at most, as a share of the board's.")
+    float,
+    typer.Option(
+        min=0.01,
+        max=1,
+        help="Flip-flops at most, as a share of the board's.",
+        metavar="SHARE",
+        rich_help_panel="Limits",
+    ),
 ]
 BlockRamLimitOption = Annotated[
-    float, typer.Option(min=0.01, max=1, help="Block RAMs at most, as a share of the board's.")
+    float,
+    typer.Option(
+        min=0.01,
+        max=1,
+        help="Block RAMs at most, as a share of the board's.",
+        metavar="SHARE",
+        rich_help_panel="Limits",
+    ),
 ]
 DspLimitOption = Annotated[
-    float, typer.Option(min=0.01, max=1, help="DSP blocks at most, as a share of the board's.")
+    float,
+    typer.Option(
+        min=0.01,
+        max=1,
+        help="DSP blocks at most, as a share of the board's.",
+        metavar="SHARE",
+        rich_help_panel="Limits",
+    ),
 ]
 ProductsOption = Annotated[
     bool,
-    typer.Option(help="Let DSP blocks multiply exactly for some lanes, two lanes for each block."),
+    typer.Option(
+        help="Let DSP blocks multiply exactly for some lanes, two lanes for each block.",
+        rich_help_panel="Array",
+    ),
 ]
 ExactOnlyOption = Annotated[
     bool,
-    typer.Option("--exact-only", help="Only arrays with exact multipliers; instead of --plan."),
+    typer.Option(
+        "--exact-only",
+        help="Only arrays with exact multipliers; instead of --plan.",
+        rich_help_panel="Multipliers and plan",
+    ),
 ]
 CompareOption = Annotated[
     bool,
     typer.Option(
-        help="Also find the best exact arrays, with and without products in DSP blocks, to compare."
+        help="Also find the best exact arrays, with and without products in DSP blocks, to "
+        "compare.",
+        rich_help_panel="Search",
     ),
 ]
-SecondsOption = Annotated[
+TimeLimitOption = Annotated[
     float,
-    typer.Option(min=0, callback=finite, help="After about this time no new arrays are looked at."),
+    typer.Option(
+        min=0,
+        callback=finite,
+        help="Look at no new arrays after about this many seconds.",
+        metavar="SECONDS",
+        rich_help_panel="Search",
+    ),
 ]
 LibraryOption = Annotated[
     Optional[str],
@@ -109,27 +161,25 @@ LibraryOption = Annotated[
         metavar="M1|M2|…",
         help="Instead of --plan: multipliers to choose from. Arrays have lanes of one of them "
         "beside exact ones, which take the most sensitive filters.",
+        rich_help_panel="Multipliers and plan",
+        autocompletion=completion.multipliers,
     ),
 ]
 LibraryDataOption = Annotated[
     Optional[Path],
     typer.Option(
-        help="With --library: labelled examples, by which filters are ranked and accuracy is "
+        help="With --multipliers: labelled examples, by which filters are ranked and accuracy is "
         "measured (.npz with x and y, image folders, CIFAR-10); default: filters are ranked by the "
-        "errors of their weights."
-    ),
-]
-MaxLossOption = Annotated[
-    Optional[float],
-    typer.Option(
-        min=0,
-        callback=finite,
-        help="With --data: the largest loss of accuracy on the search's examples, in percentage "
-        "points; default: any loss.",
+        "errors of their weights.",
+        metavar="DATA",
+        rich_help_panel="Data",
     ),
 ]
 WorkersOption = Annotated[
-    Optional[int], typer.Option(min=1, help="Processes; default: as many as processors.")
+    Optional[int],
+    typer.Option(
+        min=1, help="Processes; default: as many as processors.", rich_help_panel="Computing"
+    ),
 ]
 
 
@@ -137,7 +187,13 @@ def design_(
     model: ModelArgument,
     output: Annotated[
         Path,
-        typer.Option(help="Folder for overlay.toml, design.json and pictures; it is made."),
+        typer.Option(
+            "--output",
+            "-o",
+            help="Folder for overlay.toml, design.json and pictures; it is made.",
+            metavar="FOLDER",
+            rich_help_panel="Results",
+        ),
     ],
     board: BoardOption = "pynq-z2",
     plan: PlanOption = "exact",
@@ -150,7 +206,7 @@ def design_(
     dsp_limit: DspLimitOption = Limits.dsp,
     dsp_products: ProductsOption = True,
     exact_only: ExactOnlyOption = False,
-    library: LibraryOption = None,
+    multipliers: LibraryOption = None,
     data: LibraryDataOption = None,
     max_loss: MaxLossOption = None,
     weights: WeightsOption = "none",
@@ -160,7 +216,7 @@ def design_(
     split: SplitOption = "test",
     limit: LimitOption = None,
     compare: CompareOption = True,
-    seconds: SecondsOption = 150.0,
+    time_limit: TimeLimitOption = 150.0,
     workers: WorkersOption = None,
     json: JsonOption = False,
 ) -> None:
@@ -173,13 +229,13 @@ def design_(
     network = load_model(model)
     for note in network.notes:
         console.note(note)
-    if plan != "exact" and (exact_only or library is not None):
-        other = "--exact-only" if exact_only else "--library"
+    if plan != "exact" and (exact_only or multipliers is not None):
+        other = "--exact-only" if exact_only else "--multipliers"
         raise OverlayError(f"{other} and --plan exclude each other: either says what filters need")
-    if exact_only and library is not None:
-        raise OverlayError("--exact-only and --library exclude each other")
-    if library is None and data is not None:
-        raise OverlayError("--data needs --library: a plan that is given is not measured")
+    if exact_only and multipliers is not None:
+        raise OverlayError("--exact-only and --multipliers exclude each other")
+    if multipliers is None and data is not None:
+        raise OverlayError("--data needs --multipliers: a plan that is given is not measured")
     if data is None and max_loss is not None:
         raise OverlayError("--max-loss needs --data: accuracy is measured on examples")
     searched = tested = None
@@ -191,12 +247,12 @@ def design_(
         raise OverlayError("--weights and --compensate need --data: networks are tuned on examples")
     loss = None if max_loss is None else max_loss / 100
     choices = None
-    if library is not None:
+    if multipliers is not None:
         tuner = None
         if searched is not None and tunes:
             check_can_be_written(network)
             tuner = Tuner(network, searched.x, weights, compensate)
-        choices = Library(network, tuple(split_multipliers(library)), searched, loss, tuner)
+        choices = Library(network, tuple(split_multipliers(multipliers)), searched, loss, tuner)
     chosen = Plan.uniform("exact") if exact_only else read_plan(network, plan)
     request = Request(
         network,
@@ -208,33 +264,20 @@ def design_(
         () if clocks is None else tuple(float(part) for part in clocks.split(",")),
         dsp_products,
         compare,
-        seconds,
+        time_limit,
         workers,
         library=choices,
         test_examples=tested,
     )
-    with _display() as progress:
+    with phases() as progress:
         made = design(request, progress)
     written = write_design(made, output)
     if json:
         content = content_of(made)
-        print_json({"output": str(output), **content, "plan": plan})
+        print_json("axynq/design/1", {"output": str(output), **content, "plan": plan})
         return
     _show(made)
-    console.print(f"wrote {', '.join(map(str, written))}")
-
-
-@contextmanager
-def _display() -> Iterator[SearchProgress]:
-    columns = (TextColumn("{task.description}", markup=False), BarColumn(),
-               TextColumn("{task.completed}"), TimeElapsedColumn())  # fmt: skip
-    with Progress(*columns, console=console, transient=True) as bar:
-        task = bar.add_task("beginning", total=None)
-
-        def progress(what: str, done: int, of: int) -> None:
-            bar.update(task, description=what, completed=done, total=max(of, 1))
-
-        yield progress
+    console.note(f"wrote {', '.join(map(str, written))}")
 
 
 COLUMNS = (

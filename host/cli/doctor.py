@@ -42,14 +42,14 @@ class Finding(NamedTuple):
 PACKAGES = {
     "numpy": "",
     "pynq": f"for boards and the software board: {how_to_install_pynq()}",
-    "hls4ml": "carries the headers of the software board: pip install axynq[software]",
-    "tflite-runtime": "the reference kernels, for tests: pip install axynq[tflite]",
-    "ai-edge-litert": "the reference kernels, for tests: pip install axynq[tflite]",
-    "torch": "for training: pip install axynq[train]",
-    "matplotlib": "for pictures: pip install axynq[plot]",
-    "pillow": "for data sets of images: pip install axynq[images]",
-    "pyserial": "for power meters on a serial line: pip install axynq[serial]",
-    "jinja2": "for the software board and for building overlays: pip install axynq[software]",
+    "hls4ml": "carries the headers of the software board: pip install 'axynq[software]'",
+    "tflite-runtime": "the reference kernels, for tests: pip install 'axynq[tflite]'",
+    "ai-edge-litert": "the reference kernels, for tests: pip install 'axynq[tflite]'",
+    "torch": "for training: pip install 'axynq[train]'",
+    "matplotlib": "for pictures: pip install 'axynq[plot]'",
+    "pillow": "for data sets of images: pip install 'axynq[images]'",
+    "pyserial": "for power meters on a serial line: pip install 'axynq[serial]'",
+    "jinja2": "for the software board, building overlays and pages: pip install 'axynq[software]'",
     "tflite": "for reading networks; boards do without: pip install tflite",
 }
 """Packages and what they are for."""
@@ -65,11 +65,12 @@ def doctor(json: JsonOption = False) -> None:
     if json:
         usable = not any(f.what == "engine used" and f.state == "problem" for f in findings)
         print_json(
+            "axynq/doctor/1",
             {
                 "engine": choose_engine().name if usable else None,
                 "threads": thread_count() if usable else None,
                 "findings": [finding._asdict() for finding in findings],
-            }
+            },
         )
     else:
         _show(findings)
@@ -96,8 +97,7 @@ def examine() -> list[Finding]:
 
 
 def _show(findings: list[Finding]) -> None:
-    shown: Any = table("", "state", "detail")
-    shown.columns[2].justify = "left"
+    shown: Any = table("what", "state", "detail")
     colours = {"ok": "green", "absent": "yellow", "problem": "red"}
     for finding in findings:
         shown.add_row(finding.what, Text(finding.state, colours[finding.state]), finding.detail)

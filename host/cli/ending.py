@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import codecs
 import os
+import re
 import sys
 import traceback
 import warnings
@@ -23,13 +24,23 @@ from typing import TextIO
 import typer
 
 from axynq.emulator.errors import AxynqError
-from axynq.host.cli.output import console, one_line
+from axynq.host.cli.completion import ASKED, answer
+from axynq.host.cli.output import Verbosity, as_environment_says, console, one_line
 from axynq.host.cli.signals import heeded
 
 TRACEBACK = "AXYNQ_TRACEBACK"
 """Environment variable: if set, errors are printed with their traceback."""
 
 _UsageError: type[Exception] = typer.BadParameter.__bases__[0]  # typer has it by no other name
+
+_TYPED = (
+    (": Value error, ", ": "),
+    (r"Input should be a valid integer.*", "it is not a whole number"),
+    (r"Input should be a valid number.*", "it is not a number"),
+    (r"Input should be greater than or equal to (\S+)", r"it must be \1 or more"),
+    (r"Input should be less than or equal to (\S+)", r"it must be \1 or less"),
+)
+"""What some versions of typer say of values, and what it means."""
 
 _PLAIN = {
     "×": "x", "µ": "u", "μ": "u", "σ": "sigma", "±": "+-", "·": ".", "…": "...", "→": "->",
@@ -41,6 +52,7 @@ _PLAIN = {
 def run(arguments: list[str]) -> int:
     """Run a command and return its exit code. Whatever goes wrong is reported here."""
     _prepare_streams()
+    as_environment_says()
     with heeded(), warnings.catch_warnings():
         warnings.showwarning = _show_warning
         code = _outcome(arguments)
@@ -53,7 +65,7 @@ def _outcome(arguments: list[str]) -> int:
     try:
         return _run(arguments)
     except KeyboardInterrupt:
-        console.note("interrupted")
+        console.message("interrupted")
         return 130
     except AxynqError as error:
         return _report(error, str(error))
@@ -88,6 +100,8 @@ def _run(arguments: list[str]) -> int:
     from axynq.host.cli.commands import app
 
     command = typer.main.get_command(app)
+    if os.environ.get(ASKED):
+        answer(command)
     code = 0
     try:
         # typer's own way of running a command swallows some errors and boxes others.
@@ -99,7 +113,8 @@ def _run(arguments: list[str]) -> int:
         if not arguments:  # the help has been shown
             return 2
         text = one_line(error.format_message())  # type: ignore[attr-defined]
-        text = text.replace(": Value error, ", ": ", 1)  # some versions of typer say so
+        for typed, plain in _TYPED:
+            text = re.sub(typed, plain, text)
         console.error(f"{text.rstrip('.')} ({_command(error)} --help explains)")
         return 2
     sys.stdout.flush()
@@ -121,11 +136,11 @@ def _show_warning(
     line: str | None = None,
 ) -> None:
     """One line, without file and line number."""
-    console.note(one_line(f"warning: {message}"))
+    console.warn(str(message))
 
 
 def _report(error: BaseException, text: str) -> int:
-    if os.environ.get(TRACEBACK):
+    if os.environ.get(TRACEBACK) or console.verbosity >= Verbosity.VERBOSE:
         traceback.print_exception(error)
     console.error(text)
     return 1

@@ -18,6 +18,7 @@ from axynq.emulator.model.batch import check_classifier
 from axynq.emulator.model.graph import Model
 from axynq.emulator.studies.comparison import Comparison, Interval, Right, wilson_interval
 from axynq.emulator.studies.evaluator import Examples
+from axynq.host.cli import completion
 from axynq.host.cli.inputs import (
     DataOption,
     EnergyOption,
@@ -36,14 +37,14 @@ from axynq.host.cli.output import (
     INTERVAL,
     JsonOption,
     console,
+    facts,
     percent,
     percent_interval,
     points_interval,
     print_json,
-    progress_bar,
     results,
-    table,
 )
+from axynq.host.cli.progress import progress_bar
 
 STEP = 1024
 """Examples between updates of the progress bar."""
@@ -54,6 +55,7 @@ AgainstOption = Annotated[
         metavar="MODEL",
         help="Also run this network on the same examples and say what the first one loses against "
         "it, with an interval; default, with --against-plan: the same network.",
+        autocompletion=completion.models,
     ),
 ]
 AgainstPlanOption = Annotated[
@@ -61,6 +63,7 @@ AgainstPlanOption = Annotated[
     typer.Option(
         metavar="PLAN",
         help="The plan of the network to compare with; default, with --against: exact.",
+        autocompletion=completion.plans,
     ),
 ]
 
@@ -116,6 +119,7 @@ def evaluate(
     spent = relative_energy(network, chosen, figures)
     if json:
         print_json(
+            "axynq/evaluate/1",
             {
                 "model": str(model),
                 "plan": plan,
@@ -131,24 +135,29 @@ def evaluate(
                     name: codes.counts() for name, codes in emulator.codes.items()
                 },
                 **({} if reference is None else _against(reference, measured)),
-            }
+            },
         )
         return
-    shown = table("", "", title=f"{network.name} on {len(examples)} examples of {data}")
-    shown.add_row("plan", plan)
-    shown.add_row("accuracy", percent(measured.accuracy))
-    shown.add_row(INTERVAL, percent_interval(measured.interval))
+    rows = [
+        ("plan", plan),
+        ("accuracy", percent(measured.accuracy)),
+        (INTERVAL, percent_interval(measured.interval)),
+    ]
     if reference is not None:
         comparison = Comparison.of(reference.right, measured.right)
-        shown.add_row("compared with", f"{other_model}, {other_plan}")
-        shown.add_row("its accuracy", percent(reference.accuracy))
-        shown.add_row("loss against it, points", f"{100 * comparison.loss:.2f}")
-        shown.add_row(INTERVAL, points_interval(comparison.loss_interval()))
-        shown.add_row("p-value (McNemar, exact)", f"{comparison.p_value():.2g}")
-    shown.add_row(f"multiplier energy relative to exact ({energy})", percent(spent, 1))
-    shown.add_row("engine", f"{emulator.engine}, {emulator.threads} threads")
-    shown.add_row("examples per second", f"{len(examples) / max(measured.seconds, 1e-9):.0f}")
-    results.print(shown)
+        rows += [
+            ("compared with", f"{other_model}, {other_plan}"),
+            ("its accuracy", percent(reference.accuracy)),
+            ("loss against it, points", f"{100 * comparison.loss:.2f}"),
+            (INTERVAL, points_interval(comparison.loss_interval())),
+            ("p-value (McNemar, exact)", f"{comparison.p_value():.2g}"),
+        ]
+    rows += [
+        ("multiplier energy", f"{percent(spent, 1)} of exact ({energy})"),
+        ("engine", f"{emulator.engine}, {emulator.threads} threads"),
+        ("examples per second", f"{len(examples) / max(measured.seconds, 1e-9):.0f}"),
+    ]
+    results.print(facts(f"{network.name} on {len(examples)} examples of {data}", rows))
 
 
 def _read(model: Path, plan: str) -> tuple[Model, Plan]:

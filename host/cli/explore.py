@@ -12,10 +12,9 @@ from typing import Annotated, Any, Optional, cast
 import typer
 from rich.console import Group
 from rich.live import Live
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from axynq.emulator import load_model
-from axynq.emulator.datasets import Split, evenly_spread
+from axynq.emulator.datasets import evenly_spread
 from axynq.emulator.engine.choice import thread_count
 from axynq.emulator.errors import PlanError
 from axynq.emulator.model.graph import Model
@@ -42,14 +41,10 @@ from axynq.emulator.studies.search.store import Store
 from axynq.emulator.studies.search.workers import DaskWorkers, LocalWorker, Workers, connect
 from axynq.emulator.studies.tuning.compensation import Method
 from axynq.emulator.studies.tuning.tuner import Tuner
+from axynq.host.cli import completion
 from axynq.host.cli.explore_retrain import (
     LARGEST_LOSS,
     CandidatesOption,
-    HeldOutOption,
-    JointAugmentOption,
-    JointDeviceOption,
-    JointDistillationOption,
-    JointTeacherOption,
     RetrainBatchOption,
     RetrainExamplesOption,
     RetrainOption,
@@ -63,14 +58,19 @@ from axynq.host.cli.explore_retrain import (
     words,
 )
 from axynq.host.cli.inputs import (
-    LARGEST_SEED,
+    CompensateOption,
     DataOption,
     EnergyOption,
     Engine,
     EngineOption,
     LimitOption,
+    MaxLossOption,
     MethodOption,
     ModelArgument,
+    ResumedFolderOption,
+    SearchExamplesOption,
+    SearchSplitOption,
+    SeedOption,
     SplitOption,
     ThreadsOption,
     WeightsOption,
@@ -82,17 +82,25 @@ from axynq.host.cli.output import (
     INTERVAL,
     JsonOption,
     console,
-    finite,
     percent,
     points_interval,
     print_json,
     results,
     table,
 )
+from axynq.host.cli.progress import PhaseBar, PhaseLines
+from axynq.host.cli.training import (
+    AugmentOption,
+    DistillationOption,
+    HeldOutOption,
+    TeacherOption,
+    TorchDeviceOption,
+)
 from axynq.host.compiler.compilation import TYPICAL_BATCH, compile_program
 from axynq.host.netlists.cells import cells
 from axynq.host.overlay import Overlay
 from axynq.host.performance.cycles import program_cycles
+from axynq.host.report.live import SearchPage, both, following
 
 LIBRARY = "exact|roup:0,4|roup:0,6|roup:0,8|roup:1,4|roup:1,6|roup:1,8|roup:2,6|roup:2,8|roup:3,6"
 """From little to much approximation, all with characterised energies."""
@@ -122,6 +130,8 @@ LevelsOption = Annotated[
         callback=known_levels,
         help=f"What a plan's classes consist of, of {', '.join(LEVELS)}; each is searched in "
         "turn. mixed: each layer has a level of its own.",
+        rich_help_panel="Search",
+        autocompletion=completion.levels,
     ),
 ]
 MultipliersOption = Annotated[
@@ -131,6 +141,8 @@ MultipliersOption = Annotated[
         help="Multipliers to choose from; default: those of --overlay, or else the exact one and "
         "nine ROUP multipliers. A * stands for any number: roup:*, roup:3,*, roup:2,0-0-*-* and "
         "smapprox:* are families, of which only the --members that are worth it are searched.",
+        rich_help_panel="Multipliers and plan",
+        autocompletion=completion.multipliers,
     ),
 ]
 MembersOption = Annotated[
@@ -139,6 +151,7 @@ MembersOption = Annotated[
         min=1,
         help="Of the families in --multipliers search so many at most, of those that no other "
         "beats in energy and in what is left of its error once weights suit it.",
+        rich_help_panel="Multipliers and plan",
     ),
 ]
 DesignsOption = Annotated[
@@ -147,10 +160,14 @@ DesignsOption = Annotated[
         min=1,
         help="Only plans with at most this many different multipliers, the exact one included: "
         "for an array whose lanes all have a bank of so many; default: any number.",
+        rich_help_panel="Multipliers and plan",
     ),
 ]
 ClassesOption = Annotated[
-    int, typer.Option(min=1, help="A layer is divided into at most this many classes.")
+    int,
+    typer.Option(
+        min=1, help="A layer is divided into at most this many classes.", rich_help_panel="Search"
+    ),
 ]
 SkipOption = Annotated[
     Optional[str],
@@ -158,32 +175,24 @@ SkipOption = Annotated[
         metavar="K1|K2|…",
         help="Also try to skip weights further than K standard deviations from the mean (klms=K "
         "of plans), such as 3|4; default: skip none.",
+        rich_help_panel="Multipliers and plan",
     ),
 ]
 FittingOverlayOption = Annotated[
     Optional[str],
     typer.Option(
         help="Search only plans that this overlay can run: a name, such as z2-mixed16, or the "
-        "path of a .toml description; default: any plan."
+        "path of a .toml description; default: any plan.",
+        metavar="OVERLAY",
+        rich_help_panel="Multipliers and plan",
+        autocompletion=completion.overlays,
     ),
 ]
-CompensateOption = Annotated[
-    bool,
-    typer.Option("--compensate", help="Take the mean error of each filter off its bias."),
+EvaluationsOption = Annotated[
+    int, typer.Option(min=1, help="Plans to look at, per level.", rich_help_panel="Search")
 ]
-MaxLossOption = Annotated[
-    Optional[float],
-    typer.Option(
-        min=0,
-        callback=finite,
-        help="Keep the search above this loss of accuracy, in percentage points; default: any "
-        "loss.",
-    ),
-]
-EvaluationsOption = Annotated[int, typer.Option(min=1, help="Plans to look at, per level.")]
-PopulationOption = Annotated[int, typer.Option(min=4, max=10000, help="Plans per generation.")]
-SeedOption = Annotated[
-    int, typer.Option(min=0, max=LARGEST_SEED, help="Seed of the search's random choices.")
+PopulationOption = Annotated[
+    int, typer.Option(min=4, max=10000, help="Plans per generation.", rich_help_panel="Search")
 ]
 FinalistsOption = Annotated[
     int,
@@ -191,17 +200,16 @@ FinalistsOption = Annotated[
         min=1,
         help="Plans per level that are measured again, on --choice-examples; what none of them "
         "beats there is measured on the examples of --split.",
+        rich_help_panel="Search",
     ),
 ]
 EstimateOption = Annotated[
     bool,
     typer.Option(
         help="Divide layers by estimated sensitivity, and begin with the plans that the estimate "
-        "finds best."
+        "finds best.",
+        rich_help_panel="Search",
     ),
-]
-SearchExamplesOption = Annotated[
-    int, typer.Option(min=1, help="Examples on which the search measures accuracy.")
 ]
 ChoiceExamplesOption = Annotated[
     int,
@@ -209,11 +217,8 @@ ChoiceExamplesOption = Annotated[
         min=1,
         help="Other examples of --search-split, on which it is decided which of the finalists are "
         "on the front; with --retrain these are those of --held-out.",
+        rich_help_panel="Data",
     ),
-]
-SearchSplitOption = Annotated[
-    Split,
-    typer.Option(help="The part of the data that the search's and the choice's examples are from."),
 ]
 CyclesOption = Annotated[
     bool,
@@ -221,14 +226,24 @@ CyclesOption = Annotated[
         "--cycles",
         help="With --overlay: also look for few clock cycles, by the cycle model. Adds about half "
         "a second per plan.",
+        rich_help_panel="Search",
     ),
 ]
 WorkersOption = Annotated[
-    int, typer.Option(min=1, help="Processes that evaluate plans, as local Dask workers.")
+    int,
+    typer.Option(
+        min=1,
+        help="Processes that evaluate plans, as local Dask workers.",
+        rich_help_panel="Computing",
+    ),
 ]
 SchedulerOption = Annotated[
     Optional[str],
-    typer.Option(metavar="tcp://HOST:PORT", help="Use the workers of this Dask scheduler instead."),
+    typer.Option(
+        metavar="tcp://HOST:PORT",
+        help="Use the workers of this Dask scheduler instead.",
+        rich_help_panel="Computing",
+    ),
 ]
 
 
@@ -245,10 +260,7 @@ class Computing:
 def explore(
     model: ModelArgument,
     data: DataOption,
-    output: Annotated[
-        Path,
-        typer.Option(help="Folder for the results; rerun the command to resume what is in it."),
-    ],
+    output: ResumedFolderOption,
     levels: LevelsOption = "layer,filter,channel,row,column",
     multipliers: MultipliersOption = None,
     members: MembersOption = KEPT,
@@ -286,17 +298,17 @@ def explore(
     shared_epochs: SharedEpochsOption = None,
     search_again: SearchAgainOption = True,
     candidates: CandidatesOption = 12,
-    distillation: JointDistillationOption = 0.7,
-    teacher: JointTeacherOption = None,
-    augment: JointAugmentOption = False,
-    device: JointDeviceOption = None,
+    distillation: DistillationOption = 0.7,
+    teacher: TeacherOption = None,
+    augment: AugmentOption = False,
+    device: TorchDeviceOption = None,
 ) -> None:
     """Search for plans with little energy and high accuracy.
 
     A genetic search (NSGA-II) on some examples; which of the best plans to keep is decided on
     more, and these are measured on the test examples. With --retrain, networks are retrained for
     the plans that are near the front, and plans are judged by that. Everything that takes time is
-    kept: rerun the command to resume.
+    kept: rerun the command to resume. progress.html in the output folder shows how far it is.
     """
     network = load_model(model)
     retraining = None
@@ -352,9 +364,14 @@ def explore(
         cells=None if designs is None else _cells(energy),
     )
     computing = Computing(workers, scheduler, engine, threads)
-    with Store(output / "evaluations.sqlite") as store, _display() as progress:
+    with (
+        Store(output / "evaluations.sqlite") as store,
+        _display() as display,
+        following(SearchPage(output, network.name, console.note)) as page,
+    ):
+        progress = both(display, page)
         if stored := len(store):
-            console.print(f"{output} has {stored} evaluations already: resuming")
+            console.note(f"{output} has {stored} evaluations already: resuming")
         context: dict[str, Any] = {"model": str(model), "seed": seed, **library.record()}
         finished: Mapping[str, Finished] = {}
         if retraining is None or training is None:
@@ -371,8 +388,8 @@ def explore(
             task, choice = joint.search, joint.held_out
             outcome, finished = found.outcome, found.finished
             context["retraining"] = words(joint, found)
-    context["choice_examples_in_test"] = _check_apart(choice, tested)
-    path = write_report(outcome, task, output, context, finished)
+        context["choice_examples_in_test"] = _check_apart(choice, tested)
+        path = write_report(outcome, task, output, context, finished)
     _show(outcome, path, json, task)
 
 
@@ -490,24 +507,24 @@ class _Display:
 
     def __init__(self, live: Live) -> None:
         self.live = live
-        self.bar = Progress(
-            TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(),
-            TimeElapsedColumn(),
-        )  # fmt: skip
-        self.task = self.bar.add_task("")
+        self.phases = PhaseBar(counted=True)
 
     def __call__(self, what: str, done: int, of: int, front: Sequence[Candidate]) -> None:
-        self.bar.update(self.task, description=what, completed=done, total=of)
+        self.phases(what, done, of)
         shown = table("level", "energy", "accuracy", title="front so far, on the search examples")
         for candidate in (front[k] for k in evenly_spread(len(front), SHOWN)):
             shown.add_row(
                 candidate.level, percent(candidate.energy, 1), percent(candidate.accuracy)
             )
-        self.live.update(Group(self.bar, shown))
+        self.live.update(Group(self.phases.bar, shown))
 
 
 @contextmanager
-def _display() -> Iterator[_Display]:
+def _display() -> Iterator[SearchProgress]:
+    if not console.live:
+        lines = PhaseLines()
+        yield lambda what, done, of, front: lines(what, done, of)
+        return
     with Live(console=console, transient=True, refresh_per_second=4) as live:
         yield _Display(live)
 
@@ -515,7 +532,7 @@ def _display() -> Iterator[_Display]:
 def _show(outcome: Outcome, path: Path, json: bool, task: Task) -> None:
     front = [point for point in points_of(outcome) if point.on_front]
     if json:
-        print_json(_content(outcome, path, front))
+        print_json("axynq/explore/1", _content(outcome, path, front))
         return
     bank = ("bank", "LUTs", "gain in it") if task.cells else ()
     shown = table(
@@ -525,7 +542,7 @@ def _show(outcome: Outcome, path: Path, json: bool, task: Task) -> None:
     for point in front:
         shown.add_row(*_row(point), *(_bank(task, point) if task.cells else ()))
     results.print(shown)
-    console.print(
+    console.note(
         f"wrote {path}; {outcome.computed} evaluations in {outcome.seconds:.0f} s "
         f"({3600 * outcome.computed / max(outcome.seconds, 1e-9):.0f} an hour)"
     )

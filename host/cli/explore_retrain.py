@@ -18,7 +18,7 @@ from axynq.emulator.studies.search.store import Store
 from axynq.emulator.studies.search.workers import Workers
 from axynq.host.cli.inputs import check_can_be_written
 from axynq.host.cli.output import finite
-from axynq.host.cli.retrain import check_device
+from axynq.host.cli.training import check_device
 
 if TYPE_CHECKING:  # needs PyTorch
     from collections.abc import Callable
@@ -36,14 +36,23 @@ RetrainOption = Annotated[
         metavar="EPOCHS",
         help="Retrain what is near the front, for so many epochs in the last and longest round; 0: "
         "only search and tune. Implies --weights rescaled --compensate.",
+        rich_help_panel="Retraining",
     ),
 ]
 RetrainRateOption = Annotated[
     float,
-    typer.Option(min=0, callback=finite, help="With --retrain: learning rate (of Adam)."),
+    typer.Option(
+        min=0,
+        callback=finite,
+        help="With --retrain: learning rate (of Adam).",
+        rich_help_panel="Retraining",
+    ),
 ]
 RetrainBatchOption = Annotated[
-    int, typer.Option(min=1, help="With --retrain: examples per training step.")
+    int,
+    typer.Option(
+        min=1, help="With --retrain: examples per training step.", rich_help_panel="Retraining"
+    ),
 ]
 RetrainExamplesOption = Annotated[
     Optional[int],
@@ -51,14 +60,7 @@ RetrainExamplesOption = Annotated[
         min=1,
         help="With --retrain: use only so many examples of the data's train part, evenly spread; "
         "default: all.",
-    ),
-]
-HeldOutOption = Annotated[
-    int,
-    typer.Option(
-        min=1,
-        help="With --retrain: training examples that nothing is trained on; what is dropped, and "
-        "which plans are on the front, is decided on them.",
+        rich_help_panel="Retraining",
     ),
 ]
 SharedPlansOption = Annotated[
@@ -68,50 +70,30 @@ SharedPlansOption = Annotated[
         max=64,
         help="With --retrain: plans of the front under which one set of weights is trained at "
         "once. Every candidate begins with it; 0: with the network itself.",
+        rich_help_panel="Retraining",
     ),
 ]
 SharedEpochsOption = Annotated[
     Optional[int],
-    typer.Option(min=1, help="Epochs of training for --shared-plans; default: as --retrain."),
+    typer.Option(
+        min=1,
+        help="Epochs of training for --shared-plans; default: as --retrain.",
+        rich_help_panel="Retraining",
+    ),
 ]
 SearchAgainOption = Annotated[
     bool,
     typer.Option(
-        help="With --retrain: search once more, for plans that suit the weights of --shared-plans."
+        help="With --retrain: search once more, for plans that suit the weights of --shared-plans.",
+        rich_help_panel="Retraining",
     ),
 ]
 CandidatesOption = Annotated[
-    int, typer.Option(min=1, help="With --retrain: plans that are retrained at most.")
-]
-JointDistillationOption = Annotated[
-    float,
+    int,
     typer.Option(
-        min=0,
-        max=1,
-        callback=finite,
-        help="With --retrain: share of the loss, 0 to 1, that compares scores with the teacher's "
-        "instead of labels.",
-    ),
-]
-JointTeacherOption = Annotated[
-    Optional[Path],
-    typer.Option(
-        help="With --retrain: the .tflite network whose scores count; default: MODEL with exact "
-        "multipliers.",
-    ),
-]
-JointAugmentOption = Annotated[
-    bool,
-    typer.Option(
-        "--augment",
-        help="With --retrain: shift images by up to four pixels and mirror them.",
-    ),
-]
-JointDeviceOption = Annotated[
-    Optional[str],
-    typer.Option(
-        metavar="cpu|cuda|…",
-        help="With --retrain: PyTorch's device; default: a GPU if there is one, else cpu.",
+        min=1,
+        help="With --retrain: plans that are retrained at most.",
+        rich_help_panel="Retraining",
     ),
 ]
 

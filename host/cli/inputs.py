@@ -9,6 +9,7 @@ import numpy as np
 import typer
 from rich.text import Text
 
+from axynq.emulator import files
 from axynq.emulator.datasets import Dataset, Split, load_dataset, quantise_examples
 from axynq.emulator.energy import SHIPPED, EnergyFigures
 from axynq.emulator.errors import DataError
@@ -18,7 +19,8 @@ from axynq.emulator.plan import Plan
 from axynq.emulator.studies.evaluator import Examples
 from axynq.emulator.studies.tuning.compensation import Method
 from axynq.emulator.studies.tuning.weights import WeightRule
-from axynq.host.cli.output import console
+from axynq.host.cli import completion
+from axynq.host.cli.output import console, finite
 from axynq.host.energy import energy_figures
 
 Device = Literal["auto", "software"]
@@ -29,10 +31,29 @@ Engine = Literal[
 ]  # fmt: skip
 """The emulator's engines, :data:`axynq.emulator.engine.choice.ENGINES`."""
 
+PICTURES = (".png", ".svg", ".pdf", ".jpg", ".jpeg", ".eps", ".ps", ".tif", ".tiff", ".webp")
+
+
+def picture(path: Path | None) -> Path | None:
+    """For options: refuses a picture of a kind that cannot be drawn, before the work begins.
+
+    Raises:
+        typer.BadParameter: its name has another ending.
+    """
+    if path is not None and path.suffix and path.suffix.lower() not in PICTURES:
+        raise typer.BadParameter(f"'{path.name}' is not a picture's name: it may end in .png, .svg")
+    return path
+
+
 LARGEST_SEED = 2**32 - 1
 
 ModelArgument = Annotated[
-    Path, typer.Argument(help="The network: an int8 .tflite or .onnx file.", metavar="MODEL")
+    Path,
+    typer.Argument(
+        help="The network: an int8 .tflite or .onnx file.",
+        metavar="MODEL",
+        autocompletion=completion.models,
+    ),
 ]
 
 PlanOption = Annotated[
@@ -43,6 +64,8 @@ PlanOption = Annotated[
         "network (M, such as roup:1,4), or a shorthand that divides each layer: flam=M1|M2|… "
         "its filters, klam-channel=…, klam-row=… or klam-column=… its kernels; klms=K skips "
         "weights further than K standard deviations from the mean; flam=M1|M2+klms=K does both.",
+        rich_help_panel="Multipliers and plan",
+        autocompletion=completion.plans,
     ),
 ]
 
@@ -50,19 +73,26 @@ DataOption = Annotated[
     Path,
     typer.Option(
         help="Labelled examples: a .npz with arrays x and y, a folder or archive of class-named "
-        "image folders, or the original CIFAR-10."
+        "image folders, or the original CIFAR-10.",
+        metavar="DATA",
+        rich_help_panel="Data",
     ),
 ]
 
 SplitOption = Annotated[
     Split,
-    typer.Option(help="The part of the data to measure on; data without parts is used whole."),
+    typer.Option(
+        help="The part of the data to measure on; data without parts is used whole.",
+        rich_help_panel="Data",
+    ),
 ]
 
 LimitOption = Annotated[
     Optional[int],
     typer.Option(
-        min=1, help="Use only this many examples, evenly spread over the data; default: all."
+        min=1,
+        help="Use only this many examples, evenly spread over the data; default: all.",
+        rich_help_panel="Data",
     ),
 ]
 
@@ -70,33 +100,43 @@ EngineOption = Annotated[
     Engine,
     typer.Option(
         help="What computes the emulation; auto takes the fastest on this processor, cuda computes "
-        "on a GPU. Results are the same."
+        "on a GPU. Results are the same.",
+        rich_help_panel="Computing",
     ),
 ]
 
 ThreadsOption = Annotated[
-    Optional[int], typer.Option(min=1, help="Threads of the emulator; default: all cores.")
+    Optional[int],
+    typer.Option(
+        min=1, help="Threads of the emulator; default: all cores.", rich_help_panel="Computing"
+    ),
 ]
 
 BaselineOption = Annotated[
     Optional[Path],
     typer.Option(
-        help="Also run this .tflite network on this machine's processor, by TFLite, to compare."
+        help="Also run this .tflite network on this machine's processor, by TFLite, to compare.",
+        metavar="MODEL",
+        rich_help_panel="Contenders",
+        autocompletion=completion.models,
     ),
 ]
 
 BaselineThreadsOption = Annotated[
-    int, typer.Option(min=1, help="Threads of TFLite, with --baseline.")
+    int,
+    typer.Option(min=1, help="Threads of TFLite, with --baseline.", rich_help_panel="Contenders"),
 ]
 
 EnergyOption = Annotated[
     str,
     typer.Option(
         "--energy",
-        metavar="|".join((*SHIPPED, "FILE")),
-        help="Where the multipliers' energies come from: the switching activity of their "
-        "netlists without or with glitches, the literature, or a JSON file such as `axynq "
-        "multipliers --characterise` writes.",
+        metavar="SOURCE",
+        help=f"Where the multipliers' energies come from, one of {', '.join(SHIPPED)} (switching "
+        "activity of their netlists without or with glitches; the literature), or a JSON file such "
+        "as `axynq multipliers --characterise` writes.",
+        rich_help_panel="Multipliers and plan",
+        autocompletion=completion.energies,
     ),
 ]
 
@@ -106,26 +146,37 @@ ProgramOverlayOption = Annotated[
         "--overlay",
         help="The overlay: a name, or the path of a .toml file; default: the one that the "
         "program was compiled for.",
+        metavar="OVERLAY",
+        rich_help_panel="Contenders",
+        autocompletion=completion.overlays,
     ),
 ]
 OverlayOption = Annotated[
     str,
     typer.Option(
         help="The accelerator: an overlay's name, such as z2-mixed16, or the path of its .toml "
-        "description."
+        "description.",
+        metavar="OVERLAY",
+        autocompletion=completion.overlays,
     ),
 ]
 
 BatchOption = Annotated[
     int,
-    typer.Option(min=1, max=65536, help="Images per call for which the program is made fastest."),
+    typer.Option(
+        min=1,
+        max=65536,
+        help="Images per call for which the program is made fastest.",
+        rich_help_panel="Array",
+    ),
 ]
 
 DeviceOption = Annotated[
     Device,
     typer.Option(
         help="auto: the PYNQ board that this command runs on; software: the software board, a "
-        "C simulation of the accelerator."
+        "C simulation of the accelerator.",
+        rich_help_panel="Contenders",
     ),
 ]
 
@@ -134,7 +185,8 @@ WeightsOption = Annotated[
     typer.Option(
         help="Replace weights by others that suit the multipliers: alwann takes all activations "
         "as equally likely, histogram as often as they occur, second-order chooses the weights of "
-        "a filter together, rescaled also their scale; none leaves them."
+        "a filter together, rescaled also their scale; none leaves them.",
+        rich_help_panel="Tuning",
     ),
 ]
 
@@ -143,25 +195,87 @@ MethodOption = Annotated[
     typer.Option(
         help="How the mean errors that --compensate removes are found: expected computes them "
         "from the exact network's activations, sequential measures them layer by layer in the "
-        "approximate network, best takes the better of the two on the calibration examples."
+        "approximate network, best takes the better of the two on the calibration examples.",
+        rich_help_panel="Tuning",
+    ),
+]
+
+ResumedFolderOption = Annotated[
+    Path,
+    typer.Option(
+        "--output",
+        "-o",
+        help="Folder for the results; rerun the command to resume what is in it.",
+        metavar="FOLDER",
+        rich_help_panel="Results",
+    ),
+]
+
+MultipliersOption = Annotated[
+    str,
+    typer.Option(
+        metavar="M1|M2|…",
+        help="Multipliers to choose from, the exact one among them.",
+        show_default="the exact one and nine ROUP multipliers",
+        rich_help_panel="Multipliers and plan",
+        autocompletion=completion.multipliers,
+    ),
+]
+
+CompensateOption = Annotated[
+    bool,
+    typer.Option(
+        "--compensate",
+        help="Take the mean error of each filter off its bias.",
+        rich_help_panel="Tuning",
+    ),
+]
+
+SearchExamplesOption = Annotated[
+    int,
+    typer.Option(
+        min=1, help="Examples on which the search measures accuracy.", rich_help_panel="Data"
+    ),
+]
+
+SearchSplitOption = Annotated[
+    Split,
+    typer.Option(
+        help="The part of the data that the search's and the choice's examples are from.",
+        rich_help_panel="Data",
+    ),
+]
+
+MaxLossOption = Annotated[
+    Optional[float],
+    typer.Option(
+        min=0,
+        callback=finite,
+        help="Largest loss of accuracy that a search may pay, on its own examples, in percentage "
+        "points; default: any loss.",
+        metavar="POINTS",
+        rich_help_panel="Search",
+    ),
+]
+
+SeedOption = Annotated[
+    int,
+    typer.Option(
+        min=0,
+        max=LARGEST_SEED,
+        help="Seed of the search's random choices.",
+        rich_help_panel="Search",
     ),
 ]
 
 
 def read_plan(model: Model, text: str) -> Plan:
     """A plan from a file or a shorthand, checked against the model."""
-    if text.endswith(".json") or _is_file(text):
+    if text.endswith(".json") or files.is_file(text):  # a long shorthand is no file's name
         plan = Plan.load(text)
         plan.expand(model)
         return plan
     return Plan.parse(model, text)
-
-
-def _is_file(text: str) -> bool:
-    try:
-        return Path(text).is_file()
-    except OSError:  # a long shorthand is no file's name
-        return False
 
 
 def read_examples(network: Model, path: Path, split: Split, limit: int | None) -> Examples:

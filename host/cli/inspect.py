@@ -13,11 +13,13 @@ from axynq.emulator.energy import EnergyFigures, multiplications_outside, relati
 from axynq.emulator.errors import AxynqError
 from axynq.emulator.model.graph import Model, WeightedLayer
 from axynq.emulator.plan import Plan
+from axynq.host.cli import completion
 from axynq.host.cli.inputs import (
     BatchOption,
     EnergyOption,
     ModelArgument,
     PlanOption,
+    picture,
     read_energy,
     read_plan,
 )
@@ -53,13 +55,19 @@ def inspect(
         Optional[str],
         typer.Option(
             help="Also show clock cycles on this overlay: a name, such as z2-mixed16, or the path "
-            "of a .toml description."
+            "of a .toml description.",
+            metavar="OVERLAY",
+            autocompletion=completion.overlays,
         ),
     ] = None,
     batch: BatchOption = TYPICAL_BATCH,
     roofline: Annotated[
         Optional[Path],
-        typer.Option(help="With --overlay: draw a roofline into this picture (.png, .svg)."),
+        typer.Option(
+            help="With --overlay: draw a roofline into this picture (.png, .svg).",
+            callback=picture,
+            metavar="FILE",
+        ),
     ] = None,
     energy: EnergyOption = "characterised",
     json: JsonOption = False,
@@ -79,7 +87,7 @@ def inspect(
     outcome = measure(network, chosen, array, batch, read_energy(network, chosen, energy))
     if roofline and outcome.cycles:
         draw_roofline(outcome.cycles, network.name, roofline)
-        console.print(f"saved {roofline}")
+        console.note(f"wrote {roofline}")
     if json:
         content = {
             "model": str(model),
@@ -92,7 +100,7 @@ def inspect(
         if outcome.cycles:
             content |= _cycles_json(outcome.cycles) | _stages_json(outcome.stages)
             content["most_filters"] = outcome.most_filters
-        print_json(content)
+        print_json("axynq/inspect/1", content)
         return
     _show(outcome, energy)
     if outcome.cycles:

@@ -5,8 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from rich.progress import Progress, TextColumn, TimeElapsedColumn
-
 from axynq.emulator.energy import EnergyFigures
 from axynq.emulator.multipliers import (
     Multiplier,
@@ -18,6 +16,7 @@ from axynq.emulator.multipliers import (
 from axynq.emulator.studies.search.reduction import Reduction, reduce_family
 from axynq.emulator.studies.tuning.tuner import Tuner
 from axynq.host.cli.output import console
+from axynq.host.cli.progress import phases
 from axynq.host.energy import with_measured
 
 
@@ -72,7 +71,7 @@ def choose_library(text: str, energy: str, tuner: Tuner | None, count: int) -> C
     candidates = dict.fromkeys(spec for family in families for spec in members(family))
     reduction = _reduce(list(candidates), figures, energy, tuner, count)
     kept = [m.multiplier for m in reduction.kept]
-    console.print(
+    console.note(
         f"{', '.join(families)}: {reduction.members} multipliers, {reduction.unbeaten} that no "
         f"other beats, {len(kept)} kept"
     )
@@ -84,9 +83,14 @@ def _reduce(
     specs: list[str], figures: EnergyFigures, energy: str, tuner: Tuner, count: int
 ) -> Reduction:
     """The reduction, with a display of how many energies are known."""
-    words = TextColumn("measuring energies of multipliers: {task.completed:.0f}")
-    with Progress(words, TimeElapsedColumn(), console=console, transient=True) as progress:
-        task = progress.add_task("", total=None)
+    known = 0
+
+    def tell() -> None:
+        nonlocal known
+        known += 1
+        bar("measuring energies of multipliers", known, len(specs))
+
+    with phases() as bar:
 
         def energy_of(m: Multiplier) -> float | None:
             found = with_measured(figures, energy, [m]).of(m)
@@ -94,5 +98,5 @@ def _reduce(
 
         return reduce_family(
             [multiplier(spec) for spec in specs], tuner, energy_of, count,
-            lambda: progress.advance(task),
+            tell,
         )  # fmt: skip

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Optional
 
 import typer
-from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
 
 from axynq.emulator import load_model
 from axynq.emulator.multipliers import multiplier, split_multipliers
@@ -19,6 +18,8 @@ from axynq.host.cli.inputs import (
     EnergyOption,
     LimitOption,
     ModelArgument,
+    MultipliersOption,
+    ResumedFolderOption,
     SplitOption,
     check_can_be_written,
     read_examples,
@@ -34,15 +35,17 @@ from axynq.host.cli.output import (
     results,
     table,
 )
-from axynq.host.cli.retrain import (
+from axynq.host.cli.progress import phases
+from axynq.host.cli.training import (
     AugmentOption,
     BatchOption,
     ClipOption,
-    DeviceOption,
     DistillationOption,
+    HeldOutOption,
     MethodOption,
     OptimiserOption,
-    SeedOption,
+    TorchDeviceOption,
+    TrainingSeedOption,
     WarmupOption,
     check_device,
 )
@@ -84,17 +87,16 @@ StrengthOption = Annotated[
         callback=_known_strengths,
         help="What noise is worth against accuracy (lambda of the paper), a number for each point "
         "of the front: the larger, the more noise and the cheaper the plan.",
-    ),
-]
-MultipliersOption = Annotated[
-    str,
-    typer.Option(
-        metavar="M1|M2|…",
-        help="Multipliers to choose from, the exact one among them.",
+        rich_help_panel="Learning the noise",
     ),
 ]
 EpochsOption = Annotated[
-    int, typer.Option(min=1, help="Passes over the training examples to learn the noise in.")
+    int,
+    typer.Option(
+        min=1,
+        help="Passes over the training examples to learn the noise in.",
+        rich_help_panel="Learning the noise",
+    ),
 ]
 RateOption = Annotated[
     float,
@@ -103,10 +105,17 @@ RateOption = Annotated[
         callback=finite,
         help="Learning rate of the weights while the noise is learnt; it falls to zero along a "
         "cosine, as the others do.",
+        rich_help_panel="Learning the noise",
     ),
 ]
 NoiseRateOption = Annotated[
-    float, typer.Option(min=0, callback=finite, help="Learning rate of the noise.")
+    float,
+    typer.Option(
+        min=0,
+        callback=finite,
+        help="Learning rate of the noise.",
+        rich_help_panel="Learning the noise",
+    ),
 ]
 InitialOption = Annotated[
     float,
@@ -114,12 +123,18 @@ InitialOption = Annotated[
         min=0,
         callback=finite,
         help="Noise of each layer at the start, as a share of the deviation of its output.",
+        metavar="SHARE",
+        rich_help_panel="Learning the noise",
     ),
 ]
 NoiseLimitOption = Annotated[
     float,
     typer.Option(
-        min=0, callback=finite, help="Noise beyond this share is worth no more (sigma_max)."
+        min=0,
+        callback=finite,
+        help="Noise beyond this share is worth no more (sigma_max).",
+        metavar="SHARE",
+        rich_help_panel="Learning the noise",
     ),
 ]
 PredictionOption = Annotated[
@@ -127,34 +142,43 @@ PredictionOption = Annotated[
     typer.Option(
         help="How a multiplier's errors in a layer are found. multi-distribution: the "
         "probabilistic model of the paper; measured: by computing the layer with it; residual: "
-        "likewise, without each filter's mean and gain, which retraining makes good."
+        "likewise, without each filter's mean and gain, which retraining makes good.",
+        rich_help_panel="Multipliers and plan",
     ),
 ]
-SamplesOption = Annotated[
-    int, typer.Option(min=1, help="Training examples from which errors are found.")
+ErrorExamplesOption = Annotated[
+    int,
+    typer.Option(
+        min=1,
+        help="Training examples from which errors are found.",
+        rich_help_panel="Multipliers and plan",
+    ),
 ]
 RetrainOption = Annotated[
     int,
     typer.Option(
-        min=0, help="Epochs of retraining under each plan; each then has a second point. 0: none."
+        min=0,
+        help="Epochs of retraining under each plan; each then has a second point. 0: none.",
+        metavar="EPOCHS",
+        rich_help_panel="Retraining",
     ),
 ]
 RetrainRateOption = Annotated[
-    float, typer.Option(min=0, callback=finite, help="Learning rate of the retraining.")
-]
-ValidationOption = Annotated[
-    int,
+    float,
     typer.Option(
-        min=1,
-        help="Training examples held out; what to keep and which points are on the front is "
-        "decided by the accuracy on them.",
+        min=0,
+        callback=finite,
+        help="Learning rate of the retraining.",
+        rich_help_panel="Retraining",
     ),
 ]
 CheckpointsOption = Annotated[
     Optional[Path],
     typer.Option(
         help="Folder for what takes long; runs with other multipliers find their searches there "
-        "again. Default: checkpoints in the output folder."
+        "again. Default: checkpoints in the output folder.",
+        metavar="FOLDER",
+        rich_help_panel="Results",
     ),
 ]
 
@@ -162,10 +186,7 @@ CheckpointsOption = Annotated[
 def match_(
     model: ModelArgument,
     data: DataOption,
-    output: Annotated[
-        Path,
-        typer.Option(help="Folder for the results; rerun the command to resume what is in it."),
-    ],
+    output: ResumedFolderOption,
     multipliers: MultipliersOption = LIBRARY,
     strength: StrengthOption = "0.3,1,3",
     epochs: EpochsOption = 1,
@@ -176,7 +197,7 @@ def match_(
     batch: BatchOption = 128,
     augment: AugmentOption = False,
     prediction: PredictionOption = "multi-distribution",
-    samples: SamplesOption = 128,
+    error_examples: ErrorExamplesOption = 128,
     retrain: RetrainOption = 0,
     method: MethodOption = "behavioural",
     retrain_rate: RetrainRateOption = 1e-3,
@@ -184,13 +205,13 @@ def match_(
     warmup: WarmupOption = 0.0,
     clip: ClipOption = None,
     distillation: DistillationOption = 0.0,
-    validation: ValidationOption = 2000,
+    held_out: HeldOutOption = 2000,
     energy: EnergyOption = "characterised",
     split: SplitOption = "test",
     limit: LimitOption = None,
-    seed: SeedOption = 0,
+    seed: TrainingSeedOption = 0,
     checkpoints: CheckpointsOption = None,
-    device: DeviceOption = None,
+    device: TorchDeviceOption = None,
     json: JsonOption = False,
 ) -> None:
     """Match multipliers to the noise that layers bear.
@@ -211,11 +232,11 @@ def match_(
     retraining = RetrainOptions(
         method=method, epochs=retrain, batch=batch, rate=retrain_rate, optimiser=optimiser,
         warmup=warmup, clip=clip, distillation=distillation, augment=augment,
-        validation=validation, seed=seed,
+        validation=held_out, seed=seed,
     )  # fmt: skip
     search = SearchOptions(
         initial=initial, limit=noise_limit, epochs=epochs, batch=batch, rate=rate,
-        noise_rate=noise_rate, augment=augment, validation=validation, seed=seed,
+        noise_rate=noise_rate, augment=augment, validation=held_out, seed=seed,
     )  # fmt: skip
     task = Task(
         network,
@@ -226,7 +247,7 @@ def match_(
         search,
         retraining if retrain else None,
         prediction,
-        samples,
+        error_examples,
         figures,
         device,
     )
@@ -234,24 +255,17 @@ def match_(
         outcome = run(task, checkpoints or output / "checkpoints", report)
     path = write_report(outcome, task, output, {"model": str(model), "seed": seed})
     if json:
-        print_json(_content(outcome, path))
+        print_json("axynq/match/1", _content(outcome, path))
     else:
         _show(outcome, task)
-        console.print(f"wrote {path}")
+        console.note(f"wrote {path}")
 
 
 @contextmanager
 def _progress() -> Iterator[Callable[[str, float], None]]:
     """A bar for what is being done; yields what advances it."""
-    columns = (
-        TextColumn("{task.description}", markup=False),
-        BarColumn(),
-        TaskProgressColumn(),
-        TimeElapsedColumn(),
-    )
-    with Progress(*columns, console=console, transient=True) as progress:
-        task = progress.add_task("", total=1.0)
-        yield lambda what, share: progress.update(task, description=what, completed=share)
+    with phases(counted=False) as bar:
+        yield lambda what, share: bar(what, share, 1.0)
 
 
 def _content(outcome: Outcome, path: Path) -> dict[str, Any]:

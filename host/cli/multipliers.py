@@ -13,8 +13,10 @@ from axynq.emulator.datasets import quantise_examples
 from axynq.emulator.energy import EnergyFigures
 from axynq.emulator.errors import DataError, MultiplierError
 from axynq.emulator.multipliers import FAMILIES, SMAPPROX_TABLE_2, Multiplier, Table, multiplier
+from axynq.host.cli import completion
 from axynq.host.cli.inputs import EnergyOption, read_data
-from axynq.host.cli.output import JsonOption, print_json, progress_bar, results, table
+from axynq.host.cli.output import JsonOption, print_json, results, table
+from axynq.host.cli.progress import progress_bar
 from axynq.host.energy import energy_figures
 from axynq.host.netlists.characterise import (
     DEFAULT,
@@ -44,6 +46,7 @@ SpecsArgument = Annotated[
         help="Multipliers, such as roup:1,4, smapprox:2222 or table:FILE#NAME; default: a "
         "selection.",
         metavar="SPEC…",
+        autocompletion=completion.multipliers,
     ),
 ]
 RangeOption = Annotated[
@@ -75,16 +78,23 @@ OperandsOption = Annotated[
         metavar="MODEL",
         help="With --characterise: multiply what this .tflite network multiplies on --data; "
         "default: operands that ship with axynq.",
+        autocompletion=completion.models,
     ),
 ]
 OperandsDataOption = Annotated[
     Optional[Path],
-    typer.Option(help="With --operands: examples, in any form that `axynq evaluate --data` takes."),
+    typer.Option(
+        help="With --operands: examples, in any form that `axynq evaluate --data` takes.",
+        metavar="DATA",
+    ),
 ]
 OutputOption = Annotated[
     Optional[Path],
     typer.Option(
-        "--output", "-o", help="With --characterise: write a JSON file that --energy takes."
+        "--output",
+        "-o",
+        help="With --characterise: write a JSON file that --energy takes.",
+        metavar="FILE",
     ),
 ]
 
@@ -115,7 +125,7 @@ def multipliers(
     rows = [error_row(m, bounds, figures) for m in chosen]
     if json:
         families = {name: family.SYNTAX for name, family in FAMILIES.items()}
-        print_json({"families": families, "multipliers": rows})
+        print_json("axynq/multipliers/1", {"families": families, "multipliers": rows})
         return
     if not specs:
         results.print("Families: " + " · ".join(family.SYNTAX for family in FAMILIES.values()))
@@ -197,7 +207,7 @@ def _characterise(
     if json:
         content: dict[str, Any] = {"multipliers": [asdict(row) for row in rows]}
         content["operands"] = {name: pairs.description for name, pairs in stimuli.items()}
-        print_json(content)
+        print_json("axynq/multipliers-characterise/1", content)
     else:
         _show_characteristics(rows, list(stimuli))
 

@@ -20,6 +20,7 @@ from axynq.host.cli.inputs import (
     DataOption,
     Engine,
     EngineOption,
+    LimitOption,
     ModelArgument,
     PlanOption,
     SplitOption,
@@ -27,7 +28,8 @@ from axynq.host.cli.inputs import (
     read_data,
     read_plan,
 )
-from axynq.host.cli.output import JsonOption, console, print_json, progress_bar, results, table
+from axynq.host.cli.output import JsonOption, console, print_json, results, table
+from axynq.host.cli.progress import progress_bar
 
 HISTOGRAM_EXAMPLES = 64
 """Examples from which the histograms are drawn."""
@@ -49,11 +51,14 @@ class Inputs:
 def noise(
     model: ModelArgument,
     data: DataOption,
-    output: Annotated[Path, typer.Option(help="The .npz file to write the statistics to.")],
+    output: Annotated[
+        Path,
+        typer.Option(
+            "--output", "-o", help="The .npz file to write the statistics to.", metavar="FILE"
+        ),
+    ],
     plan: PlanOption = "exact",
-    samples: Annotated[
-        int, typer.Option(min=1, help="Use only this many examples, evenly spread over the data.")
-    ] = 1024,
+    limit: LimitOption = 1024,
     split: SplitOption = "train",
     per_filter: Annotated[
         bool,
@@ -61,7 +66,9 @@ def noise(
     ] = False,
     pictures: Annotated[
         Optional[Path],
-        typer.Option(help="Also draw histograms.png and correlation.png into this folder."),
+        typer.Option(
+            help="Also draw histograms.png and correlation.png into this folder.", metavar="FOLDER"
+        ),
     ] = None,
     engine: EngineOption = "auto",
     threads: ThreadsOption = None,
@@ -74,25 +81,26 @@ def noise(
     """
     network = load_model(model)
     chosen = read_plan(network, plan)
-    x = quantise_examples(network.input, read_data(data, split, samples).x)
+    x = quantise_examples(network.input, read_data(data, split, limit).x)
     inputs = Inputs(network, chosen, x, engine, threads, {"data": data.name, "split": split})
     with progress_bar(f"{network.name}, {plan}", len(x)) as advance:
         statistics = replace(measure(inputs, advance), plan=plan)
     save_statistics(statistics.reduced() if per_filter else statistics, output)
-    console.print(f"saved {output}")
+    console.note(f"wrote {output}")
     if pictures is not None:
         _draw(inputs, statistics, pictures)
-        console.print(f"saved {pictures}/histograms.png and correlation.png")
+        console.note(f"wrote {pictures}/histograms.png and correlation.png")
     rows = [_summary(statistics, name) for name in statistics.layers]
     if json:
         print_json(
+            "axynq/noise/1",
             {
                 "model": str(model),
                 "plan": plan,
                 "samples": statistics.samples,
                 "output": str(output),
                 "layers": rows,
-            }
+            },
         )
     else:
         _show(f"{network.name}, {plan}, {statistics.samples} samples", rows)

@@ -17,6 +17,7 @@ from axynq.emulator import files
 from axynq.emulator.datasets import quantise_examples
 from axynq.emulator.errors import AxynqError, DataError, ToolError
 from axynq.host.baseline import ProcessorBaseline
+from axynq.host.cli import completion
 from axynq.host.cli.inputs import (
     BaselineOption,
     BaselineThreadsOption,
@@ -28,14 +29,13 @@ from axynq.host.cli.inputs import (
 )
 from axynq.host.cli.output import (
     JsonOption,
-    ProgressBar,
     console,
     finite,
     print_json,
-    progress_bar,
     results,
     table,
 )
+from axynq.host.cli.progress import ProgressBar, progress_bar
 from axynq.host.overlay import Overlay
 from axynq.host.power.analysis import Result, analyse
 from axynq.host.power.energy import CONFIDENCE, Figure
@@ -64,21 +64,40 @@ SensorOption = Annotated[
         metavar="SENSOR",
         help=f"What measures power; may be repeated. {SPECIFICATIONS}; none: an external meter "
         "records meanwhile (--meter-csv); estimate: nothing is measured or run.",
+        rich_help_panel="Measurement",
+        autocompletion=completion.sensors,
     ),
 ]
 InputsOption = Annotated[
     Optional[Path],
     typer.Option(
         help="Examples to run, in any form that `axynq run --data` takes, of the test part; "
-        "default: random inputs."
+        "default: random inputs.",
+        metavar="DATA",
+        rich_help_panel="Contenders",
     ),
 ]
-BatchOption = Annotated[int, typer.Option(min=1, max=65536, help="Images per call.")]
+BatchOption = Annotated[
+    int, typer.Option(min=1, max=65536, help="Images per call.", rich_help_panel="Contenders")
+]
 RoundsOption = Annotated[
-    int, typer.Option(min=1, help="Runs of each contender: each program, and the baseline.")
+    int,
+    typer.Option(
+        min=1,
+        help="Runs of each contender: each program, and the baseline.",
+        rich_help_panel="Measurement",
+    ),
 ]
 SecondsOption = Annotated[
-    float, typer.Option(min=0.01, max=LONGEST, callback=finite, help="Length of a run, in seconds.")
+    float,
+    typer.Option(
+        min=0.01,
+        max=LONGEST,
+        callback=finite,
+        help="Length of a run, in seconds.",
+        metavar="SECONDS",
+        rich_help_panel="Measurement",
+    ),
 ]
 IdleOption = Annotated[
     float,
@@ -87,6 +106,8 @@ IdleOption = Annotated[
         max=LONGEST,
         callback=finite,
         help="Length of the idle stretches before and after each run, in seconds.",
+        metavar="SECONDS",
+        rich_help_panel="Measurement",
     ),
 ]
 WarmUpOption = Annotated[
@@ -96,11 +117,20 @@ WarmUpOption = Annotated[
         max=LONGEST,
         callback=finite,
         help="Run each contender for this many seconds before anything is measured.",
+        metavar="SECONDS",
+        rich_help_panel="Measurement",
     ),
 ]
 RateOption = Annotated[
     float,
-    typer.Option(min=0.1, max=1e5, callback=finite, help="Readings of each sensor per second."),
+    typer.Option(
+        min=0.1,
+        max=1e5,
+        callback=finite,
+        help="Readings of each sensor per second.",
+        metavar="HERTZ",
+        rich_help_panel="Measurement",
+    ),
 ]
 SettleOption = Annotated[
     float,
@@ -109,18 +139,35 @@ SettleOption = Annotated[
         callback=finite,
         help="Leave out this many seconds at the start of each run and idle stretch, for sensors "
         "that average over time.",
+        metavar="SECONDS",
+        rich_help_panel="Measurement",
     ),
 ]
 OutputOption = Annotated[
     Path,
-    typer.Option(help="Folder for the experiment; rerun the command to resume what is in it."),
+    typer.Option(
+        "--output",
+        "-o",
+        help="Folder for the experiment; rerun the command to resume what is in it.",
+        metavar="FOLDER",
+        rich_help_panel="Results",
+    ),
 ]
 MeterCsvOption = Annotated[
     Optional[Path],
-    typer.Option(help="The CSV file that an external meter recorded during the experiment."),
+    typer.Option(
+        help="The CSV file that an external meter recorded during the experiment.",
+        metavar="FILE",
+        rich_help_panel="External meter",
+    ),
 ]
 MeterTimeOption = Annotated[
-    str, typer.Option(metavar="COLUMN", help="The meter's column of times: its name, or #1.")
+    str,
+    typer.Option(
+        metavar="COLUMN",
+        help="The meter's column of times: its name, or #1.",
+        rich_help_panel="External meter",
+    ),
 ]
 MeterPowerOption = Annotated[
     str,
@@ -128,23 +175,38 @@ MeterPowerOption = Annotated[
         metavar="COLUMN",
         help="The meter's column of power: its name, or #2; A*B multiplies two columns, such as "
         "volts and amperes.",
+        rich_help_panel="External meter",
     ),
 ]
 MeterOffsetOption = Annotated[
     float,
-    typer.Option(callback=finite, help="This machine's clock minus the meter's clock, in seconds."),
+    typer.Option(
+        callback=finite,
+        help="This machine's clock minus the meter's clock, in seconds.",
+        metavar="SECONDS",
+        rich_help_panel="External meter",
+    ),
 ]
 MeterUnitOption = Annotated[
     Optional[Literal["W", "mW", "uW", "kW"]],
-    typer.Option(help="Unit of the meter's power; default: as the columns' names say, else W."),
+    typer.Option(
+        help="Unit of the meter's power; default: as the columns' names say, else W.",
+        rich_help_panel="External meter",
+    ),
 ]
 MeterTimeUnitOption = Annotated[
     Optional[Literal["s", "ms", "us", "ns"]],
-    typer.Option(help="Unit of the meter's times; default: as the column's name says, else s."),
+    typer.Option(
+        help="Unit of the meter's times; default: as the column's name says, else s.",
+        rich_help_panel="External meter",
+    ),
 ]
 MeterDecimalOption = Annotated[
     Optional[Decimal],
-    typer.Option(help="The meter's decimal sign; default: found out, if it can be told."),
+    typer.Option(
+        help="The meter's decimal sign; default: found out, if it can be told.",
+        rich_help_panel="External meter",
+    ),
 ]
 MeterDelimiterOption = Annotated[
     Optional[str],
@@ -152,19 +214,25 @@ MeterDelimiterOption = Annotated[
         metavar="CHARACTER",
         help="What stands between the meter's columns: a character, or one of "
         f"{', '.join(DELIMITERS)}; default: found out.",
+        rich_help_panel="External meter",
     ),
 ]
 MeterEncodingOption = Annotated[
     Optional[str],
     typer.Option(
         help="Encoding of the meter's file, such as latin-1; default: UTF-8, or as its byte order "
-        "mark says."
+        "mark says.",
+        metavar="ENCODING",
+        rich_help_panel="External meter",
     ),
 ]
 MeterSkipOption = Annotated[
     Optional[int],
     typer.Option(
-        min=0, help="Lines of the meter's file before the one with names; default: found out."
+        min=0,
+        help="Lines of the meter's file before the one with names; default: found out.",
+        metavar="LINES",
+        rich_help_panel="External meter",
     ),
 ]
 
@@ -270,7 +338,7 @@ def power(
     inputs = Inputs(loaded, overlay, baseline, threads, device, data, batch, sensor, rate, rounds,
                     Durations(seconds, idle, warm_up))  # fmt: skip
     log = Log(output, inputs.settings)
-    failure = measure(inputs, log, progress_bar, console.print)
+    failure = measure(inputs, log, progress_bar, console.note)
     samples = log.samples if recording is None else _recorded(log, recording)
     found = analyse(log.records, samples, settle)
     if failure is None and found:
@@ -279,7 +347,7 @@ def power(
     if failure is None and found:
         _draw(found, log, samples, output)
     if isinstance(failure, KeyboardInterrupt):
-        console.print(f"rerun the command to resume from slot {len(log.records)}")
+        console.note(f"rerun the command to resume from slot {len(log.records)}")
     if failure is not None:
         raise failure
 
@@ -299,7 +367,7 @@ def measure(
             sampler = Sampler(_sensors(inputs.sensors, say), inputs.rate)
             stack.callback(sampler.close)
             contenders = _contenders(stack, inputs)
-            title = f"{len(inputs.names)} contenders, {inputs.rounds} rounds"
+            title = f"{', '.join(inputs.names)}: {inputs.rounds} rounds each"
             with bar(title, total) as advance:
                 run_experiment(contenders, inputs.rounds, inputs.durations, sampler, log, advance)
     except (AxynqError, KeyboardInterrupt) as error:
@@ -310,7 +378,7 @@ def measure(
 
 
 def _recording(path: Path, time: str, power: str, offset: float, layout: Layout) -> Recording:
-    if not path.is_file():
+    if not files.is_file(path):
         raise DataError(f"the meter's record '{path}' cannot be read: no such file")
     return Recording(path, time, power, offset, layout)
 
@@ -419,6 +487,7 @@ def _estimate(programs: dict[str, Program], overlay: Overlay, batch: int, json: 
         notes[name] = notes_on(overlay)
     if json:
         print_json(
+            "axynq/power-estimate/1",
             {
                 "measured": False,
                 "assumptions_pj": Assumptions()._asdict(),
@@ -426,7 +495,7 @@ def _estimate(programs: dict[str, Program], overlay: Overlay, batch: int, json: 
                     name: row and {**row._asdict(), "joules": row.joules, "notes": notes[name]}
                     for name, row in rows.items()
                 },
-            }
+            },
         )
         return
     title = "ESTIMATE of energy per inference from activity; nothing was measured"
@@ -445,7 +514,7 @@ def _estimate(programs: dict[str, Program], overlay: Overlay, batch: int, json: 
 def _show(found: list[Result], log: Log, output: Path, partial: bool, json: bool) -> None:
     runs = sum(record.slot.contender is not None for record in log.records)
     if json:
-        print_json(_content(found, runs, partial, output))
+        print_json("axynq/power/1", _content(found, runs, partial, output))
         return
     shown = table(
         "contender", "rail", "energy an inference", "above idle", "against the first", "power",
@@ -463,7 +532,7 @@ def _show(found: list[Result], log: Log, output: Path, partial: bool, json: bool
     if found:
         results.print(shown)
     else:
-        console.print(
+        console.note(
             f"{runs} runs are in '{output}', with no power readings: rerun the command with "
             "--meter-csv and what the meter recorded"
         )
@@ -486,7 +555,7 @@ def _draw(found: list[Result], log: Log, samples: Samples, output: Path) -> None
     try:
         draw(output / "power.png", found, log.records, samples)
     except ToolError as error:  # boards often lack matplotlib; the figures do not need it
-        console.print(f"no picture: {error}")
+        console.note(f"no picture: {error}")
 
 
 def _content(found: list[Result], runs: int, partial: bool, output: Path) -> dict[str, Any]:

@@ -26,17 +26,17 @@ from axynq.emulator.quantisation.quantise import Options
 from axynq.emulator.quantisation.quantise import quantise as quantise_network
 from axynq.emulator.quantisation.ranges import RangeRule
 from axynq.emulator.quantisation.report import LayerLoss, float_accuracy, layer_losses
+from axynq.host.cli import completion
 from axynq.host.cli.inputs import DataOption, LimitOption, SplitOption, check_labels, read_data
 from axynq.host.cli.output import (
     JsonOption,
-    ProgressBar,
     console,
     percent,
     print_json,
-    progress_bar,
     results,
     table,
 )
+from axynq.host.cli.progress import ProgressBar, progress_bar
 
 IMAGES = 16
 """Examples that are computed together."""
@@ -69,10 +69,13 @@ def quantise(
         typer.Argument(
             help="The float network: a .onnx, a .pt2 (torch.export.save) or a .tflite file.",
             metavar="MODEL",
+            autocompletion=completion.models,
         ),
     ],
     data: DataOption,
-    output: Annotated[Path, typer.Option(help="The int8 .tflite file to write.")],
+    output: Annotated[
+        Path, typer.Option("--output", "-o", help="The int8 .tflite file to write.", metavar="FILE")
+    ],
     ranges: Annotated[
         RangeRule,
         typer.Option(
@@ -83,7 +86,10 @@ def quantise(
     percentile: Annotated[
         float,
         typer.Option(
-            min=50, max=100, help="With --ranges percentile: the share of the values, in percent."
+            min=50,
+            max=100,
+            help="With --ranges percentile: the share of the values, in percent.",
+            metavar="PERCENT",
         ),
     ] = 99.99,
     equalise: Annotated[
@@ -100,7 +106,7 @@ def quantise(
     pixels: Annotated[
         Pixels, typer.Option(help="What the network takes pixels of images as; floats stay.")
     ] = "0..1",
-    calibration: Annotated[
+    calibration_examples: Annotated[
         int, typer.Option(min=1, help="Examples to find ranges with; labels are not used.")
     ] = 256,
     calibration_split: Annotated[
@@ -119,12 +125,14 @@ def quantise(
     """
     network = load_float_network(model)
     inputs = _read(
-        network, data, (calibration_split, calibration), (split, limit if accuracy else 1), pixels,
+        network, data, (calibration_split, calibration_examples),
+        (split, limit if accuracy else 1), pixels,
         Options(ranges, percentile, equalise, correct_bias, images=IMAGES), accuracy,
     )  # fmt: skip
     outcome = measure(inputs, output, progress_bar)
     if json:
         print_json(
+            "axynq/quantise/1",
             {
                 "model": str(model),
                 "output": str(output),
@@ -136,7 +144,7 @@ def quantise(
                 "accuracy_float": outcome.before,
                 "accuracy": outcome.after,
                 "layers": [loss._asdict() for loss in outcome.losses],
-            }
+            },
         )
         return
     _show(f"{network.name} on {len(inputs.calibration)} calibration examples", outcome)
@@ -145,7 +153,7 @@ def quantise(
         results.print(
             f"accuracy on {len(inputs.test)} examples: {before} in floating point, {after} in int8"
         )
-    console.print(f"wrote {output}")
+    console.note(f"wrote {output}")
 
 
 def _read(

@@ -10,15 +10,12 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, Optional
 
 import numpy as np
 import typer
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from axynq.emulator import Emulator, load_model, save_model
 from axynq.emulator.datasets import Dataset, quantise_examples
-from axynq.emulator.errors import DeviceError
 from axynq.emulator.model.graph import Model
 from axynq.emulator.plan import Plan
 from axynq.host.cli.inputs import (
-    LARGEST_SEED,
     DataOption,
     ModelArgument,
     PlanOption,
@@ -27,7 +24,23 @@ from axynq.host.cli.inputs import (
     read_data,
     read_plan,
 )
-from axynq.host.cli.output import JsonOption, console, finite, percent, print_json, results, table
+from axynq.host.cli.output import JsonOption, console, facts, finite, percent, print_json, results
+from axynq.host.cli.progress import phases
+from axynq.host.cli.training import (
+    AugmentOption,
+    BatchOption,
+    ClipOption,
+    DistillationOption,
+    HeldOutOption,
+    MethodOption,
+    OptimiserOption,
+    TeacherOption,
+    TorchDeviceOption,
+    TrainingSeedOption,
+    WarmupOption,
+    check_device,
+)
+from axynq.host.report.live import TrainingPage, both, following
 
 if TYPE_CHECKING:  # needs PyTorch
     from collections.abc import Iterator
@@ -38,27 +51,13 @@ Report = Callable[[Any, int, int, float], None]
 """Told of each step: the last finished epoch, the step, the steps of an epoch, the mean loss."""
 
 OutputOption = Annotated[
-    Path, typer.Option(help="The .tflite file to write the retrained network to.")
-]
-MethodName = Literal[
-    "behavioural",
-    "multiplier-aware",
-    "lut-1d",
-    "lut-2d",
-    "error-model",
-    "weight-noise",
-    "gaussian",
-    "plain",
-]
-MethodOption = Annotated[
-    MethodName,
+    Path,
     typer.Option(
-        help="What training sees of the multipliers. behavioural: the approximate network itself, "
-        "by the emulator; multiplier-aware: the same, and weights are chosen by what the "
-        "multipliers make of them; lut-2d: the same network, whose gradients follow the slopes of "
-        "the multipliers' smoothed products; lut-1d: their mean slopes, which costs less; "
-        "error-model: random errors with the measured moments; "
-        "weight-noise and gaussian: simpler random errors; plain: none, as a control."
+        "--output",
+        "-o",
+        help="The .tflite file to write the retrained network to.",
+        metavar="FILE",
+        rich_help_panel="Results",
     ),
 ]
 FittedOption = Annotated[
@@ -67,6 +66,7 @@ FittedOption = Annotated[
         "--fitted",
         help="The network was written by `axynq tune` for this plan: multiplier-aware retraining "
         "then starts from the values that its weights stand for.",
+        rich_help_panel="Retraining",
     ),
 ]
 SmoothingOption = Annotated[
@@ -76,103 +76,53 @@ SmoothingOption = Annotated[
         max=126,
         help="With lut-1d and lut-2d: operands on either side over which products are averaged "
         "before their slope is taken.",
+        rich_help_panel="Retraining",
     ),
 ]
-EpochsOption = Annotated[int, typer.Option(min=1, help="Passes over the training examples.")]
-BatchOption = Annotated[int, typer.Option(min=1, help="Examples per training step.")]
+EpochsOption = Annotated[
+    int,
+    typer.Option(min=1, help="Passes over the training examples.", rich_help_panel="Retraining"),
+]
 RateOption = Annotated[
     float,
     typer.Option(
         min=0,
         callback=finite,
         help="Learning rate at the start; it falls to zero along a cosine.",
+        rich_help_panel="Retraining",
     ),
-]
-WarmupOption = Annotated[
-    float,
-    typer.Option(
-        min=0,
-        max=1,
-        callback=finite,
-        help="Share of all steps, 0 to 1, during which the learning rate rises from zero.",
-    ),
-]
-OptimiserOption = Annotated[
-    Literal["sgd", "adam"],
-    typer.Option(
-        help="sgd: stochastic gradient descent with momentum; adam: needs a lower --rate."
-    ),
-]
-ClipOption = Annotated[
-    Optional[float],
-    typer.Option(
-        min=0,
-        callback=finite,
-        help="Shorten gradients to this norm, which steadies training under large errors; "
-        "default: leave them as they are.",
-    ),
-]
-DistillationOption = Annotated[
-    float,
-    typer.Option(
-        min=0,
-        max=1,
-        callback=finite,
-        help="Share of the loss, 0 to 1, that compares scores with the teacher's instead of "
-        "labels.",
-    ),
-]
-TeacherOption = Annotated[
-    Optional[Path],
-    typer.Option(
-        help="With --distillation: the .tflite network whose scores count; default: MODEL with "
-        "exact multipliers."
-    ),
-]
-AugmentOption = Annotated[
-    bool,
-    typer.Option("--augment", help="Shift training images by up to four pixels and mirror them."),
 ]
 RemeasureOption = Annotated[
     bool,
     typer.Option(
         help="With methods that use measured errors: measure them before each epoch, not only "
-        "before the first."
-    ),
-]
-ValidationOption = Annotated[
-    int,
-    typer.Option(
-        min=1, help="Training examples held out; accuracy is measured on them after each epoch."
+        "before the first.",
+        rich_help_panel="Retraining",
     ),
 ]
 KeepOption = Annotated[
     Literal["best", "last"],
     typer.Option(
         help="Which epoch's network is written: the best on the examples held out, or the last. "
-        "If the network was first trained on those examples too, best favours early epochs."
+        "If the network was first trained on those examples too, best favours early epochs.",
+        rich_help_panel="Results",
     ),
 ]
 PatienceOption = Annotated[
     Optional[int],
-    typer.Option(min=1, help="Stop after this many epochs without a better one; default: never."),
-]
-SeedOption = Annotated[
-    int,
     typer.Option(
-        min=0,
-        max=LARGEST_SEED,
-        help="Seed of everything random: the same options give the same network.",
+        min=1,
+        help="Stop after this many epochs without a better one; default: never.",
+        metavar="EPOCHS",
+        rich_help_panel="Retraining",
     ),
 ]
 CheckpointOption = Annotated[
     Optional[Path],
-    typer.Option(help="File for the state after each epoch; rerun the command to resume from it."),
-]
-DeviceOption = Annotated[
-    Optional[str],
     typer.Option(
-        metavar="cpu|cuda|…", help="PyTorch's device; default: a GPU if there is one, else cpu."
+        help="File for the state after each epoch; rerun the command to resume from it.",
+        metavar="FILE",
+        rich_help_panel="Results",
     ),
 ]
 
@@ -223,18 +173,19 @@ def retrain_(
     teacher: TeacherOption = None,
     augment: AugmentOption = False,
     remeasure: RemeasureOption = True,
-    validation: ValidationOption = 2000,
+    held_out: HeldOutOption = 2000,
     keep: KeepOption = "best",
     patience: PatienceOption = None,
-    seed: SeedOption = 0,
+    seed: TrainingSeedOption = 0,
     checkpoint: CheckpointOption = None,
-    device: DeviceOption = None,
+    device: TorchDeviceOption = None,
     json: JsonOption = False,
 ) -> None:
     """Retrain a network so that it is accurate under a plan.
 
     Trains on the data's train part and measures bit-exactly on its test part. The result has the
-    same quantisation; only weights and biases differ. Needs PyTorch.
+    same quantisation; only weights and biases differ. NAME.progress.html beside the output shows
+    the curves so far. Needs PyTorch.
     """
     from axynq.emulator.studies.retraining import RetrainOptions
 
@@ -242,15 +193,17 @@ def retrain_(
         method=method, fitted=fitted, smoothing=smoothing, epochs=epochs, batch=batch, rate=rate,
         warmup=warmup,
         optimiser=optimiser, clip=clip, distillation=distillation, augment=augment,
-        remeasure=remeasure, validation=validation, keep=keep, patience=patience, seed=seed,
+        remeasure=remeasure, validation=held_out, keep=keep, patience=patience, seed=seed,
     )  # fmt: skip
     inputs = _read(model, data, plan, teacher, options, checkpoint, device)
-    with _progress(inputs) as report:
-        outcome = measure(inputs, output, report)
-    console.print(f"saved {output}")
+    live = TrainingPage(output, inputs.network.name, plan, options.as_dict(), console.note)
+    with _progress(inputs) as report, following(live) as page:
+        outcome = measure(inputs, output, both(report, page))
+        page.results(outcome.result.history, _accuracies(outcome))
+    console.note(f"wrote {output}")
     if json:
         names = {"model": model, "plan": plan, "output": output, "teacher": teacher}
-        print_json(_content(names, inputs, outcome))
+        print_json("axynq/retrain/1", _content(names, inputs, outcome))
     else:
         _show(inputs, outcome)
 
@@ -305,22 +258,15 @@ def measure(inputs: Inputs, output: Path, report: Report) -> Outcome:
 @contextmanager
 def _progress(inputs: Inputs) -> Iterator[Report]:
     """A bar of epochs; yields what advances it."""
-    columns = (
-        TextColumn("{task.description}", markup=False),
-        BarColumn(),
-        TimeElapsedColumn(),
-        TimeRemainingColumn(),
-    )
     title = f"{inputs.options.method}, {inputs.plan_text}"
-    with Progress(*columns, console=console, transient=True) as progress:
-        task = progress.add_task(title, total=inputs.options.epochs)
+    with phases(counted=False) as bar:
 
         def report(last: Any, step: int, steps: int, loss: float) -> None:
-            progress.update(
-                task,
-                completed=last.number + step / steps,
-                description=f"{title}: epoch {last.number + 1}, loss {loss:.3f}, "
-                f"held out {percent(last.accuracy)}",
+            bar(
+                title,
+                last.number + step / steps,
+                inputs.options.epochs,
+                f"epoch {last.number + 1}, loss {loss:.3f}, held out {percent(last.accuracy)}",
             )
 
         yield report
@@ -340,31 +286,24 @@ def _content(names: dict[str, Any], inputs: Inputs, outcome: Outcome) -> dict[st
     }
 
 
+def _accuracies(outcome: Outcome) -> dict[str, float]:
+    """On the test examples."""
+    return {
+        "exact multipliers, before": outcome.exact,
+        "plan, before": outcome.before,
+        "plan, after": outcome.after,
+    }
+
+
 def _show(inputs: Inputs, outcome: Outcome) -> None:
     history = outcome.result.history
-    shown = table(
-        "", "",
-        title=f"{inputs.network.name}, {inputs.plan_text}, {inputs.options.method}: "
-        f"{len(inputs.test)} test examples",
-    )  # fmt: skip
-    shown.add_row("exact multipliers, before", percent(outcome.exact))
-    shown.add_row("plan, before", percent(outcome.before))
-    shown.add_row("plan, after", percent(outcome.after))
-    shown.add_row("kept epoch", f"{outcome.result.epoch} of {len(history) - 1}")
-    shown.add_row("seconds an epoch", f"{np.mean([e.seconds for e in history[1:]]):.1f}")
-    results.print(shown)
-
-
-def check_device(name: str) -> None:
-    """That PyTorch has the device, before the work begins.
-
-    Raises:
-        DeviceError: it has no such device here.
-    """
-    import torch
-
-    try:
-        torch.zeros(1, device=name)
-    except (RuntimeError, AssertionError) as error:
-        reason = str(error).partition("\n")[0]
-        raise DeviceError(f"PyTorch has no device '{name}' here: {reason}") from error
+    title = (
+        f"{inputs.network.name}, {inputs.plan_text}, {inputs.options.method}: "
+        f"{len(inputs.test)} test examples"
+    )
+    rows = [
+        *((name, percent(accuracy)) for name, accuracy in _accuracies(outcome).items()),
+        ("kept epoch", f"{outcome.result.epoch} of {len(history) - 1}"),
+        ("seconds an epoch", f"{np.mean([e.seconds for e in history[1:]]):.1f}"),
+    ]
+    results.print(facts(title, rows))

@@ -12,6 +12,7 @@ import typer
 
 from axynq.emulator import files
 from axynq.emulator.errors import DataError, OverlayError
+from axynq.host.cli import completion
 from axynq.host.cli.output import JsonOption, console, print_json, results, table
 from axynq.host.netlists.files import SHIPPED, UNSIGNED, rtl_files
 from axynq.host.overlay import Overlay
@@ -31,11 +32,17 @@ def rtl(
             f"{DSP_PAIR_PREFIX}dsp48e2 are two exact products in a DSP block. Default: the "
             "selection that ships with axynq.",
             metavar="SPEC…",
+            autocompletion=completion.multipliers,
         ),
     ] = None,
     output: Annotated[
         Optional[Path],
-        typer.Option("--output", "-o", help="Folder to write the files to; default: write none."),
+        typer.Option(
+            "--output",
+            "-o",
+            help="Folder to write the files to; default: write none.",
+            metavar="FOLDER",
+        ),
     ] = None,
     overlay: Annotated[
         Optional[str],
@@ -45,6 +52,7 @@ def rtl(
             help="Estimate instead the FPGA resources of this overlay, the whole design part "
             "by part: a name, such as "
             "z2-mixed16, or the path of a .toml description.",
+            autocompletion=completion.overlays,
         ),
     ] = None,
     scheduled: Annotated[
@@ -54,6 +62,7 @@ def rtl(
             metavar="OVERLAY",
             help="Show instead how a scheduler of an HLS tool sees the C++ of this overlay: the "
             "initiation interval of every pipelined loop and what forces it.",
+            autocompletion=completion.overlays,
         ),
     ] = None,
     json: JsonOption = False,
@@ -82,7 +91,9 @@ def rtl(
     if output is not None:
         _write(contents, output)
     if json:
-        print_json({"multipliers": rows, "files": sorted(contents) if output else []})
+        print_json(
+            "axynq/rtl/1", {"multipliers": rows, "files": sorted(contents) if output else []}
+        )
         return
     shown = table("multiplier", "module", "LUTs", "CARRY4s", "DSPs")
     for row in rows:
@@ -122,11 +133,15 @@ def _estimate(name: str, json: bool) -> None:
         made = estimate(overlay)
     content = content_of(made)
     if json:
-        print_json(content)
+        print_json("axynq/rtl-estimate/1", content)
         return
     totals = content["totals"]
     shown = table(
-        "", "instances", *RESOURCES.values(), "basis", title=f"{made.overlay}: estimated resources"
+        "part",
+        "instances",
+        *RESOURCES.values(),
+        "basis",
+        title=f"{made.overlay}: estimated resources",
     )
     for part in sorted(made.parts, key=lambda part: -part.lut):
         values = (round(part.amount(r), 1) for r in RESOURCES)
@@ -148,7 +163,7 @@ def _schedule(name: str, json: bool) -> None:
         made = schedule_overlay(overlay)
     told = {"problems": problems(made), "costs": costs(made)}
     if json:
-        print_json({**asdict(made), **told})
+        print_json("axynq/rtl-schedule/1", {**asdict(made), **told})
         return
     shown = table(
         "loop",

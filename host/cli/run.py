@@ -33,14 +33,13 @@ from axynq.host.cli.inputs import (
 )
 from axynq.host.cli.output import (
     JsonOption,
-    ProgressBar,
     console,
     percent,
     print_json,
-    progress_bar,
     results,
     table,
 )
+from axynq.host.cli.progress import ProgressBar, progress_bar
 from axynq.host.overlay import Overlay
 from axynq.host.runtime.accelerator import Accelerator
 from axynq.host.runtime.program import Program
@@ -105,7 +104,13 @@ def run(
     split: SplitOption = "test",
     limit: LimitOption = None,
     output: Annotated[
-        Optional[Path], typer.Option(help="Write the network's int8 outputs to this .npy file.")
+        Optional[Path],
+        typer.Option(
+            "--output",
+            "-o",
+            help="Write the network's int8 outputs to this .npy file.",
+            metavar="FILE",
+        ),
     ] = None,
     wait: Annotated[
         Wait, typer.Option(help="How the processor learns that the accelerator has finished.")
@@ -132,9 +137,9 @@ def run(
         labels=examples.y,
         processor=ProcessorBaseline(baseline, loaded.input, threads) if baseline else None,
     )
-    outcome = measure(inputs, output, progress_bar, console.print)
+    outcome = measure(inputs, output, progress_bar, console.note)
     if json:
-        print_json({"program": str(program), **_content(inputs, outcome)})
+        print_json("axynq/run/1", {"program": str(program), **_content(inputs, outcome)})
     else:
         _show(inputs, outcome)
 
@@ -234,7 +239,7 @@ def _show(inputs: Inputs, outcome: Outcome) -> None:
             )
     results.print(shown)
     if same_class is not None:
-        console.print(f"same class on {percent(same_class)} of the examples")
+        results.print(f"same class on {percent(same_class)} of the examples")
 
 
 def _classes(y: Scores) -> npt.NDArray[np.int64]:

@@ -21,7 +21,10 @@ def selftest(
     soak: Annotated[
         float,
         typer.Option(
-            min=0, callback=finite, help="Run random programs for this many seconds at the end."
+            min=0,
+            callback=finite,
+            help="Run random programs for this many seconds at the end.",
+            metavar="SECONDS",
         ),
     ] = 0.0,
     stride: Annotated[
@@ -58,7 +61,7 @@ def selftest(
             "passed": not failed,
             "checks": [{**o._asdict(), "passed": o.passed} for o in outcomes],
         }
-        print_json(content)
+        print_json("axynq/selftest/1", content)
     else:
         _show(f"self-test of {chosen.name}, device {device}", outcomes)
     if failed:
@@ -66,9 +69,8 @@ def selftest(
 
 
 def _show(title: str, outcomes: list[Outcome]) -> None:
-    shown = table("check", "", "values", "wrong", "seconds", "detail",
+    shown = table("check", "result", "values", "wrong", "seconds", "detail",
                   title=title)  # fmt: skip
-    shown.columns[5].justify = "left"
     for o in outcomes:
         verdict = Text("passed", "green") if o.passed else Text("FAILED", "red")
         shown.add_row(o.check, verdict, str(o.compared), str(o.wrong), f"{o.seconds:.1f}",

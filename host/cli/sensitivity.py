@@ -24,6 +24,7 @@ from axynq.emulator.studies.sensitivity.layers import (
     layer_sensitivity,
     rank_correlation,
 )
+from axynq.host.cli import completion
 from axynq.host.cli.inputs import (
     DataOption,
     Engine,
@@ -32,27 +33,42 @@ from axynq.host.cli.inputs import (
     ModelArgument,
     SplitOption,
     ThreadsOption,
+    picture,
     read_examples,
 )
 from axynq.host.cli.output import (
     JsonOption,
-    ProgressBar,
     console,
     percent,
     print_json,
-    progress_bar,
     results,
     table,
 )
+from axynq.host.cli.progress import ProgressBar, progress_bar
 
 LowOption = Annotated[
-    str, typer.Option(metavar="MULTIPLIER", help="The multiplier for a low approximation.")
+    str,
+    typer.Option(
+        metavar="MULTIPLIER",
+        help="The multiplier for a low approximation.",
+        autocompletion=completion.multipliers,
+    ),
 ]
 MediumOption = Annotated[
-    str, typer.Option(metavar="MULTIPLIER", help="The multiplier for a medium approximation.")
+    str,
+    typer.Option(
+        metavar="MULTIPLIER",
+        help="The multiplier for a medium approximation.",
+        autocompletion=completion.multipliers,
+    ),
 ]
 HighOption = Annotated[
-    str, typer.Option(metavar="MULTIPLIER", help="The multiplier for a high approximation.")
+    str,
+    typer.Option(
+        metavar="MULTIPLIER",
+        help="The multiplier for a high approximation.",
+        autocompletion=completion.multipliers,
+    ),
 ]
 
 
@@ -90,7 +106,14 @@ def sensitivity(
         typer.Option(help="Also estimate how sensitive each filter and input channel is."),
     ] = True,
     output: Annotated[
-        Optional[Path], typer.Option(help="Draw the accuracies into this picture (.png, .svg).")
+        Optional[Path],
+        typer.Option(
+            "--output",
+            "-o",
+            help="Draw the accuracies into this picture (.png, .svg).",
+            callback=picture,
+            metavar="FILE",
+        ),
     ] = None,
     split: SplitOption = "test",
     limit: LimitOption = None,
@@ -111,10 +134,10 @@ def sensitivity(
     )
     if output is not None:
         draw_sensitivity(outcome.measured, labels, outcome.increase, output)
-        console.print(f"wrote {output}")
+        console.note(f"wrote {output}")
     content = _content(str(model), outcome, labels, len(examples))
     if json:
-        print_json(content)
+        print_json("axynq/sensitivity/1", content)
     else:
         _show(outcome.measured, labels, outcome.increase, content)
 

@@ -56,7 +56,7 @@ def _interrupt() -> NoReturn:
 
 def _terminate() -> NoReturn:
     """End as after Ctrl-C: workers are stopped, finished results are kept."""
-    console.note("terminated")
+    console.message("terminated")
     sys.exit(128 + signal.SIGTERM)
 
 

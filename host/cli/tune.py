@@ -38,10 +38,10 @@ from axynq.host.cli.output import (
     console,
     percent,
     print_json,
-    progress_bar,
     results,
     table,
 )
+from axynq.host.cli.progress import progress_bar
 
 
 @dataclass(frozen=True)
@@ -76,8 +76,11 @@ def tune(
     output: Annotated[
         Path,
         typer.Option(
+            "--output",
+            "-o",
             help="The .tflite file to write the tuned network to; its plan goes beside it, into "
-            ".plan.json."
+            ".plan.json.",
+            metavar="FILE",
         ),
     ],
     weights: WeightsOption = "histogram",
@@ -85,7 +88,7 @@ def tune(
         bool, typer.Option(help="Take the mean error of each filter off its bias.")
     ] = True,
     method: MethodOption = Method.BEST,
-    calibration: Annotated[
+    calibration_examples: Annotated[
         int, typer.Option(min=1, help="Examples to tune with; their labels are not used.")
     ] = 1024,
     calibration_split: Annotated[
@@ -106,7 +109,7 @@ def tune(
     inputs = Inputs(
         network,
         chosen,
-        read_examples(network, data, calibration_split, calibration),
+        read_examples(network, data, calibration_split, calibration_examples),
         read_examples(network, data, split, limit),
         weights,
         compensate,
@@ -117,6 +120,7 @@ def tune(
     spent = relative_energy(network, chosen, read_energy(network, chosen, energy))
     if json:
         print_json(
+            "axynq/tune/1",
             {
                 "model": str(model),
                 "plan": plan,
@@ -129,12 +133,12 @@ def tune(
                 "accuracy_before": outcome.before,
                 "accuracy": outcome.after,
                 "relative_energy": spent,
-            }
+            },
         )
     else:
         title = f"{network.name} on {len(inputs.test)} examples"
         _show(title, plan, outcome, spent)
-        console.print(f"wrote {output} and {outcome.plan_path}")
+        console.note(f"wrote {output} and {outcome.plan_path}")
 
 
 def _show(title: str, plan: str, outcome: Outcome, spent: float | None) -> None:

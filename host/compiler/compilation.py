@@ -27,7 +27,7 @@ from axynq.host.runtime.program import CoreStage, HostStage, Program, Stage, Ten
 from axynq.host.runtime.serialised import Assigned
 
 TYPICAL_BATCH = 16
-"""Images at a time that programs are tuned for unless told otherwise."""
+"""The batch size for which programs are optimised by default."""
 
 
 def compile_program(
@@ -36,15 +36,27 @@ def compile_program(
     overlay: Overlay | str,
     batch: int = TYPICAL_BATCH,
 ) -> Program:
-    """Compile ``model`` under ``plan`` (default: exact everywhere) for ``overlay``.
+    """Compile a network under a plan for an overlay.
 
-    The program runs any number of images at a time and is fastest at ``batch``.
+    Operators that the accelerator cannot compute, and layers that do not fit its buffers, run on
+    the host; ``program.reasons`` says why. Outputs are those of ``Emulator(model, plan)``, bit for
+    bit.
+
+    Args:
+        model: an int8 network.
+        plan: a plan, or a shorthand such as ``"roup:1,4"``; None: exact multipliers everywhere.
+        overlay: an overlay, its name, or the path of its ``.toml`` description.
+        batch: number of images per call for which the program is optimised. It runs any number.
 
     Raises:
-        PlanError: the plan does not fit the model, or needs a multiplier that no lane holds.
-        ProgramError: the network has something the accelerator cannot do, or a layer is too large
-            for the overlay's buffers.
-        OverlayError: there is no such overlay.
+        PlanError: the plan does not fit the model, or needs a multiplier that no lane has.
+        ProgramError: nothing in the network can run on the accelerator, a layer or map is too large
+            to be described, or a layer on the host uses a product table from a file.
+        OverlayError: there is no such overlay, or its description is not valid.
+
+    Examples:
+        >>> program = compile_program(model, "flam=exact|roup:1,4", "z2-mixed16")
+        >>> program.save("model.axp")
     """
     if isinstance(overlay, str):
         overlay = Overlay.load(overlay)

@@ -141,7 +141,10 @@ def _lacking(layer: str, specs: list[str], need: tuple[int, ...], lane_codes: La
         spec for spec, code in zip(specs, need) if all(own[code - 1] is None for own in lane_codes)
     ]
     if absent:
-        return f"layer '{layer}' needs multiplier '{absent[0]}', which the overlay does not have"
+        return (
+            f"layer '{layer}' needs multiplier '{absent[0]}', which the overlay does not have: "
+            "choose another overlay, or a plan of its multipliers"
+        )
     return (
         f"layer '{layer}' has a filter that needs {' and '.join(specs)} together, but no lane of "
         "the overlay has all of them"

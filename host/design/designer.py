@@ -1,4 +1,4 @@
-"""Finds an array for a network, and says what is to be expected of it."""
+"""Finds an array for a network, with the figures to expect of it."""
 
 from __future__ import annotations
 
@@ -58,11 +58,11 @@ for fronts."""
 
 @dataclass(frozen=True)
 class Request:
-    """What to design."""
+    """What to design. Fields are the arguments of :func:`design_overlay`."""
 
     model: Model
     plan: Plan
-    """What every filter needs."""
+    """The plan, which says what multiplier every filter needs."""
     board: str
     objective: Objective = "throughput"
     batch: int = TYPICAL_BATCH
@@ -70,7 +70,7 @@ class Request:
     clocks: tuple[float, ...] = ()
     """MHz; empty: the board's usual ones."""
     products: bool = True
-    """Whether DSP blocks may multiply for the lanes."""
+    """Whether DSP blocks may be used for multipliers of lanes."""
     compare: bool = True
     """Whether to search among exact arrays too, to compare."""
     seconds: float = 150.0
@@ -101,53 +101,64 @@ class Request:
 
 @dataclass(frozen=True)
 class Figures:
-    """What is expected of an array that was looked at."""
+    """The expected figures of an array. All are from models; nothing is measured."""
 
     found: Found
+    """The array, its clock and its estimated resources."""
     latency_cycles: float
-    """Of an image alone."""
+    """Clock cycles for a single image."""
     batch_cycles: float
-    """Per image, at the batch of the request."""
+    """Clock cycles per image, at the batch size of the request."""
     joules: float | None
-    """Per image at that batch, by :mod:`axynq.host.power.estimate`; None: unknown."""
+    """Energy per image at that batch size, by :mod:`axynq.host.power.estimate`; None: unknown."""
     plan: Plan
+    """The plan that the figures are for."""
     relative_energy: float | None
-    """Of the plan's multiplications, 1 being exact ones; None: unknown."""
+    """Energy of the plan's multiplications, relative to exact ones; None: unknown."""
     accuracy: float | None
-    """Under the plan, on the examples of a library; None: there are none."""
+    """Accuracy under the plan, 0 to 1, on the examples of a library; None: there are none."""
 
     @property
     def images_per_second(self) -> float:
+        """Throughput at the batch size of the request."""
         return self.found.clock_mhz * 1e6 / self.batch_cycles
 
     @property
     def latency_milliseconds(self) -> float:
+        """Time for a single image."""
         return self.latency_cycles / self.found.clock_mhz / 1000
 
 
 @dataclass(frozen=True)
 class Design:
-    """An array, and what it was chosen from."""
+    """The array that was found, and those it was compared with."""
 
     request: Request
+    """What was asked for."""
     overlay: Overlay
+    """The overlay; ``overlay.to_toml()`` is its description."""
     chosen: Figures
+    """The figures to expect of it."""
     fronts: dict[str, list[Figures]]
-    """By family, by LUTs; that of the request first."""
+    """Front of throughput against LUTs for each family of arrays, in order of LUTs. The family of
+    the request is first."""
     best: dict[str, Figures]
-    """By family, the one that the objective prefers."""
+    """The best array of each family by the objective."""
     results: dict[str, Result]
+    """Results of the search for each family."""
     breakdown: Breakdown
+    """What the LUTs of the array are used for."""
     most_filters: dict[str, dict[str, int]]
-    """By layer and multiplier, the filters that may use it before the layer takes longer."""
+    """For each layer and multiplier, how many filters may use it before the layer takes longer."""
     bounds: dict[str, float]
-    """Share of the cycles, at the batch, of layers that are bound by each of the lanes
-    (``compute``), ports, memory and the rest (:class:`LayerCycles`)."""
+    """Share of the cycles, at the batch size, of layers that are limited by the lanes
+    (``compute``), the ports, the memory and the rest (:class:`LayerCycles`)."""
     accuracies: dict[str, float]
-    """On the test examples, of ``exact`` and of the ``chosen`` plan; empty: there are none."""
+    """Accuracy on the test examples, 0 to 1, of ``exact`` and of the ``chosen`` plan; empty if
+    there are no examples."""
 
 
-def design_overlay(
+def design_overlay(  # noqa: PLR0913 - options, most by name
     model: Model,
     plan: Plan | str | Library = "exact",
     board: str = "pynq-z2",
@@ -163,34 +174,43 @@ def design_overlay(
     space: Space | None = None,
     progress: Progress = lambda what, done, of: None,
 ) -> Design:
-    """Find the array for a network under a plan.
+    """Find the best array for a network under a plan.
 
-    ``design.overlay`` is the overlay, ``design.overlay.to_toml()`` its description; all figures are
-    models', nothing was built.
+    All figures are from models (cycles, resources, clock); nothing is built. The extra ``rtl`` is
+    needed.
 
     Args:
         model: an int8 network.
-        plan: which multiplier computes what, as :meth:`Plan.parse` reads it; the array holds what
-            its filters need. Or multipliers to choose from: ``design.chosen.plan`` is the plan
-            then.
-        board: a board's name.
-        objective: most images a second at ``batch``; the shortest time for an image alone; or the
-            least energy an image by :mod:`axynq.host.power.estimate`, of arrays on the front.
-        batch: images at a time.
-        limits: of the board; default: :class:`Limits`.
-        clocks: MHz to choose from; default: the board's usual ones.
-        products: whether DSP blocks may multiply for the lanes.
-        compare: whether to search among exact arrays too.
-        seconds: after which no new arrays are looked at.
-        workers: processes; default: as many as processors.
-        space: the arrays to choose from; default: all that seem worth it.
-        progress: called with what is being done, how much is done, and of how much.
+        plan: a plan or a shorthand; the array has the multipliers that it needs. Or a library of
+            multipliers to choose from; then ``design.chosen.plan`` is the plan.
+        board: name of the board, such as ``pynq-z2``.
+        objective: ``throughput``: most images per second at ``batch``. ``latency``: the shortest
+            time for a single image. ``energy``: the least energy per image by
+            :mod:`axynq.host.power.estimate`, among arrays on the front.
+        batch: images per call.
+        limits: shares of the board's resources that may be used; None: those of :class:`Limits`.
+        clocks: clocks to choose from, in MHz; empty: the board's usual ones.
+        products: whether DSP blocks may be used for multipliers of lanes.
+        compare: whether to search for the best exact arrays too, to compare.
+        seconds: no new arrays are evaluated after this time.
+        workers: number of processes; None: one per processor.
+        space: the arrays to choose from; None: all that seem worthwhile.
+        progress: called with what is being done, how much of it is done, and how much there is.
+
+    Returns:
+        The design: ``.overlay`` is the overlay, ``.chosen`` has the figures to expect.
 
     Raises:
-        PlanError: the plan does not fit the model, or needs what lanes cannot hold.
-        OverlayError: no array fits the board; the message says what bounds it.
+        PlanError: the plan does not fit the model, or needs more than lanes can hold.
+        OverlayError: no array fits the board; the message says which resource is short. Or there
+            is no such board.
         ProgramError: no array can run the network.
         ToolError: clang or LLVM is not installed.
+
+    Examples:
+        >>> design = design_overlay(model, "flam=exact|roup:1,4", board="pynq-z2")
+        >>> design.chosen.images_per_second  # doctest: +SKIP
+        >>> Path("overlay.toml").write_text(design.overlay.to_toml())  # doctest: +SKIP
     """
     library = plan if isinstance(plan, Library) else None
     chosen = Plan.uniform("exact")

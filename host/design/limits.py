@@ -1,4 +1,4 @@
-"""How much of a board an array may take."""
+"""How much of a board's resources an array may use."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ NAMES = {"lut": "LUTs", "flip_flop": "flip-flops", "block_ram_36k": "block RAMs"
 
 @dataclass(frozen=True)
 class Limits:
-    """Shares of what the board has, 0 to 1, by likely figures. A device that is nearly full cannot
-    be routed, or only slowly."""
+    """Shares of the board's resources that an array may use, 0 to 1, by the likely estimates. A
+    device that is nearly full cannot be routed, or only slowly."""
 
     lut: float = 0.8
     flip_flop: float = 0.8

@@ -19,6 +19,7 @@ import numpy.typing as npt
 
 from axynq.emulator import files
 from axynq.emulator.arrays import open_arrays
+from axynq.host.cli.schemas.documents import schema_files
 from axynq.host.generate.isa_files import isa_files
 from axynq.host.generate.overlay_files import overlay_files
 from axynq.host.netlists.files import SHIPPED, rtl_files
@@ -60,15 +61,21 @@ def golden_vectors() -> Contents:
     }
 
 
+def json_schemas() -> Contents:
+    """What the command line's JSON looks like: JSON Schemas, and the page about them."""
+    return {path: text.encode() for path, text in schema_files().items()}
+
+
 KINDS: dict[str, Callable[[], Contents]] = {
     "instruction set": instruction_set,
     "overlays": overlays,
     "netlists": netlists,
     "golden vectors": golden_vectors,
+    "JSON schemas": json_schemas,
 }
 """All kinds of generated files. Measured ones (``make characterise``) are not among them."""
 
-FOLDERS = ("hls/generated", "hls/rtl", "bitstreams/golden")
+FOLDERS = ("hls/generated", "hls/rtl", "bitstreams/golden", "docs/json-schemas")
 """Folders that hold generated files only."""
 
 

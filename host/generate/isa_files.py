@@ -83,6 +83,11 @@ def descriptor_page() -> str:
             (isa.Status, "Status that the core ends with", isa.STATUS_TEXT),
         ),
         descriptor=_descriptor(),
-        model=(sources / "isa_model.py").read_text(encoding="utf-8"),
-        derived=(sources / "isa_derived.py").read_text(encoding="utf-8"),
+        model=_from_docstring((sources / "isa_model.py").read_text(encoding="utf-8")),
+        derived=_from_docstring((sources / "isa_derived.py").read_text(encoding="utf-8")),
     )
+
+
+def _from_docstring(source: str) -> str:
+    """A module without the comments above its docstring, such as its licence."""
+    return source[source.index('"""') :]

@@ -9,7 +9,8 @@ import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 
-from axynq.emulator.multipliers import Exact, Multiplier, Roup, SMApprox, Table, multiplier
+from axynq.emulator.multipliers import multiplier
+from axynq.host.generate.functors import HEADERS, cpp_type, has_netlist
 from axynq.host.generate.table_functors import table_headers
 from axynq.host.generate.template import render
 from axynq.host.overlay import Overlay
@@ -17,6 +18,9 @@ from axynq.host.overlay.description import LaneGroup
 from axynq.host.overlay.naming import BLACKBOX_PREFIX, dsp_pair_name, module_name, verilog_name
 from axynq.host.overlay.processing_system import SOFTWARE_MEMORY_BYTES
 from axynq.host.overlay.registers import ARGUMENTS, TOP_FUNCTION, VLNV, register_map
+
+_JOINED = ("axynq/multipliers/configurable.hpp", "axynq/multipliers/exact_pair.hpp")
+"""Headers of the functors of several products or designs."""
 
 _POINTERS = [argument.name for argument in ARGUMENTS if argument.kind == "pointer"]
 
@@ -37,7 +41,8 @@ def overlay_headers(overlay: Overlay) -> dict[str, str]:
     included by."""
     banks = [_bank(group) for group in overlay.lanes for _ in range(group.count)]
     tables = table_headers(m for bank in overlay.banks for m in bank)
-    header = render("overlay.hpp.j2", overlay=overlay, banks=banks, tables=sorted(tables))
+    headers = [*HEADERS, *sorted(tables)]
+    header = render("overlay.hpp.j2", overlay=overlay, banks=banks, headers=headers)
     return {"axynq/overlay.hpp": header, **tables}
 
 
@@ -65,7 +70,8 @@ class Blackbox:
 
 
 def overlay_blackboxes(overlay: Overlay) -> list[Blackbox]:
-    """The netlists that the overlay's lanes consist of."""
+    """The netlists that the overlay's lanes consist of. Where a family has none, the functor is
+    what Vitis HLS makes gates of."""
     found: dict[str, Blackbox] = {}
     for group in overlay.lanes:
         if group.cell == "dsp pair":
@@ -75,7 +81,7 @@ def overlay_blackboxes(overlay: Overlay) -> list[Blackbox]:
             continue
         bank = [multiplier(spec) for spec in group.bank]
         cells = [bank] if group.cell == "configurable" and len(bank) > 1 else [[m] for m in bank]
-        for cell in cells:
+        for cell in (cell for cell in cells if all(map(has_netlist, cell))):
             name = "_or_".join(module_name(m) for m in cell)
             prefix = "configurable_" if len(cell) > 1 else ""
             types = tuple(cpp_type(m) for m in cell)
@@ -102,7 +108,8 @@ def blackbox_calls(
         tables: paths of the headers of tables among them.
         source: the first line.
     """
-    return render("blackboxes.hpp.j2", source=source, blackboxes=blackboxes, tables=tables)
+    headers = [*sorted({*HEADERS, *_JOINED}), *tables]
+    return render("blackboxes.hpp.j2", source=source, blackboxes=blackboxes, headers=headers)
 
 
 def overlay_tcl(overlay: Overlay) -> str:
@@ -144,15 +151,3 @@ def hardware_handoff(overlay: Overlay) -> str:
         memory_bytes=SOFTWARE_MEMORY_BYTES,
         address="0x{:08X}".format,
     )
-
-
-def cpp_type(m: Multiplier) -> str:
-    """The C++ functor of a multiplier."""
-    if isinstance(m, Roup):
-        return f"roup<{', '.join(map(str, (m.perforation, *m.rounding)))}>"
-    if isinstance(m, SMApprox):
-        return f"smapprox<{', '.join(m.digits)}>"
-    if isinstance(m, Table):
-        return module_name(m)
-    assert isinstance(m, Exact)
-    return "exact"

@@ -16,9 +16,9 @@ def render(template: str, **values: object) -> str:
     try:
         import jinja2
     except ImportError as error:
-        raise ToolError("generating overlay files needs jinja2: pip install axynq[software]") from (
-            error
-        )
+        raise ToolError(
+            "generating overlay files needs jinja2: pip install 'axynq[software]'"
+        ) from (error)
     text = (resources.files("axynq.host.generate") / "templates" / template).read_text(
         encoding="utf-8"
     )

@@ -31,7 +31,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from axynq.emulator.multipliers import Table, multiplier
-from axynq.host.generate.overlay_files import cpp_type
+from axynq.host.generate.functors import cpp_type, functor_of
 from axynq.host.generate.table_functors import table_header
 from axynq.host.netlists.designs import configurable_netlist, netlist
 from axynq.host.netlists.latency import latency_of
@@ -138,7 +138,7 @@ def blackbox(spec: str, include: str = "../include", folder: Path | None = None)
             m, box.function, [text for name, text in box.files.items() if name.endswith(".v")]
         )
         return replace(box, files={**box.files, header: table_header(m)})
-    header = f"axynq/multipliers/{spec.strip().partition(':')[0]}.hpp"
+    header = functor_of(m).header
     return _blackbox(netlist(spec), [header], arguments, expression, include, folder)
 
 

@@ -81,7 +81,7 @@ def c_verilog(circuit: CCircuit, module: str) -> str:
         ToolError: the packages for it are not installed.
     """
     if any(importlib.util.find_spec(package) is None for package in PACKAGES):
-        raise ToolError("Verilog of a C function needs clang and LLVM: pip install axynq[rtl]")
+        raise ToolError("Verilog of a C function needs clang and LLVM: pip install 'axynq[rtl]'")
     lines = _instructions(_optimised(_front_end(circuit)), circuit.name)
     body, result = [], ""
     for line in lines:

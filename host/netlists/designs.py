@@ -160,7 +160,9 @@ def _product(
 ) -> tuple[Net, ...]:
     if isinstance(m, SMApprox):
         return signed_smapprox_product(circuit, a, w, m.digits)
-    return booth_product(circuit, a, w, _schedule(m))
+    if isinstance(m, (Exact, Roup)):
+        return booth_product(circuit, a, w, _schedule(m))
+    raise MultiplierError(f"'{m.spec}': there are no netlists of this family, only a C++ functor")
 
 
 def _schedule(m: Multiplier) -> Schedule:

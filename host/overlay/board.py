@@ -7,7 +7,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, PositiveInt, ValidationError, model_validator
 
-from axynq.emulator.errors import OverlayError
+from axynq.emulator.errors import OverlayError, nearest
 from axynq.emulator.validation import complaint
 from axynq.host.overlay.processing_system import PROCESSING_SYSTEMS, ProcessingSystem
 from axynq.host.overlay.toml import parse_toml
@@ -77,10 +77,22 @@ def load_board(name: str) -> Board:
         OverlayError: there is none, or its description is invalid.
     """
     entry = _folder() / f"{name}.toml"
-    if not entry.is_file():
-        raise OverlayError(f"unknown board '{name}'; known are: {', '.join(board_names())}")
+    if name not in board_names():
+        raise OverlayError(
+            f"unknown board '{name}'; known are: {', '.join(board_names())}."
+            f"{nearest(name, board_names())}"
+        )
+    return read_board(entry.read_text(encoding="utf-8"), name)
+
+
+def read_board(text: str, name: str) -> Board:
+    """The board that a TOML text describes; ``name`` is used in the error.
+
+    Raises:
+        OverlayError: the description is invalid.
+    """
     try:
-        return Board.model_validate(parse_toml(entry.read_text(encoding="utf-8"), entry.name))
+        return Board.model_validate(parse_toml(text, f"{name}.toml"))
     except ValidationError as error:
         raise OverlayError(f"board '{name}' is not valid: {complaint(error)}") from error
 

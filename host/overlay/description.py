@@ -1,9 +1,9 @@
-"""The one description of an overlay, from which everything that depends on it is generated.
+"""The description of an overlay, from which everything that depends on it is generated.
 
-A TOML file in ``hls/overlays`` says how large the array is, which multipliers each lane holds, and
-how large the on-chip buffers are. The C++ header, the Tcl constants, the register map and the
-hardware hand-off of the software board come from it (:mod:`axynq.host.generate`), and its hash
-names the bitstream.
+A TOML file in ``hls/overlays`` gives the size of the array, the multipliers of each lane, and the
+sizes of the on-chip buffers. The C++ header, the Tcl constants, the register map and the hardware
+hand-off of the software board are generated from it (:mod:`axynq.host.generate`), and its hash
+identifies the bitstream.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, PositiveInt, ValidationError, model_validator
 
 from axynq.emulator import files
-from axynq.emulator.errors import MultiplierError, OverlayError, ToolError
+from axynq.emulator.errors import MultiplierError, OverlayError, ToolError, nearest
 from axynq.emulator.multipliers import Exact, Multiplier, Roup, Table, multiplier
 from axynq.emulator.multipliers.specification import absolute, seen_from
 from axynq.emulator.validation import complaint
@@ -46,22 +46,21 @@ class Array(_Strict):
     """The multiplier array."""
 
     filters: Annotated[PositiveInt, Field(le=isa.MAX_LANES)]
-    """Lanes: filters computed at a time."""
+    """Number of lanes: filters computed at the same time."""
     inputs: PositiveInt
-    """Multipliers per lane: input channels multiplied at a time, and bytes in a memory word."""
+    """Multipliers per lane: input channels multiplied per step, and bytes of a memory word."""
     requantisers: PositiveInt
-    """Lanes whose outputs are finished at a time; an output takes ``filters / requantisers`` steps
-    at least."""
+    """Lanes whose outputs are requantised per step. An output takes at least ``filters /
+    requantisers`` steps."""
     adders: PositiveInt | None = None
-    """Lanes to whose outputs a second map is added at a time; such an output takes ``filters /
-    adders`` steps at least. Default: as many as requantisers."""
+    """Lanes per step to whose outputs a second map is added. Such an output takes at least
+    ``filters / adders`` steps. Default: as many as requantisers."""
     window_lanes: PositiveInt | None = None
-    """Lanes, the first ones, that can take in a channel of their own: for depthwise layers, pools,
-    sums and means, whose outputs the others leave to them. Default: as many as there are bytes in
-    a word."""
+    """Number of lanes, counted from the first, that can read a channel of their own. Only these
+    compute depthwise layers, pooling, sums and means. Default: as many as bytes in a word."""
     copies: Annotated[PositiveInt, Field(le=MAX_COPIES)] = 1
     """Copies of the lanes with their requantisers and feature maps. Each computes an image of its
-    own, with the weights of all."""
+    own, with the same weights."""
 
     @model_validator(mode="after")
     def _consistent(self) -> Array:
@@ -103,30 +102,31 @@ class LaneGroup(_Strict):
 
     count: PositiveInt
     bank: Annotated[tuple[str, ...], Field(min_length=1, max_length=MAX_BANK)]
-    """Multiplier specifications. Code k selects the k-th, from 0; a bank of one needs no codes."""
+    """Multiplier specifications. Code k selects the k-th, counted from 0. A bank of one needs no
+    codes."""
     cell: Literal["separate", "configurable", "dsp pair"] = "separate"
-    """Whether each multiplier of the bank is a circuit of its own; or all are settings of one
-    Booth array (``exact`` and ``roup`` only); or each DSP block multiplies for two neighbouring
-    lanes (``exact`` only)."""
+    """How the bank is built. ``separate``: a circuit for each multiplier. ``configurable``: all are
+    settings of one Booth array (``exact`` and ``roup`` only). ``dsp pair``: each DSP block
+    multiplies for two neighbouring lanes (``exact`` only)."""
 
 
 class Buffers(_Strict):
-    """On-chip memory, in words of ``inputs`` bytes unless stated otherwise."""
+    """Sizes of the on-chip memories. All must be powers of two."""
 
     map_words: Annotated[PositiveInt, Field(le=65536)]
-    """Feature maps: words of each of the three memories that hold them. A power of two."""
+    """Words of ``inputs`` bytes in each of the three memories for feature maps."""
     weight_vectors: PositiveInt
-    """Weights of all lanes for one step: a vector is ``filters x inputs`` weights with codes. A
-    phase takes half of them at most, so that the next phase's come in meanwhile."""
+    """Vectors of ``filters x inputs`` weights with codes: the weights of all lanes for a step. A
+    phase uses at most half of them, so that the next phase's can be loaded meanwhile."""
     groups: PositiveInt
-    """Filter groups of a phase. Their constants are held twice, so that the next phase's come in
-    meanwhile."""
+    """Filter groups of a phase. Their constants are double-buffered, so that the next phase's can
+    be loaded meanwhile."""
     partial_sums: PositiveInt
-    """Sums of each lane that wait while the weights of further taps come in."""
+    """Partial sums per lane, kept while the weights of further taps are loaded."""
     codes_in: Literal["block RAM", "LUTs"] = "block RAM"
-    """What holds the codes of weights: LUTs leave block RAM to feature maps."""
+    """Memory for the codes of weights. LUTs leave block RAM to feature maps."""
     sums_in: Literal["block RAM", "LUTs"] = "block RAM"
-    """What holds the partial sums; LUTs suit a few of them."""
+    """Memory for the partial sums. LUTs suit small numbers of them."""
 
     @model_validator(mode="after")
     def _consistent(self) -> Buffers:
@@ -140,25 +140,40 @@ class Buffers(_Strict):
 
 
 class TableContent(_Strict):
-    """What a table in a bank multiplies: its file may change, or be elsewhere."""
+    """The content of a product table in a bank, whose file may change or be elsewhere."""
 
     spec: str
     sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
-    """Of all its products."""
+    """SHA-256 of all its products."""
 
 
 class Overlay(_Strict):
-    """An accelerator that can be built for a board."""
+    """The description of an accelerator for a board.
 
-    name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]*$")]
+    Everything else follows from it: the generated sources, the programs compiled for it, and its
+    hash, which programs and bitstreams are compared by. ``docs/accelerator.md`` explains the parts.
+
+    Raises:
+        pydantic.ValidationError: the parts do not fit together. :meth:`load` and
+            :meth:`from_values` raise ``OverlayError`` instead.
+
+    Examples:
+        >>> overlay = Overlay.load("z2-mixed16")
+        >>> overlay.array.filters, overlay.array.inputs, overlay.clock_mhz
+        (16, 16, 100.0)
+        >>> [m.spec for m in overlay.banks[0]]
+        ['exact', 'roup:1,4']
+    """
+
+    name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]*$", max_length=64)]
     board: str
     clock_mhz: Annotated[float, Field(gt=0)]
     array: Array
     lanes: tuple[LaneGroup, ...]
     buffers: Buffers
     tables: tuple[TableContent, ...] = ()
-    """Of the tables in banks, in their order. Default: what their files hold. Where it is given, as
-    beside a bitstream, the files are needed only to compile programs."""
+    """The content of the product tables in banks, in their order. By default it is read from their
+    files. If it is given, as beside a bitstream, the files are needed only to compile programs."""
 
     @model_validator(mode="after")
     def _consistent(self) -> Overlay:
@@ -187,10 +202,14 @@ class Overlay(_Strict):
 
     @classmethod
     def load(cls, name: str | Path) -> Overlay:
-        """The overlay of that name, or described by the TOML file of that path.
+        """Load an overlay description.
+
+        Args:
+            name: the name of an overlay that ships with axynq, such as ``z2-mixed16``, or the path
+                of a ``.toml`` file. Relative paths of tables are looked up beside that file first.
 
         Raises:
-            OverlayError: there is none, or its description is invalid.
+            OverlayError: there is no such overlay, or its description is not valid.
         """
         text = str(name)
         if text.endswith(".toml"):
@@ -204,10 +223,11 @@ class Overlay(_Strict):
                 raise OverlayError(f"overlay '{text}' is not text in UTF-8: {error}") from error
         else:
             entry = _folder() / f"{text}.toml"
-            if not entry.is_file():
+            if text not in overlay_names():
                 raise OverlayError(
-                    f"unknown overlay '{text}'; known are: {', '.join(overlay_names())}. "
-                    "A description of your own is given by the path of its .toml file"
+                    f"unknown overlay '{text}'; known are: {', '.join(overlay_names())}."
+                    f"{nearest(text, overlay_names())} A description of your own is given by "
+                    "the path of its .toml file"
                 )
             content = entry.read_text(encoding="utf-8")
             folder = Path()
@@ -215,10 +235,14 @@ class Overlay(_Strict):
 
     @classmethod
     def from_values(cls, values: dict[str, Any], text: str) -> Overlay:
-        """An overlay from the tables of its description; ``text`` names it in errors.
+        """An overlay from the values of its TOML description.
+
+        Args:
+            values: the tables and keys of the description.
+            text: what to call the overlay in errors.
 
         Raises:
-            OverlayError: the description is invalid.
+            OverlayError: the description is not valid.
         """
         try:
             return cls.model_validate(values)
@@ -226,8 +250,8 @@ class Overlay(_Strict):
             raise OverlayError(f"overlay '{text}' is not valid: {complaint(error)}") from error
 
     def to_toml(self) -> str:
-        """The description as a file's text. Paths of tables are absolute in it, and what they hold
-        is there, so that hardware and programs are compared without the files."""
+        """The description as TOML text. Paths of tables are absolute, and hashes of their content
+        are included, so that hardware and programs can be compared without the files."""
         lines = [
             f'name = "{self.name}"',
             f'board = "{self.board}"',
@@ -251,20 +275,21 @@ class Overlay(_Strict):
 
     @cached_property
     def board_description(self) -> Board:
+        """The description of the board: part, resources, memory ports."""
         return load_board(self.board)
 
     @property
     def port_bits(self) -> int:
-        """Width of the core's memory ports: a word's, or what the board's ports can take; a wider
-        word crosses in several beats."""
+        """Width of the core's memory ports in bits: that of a word, or less if the board's ports
+        are narrower. A wider word is transferred in several beats."""
         return min(8 * self.array.inputs, self.board_description.memory_port_bits)
 
     @cached_property
     def banks(self) -> tuple[tuple[Multiplier, ...], ...]:
-        """The multipliers of each lane.
+        """The multipliers of each lane, in the order of their codes.
 
         Raises:
-            OverlayError: a table's file is gone, or holds something else than :attr:`tables` says.
+            OverlayError: a table's file is missing, or its content is not that of :attr:`tables`.
         """
         contents = {table.spec: table.sha256 for table in self.tables}
         made = {spec: _design(spec, contents) for group in self.lanes for spec in group.bank}
@@ -276,25 +301,26 @@ class Overlay(_Strict):
 
     @cached_property
     def stored_code_bits(self) -> int:
-        """Bits a code takes in memory: 1, 2 or 4, as the largest bank needs, or none."""
+        """Bits of a code in memory: 1, 2 or 4, as the largest bank needs; 0 if all banks have one
+        multiplier."""
         bits = (max(len(group.bank) for group in self.lanes) - 1).bit_length()
         return 1 << (bits - 1).bit_length() if bits else 0
 
     @property
     def vector_words(self) -> int:
-        """Memory words of one weight vector: a word of weights per lane, then all codes."""
+        """Memory words of a weight vector: a word of weights per lane, then all codes."""
         codes = -(-self.array.filters * self.stored_code_bits // 8)
         return self.array.filters + codes
 
     @property
     def beats(self) -> int:
-        """Transfers of a memory port that make up a word."""
+        """Transfers of a memory port per word."""
         return 8 * self.array.inputs // self.port_bits
 
     @property
     def straight(self) -> bool:
-        """Whether filters may go to any lane, so that lane ``n`` always writes byte ``n % inputs``
-        of a word and nothing crosses between lanes and bytes."""
+        """Whether every lane can compute every filter. Then lane ``n`` always writes byte
+        ``n % inputs`` of a word, and no multiplexers between lanes and bytes are needed."""
         inputs = self.array.inputs
         return (
             self.array.filters % inputs == 0
@@ -305,42 +331,42 @@ class Overlay(_Strict):
 
     @property
     def window_lanes(self) -> int:
-        """Lanes that can take in a channel of their own, the first ones."""
+        """Number of lanes, counted from the first, that can read a channel of their own."""
         return self.array.window_lanes or min(self.array.filters, self.array.inputs)
 
     @cached_property
     def paired(self) -> tuple[bool, ...]:
-        """For each lane whether its multipliers are halves of DSP pairs: the two lanes of a pair
+        """For each lane, whether it shares DSP blocks with its neighbour. The two lanes of a pair
         multiply the same activations."""
         return tuple(group.cell == "dsp pair" for group in self.lanes for _ in range(group.count))
 
     def takes_windows(self, lane: int) -> bool:
-        """Whether a lane can multiply a depthwise channel of its own. Of a DSP pair the first lane
-        can."""
+        """Whether a lane can multiply a depthwise channel of its own. In a DSP pair, only the first
+        lane can."""
         return lane < self.window_lanes and not (self.paired[lane] and lane % 2)
 
     @property
     def rounds(self) -> int:
-        """How often the outputs of a group go through all bytes of a word."""
+        """How often the outputs of a group pass through all bytes of a word."""
         return -(-self.array.filters // self.array.inputs)
 
     @property
     def window_taps(self) -> int:
-        """Taps of a depthwise window that a lane multiplies at a time."""
+        """Taps of a depthwise window that a lane multiplies per step."""
         return min(self.array.inputs, isa.MAX_WINDOW_TAPS)
 
     @property
     def adders(self) -> int:
-        """Lanes to whose outputs a second map is added at a time."""
+        """Number of lanes per step whose outputs get a second map added."""
         return self.array.adders or self.array.requantisers
 
     def finish_steps(self, adds: bool) -> int:
-        """Steps in which the outputs of all lanes are finished, a second map added or not."""
+        """Steps until the outputs of all lanes are finished, with a second map added or not."""
         return self.array.filters // (self.adders if adds else self.array.requantisers)
 
     @cached_property
     def hash(self) -> str:
-        """SHA-256 of what the hardware depends on, in hex."""
+        """SHA-256, in hex, of everything that the hardware depends on."""
         content = self.model_dump(mode="json")
         content["isa"] = isa.VERSION
         del content["tables"]
@@ -354,7 +380,7 @@ class Overlay(_Strict):
 
     @property
     def identifier(self) -> int:
-        """The first 32 bits of the hash: what programs and hardware compare."""
+        """The first 32 bits of the hash, which hardware and programs compare."""
         return int(self.hash[:8], 16)
 
 

@@ -1,16 +1,11 @@
-"""TOML, on Python 3.10 too."""
+"""Descriptions in TOML, with the errors of overlays."""
 
 from __future__ import annotations
 
-import sys
 from typing import Any
 
+from axynq.emulator import toml
 from axynq.emulator.errors import OverlayError
-
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
 
 
 def parse_toml(text: str, name: str) -> dict[str, Any]:
@@ -20,6 +15,6 @@ def parse_toml(text: str, name: str) -> dict[str, Any]:
         OverlayError: the text is not TOML.
     """
     try:
-        return tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
+        return toml.tables(text)
+    except ValueError as error:
         raise OverlayError(f"'{name}' is not valid TOML: {error}") from error

@@ -6,9 +6,11 @@ milliamperes and voltage in millivolts, each a small text file.
 
 from __future__ import annotations
 
+import os
 import re
 from pathlib import Path
 
+from axynq.emulator import files
 from axynq.host.power.base import SensorError
 from axynq.host.power.quantities import number
 
@@ -56,16 +58,16 @@ def open_hwmon(where: str = "") -> list[PowerFile | CurrentAndVoltage]:
     """
     path, unit = where, ""
     before, colon, behind = where.rpartition(":")
-    if colon and "/" not in behind and not Path(where).exists():  # sysfs has colons in paths
+    if colon and "/" not in behind and not os.path.exists(where):  # sysfs has colons in paths
         path, unit = before, behind
     place = Path(path) if path else ROOT
-    if place.is_file():
+    if files.is_file(place):
         if (unit or "uW") not in UNITS:
             raise SensorError(f"unknown unit '{unit}' of {place}: choose from {', '.join(UNITS)}")
         return [PowerFile(f"{place.parent.name}/{place.name}", place, UNITS[unit or "uW"])]
     if unit:
         raise SensorError(f"'{path}' is no file: a unit is for one file")
-    chips = sorted(place.glob("hwmon*")) or ([place] if place.is_dir() else [])
+    chips = (sorted(place.glob("hwmon*")) or [place]) if files.is_folder(place) else []
     found = [rail for chip in chips for rail in _rails(chip)]
     if not found:
         raise SensorError(

@@ -36,6 +36,10 @@ class Record(NamedTuple):
     inferences: int
 
 
+_NONSENSE = (ValueError, LookupError, TypeError, AttributeError, RecursionError, csv.Error)
+"""What reading a folder ends in that holds something else."""
+
+
 class Log:
     """The folder of an experiment.
 
@@ -60,7 +64,7 @@ class Log:
                 files.write_text(description, json.dumps(settings, indent=1) + "\n")
         except OSError as error:
             raise self._unwritable(error) from error
-        except (ValueError, KeyError) as error:
+        except _NONSENSE as error:
             raise DataError(f"'{folder}' does not hold an experiment of axynq: {error}") from error
         self.session = max((record.session for record in self.records), default=-1) + 1
 

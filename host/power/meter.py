@@ -37,7 +37,7 @@ class SerialMeter:
         try:
             import serial
         except ImportError as error:
-            raise ToolError("serial meters need pyserial: pip install axynq[serial]") from error
+            raise ToolError("serial meters need pyserial: pip install 'axynq[serial]'") from error
         port, baud = self._options(where)
         self.name = f"meter on {port}"
         try:

@@ -42,7 +42,7 @@ def open_rails() -> list[PynqRail]:
 
             rails = pynq.get_rails()
     except ImportError as error:
-        raise ToolError(f"pynq's rails need pynq ({error}): pip install axynq[board]") from error
+        raise ToolError(f"pynq's rails need pynq ({error}): pip install 'axynq[board]'") from error
     found = [
         PynqRail(name, rail)
         for name, rail in sorted(rails.items())

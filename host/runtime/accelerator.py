@@ -1,4 +1,4 @@
-"""What users call: an accelerator that runs compiled programs."""
+"""The accelerator as users see it: opens a device and runs compiled programs on it."""
 
 from __future__ import annotations
 
@@ -60,27 +60,29 @@ class _StoppedError(Exception):
 
 
 class Accelerator:
-    """An overlay loaded on a device.
+    """An overlay loaded on a device, ready to run programs.
 
-    Calls from several threads or coroutines queue, and so do accelerators that are open on one
-    board, also those of several processes. A call that ends early, by Ctrl-C or any other
-    exception, leaves the accelerator usable: the next one lets the core finish first.
-
-    >>> with Accelerator("z2-mixed16", device="software") as accelerator:
-    ...     output = accelerator.run(program, images)
+    Use it as a context manager, or call :meth:`close`. Calls from several threads, coroutines,
+    accelerators and processes on one board take turns. A call that ends early, by Ctrl-C or any
+    other exception, leaves the accelerator usable: the next call lets the core finish first.
 
     Args:
-        overlay: its name, or an :class:`Overlay`.
-        device: ``auto`` is the PYNQ board this runs on; ``software`` is the C simulation behind
-            pynq, anywhere.
-        timeout: seconds without progress after which the core counts as hung.
-        wait: how to wait for the core: by ``polling`` it, or for its ``interrupt``, which leaves
-            the processor free.
+        overlay: an overlay, its name, or the path of its ``.toml`` description.
+        device: ``"auto"`` is the PYNQ board that this runs on. ``"software"`` is the software
+            board, a C simulation of the accelerator behind pynq, which runs anywhere.
+        timeout: seconds without progress after which the core counts as hung; None: 5 on a board,
+            600 on the software board.
+        wait: ``"polling"`` polls the core for its end. ``"interrupt"`` waits for its interrupt,
+            which leaves the processor free.
 
     Raises:
         OverlayError: there is no such overlay.
-        DeviceError: there is no board, or no bitstream for it.
-        ToolError: pynq, or something the software board is built with, is not installed.
+        DeviceError: there is no board, or no bitstream for it, or an argument is not valid.
+        ToolError: pynq, or something needed to build the software board, is not installed.
+
+    Examples:
+        >>> with Accelerator("z2-mixed16", device="software") as accelerator:
+        ...     output = accelerator.run(program, images)
     """
 
     def __init__(
@@ -129,12 +131,12 @@ class Accelerator:
 
     @property
     def device(self) -> Any:
-        """The ``pynq.Device``."""
+        """The ``pynq.Device`` that the overlay is loaded on."""
         return self._device
 
     @property
     def driver(self) -> Any:
-        """The core's :class:`~axynq.host.runtime.driver.AcceleratorDriver`."""
+        """The core's driver, an :class:`~axynq.host.runtime.driver.AcceleratorDriver`."""
         return self._driver
 
     def run(
@@ -143,18 +145,25 @@ class Accelerator:
         x: Given,
         advance: Callable[[int], None] = lambda _: None,
     ) -> Any:
-        """The network's int8 output [images, ...] for a batch of any size; a tuple of several, in
-        the network's order.
+        """Run a program on a batch of any size.
 
-        ``x`` is int8 [images, *input shape] in the network's input quantisation, floats, which are
-        quantised, or uint8 where the network's file takes uint8. A network with several inputs
-        takes a list of these, or a dictionary by the inputs' names. Large batches are streamed:
-        while the accelerator works on some images the host packs, computes and unpacks others.
-        ``advance`` is called with the number of images that are done, each time some are.
+        Large batches are streamed: while the accelerator works on some images, the host packs,
+        computes and unpacks others.
+
+        Args:
+            program: compiled for this overlay.
+            x: a batch ``[images, *input shape]``: int8 in the network's input quantisation, floats,
+                which are quantised first, or uint8 if the network's file takes uint8. For several
+                inputs, a list of batches in the network's order, or a dictionary of them by name.
+            advance: called with a number of images, each time that many more are finished.
+
+        Returns:
+            The network's int8 output ``[images, *output shape]``; for several outputs a tuple in
+                the network's order.
 
         Raises:
             OverlayError: the program was compiled for another overlay.
-            DataError: ``x`` has another shape or type, or lacks an input.
+            DataError: ``x`` has a wrong shape or type, or lacks an input.
             DeviceError: the core reported an error or did not finish, the board's memory is
                 exhausted, another process has loaded another bitstream, the accelerator is closed,
                 or ``advance`` calls ``run``.
@@ -167,11 +176,11 @@ class Accelerator:
         x: Given,
         advance: Callable[[int], None] = lambda _: None,
     ) -> Any:
-        """:meth:`run` in a coroutine: the event loop goes on meanwhile. ``advance`` is called in
-        another thread.
+        """:meth:`run` as a coroutine, which does not block the event loop.
 
-        Where the coroutine is cancelled nothing more is started; what the core is working on it
-        finishes, and the next call waits for that.
+        Arguments, result and errors are those of :meth:`run`; ``advance`` is called in another
+        thread. If the coroutine is cancelled, nothing more is started. The core finishes what it is
+        working on, and the next call waits for that.
         """
         self._check_usable()
         stop = threading.Event()
@@ -429,9 +438,10 @@ class Accelerator:
             buffer.freebuffer()
 
     def close(self) -> None:
-        """Free the board's memory, when the calls before have returned. A core that is still at
-        work is waited for, or reset by loading the overlay again, so that it cannot write to memory
-        that is somebody else's.
+        """Free the board's memory, once earlier calls have returned.
+
+        If the core is still working, this waits for it, or resets it by loading the overlay again,
+        so that it cannot write to memory that now belongs to others. Calling it again does nothing.
 
         Raises:
             DeviceError: called from within ``advance``.

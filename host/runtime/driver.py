@@ -11,7 +11,7 @@ import threading
 import time
 import warnings
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, ClassVar
 
 from axynq.emulator.errors import DeviceError
 from axynq.host.isa import STATUS_TEXT, Status
@@ -37,7 +37,7 @@ INTERRUPT_CHECK_S = 0.25
 class AcceleratorDriver(DefaultIP):  # type: ignore[misc]  # pynq has no type hints
     """Starts the core and waits for it."""
 
-    bindto = [VLNV]  # noqa: RUF012 - pynq's convention
+    bindto: ClassVar[list[str]] = [VLNV]  # where pynq looks for it
 
     def __init__(self, description: Any) -> None:
         super().__init__(description)

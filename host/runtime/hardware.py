@@ -34,7 +34,7 @@ def how_to_install_pynq() -> str:
             "pynq 4.0 needs numpy 1, which Python 3.13 and newer do not have; use Python 3.10 to "
             "3.12 for the software board"
         )
-    return "pip install axynq[software], on a board axynq[board]"
+    return "pip install 'axynq[software]', on a board 'axynq[board]'"
 
 
 def board_present() -> bool:

@@ -1,8 +1,8 @@
-"""Compiled programs: what a board needs to run one network under one plan on one overlay.
+"""Compiled programs: all that a board needs to run a network under a plan on an overlay.
 
-Needs numpy only. A program file (``.axp``) is ``AXYNQ\\0`` and a format number, the SHA-256 of the
-rest, the length of a JSON description, the description, the memory image that the core reads, and
-the arrays of the operators that the host computes.
+This module needs numpy only. A program file (``.axp``) consists of ``AXYNQ\\0`` and a format
+number, the SHA-256 of the rest, the length of a JSON description, the description, the memory image
+that the core reads, and the arrays of the operators that the host computes.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from axynq.emulator import files
-from axynq.emulator.errors import ProgramError
+from axynq.emulator.errors import ModelError, ProgramError
 from axynq.emulator.model import graph
 from axynq.host.runtime.serialised import (
     Arrays,
@@ -33,57 +33,65 @@ _MAGIC = b"AXYNQ\0"
 _FORMAT = 3
 _PREFIX = struct.Struct("<6sH32sI")
 
+_NONSENSE = (ValueError, TypeError, LookupError, AttributeError, ArithmeticError, AssertionError,
+             MemoryError, RecursionError, ModelError)  # fmt: skip
+"""What decoding JSON of any other form ends in."""
+
 Int8 = npt.NDArray[np.int8]
 
 
 @dataclass(frozen=True)
 class TensorPlace:
-    """A tensor in the memory that host and accelerator share."""
+    """Where a tensor is in the memory that host and accelerator share."""
 
     tensor: graph.Tensor
     pixels: int
     channels: int
     offset: int
-    """Words before it for each image of the batch."""
+    """Words before it, for each image of the batch."""
     image_words: int
+    """Words that it takes per image."""
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """The tensor's, without the batch."""
+        """The tensor's shape, without the batch."""
         return self.tensor.shape
 
     def pack(self, values: Int8, word_bytes: int) -> Int8:
-        """A batch [images, *shape] in the accelerator's layout, [images, bytes per image]."""
+        """A batch ``[images, *shape]`` in the accelerator's layout, [images, bytes per image]."""
         packed = np.zeros((len(values), self.image_words * word_bytes), np.int8)
         pixels = packed.reshape(len(values), self.pixels, -1)
         pixels[:, :, : self.channels] = values.reshape(len(values), self.pixels, self.channels)
         return packed
 
     def unpack(self, raw: Int8) -> Int8:
-        """The batch that lies there: [images, *shape] from [images, bytes per image]."""
+        """The inverse of :meth:`pack`: ``[images, *shape]`` from [images, bytes per image]."""
         pixels = raw.reshape(len(raw), self.pixels, -1)
         return np.ascontiguousarray(pixels[:, :, : self.channels]).reshape(len(raw), *self.shape)
 
 
 @dataclass(frozen=True)
 class CoreStage:
-    """A start of the core."""
+    """A stage on the accelerator: one start of the core."""
 
     commands: int
-    """Bytes of the memory image before its commands."""
+    """Offset of its commands in the memory image, in bytes."""
     first_layer: int
+    """Index of its first layer in :attr:`Program.layers`."""
     layers: int
-    """How many there are, from the first one on."""
+    """Number of its layers."""
     packs: tuple[int, ...]
-    """Tensors of the host that are written to memory before."""
+    """Tensors of the host that are written to memory first."""
 
 
 @dataclass(frozen=True)
 class HostStage:
-    """Operators that the host computes: so many of the network's, from one on."""
+    """A stage on the host: consecutive operators of :attr:`Program.host_operators`."""
 
     first_operator: int
+    """Index of the first one."""
     operators: int
+    """Number of them."""
 
 
 Stage = Union[CoreStage, HostStage]
@@ -91,36 +99,50 @@ Stage = Union[CoreStage, HostStage]
 
 @dataclass(frozen=True)
 class Program:
-    """A network and a plan, compiled for an overlay."""
+    """A network under a plan, compiled for an overlay.
+
+    :func:`compile_program` makes it, and :meth:`Accelerator.run` runs it. A saved program
+    (``.axp``) needs neither the network's file nor the plan.
+
+    Examples:
+        >>> compile_program(model, "roup:1,4", "z2-roup16").save("model.axp")
+        >>> program = Program.load("model.axp")
+        >>> [operator.name for operator in program.host_operators]
+        ['softmax_10']
+    """
 
     model: str
+    """Name of the network."""
     overlay: str
+    """Name of the overlay."""
     overlay_hash: str
+    """Hash of the overlay, in hex, which the accelerator compares with its own."""
     word_bytes: int
+    """Bytes of a memory word."""
     arena_words: int
-    """Words of feature maps for each image of a batch."""
+    """Words that the feature maps of one image take in the arena."""
     stages: tuple[Stage, ...]
-    """What core and host do, in order."""
+    """The stages of core and host, in order of execution."""
     network: graph.Model
-    """What the host knows of the network: all tensors, and the operators that it computes."""
+    """The host's view of the network: all tensors, and the operators that the host computes."""
     home: dict[int, int]
-    """Tensors that have the values of another one in the same order, as that one."""
+    """For tensors that share the memory of another one (same values, same order), that tensor."""
     places: dict[int, TensorPlace]
-    """Where tensors lie that the accelerator reads or writes; by their homes."""
+    """Where the tensors are that the accelerator reads or writes, by their homes."""
     layers: tuple[str, ...]
-    """Names of the layers the accelerator runs, in order."""
+    """Names of the layers that the accelerator runs, in order."""
     plan: dict[str, Any]
-    """Weights by multiplier, for each layer."""
+    """Number of weights by multiplier, for each layer."""
     memory: npt.NDArray[np.uint8] = field(repr=False)
     """The core's memory image, in bytes."""
     reasons: dict[str, str] = field(default_factory=dict)
-    """Why the host computes what it does, by the operators' names."""
+    """Why operators run on the host, by their names."""
     assigned: dict[str, Assigned] = field(default_factory=dict, repr=False)
-    """The multipliers of layers that the host computes."""
+    """The multipliers of layers that the host computes, by layer name."""
 
     @property
     def input(self) -> graph.Tensor:
-        """What a user gives, where that is one.
+        """The network's only input.
 
         Raises:
             ModelError: there are several inputs.
@@ -129,7 +151,7 @@ class Program:
 
     @property
     def output(self) -> graph.Tensor:
-        """What a user gets, where that is one.
+        """The network's only output.
 
         Raises:
             ModelError: there are several outputs.
@@ -138,49 +160,50 @@ class Program:
 
     @property
     def inputs(self) -> tuple[graph.Tensor, ...]:
-        """What a user gives."""
+        """The network's inputs, in order."""
         return tuple(self.network.tensors[index] for index in self.network.inputs)
 
     @property
     def outputs(self) -> tuple[graph.Tensor, ...]:
-        """What a user gets."""
+        """The network's outputs, in order."""
         return tuple(self.network.tensors[index] for index in self.network.outputs)
 
     @property
     def core_stages(self) -> tuple[CoreStage, ...]:
-        """The starts of the core."""
+        """The stages that run on the accelerator: one start of the core each."""
         return tuple(stage for stage in self.stages if isinstance(stage, CoreStage))
 
     @property
     def host_operators(self) -> tuple[graph.Operator, ...]:
-        """What the host computes, in order."""
+        """The operators that the host computes, in order."""
         return self.network.operators
 
     @property
     def host_bytes(self) -> int:
-        """Of the largest tensor that a host operator takes or makes, for an image."""
+        """Bytes per image of the largest tensor that a host operator reads or writes."""
         tensors = {index for op in self.network.operators for index in (*op.inputs, op.output)}
         return max((math.prod(self.network.tensors[i].shape) for i in tensors), default=0)
 
     def operators_of(self, stage: HostStage) -> tuple[graph.Operator, ...]:
-        """The operators of a stage of the host."""
+        """The operators of a host stage."""
         first = stage.first_operator
         return self.network.operators[first : first + stage.operators]
 
     def layers_of(self, stage: CoreStage) -> tuple[str, ...]:
-        """The layers of a start of the core."""
+        """The names of the layers of an accelerator stage."""
         return self.layers[stage.first_layer : stage.first_layer + stage.layers]
 
     def home_of(self, index: int) -> int:
-        """The tensor that one lies in."""
+        """The tensor whose memory a tensor shares, or the tensor itself."""
         return self.home.get(index, index)
 
     def place_of(self, index: int) -> TensorPlace:
-        """A tensor's place, in that tensor's shape."""
+        """A tensor's place in memory, with that tensor's shape."""
         return replace(self.places[self.home_of(index)], tensor=self.network.tensors[index])
 
     def save(self, path: str | Path) -> None:
-        """Write the program file.
+        """Write the program to a file (``.axp``). An existing file is replaced once the new one is
+        complete.
 
         Raises:
             ProgramError: the file cannot be written.
@@ -213,17 +236,20 @@ class Program:
 
     @classmethod
     def load(cls, path: str | Path) -> Program:
-        """Read a program file.
+        """Read a program file (``.axp``).
 
         Raises:
-            ProgramError: the file cannot be read, is no program, has another format, or is damaged.
+            ProgramError: the file cannot be read, is not a program, has the format of another
+                version, or is damaged.
         """
         try:
             content = files.read_bytes(path)
         except OSError as error:
             raise ProgramError(f"program '{path}' cannot be read: {error.strerror}") from error
         if len(content) < _PREFIX.size or content[:6] != _MAGIC:
-            raise ProgramError(f"'{path}' is not a compiled program (.axp)")
+            raise ProgramError(
+                f"'{path}' is not a compiled program (.axp): `axynq compile` makes one of a network"
+            )
         _, version, digest, length = _PREFIX.unpack_from(content)
         if version != _FORMAT:
             raise ProgramError(
@@ -236,6 +262,18 @@ class Program:
                 f"program '{path}' is damaged: its checksum does not match. Compile or copy it "
                 "again"
             )
+        try:
+            return cls._decoded(body, length)
+        except _NONSENSE as error:
+            # The checksum is right: whoever wrote this was not axynq.
+            raise ProgramError(
+                f"program '{path}' is not as `axynq compile` writes it ({type(error).__name__}: "
+                f"{error}): compile it again"
+            ) from error
+
+    @classmethod
+    def _decoded(cls, body: bytes, length: int) -> Program:
+        """The program of a file's content behind its prefix; ``length`` is that of the JSON."""
         values = json.loads(body[:length])
         end = length + values.pop("memory_bytes")
         arrays = Arrays.read(values.pop("arrays"), body[end:])

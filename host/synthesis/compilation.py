@@ -140,7 +140,7 @@ def require_packages() -> None:
     ToolError: the compiler or LLVM's passes are not installed.
     """
     if any(importlib.util.find_spec(package) is None for package in PACKAGES):
-        raise ToolError("reading a schedule needs clang and LLVM: pip install axynq[rtl]")
+        raise ToolError("reading a schedule needs clang and LLVM: pip install 'axynq[rtl]'")
 
 
 def _clang(arguments: Sequence[str]) -> None:

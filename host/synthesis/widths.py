@@ -98,22 +98,16 @@ class Widths:
             return Need(i.width, False) if i.width > 1 else Need(2, True)
         return made
 
-    def _rule(self, i: Instruction) -> Need:  # noqa: C901
-        width = i.width
-        whole = Need(width, False) if width > 1 else Need(2, True)
-        if i.opcode == "zext":
-            inner = self.need(i.operands[0], width_of(i.detail))
-            return inner if inner.natural else Need(width_of(i.detail) + 1, True)
-        if i.opcode == "sext":
-            inner = self.need(i.operands[0], width_of(i.detail))
-            return Need(1, False) if width_of(i.detail) == 1 else inner
-        if i.opcode == "trunc":
-            inner = self.need(i.operands[0], width_of(i.detail))
-            return inner if inner.width <= width and inner.bits <= width else whole
+    def _rule(self, i: Instruction) -> Need:
+        whole = Need(i.width, False) if i.width > 1 else Need(2, True)
+        if i.opcode in ("zext", "sext", "trunc"):
+            return self._converted(i, whole)
         if i.opcode == "call":
             return self._called(i, whole)
-        needs = [self.need(operand, width) for operand in i.operands]
-        bits = max((need.bits for need in needs), default=width)
+        needs = [self.need(operand, i.width) for operand in i.operands]
+        if i.opcode in ("sdiv", "udiv", "srem", "urem"):
+            return _divided(i, needs, whole)
+        bits = max((need.bits for need in needs), default=i.width)
         natural = all(need.natural for need in needs)
         if i.opcode == "select":
             return _either(needs[1:])
@@ -128,11 +122,16 @@ class Widths:
             return Need(sum(need.bits for need in needs), natural)
         if i.opcode in ("shl", "lshr", "ashr"):
             return _shifted(i, needs, whole)
-        if i.opcode in ("sdiv", "udiv"):
-            return Need(needs[0].bits + 1, natural) if natural or i.opcode == "sdiv" else whole
-        if i.opcode in ("srem", "urem"):
-            return Need(min(n.bits for n in needs), natural) if natural else whole
         return whole
+
+    def _converted(self, i: Instruction, whole: Need) -> Need:
+        width = width_of(i.detail)
+        inner = self.need(i.operands[0], width)
+        if i.opcode == "zext":
+            return inner if inner.natural else Need(width + 1, True)
+        if i.opcode == "sext":
+            return Need(1, False) if width == 1 else inner
+        return inner if inner.width <= i.width and inner.bits <= i.width else whole
 
     def _called(self, i: Instruction, whole: Need) -> Need:
         if i.detail.startswith("axynq.mux."):
@@ -191,6 +190,13 @@ def _asked_of(i: Instruction, place: int, asked: int | None, full: int) -> int:
 def _either(needs: list[Need]) -> Need:
     natural = all(need.natural for need in needs)
     return Need(max(need.bits for need in needs), natural)
+
+
+def _divided(i: Instruction, needs: list[Need], whole: Need) -> Need:
+    natural = all(need.natural for need in needs)
+    if i.opcode in ("srem", "urem"):
+        return Need(min(need.bits for need in needs), True) if natural else whole
+    return Need(needs[0].bits + 1, natural) if natural or i.opcode == "sdiv" else whole
 
 
 def _shifted(i: Instruction, needs: list[Need], whole: Need) -> Need:

@@ -52,6 +52,10 @@ class Document:
         """Targets of links and pictures."""
         return re.findall(r"\]\(([^()\s]+)\)", CODE.sub("", self.prose))
 
+    def new_files(self) -> set[str]:
+        """Files that the document has its reader make, relative to the root."""
+        return set(re.findall(r"^\*\*`([^`\n]+)`\*\*, a new file", self.text, re.MULTILINE))
+
     def anchors(self) -> set[str]:
         """The headings, as links name them."""
         headings = re.findall(r"^#+ +(.+)$", self.prose, re.MULTILINE)

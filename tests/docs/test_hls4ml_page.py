@@ -69,14 +69,14 @@ def test_choosing_and_the_board(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     assert chosen.accuracy >= 0.99
     assert chosen.hls_config["Model"]["Multipliers"] == chosen.plan.content()
 
-    run(2, names)
+    run(3, names)
     assert list((tmp_path / "pynq_z2" / "firmware" / "rtl").glob("*.v"))
     script = (tmp_path / "pynq_z2" / "build_prj.tcl").read_text(encoding="utf-8")
     assert "add_files -blackbox" in script
 
 
 def test_how_many_plans_are_looked_at() -> None:
-    (told,) = re.findall(r"looks at (\d+) plans a level", document(PAGE).text)
+    (told,) = re.findall(r"evaluates\s+(\d+)\s+plans\s+per\s+level", document(PAGE).text)
     assert int(told) == choosing.Settings().evaluations
 
 
@@ -88,6 +88,6 @@ def test_an_int8_network(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
     save_model(model, tmp_path / "model.tflite")
     images = np.random.default_rng(0).integers(-128, 128, (5, 4, 4, 2)).astype(np.int8)
     names: dict[str, Any] = {"images": images}
-    run(3, names)
+    run(2, names)
     expected = Emulator(names["model"], "roup:1,4").run(images)
     np.testing.assert_array_equal(names["y"], expected)

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from axynq.emulator import Emulator, Plan
-from tests.docs.documents import DOCUMENTS, Document, document
+from tests.docs.documents import DOCUMENTS, ROOT, Document, document
 
 every_document = pytest.mark.parametrize("document", DOCUMENTS, ids=lambda d: d.name)
 
@@ -66,6 +66,17 @@ def test_tflite(digits_path: Path, images: np.ndarray, capsys: pytest.CaptureFix
     run("docs/tflite.md", 0, {"model.tflite": str(digits_path)}, names)
     assert len(names["y"]) == len(images)  # type: ignore[arg-type]
     assert capsys.readouterr().out.startswith("conv_0 [")
+
+
+def test_plans(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    path = str(ROOT / "models" / "digits_int8.tflite")
+    run("docs/plans.md", 0, {"models/digits_int8.tflite": path}, {})
+    energy, product = map(float, capsys.readouterr().out.split())
+    assert f"# {energy:.3f}: {100 * energy:.1f} %" in document("docs/plans.md").text
+    assert f"# {product:.0f}; the exact product is 3700" in document("docs/plans.md").text
 
 
 def test_the_error_model(digits, images: np.ndarray, tmp_path: Path) -> None:

@@ -195,7 +195,7 @@ def assert_accuracy(cell: str, accuracy: float, *where: str) -> None:
 
 @pytest.mark.parametrize(("place", "network"), [(0, "resnet8"), (1, "resnet14")])
 def test_retraining_methods(place: int, network: str) -> None:
-    table = document("docs/retraining.md").tables("The methods, from the network as it is")[place]
+    table = document("docs/retraining.md").tables("Methods compared, without tuning")[place]
     found = recovery(network)
     for multiplier, *cells in table[1:]:
         for title, cell in zip(table[0][1:], cells, strict=True):
@@ -242,7 +242,7 @@ def test_retraining_of_tuned_networks() -> None:
 
 
 def test_tuned_by_other_scales() -> None:
-    (table,) = document("docs/retraining.md").tables("By other scales")
+    (table,) = document("docs/retraining.md").tables("Tuning with rescaled weights")
     recipes = {"as it is": "before", "second-order": "tuned", "rescaled": "tuned, rescaled"}
     networks = {"ResNet-8": "resnet8", "ResNet-14": "resnet14", "ALL-CNN": "allcnn"}
     for multiplier, *cells in table[1:]:
@@ -435,7 +435,7 @@ def test_large_networks() -> None:
 
 
 def test_against_the_kernels_before() -> None:
-    (table,) = document("docs/emulator.md").tables("Against the kernels before")
+    (table,) = document("docs/emulator.md").tables("Speed-up over earlier kernels")
     rows = results("benchmarks/emulation/revisions.json")["rows"]
     ratios = {(row["engine"], row["network"], row["plan"]): row["ratio"] for row in rows}
     columns = [title.split() for title in table[0][1:]]

@@ -19,8 +19,8 @@ from tests.networks import tensor
 
 torch = pytest.importorskip("torch")
 
-from axynq.emulator.studies.retraining.network import TrainableNetwork, without_softmax  # noqa: E402
-from axynq.emulator.studies.retraining.operators import channels_first, computed  # noqa: E402
+from axynq.emulator.studies.retraining.network import TrainableNetwork, without_softmax
+from axynq.emulator.studies.retraining.operators import channels_first, computed
 
 torch.set_num_threads(1)  # tests run beside each other
 

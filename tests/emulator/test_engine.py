@@ -199,7 +199,7 @@ def test_results_do_not_depend_on_threads(digits: graph.Model, threads: int) -> 
 def test_threads_that_have_room(digits: graph.Model, monkeypatch: pytest.MonkeyPatch) -> None:
     x = random_input(digits, 300, 1)
     expected = Emulator(digits, threads=1).run(x)
-    monkeypatch.setattr("axynq.emulator.engine.network._machine_bytes", lambda: 6 * 1000)
+    monkeypatch.setattr("axynq.emulator.files.memory", lambda: 6 * 1000)
     assert [affordable(8, size) for size in (1, 400, 1000, 2900, 9999)] == [8, 7, 3, 1, 1]
     assert np.array_equal(Emulator(digits, threads=4).run(x), expected)
 

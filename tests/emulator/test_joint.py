@@ -37,13 +37,13 @@ from axynq.emulator.studies.tuning.tuner import Tuner
 
 torch = pytest.importorskip("torch")
 
-from axynq.emulator.studies.joint import exploration  # noqa: E402
-from axynq.emulator.studies.joint.exploration import (  # noqa: E402
+from axynq.emulator.studies.joint import exploration
+from axynq.emulator.studies.joint.exploration import (
     JointOutcome,
     JointTask,
     explore_jointly,
 )
-from axynq.emulator.studies.joint.retrainers import (  # noqa: E402
+from axynq.emulator.studies.joint.retrainers import (
     DaskRetrainer,
     Job,
     LocalRetrainer,
@@ -51,10 +51,10 @@ from axynq.emulator.studies.joint.retrainers import (  # noqa: E402
     Setting,
     run_job,
 )
-from axynq.emulator.studies.joint.shared import SharedWeights  # noqa: E402
-from axynq.emulator.studies.retraining import RetrainOptions, retrain  # noqa: E402
-from axynq.emulator.studies.retraining.network import TrainableNetwork, without_softmax  # noqa: E402
-from axynq.emulator.studies.retraining.training import _split  # noqa: E402
+from axynq.emulator.studies.joint.shared import SharedWeights
+from axynq.emulator.studies.retraining import RetrainOptions, retrain
+from axynq.emulator.studies.retraining.network import TrainableNetwork, without_softmax
+from axynq.emulator.studies.retraining.training import _split
 
 torch.set_num_threads(1)  # tests run beside each other
 

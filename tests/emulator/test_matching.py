@@ -26,9 +26,9 @@ from tests.networks import random_input, weighted_models
 
 torch = pytest.importorskip("torch")
 
-from torch.nn import functional  # noqa: E402
+from torch.nn import functional
 
-from axynq.emulator.studies.matching import (  # noqa: E402
+from axynq.emulator.studies.matching import (
     PREDICTIONS,
     Prediction,
     SearchOptions,
@@ -39,16 +39,16 @@ from axynq.emulator.studies.matching import (  # noqa: E402
     run,
     search_noise,
 )
-from axynq.emulator.studies.matching.gradient_search import held_out  # noqa: E402
-from axynq.emulator.studies.matching.noise import (  # noqa: E402
+from axynq.emulator.studies.matching.gradient_search import held_out
+from axynq.emulator.studies.matching.noise import (
     LearntNoise,
     _noisy,
     shares_of_multiplications,
 )
-from axynq.emulator.studies.matching.report import points_of  # noqa: E402
-from axynq.emulator.studies.retraining import RetrainOptions  # noqa: E402
-from axynq.emulator.studies.retraining.network import TrainableNetwork  # noqa: E402
-from axynq.emulator.studies.retraining.training import _split  # noqa: E402
+from axynq.emulator.studies.matching.report import points_of
+from axynq.emulator.studies.retraining import RetrainOptions
+from axynq.emulator.studies.retraining.network import TrainableNetwork
+from axynq.emulator.studies.retraining.training import _split
 
 torch.set_num_threads(1)  # tests run beside each other
 

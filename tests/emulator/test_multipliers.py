@@ -429,7 +429,7 @@ def test_metrics_of_a_known_error(tmp_path: Path) -> None:
     [
         ("", "unknown multiplier"),
         ("exakt", "unknown multiplier 'exakt'"),
-        ("exact:1", "unknown multiplier"),
+        ("exact:1", "'exact:1' is not of the form exact"),
         ("roup:1", "form"),
         ("roup:4,0", "0 to 3"),
         ("roup:1,9", "bits 0 to 8"),

@@ -62,7 +62,7 @@ def test_a_quantised_network_is_not_quantised_again(tmp_path: Path) -> None:
 def test_without_the_package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     onnx.save(network().quantised(), tmp_path / "net.onnx")
     monkeypatch.setitem(sys.modules, "onnx", None)
-    with pytest.raises(ToolError, match=r"pip install axynq\[onnx\]"):
+    with pytest.raises(ToolError, match=r"pip install 'axynq\[onnx\]'"):
         load_model(tmp_path / "net.onnx")
 
 

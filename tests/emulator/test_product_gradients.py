@@ -27,10 +27,10 @@ from tests.networks import random_input, tensor, weighted_models
 
 torch = pytest.importorskip("torch")
 
-from axynq.emulator.studies.retraining import RetrainOptions, retrain  # noqa: E402
-from axynq.emulator.studies.retraining.methods import METHODS, Behavioural  # noqa: E402
-from axynq.emulator.studies.retraining.network import TrainableNetwork  # noqa: E402
-from axynq.emulator.studies.retraining.product_gradients import (  # noqa: E402
+from axynq.emulator.studies.retraining import RetrainOptions, retrain
+from axynq.emulator.studies.retraining.methods import METHODS, Behavioural
+from axynq.emulator.studies.retraining.network import TrainableNetwork
+from axynq.emulator.studies.retraining.product_gradients import (
     ProductGradients,
     product_gradients,
 )

@@ -25,11 +25,11 @@ from tests.emulator import runtime
 
 torch = pytest.importorskip("torch")
 
-from torch import nn  # noqa: E402
-from torch.nn import functional  # noqa: E402
+from torch import nn
+from torch.nn import functional
 
-from axynq.emulator.frameworks.float_files import load_float_network  # noqa: E402
-from axynq.emulator.frameworks.pytorch import (  # noqa: E402
+from axynq.emulator.frameworks.float_files import load_float_network
+from axynq.emulator.frameworks.pytorch import (
     float_network,
     from_torch,
     quantised_module,
@@ -315,7 +315,12 @@ def squeezenet() -> nn.Module:
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("make", "bound", "layers"), [(mobilenet_v2, 22, 53), (resnet18, 26, 21), (squeezenet, 27, 26)]
+    ("make", "bound", "layers"),
+    [
+        (mobilenet_v2, 22, 53),
+        pytest.param(resnet18, 26, 21, marks=pytest.mark.thorough),
+        pytest.param(squeezenet, 27, 26, marks=pytest.mark.thorough),
+    ],
 )
 def test_known_architectures(make: Callable[[], nn.Module], bound: float, layers: int) -> None:
     """With random weights, as torchvision begins with, on small images."""

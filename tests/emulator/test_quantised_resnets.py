@@ -13,7 +13,7 @@ from axynq.emulator.datasets import load_dataset, quantise_examples
 
 torch = pytest.importorskip("torch")
 
-from axynq.emulator.frameworks.pytorch import Options, from_torch, write_back  # noqa: E402
+from axynq.emulator.frameworks.pytorch import Options, from_torch, write_back
 
 ROOT = Path(__file__).parents[2]
 

@@ -26,24 +26,24 @@ from tests.networks import branched_models, random_input, tensor, weighted_model
 
 torch = pytest.importorskip("torch")
 
-from axynq.emulator.engine.gpu.network import DeviceNetwork  # noqa: E402
-from axynq.emulator.studies.retraining import METHODS, OPTIMISERS, RetrainOptions, retrain  # noqa: E402
-from axynq.emulator.studies.retraining.augmentation import augmented  # noqa: E402
-from axynq.emulator.studies.retraining.methods import (  # noqa: E402
+from axynq.emulator.engine.gpu.network import DeviceNetwork
+from axynq.emulator.studies.retraining import METHODS, OPTIMISERS, RetrainOptions, retrain
+from axynq.emulator.studies.retraining.augmentation import augmented
+from axynq.emulator.studies.retraining.methods import (
     Behavioural,
     ErrorModelMethod,
     WeightNoise,
 )
-from axynq.emulator.studies.retraining.network import (  # noqa: E402
+from axynq.emulator.studies.retraining.network import (
     TrainableNetwork,
     _operator,
     without_softmax,
 )
-from axynq.emulator.studies.retraining.noise import NoisePool  # noqa: E402
-from axynq.emulator.studies.retraining.operators import needs_places  # noqa: E402
-from axynq.emulator.studies.retraining.options import MethodName, OptimiserName  # noqa: E402
-from axynq.emulator.studies.retraining.training import learning_rate  # noqa: E402
-from axynq.emulator.studies.retraining.weight_quantiser import weight_quantisers  # noqa: E402
+from axynq.emulator.studies.retraining.noise import NoisePool
+from axynq.emulator.studies.retraining.operators import needs_places
+from axynq.emulator.studies.retraining.options import MethodName, OptimiserName
+from axynq.emulator.studies.retraining.training import learning_rate
+from axynq.emulator.studies.retraining.weight_quantiser import weight_quantisers
 
 torch.set_num_threads(1)  # tests run beside each other
 

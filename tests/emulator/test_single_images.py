@@ -66,7 +66,7 @@ sizes = st.tuples(st.integers(1, 70), st.sampled_from([0, 0, BLOCK])) | st.tuple
 """Of batches, and how many images are in blocks."""
 
 
-@settings(max_examples=60)
+@settings(max_examples=25)
 @given(weighted_models(), plans(), sizes, seeds)
 def test_layers(model: graph.Model, plan: str, size: tuple[int, int], seed: int) -> None:
     check(model, plan, [random_input(model, size[0], seed)], size[1])
@@ -78,9 +78,23 @@ def test_other_operators(model: graph.Model, size: tuple[int, int], seed: int) -
     check(model, "exact", [random_input(model, size[0], seed)], size[1])
 
 
-@settings(max_examples=60)
+@settings(max_examples=30)
 @given(any_models(), sizes, seeds)
 def test_any_operators(model: graph.Model, size: tuple[int, int], seed: int) -> None:
+    check(model, "exact", random_inputs(model, size[0], seed), size[1])
+
+
+@pytest.mark.thorough
+@settings(max_examples=120)
+@given(weighted_models(), plans(), sizes, seeds)
+def test_many_layers(model: graph.Model, plan: str, size: tuple[int, int], seed: int) -> None:
+    check(model, plan, [random_input(model, size[0], seed)], size[1])
+
+
+@pytest.mark.thorough
+@settings(max_examples=120)
+@given(any_models(), sizes, seeds)
+def test_many_operators(model: graph.Model, size: tuple[int, int], seed: int) -> None:
     check(model, "exact", random_inputs(model, size[0], seed), size[1])
 
 

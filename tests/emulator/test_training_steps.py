@@ -14,10 +14,10 @@ from axynq.emulator.studies.tuning.tuner import Tuner
 
 torch = pytest.importorskip("torch", reason="torch is not installed: pip install axynq[torch]")
 
-from axynq.emulator.studies.retraining import RetrainOptions, retrain, steps  # noqa: E402
-from axynq.emulator.studies.retraining.network import TrainableNetwork, without_softmax  # noqa: E402
-from axynq.emulator.studies.retraining.teacher import Teacher  # noqa: E402
-from axynq.emulator.studies.retraining.weight_quantiser import weight_quantisers  # noqa: E402
+from axynq.emulator.studies.retraining import RetrainOptions, retrain, steps
+from axynq.emulator.studies.retraining.network import TrainableNetwork, without_softmax
+from axynq.emulator.studies.retraining.teacher import Teacher
+from axynq.emulator.studies.retraining.weight_quantiser import weight_quantisers
 
 MIXED = "flam=roup:3,0|smapprox:2222|exact"
 

@@ -160,7 +160,7 @@ def test_without_yosys(own: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("axynq.emulator.yosys.has_yosys", lambda: False)
     monkeypatch.setattr("axynq.emulator.multipliers.verilog_module.has_yosys", lambda: False)
     (own / "own.v").write_text((own / "own.v").read_text() + "// another\n")
-    with pytest.raises(ToolError, match="pip install axynq.rtl."):
+    with pytest.raises(ToolError, match="pip install 'axynq.rtl.'"):
         table_of(own, "low_sum")
 
 

@@ -76,7 +76,10 @@ def test_nothing_is_borrowed_from_the_product_above() -> None:
 def test_without_the_constant_something_is() -> None:
     """Whenever the first product is negative."""
     negative = sum(int((a * WEIGHTS < 0).sum()) for a in ACTIVATIONS.tolist())
-    signed = lambda p: inverted_sign(p ^ 0x8000)  # noqa: E731
+
+    def signed(p):  # type: ignore[no-untyped-def]
+        return inverted_sign(p ^ 0x8000)
+
     assert wrong(0, signed) == negative * len(WEIGHTS)
     assert wrong(2**15, signed) > 0
     assert wrong(2**14, inverted_sign) > 0

@@ -13,15 +13,16 @@ from axynq.host.software_board.simulation import Simulation
 from tests.overlays import every_overlay, write_overlay
 
 
-def designs() -> list[str]:
-    """All of the paper, and a spread over both families' parameters."""
+def designs(random: int = 20) -> list[str]:
+    """All of the paper, and a spread over both families' parameters, some of it at ``random``."""
     rng = np.random.default_rng(0)
     chosen = ["exact", *(f"smapprox:{digits}" for digits in SMAPPROX_TABLE_2)]
-    chosen += [f"smapprox:{''.join(map(str, rng.integers(0, 4, 4)))}" for _ in range(10)]
-    chosen += [f"roup:{p},{r}" for p in range(4) for r in range(0, 9, 2)]
-    chosen += [
-        f"roup:{rng.integers(0, 4)},{'-'.join(map(str, rng.integers(0, 9, 4)))}" for _ in range(19)
-    ]
+    chosen += [f"roup:{p},{r}" for p in range(4) for r in range(0, 9, 2 if random > 4 else 4)]
+    for _ in range(random):
+        chosen += [
+            f"smapprox:{''.join(map(str, rng.integers(0, 4, 4)))}",
+            f"roup:{rng.integers(0, 4)},{'-'.join(map(str, rng.integers(0, 9, 4)))}",
+        ]
     return chosen
 
 
@@ -41,9 +42,12 @@ def assert_functors_equal_tables(overlay: Overlay) -> int:
     return compared
 
 
-@pytest.mark.slow
-def test_all_designs_on_all_511_x_256_operands(tmp_path) -> None:
-    specs = designs()
+@pytest.mark.parametrize(
+    "random",
+    [pytest.param(4, marks=pytest.mark.slow), pytest.param(20, marks=pytest.mark.thorough)],
+)
+def test_all_designs_on_all_511_x_256_operands(tmp_path, random: int) -> None:
+    specs = designs(random)
     assert assert_functors_equal_tables(overlay_with(tmp_path, specs)) == len(specs)
 
 

@@ -107,7 +107,7 @@ def thorough(*values: object):
         thorough("z2-mixed16", (), ["flam=exact|roup:1,4|smapprox:3330"]),
         thorough("z2-roup16", (), ["flam=exact|roup:1,4|roup:2,6+klms=2"]),
         # With the netlists in place of the functors: their C models.
-        ("tiny4", (NETLISTS,), ["flam=exact|roup:1,4|smapprox:3330"]),
+        thorough("tiny4", (NETLISTS,), ["flam=exact|roup:1,4|smapprox:3330"]),
         thorough("z2-roup16", (NETLISTS,), ["flam=exact|roup:0,4|roup:1,4|roup:2,6+klms=2"]),
         thorough("z2-sm16", (NETLISTS,), ["flam=exact|smapprox:1110|smapprox:3330|smapprox:2222"]),
         thorough(PAIRS, (NETLISTS,), ["exact", "flam=exact|roup:1,4"]),

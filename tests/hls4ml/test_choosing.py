@@ -42,10 +42,10 @@ def test_perceptron(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
     def once(hls_model: Any) -> Any:
         if id(hls_model) not in compiled:
-            compiled[id(hls_model)] = Selectable(hls_model)
+            compiled[id(hls_model)] = make(hls_model)
         return compiled[id(hls_model)]
 
-    Selectable = choosing.SelectableDesign  # noqa: N806
+    make = choosing.SelectableDesign
     monkeypatch.setattr(choosing, "SelectableDesign", once)
     x, y = flat()
     found = axynq.hls4ml.sensitivity(design, x, y, ["roup:2,8", "smapprox:2222"])

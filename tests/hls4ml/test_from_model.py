@@ -92,10 +92,8 @@ def test_resource_strategy(digits: graph.Model, tmp_path: Path, io: str) -> None
     check(design, digits, None, random_input(digits, 20, seed=3))
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize(
-    "plan", [pytest.param(None, marks=pytest.mark.thorough), "flam=exact|roup:2,6|smapprox:3330"]
-)
+@pytest.mark.thorough
+@pytest.mark.parametrize("plan", [None, "flam=exact|roup:2,6|smapprox:3330"])
 def test_keyword_spotting(
     keyword: graph.Model, keyword_samples: Any, tmp_path: Path, plan: str | None
 ) -> None:

@@ -16,8 +16,6 @@ from tests.hls4ml.front_ends import FrontEnd, keras_digits, qonnx_digits, torch_
 
 pytest.importorskip("sklearn")
 
-pytestmark = pytest.mark.usefixtures("quick_compiler")
-
 MAKERS = {"keras": keras_digits, "torch": torch_digits, "qonnx": qonnx_digits}
 
 

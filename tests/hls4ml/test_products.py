@@ -13,8 +13,6 @@ from tests.hls4ml.designs import LayerCase, Number, build, random_case, sums
 
 IMAGES = 5
 
-pytestmark = pytest.mark.usefixtures("quick_compiler")
-
 
 def check(cases: dict[str, LayerCase], folder: Path, io: str, backend: str) -> None:
     model = build(cases, folder, io, backend)

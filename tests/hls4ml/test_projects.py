@@ -21,8 +21,6 @@ from axynq.host.netlists.files import rtl_files
 from tests.hls4ml.designs import LayerCase, Number, build, product, random_case, sums
 from tests.own_multipliers import c_gates
 
-pytestmark = pytest.mark.usefixtures("quick_compiler")
-
 SPECS = ["roup:1,4", "exact", "smapprox:3330", "roup:2,6"]
 DENSE = LayerCase(
     "Dense", 4, 6, multipliers=SPECS, specs=np.array(SPECS, object)[:, None, None, None]

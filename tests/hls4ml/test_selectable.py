@@ -123,7 +123,6 @@ def assert_equal(a: Any, b: Any) -> None:
         np.testing.assert_array_equal(a[name], b[name], err_msg=name)
 
 
-@pytest.mark.usefixtures("quick_compiler")
 @pytest.mark.parametrize(
     ("io", "strategy"),
     [

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from pathlib import Path
 
@@ -11,6 +12,12 @@ import pytest
 from axynq.emulator.datasets import handwritten_digits
 from axynq.emulator.model import graph
 from axynq.host.cli import main
+from axynq.host.cli.schemas.registry import SCHEMAS
+
+
+def check_schema(printed: str) -> None:
+    """That what a command printed with ``--json`` is of a kind that is published."""
+    SCHEMAS[json.loads(printed)["schema"]].model_validate_json(printed)
 
 
 @pytest.fixture
@@ -27,6 +34,8 @@ def axynq(monkeypatch, capsys, tmp_path: Path):
         except SystemExit as stop:
             code = int(stop.code or 0)
         captured = capsys.readouterr()
+        if "--json" in arguments and captured.out:
+            check_schema(captured.out)
         return code, captured.out, captured.err
 
     return run

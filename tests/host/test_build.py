@@ -1,6 +1,5 @@
 """The build flow: scripts run under a Tcl interpreter that knows the vendor's commands."""
 
-# ruff: noqa: E402 - skipped where Python was built without Tcl
 from __future__ import annotations
 
 import json

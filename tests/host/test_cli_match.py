@@ -16,7 +16,7 @@ from tests.host.test_cli import json_of
 
 pytest.importorskip("torch")
 
-SMALL = ("--batch", 8, "--validation", 10, "--noise-rate", 0.1, "--samples", 16,
+SMALL = ("--batch", 8, "--held-out", 10, "--noise-rate", 0.1, "--error-examples", 16,
          "--multipliers", "exact|roup:1,4|roup:2,6")  # fmt: skip
 
 
@@ -63,7 +63,7 @@ def test_match(
     ("arguments", "code", "message"),
     [
         (("--multipliers", "roup:1,4"), 1, "needs the exact multiplier"),
-        (("--validation", 40), 1, "too few to hold out 40"),
+        (("--held-out", 40), 1, "too few to hold out 40"),
         (("--batch", 31), 1, "train on batches of 31"),
         (("--strength", "0.1,much"), 2, "'much' is not a strength: give numbers from 0 on"),
         (("--strength", "-1"), 2, "'-1' is not a strength"),

@@ -18,7 +18,7 @@ def test_noise(axynq, digits_path: Path, digits_data: Path, tmp_path: Path) -> N
     output = tmp_path / "errors.npz"
     arguments = ("noise", digits_path, "--data", digits_data, "--output", output)
     content = json_of(
-        axynq(*arguments, "--plan", "roup:2,6", "--samples", 64, "--pictures", tmp_path, "--json")
+        axynq(*arguments, "--plan", "roup:2,6", "--limit", 64, "--pictures", tmp_path, "--json")
     )
     assert [row["name"] for row in content["layers"]] == list(load_statistics(output).layers)
     assert all(row["error_deviation"] > 0 for row in content["layers"])
@@ -49,7 +49,7 @@ def test_retrain(axynq, digits_path: Path, digits_data: Path, tmp_path: Path) ->
     output, plan = tmp_path / "again.tflite", "smapprox:2222"
     arguments = (
         "retrain", digits_path, "--data", digits_data, "--plan", plan, "--output", output,
-        "--epochs", 2, "--batch", 8, "--validation", 10, "--rate", 0.003,
+        "--epochs", 2, "--batch", 8, "--held-out", 10, "--rate", 0.003,
         "--checkpoint", tmp_path / "state.pt", "--distillation", 0.3, "--teacher", digits_path,
         "--optimiser", "adam", "--clip", 5, "--warmup", 0.1,
     )  # fmt: skip
@@ -72,7 +72,7 @@ def test_retrain_by_slopes(axynq, digits_path: Path, digits_data: Path, tmp_path
     pytest.importorskip("torch")
     arguments = (
         "retrain", digits_path, "--data", digits_data, "--plan", "smapprox:2222",
-        "--output", tmp_path / "again.tflite", "--epochs", 1, "--batch", 8, "--validation", 10,
+        "--output", tmp_path / "again.tflite", "--epochs", 1, "--batch", 8, "--held-out", 10,
         "--method", "lut-1d", "--json",
     )  # fmt: skip
     losses = []
@@ -108,7 +108,7 @@ def test_retrained_network_on_the_software_board(
     output, plan = tmp_path / "again.tflite", "smapprox:2222"
     arguments = (
         "retrain", digits_path, "--data", digits_data, "--plan", plan, "--output", output,
-        "--epochs", 2, "--batch", 8, "--validation", 10, "--rate", 0.003, "--json",
+        "--epochs", 2, "--batch", 8, "--held-out", 10, "--rate", 0.003, "--json",
     )  # fmt: skip
     content = json_of(axynq(*arguments))
     network = load_model(output)

@@ -306,7 +306,7 @@ class Places:
 
 
 @pytest.mark.filterwarnings("ignore:coroutine .* was never awaited:RuntimeWarning")
-@pytest.mark.parametrize("wait", ["polling", pytest.param("interrupt", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("wait", ["polling", pytest.param("interrupt", marks=pytest.mark.thorough)])
 def test_keyboard_interrupts_everywhere(wait: Any, cases: list[Case]) -> None:
     """At the first and at the third passage through every line that a run goes through."""
     long, other = cases[10], cases[3]

@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 from PIL import Image
 
-from axynq.emulator import Plan, multiplier
+from axynq.emulator import Plan, load_model, multiplier
 from axynq.emulator.datasets import load_dataset
 from axynq.emulator.energy import EnergyFigures
 from axynq.emulator.errors import AxynqError
@@ -35,6 +35,8 @@ from axynq.emulator.studies.search import exploration
 from axynq.emulator.studies.search.store import Store
 from axynq.host import Overlay, Program
 from axynq.host.overlay import overlay_names
+from axynq.host.overlay.board import load_board
+from axynq.host.power.hwmon import open_hwmon
 from axynq.host.runtime.manifest import Manifest
 from axynq.host.runtime.program import CoreStage, HostStage, TensorPlace
 from axynq.host.runtime.serialised import Assigned
@@ -324,3 +326,32 @@ def test_something_else_is_one_clear_error(tmp_path: Path, name: str, content: b
     with pytest.raises(AxynqError) as caught:
         FORMATS[name].load(path)
     assert str(path) in str(caught.value)
+
+
+# --- names ---------------------------------------------------------------------------------------
+
+LONG = "a" * 300
+
+
+@pytest.mark.parametrize(
+    "load",
+    [
+        lambda: load_model(f"{LONG}.tflite"),
+        lambda: load_model(f"{LONG}.onnx"),
+        lambda: load_dataset(LONG),
+        lambda: load_dataset(f"{LONG}.npz"),
+        lambda: load_dataset("~nobody-of-that-name/x.npz"),
+        lambda: Plan.load(f"{LONG}.json"),
+        lambda: multiplier(f"table:{LONG}.npz"),
+        lambda: Overlay.load(LONG),
+        lambda: Overlay.load(f"{LONG}.toml"),
+        lambda: load_board(LONG),
+        lambda: Program.load(f"{LONG}.axp"),
+        lambda: EnergyFigures(f"{LONG}.json"),
+        lambda: Manifest.load(Path(f"{LONG}.json")),
+        lambda: open_hwmon(LONG),
+    ],
+)
+def test_names_that_cannot_be_are_one_clear_error(load: Callable[[], object]) -> None:
+    with pytest.raises(AxynqError):
+        load()

@@ -316,11 +316,11 @@ def test_places_that_cannot_be_written(axynq, odd_files: Path, digits_path: Path
     for arguments in (
         ("compile", digits_path, "--overlay", "tiny4", "--output", place),
         ("run", "program.axp", *data, "--device", "software", "--output", place),
-        ("noise", digits_path, *data, "--split", "test", "--samples", 2, "--output", place),
-        ("noise", digits_path, *data, "--split", "test", "--samples", 2, "--output", "n.npz",
+        ("noise", digits_path, *data, "--split", "test", "--limit", 2, "--output", place),
+        ("noise", digits_path, *data, "--split", "test", "--limit", 2, "--output", "n.npz",
          "--pictures", place),
         ("tune", digits_path, *data, "--plan", "exact", "--output", place, "--limit", 2,
-         "--calibration", 2, "--calibration-split", "test"),
+         "--calibration-examples", 2, "--calibration-split", "test"),
         ("explore", digits_path, *data, "--search-split", "test", "--output", place),
         ("sensitivity", digits_path, *data, "--no-fine", "--limit", 2, "--output", place),
         ("inspect", digits_path, "--overlay", "tiny4", "--roofline", place),
@@ -353,7 +353,7 @@ def test_narrow_tables(axynq, monkeypatch, odd_files: Path, digits_path: Path) -
         ("inspect", digits_path, "--overlay", "tiny4", "--plan", "flam=exact|roup:1,4"),
         ("evaluate", digits_path, "--data", odd_files, "--limit", 2),
         ("sensitivity", digits_path, "--data", odd_files, "--limit", 2),
-        ("noise", digits_path, "--data", odd_files, "--split", "test", "--samples", 4,
+        ("noise", digits_path, "--data", odd_files, "--split", "test", "--limit", 4,
          "--output", "n.npz", "--plan", "roup:1,4"),
         ("rtl", "exact", "roup:1,4", "--output", "rtl"),
         ("run", "program.axp", "--data", odd_files, "--device", "software", "--limit", 2),
@@ -408,5 +408,7 @@ def test_texts_are_no_markup(capsys, monkeypatch) -> None:
 
 
 def test_json_has_no_infinities(capsys) -> None:
-    print_json({"a": float("nan"), "b": [1.5, float("inf")], "c": ({"d": -float("inf")},)})
-    assert json.loads(capsys.readouterr().out) == {"a": None, "b": [1.5, None], "c": [{"d": None}]}
+    print_json("k", {"a": float("nan"), "b": [1.5, float("inf")], "c": ({"d": -float("inf")},)})
+    assert json.loads(capsys.readouterr().out) == {
+        "schema": "k", "a": None, "b": [1.5, None], "c": [{"d": None}],
+    }  # fmt: skip

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import re
 from collections.abc import Callable, Iterator
 from enum import Enum
 from pathlib import Path
@@ -14,12 +15,13 @@ import axynq.emulator as axynq_emulator
 import axynq.host as axynq_host
 from axynq.emulator import version as versions
 from axynq.emulator.engine.choice import ENGINES
-from axynq.host.cli import inputs, match, retrain
-from axynq.host.cli.commands import app
+from axynq.host.cli import inputs, match, retrain, training
+from axynq.host.cli.commands import ENTRIES
+from tests.docs.test_commands import parse
 
 COMMANDS: dict[str, Callable[..., None]] = {
-    command.name: command.callback for command in app.registered_commands
-}  # type: ignore[misc]
+    name: entry.function() for name, entry in ENTRIES.items()
+}
 
 
 def parameters(function: Callable[..., None]) -> Iterator[tuple[str, Any, Any, Any]]:
@@ -47,20 +49,124 @@ def flag(name: str, described: Any) -> str:
     return given[0] if given else "--" + name.rstrip("_").replace("_", "-")
 
 
+def joined(text: str) -> str:
+    """The text as one line; words that were divided at a hyphen are whole."""
+    return " ".join(re.sub(r"-\n +", "-", text).split())
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_examples_parse_and_end_the_help(axynq, monkeypatch, command: str) -> None:
+    monkeypatch.setenv("COLUMNS", "60")
+    _, out, _ = axynq(command, "--help")
+    shown = out.partition("\nExamples:\n")[2]
+    examples = ENTRIES[command].examples
+    assert len(examples) >= (1 if command == "doctor" else 2)
+    assert [line.strip() for line in shown.splitlines()] == [
+        line.strip() for line in "\n".join(examples).splitlines()
+    ]
+    for example in examples:
+        assert example.startswith(f"axynq {command}")
+        assert max(map(len, example.splitlines())) <= 86
+        parse(example.replace("\\\n", " "))
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_help_has_no_types_of_python_and_fits(axynq, monkeypatch, command: str) -> None:
+    assert ENTRIES[command].summary == (COMMANDS[command].__doc__ or "").splitlines()[0]
+    for width in (60, 80, 200):
+        monkeypatch.setenv("COLUMNS", str(width))
+        code, out, _ = axynq(command, "--help")
+        assert code == 0
+        text, _, _ = out.partition("\nExamples:\n")
+        assert not re.search(r"<\w+|\b(PATH|TEXT|INTEGER|FLOAT)\b", text)
+        assert max(map(len, text.splitlines())) <= min(width, 80)
+        assert joined(text).endswith("--help Show this message and exit.")
+
+
+@pytest.mark.parametrize("command", ["explore", "match", "retrain", "design", "power"])
+def test_many_options_are_in_sections(axynq, command: str) -> None:
+    _, out, _ = axynq(command, "--help")
+    titles = re.findall(r"^(\S.*):$", out, re.MULTILINE)
+    assert "Options" not in titles
+    assert len(titles) >= 7
+    assert titles[-3:] == ["Results", "Options of all commands", "Examples"]
+
+
+# --- options of all commands ---------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("words", [("--quiet", "rtl", "exact"), ("rtl", "exact", "-q")])
+def test_quiet_prints_results_alone(axynq, words: tuple[str, ...]) -> None:
+    code, out, err = axynq(*words, "--output", "rtl", "--verbose")
+    assert (code, out) == (2, "")
+    assert "--quiet and --verbose exclude each other" in err
+    code, out, err = axynq(*words, "--output", "rtl")
+    assert (code, err) == (0, "")
+    assert "exact" in out
+    code, out, err = axynq("rtl", "gone", "-q")
+    assert (code, out) == (1, "")
+    assert err.startswith("error: ")
+
+
+@pytest.mark.parametrize("position", ["before", "after"])
+def test_verbose_tells_each_step(
+    axynq, digits_path: Path, digits_data: Path, position: str
+) -> None:
+    words = ("evaluate", digits_path, "--data", digits_data)
+    assert axynq(*words)[2] == ""
+    code, _, err = axynq(*(("-v", *words) if position == "before" else (*words, "--verbose")))
+    assert code == 0
+    assert f"reading {digits_data} ...\n" in err
+    assert "digits_int8, exact ...\n" in err
+
+
+def test_verbose_shows_where_an_error_arose(axynq) -> None:
+    code, _, err = axynq("rtl", "gone", "--verbose")
+    assert code == 1
+    assert "Traceback" in err
+    assert err.splitlines()[-1].startswith("error: ")
+
+
+RENAMED = [(c, old, new) for c, entry in ENTRIES.items() for old, new in entry.renamed.items()]
+
+
+@pytest.mark.parametrize(("command", "old", "new"), RENAMED)
+def test_former_names_of_options_work_and_are_not_shown(
+    axynq, command: str, old: str, new: str
+) -> None:
+    _, out, _ = axynq(command, "--help")
+    assert re.search(rf"{new} ", out)
+    assert not re.search(rf"{old} ", out)
+    required = REQUIRED.get(command, ("m.tflite", "--data", "x", "--output", "y"))
+    value = "exact" if old == "--library" else 1
+    for given in ((old, value), (f"{old}={value}",)):
+        code, _, err = axynq(command, *required, *given)
+        note, error = err.splitlines()
+        assert note == (
+            f"warning: {old} is called {new} now; the former name goes with version 0.3"
+        )
+        assert code == 1  # there is no such network
+        assert error.startswith("error: ")
+
+
+def test_every_output_has_a_short_name() -> None:
+    for command, function in COMMANDS.items():
+        for name, _, described, _ in parameters(function):
+            if name == "output":
+                assert "-o" in described.param_decls, command
+
+
 @pytest.mark.parametrize("command", COMMANDS)
 def test_help_stands_alone(axynq, monkeypatch, command: str) -> None:
     monkeypatch.setenv("COLUMNS", "80")
     code, out, _ = axynq(command, "--help")
     assert code == 0
-    *_, title, example = out.strip().splitlines()
-    assert title.strip() == "Example:"
-    assert example.strip().startswith(f"axynq {command}")
     for name, hint, described, default in parameters(COMMANDS[command]):
         text = described.help or ""
         assert len(text.split()) >= 3, f"{name}: {text!r}"
         assert text.endswith("."), f"{name}: {text!r}"
         words = choices(hint)
-        assert "|".join(words) in out, name
+        assert all(re.search(rf"(?<![\w-]){word}(?![\w-])", joined(out)) for word in words), name
         if words and default is not None and default is not inspect.Parameter.empty:
             assert (default.value if isinstance(default, Enum) else default) in words, name
 
@@ -126,7 +232,7 @@ def test_choices_are_those_of_the_functions_behind() -> None:
     from axynq.emulator.studies.retraining import options as recipe
 
     assert get_args(match.PredictionName) == PREDICTIONS
-    assert get_args(retrain.MethodName) == get_args(recipe.MethodName)
+    assert get_args(training.MethodName) == get_args(recipe.MethodName)
     by_name = {name: choices(hint) for name, hint, _, _ in parameters(retrain.retrain_)}
     assert by_name["optimiser"] == recipe.OPTIMISERS
     assert by_name["keep"] == recipe.KEEP

@@ -34,7 +34,7 @@ def full_disk() -> Iterator[None]:
 
 COMMANDS = {
     "compile": ("compile {model} --overlay tiny4 --output {output}/p.axp", "p.axp"),
-    "noise": ("noise {model} --data {data} --samples 8 --output {output}/n.npz", "n.npz"),
+    "noise": ("noise {model} --data {data} --limit 8 --output {output}/n.npz", "n.npz"),
     "tune": ("tune {model} --plan roup:2,6 --data {data} --output {output}/t.tflite", "t.tflite"),
     "rtl": ("rtl smapprox:1100 --output {output}", "smapprox_1100.v"),
 }

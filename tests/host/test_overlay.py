@@ -10,7 +10,7 @@ import pytest
 from axynq.emulator import multiplier
 from axynq.emulator.errors import OverlayError
 from axynq.host import Overlay, isa
-from axynq.host.generate.overlay_files import cpp_type
+from axynq.host.generate.functors import cpp_type
 from axynq.host.overlay import overlay_names
 from axynq.host.overlay.registers import ARGUMENTS, TOP_FUNCTION, register_map
 from tests.overlays import description, write_overlay

@@ -435,7 +435,7 @@ def test_a_serial_meter() -> None:
 
 def test_a_serial_meter_without_pyserial(monkeypatch) -> None:
     monkeypatch.setitem(sys.modules, "serial", None)
-    with pytest.raises(ToolError, match=r"pip install axynq\[serial\]"):
+    with pytest.raises(ToolError, match=r"pip install 'axynq\[serial\]'"):
         open_sensors("serial:/dev/ttyUSB0")
 
 

@@ -7,13 +7,14 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from axynq.emulator import files
 from axynq.emulator.arrays import open_arrays
 from axynq.emulator.errors import DataError
 from axynq.emulator.studies.errors.extraction import ErrorStatistics, LayerStatistics
 from axynq.emulator.studies.errors.moments import PairMoments
+from axynq.emulator.validation import complaint
 
 _ARRAYS = ("output_mean", "error_mean", "output_squares", "error_squares", "products")
 
@@ -83,6 +84,11 @@ def load_statistics(path: str | Path) -> ErrorStatistics:
         }
     except OSError as error:
         raise DataError(f"statistics '{path}' cannot be read: {error}") from error
+    except ValidationError as error:
+        raise DataError(
+            f"'{path}' is not a file of error statistics: {complaint(error)}; `axynq noise` makes "
+            "them"
+        ) from error
     except (KeyError, ValueError) as error:
         raise DataError(
             f"'{path}' is not a file of error statistics; `axynq noise` makes them"

@@ -301,7 +301,7 @@ def draw_interactive(points: Sequence[Point], path: Path) -> None:
     try:
         import plotly.graph_objects as go
     except ImportError as error:
-        raise ToolError("interactive pictures need plotly: pip install axynq[explore]") from error
+        raise ToolError("interactive pictures need plotly: pip install 'axynq[explore]'") from error
     figure = go.Figure()
     beside = any(point.retrained for point in points)
     for series in dict.fromkeys(point.series for point in points):

@@ -93,7 +93,7 @@ def _nsga2(space: Space, settings: Settings, seeds: Sequence[Genome], cycles: bo
         from pymoo.operators.crossover.pntx import TwoPointCrossover
         from pymoo.problems.static import StaticProblem
     except ImportError as error:
-        raise ToolError("exploring needs pymoo: pip install axynq[explore]") from error
+        raise ToolError("exploring needs pymoo: pip install 'axynq[explore]'") from error
 
     class Steps(Mutation):  # type: ignore[misc, unused-ignore]
         """Moves a gene to a neighbouring multiplier, or sometimes to any."""

@@ -58,6 +58,8 @@ class Store:
             except sqlite3.Error:
                 self._connection.close()
                 raise
+        except (FileExistsError, NotADirectoryError) as error:
+            raise DataError(f"'{error.filename}' is not a folder: give another --output") from error
         except (OSError, sqlite3.Error) as error:
             raise DataError(
                 f"the store '{path}' cannot be opened ({error}): give another --output"

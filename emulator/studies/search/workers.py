@@ -130,7 +130,7 @@ def connect(
     try:
         from distributed import Client, LocalCluster
     except ImportError as error:
-        raise ToolError("several workers need Dask: pip install axynq[explore]") from error
+        raise ToolError("several workers need Dask: pip install 'axynq[explore]'") from error
     if scheduler is None:
         if workers > MOST_WORKERS:
             raise ToolError(

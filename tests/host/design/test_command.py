@@ -92,7 +92,7 @@ def test_with_a_library(axynq, small, digits: graph.Model, digits_path, digits_d
     pytest.importorskip("matplotlib")
     folder = tmp_path / "designed"
     code, out, _ = axynq(
-        "design", digits_path, "--output", folder, "--library", "exact|roup:1,4", "--data",
+        "design", digits_path, "--output", folder, "--multipliers", "exact|roup:1,4", "--data",
         digits_data, "--clocks", "100", "--no-compare", "--objective", "energy", "--limit", 20,
         "--weights", "histogram", "--compensate",
     )  # fmt: skip
@@ -122,11 +122,11 @@ def test_with_a_library(axynq, small, digits: graph.Model, digits_path, digits_d
         (("--clocks", "1000"), "no array reaches a clock: at 1000 MHz"),
         (("--clocks", "fast"), "not a list of MHz"),
         (("--exact-only", "--plan", "roup:1,4"), "exclude each other"),
-        (("--library", "exact"), "no approximate multiplier"),
+        (("--multipliers", "exact"), "no approximate multiplier"),
         (("--max-loss", 1), "--max-loss needs --data"),
         (("--weights", "histogram"), "--weights and --compensate need --data"),
-        (("--data", "x.npz"), "--data needs --library"),
-        (("--seconds", 0), "the time was up"),
+        (("--data", "x.npz"), "--data needs --multipliers"),
+        (("--time-limit", 0), "the time was up"),
     ],
 )
 def test_what_cannot_be_designed(axynq, small, digits_path, tmp_path, options, message) -> None:
@@ -137,6 +137,7 @@ def test_what_cannot_be_designed(axynq, small, digits_path, tmp_path, options, m
     assert len(err.strip().splitlines()) == 1
 
 
+@pytest.mark.thorough
 def test_in_python(small, digits: graph.Model) -> None:
     made = design_overlay(digits, compare=False, clocks=[100.0], objective="latency")
     assert made.overlay.array.copies == 1

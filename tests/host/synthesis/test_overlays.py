@@ -37,7 +37,7 @@ def thorough(*values: object):
     return pytest.param(*values, marks=pytest.mark.thorough)
 
 
-SLOW = ("z2-roup16", "z2-hybrid")
+SLOW = ("z2-hybrid",)
 OVERLAYS = [
     name if name == "tiny4" else slow(name) if name in SLOW else thorough(name)
     for name in overlay_names()
@@ -77,7 +77,7 @@ def test_an_iteration_every_clock_cycle(name: str, request: pytest.FixtureReques
     assert json.loads(text)["overlays"][name] == figures_of(overlay, found)
 
 
-@pytest.mark.parametrize(("board", "clock_mhz"), [("pynq-z2", 125.0), slow("zcu104", 250.0)])
+@pytest.mark.parametrize(("board", "clock_mhz"), [("pynq-z2", 125.0), thorough("zcu104", 250.0)])
 def test_hybrid_arrays_keep_up_with_faster_clocks(
     board: str, clock_mhz: float, tmp_path: Path
 ) -> None:

@@ -1,0 +1,1 @@
+"""Fuzzing of everything that reads what users give: ``python -m tests.fuzz``."""
