@@ -17,7 +17,8 @@ from tests.docs.documents import ROOT
 
 def sources(folder: str, pattern: str) -> list[Path]:
     """Files of the repository, without what running notebooks left in ``build/``."""
-    return [path for path in (ROOT / folder).rglob(pattern) if "build" not in path.parts]
+    found = (ROOT / folder).rglob(pattern)
+    return [path for path in found if "build" not in path.relative_to(ROOT).parts]
 
 
 SCRIPTS = sorted(
