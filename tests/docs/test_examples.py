@@ -14,10 +14,17 @@ import pytest
 
 from tests.docs.documents import ROOT
 
+
+def sources(folder: str, pattern: str) -> list[Path]:
+    """Files of the repository, without what running notebooks left in ``build/``."""
+    found = (ROOT / folder).rglob(pattern)
+    return [path for path in found if "build" not in path.relative_to(ROOT).parts]
+
+
 SCRIPTS = sorted(
     path
     for folder in ("examples", "benchmarks")
-    for path in (ROOT / folder).rglob("*.py")
+    for path in sources(folder, "*.py")
     if "__name__" in path.read_text(encoding="utf-8")
 )
 
@@ -56,7 +63,7 @@ def test_scripts_print_their_help(
 def test_commands_of_shell_scripts_parse() -> None:
     from tests.docs.test_commands import parse
 
-    for path in (ROOT / "examples").rglob("*.sh"):
+    for path in sources("examples", "*.sh"):
         text = path.read_text(encoding="utf-8").replace("\\\n", " ")
         options = r"(?:explore|match).*"
         found = re.findall(rf"^ *axynq ({options})$", text, re.MULTILINE)

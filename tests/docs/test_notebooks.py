@@ -19,7 +19,7 @@ from tests.docs.documents import ROOT, document
 nbformat = pytest.importorskip("nbformat")
 
 FOLDER = ROOT / "examples" / "notebooks"
-PATHS = sorted((ROOT / "examples").rglob("*.ipynb"))
+PATHS = sorted(FOLDER.glob("*.ipynb"))
 HLS4ML = "7-hls4ml.ipynb"
 LARGEST_TOGETHER = 1_500_000
 """Bytes: they are in every clone."""
