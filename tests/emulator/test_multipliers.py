@@ -427,7 +427,7 @@ def test_metrics_of_a_known_error(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("spec", "reason"),
     [
-        ("", "unknown multiplier"),
+        ("", "a multiplier is missing"),
         ("exakt", "unknown multiplier 'exakt'"),
         ("exact:1", "'exact:1' is not of the form exact"),
         ("roup:1", "form"),

@@ -299,7 +299,7 @@ def test_equal_multipliers_are_merged_and_unused_ones_dropped(digits: graph.Mode
     [
         ("flim=exact", "'flim' is not one of llam, flam"),
         ("llam=exact|roup:1,4", "llam takes one"),
-        ("flam=exact|", "unknown multiplier"),
+        ("flam=exact|", "a multiplier is missing"),
         ("flam=exact|nothing", "unknown multiplier 'nothing'"),
         ("flam=exact+llam=exact", "only klms can be combined"),
         ("klms=0", "positive number"),

@@ -61,7 +61,7 @@ def test_it_goes_with_no_other_option(axynq) -> None:
 
 def test_packages_that_are_missing_are_one_error(axynq, monkeypatch) -> None:
     monkeypatch.setattr(importlib.util, "find_spec", lambda _: None)
-    with pytest.raises(ToolError, match=r"pip install axynq\[rtl\]"):
+    with pytest.raises(ToolError, match=r"pip install 'axynq\[rtl\]'"):
         compilation.require_packages()
 
 
