@@ -16,7 +16,7 @@ from axynq.emulator.model.windows import window_geometry
 from tests.hls4ml.operators import Operators
 from tests.networks import ACTIVATIONS, tensor
 
-EACH = 8
+EACH = 12
 """Networks of each kind."""
 
 
