@@ -156,6 +156,7 @@ _DAMAGE = (
     RuntimeError,  # encrypted, or packed by a method that does not exist
     MemoryError,
     OverflowError,
+    LookupError,
     tarfile.TarError,
     zipfile.BadZipFile,
     zlib.error,
@@ -240,7 +241,7 @@ def _reader(name: PurePosixPath, size: int, read: Callable[[], bytes]) -> Callab
 def _zip_files(path: Path) -> Files:
     with zipfile.ZipFile(path) as archive:
         for member in sorted(archive.infolist(), key=lambda member: member.filename):
-            if not member.is_dir():
+            if not member.filename.endswith("/"):  # is_dir() takes no empty name
                 name = PurePosixPath(member.filename)
                 yield name, _reader(name, member.file_size, partial(archive.read, member))
 
