@@ -1,3 +1,6 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
+
 # `make demo` and `make test` set up everything they need in .venv and then run.
 PYTHON ?= python3
 VENV   := .venv

@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """What all benchmarks share: the machine, and timing side by side."""
 
 from __future__ import annotations

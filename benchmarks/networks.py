@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """The benchmarked networks, with random weights: speed does not depend on what they learned."""
 
 from __future__ import annotations

@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """Bit-exact software emulation of int8 CNNs with approximate multipliers.
 
 Load a network, choose a plan, run it:

@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """Reading numpy's files: whatever is wrong with one, the reader hears it in one way."""
 
 from __future__ import annotations

@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """Labelled images (or other inputs) for a model, from the forms people have them in.
 
 - ``.npz`` with arrays ``x`` and ``y``: int8 ``x`` is taken as quantised, uint8 as images, floats as

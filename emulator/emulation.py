@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """The emulator: runs a network under a plan, with the same bits as the accelerator."""
 
 from __future__ import annotations

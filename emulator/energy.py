@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """Estimated energy of a plan's multiplications, relative to exact multipliers everywhere.
 
 As in the MAx-DNN paper (section III.F), the energy of a network is the number of multiplications by

@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """All errors that a user can cause, one class per kind of input.
 
 They derive from :class:`AxynqError`, so a program can catch them together. The command line prints

@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """Files are replaced whole: a full disk or a crash never costs what was there before. What is read
 whole is a file, and not of any size: devices and pipes have no end."""
 

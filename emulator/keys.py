@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """Names for what plans mean: equal for plans that multiply alike, however they are written."""
 
 from __future__ import annotations

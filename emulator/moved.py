@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """Modules under the names that they had in version 0.1: they work, with a warning, until 0.3."""
 
 from __future__ import annotations

@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """Figures of matplotlib, which is imported only where one is drawn."""
 
 from __future__ import annotations

@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """Plans: which multiplier each weight of a network is multiplied by.
 
 A plan gives every weighted layer an *assignment*: multipliers, and a class for each filter, input

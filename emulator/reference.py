@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """The oracle: every operator in plain numpy, slow and short, straight from the numeric contract.
 
 Feature maps are int8 arrays [images, rows, columns, channels]; all arithmetic is int64, and what

@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """Softmax and its relatives on int8, in the fixed-point arithmetic of TFLite's reference kernels.
 
 Everything is an integer, so that every machine computes the same. The oracle, the engines and the

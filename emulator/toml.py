@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """TOML, on Python 3.10 too: whatever is wrong with a text, the reader hears it in one way."""
 
 from __future__ import annotations

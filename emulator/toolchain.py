@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """Compiles C++ sources to a shared library at first use, and keeps it in the user's cache folder.
 
 A library's name contains a hash of everything that goes into it, so that a changed source, flag or

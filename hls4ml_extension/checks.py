@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """Whether a layer can have the multipliers that it is to have."""
 
 from __future__ import annotations

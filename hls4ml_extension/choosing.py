@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """Which multipliers a design may have: what they cost in accuracy, and what they save in energy."""
 
 from __future__ import annotations

@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """Accuracy of many plans of one design, by running it under each of them."""
 
 from __future__ import annotations

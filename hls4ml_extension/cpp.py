@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """The C++ of a layer's multipliers, and what becomes of hls4ml's own C++ for the layer."""
 
 from __future__ import annotations

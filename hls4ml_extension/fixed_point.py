@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """hls4ml's number types, and the integers that numbers are in them."""
 
 from __future__ import annotations

@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """int8 networks as hls4ml designs that compute what the emulator computes, bit for bit."""
 
 from __future__ import annotations

@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """Headers of the accelerator in a single file, so that a project of hls4ml needs no include path.
 
 Their text is taken as it is: what an accelerator computes and what a design computes is one source.

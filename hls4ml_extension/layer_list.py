@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """An int8 network as the list of layers that hls4ml makes a design of.
 
 A layer that multiplies is one of hls4ml's, with int32 accumulators, and a requantisation behind it.

@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """Layers as hls4ml is given them, added one by one.
 
 Every tensor holds centred values, ``q - zero point``. hls4ml is not imported here.

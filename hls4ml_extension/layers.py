@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """The layers of an hls4ml graph that multiply, as axynq's layers: what plans are about."""
 
 from __future__ import annotations

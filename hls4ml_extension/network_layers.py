@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """Layers for hls4ml that int8 networks need beside its own, and their C++ configuration.
 
 Importing this module imports hls4ml.

@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """Which operators of a network are in its design, and which the host computes."""
 
 from __future__ import annotations

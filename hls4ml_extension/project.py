@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """What a project of hls4ml needs besides hls4ml's own files: functors, kernels, netlists."""
 
 from __future__ import annotations

@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """The extension of hls4ml: passes that give layers multipliers, and write what these need."""
 
 from __future__ import annotations

@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """What the multipliers of a design cost: LUTs, DSP blocks and energy.
 
 Counts follow from the strategies; LUTs are those of the multipliers' netlists, energies those of

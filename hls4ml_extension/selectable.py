@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """A design in simulation whose multipliers are selected while it runs.
 
 Compiling a design takes many seconds. To compare many plans it is compiled once, with kernels that

@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """Which multipliers a configuration of hls4ml asks for.
 
 ``Multipliers`` stands in the configuration of a layer, of a type of layer, or of the model, and is

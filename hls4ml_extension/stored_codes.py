@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """The multipliers of a layer's weights, as hls4ml saves designs and loads them."""
 
 from __future__ import annotations

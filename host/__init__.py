@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """Compile a network under a plan for an overlay, and run it on a board or the software board.
 
 >>> from axynq.host import Accelerator, compile_program

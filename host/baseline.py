@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """The same network on the processor: TFLite, as a board would run it without an accelerator."""
 
 from __future__ import annotations

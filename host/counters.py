@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """What the C simulation counts while it computes, and the cycle model predicts.
 
 This file is the single source: ``hls/include/axynq/counters.hpp`` is generated from it.

@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """Running a program on a board that is reached by ssh.
 
 A folder with everything is made here, copied with rsync (a second time only what changed), and

@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """Energy figures for the multipliers in use, measured on their netlists where none ship."""
 
 from __future__ import annotations

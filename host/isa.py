@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """The accelerator's instruction set: phase descriptors, program header, status codes.
 
 This file is the single source: ``hls/include/axynq/isa.hpp`` and ``docs/descriptor.md`` are

@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """Fields of a descriptor that follow from others, so that the core neither divides nor multiplies.
 
 ``docs/descriptor.md`` shows them. The compiler has its own sums; tests compare both.

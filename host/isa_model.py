@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """What a program computes, in plain loops: the executable definition in ``docs/descriptor.md``."""
 
 from __future__ import annotations

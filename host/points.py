@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """Points of accuracy and energy that documents quote, as networks with plans that can be run.
 
 ``models/points/`` holds a network and a plan for each, and ``index.json`` with what was measured:

@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """Checks the distributions as users meet them: ``make check-packaging``.
 
 Both are built; a wheel that is built of the unpacked source distribution has the same bytes. For

@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """Source distribution and wheel: the same bytes wherever and whenever they are built.
 
 ``make dist`` runs this. Both are made of a copy of the files that git knows (all files, where there

@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """Small random networks of all operators, in any order."""
 
 from __future__ import annotations

@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """A headless browser, for tests that look at pages."""
 
 from __future__ import annotations

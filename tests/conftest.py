@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """Fixtures shared by all tests: third-party data, and the networks in it."""
 
 from __future__ import annotations

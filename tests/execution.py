@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """Programs on anything that can play the core."""
 
 from __future__ import annotations

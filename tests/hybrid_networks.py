@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """Networks of branches that are put together again, for splits between host and accelerator."""
 
 from __future__ import annotations

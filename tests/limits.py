@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """Networks whose arithmetic is at the limits: every accumulator, bias and factor that matters."""
 
 from __future__ import annotations

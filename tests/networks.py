@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """Small random networks: one operator each, or a few in a row."""
 
 from __future__ import annotations

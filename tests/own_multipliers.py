@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """Multipliers as users bring them: C functions of gates, and Verilog modules."""
 
 from __future__ import annotations

@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """What a browser makes of a page: errors, requests, widths, contrast."""
 
 from __future__ import annotations

@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """What most tests need and takes long to make: made once, before several workers want it at once.
 
 Everything is kept in the user's cache folder, so that there is nothing to do a second time.

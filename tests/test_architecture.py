@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """The rules of the house: which folder may import which. docs/architecture.md explains them."""
 
 from __future__ import annotations

@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """Every source file that is written by hand says whose it is and what its licence is.
 
 Files that are generated have it from their template, where what they say is the project's. The

@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """The distributions: what is in them, the same bytes everywhere, installed in clean places."""
 
 from __future__ import annotations

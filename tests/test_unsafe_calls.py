@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """What runs or writes whatever a file says is used nowhere; exceptions are listed, with why."""
 
 from __future__ import annotations

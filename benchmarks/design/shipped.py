@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """Finds the overlays that ship and come from the designer anew.
 
 ``python benchmarks/design/shipped.py [NAME…]`` in the source tree writes ``hls/overlays/NAME.toml``

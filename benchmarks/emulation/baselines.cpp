@@ -1,3 +1,6 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright The axynq maintainers
+
 // What emulators usually do, and what the processor could do at most.
 #include <cstdint>
 #include <cstring>

@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """Time and memory against images and multiplications: both grow linearly. One command:
 
     python benchmarks/emulation/growth.py

@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """How fast the emulator runs networks of all kinds of operators. One command:
 
     python benchmarks/emulation/operators.py NETWORK.tflite...

@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """How fast the emulator's kernels are against those of another revision. One command, in a clone:
 
     python benchmarks/emulation/revisions.py     # a quarter of an hour; --quick for a first look

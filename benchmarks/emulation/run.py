@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """How fast emulation is, against exact inference and against table look-up. One command:
 
     python benchmarks/emulation/run.py        # some minutes; --quick for a first look

@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """Evaluations an hour of ``axynq explore`` on the ResNet-8, untuned and tuned, and where their time
 goes. One command:
 

@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """What emulation on a GPU is compared with: exact inference in PyTorch, and a kernel that looks
 every product up."""
 

@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """A kernel that looks every product up, in Triton."""
 
 from __future__ import annotations

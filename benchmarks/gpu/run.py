@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """Emulation on a GPU: that it gives the CPU engine's bits, how fast it is against exact inference
 and against looked-up products, and what an epoch of retraining takes. One command, some minutes:
 

@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """Networks as large as ImageNet's, all the way to the software board. One command:
 
     python benchmarks/large_networks/run.py        # minutes; --quick for one overlay

@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """How long few images take, and how long until an emulator is ready. One command:
 
     python benchmarks/latency/run.py        # a few minutes; --quick for a first look

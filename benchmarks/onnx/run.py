@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """How far int8 networks that onnxruntime quantised agree with onnxruntime itself. One command:
 
     python benchmarks/onnx/run.py --data cifar10-jpeg.tar.xz

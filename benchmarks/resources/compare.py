@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """How far off the estimate of resources is: the same method on what can be measured, or was.
 
     python benchmarks/resources/compare.py FOLDER [--overlay NAME …]

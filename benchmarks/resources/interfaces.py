@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """What Vitis HLS puts around a core, measured on Verilog that it wrote: ports to memory, registers,
 channels.
 

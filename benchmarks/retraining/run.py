@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """Seconds an epoch of each retraining method against plain int8-aware training, and of measuring
 the errors (Tables 5 and 6 of the error-modelling paper). One command:
 

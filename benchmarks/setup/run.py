@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """How long it takes until a network is ready: compiled for an overlay, or emulated. One command:
 
     python benchmarks/setup/run.py        # some minutes; --quick for a first look

@@ -1,3 +1,6 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
+
 # From the synthesised core to a bitstream:
 #
 #   vivado -mode batch -source build.tcl -tclargs OVERLAY.tcl IP_FOLDER PROJECT_FOLDER RESULTS JOBS

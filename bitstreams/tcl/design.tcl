@@ -1,3 +1,6 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
+
 # The block design: processing system, accelerator, interrupt controller, an interconnect for
 # registers, and what each memory port of the core needs on its way to the processing system. Names
 # are those of host/generate/templates/overlay.hwh.j2, which the software board reads: pynq and the

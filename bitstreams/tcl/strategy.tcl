@@ -1,3 +1,6 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
+
 # How Vivado synthesises and implements: all of it, and why.
 
 # One synthesis of the whole design, instead of one for each piece of IP: the core is by far the

@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """Draw the pictures of docs/architecture.md: ``python docs/figures/draw.py [FOLDER]``.
 
 The same matplotlib writes the same bytes. Letters are drawn as paths, so that no viewer's fonts

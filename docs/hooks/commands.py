@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """The reference of the command line, made from the commands themselves.
 
 ``<!-- commands -->`` on a page becomes a section for each command: what it does, its arguments and

@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """Markdown as Git hosts read it, for the site to read it likewise.
 
 Lists within lists are indented by two or three spaces there, by four here. In a table a bar within

@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """Pages load nothing from elsewhere: the theme's script for search in files is one of our own."""
 
 from __future__ import annotations

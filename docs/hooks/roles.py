@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """Docstrings as Markdown: names in reStructuredText roles become code, examples fenced blocks."""
 
 from __future__ import annotations

@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """Links of the documents, as the site has them.
 
 In the repository pages link to source files, and a few pages lie outside ``docs/``. The site takes

@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """The structures that Python and the native kernel share: the mirror of ``native/abi.hpp``."""
 
 from __future__ import annotations

@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """Activations in the engine's own order: blocks of 64 images, planar within a block.
 
 A network that is computed in several segments hands them on in this order, which costs a copy;

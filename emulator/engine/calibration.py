@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """What products cost on the processor at hand: measured once, and kept in the cache folder.
 
 Processors of one instruction set differ: looking up a byte takes three times as long as a product

@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """Which engine computes: the fastest native kernel that can be had, or numpy, or, where it is asked
 for by name, a GPU."""
 

@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """Layers that are packed once for many weights, as training has them: new ones after each step.
 
 Where weights lie in the kernel's memory depends on which of them are zero, and on nothing else of

@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """The native kernel: compiled at first use, for the instructions this processor has."""
 
 from __future__ import annotations

@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """How many images of a batch the native kernel computes in blocks, and how many one by one.
 
 A block of 64 images costs the same however many of them are there; one image by itself costs more

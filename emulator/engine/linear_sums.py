@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """Sums and differences of two tensors by short integer arithmetic.
 
 TFLite rescales both operands, adds, and rescales again, rounding each time. Nearly always a single

@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """A network under a plan, on the native kernel."""
 
 from __future__ import annotations

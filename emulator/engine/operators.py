@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """What the engines do besides multiplying by weights, in numpy.
 
 Written from the numeric contract and apart from the oracle, so that comparing the two means

@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """A layer's recipe in the order the native kernel reads it, and what it costs.
 
 A depthwise layer is a convolution for each input channel, so a network has thousands: all of a

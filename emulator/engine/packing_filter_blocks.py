@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """Filters that are computed together, and their weights in the order the loops read them."""
 
 from __future__ import annotations

@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """What convolutions a layer is, and what each filter sees of its input."""
 
 from __future__ import annotations

@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """Bytes that are looked up one by one."""
 
 from __future__ import annotations

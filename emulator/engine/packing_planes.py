@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """Planes of activations and the filter blocks that multiply them."""
 
 from __future__ import annotations

@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """What is added up for each filter, and in which order."""
 
 from __future__ import annotations

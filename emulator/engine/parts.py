@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """A network as the native kernel computes it: without paddings that layers can do themselves, and
 cut into parts, those that the kernel computes at a stretch and operators that numpy computes.
 """

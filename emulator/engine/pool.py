@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """Large arrays that are used again once nobody holds them: fresh memory costs more than the sums
 that are written to it, because the system clears it first."""
 

@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """A network in numpy alone: each term of each multiplier is a matrix product.
 
 Correct everywhere numpy runs. The arithmetic is floating point but exact, because no partial sum

@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """Where values lie in a planar tensor, and how operators that move or pair values find them.
 
 A position is that of one value of an image: planes of channels, rows and columns within. What an

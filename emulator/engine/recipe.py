@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """How a layer is computed with byte arithmetic: planes of activations times byte weights, and,
 where a multiplier has no short sum of terms, looked-up bytes.
 

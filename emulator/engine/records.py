@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """Operators without weights as the native kernel reads them."""
 
 from __future__ import annotations

@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """What the native kernel is told of a run: records that are made once, and filled in for each."""
 
 from __future__ import annotations

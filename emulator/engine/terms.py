@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """Any multiplier as a short sum of separable terms, exactly.
 
 ``m(a, w) = sum over k of f_k(a) * g_k(w)`` with integer tables turns an approximate convolution

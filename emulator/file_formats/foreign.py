@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """What a file is that is no TFLite network, found by its content, and what to do with it."""
 
 from __future__ import annotations

@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """How large operators may be, whatever the file's format: what engines hold in memory, and what the
 contract's integers hold."""
 

@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """Reads quantised networks of all supported formats, recognised by the file's content."""
 
 from __future__ import annotations

@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """Stand-ins for reader and writer that say that the package ``tflite`` is not installed."""
 
 from __future__ import annotations

@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """A network while it is read from ONNX: tensors and operators so far, and where each of ONNX's axes
 is in them.
 

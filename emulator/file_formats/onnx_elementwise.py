@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """Operators of an int8 ONNX network on values by themselves and in pairs.
 
 Whatever depends on one quantised value alone, over however many operators, becomes one table of

@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """An ONNX file's nodes, constants and ends, checked for what no sound file has."""
 
 from __future__ import annotations

@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """Operators of ONNX whose inputs are constants: computed while reading."""
 
 from __future__ import annotations

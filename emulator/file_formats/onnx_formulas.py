@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """ONNX's functions of single values, in double: [values] to [values]."""
 
 from __future__ import annotations

@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """What to do about operators of ONNX that are not supported."""
 
 from __future__ import annotations

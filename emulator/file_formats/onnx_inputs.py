@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """What the nodes of an ONNX file have as inputs and attributes."""
 
 from __future__ import annotations

@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """Operators of an ONNX network that only move values, in int8 networks and in real ones.
 
 A movement takes a :class:`Held` or :class:`Flat` and gives one; it says nothing of what the values

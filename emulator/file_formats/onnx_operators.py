@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """Which reader reads which operator of an int8 ONNX network."""
 
 from __future__ import annotations

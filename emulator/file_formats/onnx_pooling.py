@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """Pooling, reductions, softmax and interpolation of an int8 ONNX network."""
 
 from __future__ import annotations

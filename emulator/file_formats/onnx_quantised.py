@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """ONNX's operators on integers (QOperator), and those between integers and real numbers (QDQ)."""
 
 from __future__ import annotations

@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """Reads a quantised ONNX network, QDQ or QOperator, into the typed graph."""
 
 from __future__ import annotations

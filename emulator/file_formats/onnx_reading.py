@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """The state of reading an int8 ONNX network, and what the operators' readers share."""
 
 from __future__ import annotations

@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """What an ONNX name stands for while an int8 network is read."""
 
 from __future__ import annotations

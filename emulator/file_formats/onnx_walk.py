@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """Reading a file's operators one after another, going on behind those that cannot be read."""
 
 from __future__ import annotations

@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """Convolutions and fully connected layers of an int8 ONNX network."""
 
 from __future__ import annotations

@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """Sliding windows as ONNX describes them."""
 
 from __future__ import annotations

@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """The tables of a ``.tflite`` file, put together from plain descriptions of them."""
 
 from __future__ import annotations

@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """Dilated convolutions as old converters write them: SPACE_TO_BATCH_ND, a convolution of what lies
 a step apart, and BATCH_TO_SPACE_ND."""
 

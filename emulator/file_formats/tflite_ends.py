@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """The beginnings and ends of a ``.tflite`` file: what of them is int8, and what is left out."""
 
 from __future__ import annotations

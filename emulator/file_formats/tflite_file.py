@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """The tables of a ``.tflite`` file as they are, checked for what no sound file has."""
 
 from __future__ import annotations

@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """Reads the operators of a ``.tflite`` file that multiply by weights."""
 
 from __future__ import annotations

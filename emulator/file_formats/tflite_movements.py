@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """Reads the operators of a ``.tflite`` file that only move values."""
 
 from __future__ import annotations

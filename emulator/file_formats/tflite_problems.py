@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """What keeps a ``.tflite`` file from being read, all of it in one message."""
 
 from __future__ import annotations

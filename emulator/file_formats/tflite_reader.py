@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """Reads an int8 ``.tflite`` file into the typed graph. Needs no TensorFlow."""
 
 from __future__ import annotations

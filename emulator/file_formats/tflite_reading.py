@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """A ``.tflite`` file on its way into the typed graph: what readers of operators use.
 
 Graph shapes leave out the leading 1 of a file's shape, the image. A tensor whose first dimension is

@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """Values of a ``.tflite`` file that follow from its constants and shapes, such as the shape that a
 RESHAPE is given by SHAPE, STRIDED_SLICE and PACK."""
 

@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """Writes a typed graph as an int8 ``.tflite`` file that TFLite and LiteRT run."""
 
 from __future__ import annotations

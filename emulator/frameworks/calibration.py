@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """Calibration inputs as people have them: arrays, tensors, loaders of batches."""
 
 from __future__ import annotations

@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """Float networks from the files of all supported frameworks."""
 
 from __future__ import annotations

@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """A float ONNX file read operator by operator, by handlers that are given."""
 
 from __future__ import annotations

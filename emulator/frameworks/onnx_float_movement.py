@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """Operators of float ONNX networks that move values: shapes, parts, paddings, resizing."""
 
 from __future__ import annotations

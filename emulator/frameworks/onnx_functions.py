@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """Functions of single values that the graph has, told by what they give.
 
 Exporters write GELU, hard swish and others as chains of simple operators.

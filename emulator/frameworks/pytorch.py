@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """PyTorch modules as int8 networks, and int8 networks as PyTorch modules.
 
 >>> model = from_torch(module, calibration)       # an int8 network

@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """Float networks from float ``.tflite`` files, as TFLite's converter writes them without
 quantisation.
 

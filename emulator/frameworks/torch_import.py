@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """Float networks from PyTorch: what ``torch.export`` traces, operator by operator.
 
 Maps are channels first there and channels last here (:mod:`quantisation.channels_first`). Modules

@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """An int8 network under a plan as a PyTorch module."""
 
 from __future__ import annotations

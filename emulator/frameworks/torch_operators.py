@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """PyTorch's operators in terms of a float network.
 
 Every handler takes the importer, the node and the operator's own arguments, and gives the value or

@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """What PyTorch's operators are imported from and to."""
 
 from __future__ import annotations

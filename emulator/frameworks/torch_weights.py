@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """Weights of an int8 network back into the PyTorch module that it was made of."""
 
 from __future__ import annotations

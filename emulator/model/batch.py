@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """Batches of a network's inputs, in whatever form they are given."""
 
 from __future__ import annotations

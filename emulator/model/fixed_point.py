@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """Real factors in fixed point, as TFLite's QuantizeMultiplier forms them."""
 
 from __future__ import annotations

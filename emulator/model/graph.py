@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """The typed graph that every other part works on: int8 tensors and the operators between them.
 
 Conventions: activations are int8, NHWC, batch first. Shapes are given without the batch. Weights of

@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """Inputs in the type that a file takes, where that is not int8: what its QUANTIZE makes of them."""
 
 from __future__ import annotations

@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """Memory for tensors that live for a while: those whose lifetimes do not overlap share it."""
 
 from __future__ import annotations

@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """Operators that turn each value into another by itself, as tables of 256 results.
 
 Oracle, engines and the host behind an accelerator share these tables; they are compared with

@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """Where each value of an operator that only moves values comes from."""
 
 from __future__ import annotations

@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """Fixed-point constants of the requantisation, computed from scales as TFLite computes them."""
 
 from __future__ import annotations

@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """What each tap of a weighted layer's kernel sees of the layer's input."""
 
 from __future__ import annotations

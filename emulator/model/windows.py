@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """Where sliding windows lie on a feature map."""
 
 from __future__ import annotations

@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """Multiplier families. :func:`multiplier` turns a specification into a multiplier."""
 
 from __future__ import annotations

@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """The interface of all multipliers: a function of an activation and a weight operand."""
 
 from __future__ import annotations

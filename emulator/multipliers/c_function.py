@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """Tabulates the C functions in which libraries such as EvoApproxLib ship their multipliers."""
 
 from __future__ import annotations

@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """The circuit that a table was computed from: what hardware is made of."""
 
 from __future__ import annotations

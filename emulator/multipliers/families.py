@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """Families of multipliers: specifications in which ``*`` stands for any number.
 
 ``roup:*`` is every ROUP multiplier, ``roup:3,*`` those that drop three partial products,

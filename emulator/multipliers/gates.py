@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """Combinational circuits of gates, as Yosys leaves them, evaluated for many operands at a time."""
 
 from __future__ import annotations

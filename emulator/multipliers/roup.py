@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """ROUP: radix-4 multipliers with perforation and asymmetric rounding (MAx-DNN paper, eq. 1-2)."""
 
 from __future__ import annotations

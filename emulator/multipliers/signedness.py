@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """Whether a table holds products of magnitudes or of two's complement bytes.
 
 Libraries do not say it in one way: signed multipliers are also declared with unsigned types. A

@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """SMApprox: 8x8 multipliers put together from approximate 4x4 cells (error-modelling paper, 3.1).
 
 The cells are the bit-level definitions that reproduce all eleven published mean relative errors.

@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """Texts that name multipliers: where one ends and the next begins, and the parts of ``table:``.
 
 Paths may hold the characters that separate specifications. They separate only where a known word

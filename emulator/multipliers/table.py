@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """Any 8x8 multiplier of the user's: a 256x256 table, a C function as EvoApproxLib ships them, or a
 Verilog module."""
 

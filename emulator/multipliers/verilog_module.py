@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """Verilog modules that multiply: which ports are which, and all their products.
 
 Yosys (the extra ``rtl``) makes gates of a module; those are evaluated on all operands. What ports

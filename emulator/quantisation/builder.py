@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """Builds float networks by hand, operator by operator, and quantises them.
 
 >>> builder = NetworkBuilder("tiny", input_shape=(8, 8, 1))

@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """Float networks from frameworks whose maps are channels first: PyTorch, ONNX.
 
 An importer sees shapes and axes as its framework has them, without the images: a map is [channels,

@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """Cross-layer equalisation: channels of neighbouring layers get weights of similar size.
 
 After Nagel et al., *Data-Free Quantization Through Weight Equalization and Bias Correction* (ICCV

@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """Networks in real numbers, as data: operators of the graph's vocabulary, channels last.
 
 What any source gives (PyTorch, ONNX, a float ``.tflite`` file, a builder) becomes this, and this is

@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """What a float network computes of constants alone, computed once."""
 
 from __future__ import annotations

@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """Real inputs of float networks from what data sets hold."""
 
 from __future__ import annotations

@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """From a float network to an int8 one: post-training quantisation to the TFLite contract.
 
 Weights are quantised symmetrically, per filter (fully connected: per tensor), activations per

@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """What range of real numbers a tensor's int8 values are to represent, by calibration."""
 
 from __future__ import annotations

@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """What quantisation costs: how far each int8 tensor is from the real one, and the accuracy."""
 
 from __future__ import annotations

@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """Float networks made simpler: the same function, in the operators that int8 networks have.
 
 Normalisations are folded into layers, activations become part of what they follow, tensors are not

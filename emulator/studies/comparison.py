@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """Accuracies with what chance does to them: intervals, and two classifiers on the same examples.
 
 Two classifiers that are compared on the same examples are right and wrong on mostly the same ones.

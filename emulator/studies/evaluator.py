@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """Accuracy of many plans of one network on the same examples.
 
 Candidates of a search have much in common. The network is cut into segments; the activations behind

@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """Energy of two plans on one overlay, from Python.
 
     python examples/board/compare_plans.py model.tflite z2-roup16 [hwmon | MODULE:FUNCTION | ...]

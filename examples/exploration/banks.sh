@@ -1,4 +1,7 @@
 #!/bin/sh
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
+
 # Plans of the ResNet-8 with any number of ROUP multipliers, and with a bank of two or three: the
 # whole family is searched. Rerun it to resume after an interruption.
 #

@@ -1,4 +1,7 @@
 #!/bin/sh
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
+
 # The noise-based search of docs/exploration.md for the ResNet-8, with ROUP multipliers and with those of EvoApproxLib. Rerun it to
 # resume after an interruption.
 #

@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """What the plans of a front save by other energy figures.
 
     python examples/exploration/recost.py MODEL found --energy characterised-glitches \

@@ -1,4 +1,7 @@
 #!/bin/sh
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
+
 # Every figure about the ResNet-8 in docs/exploration.md. Rerun it to resume after an interruption.
 #
 #     examples/exploration/resnet8.sh DATA EVOAPPROX [FOLDER]

@@ -1,4 +1,7 @@
 #!/bin/sh
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
+
 # Search, tuning and retraining together, for the networks that ship with axynq. Rerun it to resume
 # after an interruption.
 #

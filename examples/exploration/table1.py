@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """Table I of the MAx-DNN paper, for any network.
 
 Fronts of ``axynq explore`` against networks that use one EvoApprox multiplier everywhere:

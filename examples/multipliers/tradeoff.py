@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """Error against size and energy of the multipliers, to choose those of a bank.
 
     pip install axynq[plot]

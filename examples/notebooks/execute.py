@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """Runs the notebooks of this folder and keeps their outputs: `make notebooks`.
 
 What says nothing to readers is left out of the outputs: scripts that pynq loads into the page, and

@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """Compares a quantised ONNX network on axynq with the same network on onnxruntime.
 
     pip install axynq[onnx,images] onnxruntime

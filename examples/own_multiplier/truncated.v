@@ -1,3 +1,6 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright The axynq maintainers
+
 // An unsigned 8 x 8 multiplier that leaves out the lowest columns of partial products.
 module truncated (
   input [7:0] a,

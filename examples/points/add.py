@@ -1,3 +1,6 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
+
 r"""Add a point to models/points/: copy its network and plan, evaluate it on all images, and write
 the index and the section of models/README.md.
 

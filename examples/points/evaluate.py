@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """Evaluate every point in models/points/ on all images, and compare with what its index says.
 
     python examples/points/evaluate.py --data cifar10/

@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """Trains a PyTorch network for approximate multipliers, in a training loop of one's own.
 
     pip install axynq[torch,demo]

@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """Correlation of error and output, by layer and multiplier (Table 3 of the error-modelling paper),
 and how large the errors are.
 

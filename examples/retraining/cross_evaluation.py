@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """Networks retrained with the error model of one multiplier, used with another (Table 7 of the
 error-modelling paper).
 

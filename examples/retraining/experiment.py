@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """What the retraining experiments share: multipliers, data, and results that survive a stop."""
 
 from __future__ import annotations

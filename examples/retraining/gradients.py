@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """Ways of gradients through approximate products, compared: accuracy after a short retraining.
 
     pip install 'axynq[train,images]'

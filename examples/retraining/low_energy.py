@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """Networks for plans that save most of the energy: tuned, then retrained for long.
 
     pip install 'axynq[train,images]'

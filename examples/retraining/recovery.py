@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """Accuracy before and after retraining, by multiplier and method (Fig. 6 and 7 of the
 error-modelling paper), and what a longer recipe reaches.
 

@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """Trains a CIFAR-10 network and exports it as an int8 `.tflite` file.
 
     pip install axynq[train,images]

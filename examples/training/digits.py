@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """Trains the small CNN that `axynq demo` runs, on scikit-learn's handwritten digits.
 
     pip install axynq[train,tflite]

@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """The CIFAR-10 networks of the two papers, in PyTorch, and how they become int8 networks."""
 
 from __future__ import annotations

@@ -1,3 +1,6 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright The axynq maintainers
+
 // The accelerator as a device compiler sees it: ports are pointers, banks gate their operands and
 // nothing of the simulation is compiled in. For tests only.
 #include "../src/accelerator.hpp"

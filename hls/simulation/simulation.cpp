@@ -1,3 +1,6 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright The axynq maintainers
+
 // C interface to the accelerator, compiled by g++: what the software board calls.
 #include <cstdio>
 #include <cstring>

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright The axynq maintainers
 #include "accelerator.hpp"
 
 #include "axynq/compute.hpp"

@@ -1,3 +1,6 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright The axynq maintainers
+
 // The one function that becomes hardware.
 #ifndef AXYNQ_ACCELERATOR_HPP
 #define AXYNQ_ACCELERATOR_HPP

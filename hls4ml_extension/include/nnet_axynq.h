@@ -1,3 +1,6 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright The axynq maintainers
+
 // hls4ml layers whose products are those of axynq's multipliers.
 //
 // A layer's configuration names its multipliers: CONFIG::multipliers::product(filter, weight, a, w),

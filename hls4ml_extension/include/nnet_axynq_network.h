@@ -1,3 +1,6 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright The axynq maintainers
+
 // What int8 networks need beside hls4ml's own layers: requantisation, sums, pooling, tables.
 //
 // Values are centred, q - zero point, in -255..255: hls4ml pads with zeros, which is right for them.

@@ -1,3 +1,6 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright The axynq maintainers
+
 // Multipliers that are selected while a simulation runs, so that one compiled design serves to
 // compare many. The program that loads the design sets the two kinds of variables that it exports.
 #ifndef NNET_AXYNQ_SELECTABLE_H_

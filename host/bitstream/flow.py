@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """From an overlay's description to a bitstream with its manifest.
 
 Two steps: Vitis HLS makes a catalogue entry of the C++ sources, Vivado builds the block design

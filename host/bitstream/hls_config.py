@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """The configuration of Vitis HLS for an overlay (``v++ -c --mode hls``, 2023.2 and newer)."""
 
 from __future__ import annotations

@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """Whether Vitis HLS has connected the netlists as their descriptions say.
 
 C simulation does not see the instances, and synthesis says nothing about them. Known to happen: an

@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """What Vivado says about a finished run."""
 
 from __future__ import annotations

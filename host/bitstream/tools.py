@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """The vendor's tools: where they are, which version, and running them."""
 
 from __future__ import annotations

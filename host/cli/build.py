@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """``axynq build``: a bitstream from an overlay's description, with the vendor's tools."""
 
 from __future__ import annotations

@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """What all commands have in common: shared options, help in sections, former names of options."""
 
 from __future__ import annotations

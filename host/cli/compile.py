@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """``axynq compile``: programs for the accelerator."""
 
 from __future__ import annotations

@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """What the shell offers when Tab is pressed: values of options, and bash's way of asking.
 
 typer completes commands, options and their choices, and has the scripts for bash, zsh and fish

@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """``axynq demo``: the main job on real data, end to end, on the software board."""
 
 from __future__ import annotations

@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """``axynq deploy``: compile here, run on a board over ssh, bring the results back."""
 
 from __future__ import annotations

@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """``axynq design``: a search for the array that suits a network and a board."""
 
 from __future__ import annotations

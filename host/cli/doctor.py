@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """``axynq doctor``: what is here, what is missing, and what to do about it."""
 
 from __future__ import annotations

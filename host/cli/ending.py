@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """How a command ends: its exit code, and one line for whatever went wrong.
 
 ======  ==========================================================

@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """``axynq evaluate``: accuracy of a network under a plan."""
 
 from __future__ import annotations

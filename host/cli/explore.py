@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """``axynq explore``: a search for the best plans of a network."""
 
 from __future__ import annotations

@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """``axynq explore --retrain``: search, tuning and retraining together. Needs PyTorch."""
 
 from __future__ import annotations

@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """Options that several commands share, and functions that read what they name."""
 
 from __future__ import annotations

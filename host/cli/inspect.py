@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """``axynq inspect``: what a network consists of, and how fast an overlay would run it."""
 
 from __future__ import annotations

@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """Multipliers that a search chooses from, as options name them: single ones and families."""
 
 from __future__ import annotations

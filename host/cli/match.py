@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """``axynq match``: the noise-based search for the best plans of a network."""
 
 from __future__ import annotations

@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """``axynq multipliers``: the families, and how wrong a multiplier is."""
 
 from __future__ import annotations

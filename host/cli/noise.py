@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """``axynq noise``: where and how large a plan's errors are."""
 
 from __future__ import annotations

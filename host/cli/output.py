@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """What commands print: results to standard output, everything else to standard error.
 
 Texts are printed as they are: square brackets and colons in a file's name are no markup.

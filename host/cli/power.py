@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """``axynq power``: measured energy per inference, programs taking turns."""
 
 from __future__ import annotations

@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """How far the work is, and how long it still takes: bars on a terminal, nothing elsewhere.
 
 Where standard error is no terminal, --verbose prints a line for each thing that is begun.

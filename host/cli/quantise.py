@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """``axynq quantise``: an int8 network of a float one."""
 
 from __future__ import annotations

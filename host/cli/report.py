@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """``axynq report``: all that is known of a network under a plan, as one page."""
 
 from __future__ import annotations

@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """``axynq retrain``: recover the accuracy that a plan costs."""
 
 from __future__ import annotations

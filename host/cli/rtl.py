@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """``axynq rtl``: LUT-level Verilog of multipliers, with Vitis HLS blackboxes."""
 
 from __future__ import annotations

@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """``axynq run``: a compiled program on a board or on the software board."""
 
 from __future__ import annotations

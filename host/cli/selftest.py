@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """``axynq selftest``: whether the accelerator computes what it should."""
 
 from __future__ import annotations

@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """``axynq sensitivity``: which parts of a network tolerate approximation."""
 
 from __future__ import annotations

@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """Ctrl-C and SIGTERM end a command wherever they find it.
 
 Python drops what is raised in a destructor or in a callback of C code: there it has nobody to tell.

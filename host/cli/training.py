@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """Options of commands that train: `retrain`, `match` and `explore --retrain`."""
 
 from __future__ import annotations

@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """``axynq tune``: weights and biases that fit a plan's multipliers."""
 
 from __future__ import annotations

@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """``axynq view``: how far a search or a training is, and what it has found."""
 
 from __future__ import annotations

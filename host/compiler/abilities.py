@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """What the accelerator has operations for, and why not for the rest."""
 
 from __future__ import annotations

@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """Where feature maps lie in the board's memory."""
 
 from __future__ import annotations

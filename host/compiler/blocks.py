@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """A layer's filters divided into what a phase can take."""
 
 from __future__ import annotations

@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """How many filters of a layer may use a multiplier while the lanes take no longer for the layer."""
 
 from __future__ import annotations

@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """From a model, a plan and an overlay to a program."""
 
 from __future__ import annotations

@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """What the lanes compute for a layer, and which lanes can."""
 
 from __future__ import annotations

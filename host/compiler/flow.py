@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """What flows between a network's steps, and between memory and chip where some run together."""
 
 from __future__ import annotations

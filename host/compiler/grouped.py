@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """Grouped convolutions: slices of a map's channels, a convolution of each, put together again.
 
 The array has them as one convolution of all channels that skips what is not a filter's group.

@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """What the array computes for a step of the network, wherever its feature maps are."""
 
 from __future__ import annotations

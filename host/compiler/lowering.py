@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """Which operators of a network the accelerator runs, on which feature maps, and which the host."""
 
 from __future__ import annotations

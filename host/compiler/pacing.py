@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """How often words come and go while the lanes are at work, and how many come for the next phase.
 
 Words are spread over the steps of a run, so that the memory has time to bring them and the lanes

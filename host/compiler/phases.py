@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """From a layer, a block of its filters and the places of its maps to a descriptor.
 
 This is where everything is divided and multiplied that the core does not: quotients, numbers of

@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """Which lane computes which filter, and when.
 
 A *group* is a set of filters that the array computes at the same time, at most one per lane. Within

@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """Feature maps that stay on chip: which memory each lies in, and where."""
 
 from __future__ import annotations

@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """The same network with less to move: transpositions go behind the means that follow them.
 
 Networks that hold channels first, converted to channels last, end in a transposition and means over

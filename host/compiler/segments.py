@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """Steps of a network that run image by image, with their maps on chip.
 
 A network is cut into segments. A step alone computes the whole batch, and its maps go through the

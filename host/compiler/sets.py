@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """What a phase takes in before it begins: the bytes of its set."""
 
 from __future__ import annotations

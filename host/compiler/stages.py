@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """The order of a network's operators in which accelerator and host take turns least often."""
 
 from __future__ import annotations

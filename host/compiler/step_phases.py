@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """The phases of each step of a network, alone or together with others, and how long they take."""
 
 from __future__ import annotations

@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """Transposed convolutions without the zeros: a spread map and a convolution of it, as convolutions
 of the map itself.
 

@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """Tables of a phase: the operands of an addition rescaled, and the factors of averages."""
 
 from __future__ import annotations

@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """Operators that together make another value of each value, whatever the others are.
 
 Swish is an example: the product of a map and its logistic. A table of 256 values does all of them

@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """How many output rows of a phase to compute at a time."""
 
 from __future__ import annotations

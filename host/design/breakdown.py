@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """What the LUTs of an array are for, and what approximation can save of them at most.
 
 The multiplication loop is told apart by where in the sources its operators stand. The rest is as

@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """Which clocks a board has, and which of them a multiplier's netlist fits.
 
 A model, not a timing analysis: nothing was placed. For loops the schedule says how many cycles an

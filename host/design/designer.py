@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """Finds an array for a network, with the figures to expect of it."""
 
 from __future__ import annotations

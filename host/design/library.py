@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """Which multipliers to build, and which filter uses which, together.
 
 An array has lanes of one approximate multiplier of the library and lanes that are exact. As many

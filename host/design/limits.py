@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """How much of a board's resources an array may use."""
 
 from __future__ import annotations

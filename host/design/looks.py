@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """What the analysis of the sources says of an array: its clock and what it takes.
 
 Looking at an array compiles the HLS sources for it, which takes seconds. So what was found is kept

@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """What the filters of a plan need of lanes, and how lanes can be divided among these needs."""
 
 from __future__ import annotations

@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """What a search for an array leaves: the overlay's description, figures as JSON, pictures."""
 
 from __future__ import annotations

@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """The search: which arrays of a space are on the front of speed against LUTs, and which is best.
 
 What an array takes is known only after a look, which takes seconds, and its cycles after compiling

@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """The arrays that a search chooses from.
 
 A *shape* says what multiplies: bytes of a word, lanes with their banks, copies. A *choice* is a

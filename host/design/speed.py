@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """How fast a network is on an array, by the cycle model; and a bound that takes no compiling."""
 
 from __future__ import annotations

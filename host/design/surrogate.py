@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """A fast guess of what an array takes, fitted to the arrays that were looked at.
 
 Linear in terms that mean something: so many LUTs for each multiplier and its part of the adder

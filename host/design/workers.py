@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """Processes that look at arrays and compute cycles, several at a time."""
 
 from __future__ import annotations

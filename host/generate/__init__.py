@@ -1,1 +1,3 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """Files that follow from an overlay's description."""

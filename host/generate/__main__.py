@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """The door to all generated files of the source tree: ``python -m axynq.host.generate [--check]``.
 
 Without an option every file is made anew, and those that differ are written. With ``--check``

@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """The C++ functors of the multipliers, in ``hls/include/axynq/multipliers``: one table of them."""
 
 from __future__ import annotations

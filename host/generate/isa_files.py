@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """What follows from the instruction set alone: C++ headers, and the page that explains it."""
 
 from __future__ import annotations

@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """Everything that follows from an overlay description, as text.
 
 ``make generate`` writes it to the source tree.

@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """C++ functors of tables that have a circuit: C functions as they are, Verilog modules as gates."""
 
 from __future__ import annotations

@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """Generated files are templates filled in."""
 
 from __future__ import annotations

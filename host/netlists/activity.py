@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """Switching activity of netlists: what their dynamic energy is in proportion to.
 
 Energy is the sum over nets of their changes times their load, the number of pins that they drive

@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """RTL blackboxes for Vitis HLS: a netlist between registers, its C model, and the JSON; and what
 blackboxes of other kinds (:mod:`axynq.host.netlists.dsp_pair`) have in common with them.
 

@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """Radix-4 Booth arrays: exact and ROUP multipliers, and one array that can be set to several.
 
 A weight has four digits d_j in -2..2. Each adds a row, ``acc + d_j * a * 4**j``, to what the rows

@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """A C function of gates as Verilog: what clang makes of it, instruction by instruction.
 
 The front end is clang, from the package ``ziglang``; LLVM's own passes, through ``llvmlite``, leave

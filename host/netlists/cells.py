@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """What the cell of a lane costs that multiplies as any of several multipliers."""
 
 from __future__ import annotations

@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """Size, depth and relative energy of multipliers, from their netlists.
 
 ``python -m axynq.host.netlists.characterise`` in the source tree writes the shipped files anew.

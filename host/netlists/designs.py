@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """The netlist of each multiplier."""
 
 from __future__ import annotations

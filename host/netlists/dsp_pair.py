@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """Two exact products of one activation in one DSP block, as a blackbox without a LUT.
 
 A DSP48E1 (7 series) or DSP48E2 (UltraScale+) computes ``P = (D + A) * B + C``, here with

@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """The multipliers that ship in ``hls/rtl``, and the files of any other."""
 
 from __future__ import annotations

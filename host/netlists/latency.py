@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """Clock cycles from the operands of a blackbox to its result."""
 
 from __future__ import annotations

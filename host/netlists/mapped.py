@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """Circuits that Yosys mapped to cells of the 7 series, as netlists."""
 
 from __future__ import annotations

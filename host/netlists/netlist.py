@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """Circuits of the cells an FPGA of the 7 series is made of: LUTs and carry chains.
 
 A :class:`Netlist` is built from its inputs onwards, so that its cells are in an order in which they

@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """Operand pairs as the multipliers of the array see them, recorded from a network."""
 
 from __future__ import annotations

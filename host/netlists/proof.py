@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """Whether a table's blackbox multiplies as the emulator: simulated with Yosys' CXXRTL, compiled by
 the C++ compiler, on all pairs of operands in two orders, with stalls in between.
 

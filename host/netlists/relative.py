@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """The switching activity of a multiplier's netlist relative to the exact one's, under the operands
 that the shipped energy figures are for.
 

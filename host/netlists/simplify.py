@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """Removes from a netlist what its operands never need.
 
 Generators describe circuits plainly; operands have limits, though (an activation is never -256,

@@ -1,3 +1,6 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright The axynq maintainers
+
 // Clocks a blackbox through pairs of operands, a new one at every enabled edge, and compares its
 // products. What Yosys made of the blackbox is in module.cpp.
 //

@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """SMApprox multipliers: four approximate 4x4 cells and an accurate sum in one ternary adder.
 
 The cells are the netlists that the project's definition of SMApprox comes from (reconstructed from

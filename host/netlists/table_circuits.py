@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """Netlists of tables that have a circuit: with signs around it, mapped by Yosys."""
 
 from __future__ import annotations

@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """Verilog of netlists: instances of LUT6, LUT6_2 and CARRY4, as any tool for the 7 series takes."""
 
 from __future__ import annotations

@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """What Yosys maps modules to: cells of the 7 series."""
 
 from __future__ import annotations

@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """The description of an accelerator and of its board, and what follows from it by name."""
 
 from axynq.host.overlay.description import Overlay, overlay_names

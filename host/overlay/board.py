@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """Boards an overlay can be built for: one TOML each in ``bitstreams/boards``."""
 
 from __future__ import annotations

@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """Tables as multipliers of the array: which can be, and what the array makes of weights of zero.
 
 A skipped or unused multiplication is a weight of zero to the array, and adds nothing. Some tables

@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """The description of an overlay, from which everything that depends on it is generated.
 
 A TOML file in ``hls/overlays`` gives the size of the array, the multipliers of each lane, and the

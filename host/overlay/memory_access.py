@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """How the core uses its memory ports: for Vitis HLS, whose pragmas say the same.
 
 The block design relies on the length of bursts (``bitstreams/tcl/design.tcl``).

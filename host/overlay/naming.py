@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """Names of multipliers in Verilog and C."""
 
 from __future__ import annotations

@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """The processor part of a chip, as Vivado names its ports, parameters and addresses."""
 
 from __future__ import annotations

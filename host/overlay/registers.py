@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """The control registers of the accelerator, as Vitis HLS lays them out.
 
 The driver never uses these offsets: it finds registers by name in the hardware hand-off, so that a

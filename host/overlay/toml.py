@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """Descriptions in TOML, with the errors of overlays."""
 
 from __future__ import annotations

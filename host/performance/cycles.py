@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """Cycles of a compiled program: a model of the hardware, not a measurement.
 
 Iterations, words and bursts are exact (module ``loops``). How long they take rests on

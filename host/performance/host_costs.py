@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """What the host does for a program: how much, and what crosses between it and the accelerator.
 
 An estimate: operations are counted by kind of operator, not measured; a processor's time depends on

@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """What the core's loops do for a program: how often they run and what they move.
 
 A phase is one call of the core's dataflow region. In it the multiplication loop runs once for each

@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """The roofline of an overlay, with a network's layers under it."""
 
 from __future__ import annotations

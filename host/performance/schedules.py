@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """Intervals and depths of the pipelined loops of the overlays that come with axynq.
 
 They were read from the HLS sources (``host/synthesis``, docs/schedule.md) and are kept in

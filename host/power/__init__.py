@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """Energy of an inference: sensors, sampling, interleaved runs, and what follows from them.
 
 Sensors (:mod:`sensor` opens those of :mod:`hwmon`, :mod:`rails` and :mod:`meter`) give watts. A

@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """What an experiment says: for each contender and rail, energy per inference and its interval.
 
 Neighbouring runs share the idle stretch between them, so their net energies go up and down

@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """From samples to joules: integration, idle power, intervals.
 
 A run's energy is the trapezoidal integral of a rail's samples over the run. What idling would have

@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """Energy of a program from what it does: an estimate, for machines without a sensor.
 
 Multiplications count with their relative energies (:mod:`axynq.emulator.energy`), memory traffic by

@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """Contenders take turns while a sampler looks on."""
 
 from __future__ import annotations

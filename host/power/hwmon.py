@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """Rails that the Linux kernel knows: PMBus regulators and current monitors under hwmon.
 
 The kernel's interface (Documentation/hwmon/sysfs-interface) gives power in microwatts, current in

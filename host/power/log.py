@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """What an experiment keeps on disk: settings, one row a slot, one row a sample.
 
 A slot is written when it is over, with its samples before it, so that a slot in the file is

@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """Meters outside the board: a serial line, or a Python function of the user's."""
 
 from __future__ import annotations

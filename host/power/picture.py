@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """An experiment drawn: energy per inference, and power over time."""
 
 from __future__ import annotations

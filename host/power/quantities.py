@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """Numbers and quantities as meters and spreadsheets write them.
 
 A comma between digits may separate decimals, thousands or fields. Nothing is guessed: what can be

@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """Rails that pynq knows (``pynq.get_rails``): it names them where it has a file for the board."""
 
 from __future__ import annotations

@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """What an external meter recorded, from a CSV file, lined up with an experiment's slots.
 
 Slots carry the wall clock at their start. A clock that was set between slots does no harm as long

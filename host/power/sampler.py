@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """Reading sensors at a steady rate, in a thread of its own."""
 
 from __future__ import annotations

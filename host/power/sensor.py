@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """All kinds of power sensors, and how the command line names one."""
 
 from __future__ import annotations

@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """The kinds of pictures: bars, points and lines, matrices, maps of errors.
 
 Each draws itself at any width; the page has it wide and narrow, so that type keeps its size.

@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """Fronts of searches, drawn: loss of accuracy against energy saved."""
 
 from __future__ import annotations

@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """What a report says of a network under a plan: measured by emulation, counted, or modelled.
 
 Everything is figures and words, so that ``axynq report --json`` prints them and

@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """What other commands leave, read: layers' sensitivity, fronts of searches, power measurements.
 
 Only what a report shows is checked; other entries may come and go.

@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """Pages that are written while work goes on: seldom, whole, and never at the work's cost."""
 
 from __future__ import annotations

@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """Pages: sections of text, pictures and tables, made HTML by a template and written whole."""
 
 from __future__ import annotations

@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """Work that takes long, as pages: how far a search or a training is, and what it has found.
 
 The page is also the record: what it shows is in it as JSON, so that the two always agree, a killed

@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """The sections of a report: what was gathered, as text, pictures and tables."""
 
 from __future__ import annotations

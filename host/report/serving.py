@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """A page over HTTP, to this machine alone."""
 
 from __future__ import annotations

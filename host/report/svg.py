@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """SVG, written as text: shapes, axes, and numbers on them.
 
 Colours are the page's: shapes carry the classes ``c0`` to ``c7`` of its style sheet. A shape with a

@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """Pages of what a search or a training has left, whether it goes on, has ended, or was killed."""
 
 from __future__ import annotations

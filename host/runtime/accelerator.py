@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """The accelerator as users see it: opens a device and runs compiled programs on it."""
 
 from __future__ import annotations

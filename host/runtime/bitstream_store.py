@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """Where built bitstreams are looked for, and which one fits."""
 
 from __future__ import annotations

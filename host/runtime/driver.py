@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """The driver of the accelerator core: a ``pynq.DefaultIP``, the same on board and software board.
 
 Importing this module imports pynq.

@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """A batch on its way through a program: what the host does before, between and behind the starts of
 the core."""
 

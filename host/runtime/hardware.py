@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """The real thing: a PYNQ board with a bitstream.
 
 Written for pynq 3 and 4 on the board; it has not run on hardware yet.

@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """What the host computes of a network, in numpy alone: operators between the starts of the core,
 and layers that are too large for the array."""
 

@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """Waiting for the core's interrupt from any thread, with or without an event loop.
 
 pynq ties its interrupt handling to the event loop that is current when an overlay is loaded; with

@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """What is known about a built bitstream: a JSON file beside it.
 
 Needs no tools, so that a board can check what it is about to load.

@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """Compiled programs: all that a board needs to run a network under a plan on an overlay.
 
 This module needs numpy only. A program file (``.axp``) consists of ``AXYNQ\\0`` and a format

@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """The operators that the host computes, as data: a program's file holds them as JSON and arrays, so
 that a board needs no file of the network."""
 

@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """What there is once: a core on each device, and pynq's state in each process."""
 
 from __future__ import annotations

@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """Golden vectors: what the emulator says the networks of the self-test give on an overlay.
 
 ``make generate`` writes them to ``bitstreams/golden/NAME.npz`` for every overlay.

@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """Small networks that together use everything the accelerator can do.
 
 They are made of integers from ``numpy.random.RandomState``, whose streams are frozen, so that they

@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """Every product of a multiplier, seen through a layer's int8 output.
 
 A product has more bits than an output. So each is computed beside two others that bring the sum

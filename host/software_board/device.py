@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """The software board: a ``pynq.Device`` whose core is the C simulation.
 
 ``pynq.Overlay``, ``pynq.allocate``, register maps and interrupts are the real package. Only what

@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """The accelerator's C++ sources compiled by g++: the C simulation.
 
 The library is built at first use for each overlay and kept in the user's cache folder.

@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """Where an access goes: a base, a constant offset and what is added to it."""
 
 from __future__ import annotations

@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """A pipelined loop as Verilog, with registers where its schedule has stages.
 
 What a scheduler would make of it, to be measured as a whole: operators share and join LUTs as they

@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """Which bits of a value can ever be one: where two values never meet, joining them is wiring."""
 
 from __future__ import annotations

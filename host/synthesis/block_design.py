@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """What stands around the core in the block design (``bitstreams/tcl/design.tcl``).
 
 Others published the sizes (``published.json``), for configurations that are close but not the

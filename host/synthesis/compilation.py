@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """Compiles the synthesizable sources to LLVM's intermediate representation, as an HLS tool does.
 
 The front end is clang, from the package ``ziglang``; the passes are LLVM's own, through

@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """What an operator costs in the 7 series: measured with Yosys, one operator of one width at a time.
 
 An operator stands alone here, with all its operands variable. In a design, neighbours share LUTs

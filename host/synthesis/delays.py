@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """How long operators take on a device of the 7 series, speed grade -1, as an HLS tool reckons.
 
 HLS tools schedule by tables that their makers measured and do not publish. The figures here are

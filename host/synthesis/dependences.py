@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """What waits for what in an iteration of a loop, and in the next.
 
 The loop's blocks become one: as an HLS tool does, both sides of a branch are computed, and what

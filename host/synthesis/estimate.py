@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """How much of a device an overlay needs: the whole block design, part by part.
 
 Each part says on what its figures rest. None was placed: what is likely aims at Vivado's figures

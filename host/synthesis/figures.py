@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """The figures that ``axynq.host.performance.schedules`` keeps.
 
 ``python -m axynq.host.synthesis.figures`` reads the schedules of all overlays that come with axynq

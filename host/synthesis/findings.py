@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """What a schedule says in words: what stands against full speed, and what is large without need."""
 
 from __future__ import annotations

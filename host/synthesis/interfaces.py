@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """What the core's interfaces take: memory ports, the register interface and channels.
 
 Measured by Yosys on Verilog that Vitis HLS wrote (``interfaces.json``, from

@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """Reads LLVM's intermediate representation from its text: functions, blocks, instructions, loops.
 
 Only what C++ without exceptions and floating point compiles to.

@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """What the operators of a function take, by where in the sources they stand.
 
 Operators are counted in LLVM's representation and weighed by what each takes alone

@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """On-chip memories, channels and ports: what accesses reach, and in which bank."""
 
 from __future__ import annotations

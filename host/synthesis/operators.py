@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """The operators that functions and loops consist of, by kind and width.
 
 What remains of a function after inlining, unrolling and narrowing is what a synthesis tool has to

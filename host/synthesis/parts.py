@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """A part of an estimate: what it takes, and on what that rests."""
 
 from __future__ import annotations

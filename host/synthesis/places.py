@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """Where in the sources instructions come from."""
 
 from __future__ import annotations

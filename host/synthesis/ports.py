@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """Accesses of arrays in an iteration of a loop, and the interval that the ports of a bank allow."""
 
 from __future__ import annotations

@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """The pragmas of compiled sources: read, taken out, and kept where later passes find them.
 
 Under ``AXYNQ_ANALYSIS`` each HLS pragma is a call that passes its text. This module reads those

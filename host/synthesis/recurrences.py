@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """Cycles among the dependences of a loop, and how far apart iterations must start for them."""
 
 from __future__ import annotations

@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """DATAFLOW regions: processes, the channels and memories between them, and what they share."""
 
 from __future__ import annotations

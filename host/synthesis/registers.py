@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """Arrays in registers: an index that is not constant becomes what hardware has in its place.
 
 Reading one is a multiplexer over the elements, a call of ``axynq.mux``; writing one is, for each

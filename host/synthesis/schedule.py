@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """The schedule of an accelerator: for each pipelined loop its interval and what forces it."""
 
 from __future__ import annotations

@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """Registers between the stages of a pipeline: values that live longer than a clock cycle."""
 
 from __future__ import annotations

@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """Registers that variables are, with what chooses among those who write them."""
 
 from __future__ import annotations

@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """What memories and channels are made of in the 7 series.
 
 Shapes of block RAMs: UG473 of AMD; distributed memories and shift registers: UG474; when Vitis HLS

@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """How many bits values have: HLS narrows every operator to what its operands and users need."""
 
 from __future__ import annotations

@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """The check on emulated ARM machines: ``python -m tests.arm``, or ``make check-arm``."""
 
 from __future__ import annotations

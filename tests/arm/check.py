@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """Runs on the emulated machine: what it computes, compared with what this one computed.
 
 ``python -m tests.arm.check FOLDER [CHECK]``, with the folder :func:`tests.arm.material.write`

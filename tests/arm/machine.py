@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """An ARM Linux with Python and numpy in a folder, whose programs this machine runs by emulation.
 
 Neither root nor a running system is needed: packages of the other architecture are downloaded by

@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """What this machine computes, for the emulated one to compare with: files in a folder."""
 
 from __future__ import annotations

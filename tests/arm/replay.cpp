@@ -1,3 +1,6 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright The axynq maintainers
+
 // Runs a program on the C simulation without Python, for a processor that is emulated.
 // Arguments: the program's memory, the arena, images, where the arena goes afterwards.
 #include <cstdio>

@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """What keeps results the same on ARM, as far as it shows without an ARM machine.
 
 The whole check is ``make check-arm``.

@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """The documents of the repository, taken apart."""
 
 from __future__ import annotations

@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """Commands in the documents, as far as the command line reads them."""
 
 from __future__ import annotations

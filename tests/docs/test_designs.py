@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """Overlays that come from the designer are what their figures are of."""
 
 from __future__ import annotations

@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """Examples and benchmarks begin: they load what they need and print their help.
 
 What they compute takes minutes to hours; the parts they are made of have tests of their own.

@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """What docs/hls4ml.md shows runs, one block after another, on small networks."""
 
 from __future__ import annotations

@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """Notebooks run, on a PC and as on a board, and what is committed is a run of theirs."""
 
 from __future__ import annotations

@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """What docs/onnx.md shows runs, one block after another."""
 
 from __future__ import annotations

@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """The page about multipliers of one's own: its commands run, in a copy of the example."""
 
 from __future__ import annotations

@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """What docs/pytorch.md, docs/quantisation.md and their example say runs."""
 
 from __future__ import annotations

@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """Pages to look things up in: error messages, file formats, the Python interface."""
 
 from __future__ import annotations

@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """Links, anchors, paths and names in the documents exist."""
 
 from __future__ import annotations

@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """The documentation as a site: it builds strictly, stands alone, and can be read at any width."""
 
 from __future__ import annotations

@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """Python in the documents runs, on the digits network in place of a user's."""
 
 from __future__ import annotations

@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """Tables in the documents say what the committed results say."""
 
 from __future__ import annotations

@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """The walks of docs/extending.md, followed step by step in a copy of the source tree."""
 
 from __future__ import annotations

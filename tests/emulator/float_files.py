@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """Float ``.tflite`` files: int8 ones with real numbers in place of integers."""
 
 from __future__ import annotations

@@ -1,3 +1,6 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright The axynq maintainers
+
 // Compares each function of an instruction set with the plain C++ of generic.hpp, on random data
 // and at the limits. Prints what differs; the exit status is the number of functions that do.
 #include <cmath>

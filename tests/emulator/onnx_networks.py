@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """ONNX networks for tests: built of operators, quantised, and run by onnxruntime."""
 
 from __future__ import annotations

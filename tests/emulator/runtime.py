@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """TFLite's reference kernels: the golden of the numeric contract."""
 
 from __future__ import annotations

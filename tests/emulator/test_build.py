@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """Libraries that are compiled at first use: which one is used, and what to do where none can be."""
 
 from __future__ import annotations

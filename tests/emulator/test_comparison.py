@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """Intervals and tests against published figures, brute force, and chance itself."""
 
 from __future__ import annotations

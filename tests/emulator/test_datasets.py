@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """Data sets in every form that is read."""
 
 from __future__ import annotations

@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """Gradients of any network: those of the estimates against PyTorch's."""
 
 from __future__ import annotations

@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """Emulators that go on with other weights, and tensors as real numbers."""
 
 from __future__ import annotations

@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """Evaluation with reuse, estimates, spaces, search, and what survives of it."""
 
 from __future__ import annotations

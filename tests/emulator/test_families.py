@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """Families of multipliers, and what of them is searched."""
 
 from __future__ import annotations

@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """Files that are no int8 TFLite network: one message says what each is and what to do."""
 
 from __future__ import annotations

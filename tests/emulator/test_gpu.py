@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """What is special about the engine for GPUs. That it computes what the others do is in the tests of
 all engines, with PyTorch on the processor; here its kernels are interpreted and compiled."""
 

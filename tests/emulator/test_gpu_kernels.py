@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """The kernels in Triton against those in PyTorch, and by that the oracle: on a GPU, or interpreted
 where ``TRITON_INTERPRET=1``, as ``test_gpu.py`` has it."""
 

@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """Each instruction set of the kernel against plain C++, a function at a time; ARM's under qemu."""
 
 from __future__ import annotations

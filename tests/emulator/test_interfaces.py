@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """Files that take or give float32 or uint8 in place of int8: names, types and values stay."""
 
 from __future__ import annotations

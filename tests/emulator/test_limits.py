@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """The arithmetic at its limits: TFLite, the oracle and every engine."""
 
 from __future__ import annotations

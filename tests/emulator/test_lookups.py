@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """Tables of operators that turn each value into another, against TFLite, for all 256 values."""
 
 from __future__ import annotations

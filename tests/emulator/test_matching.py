@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """The noise-based search: noise, its gradients, predictions, matching, and what is resumed."""
 
 from __future__ import annotations

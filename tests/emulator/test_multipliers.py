@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """Multipliers against their definitions, written out once more and independently."""
 
 from __future__ import annotations

@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """Every operator of quantised ONNX networks against onnxruntime."""
 
 from __future__ import annotations

@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """Whole ONNX networks: random ones operator by operator, and those that onnxruntime quantises."""
 
 from __future__ import annotations

@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """ONNX files that are refused: one clear message, with all reasons."""
 
 from __future__ import annotations

@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """Where the contract and onnxruntime round differently, and by how much (docs/onnx.md)."""
 
 from __future__ import annotations

@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """Every operator on every engine, against the oracle; networks of several inputs and outputs."""
 
 from __future__ import annotations

@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """Layers in the kernel's order: all of a layer at once."""
 
 from __future__ import annotations

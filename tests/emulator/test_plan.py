@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """Plans: shorthands, files, and what does not fit."""
 
 from __future__ import annotations

@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """Gradients through the slopes of approximate products."""
 
 from __future__ import annotations

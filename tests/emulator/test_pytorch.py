@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """PyTorch modules as int8 networks: the same function, to what 8 bits allow, and back."""
 
 from __future__ import annotations

@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """Float networks: read from files, computed, quantised."""
 
 from __future__ import annotations

@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """The shipped networks once more, by way of PyTorch: float modules of their weights, quantised."""
 
 from __future__ import annotations

@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """Every way to compute a layer gives the same sums, whatever pays on this processor."""
 
 from __future__ import annotations

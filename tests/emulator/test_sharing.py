@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """Emulators in several threads and processes, and copies of them."""
 
 from __future__ import annotations

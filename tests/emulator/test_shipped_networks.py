@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """The networks that ship, against TFLite's reference kernels and their model cards."""
 
 from __future__ import annotations

@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """Shorter arithmetic that gives the same bytes, where it was found that it does."""
 
 from __future__ import annotations

@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """Few images, which the kernel computes one by one: what it gives is what blocks give."""
 
 from __future__ import annotations

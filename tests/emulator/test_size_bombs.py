@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """Small files that unpack to more than a machine has: refused before they are."""
 
 from __future__ import annotations

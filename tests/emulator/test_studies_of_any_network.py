@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """Statistics, tuning and evaluation of networks of all operators, several inputs and outputs."""
 
 from __future__ import annotations

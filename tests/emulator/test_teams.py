@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """Fewer blocks than threads: several threads compute each operator of a block."""
 
 from __future__ import annotations

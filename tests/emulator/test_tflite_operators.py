@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """Networks of all operators: the oracle against TFLite's reference kernels, the writer and the
 reader against each other, and files as other programs write them."""
 

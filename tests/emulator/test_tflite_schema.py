@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """Files changed through TFLite's own schema: what the reader makes of each field."""
 
 from __future__ import annotations

@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """A training step: weights stay where there is something for them, and recordings are the same."""
 
 from __future__ import annotations

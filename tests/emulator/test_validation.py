@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """What users hear of files that are not as they should be: the place and the complaint."""
 
 from __future__ import annotations

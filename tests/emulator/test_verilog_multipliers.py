@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """Verilog modules as multipliers: which ports are which, and what they multiply."""
 
 from __future__ import annotations

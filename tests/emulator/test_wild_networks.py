@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """Networks that other projects ship, at every tensor against TFLite."""
 
 from __future__ import annotations

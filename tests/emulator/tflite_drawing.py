@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """``.tflite`` files put together operator by operator, as other programs write them."""
 
 from __future__ import annotations

@@ -1,3 +1,6 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright The axynq maintainers
+
 // A stand-in for the DSP48E2, for tests only: Yosys has no model of it. It does what AMD describes
 // in UG579 (UltraScale Architecture DSP Slice) and UG974. It has the ports and parameters that
 // axynq_dsp_pair_dsp48e2.v names; whatever else a setting would need is refused, by an instance of a

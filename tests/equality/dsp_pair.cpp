@@ -1,3 +1,6 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright The axynq maintainers
+
 // Clocks the module DESIGN, which Yosys wrote to design.cpp, through triples of operands.
 #include <cstdint>
 

@@ -1,3 +1,6 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright The axynq maintainers
+
 // Clocks the module `DUT, a pair, through `EDGES random triples of operands and says how often its
 // products were wrong. Now and then the clock is not enabled, or there is a reset, which has to
 // change nothing. For simulators that take the vendor's models.

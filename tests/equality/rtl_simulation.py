@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """Simulates Verilog: Yosys reads it, with its models of the vendor's cells, down to AND and NOT
 gates; those are evaluated for all operands at once, 8 pairs of operands a byte."""
 

@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """Emulator = C simulation reached through the software board, bit for bit."""
 
 from __future__ import annotations

@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """Two products in a DSP block: the packing, the functor and the Verilog, on all triples."""
 
 from __future__ import annotations

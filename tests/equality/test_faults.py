@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """The comparisons can fail: one wrong bit in any of the three implementations is caught."""
 
 from __future__ import annotations

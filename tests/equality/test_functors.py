@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """Every multiplier on every pair of operands: Python's tables against the C++ functors."""
 
 from __future__ import annotations

@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """Networks that host and accelerator compute together: the software board gives what the emulator
 gives."""
 

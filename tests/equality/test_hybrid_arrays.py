@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """Arrays whose lanes are not all alike, or more than a word has bytes: emulator = C simulation."""
 
 from __future__ import annotations

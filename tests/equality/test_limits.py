@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """The accelerator's arithmetic at its limits, through the software board."""
 
 from __future__ import annotations

@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """Quantised ONNX networks on the software board equal the emulator, hybrid programs included."""
 
 from __future__ import annotations

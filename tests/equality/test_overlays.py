@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """Every overlay that is described, with what its lanes hold: emulator = C simulation."""
 
 from __future__ import annotations

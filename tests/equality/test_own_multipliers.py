@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """Users' multipliers: the emulator's table, the C++ functor, the netlist and the blackbox are one
 function of all operands; and nothing that differs is used."""
 

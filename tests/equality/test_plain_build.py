@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """The sources as a device compiler sees them: without anything that only the simulation has."""
 
 from __future__ import annotations

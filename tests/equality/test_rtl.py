@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """The LUT-level multipliers: right on all operands, and as small as they are said to be."""
 
 from __future__ import annotations

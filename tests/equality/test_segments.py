@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """Maps that stay on chip, words that come in ahead: the C simulation under any choice of what runs
 image by image."""
 

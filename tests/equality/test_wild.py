@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """Networks that other projects ship: host and accelerator together give what the emulator gives."""
 
 from __future__ import annotations

@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """The comparison that the equality tests share."""
 
 from __future__ import annotations

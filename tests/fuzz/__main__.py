@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """Coverage-guided fuzzing by atheris: ``python -m tests.fuzz [NAME]... [--inputs N]``.
 
 Each reader runs in a process of its own, with a limit for memory and one for the time an input may

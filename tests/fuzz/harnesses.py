@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """What is fuzzed: for each kind of file or text, files to begin with, and what reads it."""
 
 from __future__ import annotations

@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """Changes to files that keep their form, so that what is behind the form is reached: fields of
 flatbuffers, messages of protobuf, values of JSON, members of archives with their checksums."""
 

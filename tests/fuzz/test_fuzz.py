@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """The fuzzer's harnesses work, and what it found is mended.
 
 The fuzzer itself is ``make fuzz``: this feeds each reader its seeds, a few changes of them, and all

@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """A compiler for simulated designs that takes half the time; results are the same."""
 
 from __future__ import annotations

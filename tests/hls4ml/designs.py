@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """Small hls4ml designs, and what their layers compute by the multipliers' product tables."""
 
 from __future__ import annotations

@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """A small network for handwritten digits, as Keras, PyTorch and QONNX models for hls4ml.
 
 All have weights of 8 bits, ``ap_fixed<8, 2>``, trained for a few seconds, the same in the Keras and

@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """Small random networks of all operators that hls4ml designs may have."""
 
 from __future__ import annotations

@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """The operators of ``nnet_axynq_network.h``, many in one program, on arrays and on streams."""
 
 from __future__ import annotations

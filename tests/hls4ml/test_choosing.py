@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """Sensitivity and exploration of hls4ml designs."""
 
 from __future__ import annotations

@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """hls4ml designs of int8 networks compute what the emulator computes."""
 
 from __future__ import annotations

@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """hls4ml's own conversions of models of Keras, PyTorch and QONNX."""
 
 from __future__ import annotations

@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """Operators of int8 networks in hls4ml designs are those of the oracle, on all or random values."""
 
 from __future__ import annotations

@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """Designs under g++ compute what the multipliers' tables say, to the bit."""
 
 from __future__ import annotations

@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """What is written into hls4ml's projects."""
 
 from __future__ import annotations

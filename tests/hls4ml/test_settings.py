@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """What configurations ask for, and what is refused when a design is converted."""
 
 from __future__ import annotations

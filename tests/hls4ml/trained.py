@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """Small trained classifiers of scikit-learn's digits, as hls4ml designs."""
 
 from __future__ import annotations

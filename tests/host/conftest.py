@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """Fixtures of the host's tests: the command line, and data for it."""
 
 from __future__ import annotations

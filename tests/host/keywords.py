@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """Reserved words of the languages that Vitis HLS writes its output in.
 
 It renames an argument that is one of them (``program`` becomes ``program_r``), and with it the

@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """An ssh server on this machine, with keys, settings and a home directory of its own."""
 
 from __future__ import annotations

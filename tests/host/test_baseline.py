@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """The network on the processor, in whatever type its file takes and gives."""
 
 from __future__ import annotations

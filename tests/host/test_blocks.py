@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """Filters in blocks, and what a phase's set holds beside weights."""
 
 from __future__ import annotations

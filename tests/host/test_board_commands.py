@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """``axynq build``, ``selftest`` and ``run`` on the command line."""
 
 from __future__ import annotations

@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """What goes wrong on boards: no hang, no leaked buffer, one clear message."""
 
 from __future__ import annotations

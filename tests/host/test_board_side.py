@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """What runs on a board needs little: no TFLite schema, no torch, no jinja2."""
 
 from __future__ import annotations

@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """The build flow: scripts run under a Tcl interpreter that knows the vendor's commands."""
 
 from __future__ import annotations

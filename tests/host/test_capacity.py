@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """How many filters may use a multiplier before a layer takes longer."""
 
 from __future__ import annotations

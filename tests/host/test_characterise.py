@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """Switching activity, and the energy figures made of it."""
 
 from __future__ import annotations

@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """``axynq sensitivity``, ``explore`` and ``tune``, as a user types them."""
 
 from __future__ import annotations

@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """``axynq quantise``: what it writes, prints and refuses."""
 
 from __future__ import annotations

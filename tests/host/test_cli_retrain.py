@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """``axynq noise`` and ``axynq retrain``, as a user types them."""
 
 from __future__ import annotations

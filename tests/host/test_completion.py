@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """What the shell offers when Tab is pressed."""
 
 from __future__ import annotations

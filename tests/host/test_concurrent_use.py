@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """Several calls at once, and calls that end early: never a wrong answer, and the next one works."""
 
 from __future__ import annotations

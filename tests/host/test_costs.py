@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """Costs of operators and of storage."""
 
 from __future__ import annotations

@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """The cycle model. That its counts are the simulation's is tested with the equality tests."""
 
 from __future__ import annotations

@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """The figures of docs/accelerator.md are what `axynq inspect` says."""
 
 from __future__ import annotations

@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """Damaged files of every format: one clear error, or what can still be read; and what is written
 is what is read again."""
 

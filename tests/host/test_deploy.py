@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """Deploying to a board through stand-ins for ``ssh`` and ``rsync``; test_deploy_over_ssh.py has the
 real ones."""
 

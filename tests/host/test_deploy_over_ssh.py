@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """Deploying to a board over a real ssh server on this machine."""
 
 from __future__ import annotations

@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """What ``axynq doctor`` finds, and the cures it gives."""
 
 from __future__ import annotations

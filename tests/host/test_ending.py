@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """How commands end: one line for what went wrong, an exit code, nothing cut off."""
 
 from __future__ import annotations

@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """Generated files of the source tree are what their generators give now (``make generate``)."""
 
 from __future__ import annotations

@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """Ctrl-C in the middle of long commands: one line, exit code 130, and only whole files."""
 
 from __future__ import annotations

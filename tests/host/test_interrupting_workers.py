@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """Ctrl-C and SIGTERM while Dask workers evaluate."""
 
 from __future__ import annotations

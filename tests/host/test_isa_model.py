@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """That docs/descriptor.md tells the truth: its program computes what the emulator computes."""
 
 from __future__ import annotations

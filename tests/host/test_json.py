@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """What commands print with ``--json`` is as its published schema says."""
 
 from __future__ import annotations

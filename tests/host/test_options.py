@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """Options of all commands: help texts, choices, defaults, and the version."""
 
 from __future__ import annotations

@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """Tables at any width, and what is said where there is no terminal."""
 
 from __future__ import annotations

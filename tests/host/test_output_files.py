@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """Files that users get are replaced whole, whatever happens while they are written."""
 
 from __future__ import annotations

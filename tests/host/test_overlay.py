@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """Overlay descriptions, and what is generated from them."""
 
 from __future__ import annotations

@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """Users' multipliers in overlays: what identifies them, what is refused, what they take."""
 
 from __future__ import annotations

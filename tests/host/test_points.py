@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """Points that documents quote: their files, their index, and what is measured of them."""
 
 from __future__ import annotations

@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """Measured joules against waveforms whose integral is known."""
 
 from __future__ import annotations

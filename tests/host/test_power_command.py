@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """``axynq power`` on the software board, with a fake sysfs tree as its sensor."""
 
 from __future__ import annotations

@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """Pages of work that goes on, that has ended, or that was killed; ``axynq view``."""
 
 from __future__ import annotations

@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """Numbers as meters and spreadsheets write them: read right, or refused."""
 
 from __future__ import annotations

@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """The names of the top function's arguments, which become ports and registers."""
 
 from __future__ import annotations

@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """``axynq report``: what is gathered, how it is drawn, and what is refused."""
 
 from __future__ import annotations

@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """The page of ``axynq report`` in a browser."""
 
 from __future__ import annotations

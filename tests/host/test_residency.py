@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """Maps on chip: places that do not overlap."""
 
 from __future__ import annotations

@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """Steps that run image by image with their maps on chip."""
 
 from __future__ import annotations

@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """The self-test passes on the software board, and fails where something is wrong."""
 
 from __future__ import annotations

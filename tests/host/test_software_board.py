@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """The software board behaves as a board does, and its faults are clear errors."""
 
 from __future__ import annotations

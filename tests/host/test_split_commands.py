@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """Commands on networks that host and accelerator compute together, and on several inputs and
 outputs."""
 

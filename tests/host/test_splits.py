@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """What the host computes of a network, and how parts of a map come together."""
 
 from __future__ import annotations

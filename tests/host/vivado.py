@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """Enough of Vivado to run the build scripts: a Tcl interpreter whose vendor commands keep books.
 
 It knows which pins each piece of IP has under its settings, refuses what Vivado refuses (missing

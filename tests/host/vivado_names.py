@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """The names that the build scripts may use, and who else uses them.
 
 Nothing here has been tried in Vivado or Vitis HLS. Each name of a piece of IP, a parameter, a pin,

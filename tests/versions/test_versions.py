@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """The version is said once and the same everywhere, and files of other versions are read or clearly
 refused. ``0.1/`` holds files that axynq 0.1 wrote."""
 

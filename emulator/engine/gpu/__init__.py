@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """The engine for GPUs: int8 matrix products and look-ups in PyTorch and Triton.
 
 ``network`` runs a network operator by operator on one device: ``layer`` is a weighted layer, whose

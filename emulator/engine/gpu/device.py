@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """Where the engine computes, and with which kernels."""
 
 from __future__ import annotations

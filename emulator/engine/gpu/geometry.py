@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """Where the taps of a weighted layer lie on its input."""
 
 from __future__ import annotations

@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """The kernels in Triton: tables, implicit matrix products, look-ups, pairs.
 
 Nothing like im2col is materialised: a matrix product finds the activations of its taps by their

@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """Operators without weights on a device, each prepared once for its network."""
 
 from __future__ import annotations

@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """A weighted layer as kernels read it, on its device."""
 
 from __future__ import annotations

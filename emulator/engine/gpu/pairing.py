@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """Operators that take values in pairs: sums, products, and the like."""
 
 from __future__ import annotations

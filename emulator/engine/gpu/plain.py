@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """The kernels in PyTorch: for processors, and to compare Triton's with.
 
 Matrix products are taken in float64, in which every partial sum is exact.

@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """The requantisation in PyTorch's 64-bit integers."""
 
 from __future__ import annotations

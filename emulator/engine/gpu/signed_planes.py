@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """Multipliers as a GPU's matrix units compute them: tables of signed bytes on the activations,
 signed byte weights, powers of two, and, for multipliers of many terms, a table of errors.
 

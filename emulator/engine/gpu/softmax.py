@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """The softmax and its relatives in PyTorch's 64-bit integers: module ``softmax`` for tensors on a
 device, whose constants and table these are."""
 

@@ -1,3 +1,6 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright The axynq maintainers
+
 // What Python describes and the kernel runs. Plain structures; the mirror is engine/abi.py,
 // and the kernel compiles only where both say the same.
 //

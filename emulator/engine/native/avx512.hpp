@@ -1,3 +1,6 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright The axynq maintainers
+
 // AVX-512 with VNNI and VBMI. instructions.hpp says what each part does.
 #pragma once
 

@@ -1,3 +1,6 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright The axynq maintainers
+
 // A convolution of one block of images, row by row.
 #pragma once
 

@@ -1,3 +1,6 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright The axynq maintainers
+
 // Operators that do not multiply by weights, on one block of images; those that are templates also
 // on one image: IMAGES is how many lie side by side.
 #pragma once

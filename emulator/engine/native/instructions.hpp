@@ -1,3 +1,6 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright The axynq maintainers
+
 // The part of the kernel that is written for each instruction set: one header per set, named like
 // the set, with everything below in a namespace of that name. AXYNQ_INSTRUCTIONS names the set to
 // compile for; kernel.py passes it. All sets compute the same integers.

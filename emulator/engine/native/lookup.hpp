@@ -1,3 +1,6 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright The axynq maintainers
+
 // Sums of looked-up bytes: the part of a multiplier that has no short sum of separable terms.
 #pragma once
 

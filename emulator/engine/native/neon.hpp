@@ -1,3 +1,6 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright The axynq maintainers
+
 // NEON of any 64-bit ARM processor, and of 32-bit ones that have it. instructions.hpp says what
 // each part does.
 #pragma once

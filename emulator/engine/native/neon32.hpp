@@ -1,3 +1,6 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright The axynq maintainers
+
 // NEON of 32-bit ARM processors: neon.hpp with half as many registers.
 #pragma once
 

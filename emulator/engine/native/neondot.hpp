@@ -1,3 +1,6 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright The axynq maintainers
+
 // NEON with byte dot products, of signed bytes, and with FEAT_I8MM of unsigned times signed ones.
 // instructions.hpp says what each part does.
 #pragma once

@@ -1,3 +1,6 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright The axynq maintainers
+
 // NEON with dot products of unsigned and signed bytes: neondot.hpp, compiled with them.
 #pragma once
 

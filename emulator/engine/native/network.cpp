@@ -1,3 +1,6 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright The axynq maintainers
+
 // Runs a network over any number of images: a thread takes a block of 64, or one image, through all
 // layers. In what is a template, IMAGES is how many lie side by side, 64 or 1.
 #include <algorithm>

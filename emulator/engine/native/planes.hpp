@@ -1,3 +1,6 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright The axynq maintainers
+
 // Rows of activations as the multiplying loops want them.
 #pragma once
 

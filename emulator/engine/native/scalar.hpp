@@ -1,3 +1,6 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright The axynq maintainers
+
 // What every instruction set may fall back upon, a value at a time.
 #pragma once
 

@@ -1,3 +1,6 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright The axynq maintainers
+
 // A convolution of one image. Its tensors are planar: for each channel the rows, one after another.
 // The 64 lanes of the multiplying loops are 64 neighbouring output positions, where a block of
 // images has 64 images.

@@ -1,3 +1,6 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright The axynq maintainers
+
 // Operators that do not multiply by weights, on one image: neighbouring positions are neighbouring
 // bytes, and up to SLACK bytes behind a tensor may be read and written.
 #pragma once

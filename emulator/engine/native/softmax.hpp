@@ -1,3 +1,6 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright The axynq maintainers
+
 // The softmax over channels, as emulator/softmax.py has it: integers throughout.
 #pragma once
 

@@ -1,3 +1,6 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright The axynq maintainers
+
 // Threads that share every operator of one block, for batches of fewer blocks than threads.
 #pragma once
 

@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """Where and how large approximation errors are, and a model that generates errors like them.
 
 After De la Parra et al., *Efficient Accuracy Recovery in Approximate Neural Networks by Systematic

@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """Error statistics as a file: ``.npz`` with the moments of each layer, and a JSON description."""
 
 from __future__ import annotations

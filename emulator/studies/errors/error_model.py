@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """Random errors like those measured: correlated with the output, neuron by neuron.
 
 Plain arrays, for any framework; :mod:`axynq.emulator.studies.retraining` has the same for PyTorch.

@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """Errors of a network under a plan, at each neuron."""
 
 from __future__ import annotations

@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """Means, variances and the correlation of pairs of values, from streams that can be merged."""
 
 from __future__ import annotations

@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """Pictures of error statistics (paper, Fig. 3 and 4)."""
 
 from __future__ import annotations

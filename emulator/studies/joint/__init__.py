@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """Search, tuning and retraining together: plans are judged by what retrained networks make of them.
 
 A search finds plans that are good without retraining; one set of weights is trained under many of

@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """Examples to train on, and others of the same kind that nothing is trained on."""
 
 from __future__ import annotations

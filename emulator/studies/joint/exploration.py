@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """A joint exploration from beginning to end: search, weights for many plans, search again, rounds
 of retraining.
 

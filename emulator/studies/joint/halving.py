@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """Which candidates go on to the next round: those that no other beats with confidence.
 
 After successive halving (Jamieson and Talwalkar, AISTATS 2016), but what is dropped is decided by

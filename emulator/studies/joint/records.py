@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """What became of networks that were retrained, on disk."""
 
 from __future__ import annotations

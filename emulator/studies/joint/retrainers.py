@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """Who retrains candidates: this process, or Dask workers on this and other machines."""
 
 from __future__ import annotations

@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """One set of weights that suits many plans."""
 
 from __future__ import annotations

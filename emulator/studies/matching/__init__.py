@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """The noise-based search: how much normal noise each layer bears is learnt by gradients, then each
 layer gets the cheapest multiplier whose errors are no larger.
 

@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """How much noise each layer bears, learnt together with the weights."""
 
 from __future__ import annotations

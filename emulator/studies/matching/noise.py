@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """Normal noise whose strength is learnt, layer by layer."""
 
 from __future__ import annotations

@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """From a network to points of energy and accuracy: search, match, retrain.
 
 Whatever takes long is kept in checkpoints named after what it depends on: the same command resumes

@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """How large a multiplier's errors are at a layer's output, relative to the output itself.
 
 ``multi-distribution`` is the probabilistic model of the paper (section IV): it knows multipliers by

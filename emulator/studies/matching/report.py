@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """What a noise-based search leaves: the front in the form that `axynq explore` writes too."""
 
 from __future__ import annotations

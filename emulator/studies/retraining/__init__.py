@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """Retraining an int8 network for the errors of a plan: from a network to one of the same
 quantisation, whose weights and biases make up for the approximation.
 

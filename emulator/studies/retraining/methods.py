@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """The methods of retraining: how a network gets to know a plan's errors on the way forward."""
 
 from __future__ import annotations

@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """An int8 network as a PyTorch module: real weights, quantised on the way forward."""
 
 from __future__ import annotations

@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """Normal noise in the amounts that training takes.
 
 Drawing a number for every neuron of every image costs as much as the network itself. Numbers are

@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """Operators without weights in real numbers, as PyTorch computes and differentiates them."""
 
 from __future__ import annotations

@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """Gradients of a layer through the slopes of its approximate products.
 
 With ``y = bias + unit * sum over taps of m(a, w)`` and slopes in separable terms,

@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """The slopes of approximate products, as tables and as few separable terms of them.
 
 An approximate product ``m(a, w)`` is a table of steps: it has no derivative. Smoothed along one

@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """One training step, and on a GPU its recording.
 
 A step of a small network is a thousand short kernels: launching them one by one from Python takes

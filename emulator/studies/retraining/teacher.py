@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """The network that a retrained one learns from besides the labels."""
 
 from __future__ import annotations

@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """What the multipliers of a layer make of its weights.
 
 Over the activations that a layer sees, an approximate product is a line and some noise:

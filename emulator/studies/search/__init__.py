@@ -1,1 +1,3 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """Search for plans: accuracy against energy."""

@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """An exploration from beginning to end: estimate, search on a few examples, choose on more, and
 measure what was chosen on all test examples.
 

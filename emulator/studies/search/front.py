@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """Candidates of a search, and which of them nothing else beats."""
 
 from __future__ import annotations

@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """Accuracies from a store, and from workers where the store has none."""
 
 from __future__ import annotations

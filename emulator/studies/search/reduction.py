@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """What of a family of multipliers is worth searching: those that no other beats.
 
 A family has thousands of members. One is left out where another has no more energy and no larger

@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """What an exploration leaves: the front as JSON, a plan for each of its points, and pictures."""
 
 from __future__ import annotations

@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """NSGA-II over the plans of a space: accuracy against energy, and cycles where they are asked for.
 
 The search is deterministic: given its seed and what evaluations say, it always asks for the same

@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """The plans a search chooses from, as vectors of small integers.
 
 A layer has a few *classes* (of filters, channels, kernel rows or columns; one for the whole layer)

@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """Evaluations on disk: a table of facts that survives whatever happens to the process.
 
 A fact says which examples were classified rightly for one network, set of examples and tuning

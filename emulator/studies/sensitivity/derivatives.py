@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """Derivatives of operators without weights: what the gradient of an output is to the inputs.
 
 Gradients are of int8 steps, taken at the values that the exact network has.

@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """A first-order estimate of how much each part of a network suffers from a multiplier.
 
 One pass forward and backward over some images says how the loss of each image changes with each

@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """Gradients of the loss with respect to every accumulator, in numpy.
 
 The network is taken as the real-valued function that its int8 arithmetic rounds: an accumulator

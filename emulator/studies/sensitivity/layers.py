@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """How much accuracy each part of a network loses under multipliers of different strength."""
 
 from __future__ import annotations

@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """Tuning a whole network to a plan, with mean errors measured layer after layer if need be."""
 
 from __future__ import annotations

@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """How often each activation value meets each weight of a layer."""
 
 from __future__ import annotations

@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """Weights chosen together: what one product gets wrong, the filter's other weights make good.
 
 The squared error of a filter's accumulators is quadratic in its weights; its curvature is the

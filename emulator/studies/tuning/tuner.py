@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """Tunes layers to their multipliers, one layer at a time, from what its inputs look like."""
 
 from __future__ import annotations

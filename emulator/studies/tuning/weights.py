@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """Weight tuning: other weights whose approximate products are closer to the exact ones."""
 
 from __future__ import annotations

@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 # Generated from hls/overlays/kv260-hybrid.toml. Do not edit: run `make generate`.
 set axynq(overlay) kv260-hybrid
 set axynq(hash) 49f87341c17bda8df4bff1f92d4ad8832f73db1f1367883c1907fc2a352a9139

@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 # Generated from hls/overlays/tiny4.toml. Do not edit: run `make generate`.
 set axynq(overlay) tiny4
 set axynq(hash) c5252c6a9830d7186aa6c75529cb3c12681b043ad59a60e312fad0d0f0b6c313

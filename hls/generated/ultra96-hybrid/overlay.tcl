@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 # Generated from hls/overlays/ultra96-hybrid.toml. Do not edit: run `make generate`.
 set axynq(overlay) ultra96-hybrid
 set axynq(hash) e10e5dc936ac02dcfce1a80314d2b04a1e0c672c441b62cacb50a5c6a8c6a146

@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 # Generated from hls/overlays/z2-exact-dsp.toml. Do not edit: run `make generate`.
 set axynq(overlay) z2-exact-dsp
 set axynq(hash) 43e66d7afd0c46725667c6a2873a3e7182e5e2b1c352eec58444303a355d6424

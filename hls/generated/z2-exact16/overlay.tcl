@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 # Generated from hls/overlays/z2-exact16.toml. Do not edit: run `make generate`.
 set axynq(overlay) z2-exact16
 set axynq(hash) e203b938468aafcc7769d40f6d146d77d5f29ab5ec29f972486a3f2578bae988

@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 # Generated from hls/overlays/z2-hybrid-latency.toml. Do not edit: run `make generate`.
 set axynq(overlay) z2-hybrid-latency
 set axynq(hash) 3da0fb9aa27fcf94a50b7f60d74c046c89937eb49dcf255dfa3a34c3d47c5803

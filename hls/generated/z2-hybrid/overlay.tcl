@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 # Generated from hls/overlays/z2-hybrid.toml. Do not edit: run `make generate`.
 set axynq(overlay) z2-hybrid
 set axynq(hash) fc5c2b40496dbea8f497a6f62a0fda55cbad9fcd7ce5d8a0908bff7bc20db7cd

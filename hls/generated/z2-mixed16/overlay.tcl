@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 # Generated from hls/overlays/z2-mixed16.toml. Do not edit: run `make generate`.
 set axynq(overlay) z2-mixed16
 set axynq(hash) 022e2b90a587b1ec85c1f85a0518911f35ffe9def8a4fe40a6dd4c9755f5d2f3

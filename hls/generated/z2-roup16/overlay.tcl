@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 # Generated from hls/overlays/z2-roup16.toml. Do not edit: run `make generate`.
 set axynq(overlay) z2-roup16
 set axynq(hash) 65e01fb43360884c8c47c29c2353012392cdd1db3a5a4c3dd2cb2fe6835a06f4

@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 # Generated from hls/overlays/z2-sm16.toml. Do not edit: run `make generate`.
 set axynq(overlay) z2-sm16
 set axynq(hash) 2c5f47049f300626626216e07feb58ab618393e2c22fea139d15cd29a416c467

@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 # Generated from hls/overlays/zcu104-hybrid.toml. Do not edit: run `make generate`.
 set axynq(overlay) zcu104-hybrid
 set axynq(hash) cdd2025448c783541e6bda4d7b08993889770be738125c33f546f2e96621df38

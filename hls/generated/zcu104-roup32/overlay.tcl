@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 # Generated from hls/overlays/zcu104-roup32.toml. Do not edit: run `make generate`.
 set axynq(overlay) zcu104-roup32
 set axynq(hash) b25e4cdbcd604b4657e43595183146092612aa70feb46569a97c03fe4cf6ba02

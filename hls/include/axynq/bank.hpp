@@ -1,3 +1,6 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright The axynq maintainers
+
 // A bank: the multiplier designs of a lane, selected by the code of each weight.
 #ifndef AXYNQ_BANK_HPP
 #define AXYNQ_BANK_HPP

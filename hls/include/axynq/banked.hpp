@@ -1,3 +1,6 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright The axynq maintainers
+
 // On-chip memories of several banks.
 //
 // A bank has one port to read and one to write (ram_s2p). All banks are accessed at once, each at

@@ -1,3 +1,6 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright The axynq maintainers
+
 // Channels between the processes: words in order, from one writer to one reader.
 //
 // In synthesis a FIFO. Processes that run one after the other, as in simulation and for compilers

@@ -1,3 +1,6 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright The axynq maintainers
+
 // Simulation only: memory ports that refuse to leave their buffers.
 #ifndef AXYNQ_CHECKED_PORT_HPP
 #define AXYNQ_CHECKED_PORT_HPP

@@ -1,3 +1,6 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright The axynq maintainers
+
 // What computes the products of a design: its functor, which the compiler makes gates of, or, with
 // AXYNQ_RTL_MULTIPLIERS, the netlist in hls/rtl, which Vitis HLS takes as a blackbox.
 #ifndef AXYNQ_CIRCUIT_HPP

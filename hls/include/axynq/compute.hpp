@@ -1,3 +1,6 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright The axynq maintainers
+
 // The process that computes: all runs of a phase.
 #ifndef AXYNQ_COMPUTE_HPP
 #define AXYNQ_COMPUTE_HPP

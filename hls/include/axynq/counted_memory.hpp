@@ -1,3 +1,6 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright The axynq maintainers
+
 // Simulation only: a memory that holds the hardware to what its ports can do.
 #ifndef AXYNQ_COUNTED_MEMORY_HPP
 #define AXYNQ_COUNTED_MEMORY_HPP

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright The axynq maintainers
 // Generated from host/counters.py. Do not edit: run `make generate`.
 // Simulation only: what the loops really did, for the cycle model to be held against.
 #ifndef AXYNQ_COUNTERS_HPP

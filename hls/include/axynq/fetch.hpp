@@ -1,3 +1,6 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright The axynq maintainers
+
 // The process that reads the program: what this phase takes in again, and what the next one needs.
 #ifndef AXYNQ_FETCH_HPP
 #define AXYNQ_FETCH_HPP

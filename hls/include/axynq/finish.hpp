@@ -1,3 +1,6 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright The axynq maintainers
+
 // What leaves the lanes: requantisation, division by a count, addition of a residual operand.
 #ifndef AXYNQ_FINISH_HPP
 #define AXYNQ_FINISH_HPP

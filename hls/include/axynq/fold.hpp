@@ -1,3 +1,6 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright The axynq maintainers
+
 // Folding: with few channels a byte lane per channel would leave most multipliers idle, so the byte
 // lanes take neighbouring taps of the kernel as well.
 #ifndef AXYNQ_FOLD_HPP

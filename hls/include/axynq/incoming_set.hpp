@@ -1,3 +1,6 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright The axynq maintainers
+
 // What a phase needs before it begins: its descriptor, then its set of tables, constants, places
 // and weights. It comes in a word a step while the phase before it runs.
 #ifndef AXYNQ_INCOMING_SET_HPP

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright The axynq maintainers
 // Generated from host/isa.py. Do not edit: run `make generate`.
 #ifndef AXYNQ_ISA_HPP
 #define AXYNQ_ISA_HPP

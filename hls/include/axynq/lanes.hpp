@@ -1,3 +1,6 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright The axynq maintainers
+
 // The lanes: each multiplies the activations of a step by its filter's weights and sums.
 #ifndef AXYNQ_LANES_HPP
 #define AXYNQ_LANES_HPP

@@ -1,3 +1,6 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright The axynq maintainers
+
 // The process that reads feature maps.
 #ifndef AXYNQ_LOAD_HPP
 #define AXYNQ_LOAD_HPP

@@ -1,3 +1,6 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright The axynq maintainers
+
 // The on-chip memories of a core.
 #ifndef AXYNQ_MEMORIES_HPP
 #define AXYNQ_MEMORIES_HPP

@@ -1,3 +1,6 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright The axynq maintainers
+
 // Words of external memory, the ports they come through, and the loops that move them.
 #ifndef AXYNQ_MEMORY_HPP
 #define AXYNQ_MEMORY_HPP

@@ -1,3 +1,6 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright The axynq maintainers
+
 // Small things that everything uses.
 #ifndef AXYNQ_NUMBERS_HPP
 #define AXYNQ_NUMBERS_HPP

@@ -1,3 +1,6 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright The axynq maintainers
+
 // A row of small integers that a memory holds as one element.
 #ifndef AXYNQ_PACKED_HPP
 #define AXYNQ_PACKED_HPP

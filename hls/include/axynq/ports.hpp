@@ -1,3 +1,6 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright The axynq maintainers
+
 // The memory ports.
 #ifndef AXYNQ_PORTS_HPP
 #define AXYNQ_PORTS_HPP

@@ -1,3 +1,6 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright The axynq maintainers
+
 // Where the multiplication loop is: which tap of which window is read, which output it belongs to.
 //
 // Nothing is multiplied or divided here: addresses and coordinates move by steps of the descriptor.

@@ -1,3 +1,6 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright The axynq maintainers
+
 // Every HLS pragma stands behind a macro here.
 //
 // Vitis HLS sees them all, and any compiler under AXYNQ_HLS_PRAGMAS. g++ and other HLS compilers

@@ -1,3 +1,6 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright The axynq maintainers
+
 // From 32-bit sums back to int8, rounding as TFLite's reference kernels do.
 #ifndef AXYNQ_REQUANTISE_HPP
 #define AXYNQ_REQUANTISE_HPP

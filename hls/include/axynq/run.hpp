@@ -1,3 +1,6 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright The axynq maintainers
+
 // A run of the multiplication loop: a pass over the taps of a tile, or nothing but words that come
 // in and go out.
 //

@@ -1,3 +1,6 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright The axynq maintainers
+
 // Simulation only: a channel that holds any number of words and is empty in the end.
 #ifndef AXYNQ_SIMULATED_CHANNEL_HPP
 #define AXYNQ_SIMULATED_CHANNEL_HPP

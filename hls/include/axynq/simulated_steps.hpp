@@ -1,3 +1,6 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright The axynq maintainers
+
 // Simulation only: where the pipelined loops are, so that memories can count their accesses.
 #ifndef AXYNQ_SIMULATED_STEPS_HPP
 #define AXYNQ_SIMULATED_STEPS_HPP

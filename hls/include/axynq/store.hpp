@@ -1,3 +1,6 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright The axynq maintainers
+
 // The process that writes feature maps.
 #ifndef AXYNQ_STORE_HPP
 #define AXYNQ_STORE_HPP

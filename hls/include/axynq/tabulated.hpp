@@ -1,3 +1,6 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright The axynq maintainers
+
 // Simulation only: a design's products in a table that the design itself fills, because bit-level
 // C++ is slow. A test compares design and table on all operands.
 #ifndef AXYNQ_TABULATED_HPP

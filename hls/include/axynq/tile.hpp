@@ -1,3 +1,6 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright The axynq maintainers
+
 // Tiles: the output rows that are computed at a time, and the input rows they see.
 #ifndef AXYNQ_TILE_HPP
 #define AXYNQ_TILE_HPP

@@ -1,3 +1,6 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright The axynq maintainers
+
 // Number types of the datapath.
 #ifndef AXYNQ_TYPES_HPP
 #define AXYNQ_TYPES_HPP

@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """What commands print with ``--json``: a model for each kind of object.
 
 The models say which fields there are, and what they mean; :mod:`~axynq.host.cli.schemas.documents`

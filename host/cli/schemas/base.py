@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """What the JSON of all commands has in common."""
 
 from __future__ import annotations

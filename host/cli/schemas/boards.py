@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """JSON of the commands that compile and run programs and measure boards."""
 
 from __future__ import annotations

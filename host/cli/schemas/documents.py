@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """JSON Schemas of what commands print, and the page about it: ``make generate`` writes both."""
 
 from __future__ import annotations

@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """JSON of the commands about multipliers and the sources of hardware."""
 
 from __future__ import annotations

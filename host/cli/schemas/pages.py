@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """JSON of the commands that write pages."""
 
 from __future__ import annotations

@@ -1,3 +1,6 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright The axynq maintainers
+
 // Stand-in for the vendor's ap_int.h, for analysis alone: integers of exact width, as its front end
 // makes of the real header.
 //

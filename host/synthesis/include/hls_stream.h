@@ -1,3 +1,6 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright The axynq maintainers
+
 // Stand-in for the vendor's hls_stream.h, for analysis alone: a read or a write of a channel is a
 // volatile access to its one place, so that none is merged with another or left out.
 #ifndef AXYNQ_ANALYSIS_HLS_STREAM_H

@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """``axynq design`` as a user types it, over a small space."""
 
 from __future__ import annotations

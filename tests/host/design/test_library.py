@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """Plans that come with an array: the most sensitive filters are exact, and no lane waits."""
 
 from __future__ import annotations

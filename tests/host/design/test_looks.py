@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """What is found of arrays is kept, and guessed well; clocks and breakdown."""
 
 from __future__ import annotations

@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """The search finds what looking at every array finds."""
 
 from __future__ import annotations

@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """Every array of a space can be built, and lanes hold what the filters of a plan need."""
 
 from __future__ import annotations

@@ -1,3 +1,6 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright The axynq maintainers
+
 // Every operator of ap_int and ap_uint that the sources may use, on operands from outside.
 #include <ap_int.h>
 

@@ -1,3 +1,6 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright The axynq maintainers
+
 // All products of the multipliers of an overlay's lanes, from their functors.
 #include "axynq/bank.hpp"
 #include "axynq/overlay.hpp"

@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """Calls of DSP pairs as a scheduler sees them, and what they take."""
 
 from __future__ import annotations

@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """Estimates of an overlay's resources: the shipped ones, and what they consist of."""
 
 from __future__ import annotations

@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """Faults that keep HLS sources from full speed are reported, and cured ones are not."""
 
 from __future__ import annotations

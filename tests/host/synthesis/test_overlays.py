@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """The sources keep every pipelined loop at an iteration a clock cycle, and mutations are reported.
 
 Each mutation is a change to the sources of the accelerator itself.

@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """Intervals of small loops that can be worked out by hand."""
 
 from __future__ import annotations

@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """The schedule of overlays, and the operators behind it."""
 
 from __future__ import annotations

@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """The number types of the analysis compute what those of the vendor's headers do."""
 
 from __future__ import annotations

@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright The axynq maintainers
 """Compilers have nothing to say about the sources, whichever of their builds they see."""
 
 from __future__ import annotations

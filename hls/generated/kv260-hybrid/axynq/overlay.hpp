@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright The axynq maintainers
 // Generated from hls/overlays/kv260-hybrid.toml. Do not edit: run `make generate`.
 #ifndef AXYNQ_OVERLAY_HPP
 #define AXYNQ_OVERLAY_HPP

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright The axynq maintainers
 // Generated from hls/overlays/z2-hybrid-latency.toml. Do not edit: run `make generate`.
 #ifndef AXYNQ_BLACKBOXES_HPP
 #define AXYNQ_BLACKBOXES_HPP

@@ -1,3 +1,6 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright The axynq maintainers
+
 // One radix-4 Booth array for several ROUP configurations, chosen by a code.
 #ifndef AXYNQ_MULTIPLIERS_CONFIGURABLE_HPP
 #define AXYNQ_MULTIPLIERS_CONFIGURABLE_HPP

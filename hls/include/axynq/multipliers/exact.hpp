@@ -1,3 +1,6 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright The axynq maintainers
+
 // The exact multiplier.
 #ifndef AXYNQ_MULTIPLIERS_EXACT_HPP
 #define AXYNQ_MULTIPLIERS_EXACT_HPP

@@ -1,3 +1,6 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright The axynq maintainers
+
 // Two exact products of one activation, as one DSP block computes them.
 #ifndef AXYNQ_MULTIPLIERS_EXACT_PAIR_HPP
 #define AXYNQ_MULTIPLIERS_EXACT_PAIR_HPP

@@ -1,3 +1,6 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright The axynq maintainers
+
 // ROUP: radix-4 Booth multiplier with perforation and asymmetric rounding.
 #ifndef AXYNQ_MULTIPLIERS_ROUP_HPP
 #define AXYNQ_MULTIPLIERS_ROUP_HPP

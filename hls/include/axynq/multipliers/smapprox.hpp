@@ -1,3 +1,6 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright The axynq maintainers
+
 // SMApprox: sign-magnitude multiplier of four approximate 4x4 cells.
 #ifndef AXYNQ_MULTIPLIERS_SMAPPROX_HPP
 #define AXYNQ_MULTIPLIERS_SMAPPROX_HPP

@@ -1,3 +1,6 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright The axynq maintainers
+
 // The bank of a memory that is read is chosen by a variable: each bank has as many reads as there
 // are readers. Where each bank has an address of its own there is one.
 #include "axynq/pragmas.hpp"

@@ -1,3 +1,6 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright The axynq maintainers
+
 // Nested counters of 32 bits, each compared with a variable, take longer than a clock cycle; narrow
 // ones, whose ends are found one iteration ahead, do not.
 #include <ap_int.h>

@@ -1,3 +1,6 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright The axynq maintainers
+
 // A division in a pipelined loop, where a counter would do.
 #include <ap_int.h>
 

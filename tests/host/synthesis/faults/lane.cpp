@@ -1,3 +1,6 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright The axynq maintainers
+
 // The lane whose sum goes on is chosen by a variable, which takes a choice among all lanes for
 // each output; where the loop goes through the lanes of a step in order, some of the lanes do.
 #include "axynq/pragmas.hpp"

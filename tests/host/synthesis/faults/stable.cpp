@@ -1,3 +1,6 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright The axynq maintainers
+
 // A region's arguments: those that are not stable make the processes start together, and each
 // scalar of them crosses to each process that uses it through a FIFO.
 #include <hls_stream.h>
