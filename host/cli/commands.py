@@ -90,7 +90,7 @@ ENTRIES = {
     ),
     "match": Entry(
         "match:match_",
-        "Match multipliers to the noise that layers bear.",
+        "Match multipliers to the noise that layers tolerate.",
         (
             "axynq match model.tflite --data cifar10/ --output matched",
             "axynq match model.tflite --data cifar10/ --output matched \\\n"

@@ -216,7 +216,7 @@ def match_(
     device: TorchDeviceOption = None,
     json: JsonOption = False,
 ) -> None:
-    """Match multipliers to the noise that layers bear.
+    """Match multipliers to the noise that layers tolerate.
 
     The noise-based search of Trommer et al. (ICCAD 2022): the noise of each layer is learnt along
     with the weights, each layer gets the cheapest multiplier whose errors are no larger, and the

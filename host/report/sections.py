@@ -119,8 +119,8 @@ def _accuracy(found: Accuracy, reference: str) -> Section:
     ]  # fmt: skip
     text = []
     if found.p_value > 0.05:
-        text = [f"So many examples do not tell the plan from {reference}: equally good "
-                "classifiers would differ as much in more than one sample of twenty."]  # fmt: skip
+        text = [f"These examples do not distinguish the plan from {reference}: equally good "
+                "classifiers would differ as much in more than one sample out of twenty."]  # fmt: skip
     return Section("Accuracy", text, facts, [picture])
 
 
@@ -136,7 +136,7 @@ def _confusion(found: Accuracy, reference: str) -> Section:
     names = [str(k) for k in found.classes]
     right = int(np.trace(counts))
     text = [
-        f"{right:,} of {found.examples:,} examples are taken for their own class under the plan, "
+        f"{right:,} of {found.examples:,} examples are classified correctly under the plan, "
         f"{int(np.trace(exact)):,} by {reference}."
     ]
     mistakes = _mistakes(counts, exact, names)

@@ -67,7 +67,7 @@ class MatchPoint(Strict):
     plan: dict[str, str]
     """The multiplier of each layer."""
     noise: dict[str, float]
-    """The noise that each layer learnt to bear, as a share of its output's deviation."""
+    """The noise that each layer learnt to tolerate, as a share of its output's deviation."""
 
 
 class Match(Strict):
