@@ -152,6 +152,10 @@ class _Console(Console):
         with suppress(OSError, ValueError):
             super().print(text, soft_wrap=True)
 
+    def set_width(self, width: int | None) -> None:
+        """None: the terminal's own."""
+        self._width = width
+
     def on_broken_pipe(self) -> None:
         """Raise, as for other errors; rich would exit silently."""
         raise BrokenPipeError(errno.EPIPE, os.strerror(errno.EPIPE))
@@ -253,7 +257,9 @@ def without_colours() -> None:
 
 
 def as_environment_says() -> None:
-    """Undo what options of a command before have set."""
+    """Undo what a command before has set, in the same process."""
+    console.set_width(_width(None))
+    results.set_width(_results_width())
     console.verbosity = Verbosity.NORMAL
     console.no_color = results.no_color = bool(os.environ.get("NO_COLOR"))
 

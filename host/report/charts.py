@@ -178,7 +178,7 @@ def matrix(counts: npt.NDArray[np.int64], names: Sequence[str], width: int) -> s
     left, top = 54.0, 44.0
     cell = min((width - left - 8) / size, 44.0)
     drawing = Drawing(left + cell * size + 8, top + cell * size + 10)
-    totals = np.maximum(1, counts.sum(axis=1))
+    totals = np.maximum(1, counts.sum(axis=1, dtype=np.int64))
     figures = cell >= 5 + 6.5 * len(str(int(counts.max())))
     every = max(1, -(-13 // max(1, int(cell))))
     for k in range(0, size, every):
@@ -280,7 +280,7 @@ def error_map(
 def block_means(values: npt.NDArray[np.int32], size: int) -> npt.NDArray[np.float64]:
     """Means of squares of so many elements, [ceil(rows / size), ceil(columns / size)]; those at the
     end may be smaller."""
-    rows, columns = (np.arange(0, n, size) for n in values.shape)
+    rows, columns = (np.arange(0, n, size, dtype=np.int64) for n in values.shape)
     sums = np.add.reduceat(np.add.reduceat(values.astype(np.int64), rows, 0), columns, 1)
     sides = [np.diff([*starts, n]) for starts, n in zip((rows, columns), values.shape)]
     return sums / np.outer(*sides)

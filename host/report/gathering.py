@@ -256,8 +256,9 @@ def confusion(
     labels: npt.NDArray[np.int64], predicted: npt.NDArray[np.int64], classes: int
 ) -> tuple[tuple[int, ...], ...]:
     """How many examples of each class (rows) are taken for each (columns)."""
-    counts = np.bincount(labels * classes + predicted, minlength=classes * classes)
-    return tuple(tuple(map(int, row)) for row in counts.reshape(classes, classes))
+    counts = np.zeros((classes, classes), np.int64)
+    np.add.at(counts, (labels, predicted), 1)
+    return tuple(tuple(map(int, row)) for row in counts)
 
 
 def layers_of(model: Model, plan: Plan, figures: EnergyFigures) -> tuple[Layer, ...]:

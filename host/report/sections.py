@@ -358,7 +358,7 @@ def _map(used: Used) -> Picture:
     # A few large errors would leave all others white.
     limit = max(1.0, float(np.quantile(np.abs(error), 0.98)))
     rows = []
-    for indices in np.array_split(np.arange(len(error)), 8):
+    for indices in np.array_split(np.arange(len(error), dtype=np.int64), 8):
         first, end = int(indices[0]), int(indices[-1]) + 1
         part = error[first:end]
         rows.append(

@@ -17,7 +17,7 @@ from tests.docs.documents import DOCUMENTS, ROOT, Document
 
 every_document = pytest.mark.parametrize("document", DOCUMENTS, ids=lambda d: d.name)
 
-OTHERS = {"--no-deps", "--sources"}
+OTHERS = {"--help", "--no-deps", "--sources"}
 """Options of other programs."""
 
 
