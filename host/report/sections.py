@@ -119,8 +119,10 @@ def _accuracy(found: Accuracy, reference: str) -> Section:
     ]  # fmt: skip
     text = []
     if found.p_value > 0.05:
-        text = [f"These examples do not distinguish the plan from {reference}: equally good "
-                "classifiers would differ as much in more than one sample out of twenty."]  # fmt: skip
+        text = [
+            f"These examples do not distinguish the plan from {reference}: equally good "
+            "classifiers would differ as much in more than one sample out of twenty."
+        ]
     return Section("Accuracy", text, facts, [picture])
 
 
