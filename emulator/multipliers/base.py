@@ -150,7 +150,8 @@ class Multiplier(ABC):
         a_low, a_high = activations or self.activation_range
         w_low, w_high = weights or (WEIGHT_MIN, WEIGHT_MAX)
         if a_low > a_high or w_low > w_high:
-            raise MultiplierError("an operand range must not be empty: give it as low, high")
+            low, high = (a_low, a_high) if a_low > a_high else (w_low, w_high)
+            raise MultiplierError(f"the range {low}:{high} is empty: LOW must not exceed HIGH")
         a = np.arange(a_low, a_high + 1, dtype=np.int64)[:, None]
         w = np.arange(w_low, w_high + 1, dtype=np.int64)[None, :]
         exact = a * w

@@ -167,7 +167,7 @@ ENTRIES = {
         "Build an overlay's bitstream, with the vendor's tools.",
         (
             "axynq build --overlay z2-roup16 --verbose",
-            "axynq build --overlay z2-roup16 --board pynq-z1 --retarget --output bitstreams",
+            "axynq build --overlay z2-roup16 --board ultra96-v2 --retarget --output bitstreams",
         ),
     ),
     "deploy": Entry(

@@ -97,9 +97,9 @@ class Log:
         for key in sorted(held.keys() | settings.keys()):
             if held.get(key) != settings.get(key):
                 raise DataError(
-                    f"'{self.folder}' holds an experiment with another {key} "
-                    f"({held.get(key)!r}, now {settings.get(key)!r}): choose another folder to "
-                    "start anew, or the same options to go on"
+                    f"'{self.folder}' holds an experiment with another setting of {key}: "
+                    f"{held.get(key)!r}, not {settings.get(key)!r}. Choose another folder to "
+                    "start anew, or the same options to resume"
                 )
 
     def _read(self) -> None:

@@ -89,7 +89,7 @@ def open_board(overlay: Overlay) -> tuple[Any, Any]:
     if not board_present():
         raise DeviceError(
             "this machine is not a PYNQ board (pynq finds no device). Run on a board, or choose "
-            "the software board: device='software', --device software"
+            "the software board: --device software (in Python: device='software')"
         )
     check_board(overlay, board_name())
     bitstream = find_bitstream(overlay).bit

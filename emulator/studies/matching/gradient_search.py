@@ -82,7 +82,7 @@ def held_out(examples: Examples, count: int) -> tuple[Examples, Examples]:
     if len(rest) == 0:
         raise DataError(
             f"{len(examples)} examples are too few to hold out {count}: give more data, or a "
-            "smaller --validation"
+            "smaller --held-out"
         )
     return (
         Examples(examples.x[rest], examples.y[rest]),
@@ -127,7 +127,7 @@ def search_noise(
     if len(training) < options.batch:
         raise DataError(
             f"{len(examples)} examples are too few to hold out {options.validation} and train on "
-            f"batches of {options.batch}: give more data, or smaller --validation or --batch"
+            f"batches of {options.batch}: give more data, or smaller --held-out or --batch"
         )
     found = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
     network = TrainableNetwork(model).to(found)

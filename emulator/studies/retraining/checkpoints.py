@@ -42,9 +42,11 @@ def load_checkpoint(path: Path, identity: str, device: torch.device) -> dict[str
     try:
         content: dict[str, Any] = torch.load(path, map_location=device, weights_only=True)
         same = content["identity"] == identity
+    except OSError as error:
+        raise DataError(f"checkpoint '{path}' cannot be read: {error.strerror}") from error
     except Exception as error:  # torch raises many kinds
         raise DataError(
-            f"checkpoint '{path}' cannot be read: {error}. Delete it to start over"
+            f"checkpoint '{path}' is empty or damaged. Delete it to start over"
         ) from error
     if not same:
         raise DataError(

@@ -307,7 +307,7 @@ def _split(examples: int, options: RetrainOptions) -> tuple[IntArray, IntArray]:
     if examples < options.validation + options.batch:
         raise DataError(
             f"{examples} examples are too few to hold out {options.validation} and train on "
-            f"batches of {options.batch}: give more data, or smaller --validation or --batch"
+            f"batches of {options.batch}: give more data, or smaller --held-out or --batch"
         )
     held_out = evenly_spread(examples, options.validation)
     return np.setdiff1d(np.arange(examples), held_out), held_out
