@@ -14,6 +14,7 @@ import pytest
 
 from axynq.emulator import files
 from axynq.emulator.errors import DataError
+from axynq.emulator.plan import Plan
 from axynq.host.cli.commands import ENTRIES
 from axynq.host.cli.written import ELSEWHERE, WRITTEN, check_written
 
@@ -133,6 +134,7 @@ def test_names_are_no_files(tmp_path: Path, monkeypatch) -> None:
         "compile {model} --overlay tiny4 -o {model}",
         "report {model} --data {data} -o {data}",
         "tune {model} --data {data} --plan exact -o {model}",
+        "tune {model} --data {data} --plan {plan} -o own.tflite",
         "retrain {model} --data {data} -o {new} --checkpoint {new}",
         "retrain {model} --data {data} -o nosuch/z.tflite",
         "noise {model} --data {data} -o .",
@@ -146,6 +148,8 @@ def test_commands_end_before_they_work(
     copies = {"model": tmp_path / "m.tflite", "data": tmp_path / "d.npz"}
     copies["model"].write_bytes(digits_path.read_bytes())
     copies["data"].write_bytes(digits_data.read_bytes())
+    copies["plan"] = tmp_path / "own.plan.json"
+    Plan.uniform("exact").save(copies["plan"])
     before = {path: path.read_bytes() for path in tmp_path.iterdir()}
     code, out, err = axynq(*line.format(new=tmp_path / "new", **copies).split())
     assert (code, out) == (1, "")
