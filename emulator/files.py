@@ -88,6 +88,43 @@ def memory() -> int:
         return sys.maxsize
 
 
+def check_writable(path: str | Path, makes_folder: bool = False) -> None:
+    """Whether :func:`replacing` can write a file, found out before the work whose result it gets.
+
+    Args:
+        path: the file; it need not be there.
+        makes_folder: its folder is made if need be.
+
+    Raises:
+        OSError: it is a folder, there is no folder for it, or the folder is read-only.
+    """
+    target = Path(os.path.realpath(path))
+    if is_folder(target):
+        raise IsADirectoryError(errno.EISDIR, "it is a folder, not a file", str(path))
+    if os.path.exists(target) and not is_file(target):
+        return  # a device or a pipe is written directly
+    if not makes_folder and not os.path.exists(target.parent):
+        reason = f"there is no folder '{Path(path).parent}'"
+        raise FileNotFoundError(errno.ENOENT, reason, str(path))
+    check_folder_writable(target.parent)
+
+
+def check_folder_writable(path: str | Path) -> None:
+    """Whether files can be written into a folder, which is made with those above it if need be.
+
+    Raises:
+        OSError: something else than a folder has its name, or is above it; it is read-only, or
+            cannot be made in the one above it.
+    """
+    folder = Path(os.path.realpath(path))
+    while not os.path.exists(folder) and folder != folder.parent:
+        folder = folder.parent
+    if not is_folder(folder):
+        raise NotADirectoryError(errno.ENOTDIR, f"'{folder}' is not a folder", str(path))
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise PermissionError(errno.EACCES, f"the folder '{folder}' is read-only", str(path))
+
+
 @contextmanager
 def replacing(path: str | Path) -> Iterator[Path]:
     """The path of a temporary file beside ``path``, with its suffix, that takes its place at the

@@ -128,11 +128,15 @@ def make_engine(
     return NativeNetwork(model, codes, choice.kernel, threads)
 
 
+MOST_THREADS = 1024
+"""More can be asked for by mistake only. Where none are asked for, there may be more cores."""
+
+
 def thread_count(asked: int | None = None) -> int:
     """Threads to use: as asked, else AXYNQ_THREADS, else every core this process may use.
 
     Raises:
-        ToolError: the number is not positive.
+        ToolError: the number is not positive, or larger than :data:`MOST_THREADS`.
     """
     if asked is None:
         given = os.environ.get("AXYNQ_THREADS")
@@ -141,7 +145,10 @@ def thread_count(asked: int | None = None) -> int:
                 return len(os.sched_getaffinity(0))
             except AttributeError:  # not on Linux
                 return os.cpu_count() or 1
-        asked = int(given) if given.isdecimal() else 0
-    if asked < 1:
-        raise ToolError("the number of threads (AXYNQ_THREADS) must be a positive integer")
+        asked = int(given) if given.isdecimal() and len(given) < 10 else 0
+    if not 1 <= asked <= MOST_THREADS:
+        raise ToolError(
+            "the number of threads (AXYNQ_THREADS) must be a positive integer, "
+            f"{MOST_THREADS} at most"
+        )
     return asked

@@ -14,7 +14,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperCommand, TyperGroup
 
-from axynq.host.cli import output
+from axynq.host.cli import output, written
 
 SECTIONS_FROM = 18
 """Commands with at least so many options have them in sections."""
@@ -135,6 +135,10 @@ class Command(WithExamples, TyperCommand):
                 )
                 word = "=".join([self.renamed[name], *value])
             yield word
+
+    def invoke(self, ctx: Any) -> Any:
+        written.check_written(self.params, ctx.params)
+        return super().invoke(ctx)
 
     def format_usage(self, ctx: Any, formatter: Any) -> None:
         arguments = [p for p in self.params if p.param_type_name == "argument"]

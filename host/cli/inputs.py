@@ -14,6 +14,7 @@ from rich.text import Text
 from axynq.emulator import files
 from axynq.emulator.datasets import Dataset, Split, load_dataset, quantise_examples
 from axynq.emulator.energy import SHIPPED, EnergyFigures
+from axynq.emulator.engine.choice import MOST_THREADS
 from axynq.emulator.errors import DataError
 from axynq.emulator.model.batch import has_places
 from axynq.emulator.model.graph import Model
@@ -110,7 +111,10 @@ EngineOption = Annotated[
 ThreadsOption = Annotated[
     Optional[int],
     typer.Option(
-        min=1, help="Threads of the emulator; default: all cores.", rich_help_panel="Computing"
+        min=1,
+        max=MOST_THREADS,
+        help="Threads of the emulator; default: all cores.",
+        rich_help_panel="Computing",
     ),
 ]
 
@@ -126,7 +130,12 @@ BaselineOption = Annotated[
 
 BaselineThreadsOption = Annotated[
     int,
-    typer.Option(min=1, help="Threads of TFLite, with --baseline.", rich_help_panel="Contenders"),
+    typer.Option(
+        min=1,
+        max=MOST_THREADS,
+        help="Threads of TFLite, with --baseline.",
+        rich_help_panel="Contenders",
+    ),
 ]
 
 EnergyOption = Annotated[

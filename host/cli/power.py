@@ -145,12 +145,16 @@ SettleOption = Annotated[
         rich_help_panel="Measurement",
     ),
 ]
+FOLDER = Path("power")
+"""Of an experiment, where none is named."""
+
 OutputOption = Annotated[
-    Path,
+    Optional[Path],
     typer.Option(
         "--output",
         "-o",
-        help="Folder for the experiment; rerun the command to resume what is in it.",
+        help="Folder for the experiment; rerun the command to resume what is in it. Default: the "
+        "folder power.",
         metavar="FOLDER",
         rich_help_panel="Results",
     ),
@@ -310,7 +314,7 @@ def power(
     warm_up: WarmUpOption = 2.0,
     rate: RateOption = 20.0,
     settle: SettleOption = 0.0,
-    output: OutputOption = Path("power"),
+    output: OutputOption = None,
     meter_csv: MeterCsvOption = None,
     meter_time: MeterTimeOption = "time",
     meter_power: MeterPowerOption = "power",
@@ -328,6 +332,8 @@ def power(
     Runs alternate with idle stretches, whose power is subtracted. Every figure has a 95 %
     interval. Rerun the command to resume an experiment that was interrupted.
     """
+    if sensor == ["estimate"] and output is not None:
+        raise DataError("--sensor estimate writes nothing: leave out --output")
     loaded = _load(programs)
     if sensor == ["estimate"]:
         _estimate(loaded, _overlay(loaded, overlay), batch, json)
@@ -339,6 +345,7 @@ def power(
         recording = _recording(meter_csv, meter_time, meter_power, meter_offset, layout)
     inputs = Inputs(loaded, overlay, baseline, threads, device, data, batch, sensor, rate, rounds,
                     Durations(seconds, idle, warm_up))  # fmt: skip
+    output = output or FOLDER
     log = Log(output, inputs.settings)
     failure = measure(inputs, log, progress_bar, console.note)
     samples = log.samples if recording is None else _recorded(log, recording)

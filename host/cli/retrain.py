@@ -200,7 +200,7 @@ def retrain_(
     inputs = _read(model, data, plan, teacher, options, checkpoint, device)
     live = TrainingPage(output, inputs.network.name, plan, options.as_dict(), console.note)
     with _progress(inputs) as report, following(live) as page:
-        outcome = measure(inputs, output, both(report, page))
+        outcome = measure(inputs, output, both(report, page), console.note)
         page.results(outcome.result.history, _accuracies(outcome))
     console.note(f"wrote {output}")
     if json:
@@ -231,8 +231,11 @@ def _read(
     return Inputs(network, chosen, plan, taught_by, training, test, options, checkpoint, device)
 
 
-def measure(inputs: Inputs, output: Path, report: Report) -> Outcome:
-    """Retrain, write the network to ``output``, and measure it on the test examples."""
+def measure(inputs: Inputs, output: Path, report: Report, say: Callable[[str], None]) -> Outcome:
+    """Retrain, write the network to ``output``, and measure it on the test examples.
+
+    ``say`` is told which epoch an interrupted training goes on from.
+    """
     from axynq.emulator.studies.retraining import retrain
 
     network, plan = inputs.network, inputs.plan
@@ -245,7 +248,7 @@ def measure(inputs: Inputs, output: Path, report: Report) -> Outcome:
         teacher=inputs.teacher,
         checkpoint=inputs.checkpoint,
         device=inputs.device,
-        progress=report,
+        progress=both(_saying_where(inputs, say), report),
     )
     save_model(result.model, output)
     x, y = quantise_examples(network.input, inputs.test.x), inputs.test.y
@@ -255,6 +258,15 @@ def measure(inputs: Inputs, output: Path, report: Report) -> Outcome:
         before=Emulator(network, plan).accuracy(x, y),
         after=Emulator(result.model, plan).accuracy(x, y),
     )
+
+
+def _saying_where(inputs: Inputs, say: Callable[[str], None]) -> Report:
+    def report(last: Any, step: int, steps: int, loss: float) -> None:
+        if step == 0:  # a checkpoint has been read
+            epochs = inputs.options.epochs
+            say(f"{inputs.checkpoint}: resuming from epoch {last.number} of {epochs}")
+
+    return report
 
 
 @contextmanager

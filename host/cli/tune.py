@@ -11,9 +11,10 @@ from typing import Annotated, NamedTuple
 
 import typer
 
-from axynq.emulator import Emulator, load_model, save_model
+from axynq.emulator import Emulator, files, load_model, save_model
 from axynq.emulator.datasets import Split
 from axynq.emulator.energy import relative_energy
+from axynq.emulator.errors import DataError
 from axynq.emulator.model.graph import Model
 from axynq.emulator.plan import Plan
 from axynq.emulator.studies.evaluator import Examples
@@ -105,6 +106,7 @@ def tune(
 
     Nothing is trained. The result has the same quantisation.
     """
+    _check_plan_stays(plan, output)
     network = load_model(model)
     check_can_be_written(network)
     chosen = read_plan(network, plan)
@@ -143,6 +145,24 @@ def tune(
         console.note(f"wrote {output} and {outcome.plan_path}")
 
 
+def _plan_beside(output: Path) -> Path:
+    return output.with_suffix(".plan.json")
+
+
+def _check_plan_stays(plan: str, output: Path) -> None:
+    """The plan that is written may be another than the one that is read, which it must not replace.
+
+    Raises:
+        DataError: it would.
+    """
+    written = _plan_beside(output)
+    if files.is_file(plan) and files.is_file(written) and written.samefile(plan):
+        raise DataError(
+            f"'{written}', where the tuned network's plan goes, is read by this command (--plan): "
+            "give another --output"
+        )
+
+
 def _show(title: str, plan: str, outcome: Outcome, spent: float | None) -> None:
     shown = table("", "accuracy", title=title)
     shown.add_row("exact multipliers", percent(outcome.exact))
@@ -160,7 +180,7 @@ def measure(inputs: Inputs, output: Path, advance: Callable[[int], None]) -> Out
     save_model(tuned, output)
     # Skipping by weight value means other weights now: the plan beside the network says which.
     fixed = frozen(plan, network)
-    plan_path = output.with_suffix(".plan.json")
+    plan_path = _plan_beside(output)
     fixed.save(plan_path)
     return Outcome(
         plan_path,

@@ -281,7 +281,7 @@ def test_a_processor_without_the_instructions(monkeypatch) -> None:
         load_kernel("avx2")
 
 
-@pytest.mark.parametrize("threads", ["0", "-1", "many"])
+@pytest.mark.parametrize("threads", ["0", "-1", "many", "1025", "9" * 5000])
 def test_bad_thread_counts(digits: graph.Model, monkeypatch, threads: str) -> None:
     monkeypatch.setenv("AXYNQ_THREADS", threads)
     with pytest.raises(ToolError, match="positive integer"):

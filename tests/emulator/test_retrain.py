@@ -423,7 +423,15 @@ def test_resumed_run_ends_as_an_uninterrupted_one(
     path = tmp_path / "state.pt"
     with pytest.raises(InterruptedRunError):
         retrain(digits, ROUGH, *few, chosen, checkpoint=path, progress=interrupt)
-    resumed = retrain(digits, ROUGH, *few, chosen, checkpoint=path)
+    told: list[tuple[int, int, int]] = []
+    resumed = retrain(
+        digits, ROUGH, *few, chosen, checkpoint=path,
+        progress=lambda last, step, steps, loss: told.append((last.number, step, steps)),
+    )  # fmt: skip
+    steps = told[0][2]
+    assert told == [(1, step, steps) for step in range(steps + 1)] + [
+        (2, step, steps) for step in range(1, steps + 1)
+    ]
     whole = retrain(digits, ROUGH, *few, chosen)
     assert_same(resumed.model, whole.model)
     assert [e.loss for e in resumed.history] == [e.loss for e in whole.history]

@@ -65,9 +65,10 @@ def test_retrain(axynq, digits_path: Path, digits_data: Path, tmp_path: Path) ->
     # nothing is left to be done: the same figures again
     again = json_of(axynq(*arguments, "--json"))
     assert again["accuracy_after"] == content["accuracy_after"]
-    code, out, _ = axynq(*arguments)
+    code, out, err = axynq(*arguments)
     assert code == 0
     assert "plan, after" in out
+    assert err.count("state.pt: resuming from epoch 2 of 2\n") == 1
 
 
 def test_retrain_by_slopes(axynq, digits_path: Path, digits_data: Path, tmp_path: Path) -> None:

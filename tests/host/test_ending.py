@@ -147,6 +147,14 @@ def test_environment_variables_that_make_no_sense(
     assert "energy" in ran.stdout
 
 
+@pytest.mark.parametrize("command", ["evaluate", "run"])
+def test_too_many_threads(axynq, digits_path: Path, digits_data: Path, command: str) -> None:
+    code, out, err = axynq(command, digits_path, "--data", digits_data, "--threads", "999999999")
+    assert (code, out) == (2, "")
+    assert re.search(r"'--threads': .*\b1024\b", err)
+    assert err.count("\n") == 1
+
+
 def test_warnings_are_one_line(axynq, monkeypatch) -> None:
     def warn(*_: object) -> None:
         warnings.warn("slow [/]\nbut right", RuntimeWarning, stacklevel=1)

@@ -85,6 +85,9 @@ def test_an_estimate_is_called_one(axynq, programs, tmp_path: Path) -> None:
     assert code == 0
     assert "ESTIMATE" in out
     assert "nothing was measured" in out
+    code, out, err = axynq("power", *programs, "--sensor", "estimate", "-o", tmp_path / "pw")
+    assert (code, out) == (1, "")
+    assert "--sensor estimate writes nothing: leave out --output" in err
 
 
 def test_what_an_estimate_does_not_know_of_dsp_blocks_is_said(

@@ -121,7 +121,8 @@ def retrain(
             same network goes on from there. None: nothing is kept.
         device: of PyTorch; default: a GPU where there is one.
         progress: called after each step with the last finished epoch, the step, the steps of an
-            epoch, and the mean loss so far.
+            epoch, and the mean loss so far; also, with step 0 and its last epoch's loss, when a
+            checkpoint has been read.
 
     Raises:
         PlanError: the plan does not fit the model.
@@ -159,6 +160,7 @@ def retrain(
     resumed = checkpoint is not None and checkpoint.exists()
     if checkpoint is not None and resumed:
         _load(state, checkpoint, identity, torch_device)
+        progress(state.history[-1], 0, len(training) // options.batch, state.history[-1].loss)
     if not resumed:
         state.preparation = preparation
         _close_epoch(state, plan, x[held_out], y[held_out], 0.0, 0.0)
