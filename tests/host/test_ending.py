@@ -372,7 +372,7 @@ def test_narrow_tables(axynq, monkeypatch, odd_files: Path, digits_path: Path) -
     ):  # fmt: skip
         wide, narrow = [], []
         for width, found in ((200, wide), (60, narrow)):
-            monkeypatch.setattr(output.results, "width", width)
+            monkeypatch.setenv("COLUMNS", str(width))
             code, out, err = axynq(*arguments)
             assert code == 0, err
             found.append(out)
@@ -390,7 +390,7 @@ def test_narrow_tables(axynq, monkeypatch, odd_files: Path, digits_path: Path) -
 def test_figures_of_json_are_in_the_narrow_table(
     axynq, monkeypatch, odd_files, digits_path
 ) -> None:
-    monkeypatch.setattr(output.results, "width", 60)
+    monkeypatch.setenv("COLUMNS", "60")
     arguments = ("inspect", digits_path, "--overlay", "tiny4")
     content = json_of(axynq(*arguments, "--json"))
     _, out, _ = axynq(*arguments)
@@ -408,7 +408,7 @@ def test_texts_are_no_markup(capsys, monkeypatch) -> None:
     made = table("[red]a", "b", title="[/] :smile: t")
     made.add_row("[bold]x[/]", "[1]:x:")
     for width in (200, 18):
-        monkeypatch.setattr(output.results, "width", width)
+        monkeypatch.setenv("COLUMNS", str(width))
         output.results.print(made)
         out = capsys.readouterr().out
         for text in ("[red]a", "[/] :smile:", "[bold]x[/]", "[1]:x:")[width == 18 :]:
