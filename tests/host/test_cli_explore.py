@@ -137,6 +137,7 @@ def test_data_without_parts_is_said_to_be_optimistic(axynq, digits_path, tmp_pat
     assert "what the search used also decides the front" in err
 
 
+@pytest.mark.thorough
 def test_explore_by_another_engine(axynq, digits_path, digits_data, tmp_path) -> None:
     pytest.importorskip("torch").set_num_threads(1)  # tests run beside each other
     fronts = []
