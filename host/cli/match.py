@@ -14,6 +14,7 @@ import typer
 
 from axynq.emulator import load_model
 from axynq.emulator.multipliers import multiplier, split_multipliers
+from axynq.emulator.studies.search.folder import check_network, mark_network
 from axynq.host.cli.explore import LIBRARY
 from axynq.host.cli.inputs import (
     DataOption,
@@ -229,6 +230,7 @@ def match_(
         check_device(device)
     network = load_model(model)
     check_can_be_written(network)
+    check_network(output, network)
     library = tuple(dict.fromkeys(split_multipliers(multipliers)))
     figures = energy_figures(energy, [multiplier(spec) for spec in library])
     retraining = RetrainOptions(
@@ -253,6 +255,7 @@ def match_(
         figures,
         device,
     )
+    mark_network(output, network)
     with _progress() as report:
         outcome = run(task, checkpoints or output / "checkpoints", report)
     path = write_report(outcome, task, output, {"model": str(model), "seed": seed})

@@ -20,6 +20,7 @@ from axynq.emulator.pictures import new_figure, save_figure
 from axynq.emulator.plan import Plan
 from axynq.emulator.studies.comparison import CONFIDENCE, Comparison
 from axynq.emulator.studies.search.exploration import Outcome, Task, level_fronts, tuned_network
+from axynq.emulator.studies.search.folder import remove_other_points
 from axynq.emulator.studies.search.front import Candidate
 from axynq.emulator.studies.tuning.compensation import frozen
 
@@ -188,10 +189,11 @@ def write_report(
 
 
 def write_front(content: Mapping[str, Any], points: Sequence[Point], folder: Path) -> Path:
-    """Write ``front.json``, whose path is returned, with this content, and both pictures.
+    """Write ``front.json``, whose path is returned, with this content, and both pictures. Plans and
+    networks in the folder that belong to no point of it are removed.
 
     Raises:
-        DataError: the file cannot be written.
+        DataError: the file cannot be written, or another one not removed.
         ToolError: matplotlib or plotly is not installed.
     """
     path = folder / "front.json"
@@ -200,6 +202,10 @@ def write_front(content: Mapping[str, Any], points: Sequence[Point], folder: Pat
         files.write_text(path, json.dumps(whole, indent=2) + "\n")
     except OSError as error:
         raise DataError(f"'{path}' cannot be written: {error.strerror}") from error
+    entries = content["points"]
+    remove_other_points(
+        folder, (entry[part] for entry in entries for part in ("plan", "model") if part in entry)
+    )
     draw_front(points, folder / "front.png")
     draw_interactive(points, folder / "front.html")
     return path
