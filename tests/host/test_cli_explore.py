@@ -19,6 +19,7 @@ from axynq.host.cli.inputs import read_energy
 from axynq.host.netlists.cells import cells
 from axynq.host.netlists.designs import bank_netlist
 from axynq.host.netlists.relative import kept_relative_activity
+from axynq.host.report.progress import Search, read_record
 from tests.host.test_cli import json_of
 
 OTHER = Path(__file__).parents[2] / "models" / "resnet8_int8.tflite"
@@ -322,6 +323,10 @@ def test_explore_with_retraining(axynq, digits_path, tmp_path: Path) -> None:
         "--candidates", 3, "--teacher", digits_path, "--device", "cpu", "--threads", 1, "--json",
     )  # fmt: skip
     content = json_of(axynq(*arguments))
+    record = read_record(folder / "progress.html")
+    assert isinstance(record, Search)
+    for stage in record.stages:  # a search may end before it has looked at all it may
+        assert stage.done == stage.of or "level" in stage.name
     front = json.loads((folder / "front.json").read_text())
     assert front["tuning"] == {"weights": "rescaled", "compensate": True, "method": "best"}
     words = front["retraining"]
