@@ -198,7 +198,9 @@ def retrain_(
         remeasure=remeasure, validation=held_out, keep=keep, patience=patience, seed=seed,
     )  # fmt: skip
     inputs = _read(model, data, plan, teacher, options, checkpoint, device)
-    live = TrainingPage(output, inputs.network.name, plan, options.as_dict(), console.note)
+    live = TrainingPage(
+        output, inputs.network.name, plan, options.as_dict(), console.note, checkpoint is not None
+    )
     with _progress(inputs) as report, following(live) as page:
         outcome = measure(inputs, output, both(report, page))
         page.results(outcome.result.history, _accuracies(outcome))

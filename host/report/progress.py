@@ -122,6 +122,8 @@ class Training(_Work):
     steps: int = 0
     loss: Optional[Finite] = None
     """Mean of the current epoch so far."""
+    resumes: bool = False
+    """Whether the same command goes on from a checkpoint."""
     results: Mapping[str, Share] = Field(default_factory=dict)
     """Accuracies on the test examples, by what they are of."""
 
@@ -173,7 +175,10 @@ def _state(record: Search | Training) -> str:
     if record.ended == "finished":
         return f"Finished after {took}."
     if record.ended is not None:
-        return f"It was {record.ended} after {took}. Rerun the command to resume."
+        again = "Rerun the command to resume."
+        if isinstance(record, Training) and not record.resumes:
+            again = "Rerun the command to start over; with --checkpoint it would resume."
+        return f"It was {record.ended} after {took}. {again}"
     doing = _doing(record)
     if record.seconds_left is None:
         return f"{doing} It has taken {took} so far."

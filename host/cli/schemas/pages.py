@@ -242,6 +242,8 @@ class TrainingProgress(Work):
     steps: Count
     loss: float | None
     """Mean of the current epoch so far."""
+    resumes: bool
+    """Whether the same command goes on from a checkpoint, instead of starting over."""
     results: dict[str, Share]
     """Accuracies on the test examples, by what they are of."""
 
