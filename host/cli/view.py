@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 from typing import Annotated, Any, Optional
 
@@ -14,7 +15,7 @@ from axynq.host.report.page import render, write
 from axynq.host.report.progress import Search, Training
 from axynq.host.report.serving import Server
 from axynq.host.report.viewing import Left, left_in
-from axynq.host.report.words import points_of
+from axynq.host.report.words import duration, points_of
 
 
 def view(
@@ -80,6 +81,9 @@ def _content(left: Left) -> dict[str, Any]:
 def _show(left: Left) -> None:
     for line in left.page.lead:
         results.print(line)
+    if left.record is not None and left.record.ended is None:  # it goes on, or was killed
+        ago = duration(max(0.0, time.time() - left.record.updated))
+        results.print(f"Last written {ago} ago.")
     if isinstance(left.record, Search):
         shown = table("stage", "done", "of", "plans on its front", title=left.record.network)
         for stage in left.record.stages:

@@ -7,6 +7,7 @@ from __future__ import annotations
 import http.client
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -199,6 +200,10 @@ def test_a_training_is_followed(tmp_path: Path, said: list[str], at_once: None) 
     page.end("finished")
     record = training(page_beside(output))
     assert [e.number for e in record.history] == [0, 1, 2, 3]
+    for resumes, words in ((False, "start over; with --checkpoint it would"), (True, "resume.")):
+        again = TrainingPage(output, "n", "roup:1,4", RECIPE, said.append, resumes)
+        again.end("interrupted")
+        assert f"Rerun the command to {words}" in page_beside(output).read_text()
     assert record.results == {"plan, after": 0.75}
     assert not said
 
@@ -253,6 +258,7 @@ def test_view(axynq, tmp_path: Path, said: list[str], at_once: None) -> None:
     code, out, _ = axynq("view", tmp_path)
     assert code == 0
     assert "layer level: 3 of 8" in out
+    assert re.search(r"Last written \d+ (s|min) ago\.", out)
     search.end("finished")
     code, out, _ = axynq("view", tmp_path, "--output", tmp_path / "seen.html")
     assert code == 0
