@@ -17,7 +17,7 @@ from axynq.host.report.fronts import front_section
 from axynq.host.report.gathering import Accuracy, Cycles, Gathered, LayerErrors, Used
 from axynq.host.report.kept import Power, Quantity, Sensitivity
 from axynq.host.report.page import Page, Picture, Section, Table
-from axynq.host.report.words import interval, millions, percent, plural, points_of, times
+from axynq.host.report.words import SIMULATED, interval, millions, percent, plural, points_of, times
 
 LARGEST_MATRIX = 40
 """Classes that are drawn as a matrix; of more, what is most often mistaken is listed."""
@@ -546,6 +546,9 @@ def _power(found: Power | None) -> Section:
         dict(enumerate(series)),
     )  # fmt: skip
     text = [f"As axynq power recorded it, in {plural(found.runs, 'run')}."]
+    if found.device == "software":
+        title = "Power, software board"
+        text = [f"{text[0][:-1]}, {SIMULATED}."]
     if found.partial:
         text.append("The experiment was not finished.")
     return Section(title, text, pictures=[picture] if found.results else [])

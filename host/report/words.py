@@ -4,6 +4,9 @@
 
 from __future__ import annotations
 
+SIMULATED = "on the software board, a simulation on a PC: not a measurement of hardware"
+"""What is said of power that was measured while the software board ran."""
+
 
 def percent(share: float, digits: int = 2) -> str:
     """A share, 0 to 1."""

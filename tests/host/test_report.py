@@ -150,6 +150,7 @@ def test_everything_there_is(axynq, digits_path, digits_data, tmp_path: Path) ->
     assert code == 0, err
     page = unescape((tmp_path / "report.html").read_text(encoding="utf-8"))
     assert "Give --" not in page
+    assert "a simulation on a PC: not a measurement of hardware" in page
     assert "this report's plan: 26.3 % saved" in page
     assert "004-filter: 61.0 % saved, 0.50 points lost (-0.10 to 1.10)" in page
     assert "roup, VDD: 2.5 mJ (2.4 to 2.6)" in page
@@ -191,6 +192,7 @@ QUANTITY = {"mean": 0.0025, "low": 0.0024, "high": 0.0026, "runs": 10}
 
 POWER = {
     "measured": True,
+    "device": "software",
     "partial": False,
     "runs": 10,
     "results": [
@@ -239,9 +241,11 @@ def test_power_is_read_as_it_is_written(tmp_path: Path) -> None:
         Result("a", "VDD", several, single, None, several, several, several, 0),
         Result("b", "VDD", several, None, several, single, None, several, 1),
     ]
-    content = _content(results, 10, False, tmp_path)
+    content = _content(results, 10, False, tmp_path, "software")
     (tmp_path / "results.json").write_text(json.dumps(content))
-    found = read_power(tmp_path).results
+    power = read_power(tmp_path)
+    found = power.results
+    assert power.device == "software"
     assert [each.contender for each in found] == ["a", "b"]
     assert found[0].joules.high == pytest.approx(0.0021)
     assert found[0].net_joules is not None
