@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from axynq.host.report.charts import Plane, Point, Series, points
 from axynq.host.report.kept import Front, FrontPoint
 from axynq.host.report.page import Picture, Section, Table
-from axynq.host.report.words import percent, points_of
+from axynq.host.report.words import OTHER, percent, points_of
 
 PLANE = Plane("energy saved [%]", "loss of accuracy [points]")
 
@@ -20,8 +20,11 @@ Place = tuple[float | None, float, tuple[float, float]]
 """A plan's energy relative to exact multipliers, its loss against them, and the loss's interval."""
 
 
-def front_section(front: Front | None, own: Place | None, title: str) -> Section:
-    """A front, and where a plan lies beside it."""
+def front_section(
+    front: Front | None, own: Place | None, title: str, of_other: str = ""
+) -> Section:
+    """A front, and where a plan lies beside it; ``of_other`` names the front's network where it is
+    not the plan's."""
     if front is None:
         return Section(
             title,
@@ -57,6 +60,8 @@ def front_section(front: Front | None, own: Place | None, title: str) -> Section
         f"choice is made by. {tested} were measured on the {front.test_examples:,} test examples, "
         "and have intervals; the others are drawn by their loss on the examples of the choice."
     ]
+    if of_other:
+        text.append(OTHER.format(of_other))
     picture = Picture(
         "Loss of accuracy against energy saved",
         f"Each mark is a plan; exact multipliers have {percent(front.baseline_accuracy)} accuracy. "

@@ -17,7 +17,16 @@ from axynq.host.report.fronts import front_section
 from axynq.host.report.gathering import Accuracy, Cycles, Gathered, LayerErrors, Used
 from axynq.host.report.kept import Power, Quantity, Sensitivity
 from axynq.host.report.page import Page, Picture, Section, Table
-from axynq.host.report.words import SIMULATED, interval, millions, percent, plural, points_of, times
+from axynq.host.report.words import (
+    OTHER,
+    SIMULATED,
+    interval,
+    millions,
+    percent,
+    plural,
+    points_of,
+    times,
+)
 
 LARGEST_MATRIX = 40
 """Classes that are drawn as a matrix; of more, what is most often mistaken is listed."""
@@ -55,11 +64,12 @@ def report_page(found: Gathered) -> Page:
         _multipliers(found.multipliers),
         _cycles(found.cycles),
         _roofline(found.cycles),
-        _sensitivity(found.sensitivity),
+        _sensitivity(found.sensitivity, found.sensitivity_of_other),
         front_section(
             found.front,
             (found.relative_energy, accuracy.loss, accuracy.loss_interval),
             "The front of a search",
+            found.front_of_other,
         ),
         _power(found.power),
     ]
@@ -475,7 +485,7 @@ def _roofline(found: Cycles | None) -> Section:
 # --- what other commands left ---------------------------------------------------------------------
 
 
-def _sensitivity(found: Sensitivity | None) -> Section:
+def _sensitivity(found: Sensitivity | None, of_other: str) -> Section:
     title = "Sensitivity of the layers"
     if found is None:
         return Section(
@@ -509,6 +519,8 @@ def _sensitivity(found: Sensitivity | None) -> Section:
             )
         )  # fmt: skip
     text = [f"{found.model}, on {found.examples:,} examples."]
+    if of_other:
+        text.append(OTHER.format(of_other))
     return Section(title, text, pictures=pictures)
 
 

@@ -149,6 +149,9 @@ def test_everything_there_is(axynq, digits_path, digits_data, tmp_path: Path) ->
     )  # fmt: skip
     assert code == 0, err
     page = unescape((tmp_path / "report.html").read_text(encoding="utf-8"))
+    assert "--front is of another network than" in " ".join(err.split())
+    assert "--sensitivity is of" not in " ".join(err.split())
+    assert page.count("This is of another network than the report: m.") == 1
     assert "Give --" not in page
     assert "a simulation on a PC: not a measurement of hardware" in page
     assert "this report's plan: 26.3 % saved" in page

@@ -30,6 +30,20 @@ def check_network(folder: Path, model: Model) -> None:
     Raises:
         DataError: it is of another network, or what says so cannot be read.
     """
+    name = other_network(folder, model)
+    if name is not None:
+        of = f"another network of the name '{name}'" if name == model.name else f"network '{name}'"
+        raise DataError(
+            f"'{folder}' holds a search of {of}, not of this '{model.name}': give another --output"
+        )
+
+
+def other_network(folder: Path, model: Model) -> str | None:
+    """The name of the network that a folder's search is of; None: of this one, or it holds none.
+
+    Raises:
+        DataError: what says so cannot be read.
+    """
     kept = _kept(folder / FILE)
     if kept is not None:
         same, name = kept.get("fingerprint") == fingerprint(model), str(kept.get("network"))
@@ -37,11 +51,7 @@ def check_network(folder: Path, model: Model) -> None:
         front = _kept(folder / "front.json") or {}
         name = Path(str(front["model"])).stem if "model" in front else model.name
         same = name == model.name
-    if not same:
-        of = f"another network of the name '{name}'" if name == model.name else f"network '{name}'"
-        raise DataError(
-            f"'{folder}' holds a search of {of}, not of this '{model.name}': give another --output"
-        )
+    return None if same else name
 
 
 def mark_network(folder: Path, model: Model) -> None:

@@ -168,6 +168,10 @@ class Report(Strict):
     """What --front gave."""
     power: dict[str, Any] | None
     """What --power gave."""
+    sensitivity_of_other: str
+    """The network that the sensitivity is of, where it is not the report's; else empty."""
+    front_of_other: str
+    """The same of the front."""
 
 
 class SeenPlan(Strict):
