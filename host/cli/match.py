@@ -51,6 +51,7 @@ from axynq.host.cli.training import (
     TrainingSeedOption,
     WarmupOption,
     check_device,
+    warn_of_trained,
 )
 from axynq.host.energy import energy_figures
 
@@ -242,10 +243,13 @@ def match_(
         initial=initial, limit=noise_limit, epochs=epochs, batch=batch, rate=rate,
         noise_rate=noise_rate, augment=augment, validation=held_out, seed=seed,
     )  # fmt: skip
+    training = read_examples(network, data, "train", None)
+    tested = read_examples(network, data, split, limit)
+    warn_of_trained(training.x, held_out, tested.x, split)
     task = Task(
         network,
-        read_examples(network, data, "train", None),
-        read_examples(network, data, split, limit),
+        training,
+        tested,
         library,
         strengths_of(strength),
         search,

@@ -41,6 +41,7 @@ from axynq.host.cli.training import (
     TrainingSeedOption,
     WarmupOption,
     check_device,
+    warn_of_trained,
 )
 from axynq.host.report.live import TrainingPage, both, following
 
@@ -230,6 +231,7 @@ def _read(
     training, test = read_data(data, "train", None), read_data(data, "test", None)
     for part in (training, test):
         check_labels(part, int(np.prod(network.output.shape)))
+    warn_of_trained(training.x, options.validation, test.x)
     return Inputs(network, chosen, plan, taught_by, training, test, options, checkpoint, device)
 
 
