@@ -87,7 +87,7 @@ def _show(left: Left) -> None:
     if isinstance(left.record, Search):
         shown = table("stage", "done", "of", "plans on its front", title=left.record.network)
         for stage in left.record.stages:
-            shown.add_row(stage.name, str(stage.done), str(stage.of), str(len(stage.front)))
+            shown.add_row(stage.name, str(stage.done), str(stage.of), str(len(stage.front) or ""))
         results.print(shown)
     if isinstance(left.record, Training):
         shown = table("epoch", "loss", "held out", title=left.record.network)
@@ -95,7 +95,7 @@ def _show(left: Left) -> None:
             shown.add_row(str(epoch.number), epoch.loss_text, percent(epoch.accuracy))
         results.print(shown)
     if left.front is not None:
-        shown = table("plan", "energy gain", "loss", title="Front")
+        shown = table("plan", "energy saved", "loss", title="Front")
         for point in left.front.points:
             if point.on_front:
                 shown.add_row(point.name, percent(point.energy_gain, 1), points_of(point.loss))

@@ -87,7 +87,7 @@ def _subject(found: Gathered) -> Section:
         ("Network", f"{subject.network} ({subject.model})"),
         ("Plan", subject.plan),
         ("Compared with", subject.against or "the same network"),
-        ("Data", f"{subject.data}, the part {subject.split}"),
+        ("Data", f"{subject.data} {_part(subject.data, subject.split)}"),
         ("Examples", f"{found.accuracy.examples:,}"),
         ("Energy figures", subject.energy_figures),
         ("axynq", subject.version),
@@ -96,6 +96,11 @@ def _subject(found: Gathered) -> Section:
         ("Date", subject.date),
     ]
     return Section("What was measured", facts=facts, commands=[subject.command])
+
+
+def _part(data: str, split: str) -> str:
+    """Which examples of the data: of .npz files always all."""
+    return "(no parts; used whole)" if data.endswith(".npz") else f"(the part {split})"
 
 
 def _accuracy(found: Accuracy, reference: str) -> Section:
@@ -128,10 +133,12 @@ def _accuracy(found: Accuracy, reference: str) -> Section:
         ("Right with neither", f"{found.neither:,}"),
     ]  # fmt: skip
     text = []
-    if found.p_value > 0.05:
+    if found.only_exact + found.only_plan == 0:
+        text = ["Both classify every example alike."]
+    elif found.p_value > 0.05:
         text = [
-            f"These examples do not distinguish the plan from {reference}: equally good "
-            "classifiers would differ as much in more than one sample out of twenty."
+            "The difference is not significant: chance alone gives one this large in more than "
+            "5 % of samples."
         ]
     return Section("Accuracy", text, facts, [picture])
 

@@ -27,7 +27,7 @@ from axynq.emulator.plan import Plan
 from axynq.host.report import live, progress
 from axynq.host.report.kept import read_front
 from axynq.host.report.live import PAGE, SearchPage, TrainingPage, both, following, page_beside
-from axynq.host.report.page import render
+from axynq.host.report.page import render, swatch
 from axynq.host.report.progress import Search, Training, progress_page, read_record
 from axynq.host.report.serving import Server
 from axynq.host.report.viewing import left_in
@@ -465,3 +465,27 @@ def test_pages_without_work_ask_for_nothing(said: list[str], tmp_path: Path) -> 
     made = progress_page(read_record(tmp_path / PAGE))
     assert made.refresh is None
     assert "http" not in render(made).replace("http-equiv", "")
+
+
+def test_a_level_looks_the_same_in_all_pictures(tmp_path: Path, said, at_once) -> None:
+    page = SearchPage(tmp_path, "network", said.append)
+    seen = [candidate(0.5, 0.9)]
+    for stage in ("layer level", "filter level", "weights for 2 plans, epochs", "layer level"):
+        page(stage, 1, 8, seen)
+    (tmp_path / "front.json").write_text(json.dumps(FRONT))
+    page.end("finished")
+    sections = progress_page(page.record, read_front(tmp_path)).sections
+    front, so_far = (section.pictures[0] for section in sections[:2])
+    looks = {name: number for number, name in so_far.legend.items()}
+    assert set(looks) == {"layer level, search 1", "layer level, search 2", "filter level",
+                          "weights for 2 plans, epochs"}  # fmt: skip
+    found = {name: number for number, name in front.legend.items()}
+    assert found["filter level"] == looks["filter level"]
+    for search in (1, 2):
+        assert swatch(looks[f"layer level, search {search}"]) == swatch(found["layer level"])
+    assert len({swatch(number) for number in looks.values()}) == 3
+
+
+def test_a_long_time_is_told_roughly(tmp_path: Path) -> None:
+    record = Search(network="n", command="c", started=0, updated=9, seconds_left=4e6)
+    assert "takes more than 1000 h." in progress_page(record).lead[0]

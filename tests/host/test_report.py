@@ -30,7 +30,7 @@ from axynq.host.power.analysis import Figure, Result
 from axynq.host.report import charts, gathering
 from axynq.host.report.kept import Front, read_power
 from axynq.host.report.page import Page, Picture, Section, Table, as_script, render
-from axynq.host.report.sections import report_page
+from axynq.host.report.sections import _accuracy, report_page
 from axynq.host.report.svg import COLOURS, SHAPES, Axis, outline
 from tests.host.test_cli import json_of
 
@@ -152,6 +152,8 @@ def test_everything_there_is(axynq, digits_path, digits_data, tmp_path: Path) ->
     assert "--front is of another network than" in " ".join(err.split())
     assert "--sensitivity is of" not in " ".join(err.split())
     assert page.count("This is of another network than the report: m.") == 1
+    assert f"{digits_data} (no parts; used whole)" in page
+    assert "1 were measured on the" in page
     assert "Give --" not in page
     assert "a simulation on a PC: not a measurement of hardware" in page
     assert "this report's plan: 26.3 % saved" in page
@@ -438,3 +440,17 @@ def test_block_means(rows: int, columns: int, size: int) -> None:
 
 def test_there_is_a_shape_for_each_colour() -> None:
     assert len(SHAPES) == COLOURS
+
+
+@pytest.mark.parametrize(
+    ("right", "said"),
+    [
+        ([1, 1, 0, 0], "Both classify every example alike."),
+        ([1, 0, 1, 0], "chance alone gives one this large in more than 5 % of samples."),
+        ([0] * 4, "chance alone"),
+    ],
+)
+def test_differences_that_say_nothing(right: list[int], said: str) -> None:
+    labels, exact = np.ones(4, np.int64), np.array([1, 1, 0, 0], np.int64)
+    found = gathering.accuracy_of(labels, exact, np.array(right, np.int64), 2)
+    assert said in _accuracy(found, "exact multipliers").text[0]

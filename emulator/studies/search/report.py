@@ -291,7 +291,7 @@ def draw_front(points: Sequence[Point], path: Path, title: str = "") -> None:
             marker=MARKERS[level], color=COLOURS[level], markersize=5, linewidth=1,
             linestyle="--" if beside and not retrained else "-", elinewidth=0.5, label=series,
         )  # fmt: skip
-    axes.set_xlabel("energy gain of the multiplications [%]")
+    axes.set_xlabel("energy saved in the multiplications [%]")
     axes.set_ylabel("accuracy loss [points]")
     axes.set_title(title)
     axes.grid(alpha=0.3)
@@ -329,12 +329,12 @@ def draw_interactive(points: Sequence[Point], path: Path) -> None:
                 line={"color": COLOURS[level], "width": 1, "dash": dash},
                 customdata=[[p.name, _losses(p), _described(p.plan)] for p in of_level],
                 hovertemplate=(
-                    "<b>%{customdata[0]}</b><br>energy gain %{x:.1f} %<br>"
+                    "<b>%{customdata[0]}</b><br>energy saved %{x:.1f} %<br>"
                     "%{customdata[1]}<br>%{customdata[2]}"
                 ),
             )
     figure.update_layout(
-        xaxis_title="energy gain of the multiplications [%]",
+        xaxis_title="energy saved in the multiplications [%]",
         yaxis_title="accuracy loss [points]",
         template="plotly_white",
     )
