@@ -71,13 +71,7 @@ def front_section(
         f"{len(shown)} of {len(front.points)} plans are on the front of {front.model}: no other "
         f"plan both saves as much energy and loses as little accuracy on the "
         f"{front.choice_examples:,} examples used for choosing. "
-        + ("All" if tested == len(front.points) else f"{tested}")
-        + f" were measured on the {front.test_examples:,} test examples, and have intervals"
-        + (
-            "."
-            if tested == len(front.points)
-            else "; the others are drawn by their loss on the examples used for choosing."
-        )
+        + _measured(tested, len(front.points), front.test_examples)
     ]
     if of_other:
         text.append(OTHER.format(of_other))
@@ -90,6 +84,17 @@ def front_section(
         legend,
     )
     return Section(title, text, pictures=[picture])
+
+
+def _measured(tested: int, plans: int, examples: int) -> str:
+    """A sentence about how many plans were measured on the test examples."""
+    on = f"measured on the {examples:,} test examples, and"
+    if tested == plans:
+        return f"All were {on} have intervals."
+    rest = "the others are drawn by their loss on the examples used for choosing."
+    if tested == 1:
+        return f"1 was {on} has an interval; {rest}"
+    return f"{tested} were {on} have intervals; {rest}"
 
 
 def kinds_of(front: Front) -> list[str]:

@@ -255,7 +255,7 @@ def _so_far(record: Search, numbers: Mapping[str, int]) -> Section:
     stages = [stage for stage in record.stages if stage.front]
     if not stages:
         return Section(title, ["Nothing has been evaluated yet."])
-    named = _named(stages)
+    named, names = _named(stages), [stage.name for stage in stages]
     # Searches of the same level have one colour and marker, and are hidden one by one.
     keys = [numbers[stage.name] + ALIKE * search for stage, (_, search) in zip(stages, named)]
     series = [
@@ -264,9 +264,10 @@ def _so_far(record: Search, numbers: Mapping[str, int]) -> Section:
                   f"{seen.level} level: {percent(1 - seen.energy, 1)} saved, "
                   f"{percent(seen.accuracy)} accuracy\n{seen.multipliers}")
             for seen in stage.front
-        ], joined=True)
-        for key, stage in zip(keys, stages)
+        ], joined=True, faint=stage.name in names[k + 1:])
+        for k, (key, stage) in enumerate(zip(keys, stages))
     ]  # fmt: skip
+    repeated = " Pale: earlier searches of a level." if len(set(names)) < len(names) else ""
     rows = [
         (seen.multipliers, name, percent(1 - seen.energy, 1), percent(seen.accuracy))
         for stage, (name, _) in zip(stages, named)
@@ -275,7 +276,8 @@ def _so_far(record: Search, numbers: Mapping[str, int]) -> Section:
     picture = Picture(
         "Accuracy against energy saved",
         "Plans that no other of their stage beats so far. Accuracy is on the search's examples "
-        "and flatters what was chosen by it; energy is an estimate of the multiplications alone.",
+        "and flatters what was chosen by it; energy is an estimate of the multiplications alone."
+        + repeated,
         partial(points, series, Plane("energy saved [%]", "accuracy [%]")),
         Table("Front so far", ("multipliers", "stage", "energy saved", "accuracy"), rows,
               frozenset({0, 1})),

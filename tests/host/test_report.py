@@ -153,7 +153,7 @@ def test_everything_there_is(axynq, digits_path, digits_data, tmp_path: Path) ->
     assert "--sensitivity is of" not in " ".join(err.split())
     assert page.count("This is of another network than the report: m.") == 1
     assert f"{digits_data} (no parts; used whole)" in page
-    assert "1 were measured on the" in page
+    assert "1 was measured on the 1,000 test examples, and has an interval; the" in page
     assert "Give --" not in page
     assert "a simulation on a PC: not a measurement of hardware" in page
     assert "this report's plan: 26.3 % saved" in page
