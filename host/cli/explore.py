@@ -27,6 +27,7 @@ from axynq.emulator.studies.joint.options import JointOptions
 from axynq.emulator.studies.search.exploration import Cells, Outcome, Task
 from axynq.emulator.studies.search.exploration import Progress as SearchProgress
 from axynq.emulator.studies.search.exploration import explore as run_exploration
+from axynq.emulator.studies.search.folder import check_network, mark_network
 from axynq.emulator.studies.search.front import Candidate
 from axynq.emulator.studies.search.reduction import KEPT
 from axynq.emulator.studies.search.report import (
@@ -313,6 +314,7 @@ def explore(
     kept: rerun the command to resume. progress.html in the output folder shows how far it is.
     """
     network = load_model(model)
+    check_network(output, network)
     retraining = None
     if retrain:
         options = JointOptions(
@@ -366,6 +368,7 @@ def explore(
         cells=None if designs is None else _cells(energy),
     )
     computing = Computing(workers, scheduler, engine, threads)
+    mark_network(output, network)
     with (
         Store(output / "evaluations.sqlite") as store,
         _display() as display,

@@ -14,6 +14,7 @@ import typer
 
 from axynq.emulator import load_model
 from axynq.emulator.multipliers import multiplier, split_multipliers
+from axynq.emulator.studies.search.folder import check_network, mark_network
 from axynq.host.cli.explore import LIBRARY
 from axynq.host.cli.inputs import (
     DataOption,
@@ -50,6 +51,7 @@ from axynq.host.cli.training import (
     TrainingSeedOption,
     WarmupOption,
     check_device,
+    warn_of_trained,
 )
 from axynq.host.energy import energy_figures
 
@@ -229,6 +231,7 @@ def match_(
         check_device(device)
     network = load_model(model)
     check_can_be_written(network)
+    check_network(output, network)
     library = tuple(dict.fromkeys(split_multipliers(multipliers)))
     figures = energy_figures(energy, [multiplier(spec) for spec in library])
     retraining = RetrainOptions(
@@ -240,10 +243,13 @@ def match_(
         initial=initial, limit=noise_limit, epochs=epochs, batch=batch, rate=rate,
         noise_rate=noise_rate, augment=augment, validation=held_out, seed=seed,
     )  # fmt: skip
+    training = read_examples(network, data, "train", None)
+    tested = read_examples(network, data, split, limit)
+    warn_of_trained(training.x, held_out, tested.x, split)
     task = Task(
         network,
-        read_examples(network, data, "train", None),
-        read_examples(network, data, split, limit),
+        training,
+        tested,
         library,
         strengths_of(strength),
         search,
@@ -253,6 +259,7 @@ def match_(
         figures,
         device,
     )
+    mark_network(output, network)
     with _progress() as report:
         outcome = run(task, checkpoints or output / "checkpoints", report)
     path = write_report(outcome, task, output, {"model": str(model), "seed": seed})

@@ -48,6 +48,7 @@ from axynq.host.power.recorded import DELIMITERS, Layout, line_up, read_recordin
 from axynq.host.power.sampler import Sample, Sampler
 from axynq.host.power.schedule import schedule
 from axynq.host.power.sensor import SPECIFICATIONS, Sensor, open_sensors, readable, unique_names
+from axynq.host.report.words import SIMULATED
 from axynq.host.runtime.accelerator import Accelerator
 from axynq.host.runtime.program import Program
 
@@ -351,8 +352,8 @@ def power(
     samples = log.samples if recording is None else _recorded(log, recording)
     found = analyse(log.records, samples, settle)
     if failure is None and found:
-        _keep(found, log, output)
-    _show(found, log, output, failure is not None, json)
+        _keep(found, log, output, device)
+    _show(found, log, output, device, failure is not None, json)
     if failure is None and found:
         _draw(found, log, samples, output)
     if isinstance(failure, KeyboardInterrupt):
@@ -520,15 +521,18 @@ def _estimate(programs: dict[str, Program], overlay: Overlay, batch: int, json: 
             results.print(f"{name}: {line}")
 
 
-def _show(found: list[Result], log: Log, output: Path, partial: bool, json: bool) -> None:
+def _show(
+    found: list[Result], log: Log, output: Path, device: Device, partial: bool, json: bool
+) -> None:
     runs = sum(record.slot.contender is not None for record in log.records)
     if json:
-        print_json("axynq/power/1", _content(found, runs, partial, output))
+        print_json("axynq/power/1", _content(found, runs, partial, output, device))
         return
     shown = table(
         "contender", "rail", "energy an inference", "above idle", "against the first", "power",
         "idle", "time an inference", "runs",
         title=f"energy per inference, mean and {100 * CONFIDENCE:.0f} % interval"
+        + (f"; {SIMULATED}" if device == "software" else "")
         + (" (PARTIAL)" if partial else ""),
     )  # fmt: skip
     for r in found:
@@ -547,11 +551,11 @@ def _show(found: list[Result], log: Log, output: Path, partial: bool, json: bool
         )
 
 
-def _keep(found: list[Result], log: Log, output: Path) -> None:
+def _keep(found: list[Result], log: Log, output: Path, device: Device) -> None:
     """Write the results beside the log."""
     path = output / "results.json"
     runs = sum(record.slot.contender is not None for record in log.records)
-    text = dumps(_content(found, runs, False, output), indent=1)
+    text = dumps(_content(found, runs, False, output, device), indent=1)
     try:
         files.write_text(path, text + "\n")
     except OSError as error:
@@ -567,10 +571,13 @@ def _draw(found: list[Result], log: Log, samples: Samples, output: Path) -> None
         console.note(f"no picture: {error}")
 
 
-def _content(found: list[Result], runs: int, partial: bool, output: Path) -> dict[str, Any]:
+def _content(
+    found: list[Result], runs: int, partial: bool, output: Path, device: Device
+) -> dict[str, Any]:
     return {
         "measured": True,
         "folder": str(output),
+        "device": device,
         "partial": partial,
         "runs": runs,
         "confidence": CONFIDENCE,

@@ -7,6 +7,7 @@ from __future__ import annotations
 import platform
 import shlex
 import sys
+from collections.abc import Sequence
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Annotated, Optional
@@ -17,6 +18,8 @@ import typer
 from axynq.emulator import Emulator, __version__, load_model
 from axynq.emulator.energy import relative_energy
 from axynq.emulator.model.batch import check_classifier
+from axynq.emulator.model.graph import Model
+from axynq.emulator.studies.search.folder import other_network
 from axynq.host.cli import completion
 from axynq.host.cli.inputs import (
     BatchOption,
@@ -125,6 +128,15 @@ def report(
     array = None if overlay is None else Overlay.load(overlay)
     layers_tolerance = None if sensitivity is None else kept.read_sensitivity(sensitivity)
     searched = None if front is None else kept.read_front(front)
+    same_networks = (network, reference)
+    sensitivity_of = front_of = ""
+    if layers_tolerance is not None:
+        sensitivity_of = _other(layers_tolerance, same_networks)
+    if front is not None:
+        front_of = _other_searched(front, model, same_networks)
+    for option, of in (("--sensitivity", sensitivity_of), ("--front", front_of)):
+        if of:
+            console.warn(f"{option} is of another network than '{network.name}': '{of}'")
     measured_power = None if power is None else kept.read_power(power)
     cycles = None if array is None else gathering.cycles_of(network, chosen, array, batch)
     figures = read_energy(network, chosen, energy)
@@ -157,11 +169,33 @@ def report(
         layers_tolerance,
         searched,
         measured_power,
+        sensitivity_of,
+        front_of,
     )  # fmt: skip
     write(report_page(gathered), output)
     console.note(f"wrote {output}")
     if json:
         print_json("axynq/report/1", {"output": str(output), **gathered.as_json()})
+
+
+def _other(found: kept.Sensitivity, networks: Sequence[Model]) -> str:
+    """The name of the network that layers' sensitivity is of, where it is none of these; else
+    empty."""
+    name = Path(found.model).stem
+    for network in networks:
+        layers = tuple(layer.name for layer in network.layers)
+        if name == network.name and found.layers == layers:
+            return ""
+    return name
+
+
+def _other_searched(place: Path, model: Path, networks: Sequence[Model]) -> str:
+    """The same of a front. Networks that the search itself wrote are its own."""
+    folder = place if place.is_dir() else place.parent
+    if folder.resolve() in model.resolve().parents:
+        return ""
+    names = [other_network(folder, network) for network in networks]
+    return "" if None in names else str(names[0])
 
 
 def processor() -> str:

@@ -41,6 +41,7 @@ from axynq.host.cli.training import (
     TrainingSeedOption,
     WarmupOption,
     check_device,
+    warn_of_trained,
 )
 from axynq.host.report.live import TrainingPage, both, following
 
@@ -198,7 +199,9 @@ def retrain_(
         remeasure=remeasure, validation=held_out, keep=keep, patience=patience, seed=seed,
     )  # fmt: skip
     inputs = _read(model, data, plan, teacher, options, checkpoint, device)
-    live = TrainingPage(output, inputs.network.name, plan, options.as_dict(), console.note)
+    live = TrainingPage(
+        output, inputs.network.name, plan, options.as_dict(), console.note, checkpoint is not None
+    )
     with _progress(inputs) as report, following(live) as page:
         outcome = measure(inputs, output, both(report, page), console.note)
         page.results(outcome.result.history, _accuracies(outcome))
@@ -228,6 +231,7 @@ def _read(
     training, test = read_data(data, "train", None), read_data(data, "test", None)
     for part in (training, test):
         check_labels(part, int(np.prod(network.output.shape)))
+    warn_of_trained(training.x, options.validation, test.x)
     return Inputs(network, chosen, plan, taught_by, training, test, options, checkpoint, device)
 
 

@@ -7,12 +7,15 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Literal, Optional
 
+import numpy as np
+import numpy.typing as npt
 import typer
 
+from axynq.emulator.datasets import evenly_spread
 from axynq.emulator.errors import DeviceError
 from axynq.host.cli import completion
 from axynq.host.cli.inputs import LARGEST_SEED
-from axynq.host.cli.output import finite
+from axynq.host.cli.output import console, finite
 
 MethodName = Literal[
     "behavioural",
@@ -142,3 +145,34 @@ def check_device(name: str) -> None:
         if "device type" in reason:  # PyTorch lists twenty kinds, of which it has few
             reason = "give cpu, or cuda where there is an NVIDIA GPU"
         raise DeviceError(f"PyTorch has no device '{name}' here: {reason}") from error
+
+
+def warn_of_trained(
+    training: npt.NDArray[np.generic],
+    held_out: int,
+    tested: npt.NDArray[np.generic],
+    split: str = "test",
+) -> None:
+    """Warn where test examples are among those that are trained on: the accuracy measured on them
+    is too high then.
+
+    Args:
+        training: [examples, …], those that are held out among them.
+        held_out: how many are, evenly spread.
+        tested: [examples, …].
+        split: the part of the data that is tested on.
+    """
+    apart = set(evenly_spread(len(training), held_out).tolist())
+    every = [row.tobytes() for row in training]
+    trained = {row for k, row in enumerate(every) if k not in apart}
+    test = [row.tobytes() for row in tested]
+    shared = sum(row in trained for row in test)
+    if not shared:
+        return
+    reason = ""
+    if set(test) <= set(every):
+        reason = f"--split {split}: " if split != "test" else "this data has no test part: "
+    console.warn(
+        f"{reason}{shared} of the {len(test)} test examples were trained on, so the accuracy is "
+        "too high"
+    )

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 from typing import Annotated, Any, Optional
 
@@ -14,7 +15,7 @@ from axynq.host.report.page import render, write
 from axynq.host.report.progress import Search, Training
 from axynq.host.report.serving import Server
 from axynq.host.report.viewing import Left, left_in
-from axynq.host.report.words import points_of
+from axynq.host.report.words import duration, points_of
 
 
 def view(
@@ -80,10 +81,13 @@ def _content(left: Left) -> dict[str, Any]:
 def _show(left: Left) -> None:
     for line in left.page.lead:
         results.print(line)
+    if left.record is not None and left.record.ended is None:  # it goes on, or was killed
+        ago = duration(max(0.0, time.time() - left.record.updated))
+        results.print(f"Last written {ago} ago.")
     if isinstance(left.record, Search):
         shown = table("stage", "done", "of", "plans on its front", title=left.record.network)
         for stage in left.record.stages:
-            shown.add_row(stage.name, str(stage.done), str(stage.of), str(len(stage.front)))
+            shown.add_row(stage.name, str(stage.done), str(stage.of), str(len(stage.front) or ""))
         results.print(shown)
     if isinstance(left.record, Training):
         shown = table("epoch", "loss", "held out", title=left.record.network)
@@ -91,7 +95,7 @@ def _show(left: Left) -> None:
             shown.add_row(str(epoch.number), epoch.loss_text, percent(epoch.accuracy))
         results.print(shown)
     if left.front is not None:
-        shown = table("plan", "energy gain", "loss", title="Front")
+        shown = table("plan", "energy saved", "loss", title="Front")
         for point in left.front.points:
             if point.on_front:
                 shown.add_row(point.name, percent(point.energy_gain, 1), points_of(point.loss))

@@ -4,12 +4,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from axynq.host.report.charts import Plane, Point, Series, points
 from axynq.host.report.kept import Front, FrontPoint
 from axynq.host.report.page import Picture, Section, Table
-from axynq.host.report.words import percent, points_of
+from axynq.host.report.words import OTHER, percent, points_of
 
 PLANE = Plane("energy saved [%]", "loss of accuracy [points]")
 
@@ -20,8 +20,22 @@ Place = tuple[float | None, float, tuple[float, float]]
 """A plan's energy relative to exact multipliers, its loss against them, and the loss's interval."""
 
 
-def front_section(front: Front | None, own: Place | None, title: str) -> Section:
-    """A front, and where a plan lies beside it."""
+def front_section(
+    front: Front | None,
+    own: Place | None,
+    title: str,
+    of_other: str = "",
+    numbers: Mapping[str, int] | None = None,
+) -> Section:
+    """A front, and where a plan lies beside it.
+
+    Args:
+        front: None: there is a word about how to get one.
+        own: the plan.
+        title: of the section.
+        of_other: the front's network, where it is not the plan's.
+        numbers: of the series by the kind of points, where other pictures have them too.
+    """
     if front is None:
         return Section(
             title,
@@ -30,15 +44,17 @@ def front_section(front: Front | None, own: Place | None, title: str) -> Section
         )
     shown = [point for point in front.points if point.on_front]
     others = [point for point in front.points if not point.on_front]
-    numbers = _numbers(front.points)
+    if numbers is None:
+        numbers = numbers_of(kinds_of(front))
+    kinds = {kind: numbers[kind] for kind in kinds_of(front)}
     series = [
         Series(
             number, [_point(p) for p in group if _kind(p) == kind], joined=not faint, faint=faint
         )
-        for kind, number in numbers.items()
+        for kind, number in kinds.items()
         for group, faint in ((others, True), (shown, False))
     ]
-    legend = {number: kind for kind, number in numbers.items()}
+    legend = {number: kind for kind, number in kinds.items()}
     energy = None if own is None else own[0]
     if own is not None and energy is not None:
         _, loss, (low, high) = own
@@ -53,10 +69,12 @@ def front_section(front: Front | None, own: Place | None, title: str) -> Section
     tested = sum(p.accuracy_loss is not None for p in front.points)
     text = [
         f"{len(shown)} of {len(front.points)} plans are on the front of {front.model}: no other "
-        f"saves as much and loses as little on the {front.choice_examples:,} examples that the "
-        f"choice is made by. {tested} were measured on the {front.test_examples:,} test examples, "
-        "and have intervals; the others are drawn by their loss on the examples of the choice."
+        f"plan both saves as much energy and loses as little accuracy on the "
+        f"{front.choice_examples:,} examples used for choosing. "
+        + _measured(tested, len(front.points), front.test_examples)
     ]
+    if of_other:
+        text.append(OTHER.format(of_other))
     picture = Picture(
         "Loss of accuracy against energy saved",
         f"Each mark is a plan; exact multipliers have {percent(front.baseline_accuracy)} accuracy. "
@@ -68,11 +86,26 @@ def front_section(front: Front | None, own: Place | None, title: str) -> Section
     return Section(title, text, pictures=[picture])
 
 
-def _numbers(found: Sequence[FrontPoint]) -> dict[str, int]:
-    """A number for each kind of points; not that of the report's own plan."""
-    kinds = list(dict.fromkeys(_kind(point) for point in found))
+def _measured(tested: int, plans: int, examples: int) -> str:
+    """A sentence about how many plans were measured on the test examples."""
+    on = f"measured on the {examples:,} test examples, and"
+    if tested == plans:
+        return f"All were {on} have intervals."
+    rest = "the others are drawn by their loss on the examples used for choosing."
+    if tested == 1:
+        return f"1 was {on} has an interval; {rest}"
+    return f"{tested} were {on} have intervals; {rest}"
+
+
+def kinds_of(front: Front) -> list[str]:
+    """What kinds of points there are."""
+    return list(dict.fromkeys(_kind(point) for point in front.points))
+
+
+def numbers_of(kinds: Sequence[str]) -> dict[str, int]:
+    """A series' number for each kind of points; not that of the report's own plan."""
     free = (k for k in range(len(kinds) + 1) if k != OWN)
-    return dict(zip(kinds, free))
+    return dict(zip(dict.fromkeys(kinds), free))
 
 
 def _kind(point: FrontPoint) -> str:
@@ -84,7 +117,7 @@ def _point(p: FrontPoint) -> Point:
     loss = p.loss
     label = f"{p.name}: {percent(p.energy_gain, 1)} saved, {points_of(loss)} points lost"
     if p.accuracy_loss_interval is None:
-        label += " on the examples of the choice"
+        label += " on the examples used for choosing"
         return Point(100 * p.energy_gain, 100 * loss, f"{label}\n{_designs(p)}")
     low, high = p.accuracy_loss_interval
     label += f" ({points_of(low)} to {points_of(high)})\n{_designs(p)}"

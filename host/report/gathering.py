@@ -194,6 +194,10 @@ class Gathered:
     sensitivity: Sensitivity | None
     front: Front | None
     power: Power | None
+    sensitivity_of_other: str = ""
+    """The network that the sensitivity is of, where it is not the report's; else empty."""
+    front_of_other: str = ""
+    """The same of the front."""
 
     def as_json(self) -> dict[str, Any]:
         """For ``--json``; tuples are lists there."""

@@ -113,6 +113,8 @@ class Power(BaseModel):
     model_config = ConfigDict(frozen=True)
 
     measured: Literal[True]
+    device: Optional[str] = None
+    """As ``--device`` says; None: not known."""
     partial: bool
     runs: int
     results: tuple[Contender, ...]

@@ -187,15 +187,17 @@ class TrainingPage:
         plan: as the user wrote it.
         recipe: options by name; ``epochs`` among them.
         say: told once if there is no page.
+        resumes: whether the same command goes on from a checkpoint.
     """
 
     def __init__(
-        self, output: Path, network: str, plan: str, recipe: Mapping[str, Any], say: Say
-    ) -> None:
+        self, output: Path, network: str, plan: str, recipe: Mapping[str, Any], say: Say,
+        resumes: bool = False,
+    ) -> None:  # fmt: skip
         now = time.time()
         self.record = Training(
             network=network, command=command(), started=now, updated=now, plan=plan,
-            recipe=dict(recipe), epochs=int(recipe["epochs"]),
+            recipe=dict(recipe), epochs=int(recipe["epochs"]), resumes=resumes,
         )  # fmt: skip
         # A device or a pipe has no place beside it.
         wanted = output.is_file() or not output.exists()

@@ -9,7 +9,7 @@ command leaves both, and a resumed one goes on from it.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timezone
 from functools import partial
 from pathlib import Path
@@ -21,13 +21,23 @@ from axynq.emulator import files
 from axynq.emulator.errors import DataError
 from axynq.emulator.validation import complaint
 from axynq.host.report.charts import Plane, Point, Series, points
-from axynq.host.report.fronts import front_section
+from axynq.host.report.fronts import front_section, kinds_of, numbers_of
 from axynq.host.report.kept import Finite, Front, Share
 from axynq.host.report.page import Page, Picture, Section, Table
+from axynq.host.report.svg import COLOURS
 from axynq.host.report.words import duration, percent, plural
 
 REFRESH = 4
 """Seconds after which a page of work that goes on is loaded again."""
+
+ALIKE = 8 * COLOURS
+"""Series whose numbers differ by this look the same."""
+
+LONG = 1000 * 3600.0
+"""Seconds beyond which an estimate of what is left is told no more exactly."""
+
+_LEVEL = " level"
+"""At the end of the names of stages that search a level."""
 
 Ended = Literal["finished", "interrupted", "failed"]
 
@@ -122,6 +132,8 @@ class Training(_Work):
     steps: int = 0
     loss: Optional[Finite] = None
     """Mean of the current epoch so far."""
+    resumes: bool = False
+    """Whether the same command goes on from a checkpoint."""
     results: Mapping[str, Share] = Field(default_factory=dict)
     """Accuracies on the test examples, by what they are of."""
 
@@ -173,12 +185,16 @@ def _state(record: Search | Training) -> str:
     if record.ended == "finished":
         return f"Finished after {took}."
     if record.ended is not None:
-        return f"It was {record.ended} after {took}. Rerun the command to resume."
+        again = "Rerun the command to resume."
+        if isinstance(record, Training) and not record.resumes:
+            again = "Rerun the command to start over; with --checkpoint it would resume."
+        return f"It was {record.ended} after {took}. {again}"
     doing = _doing(record)
     if record.seconds_left is None:
         return f"{doing} It has taken {took} so far."
     of, left = "this stage" if isinstance(record, Search) else "the training", record.seconds_left
-    return f"{doing} It has taken {took} so far; {of} takes about {duration(left)} more."
+    more = "more than 1000 h" if left > LONG else f"about {duration(left)} more"
+    return f"{doing} It has taken {took} so far; {of} takes {more}."
 
 
 def _doing(record: Search | Training) -> str:
@@ -210,41 +226,62 @@ def _search(record: Search, front: Front | None) -> list[Section]:
         [(s.name, str(s.done), str(s.of), duration(s.seconds)) for s in record.stages],
     )
     done = Section("Progress", facts=_facts(record), tables=[stages], commands=[record.command])
-    sections = [_so_far(record), done]
+    drawn = [stage.name for stage in record.stages if stage.front]
+    levels = [name for name in drawn if name.endswith(_LEVEL)]
+    # A level looks the same in both pictures.
+    numbers = numbers_of([*levels, *([] if front is None else kinds_of(front)), *drawn])
+    sections = [_so_far(record, numbers), done]
     if front is not None:
-        sections.insert(0, front_section(front, None, "The front"))
+        sections.insert(0, front_section(front, None, "The front", numbers=numbers))
     return sections
 
 
-def _so_far(record: Search) -> Section:
+def _named(stages: Sequence[Stage]) -> list[tuple[str, int]]:
+    """What each stage is called in the legend, and which of the stages of its name it is, from 0
+    on: with retraining, levels are searched several times."""
+    names = [stage.name for stage in stages]
+    named = []
+    for k, name in enumerate(names):
+        before = names[:k].count(name)
+        repeated = names.count(name) > 1
+        named.append((f"{name}, search {before + 1}" if repeated else name, before))
+    return named
+
+
+def _so_far(record: Search, numbers: Mapping[str, int]) -> Section:
     title = "Front so far, on the search examples"
     if record.ended == "finished":
         title = "What the search saw, on its own examples"
     stages = [stage for stage in record.stages if stage.front]
     if not stages:
         return Section(title, ["Nothing has been evaluated yet."])
+    named, names = _named(stages), [stage.name for stage in stages]
+    # Searches of the same level have one colour and marker, and are hidden one by one.
+    keys = [numbers[stage.name] + ALIKE * search for stage, (_, search) in zip(stages, named)]
     series = [
-        Series(k, [
+        Series(key, [
             Point(100 * (1 - seen.energy), 100 * seen.accuracy,
                   f"{seen.level} level: {percent(1 - seen.energy, 1)} saved, "
                   f"{percent(seen.accuracy)} accuracy\n{seen.multipliers}")
             for seen in stage.front
-        ], joined=True)
-        for k, stage in enumerate(stages)
+        ], joined=True, faint=stage.name in names[k + 1:])
+        for k, (key, stage) in enumerate(zip(keys, stages))
     ]  # fmt: skip
+    repeated = " Pale: earlier searches of a level." if len(set(names)) < len(names) else ""
     rows = [
-        (seen.multipliers, stage.name, percent(1 - seen.energy, 1), percent(seen.accuracy))
-        for stage in stages
+        (seen.multipliers, name, percent(1 - seen.energy, 1), percent(seen.accuracy))
+        for stage, (name, _) in zip(stages, named)
         for seen in stage.front
     ]
     picture = Picture(
         "Accuracy against energy saved",
         "Plans that no other of their stage beats so far. Accuracy is on the search's examples "
-        "and flatters what was chosen by it; energy is an estimate of the multiplications alone.",
+        "and flatters what was chosen by it; energy is an estimate of the multiplications alone."
+        + repeated,
         partial(points, series, Plane("energy saved [%]", "accuracy [%]")),
         Table("Front so far", ("multipliers", "stage", "energy saved", "accuracy"), rows,
               frozenset({0, 1})),
-        {k: stage.name for k, stage in enumerate(stages)},
+        {key: name for key, (name, _) in zip(keys, named)},
     )  # fmt: skip
     return Section(title, pictures=[picture])
 

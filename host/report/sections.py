@@ -17,7 +17,16 @@ from axynq.host.report.fronts import front_section
 from axynq.host.report.gathering import Accuracy, Cycles, Gathered, LayerErrors, Used
 from axynq.host.report.kept import Power, Quantity, Sensitivity
 from axynq.host.report.page import Page, Picture, Section, Table
-from axynq.host.report.words import interval, millions, percent, plural, points_of, times
+from axynq.host.report.words import (
+    OTHER,
+    SIMULATED,
+    interval,
+    millions,
+    percent,
+    plural,
+    points_of,
+    times,
+)
 
 LARGEST_MATRIX = 40
 """Classes that are drawn as a matrix; of more, what is most often mistaken is listed."""
@@ -55,11 +64,12 @@ def report_page(found: Gathered) -> Page:
         _multipliers(found.multipliers),
         _cycles(found.cycles),
         _roofline(found.cycles),
-        _sensitivity(found.sensitivity),
+        _sensitivity(found.sensitivity, found.sensitivity_of_other),
         front_section(
             found.front,
             (found.relative_energy, accuracy.loss, accuracy.loss_interval),
             "The front of a search",
+            found.front_of_other,
         ),
         _power(found.power),
     ]
@@ -77,7 +87,7 @@ def _subject(found: Gathered) -> Section:
         ("Network", f"{subject.network} ({subject.model})"),
         ("Plan", subject.plan),
         ("Compared with", subject.against or "the same network"),
-        ("Data", f"{subject.data}, the part {subject.split}"),
+        ("Data", f"{subject.data} {_part(subject.data, subject.split)}"),
         ("Examples", f"{found.accuracy.examples:,}"),
         ("Energy figures", subject.energy_figures),
         ("axynq", subject.version),
@@ -86,6 +96,11 @@ def _subject(found: Gathered) -> Section:
         ("Date", subject.date),
     ]
     return Section("What was measured", facts=facts, commands=[subject.command])
+
+
+def _part(data: str, split: str) -> str:
+    """Which examples of the data: of .npz files always all."""
+    return "(no parts; used whole)" if data.endswith(".npz") else f"(the part {split})"
 
 
 def _accuracy(found: Accuracy, reference: str) -> Section:
@@ -118,10 +133,12 @@ def _accuracy(found: Accuracy, reference: str) -> Section:
         ("Right with neither", f"{found.neither:,}"),
     ]  # fmt: skip
     text = []
-    if found.p_value > 0.05:
+    if found.only_exact + found.only_plan == 0:
+        text = ["Both classify every example alike."]
+    elif found.p_value > 0.05:
         text = [
-            f"These examples do not distinguish the plan from {reference}: equally good "
-            "classifiers would differ as much in more than one sample out of twenty."
+            "The difference is not significant: chance alone gives one this large in more than "
+            "5 % of samples."
         ]
     return Section("Accuracy", text, facts, [picture])
 
@@ -475,7 +492,7 @@ def _roofline(found: Cycles | None) -> Section:
 # --- what other commands left ---------------------------------------------------------------------
 
 
-def _sensitivity(found: Sensitivity | None) -> Section:
+def _sensitivity(found: Sensitivity | None, of_other: str) -> Section:
     title = "Sensitivity of the layers"
     if found is None:
         return Section(
@@ -509,6 +526,8 @@ def _sensitivity(found: Sensitivity | None) -> Section:
             )
         )  # fmt: skip
     text = [f"{found.model}, on {found.examples:,} examples."]
+    if of_other:
+        text.append(OTHER.format(of_other))
     return Section(title, text, pictures=pictures)
 
 
@@ -546,6 +565,9 @@ def _power(found: Power | None) -> Section:
         dict(enumerate(series)),
     )  # fmt: skip
     text = [f"As axynq power recorded it, in {plural(found.runs, 'run')}."]
+    if found.device == "software":
+        title = "Power, software board"
+        text = [f"{text[0][:-1]}, {SIMULATED}."]
     if found.partial:
         text.append("The experiment was not finished.")
     return Section(title, text, pictures=[picture] if found.results else [])

@@ -4,6 +4,12 @@
 
 from __future__ import annotations
 
+SIMULATED = "on the software board, a simulation on a PC: not a measurement of hardware"
+"""What is said of power that was measured while the software board ran."""
+
+OTHER = "This is of another network than the report: {}."
+"""What is said of what other commands have left of another network."""
+
 
 def percent(share: float, digits: int = 2) -> str:
     """A share, 0 to 1."""

@@ -19,6 +19,7 @@ from axynq.host.cli.inputs import read_energy
 from axynq.host.netlists.cells import cells
 from axynq.host.netlists.designs import bank_netlist
 from axynq.host.netlists.relative import kept_relative_activity
+from axynq.host.report.progress import Search, read_record
 from tests.host.test_cli import json_of
 
 OTHER = Path(__file__).parents[2] / "models" / "resnet8_int8.tflite"
@@ -323,6 +324,10 @@ def test_explore_with_retraining(axynq, digits_path, tmp_path: Path) -> None:
         "--candidates", 3, "--teacher", digits_path, "--device", "cpu", "--threads", 1, "--json",
     )  # fmt: skip
     content = json_of(axynq(*arguments))
+    record = read_record(folder / "progress.html")
+    assert isinstance(record, Search)
+    for stage in record.stages:  # a search may end before it has looked at all it may
+        assert stage.done == stage.of or "level" in stage.name
     front = json.loads((folder / "front.json").read_text())
     assert front["tuning"] == {"weights": "rescaled", "compensate": True, "method": "best"}
     words = front["retraining"]
@@ -369,3 +374,29 @@ def test_errors_of_retraining(axynq, digits_path, tmp_path: Path, arguments, mes
                          *arguments)  # fmt: skip
     assert code == 1
     assert message in " ".join(err.split())
+
+
+def test_a_folder_is_of_one_network(axynq, digits_path, digits_data, tmp_path: Path) -> None:
+    folder = tmp_path / "found"
+    arguments = ("--data", digits_data, "--output", folder, *SMALL, "--choice-examples", 40)
+    first = json_of(
+        axynq("explore", digits_path, *arguments, "--levels", "layer,filter", "--json")
+    )["front"]  # fmt: skip
+    assert first
+    (folder / "plans" / "mine.json").write_text("{}")
+    before = (folder / "front.json").read_bytes()
+    for command in ("explore", "match"):
+        code, _, err = axynq(command, OTHER, "--data", digits_data, "--output", folder)
+        assert code == 1
+        assert f"holds a search of network '{digits_path.stem}'" in " ".join(err.split())
+        assert "give another --output" in " ".join(err.split())
+    assert (folder / "front.json").read_bytes() == before
+    # Folders of version 0.1 do not say it so well.
+    (folder / "network.json").unlink()
+    assert axynq("explore", OTHER, "--data", digits_data, "--output", folder)[0] == 1
+    # Other settings: what was evaluated is used, what was found before is not left.
+    assert axynq("explore", digits_path, *arguments, "--levels", "layer")[0] == 0
+    points = json.loads((folder / "front.json").read_text())["points"]
+    named = {point["plan"] for point in points if "plan" in point}
+    left = {f"plans/{path.name}" for path in (folder / "plans").iterdir()}
+    assert left == named | {"plans/mine.json"}

@@ -13,6 +13,7 @@ from axynq.emulator import Emulator, Plan, load_model
 from axynq.emulator.datasets import load_dataset, quantise_examples
 from axynq.emulator.studies.errors import load_statistics
 from axynq.host import Accelerator, Overlay, compile_program
+from axynq.host.cli.training import warn_of_trained
 from tests.host.test_cli import json_of
 
 
@@ -124,3 +125,17 @@ def test_retrained_network_on_the_software_board(
     assert np.array_equal(found, Emulator(network, plan).run(x))
     accuracy = float((found.reshape(len(x), -1).argmax(axis=1) == examples.y).mean())
     assert content["accuracy_after"] == pytest.approx(accuracy)
+
+
+def test_test_examples_that_were_trained_on(capsys) -> None:
+    x = np.arange(20, dtype=np.int8).reshape(10, 2)
+
+    def said(tested: np.ndarray, split: str = "test") -> str:
+        warn_of_trained(x, 2, tested, split)
+        return " ".join(capsys.readouterr().err.split())
+
+    assert "no test part: 8 of the 10 test examples were trained on, so the accur" in said(x)
+    assert "warning: 1 of the 2 test examples" in said(np.stack([x[4], x[4] + 100]))
+    assert "--split train: 2 of the 3" in said(x[:3], "train")
+    assert said(x + 100) == ""
+    assert said(x[[0, 9]]) == ""  # held out

@@ -7,6 +7,7 @@ from __future__ import annotations
 import http.client
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -26,7 +27,7 @@ from axynq.emulator.plan import Plan
 from axynq.host.report import live, progress
 from axynq.host.report.kept import read_front
 from axynq.host.report.live import PAGE, SearchPage, TrainingPage, both, following, page_beside
-from axynq.host.report.page import render
+from axynq.host.report.page import render, swatch
 from axynq.host.report.progress import Search, Training, progress_page, read_record
 from axynq.host.report.serving import Server
 from axynq.host.report.viewing import left_in
@@ -199,6 +200,10 @@ def test_a_training_is_followed(tmp_path: Path, said: list[str], at_once: None) 
     page.end("finished")
     record = training(page_beside(output))
     assert [e.number for e in record.history] == [0, 1, 2, 3]
+    for resumes, words in ((False, "start over; with --checkpoint it would"), (True, "resume.")):
+        again = TrainingPage(output, "n", "roup:1,4", RECIPE, said.append, resumes)
+        again.end("interrupted")
+        assert f"Rerun the command to {words}" in page_beside(output).read_text()
     assert record.results == {"plan, after": 0.75}
     assert not said
 
@@ -253,6 +258,7 @@ def test_view(axynq, tmp_path: Path, said: list[str], at_once: None) -> None:
     code, out, _ = axynq("view", tmp_path)
     assert code == 0
     assert "layer level: 3 of 8" in out
+    assert re.search(r"Last written \d+ (s|min) ago\.", out)
     search.end("finished")
     code, out, _ = axynq("view", tmp_path, "--output", tmp_path / "seen.html")
     assert code == 0
@@ -459,3 +465,27 @@ def test_pages_without_work_ask_for_nothing(said: list[str], tmp_path: Path) -> 
     made = progress_page(read_record(tmp_path / PAGE))
     assert made.refresh is None
     assert "http" not in render(made).replace("http-equiv", "")
+
+
+def test_a_level_looks_the_same_in_all_pictures(tmp_path: Path, said, at_once) -> None:
+    page = SearchPage(tmp_path, "network", said.append)
+    seen = [candidate(0.5, 0.9)]
+    for stage in ("layer level", "filter level", "weights for 2 plans, epochs", "layer level"):
+        page(stage, 1, 8, seen)
+    (tmp_path / "front.json").write_text(json.dumps(FRONT))
+    page.end("finished")
+    sections = progress_page(page.record, read_front(tmp_path)).sections
+    front, so_far = (section.pictures[0] for section in sections[:2])
+    looks = {name: number for number, name in so_far.legend.items()}
+    assert set(looks) == {"layer level, search 1", "layer level, search 2", "filter level",
+                          "weights for 2 plans, epochs"}  # fmt: skip
+    found = {name: number for number, name in front.legend.items()}
+    assert found["filter level"] == looks["filter level"]
+    for search in (1, 2):
+        assert swatch(looks[f"layer level, search {search}"]) == swatch(found["layer level"])
+    assert len({swatch(number) for number in looks.values()}) == 3
+
+
+def test_a_long_time_is_told_roughly(tmp_path: Path) -> None:
+    record = Search(network="n", command="c", started=0, updated=9, seconds_left=4e6)
+    assert "takes more than 1000 h." in progress_page(record).lead[0]

@@ -30,7 +30,7 @@ from axynq.host.power.analysis import Figure, Result
 from axynq.host.report import charts, gathering
 from axynq.host.report.kept import Front, read_power
 from axynq.host.report.page import Page, Picture, Section, Table, as_script, render
-from axynq.host.report.sections import report_page
+from axynq.host.report.sections import _accuracy, report_page
 from axynq.host.report.svg import COLOURS, SHAPES, Axis, outline
 from tests.host.test_cli import json_of
 
@@ -149,7 +149,13 @@ def test_everything_there_is(axynq, digits_path, digits_data, tmp_path: Path) ->
     )  # fmt: skip
     assert code == 0, err
     page = unescape((tmp_path / "report.html").read_text(encoding="utf-8"))
+    assert "--front is of another network than" in " ".join(err.split())
+    assert "--sensitivity is of" not in " ".join(err.split())
+    assert page.count("This is of another network than the report: m.") == 1
+    assert f"{digits_data} (no parts; used whole)" in page
+    assert "1 was measured on the 1,000 test examples, and has an interval; the" in page
     assert "Give --" not in page
+    assert "a simulation on a PC: not a measurement of hardware" in page
     assert "this report's plan: 26.3 % saved" in page
     assert "004-filter: 61.0 % saved, 0.50 points lost (-0.10 to 1.10)" in page
     assert "roup, VDD: 2.5 mJ (2.4 to 2.6)" in page
@@ -191,6 +197,7 @@ QUANTITY = {"mean": 0.0025, "low": 0.0024, "high": 0.0026, "runs": 10}
 
 POWER = {
     "measured": True,
+    "device": "software",
     "partial": False,
     "runs": 10,
     "results": [
@@ -239,9 +246,11 @@ def test_power_is_read_as_it_is_written(tmp_path: Path) -> None:
         Result("a", "VDD", several, single, None, several, several, several, 0),
         Result("b", "VDD", several, None, several, single, None, several, 1),
     ]
-    content = _content(results, 10, False, tmp_path)
+    content = _content(results, 10, False, tmp_path, "software")
     (tmp_path / "results.json").write_text(json.dumps(content))
-    found = read_power(tmp_path).results
+    power = read_power(tmp_path)
+    found = power.results
+    assert power.device == "software"
     assert [each.contender for each in found] == ["a", "b"]
     assert found[0].joules.high == pytest.approx(0.0021)
     assert found[0].net_joules is not None
@@ -431,3 +440,17 @@ def test_block_means(rows: int, columns: int, size: int) -> None:
 
 def test_there_is_a_shape_for_each_colour() -> None:
     assert len(SHAPES) == COLOURS
+
+
+@pytest.mark.parametrize(
+    ("right", "said"),
+    [
+        ([1, 1, 0, 0], "Both classify every example alike."),
+        ([1, 0, 1, 0], "chance alone gives one this large in more than 5 % of samples."),
+        ([0] * 4, "chance alone"),
+    ],
+)
+def test_differences_that_say_nothing(right: list[int], said: str) -> None:
+    labels, exact = np.ones(4, np.int64), np.array([1, 1, 0, 0], np.int64)
+    found = gathering.accuracy_of(labels, exact, np.array(right, np.int64), 2)
+    assert said in _accuracy(found, "exact multipliers").text[0]

@@ -338,8 +338,10 @@ def _measured(
     chosen = level_fronts(measured)
     exact = right(task.model, Plan.uniform("exact"))
     against: dict[str, Comparison] = {}
-    for number, candidate in enumerate(chosen):
-        run.progress("retrained networks, all test examples", number, len(chosen), ())
+    what = "retrained networks, all test examples"
+    run.progress(what, 0, len(chosen), ())
+    for number, candidate in enumerate(chosen, start=1):
         found = right(finished[candidate.key].model, candidate.plan)
         against[candidate.key] = Comparison.of(exact, found)
+        run.progress(what, number, len(chosen), ())
     return [replace(m, against_exact=against.get(m.candidate.key)) for m in measured], finished

@@ -368,7 +368,8 @@ def _estimate(task: Task, store: Store, space: Space, progress: Progress) -> Inc
     if kept is not None:
         return kept
     again = ", again: the one kept is damaged" if path.exists() else ""
-    progress(f"first-order estimate{again}", 0, 1, ())
+    what = f"first-order estimate{again}"
+    progress(what, 0, 1, ())
     few = examples.evenly(ESTIMATE_EXAMPLES)
     compensated = task.tuner is not None and task.tuner.compensate
     increase = estimate(task.model, few.x, few.y, specs, compensated)
@@ -376,6 +377,7 @@ def _estimate(task: Task, store: Store, space: Space, progress: Progress) -> Inc
         name: np.array([float(f"{v:.6g}") for v in values]) for name, values in increase.items()
     }
     _save(rounded, path)
+    progress(what, 1, 1, ())
     return rounded
 
 

@@ -20,6 +20,7 @@ from axynq.emulator.pictures import new_figure, save_figure
 from axynq.emulator.plan import Plan
 from axynq.emulator.studies.comparison import CONFIDENCE, Comparison
 from axynq.emulator.studies.search.exploration import Outcome, Task, level_fronts, tuned_network
+from axynq.emulator.studies.search.folder import remove_other_points
 from axynq.emulator.studies.search.front import Candidate
 from axynq.emulator.studies.tuning.compensation import frozen
 
@@ -188,10 +189,11 @@ def write_report(
 
 
 def write_front(content: Mapping[str, Any], points: Sequence[Point], folder: Path) -> Path:
-    """Write ``front.json``, whose path is returned, with this content, and both pictures.
+    """Write ``front.json``, whose path is returned, with this content, and both pictures. Plans and
+    networks in the folder that belong to no point of it are removed.
 
     Raises:
-        DataError: the file cannot be written.
+        DataError: the file cannot be written, or another one not removed.
         ToolError: matplotlib or plotly is not installed.
     """
     path = folder / "front.json"
@@ -200,6 +202,10 @@ def write_front(content: Mapping[str, Any], points: Sequence[Point], folder: Pat
         files.write_text(path, json.dumps(whole, indent=2) + "\n")
     except OSError as error:
         raise DataError(f"'{path}' cannot be written: {error.strerror}") from error
+    entries = content["points"]
+    remove_other_points(
+        folder, (entry[part] for entry in entries for part in ("plan", "model") if part in entry)
+    )
     draw_front(points, folder / "front.png")
     draw_interactive(points, folder / "front.html")
     return path
@@ -285,7 +291,7 @@ def draw_front(points: Sequence[Point], path: Path, title: str = "") -> None:
             marker=MARKERS[level], color=COLOURS[level], markersize=5, linewidth=1,
             linestyle="--" if beside and not retrained else "-", elinewidth=0.5, label=series,
         )  # fmt: skip
-    axes.set_xlabel("energy gain of the multiplications [%]")
+    axes.set_xlabel("energy saved in the multiplications [%]")
     axes.set_ylabel("accuracy loss [points]")
     axes.set_title(title)
     axes.grid(alpha=0.3)
@@ -323,12 +329,12 @@ def draw_interactive(points: Sequence[Point], path: Path) -> None:
                 line={"color": COLOURS[level], "width": 1, "dash": dash},
                 customdata=[[p.name, _losses(p), _described(p.plan)] for p in of_level],
                 hovertemplate=(
-                    "<b>%{customdata[0]}</b><br>energy gain %{x:.1f} %<br>"
+                    "<b>%{customdata[0]}</b><br>energy saved %{x:.1f} %<br>"
                     "%{customdata[1]}<br>%{customdata[2]}"
                 ),
             )
     figure.update_layout(
-        xaxis_title="energy gain of the multiplications [%]",
+        xaxis_title="energy saved in the multiplications [%]",
         yaxis_title="accuracy loss [points]",
         template="plotly_white",
     )

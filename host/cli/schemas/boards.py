@@ -176,6 +176,9 @@ class Power(Strict):
     schema_: Literal["axynq/power/1"] = Field(alias="schema")
     measured: Literal[True]
     folder: str
+    device: Literal["auto", "software"] | None = None
+    """What ran the programs, as --device says: with software a simulation on a PC, and the figures
+    are no measurement of hardware. Absent: written by an earlier version."""
     partial: bool
     """The experiment is not complete."""
     runs: Count

@@ -168,6 +168,10 @@ class Report(Strict):
     """What --front gave."""
     power: dict[str, Any] | None
     """What --power gave."""
+    sensitivity_of_other: str
+    """The network that the sensitivity is of, where it is not the report's; else empty."""
+    front_of_other: str
+    """The same of the front."""
 
 
 class SeenPlan(Strict):
@@ -242,6 +246,8 @@ class TrainingProgress(Work):
     steps: Count
     loss: float | None
     """Mean of the current epoch so far."""
+    resumes: bool
+    """Whether the same command goes on from a checkpoint, instead of starting over."""
     results: dict[str, Share]
     """Accuracies on the test examples, by what they are of."""
 

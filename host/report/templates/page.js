@@ -67,7 +67,7 @@ if (refresh) {
     const seconds = Math.max(0, Math.round(Date.now() / 1000 - updated));
     const ago = seconds < 120 ? seconds + " s" : Math.round(seconds / 60) + " min";
     let text = "Written " + ago + " ago; " + (paused ? "not loaded again." : "loaded again every " + refresh + " s.");
-    if (seconds > 300) text = "Written " + ago + " ago: the work is slow, or it has ended before it was done. Rerun its command to resume.";
+    if (seconds > 300) text = "Written " + ago + " ago: the work is slow, or it has ended before it was done; then rerun its command.";
     if (age.textContent !== text) age.textContent = text;
     button.textContent = paused ? "Continue" : "Pause";
     if (!paused && Date.now() - loaded >= refresh * 1000) { keep(); location.reload(); }
