@@ -245,7 +245,6 @@ def match_(
     )  # fmt: skip
     training = read_examples(network, data, "train", None)
     tested = read_examples(network, data, split, limit)
-    warn_of_trained(training.x, held_out, tested.x, split)
     task = Task(
         network,
         training,
@@ -259,9 +258,10 @@ def match_(
         figures,
         device,
     )
-    mark_network(output, network)
     with _progress() as report:
         outcome = run(task, checkpoints or output / "checkpoints", report)
+    warn_of_trained(training.x, held_out, tested.x, split)
+    mark_network(output, network)
     path = write_report(outcome, task, output, {"model": str(model), "seed": seed})
     if json:
         print_json("axynq/match/1", _content(outcome, path))

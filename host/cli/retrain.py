@@ -205,6 +205,7 @@ def retrain_(
     with _progress(inputs) as report, following(live) as page:
         outcome = measure(inputs, output, both(report, page), console.note)
         page.results(outcome.result.history, _accuracies(outcome))
+    warn_of_trained(inputs.training.x, options.validation, inputs.test.x)
     console.note(f"wrote {output}")
     if json:
         names = {"model": model, "plan": plan, "output": output, "teacher": teacher}
@@ -231,7 +232,6 @@ def _read(
     training, test = read_data(data, "train", None), read_data(data, "test", None)
     for part in (training, test):
         check_labels(part, int(np.prod(network.output.shape)))
-    warn_of_trained(training.x, options.validation, test.x)
     return Inputs(network, chosen, plan, taught_by, training, test, options, checkpoint, device)
 
 
