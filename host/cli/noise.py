@@ -146,7 +146,7 @@ def _show(title: str, rows: list[dict[str, Any]]) -> None:
             f"{row['error_mean']:+.5f}",
             f"{row['error_deviation']:.5f}",
             f"{row['mean_correlation']:+.3f}",
-            "no error" if ratio is None else f"{ratio:.1f} dB",
+            "exact" if ratio is None else f"{ratio:.1f} dB",
         )
     results.print(shown)
 

@@ -249,7 +249,7 @@ def test_checkpoints_of_other_searches_are_refused(
     with pytest.raises(DataError, match="is of another network, plan, recipe or data"):
         search_noise(digits, few, replace(options, strength=0.3), checkpoint=path)
     path.write_bytes(b"nothing")
-    with pytest.raises(DataError, match="cannot be read"):
+    with pytest.raises(DataError, match="is empty or damaged"):
         search_noise(digits, few, options, checkpoint=path)
 
 

@@ -486,7 +486,7 @@ def test_bad_input(digits: graph.Model, examples, tmp_path: Path) -> None:
     with pytest.raises(DataError, match="another network, plan, recipe"):
         retrain(digits, ROUGH, x, y, options(epochs=1), checkpoint=path)
     path.write_bytes(b"nothing")
-    with pytest.raises(DataError, match="cannot be read"):
+    with pytest.raises(DataError, match="is empty or damaged"):
         retrain(digits, "exact", x, y, options(epochs=1), checkpoint=path)
     with pytest.raises(DataError, match="cannot be written"):
         retrain(digits, "exact", x, y, options(epochs=1), checkpoint=Path("/dev/full/state.pt"))

@@ -365,7 +365,10 @@ def test_demo(axynq, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, examples: 
         (("run", "PROGRAM", "--data", "LABELS", "--device", "software"), "labels run from 0 to 77"),
         (("multipliers", "roup:1"), "is not of the form"),
         (("multipliers", "exact", "--range", "x"), "a range is LOW:HIGH"),
-        (("multipliers", "exact", "--range", "5:1"), "must not be empty"),
+        (
+            ("multipliers", "exact", "--range", "5:1"),
+            "the range 5:1 is empty: LOW must not exceed HIGH",
+        ),
         (("inspect", "BROKEN"), "damaged or truncated"),
         (("inspect", "MODEL", "--roofline", "r.png"), "--roofline needs --overlay"),
     ],

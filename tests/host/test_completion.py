@@ -113,6 +113,7 @@ def home(tmp_path: Path) -> dict[str, str]:
 
 
 @needs_bash
+@pytest.mark.thorough  # what is typed too early is lost where the machine is busy
 def test_bash_itself_completes(home: dict[str, str], tmp_path: Path) -> None:
     """The script is installed, and an interactive bash reads it and asks at Tab."""
     installed = subprocess.run(

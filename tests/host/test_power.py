@@ -598,7 +598,7 @@ def test_a_row_cut_short(worlds, tmp_path: Path) -> None:
 
 def test_another_experiments_folder(tmp_path: Path) -> None:
     Log(tmp_path / "log", {"rate": 20})
-    with pytest.raises(DataError, match="another rate"):
+    with pytest.raises(DataError, match="another setting of rate: 20, not 10"):
         Log(tmp_path / "log", {"rate": 10})
     (tmp_path / "log" / "experiment.json").write_text("[")
     with pytest.raises(DataError, match="does not hold an experiment"):
