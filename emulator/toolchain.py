@@ -257,13 +257,19 @@ def _digest(
     return content.hexdigest()[:16]
 
 
+def processor_lines() -> list[str]:
+    """What Linux says of the processors, ``name : value`` each; nothing where it says nothing."""
+    try:
+        text = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return []
+    return text.splitlines()
+
+
 def _processor() -> bytes:
     """What -march=native depends on: caches are shared between machines now and then."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-    except OSError:
-        return b""
-    return next((line for line in lines if line.startswith(("flags", "Features"))), "").encode()
+    features = (line for line in processor_lines() if line.startswith(("flags", "Features")))
+    return next(features, "").encode()
 
 
 def _compile(

@@ -26,7 +26,7 @@ from axynq.emulator.engine.packing import pack_layer
 from axynq.emulator.engine.recipe import Costs, LayerRecipe, LookupPlane, Plane
 from axynq.emulator.errors import ToolError
 from axynq.emulator.model import graph
-from axynq.emulator.toolchain import writable_cache_folder
+from axynq.emulator.toolchain import processor_lines, writable_cache_folder
 
 SIZE, CHANNELS, KERNEL = 16, 32, 3
 """Of the layer that is timed: rows and columns, channels, rows and columns of the kernel."""
@@ -76,11 +76,8 @@ def _read(file: Path) -> dict[str, float] | None:
 
 def _processor() -> str:
     """A hash of the processor's name."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-    except OSError:
-        lines = []
-    named = [line for line in lines if line.startswith(("model name", "CPU part", "Hardware"))]
+    kinds = ("model name", "CPU part", "Hardware")
+    named = [line for line in processor_lines() if line.startswith(kinds)]
     return hashlib.sha256("\n".join(sorted(set(named))).encode()).hexdigest()[:8]
 
 

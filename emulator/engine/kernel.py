@@ -15,7 +15,7 @@ from pathlib import Path
 from axynq.emulator.engine import abi
 from axynq.emulator.engine.recipe import Costs
 from axynq.emulator.errors import ToolError
-from axynq.emulator.toolchain import load_library, shared_library
+from axynq.emulator.toolchain import load_library, processor_lines, shared_library
 
 # Sums are modulo 2**32, which C++ leaves undefined without -fwrapv.
 FLAGS = ("-std=c++17", "-O3", "-pthread", "-fwrapv")
@@ -117,11 +117,7 @@ def processor_features() -> frozenset[str]:
     """Instruction sets of this processor, by the names of /proc/cpuinfo."""
     if platform.machine().lower().startswith(("arm", "aarch64")):
         return _arm_features()
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-    except OSError:
-        return frozenset()
-    line = next((line for line in lines if line.startswith("flags")), "")
+    line = next((line for line in processor_lines() if line.startswith("flags")), "")
     return frozenset(line.partition(":")[2].split())
 
 

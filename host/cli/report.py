@@ -20,6 +20,7 @@ from axynq.emulator.energy import relative_energy
 from axynq.emulator.model.batch import check_classifier
 from axynq.emulator.model.graph import Model
 from axynq.emulator.studies.search.folder import other_network
+from axynq.emulator.toolchain import processor_lines
 from axynq.host.cli import completion
 from axynq.host.cli.inputs import (
     BatchOption,
@@ -200,9 +201,6 @@ def _other_searched(place: Path, model: Path, networks: Sequence[Model]) -> str:
 
 def processor() -> str:
     """The name of this machine's processor, as far as it tells."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
-    except OSError:
-        lines = []
-    named = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+    names = (line for line in processor_lines() if line.startswith("model name"))
+    named = (line.partition(":")[2].strip() for line in names)
     return next(named, "") or platform.processor() or platform.machine()
