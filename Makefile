@@ -41,7 +41,7 @@ test-matrix: $(VENV)/.dev
 	set -e; for engine in $$($(BIN)/python -c "$(ENGINES)") portable; do \
 	  for threads in 1 2; do \
 	    echo "engine $$engine, threads $$threads"; \
-	    AXYNQ_ENGINE=$$engine AXYNQ_THREADS=$$threads \
+	    AXYNQ_ENGINE=$$engine AXYNQ_THREADS=$$threads OMP_NUM_THREADS=$$threads \
 	    ATEN_CPU_CAPABILITY=default ONEDNN_MAX_CPU_ISA=SSE41 \
 	    $(BIN)/python -m pytest -n auto -q -m "not slow and not thorough"; \
 	  done; \

@@ -10,6 +10,11 @@ import re
 import signal
 from pathlib import Path
 
+# Tests run beside each other: threads of numpy and torch would only wait for each other. These are
+# read when numpy is loaded; `make test-matrix` gives other numbers.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ.setdefault("OPENBLAS_NUM_THREADS", os.environ["OMP_NUM_THREADS"])
+
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, settings

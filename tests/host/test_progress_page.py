@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import http.client
 import json
-import os
 import re
 import signal
 import subprocess
@@ -393,7 +392,6 @@ def test_a_killed_command_leaves_its_page(
         [sys.executable, "-m", "axynq.host.cli", command, digits_path, "--data",
          tmp_path / "data.npz", *words],
         stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
     )  # fmt: skip
     try:
         while not has_curve(page):
