@@ -86,7 +86,7 @@ def main(
         "summary": summary,
     }
     files.write_text(output, json.dumps(content, indent=2) + "\n")
-    print("\n".join(["", "| approach | configuration | tuning | energy gain | accuracy loss |",
+    print("\n".join(["", "| approach | configuration | tuning | energy saved | accuracy loss |",
                      "|---|---|---|---|---|", *map(_line, rows)]))  # fmt: skip
     print(json.dumps(summary, indent=2))
 

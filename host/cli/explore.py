@@ -541,7 +541,7 @@ def _show(outcome: Outcome, path: Path, json: bool, task: Task) -> None:
         return
     bank = ("bank", "LUTs", "gain in it") if task.cells else ()
     shown = table(
-        "plan", "energy gain", "accuracy", "loss", INTERVAL, *bank,
+        "plan", "energy saved", "accuracy", "loss", INTERVAL, *bank,
         title=f"Front; exact: {percent(outcome.baseline)}",
     )  # fmt: skip
     for point in front:
@@ -589,7 +589,7 @@ def _row(point: Point) -> tuple[str, ...]:
 
 
 def _bank(task: Task, point: Point) -> tuple[str, str, str]:
-    """The multipliers of a plan; the LUTs of the smallest cell that has them; and the energy gain
+    """The multipliers of a plan; the LUTs of the smallest cell that has them; and the energy saved
     in such cells."""
     costs = cell_costs(task, point.plan, point.designs).values()
     if not costs:

@@ -301,7 +301,7 @@ def _content(outcome: Outcome, path: Path) -> dict[str, Any]:
 
 def _show(outcome: Outcome, task: Task) -> None:
     shown = table(
-        "point", "energy gain", "accuracy", "loss", INTERVAL, "held out",
+        "point", "energy saved", "accuracy", "loss", INTERVAL, "held out",
         title=f"{task.model.name}; exact: {percent(outcome.baseline)} of {len(task.test)} examples",
     )  # fmt: skip
     for found in outcome.found:

@@ -33,7 +33,7 @@ def printed(renderable: object, width: int) -> str:
 @pytest.mark.parametrize("width", [30, 44, 60, 80, 120, 200])
 @pytest.mark.parametrize("first", ["p1", PLAN, PATH])
 def test_intervals_and_units_stay_whole(width: int, first: str) -> None:
-    made = table("plan", "energy gain", "accuracy", "loss", "95 % interval", "power", "shape")
+    made = table("plan", "energy saved", "accuracy", "loss", "95 % interval", "power", "shape")
     cells = (
         "81.3 %",
         "97.50 %",

@@ -244,7 +244,7 @@ def energy_sources(figures: EnergyFigures, library: Sequence[str]) -> dict[str, 
 
 def cell_costs(task: Task, plan: Plan, designs: Sequence[str]) -> dict[str, dict[str, Any]]:
     """By the way that the cells of an array are made that has the multipliers of a plan: the LUTs
-    of a cell, and the energy gain with what cells cost beside the multiplier they are set to."""
+    of a cell, and the energy saved with what cells cost beside the multiplier they are set to."""
     costs: dict[str, dict[str, Any]] = {}
     for way, (luts, energies) in (task.cells(designs) if task.cells else {}).items():
         costs[way] = {"luts": luts}
@@ -269,7 +269,7 @@ def _files(point: Point, task: Task, folder: Path, finished: Finished | None) ->
 
 
 def draw_front(points: Sequence[Point], path: Path, title: str = "") -> None:
-    """Accuracy loss on the test examples, with its interval, against energy gain, by level (as
+    """Accuracy loss on the test examples, with its interval, against energy saved, by level (as
     Fig. 4 of the MAx-DNN paper).
 
     Raises:
