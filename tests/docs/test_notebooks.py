@@ -209,7 +209,9 @@ accelerator.open_board = open_software_board  # in the place of the hardware
         ),
         pytest.param("4-design-an-array.ipynb", "bound by", 1, marks=pytest.mark.thorough),
         pytest.param("5-own-multiplier.ipynb", "all equal to", 1, marks=pytest.mark.thorough),
-        ("6-power.ipynb", "board: this one; sensor: hwmon", 0),
+        pytest.param(
+            "6-power.ipynb", "board: this one; sensor: hwmon", 0, marks=pytest.mark.thorough
+        ),
     ],
 )
 def test_they_run_as_on_a_board(

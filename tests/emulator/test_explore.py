@@ -657,7 +657,7 @@ def test_a_tuning_worker_tunes_once(digits: graph.Model, examples: Examples) -> 
 def _explore(folder: Path, data: Path, model: Path, *more: str) -> subprocess.Popen[bytes]:
     command = [
         *(sys.executable, "-c", "from axynq.host.cli import main; main()", "explore", str(model)),
-        *("--data", str(data), "--output", str(folder), "--levels", "layer,filter"),
+        *("--data", str(data), "--output", str(folder), "--levels", "filter"),
         *("--evaluations", "36", "--population", "12", "--search-examples", "60"),
         *("--finalists", "2", "--skip", "3", *more),
     ]

@@ -52,7 +52,7 @@ def outcome(variant: Variant, native: Path, folder: Path) -> list[str]:
     program = folder / variant.name
     subprocess.run(
         [
-            # What is compared are functions; networks run on the kernel as it is compiled for users.
+            # Functions are compared here; networks run on the kernel as users compile it.
             *(*compile_, *kernel.FLAGS, "-O1", *variant.flags),
             f"-DAXYNQ_INSTRUCTIONS={variant.name}",
             *(f"-I{native}", str(DRIVER), "-o", str(program)),

@@ -169,6 +169,7 @@ def test_explore_families(axynq, digits_path, digits_data, tmp_path) -> None:
     content = json_of(
         axynq("explore", digits_path, "--data", digits_data, "--output", folder, *SMALL,
               "--multipliers", "exact|roup:3,*|roup:2,0-0-4-*|smapprox:333*", "--members", 7,
+              "--levels", "layer,filter",
               "--weights", "second-order", "--compensate", "--json")
     )  # fmt: skip
     front = json.loads((folder / "front.json").read_text())
@@ -179,8 +180,9 @@ def test_explore_families(axynq, digits_path, digits_data, tmp_path) -> None:
     assert all(front["energies"][m["multiplier"]]["relative"] == m["energy"]
                for m in front["families"]["kept"])  # fmt: skip
     assert {spec for p in content["front"] for spec in p["designs"]} <= {"exact", *kept}
-    untuned = axynq("explore", digits_path, "--data", digits_data, "--output", tmp_path / "plain",
-                    *SMALL, "--multipliers", "exact|roup:3,*", "--members", 2)  # fmt: skip
+    again = ("explore", digits_path, "--data", digits_data, "--output", tmp_path / "plain")
+    untuned = axynq(*again, "--multipliers", "exact|roup:3,*", "--members", 2,
+                    "--levels", "layer", *SMALL)  # fmt: skip
     assert untuned[0] == 0, untuned[2]
     assert "9 multipliers" in untuned[2]
 
