@@ -75,7 +75,7 @@ types: $(VENV)/.dev
 	ln -sfn $(CURDIR)/emulator build/typing/axynq/emulator
 	ln -sfn $(CURDIR)/host build/typing/axynq/host
 	ln -sfn $(CURDIR)/hls4ml_extension build/typing/axynq/hls4ml
-	MYPYPATH=build/typing $(BIN)/mypy -p axynq.emulator -p axynq.host -p axynq.hls4ml
+	MYPYPATH=build/typing $(BIN)/mypy --num-workers auto -p axynq.emulator -p axynq.host -p axynq.hls4ml
 
 # What boards run, on emulated ARM machines (see docs/development.md).
 check-arm: $(VENV)/.dev
