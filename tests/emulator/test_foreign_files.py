@@ -132,6 +132,11 @@ def test_folders(tmp_path: Path) -> None:
         load_model(tmp_path)
 
 
+def test_the_content_of_an_onnx_network() -> None:
+    with pytest.raises(ModelError, match=r"an ONNX network: axynq\.emulator\.load_model reads it"):
+        parse_model(ONNX)
+
+
 def test_what_git_lfs_has_not_fetched(tmp_path: Path) -> None:
     path = tmp_path / "model.tflite"
     path.write_bytes(LFS)

@@ -1012,6 +1012,27 @@ def test_zeros_between_are_written(
     assert np.array_equal(reference.run(model, x)[model.output_index], found)
 
 
+@pytest.mark.parametrize(
+    ("scale", "message"),
+    [(1e-9, "output's scale 1e-09 is so much finer than its inputs' 0.1 that TFLite's kernel ends"),
+     (1e33, "output's scale 1e+33 is so large that TFLite's kernel ends the process")],
+)  # fmt: skip
+def test_sums_that_end_tflites_process_are_not_written(scale: float, message: str) -> None:
+    tensors = *(tensor(name, (4,), 0.1, 0) for name in "xy"), tensor("z", (4,), scale, 0)
+    with pytest.raises(ModelError, match=re.escape(message)):
+        serialise_model(graph.Model("m", tensors, (graph.Add("add_0", (0, 1), 2),), (0, 1), (2,)))
+
+
+def test_layers_whose_output_is_too_fine_are_not_written() -> None:
+    layer = graph.FullyConnected(
+        "dense_0", (0,), 1, weights(3, 4), np.zeros(3, np.int32), np.full(3, 0.3, np.float32),
+        per_channel=False,
+    )  # fmt: skip
+    tensors = tensor("x", (4,), 0.1, 0), tensor("y", (3,), 1e-12, 0)
+    with pytest.raises(ModelError, match="1e-12 is so much finer than its accumulator's 0.03 that"):
+        serialise_model(graph.Model("m", tensors, (layer,), (0,), (1,)))
+
+
 def test_activations_that_tflites_operator_lacks_are_not_written() -> None:
     maps = [tensor(name, (4,), 0.1, 0) for name in "xyz"]
     op = graph.Elementwise("maximum_0", (0, 1), 2, "maximum", "relu")
