@@ -144,9 +144,6 @@ class Drawing:
             self.constants.pop(index, None)
         del self.tensors[tensors:], self.operators[operators:]
 
-    def __contains__(self, tensor: object) -> bool:
-        return isinstance(tensor, int) and tensor < len(self.tensors)
-
     # --- order -----------------------------------------------------------------------------------
 
     def settled(self, value: Held | Flat) -> Held:

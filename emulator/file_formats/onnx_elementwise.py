@@ -147,7 +147,7 @@ def combined(reading: Reading, node: Node, kind: str, x: Value, y: Value) -> Val
         if isinstance(y, np.ndarray):
             with np.errstate(all="ignore"):
                 return combined(reading, node, "multiply", x, 1 / y.astype(np.float32))
-        raise ModelError("divides by what is no constant, which is not supported")
+        raise ModelError("divides by what is computed or quantised, which is not supported")
     if kind == "power":
         raise ModelError("has an exponent that is no constant number, which is not supported")
     named: graph.ElementwiseKind = kind  # type: ignore[assignment]
@@ -197,7 +197,7 @@ def paired(
         (v for v in ranked if v is not None and v.shape == shape),
         next(v for v in ranked if v is not None),
     )
-    if leader.images != (shape[0] == 1):
+    if any(v is not None and v.images != (shape[:1] == (1,)) for v in ranked):
         raise ModelError("repeats one image for several, which is not supported")
     order = leader.order
     result = Held(-1, shape, order)
@@ -270,8 +270,6 @@ def _constant(
     values, quantisation = _values_of(value)
     values = values.reshape((1,) * (len(shape) - values.ndim) + values.shape)
     if len(order) < len(shape):
-        if values.shape[0] != 1:
-            raise ModelError("has a constant operand for several images")
         values = values[0].transpose([axis - 1 for axis in order])
     else:
         values = values.transpose(order)

@@ -4,8 +4,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -105,10 +106,13 @@ def parse(content: bytes, folder: Path | None) -> OnnxFile:
             "onnx.version_converter, or export it again"
         )
     if model.functions:
+        _refuse_recursion(model.functions)
         try:
             model = onnx.inliner.inline_local_functions(model)
         except Exception as error:  # the inliner is C++ and ends in any error
-            raise DamagedError(f"has functions that cannot be opened ({error})") from error
+            raise DamagedError(
+                f"has functions that cannot be opened ({_first_line(error)})"
+            ) from error
     graph = model.graph
     if graph.sparse_initializer:
         raise ModelError("has sparse constants, which are not supported")
@@ -117,6 +121,32 @@ def parse(content: bytes, folder: Path | None) -> OnnxFile:
     outputs = tuple(_end(onnx, each) for each in graph.output)
     nodes = tuple(_node(onnx, place, each) for place, each in enumerate(graph.node))
     return OnnxFile(nodes, constants, inputs, outputs, opset, opsets)
+
+
+def _refuse_recursion(functions: Sequence[Any]) -> None:
+    """Raises:
+    DamagedError: a function calls itself, which the inliner would follow until the process dies.
+    """
+    calls = {
+        (each.domain, each.name, getattr(each, "overload", "")): {
+            (node.domain, node.op_type, getattr(node, "overload", ""))
+            for node in _all_nodes(each.node)
+        }
+        for each in functions  # onnx before 1.16 knows no overloads
+    }
+    try:
+        TopologicalSorter(calls).prepare()
+    except CycleError as error:
+        raise DamagedError("has functions that call themselves") from error
+
+
+def _all_nodes(nodes: Sequence[Any]) -> Iterator[Any]:
+    """Operators and those of their branches."""
+    for node in nodes:
+        yield node
+        for attribute in node.attribute:
+            for inner in (attribute.g, *attribute.graphs):
+                yield from _all_nodes(inner.node)
 
 
 def _read_external(onnx: Any, model: Any, folder: Path | None) -> None:
@@ -176,7 +206,9 @@ def _node(onnx: Any, place: int, proto: Any) -> Node:
             try:
                 value = onnx.helper.get_attribute_value(each)
             except ValueError as error:
-                raise DamagedError(f"is damaged: operator {place} ({error})") from error
+                raise DamagedError(
+                    f"is damaged: operator {place} ({_first_line(error)})"
+                ) from error
             attributes[_text(each.name)] = _text(value) if isinstance(value, bytes) else value
     inputs, outputs = (tuple(map(_text, names)) for names in (proto.input, proto.output))
     return Node(place, kind, inputs, outputs, attributes, proto)
@@ -202,5 +234,5 @@ def _end(onnx: Any, value: Any) -> End:
         for d in tensor.shape.dim
     )
     if not tensor.HasField("shape"):
-        shape = ("?",)
+        shape = ()
     return End(_text(value.name), type_, shape)

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 # Copyright The axynq maintainers
-"""Operators of ONNX whose inputs are constants: computed while reading."""
+"""Operators of ONNX that hold constants or whose inputs are constants: computed while reading."""
 
 from __future__ import annotations
 
@@ -32,6 +32,24 @@ FOLDED = frozenset(
 
 _MOVED = frozenset({"Flatten", "Identity", "Reshape", "Squeeze", "Transpose", "Unsqueeze"})
 """Those through which a quantised constant stays one."""
+
+
+def constant_of(node: Node) -> Array:
+    """What a Constant holds.
+
+    Raises:
+        ModelError: text, or a tensor that is sparse.
+    """
+    for name, type_ in (
+        ("value", None),
+        ("value_float", np.float32),
+        ("value_floats", np.float32),
+        ("value_int", np.int64),
+        ("value_ints", np.int64),
+    ):
+        if name in node.attributes:
+            return np.asarray(node.attributes[name], type_)
+    raise ModelError("is no tensor of numbers")
 
 
 def fold(node: Node, inputs: Sequence[Array | None], opsets: Mapping[str, int]) -> list[Array]:

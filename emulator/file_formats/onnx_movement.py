@@ -73,7 +73,10 @@ def flatten(arguments: Arguments) -> Movement:
     axis = int(arguments.node.attribute("axis", 1))
 
     def move(drawing: Drawing, x: Moved) -> Moved:
-        split = axis + len(x.shape) if axis < 0 else axis
+        rank = len(x.shape)
+        if not -rank <= axis <= rank:
+            raise ModelError(f"has axis {axis} for {rank} axes")
+        split = axis + rank if axis < 0 else axis
         shape = (math.prod(x.shape[:split]), math.prod(x.shape[split:]))
         return drawing.reshaped(x, shape)
 
@@ -106,6 +109,8 @@ def unsqueeze(arguments: Arguments) -> Movement:
     def move(drawing: Drawing, x: Moved) -> Moved:
         rank = len(x.shape) + len(axes)
         new = sorted(axis + rank if axis < 0 else axis for axis in axes)
+        if len(set(new)) != len(new) or not all(0 <= axis < rank for axis in new):
+            raise ModelError(f"puts in axes {axes} among {len(x.shape)}")
         shape = list(x.shape)
         for axis in new:
             shape.insert(axis, 1)
@@ -174,8 +179,6 @@ def _sliced(drawing: Drawing, held: Held, parts: Sequence[slice]) -> Held:
     shape = tuple(len(each) for each in ranges)
     if 0 in shape:
         raise ModelError(f"leaves no values of {list(held.shape)}")
-    if held.images != (shape[0] == 1) and held.images:
-        raise ModelError("takes images apart, which is not supported")
     if shape == held.shape and all(each.step > 0 for each in ranges):
         return held
     begin = tuple(ranges[axis].start for axis in held.order)

@@ -14,6 +14,7 @@ from axynq.emulator.errors import ModelError
 from axynq.emulator.file_formats.onnx_drawing import Flat, Held, default_order
 from axynq.emulator.file_formats.onnx_elementwise import combined, leaky_relu, sigmoid
 from axynq.emulator.file_formats.onnx_file import Node
+from axynq.emulator.file_formats.onnx_folding import constant_of
 from axynq.emulator.file_formats.onnx_pooling import (
     average_pool,
     global_average_pool,
@@ -234,11 +235,21 @@ QOPERATORS: dict[str, Callable[[Reading, Node], Value]] = {
 
 _KEEPING = frozenset(
     {
-        *("DepthToSpace", "Flatten", "Gather", "Identity", "MaxPool", "Pad", "Reshape", "Slice"),
-        *("SpaceToDepth", "Split", "Squeeze", "Transpose", "Unsqueeze"),
+        *("Concat", "DepthToSpace", "Flatten", "Gather", "Identity", "MaxPool", "Pad", "ReduceMax"),
+        *("Reshape", "Resize", "Slice", "SpaceToDepth", "Split", "Squeeze", "Transpose"),
+        "Unsqueeze",
     }
 )
 """Operators on integers that leave what they stand for as it is."""
+
+
+def _constant_named(reading: Reading, name: str) -> Value | None:
+    """A constant of the file, an initialiser or an operator, while nothing is read yet; None: it is
+    none."""
+    if name in reading.values:
+        return reading.values[name]
+    writers = (node for node in reading.file.nodes if name in node.outputs)
+    return next((constant_of(node) for node in writers if node.kind == "Constant"), None)
 
 
 def input_quantisation(reading: Reading, name: str, unsigned: bool) -> Quantisation | None:
@@ -246,12 +257,12 @@ def input_quantisation(reading: Reading, name: str, unsigned: bool) -> Quantisat
     moved of it. None: none does."""
     names = {name}
     for node in reading.file.nodes:
-        if node.kind in _KEEPING and node.inputs[:1] and node.inputs[0] in names:
+        if node.kind in _KEEPING and any(given in names for given in node.inputs):
             names.update(node.outputs)
         says = node.kind == "DequantizeLinear" or node.kind in QOPERATORS
         for position in (k for k, given in enumerate(node.inputs) if says and given in names):
             scale, zero = (
-                reading.values.get(node.inputs[k]) if k < len(node.inputs) else None
+                _constant_named(reading, node.inputs[k]) if k < len(node.inputs) else None
                 for k in (position + 1, position + 2)
             )
             if isinstance(scale, np.ndarray) and (zero is None or isinstance(zero, np.ndarray)):

@@ -22,7 +22,7 @@ from axynq.emulator.file_formats.onnx_drawing import (
     straight_order,
 )
 from axynq.emulator.file_formats.onnx_file import Array, End, Node, OnnxFile
-from axynq.emulator.file_formats.onnx_folding import FOLDED, fold_fixed
+from axynq.emulator.file_formats.onnx_folding import FOLDED, constant_of, fold_fixed
 from axynq.emulator.file_formats.onnx_hints import hints
 from axynq.emulator.file_formats.onnx_operators import HANDLERS
 from axynq.emulator.file_formats.onnx_quantised import QOPERATORS, input_quantisation
@@ -136,8 +136,11 @@ class _Reader:
                 except ModelError as error:
                     problems.append(str(error))
                     self.unread.add(end.name)
-        if not self.file.inputs:
-            problems.append("has no inputs")
+        problems += [
+            f"has no {what}"
+            for ends, what in ((self.file.inputs, "inputs"), (self.file.outputs, "outputs"))
+            if not ends
+        ]
         return problems
 
     def _input(self, end: End) -> Value:
@@ -304,20 +307,6 @@ def _said(left_out: list[Node], outputs: list[str]) -> str:
     )
 
 
-def constant_of(node: Node) -> Array:
-    """What a Constant holds."""
-    for name, type_ in (
-        ("value", None),
-        ("value_float", np.float32),
-        ("value_floats", np.float32),
-        ("value_int", np.int64),
-        ("value_ints", np.int64),
-    ):
-        if name in node.attributes:
-            return np.asarray(node.attributes[name], type_)
-    raise ModelError("is no tensor of numbers")
-
-
 def shape_of(node: Node, shape: tuple[int, ...]) -> Array:
     """What Shape or Size gives of a shape."""
     if node.kind == "Size":
@@ -403,8 +392,6 @@ def finished(
         tensors.append(
             graph.Tensor(sketch.name, sketch.shape, scale, zero_point, interfaces.get(index))
         )
-    if not operators:
-        raise ModelError("has no operators but QuantizeLinear and DequantizeLinear")
     return graph.Model(
         name,
         tuple(tensors),

@@ -40,10 +40,7 @@ def weights_of(value: Value, filter_axis: int) -> Weights:
     Raises:
         ModelError: they are no constants, not quantised, or not to int8 without a zero point.
     """
-    if isinstance(value, np.ndarray):
-        raise ModelError("its weights are not quantised: a DequantizeLinear before them is missing")
-    if not isinstance(value, Fixed):
-        raise ModelError("its weights are computed; only constant ones are supported")
+    value = _fixed(value)
     if not within_int8(value.values):
         raise ModelError(
             "its weights have a zero point and do not fit int8 without it: quantise them "
@@ -57,6 +54,14 @@ def weights_of(value: Value, filter_axis: int) -> Weights:
     values = np.moveaxis(value.values, filter_axis, 0).astype(np.int8)
     scales = np.broadcast_to(value.scales, (filters,)).copy()
     return Weights(np.ascontiguousarray(values), scales, value.scales.size == filters)
+
+
+def _fixed(weights: Value) -> Fixed:
+    if isinstance(weights, np.ndarray):
+        raise ModelError("its weights are not quantised: a DequantizeLinear before them is missing")
+    if not isinstance(weights, Fixed):
+        raise ModelError("its weights are computed; only constant ones are supported")
+    return weights
 
 
 def _one_for_each(terms: Fixed | Array, behind: int, filters: int) -> Fixed | Array | None:
@@ -165,9 +170,7 @@ def transposed_convolution(
 def _turned(weights: Value, groups: int) -> tuple[Weights, int]:
     """Weights [channels, filters of a group, rows, columns] of a transposed convolution as those of
     a convolution, [filters, channels of a group, rows, columns], and how many filters there are."""
-    if not isinstance(weights, Fixed):
-        weights_of(weights, 0)
-        raise ModelError("its weights are not quantised")
+    weights = _fixed(weights)
     per_filter = weights.scales.size > 1
     if per_filter and (weights.axis != 1 or groups != 1):
         raise ModelError("its weights have scales along another axis than their filters'")

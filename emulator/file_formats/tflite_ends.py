@@ -79,6 +79,11 @@ def _inputs(file: TFLiteFile, ends: Ends) -> None:
         elif len(readers) == 1 and (cast := _cast(file, ends, source, readers[0])) is not None:
             end = cast
         elif raw.type == tflite.TensorType.UINT8:
+            if not len(raw.scales):
+                raise ModelError(
+                    f"its input '{raw.name}' is uint8 without a scale: only CAST and QUANTIZE may "
+                    "turn it into int8; what else is done to pixels belongs before the network"
+                )
             end = End(source, interface(file, source, "input"))
         ends.sources.append(end)
 

@@ -137,8 +137,7 @@ def _cut(
     source = reading.source(node, position)
     if reading.strips(node.inputs[position]):
         steps = steps[1:]
-    elif len(steps) != len(reading.shape(source)):
-        source = reading.whole(node, position)
+    steps = steps or [(0, 1, 1)]  # a number without axes, which the graph has with one
     reading.emit(
         node, graph.Slice, "slice", (source,), tuple(count for _, _, count in steps),
         tuple(begin for begin, _, _ in steps), tuple(stride for _, stride, _ in steps),
@@ -248,20 +247,20 @@ def _tile(reading: Reading, node: Node) -> None:
     counts = reading.integers(node, 1, "numbers of copies").reshape(-1).tolist()
     if len(counts) != len(shape) or min(counts) < 1:
         raise ModelError(f"{counts} copies for {len(shape)} dimensions")
-    several = [axis for axis, count in enumerate(counts) if count > 1] or [0]
-    for axis in several:
+    *others, last = [axis for axis, count in enumerate(counts) if count > 1] or [0]
+    for axis in others:
         shape[axis] *= counts[axis]
         require_moderate_size(tuple(shape))
-        copies = (source,) * counts[axis]
-        if axis == several[-1]:
-            reading.emit(
-                node, graph.Concatenation, "concatenation", copies, tuple(shape), axis, moves=True
-            )
-            return
         source = reading.part(
-            node, graph.Concatenation, "concatenation", copies, source, tuple(shape), axis,
-            suffix=f"_axis_{axis}",
+            node, graph.Concatenation, "concatenation", (source,) * counts[axis], source,
+            tuple(shape), axis, suffix=f"_axis_{axis}",
         )  # fmt: skip
+    shape[last] *= counts[last]
+    require_moderate_size(tuple(shape))
+    reading.emit(
+        node, graph.Concatenation, "concatenation", (source,) * counts[last], tuple(shape), last,
+        moves=True,
+    )  # fmt: skip
 
 
 def _mirror_pad(reading: Reading, node: Node) -> None:
@@ -269,7 +268,7 @@ def _mirror_pad(reading: Reading, node: Node) -> None:
     reading.needs(node, 2)
     mode = options_of(node, tflite.MirrorPadOptions).Mode()
     skipped = 1 if mode == tflite.MirrorPadMode.REFLECT else 0
-    source, shape = reading.whole(node), list(reading.raw[node.inputs[0]].shape)
+    shape = list(reading.raw[node.inputs[0]].shape)
     amounts = reading.integers(node, 1, "paddings")
     if amounts.shape != (len(shape), 2) or (amounts < 0).any():
         raise ModelError(f"paddings {amounts.tolist()} for {len(shape)} dimensions")
@@ -277,7 +276,9 @@ def _mirror_pad(reading: Reading, node: Node) -> None:
         raise ModelError(f"paddings {amounts.tolist()} are wider than the input, {shape}")
     padded = [axis for axis in range(len(shape)) if amounts[axis].any()]
     if not padded:
-        reading.emit(node, graph.Reshape, "reshape", (source,), tuple(shape), moves=True)
+        _reshape(reading, node)
+        return
+    source = reading.whole(node)
     for axis in padded:
         before, after = (int(n) for n in amounts[axis])
         n = shape[axis]

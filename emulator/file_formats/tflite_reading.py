@@ -144,10 +144,10 @@ class Reading:
         if file_index < 0 or not self.is_static(file_index):
             return self.source(node, position)
         raw, values = self.raw[file_index], self.values(file_index)
-        if values is None:
-            raise ModelError("has a sparse operand" if raw.constant else wrong_type(raw))
         if raw.type not in ACTIVATION_TYPES:
             raise ModelError(wrong_type(raw))
+        if values is None:
+            raise ModelError("has a sparse operand")
         shape = values.shape[1:] if values.ndim == rank and values.shape[0] == 1 else values.shape
         return self.constant_tensor(file_index, shape or (1,))
 
@@ -186,9 +186,10 @@ class Reading:
             raise ModelError(f"lacks its {what}")
         raw = self.raw[node.inputs[position]]
         if raw.type not in types:
-            raise ModelError(f"{what} is {type_name(raw.type)}, not {type_name(types[0])}")
+            raise ModelError(f"has {what} of {type_name(raw.type)}, not {type_name(types[0])}")
         if raw.data is None:
-            raise ModelError(f"{what} is sparse" if raw.constant else f"{what} is not a constant")
+            kind = "sparse" if raw.constant else "computed"
+            raise ModelError(f"its {what} are {kind}, not constant")
         return raw
 
     def feature_map(self, node: Node, position: int = 0) -> tuple[int, int, int, int]:

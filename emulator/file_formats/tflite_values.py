@@ -204,7 +204,10 @@ def _legacy_average(reading: Reading, node: Node, source: int) -> None:
     count = rows * columns
     sums = np.arange(255 * count + 1, dtype=np.int64)  # of values less the zero point
     expected = (sums + count // 2) // count
-    scale = np.float32(count * tensor.scale)
+    if tensor.zero_point != graph.INT8_MIN:  # sums may be negative
+        raise ModelError(_HALVES)
+    with np.errstate(over="ignore"):
+        scale = np.float32(count * tensor.scale)
     for _ in range(8):
         factor = np.float32(tensor.scale) / scale
         total = (sums + count * tensor.zero_point).astype(np.float32)
@@ -213,8 +216,6 @@ def _legacy_average(reading: Reading, node: Node, source: int) -> None:
             break
         scale = np.nextafter(scale, np.float32(0))
     else:
-        raise ModelError(_HALVES)
-    if tensor.zero_point != graph.INT8_MIN:  # sums may be negative
         raise ModelError(_HALVES)
     reading.require_same_quantisation(source, reading.activation(node.outputs[0]))
     name = f"{tensor.name}/sum_{node.number}"

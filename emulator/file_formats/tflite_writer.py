@@ -208,10 +208,7 @@ class _Writer:
         self._enter(CODES.STRIDED_SLICE, inputs, target, "StridedSliceOptions", EndMask=end_mask)
 
     def _operator(self, op: graph.Operator) -> None:
-        writer = _WRITERS.get(type(op))
-        if writer is None:
-            raise ModelError(f"operator '{op.name}' cannot be written to a .tflite file")
-        writer(self, op)
+        _WRITERS[type(op)](self, op)
 
     # --- operators that multiply -----------------------------------------------------------------
 

@@ -12,11 +12,10 @@ import numpy as np
 
 from axynq.emulator.errors import ModelError
 from axynq.emulator.file_formats.onnx_file import Array, Node, OnnxFile
-from axynq.emulator.file_formats.onnx_folding import FOLDED, fold
+from axynq.emulator.file_formats.onnx_folding import FOLDED, constant_of, fold
 from axynq.emulator.file_formats.onnx_hints import hints
 from axynq.emulator.file_formats.onnx_inputs import NodeInputs
 from axynq.emulator.file_formats.onnx_reader import (
-    constant_of,
     input_order,
     input_shape,
     output_order,

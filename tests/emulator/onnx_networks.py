@@ -83,14 +83,30 @@ class Network:
             writer.activation(name, values[name])
         for node in self.nodes:
             writer.node(node, values)
-        wanted = [f"{name}_dq" for name in outputs or (self.last,)]
-        return make(writer.nodes, self.inputs, self.shapes, wanted, writer.constants, self.opset)
+        return writer.file(outputs or (self.last,))
+
+    def assumed(
+        self, *outputs: str, loose: bool = False, unsigned: bool = False
+    ) -> onnx.ModelProto:
+        """As :meth:`quantised`, with one range for all, so that onnxruntime need not be able to run
+        it. ``loose``: nothing between inputs and outputs is quantised."""
+        wanted = outputs or (self.last,)
+        writer = _Writer(self, unsigned, powers_of_two=False, per_channel=True)
+        around = np.array([-3.5, 4.0], np.float32)
+        for name in self.inputs:
+            writer.activation(name, around)
+        every = [name for node in self.nodes for name in node.output if name]
+        ends = dict.fromkeys(wanted if loose else [*every, *wanted], around)
+        for node in self.nodes:
+            writer.node(node, ends)
+        return writer.file(wanted)
 
 
 class _Writer:
     def __init__(
         self, network: Network, unsigned: bool, powers_of_two: bool, per_channel: bool
     ) -> None:
+        self.network = network
         self.type = np.uint8 if unsigned else np.int8
         self.powers_of_two, self.per_channel = powers_of_two, per_channel
         self.floats = network.constants
@@ -124,7 +140,7 @@ class _Writer:
         inputs = []
         for position, name in enumerate(node.input):
             if name not in self.floats:
-                inputs.append(f"{name}_dq" if name else "")
+                inputs.append(f"{name}_dq" if name in self.scale else name)
             else:
                 inputs.append(self._constant(node, position, name))
         self.nodes.append(
@@ -133,8 +149,14 @@ class _Writer:
         self.nodes[-1].attribute.extend(node.attribute)
         like = node.input[0] if node.op_type in KEEP_QUANTISATION else None
         for name in node.output:
-            if name:
-                self.activation(name, values[name], like)
+            if name in values:
+                self.activation(name, values[name], like if like in self.scale else None)
+
+    def file(self, outputs: Sequence[str]) -> onnx.ModelProto:
+        """The file, its outputs behind their DequantizeLinear."""
+        net = self.network
+        ends = [f"{name}_dq" for name in outputs]
+        return make(self.nodes, net.inputs, net.shapes, ends, self.constants, net.opset)
 
     def _constant(self, node: onnx.NodeProto, position: int, name: str) -> str:
         values = self.floats[name]
@@ -144,7 +166,7 @@ class _Writer:
             self.constants[name] = values
             return name
         if layer and position == 2:
-            source = float(self.scale[node.input[0]][0])
+            source = float(self.scale[node.input[0]][0]) if node.input[0] in self.scale else 1.0
             scale = (source * self.constants[f"{node.input[1]}_scale"]).astype(np.float32)
             integers = np.rint(values / scale).astype(np.int32)
             return self._fixed(name, integers, scale, 0)
@@ -230,4 +252,4 @@ def channels_last(values: Array) -> Array:
 def as_int8(tensor: graph.Tensor, reals: Array) -> npt.NDArray[np.int64]:
     """The int8 values that real numbers of onnxruntime stand for, [images, *shape]."""
     steps = np.rint(reals / np.float32(tensor.scale)).astype(np.int64) + tensor.zero_point
-    return np.clip(channels_last(steps), -128, 127).reshape(len(reals), *tensor.shape)
+    return np.clip(channels_last(steps), -128, 127).reshape(-1, *tensor.shape)

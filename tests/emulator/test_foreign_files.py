@@ -7,6 +7,7 @@ from __future__ import annotations
 import gzip
 import io
 import pickle
+import sys
 import tarfile
 import zipfile
 from pathlib import Path
@@ -58,6 +59,8 @@ SAVED_MODEL = b"\x08\x01" + message(2, b"a meta graph with its nodes")
         (zip_of("m/saved_model.pb", "m/variables/v"), "a TensorFlow SavedModel", "convert it"),
         (zip_of("model.tflite"), "a zip archive", "unpack it"),
         (tar(), "a tar archive", "unpack it"),
+        (b"PK\x03\x04" + bytes(99), "a damaged zip archive", "unpack it"),
+        (b"\x18\0\0\0ORTM" + bytes(99), "onnxruntime's own format", "give the .onnx file it was"),
         (gzip.compress(bytes(99), mtime=0), "a gzip archive", "unpack it"),
         (b"\n<!DOCTYPE html>\n<html>...</html>", "a web page", "download the file itself"),
         (b"#include <x.h>\nconst unsigned char g_model[] = {0x1c,", "C source", "give the .tflite"),
@@ -75,6 +78,30 @@ def test_what_a_file_is(tmp_path: Path, content: bytes, kind: str, cure: str) ->
     assert text.startswith("'model.tflite' is not a TFLite model")
     assert kind in text
     assert cure in text
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b"\x08\x01" + message(3, b"neither of both"), b"\x08" + b"\xff" * 20],
+    ids=["other fields", "a number without end"],
+)
+def test_messages_of_other_programs(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "model.tflite"
+    path.write_bytes(content)
+    with pytest.raises(ModelError, match="lacks the identifier 'TFL3'$"):
+        load_model(path)
+
+
+def test_an_incomplete_installation_is_no_missing_package(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`pip install tflite` would not help."""
+    reader = "axynq.emulator.file_formats.tflite_reader"
+    monkeypatch.setitem(sys.modules, reader, None)
+    monkeypatch.delattr("axynq.emulator.file_formats.tflite_reader", raising=False)
+    (tmp_path / "m.tflite").touch()
+    with pytest.raises(ModuleNotFoundError, match=reader):
+        load_model(tmp_path / "m.tflite")
 
 
 @pytest.mark.parametrize("seed", range(20))
@@ -103,6 +130,11 @@ def test_folders(tmp_path: Path) -> None:
     (tmp_path / "saved_model.pb").touch()
     with pytest.raises(ModelError, match="is a TensorFlow SavedModel folder: .*convert it"):
         load_model(tmp_path)
+
+
+def test_the_content_of_an_onnx_network() -> None:
+    with pytest.raises(ModelError, match=r"an ONNX network: axynq\.emulator\.load_model reads it"):
+        parse_model(ONNX)
 
 
 def test_what_git_lfs_has_not_fetched(tmp_path: Path) -> None:

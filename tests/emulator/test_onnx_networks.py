@@ -368,6 +368,94 @@ def test_quantised_functions() -> None:
     assert model.operators[-1].name == "relu_1"
 
 
+def with_constants_as_operators(proto: Any) -> Any:
+    """As exporters write them that have no initialisers."""
+    nodes = []
+    for tensor in proto.graph.initializer:
+        value, attribute = numpy_helper.to_array(tensor), {"value": tensor}
+        if value.dtype == np.float32:
+            attribute = {"value_floats": value.reshape(-1).tolist()}
+            if not value.ndim:
+                attribute = {"value_float": float(value)}
+        elif value.dtype == np.int64:
+            attribute = {"value_ints": value.tolist()} if value.ndim else {"value_int": int(value)}
+        nodes.append(helper.make_node("Constant", [], [tensor.name], **attribute))
+    nodes += proto.graph.node
+    del proto.graph.node[:], proto.graph.initializer[:]
+    proto.graph.node.extend(nodes)
+    return proto
+
+
+def test_constants_as_operators() -> None:
+    net = conv_network()
+    net.add("Gather", net.last, np.array(1), axis=1)
+    net.add("Reshape", net.last, np.array([0, -1]))
+    proto = net.quantised()
+    expected = parse_onnx_model(proto.SerializeToString())
+    again = parse_onnx_model(with_constants_as_operators(proto).SerializeToString())
+    x = expected.input.batch(channels_last(net.samples(2)["x0"]))
+    np.testing.assert_array_equal(
+        reference.run(again, x)[again.output_index],
+        reference.run(expected, x)[expected.output_index],
+    )
+
+
+def test_what_integers_mean_may_be_said_by_operators_on_constants() -> None:
+    net = Network((1, 6))
+    net.constants |= {"s": np.float32(0.5), "z": np.int8(3)}
+    net.add("DequantizeLinear", "x0", "s", "z")
+    net.add("QuantizeLinear", net.add("Relu", net.last), "s", "z")
+    types = TensorProto.INT8, TensorProto.INT8
+    proto = make(net.nodes, ["x0"], [(1, 6)], [net.last], net.constants, 17, *types)
+    model = parse_onnx_model(with_constants_as_operators(proto).SerializeToString())
+    assert (model.input.scale, model.input.zero_point) == (0.5, 3)
+
+
+def test_a_change_of_quantisation_alone() -> None:
+    constants = {"s": np.float32(0.1), "t": np.float32(0.3), "z": np.int8(5)}
+    nodes = [
+        helper.make_node(kind, [source, scale, "z"], [target])
+        for kind, source, scale, target in (
+            ("QuantizeLinear", "x", "s", "a"), ("DequantizeLinear", "a", "s", "b"),
+            ("QuantizeLinear", "b", "t", "c"), ("DequantizeLinear", "c", "t", "y"),
+        )
+    ]  # fmt: skip
+    proto = make(nodes, ["x"], [(1, 99)], ["y"], constants)
+    model = parse_onnx_model(proto.SerializeToString())
+    assert [type(op) for op in model.operators] == [graph.Lookup]
+    x = np.linspace(-15, 15, 99, dtype=np.float32)[None]
+    mine = reference.run(model, model.input.batch(x))[model.output_index]
+    np.testing.assert_array_equal(mine, as_int8(model.output, run(proto, {"x": x})[0]))
+
+
+def test_inputs_that_nothing_reads() -> None:
+    proto = conv_network().quantised()
+    proto.graph.input.append(helper.make_tensor_value_info("more", TensorProto.FLOAT, [1, 4]))
+    model = parse_onnx_model(proto.SerializeToString())
+    assert model.notes == ("Input 'more' is left out, as no operator reads it.",)
+    assert [model.tensors[k].name for k in model.inputs] == ["x0"]
+
+
+def test_an_end_that_forks_and_joins_is_left_out() -> None:
+    net = Network((1, 7))
+    net.add("Relu", "x0")
+    proto = net.quantised()
+    proto.graph.initializer.append(numpy_helper.from_array(np.float32(2), "two"))
+    proto.graph.node.extend(
+        helper.make_node(kind, inputs, [output])
+        for kind, inputs, output in (
+            ("Softmax", ["y0_dq"], "a"), ("Log", ["a"], "b"), ("Mul", ["a", "two"], "c"),
+            ("Add", ["b", "c"], "end"),
+        )
+    )  # fmt: skip
+    proto.graph.output[0].name = "end"
+    model = parse_onnx_model(proto.SerializeToString())
+    assert model.notes == (
+        "The end of the file is not int8 and is left out: Add (1), Log (1), Mul (1), Softmax (1). "
+        "The outputs are those int8 tensors that it begins from: 'y0_dq'.",
+    )
+
+
 def test_as_numpy_made_networks_are_built() -> None:
     nodes = [helper.make_node("QLinearConv", ["x", "s", "z", "w", "s", "z", "s", "z"], ["y"])]
     constants = {
@@ -433,11 +521,16 @@ def test_weights_that_are_turned_behind_their_quantisation() -> None:
     assert np.abs(mine - as_int8(model.output, run(proto, {"x0": x})[0])).max() <= 1
 
 
-def test_weights_of_4_bits() -> None:
+@pytest.mark.parametrize("unsigned", [False, True])
+def test_weights_of_4_bits(unsigned: bool) -> None:
     weights = np.array([[-8, 7, 1, 0], [3, -2, 5, -7], [0, 0, 1, -1]], np.int8)
-    net_type = helper.make_tensor("w", TensorProto.INT4, weights.shape, weights.reshape(-1))
-    nodes = [helper.make_node("DequantizeLinear", ["w", "s"], ["wd"])]
-    proto = dequantised_by(nodes, {"s": np.asarray(0.5, np.float32)}, "wd")
+    type_, moved = (TensorProto.UINT4, 8) if unsigned else (TensorProto.INT4, 0)
+    net_type = helper.make_tensor("w", type_, weights.shape, (weights + moved).reshape(-1))
+    nodes = [helper.make_node("DequantizeLinear", ["w", "s", *(["z"] if moved else [])], ["wd"])]
+    constants = {"s": np.asarray(0.5, np.float32)}
+    proto = dequantised_by(nodes, constants, "wd")
+    if moved:
+        proto.graph.initializer.append(helper.make_tensor("z", type_, (), [moved]))
     proto.graph.initializer.append(net_type)
     proto.opset_import[0].version = 21
     proto.ir_version = 10

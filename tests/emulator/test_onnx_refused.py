@@ -153,6 +153,98 @@ def input_shape(*sizes: int | str) -> Callable[[Any], None]:
     return change
 
 
+def set_end(which: str, value: Any) -> Callable[[Any], None]:
+    """Another input or output."""
+
+    def change(proto: Any) -> None:
+        end = getattr(proto.graph, which)[0]
+        value.name = value.name or end.name
+        end.CopyFrom(value)
+
+    return change
+
+
+def output(name: str) -> Callable[[Any], None]:
+    return set_end("output", helper.make_tensor_value_info(name, TensorProto.FLOAT, None))
+
+
+def input_type(number: int) -> Callable[[Any], None]:
+    return set_end("input", helper.make_tensor_value_info("", number, [1, 4, 6, 6]))
+
+
+def without_ends(which: str) -> Callable[[Any], None]:
+    def change(proto: Any) -> None:
+        if which == "input":
+            proto.graph.initializer.append(numpy_helper.from_array(reals(1, 4, 6, 6), "x0"))
+        proto.graph.ClearField(which)
+
+    return change
+
+
+def second_name(kind: str) -> Callable[[Any], None]:
+    """One more output of an operator."""
+
+    def change(proto: Any) -> None:
+        next(node for node in proto.graph.node if node.op_type == kind).output.append("second")
+
+    return change
+
+
+def constant_node(**attributes: Any) -> Callable[[Any], None]:
+    """The first convolution's weights come from a Constant."""
+
+    def change(proto: Any) -> None:
+        proto.graph.node.insert(0, helper.make_node("Constant", [], ["given"], **attributes))
+        layer = next(node for node in proto.graph.node if node.op_type == "Conv")
+        layer.input[1] = "given"
+
+    return change
+
+
+def damaged_constant(change_of: Callable[[Any], None]) -> Callable[[Any], None]:
+    def change(proto: Any) -> None:
+        change_of(next(tensor for tensor in proto.graph.initializer if tensor.name == "c0_q"))
+
+    return change
+
+
+def sparse(proto: Any) -> None:
+    values = helper.make_tensor("sparse", TensorProto.FLOAT, [1], [1.0])
+    places = helper.make_tensor("places", TensorProto.INT64, [1], [0])
+    proto.graph.sparse_initializer.append(helper.make_sparse_tensor(values, places, [4]))
+
+
+def branch(proto: Any) -> None:
+    inner = helper.make_graph([helper.make_node("Relu", ["y0"], ["inner"])], "inner", [], [
+        helper.make_tensor_value_info("inner", TensorProto.FLOAT, None)])  # fmt: skip
+    add_node("If", ["x0"], ["chosen"], then_branch=inner, else_branch=inner)(proto)
+
+
+def attribute_of_a_function(proto: Any) -> None:
+    attribute = proto.graph.node[0].attribute.add()
+    attribute.name, attribute.ref_attr_name = "axis", "axis"
+
+
+CALL = helper.make_node("Act", ["a"], ["b"], domain="own")
+CALL_IN_BRANCHES = helper.make_node(
+    "If", ["a"], ["b"],
+    **dict.fromkeys(("then_branch", "else_branch"), helper.make_graph([CALL], "branch", [], [])),
+)  # fmt: skip
+
+
+def function(*inputs: str, body: Any) -> Callable[[Any], None]:
+    """A call of a function of one input, whose body is one operator."""
+
+    def change(proto: Any) -> None:
+        opsets = [helper.make_opsetid("", 17), helper.make_opsetid("own", 1)]
+        inner = helper.make_node(body, ["a"], ["b"]) if isinstance(body, str) else body
+        proto.functions.append(helper.make_function("own", "Act", ["a"], ["b"], [inner], opsets))
+        proto.opset_import.append(helper.make_opsetid("own", 1))
+        proto.graph.node.append(helper.make_node("Act", inputs, ["z"], domain="own"))
+
+    return change
+
+
 def opset(number: int) -> Callable[[Any], None]:
     def change(proto: Any) -> None:
         proto.opset_import[0].version = number
@@ -190,6 +282,63 @@ WRONG: dict[str, tuple[Callable[[Any], None], str]] = {
     "an old opset": (opset(6), "has opset 6; 7 is the oldest"),
     "a name that nothing computes": (
         add_node("Relu", ["nowhere"], ["r"]), "reads 'nowhere', which nothing computes",
+    ),
+    "no inputs": (without_ends("input"), "has no inputs"),
+    "no outputs": (without_ends("output"), "has no outputs"),
+    "an input of whole numbers": (
+        input_type(TensorProto.INT64), "its input 'x0' is int64; float32, int8 and uint8 are",
+    ),
+    "an input of doubles": (input_type(TensorProto.DOUBLE), "its input 'x0' is float64; float32"),
+    "an input of a type that is not known": (
+        input_type(99), "its input 'x0' is of type 99; float32, int8 and uint8 are supported",
+    ),
+    "an input that is a list": (
+        set_end("input", helper.make_tensor_sequence_value_info("x0", TensorProto.FLOAT, None)),
+        "'x0' is no tensor, which is not supported",
+    ),
+    "an input without a shape": (
+        set_end("input", helper.make_tensor_value_info("x0", TensorProto.FLOAT, None)),
+        "its input 'x0' has shape []; all but the first dimension need a fixed size",
+    ),
+    "an input that is quantised in two ways": (
+        add_node("QuantizeLinear", ["x0", "y0_scale", "y0_zero"], ["other"]),
+        "quantises the input 'x0' in another way than before",
+    ),
+    "more outputs than an operator has": (second_name("Relu"), "(Relu): has 2 outputs"),
+    "an output that nothing computes": (
+        output("nowhere"), "is damaged: no operator computes the output 'nowhere'",
+    ),
+    "an output that is an input": (output("x0_dq"), "has an input that is its output as well"),
+    "an output that is an input in reals": (
+        output("x0"), "its output 'x0' is an input that nothing quantises",
+    ),
+    "an output that is a constant": (output("c0_q"), "its output 'c0_q' is a constant"),
+    "text": (constant_node(value_string="text"), "(Constant): is no tensor of numbers"),
+    "weights of a Constant": (
+        constant_node(value=numpy_helper.from_array(reals(4, 4, 3, 3))),
+        "its weights are not quantised",
+    ),
+    "sparse constants": (sparse, "has sparse constants, which are not supported"),
+    "a negative dimension": (
+        damaged_constant(lambda tensor: tensor.dims.append(-1)),
+        "is damaged: constant 'c0_q' has a negative dimension",
+    ),
+    "fewer bytes than a shape needs": (
+        damaged_constant(lambda tensor: tensor.dims.append(2)),
+        "is damaged: constant 'c0_q' cannot be read (",
+    ),
+    "branches": (branch, "is If, which is not supported (networks with branches, loops or memory"),
+    "an attribute of a function": (
+        attribute_of_a_function, "is damaged: operator 0 (Cannot get value of reference attribute",
+    ),
+    "functions that call themselves": (
+        function("y0_dq", body=CALL), "has functions that call themselves",
+    ),
+    "functions with branches that call them": (
+        function("y0_dq", body=CALL_IN_BRANCHES), "has functions that call themselves",
+    ),
+    "functions that are given too much": (
+        function("y0_dq", "y0_dq", body="Relu"), "has functions that cannot be opened (",
     ),
     "a tensor computed twice": (
         add_node("Relu", ["x0_dq"], ["x0_dq"]), "is there already",
@@ -255,6 +404,9 @@ def test_constants_that_are_missing(tmp_path: Path) -> None:
     path = tmp_path / "net.onnx"
     onnx.save(network().quantised(), path, save_as_external_data=True, location="net.bin",
               size_threshold=0)  # fmt: skip
+    content = path.read_bytes()
+    with pytest.raises(ModelError, match=r"has its constants in another file \(net\.bin\)"):
+        parse_onnx_model(content)
     (tmp_path / "net.bin").unlink()
     with pytest.raises(ModelError, match=r"constants in net\.bin, which cannot be read"):
         load_model(path)

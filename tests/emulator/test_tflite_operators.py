@@ -16,6 +16,7 @@ from unittest.mock import patch
 import numpy as np
 import numpy.typing as npt
 import pytest
+import tflite
 from hypothesis import given, reject, settings
 from hypothesis import strategies as st
 
@@ -23,7 +24,7 @@ from axynq.emulator import reference
 from axynq.emulator.errors import ModelError
 from axynq.emulator.file_formats import tflite_static
 from axynq.emulator.file_formats.tflite_assembly import FileTensor, assemble
-from axynq.emulator.file_formats.tflite_file import operator_name
+from axynq.emulator.file_formats.tflite_file import TFLiteFile, operator_name
 from axynq.emulator.file_formats.tflite_reader import HANDLERS, parse_model
 from axynq.emulator.file_formats.tflite_writer import serialise_model
 from axynq.emulator.model import graph
@@ -204,6 +205,67 @@ def test_dilated_convolutions_of_old_converters(
     assert layer.dilation == (2, 2)
 
 
+CONV: dict[str, Any] = {"kind": "Conv2DOptions", "Padding": 1, "StrideH": 1, "StrideW": 1}
+UNLIKE_A_DILATION: dict[str, dict[str, Any]] = {
+    "no layer between": {"layer": "RELU"},
+    "a layer that two read": {"more": "layer"},
+    "batches that two read": {"more": "batches"},
+    "no end": {"end": False},
+    "batches that are an output": {"outputs": [3]},
+    "a layer that is an output": {"outputs": [4]},
+    "too few inputs": {"given": 2},
+    "blocks that are computed": {"blocks": None},
+    "another number of axes": {"shape": (1, 8, 6)},
+    "blocks of one axis": {"blocks": [2]},
+    "other blocks at the end": {"same_blocks": [2, 1]},
+}
+
+
+@pytest.mark.parametrize("what", UNLIKE_A_DILATION)
+def test_batches_that_are_no_dilated_convolution(what: str) -> None:
+    changes: dict[str, Any] = {
+        "layer": "CONV_2D", "more": "", "end": True, "outputs": [], "given": 3, "blocks": [2, 2],
+        "same_blocks": [2, 2], "shape": (1, 8, 6, 3),
+    } | UNLIKE_A_DILATION[what]  # fmt: skip
+    d = Drawing()
+    x = d.given(changes["shape"])
+    nothing = d.constant([[0, 0], [0, 0]])
+    blocks = d.given((2,)) if changes["blocks"] is None else d.constant(changes["blocks"])
+    apart, result = d.tensor((4, 4, 3, 3)), d.tensor((4, 4, 3, 3))
+    d.operator("SPACE_TO_BATCH_ND", [x, blocks, nothing][: changes["given"]], apart)
+    inputs = [apart, d.constant(weights(3, 1, 1, 3), [0.01], dtype=np.int8)]
+    if changes["layer"] == "RELU":
+        d.operator("RELU", [apart], result)
+    else:
+        d.operator("CONV_2D", inputs, result, **CONV)
+    outputs = [*changes["outputs"], result]
+    if changes["more"]:
+        source = {"layer": result, "batches": apart}[changes["more"]]
+        outputs.append(d.operator("RELU", [source], d.tensor((4, 4, 3, 3))))
+    if changes["end"]:
+        y = d.tensor((1, 8, 6, 3))
+        d.operator("BATCH_TO_SPACE_ND", [result, d.constant(changes["same_blocks"]), nothing], y)
+        outputs[-1 if not changes["more"] else -2] = y
+    with pytest.raises(ModelError) as caught:
+        parse_model(d.content(*outputs))
+    assert "SPACE_TO_BATCH_ND" in str(caught.value)
+    assert "for a dilated convolution TensorFlow 2.4 and newer need neither" in str(caught.value)
+
+
+def test_a_dilated_convolution_that_pads_as_well() -> None:
+    d = Drawing()
+    blocks, nothing = d.constant([2, 2]), d.constant([[0, 0], [0, 0]])
+    apart, result = d.tensor((4, 4, 3, 3)), d.tensor((4, 4, 3, 3))
+    d.operator("SPACE_TO_BATCH_ND", [d.given((1, 8, 6, 3)), blocks, nothing], apart)
+    w = d.constant(weights(3, 3, 3, 3), [0.01], dtype=np.int8)
+    d.operator("CONV_2D", [apart, w, -1], result, **CONV | {"Padding": 0})
+    y = d.operator("BATCH_TO_SPACE_ND", [result, blocks, nothing], d.tensor((1, 8, 6, 3)))
+    with pytest.raises(
+        ModelError, match=r"CONV_2D\): between SPACE_TO_BATCH_ND and BATCH_TO_SPACE"
+    ):
+        parse_model(d.content(y))
+
+
 @pytest.mark.parametrize("keep", [False, True])
 @pytest.mark.parametrize("shape", [(1, 3, 4, 5), (1, 7, 5), (6, 5), (2, 3, 5)])
 def test_dense_layers_over_positions(shape: tuple[int, ...], keep: bool) -> None:
@@ -283,6 +345,44 @@ def test_the_precision_of_factors(code: str, several: bool, legacy: bool) -> Non
     check(d, y)
 
 
+def layer_of(kind: str, **fields: Any) -> graph.Model:
+    """A layer whose results depend on the precision in which its scales are multiplied."""
+    (source, weight, target), sums = between_precisions()
+    filters = len(sums)
+    shape = (2,) if kind == "FullyConnected" else (1, 1, filters if "Depth" in kind else 2)
+    tensors = tensor("x", shape, source, 0), tensor("y", (*shape[:-1], filters), target, 0)
+    form = {"FullyConnected": (filters, 2), "Convolution": (filters, 1, 1, 2)}
+    layer = getattr(graph, kind)(
+        "layer_0", (0,), 1, np.zeros(form.get(kind, (1, 1, filters)), np.int8),
+        sums.astype(np.int32), np.full(filters, weight, np.float32), per_channel=False, **fields,
+    )  # fmt: skip
+    return graph.Model("m", tensors, (layer,), (0,), (1,))
+
+
+@pytest.mark.parametrize(
+    ("kind", "float32", "written"),
+    [("FullyConnected", True, [9]), ("FullyConnected", False, [22, 3, 22]),
+     ("Convolution", False, [3]), ("Convolution", True, [9])],
+)  # fmt: skip
+def test_layers_are_written_as_those_that_multiply_scales_alike(
+    kind: str, float32: bool, written: list[int]
+) -> None:
+    model = layer_of(kind, float32_scales=float32)
+    content = serialise_model(model)
+    assert [node.code for node in TFLiteFile(content).nodes] == written
+    x = random_inputs(model, 2, 0)
+    assert np.array_equal(
+        reference.run(model, x)[1], runtime.run_all("tflite_runtime", content, x)[0]
+    )
+
+
+@pytest.mark.parametrize("kind", ["Convolution", "DepthwiseConvolution"])
+def test_layers_that_no_operator_multiplies_alike_are_not_written(kind: str) -> None:
+    more = {"stride": (2, 2)} if kind == "Convolution" else {}
+    with pytest.raises(ModelError, match="'layer_0' multiplies scales in float32, which TFLite's"):
+        serialise_model(layer_of(kind, float32_scales=True, **more))
+
+
 @pytest.mark.parametrize("transposed", [False, True])
 @pytest.mark.parametrize("shape", [(1, 3, 5), (1, 1, 5), (2, 3, 5)])
 def test_batch_matmul_by_constants(shape: tuple[int, ...], transposed: bool) -> None:
@@ -308,6 +408,69 @@ def test_a_shape_that_follows_from_another() -> None:
     assert kinds(check(d, y)) == ["Reshape"]
 
 
+def numbers(d: Drawing, code: str, inputs: list[Any], count: int, **options: Any) -> int:
+    """An operator on whole numbers that gives so many of them."""
+    given = [value if isinstance(value, int) else d.constant(value[0]) for value in inputs]
+    shape = (count,) if count else ()
+    return d.operator(code, given, d.tensor(shape, None, INT32), **options)
+
+
+STATIC: dict[str, Any] = {
+    "SLICE": lambda d: numbers(d, "SLICE", [[[9, 1, 4, 6]], [[1]], [[-1]]], 3),
+    "CONCATENATION": lambda d: numbers(
+        d, "CONCATENATION", [[[1, 4]], [[6]]], 3, kind="ConcatenationOptions"
+    ),
+    "GATHER": lambda d: numbers(
+        d, "GATHER", [[[6, 4, 1]], [[2, 1, 0]]], 3, kind="GatherOptions", Axis=0
+    ),
+    "BROADCAST_ARGS": lambda d: numbers(d, "BROADCAST_ARGS", [[[1, 1, 6]], [[4, 1]]], 3),
+    "FILL": lambda d: numbers(
+        d, "ADD", [[[0, 3, 5]], numbers(d, "FILL", [[[3]], [1]], 3)], 3, kind="AddOptions"
+    ),
+    "RANGE": lambda d: numbers(
+        d, "ADD", [[[0, 1, 1]], numbers(d, "RANGE", [[1], [7], [2]], 3)], 3, kind="AddOptions"
+    ),
+    "REDUCE_PROD": lambda d: numbers(
+        d, "PACK",
+        [[1], numbers(d, "REDUCE_PROD", [[[2, 2]], [[0]]], 0, kind="ReducerOptions"), [6]],
+        3, kind="PackOptions", ValuesCount=3,
+    ),
+    "RESHAPE": lambda d: numbers(d, "RESHAPE", [[[[1, 4, 6]]], [[3]]], 3),
+    "CAST": lambda d: numbers(d, "CAST", [[[1, 4, 6]]], 3, kind="CastOptions"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("code", STATIC)
+def test_a_shape_that_is_computed_of_constants(code: str) -> None:
+    d = Drawing()
+    x = d.given((1, 3, 4, 2))
+    y = d.operator("RESHAPE", [x, STATIC[code](d)], d.tensor((1, 4, 6)))
+    assert kinds(check(d, y)) == ["Reshape"]
+
+
+@pytest.mark.parametrize(
+    ("code", "inputs", "message"),
+    [
+        ("FILL", [[[2**13, 2**13]], [1]], "fills [8192, 8192] values, too many for a constant"),
+        ("RANGE", [[0], [2**30], [1]], "has too many values for a constant"),
+        ("RANGE", [[0], [5], [0]], "has too many values for a constant"),
+        ("RESHAPE", [[[1, 2, 3]], [[2]]], "cannot be computed from its constants: cannot reshape"),
+        ("BROADCAST_ARGS", [[[2]], [[3]]], "cannot be computed from its constants: "),
+        ("SHAPE OF INT16", [], "gives constants of a type that is not known"),
+    ],
+)
+def test_shapes_that_cannot_be_computed(code: str, inputs: list[Any], message: str) -> None:
+    d = Drawing()
+    x = d.given((1, 3, 4, 2))
+    if inputs:
+        shape = numbers(d, code, inputs, 2)
+    else:
+        int16 = d.tensor((2,), None, tflite.TensorType.INT16)
+        shape = d.operator("CAST", [d.constant([1, 24])], int16, kind="CastOptions")
+    with pytest.raises(ModelError, match=re.escape(message)):
+        parse_model(d.content(d.operator("RESHAPE", [x, shape], d.tensor((1, 24)))))
+
+
 @pytest.mark.parametrize("axis", [0, 1, -1])
 def test_packed_and_unpacked(axis: int) -> None:
     d = Drawing()
@@ -321,8 +484,9 @@ def test_packed_and_unpacked(axis: int) -> None:
     check(d, packed, parts[1], parts[0])
 
 
+@pytest.mark.parametrize("whole", [False, True])
 @pytest.mark.parametrize("axis", [1, 2, -1])
-def test_split(axis: int) -> None:
+def test_split(axis: int, whole: bool) -> None:
     d = Drawing()
     x = d.given((1, 4, 6, 8))
     shape = [1, 4, 6, 8]
@@ -331,10 +495,11 @@ def test_split(axis: int) -> None:
     d.operator("SPLIT", [d.constant(axis), x], *halves, kind="SplitOptions", NumSplits=2)
     rest = [1, 4, 6, 8]
     parts = []
+    ends = [1, rest[axis] - 1 if whole else -1]
     for size in (1, rest[axis] - 1):
         rest[axis] = size
         parts.append(d.tensor(tuple(rest)))
-    sizes = d.constant([1, -1])
+    sizes = d.constant(ends)
     d.operator("SPLIT_V", [x, sizes, d.constant(axis)], *parts, kind="SplitVOptions", NumSplits=2)
     assert kinds(check(d, *halves, *parts)) == ["Slice"] * 4
 
@@ -346,6 +511,7 @@ def test_split(axis: int) -> None:
         ([0, -1, 0, 1], [1, 0, 4, 2], [1, -1, 2, 1], {"ShrinkAxisMask": 8}, (1, 4, 2)),
         ([0, 2], [1, 3], [1, 1], {"ShrinkAxisMask": 3}, (4, 2)),
         ([0, 1], [0, 2], [1, 1], {"EllipsisMask": 1}, (1, 5, 4, 1)),
+        ([0, 0, 1], [0, 1, 3], [1, 1, 1], {"NewAxisMask": 1}, (1, 1, 2, 4, 2)),
     ],
 )
 def test_strided_slices(
@@ -358,6 +524,23 @@ def test_strided_slices(
     constants = [d.constant(n) for n in (begin, end, strides)]
     d.operator("STRIDED_SLICE", [x, *constants], y, kind="StridedSliceOptions", **masks)
     check(d, y)
+
+
+def test_a_part_of_a_number() -> None:
+    d = Drawing()
+    inputs = [d.given(()), *(d.constant([n]) for n in (0, 1, 1))]
+    y = d.tensor(())
+    check(d, d.operator("STRIDED_SLICE", inputs, y, kind="StridedSliceOptions", EllipsisMask=1))
+
+
+@pytest.mark.parametrize(
+    ("begin", "size", "shape"),
+    [([0, 1, 0, 1], [1, 3, -1, 1], (1, 3, 4, 1)), ([0, 0, 3, 0], [-1, 5, 1, 2], (1, 5, 1, 2))],
+)
+def test_slices(begin: list[int], size: list[int], shape: tuple[int, ...]) -> None:
+    d = Drawing()
+    inputs = [d.given((1, 5, 4, 2)), d.constant(begin), d.constant(size)]
+    check(d, d.operator("SLICE", inputs, d.tensor(shape), kind="SliceOptions"))
 
 
 @pytest.mark.parametrize(
@@ -416,6 +599,13 @@ def test_mirrored_paddings(columns: list[int], mode: int) -> None:
     check(d, y)
 
 
+def test_mirrored_paddings_of_nothing() -> None:
+    d = Drawing()
+    inputs = [d.given((1, 3, 4, 2)), d.constant([[0, 0]] * 4)]
+    d.operator("MIRROR_PAD", inputs, d.tensor((1, 3, 4, 2)), kind="MirrorPadOptions")
+    assert kinds(check(d, d.operators[-1].outputs[0])) == ["Reshape"]
+
+
 @pytest.mark.parametrize("axis", [1, -1])
 def test_reversed_axes(axis: int) -> None:
     d = Drawing()
@@ -453,6 +643,20 @@ def test_constants_and_inner_batches_broadcast() -> None:
     assert kinds(check(d, z)) == ["Elementwise", "Elementwise"]
 
 
+def test_a_constant_that_is_used_twice_is_one_tensor() -> None:
+    d = Drawing()
+    c = d.constant(weights(1, 4), [0.03], [-7], dtype=np.int8)
+    y = d.operator("MUL", [d.given((1, 4)), c], d.tensor((1, 4)), kind="MulOptions")
+    z = d.operator("SUB", [c, y], d.tensor((1, 4)), kind="SubOptions")
+    assert len(check(d, z).constants) == 1
+
+
+def test_vectors_of_length_1_without_options() -> None:
+    d = Drawing()
+    y = d.operator("L2_NORMALIZATION", [d.given((1, 3, 9))], d.tensor((1, 3, 9), (1 / 128, 0)))
+    check(d, y)
+
+
 def test_inputs_and_outputs_of_all_types() -> None:
     d = Drawing()
     reals, bytes_ = d.given((1, 4), None, FLOAT32), d.given((1, 4), (0.1, 100), UINT8)
@@ -477,7 +681,7 @@ def test_inputs_and_outputs_of_all_types() -> None:
     ]
 
 
-@pytest.mark.parametrize("scale", [1.0, 0.7321, 2.0, 0.0078])
+@pytest.mark.parametrize("scale", [1.0, 0.7321, 2.0, 0.0078, 2 / 3])
 def test_pixels_that_are_cast(scale: float) -> None:
     d = Drawing()
     x = d.given((1, 256), None, UINT8)
@@ -511,6 +715,21 @@ def test_float_ends_are_left_out_and_said() -> None:
         "The end of the file is not int8 and is left out: ARG_MAX (1), MUL (1). The outputs are "
         "those int8 tensors that it begins from: 't1'.",
     )
+
+
+def test_an_end_that_forks_and_joins_is_left_out() -> None:
+    d = Drawing()
+    y = d.operator("TANH", [d.given((1, 4))], d.tensor((1, 4), (1 / 128, 0)))
+    real = d.operator("DEQUANTIZE", [y], d.tensor((1, 4), None, FLOAT32), kind="DequantizeOptions")
+    filled = d.tensor((1, 4), None, FLOAT32)
+    d.operator("FILL", [d.constant([1, 4]), d.constant(2.0, dtype=np.float32)], filled)
+    d.operator("MUL", [real, filled], scaled := d.tensor((1, 4), None, FLOAT32), kind="MulOptions")
+    root = d.operator("SQRT", [real], d.tensor((1, 4), None, FLOAT32))
+    end = d.tensor((1, 4), None, FLOAT32)
+    d.operator("ADD", [scaled, root], end, kind="AddOptions")
+    model = parse_model(d.content(end))
+    assert [model.tensors[k].name for k in model.outputs] == ["t1"]
+    assert "left out: ADD (1), FILL (1), MUL (1), SQRT (1). The" in model.notes[0]
 
 
 def test_boxes_of_a_detector_are_left_out() -> None:
@@ -695,6 +914,20 @@ def test_uint8_concatenations_of_several_quantisations() -> None:
         assert kinds(check(d, y, seed=seed)) == ["Lookup"] * 3 + ["Concatenation"]
 
 
+@pytest.mark.parametrize("quantisation", [(0.05, 5), (3e38, 0)])
+def test_uint8_averages_of_whole_maps_that_are_no_sums(quantisation: tuple[float, int]) -> None:
+    """Sums may be negative, or have no scale."""
+    d = Drawing()
+    x = d.given((1, 4, 4, 3), quantisation, UINT8)
+    y = d.tensor((1, 1, 1, 3), quantisation, UINT8)
+    d.operator(
+        "AVERAGE_POOL_2D", [x], y, kind="Pool2DOptions", Padding=1, StrideH=1, StrideW=1,
+        FilterHeight=4, FilterWidth=4,
+    )  # fmt: skip
+    with pytest.raises(ModelError, match="even number of uint8 values round halves up"):
+        parse_model(d.content(y))
+
+
 def test_uint8_operators_that_round_otherwise() -> None:
     d = legacy_layer(128)
     pooled = d.tensor((1, 4, 4, 4), (0.31, 120), UINT8)
@@ -733,6 +966,78 @@ def test_concatenations_need_one_quantisation() -> None:
     d.operator("CONCATENATION", [a, b], y, kind="ConcatenationOptions", Axis=1)
     with pytest.raises(ModelError, match="must have the same quantisation"):
         parse_model(d.content(y))
+
+
+def spread(padding: graph.Padding, *layer: graph.Operator) -> graph.Model:
+    """A map of 3 x 2 with zeros between, and what comes behind it."""
+    rows, columns = 5 + padding.top + padding.bottom, 4 + padding.left + padding.right
+    tensors = [tensor("x", (3, 2, 2), 0.1, 5), tensor("wide", (rows, columns, 2), 0.1, 5)]
+    for op in layer:
+        assert isinstance(op, graph.Convolution)
+        rows, columns, _ = op.padding.around((rows, columns, 2))
+        tensors.append(tensor("y", (rows - 2, columns - 1, 2), 0.3, -7))
+    operators = (graph.Spread("spread_0", (0,), 1, (2, 3), padding), *layer)
+    return graph.Model("m", tuple(tensors), operators, (0,), (len(tensors) - 1,))
+
+
+CONVOLVED = graph.Convolution(
+    "conv_1", (1,), 2, weights(2, 3, 2, 2), np.array([100, -100], np.int32),
+    np.full(2, 0.01, np.float32), per_channel=False,
+)  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("padding", "layer", "written"),
+    [
+        (graph.Padding(0, 1, 2, 0), (), ["TRANSPOSE_CONV", "PAD"]),
+        (graph.Padding(-1, 1, 0, -2), (), ["TRANSPOSE_CONV", "STRIDED_SLICE", "PAD"]),
+        (graph.Padding(2, 2, 1, 1), (CONVOLVED,), ["TRANSPOSE_CONV"]),
+        (graph.Padding(2, 2, 1, 1), (replace(CONVOLVED, activation="relu"),),
+         ["TRANSPOSE_CONV", "RELU"]),
+        (graph.Padding(2, 2, 1, 1), (replace(CONVOLVED, padding=graph.Padding(1, 0, 1, 0)),),
+         ["TRANSPOSE_CONV", "PAD", "PAD", "CONV_2D"]),
+        (graph.Padding(4, 0, 0, 3), (CONVOLVED,), ["TRANSPOSE_CONV", "PAD", "CONV_2D"]),
+        (graph.Padding(-2, 0, 0, -2), (CONVOLVED,),
+         ["TRANSPOSE_CONV", "STRIDED_SLICE", "PAD", "CONV_2D"]),
+    ],
+)  # fmt: skip
+def test_zeros_between_are_written(
+    padding: graph.Padding, layer: tuple[graph.Operator, ...], written: list[str]
+) -> None:
+    model = spread(padding, *layer)
+    content = serialise_model(model)
+    assert [node.kind for node in TFLiteFile(content).nodes] == written
+    x = random_inputs(model, 3, 0)
+    (found,) = runtime.run_all("tflite_runtime", content, x)
+    assert np.array_equal(reference.run(model, x)[model.output_index], found)
+
+
+@pytest.mark.parametrize(
+    ("scale", "message"),
+    [(1e-9, "output's scale 1e-09 is so much finer than its inputs' 0.1 that TFLite's kernel ends"),
+     (1e33, "output's scale 1e+33 is so large that TFLite's kernel ends the process")],
+)  # fmt: skip
+def test_sums_that_end_tflites_process_are_not_written(scale: float, message: str) -> None:
+    tensors = *(tensor(name, (4,), 0.1, 0) for name in "xy"), tensor("z", (4,), scale, 0)
+    with pytest.raises(ModelError, match=re.escape(message)):
+        serialise_model(graph.Model("m", tensors, (graph.Add("add_0", (0, 1), 2),), (0, 1), (2,)))
+
+
+def test_layers_whose_output_is_too_fine_are_not_written() -> None:
+    layer = graph.FullyConnected(
+        "dense_0", (0,), 1, weights(3, 4), np.zeros(3, np.int32), np.full(3, 0.3, np.float32),
+        per_channel=False,
+    )  # fmt: skip
+    tensors = tensor("x", (4,), 0.1, 0), tensor("y", (3,), 1e-12, 0)
+    with pytest.raises(ModelError, match="1e-12 is so much finer than its accumulator's 0.03 that"):
+        serialise_model(graph.Model("m", tensors, (layer,), (0,), (1,)))
+
+
+def test_activations_that_tflites_operator_lacks_are_not_written() -> None:
+    maps = [tensor(name, (4,), 0.1, 0) for name in "xyz"]
+    op = graph.Elementwise("maximum_0", (0, 1), 2, "maximum", "relu")
+    with pytest.raises(ModelError, match="'maximum_0': a fused activation cannot be written"):
+        serialise_model(graph.Model("m", tuple(maps), (op,), (0, 1), (2,)))
 
 
 def test_tables_without_an_operator_are_not_written() -> None:

@@ -27,6 +27,7 @@ from tests.conftest import data_file
 from tests.emulator.runtime import run
 from tests.emulator.test_interfaces import FLOAT, with_interfaces
 from tests.emulator.test_tflite import assert_same_graph
+from tests.emulator.tflite_drawing import Drawing
 from tests.networks import convolution, random_input, tensor
 
 schema = pytest.importorskip("ai_edge_litert.schema_py_generated")
@@ -303,6 +304,7 @@ def test_wrong_types_of_several_tensors_are_listed() -> None:
     ("kind", "weights", "text"),
     [
         ("FLOAT32", "FLOAT32", "This one is a float network: quantise it with `axynq"),
+        ("FLOAT32", "FLOAT16", "This one is a float network with float16 weights: convert"),
         ("FLOAT32", "INT8", "of which only the weights are int8 (dynamic range quantisation)"),
         ("INT16", "INT8", "This one is quantised with int16 activations"),
     ],
@@ -312,9 +314,9 @@ def test_networks_that_are_not_int8(kind: str, weights: str, text: str) -> None:
         tensors = file.subgraphs[0].tensors
         tensors[0].type = tensors[1].type = getattr(TYPES, kind)
         tensors[2].type = getattr(TYPES, weights)
-        if weights == "FLOAT32":
-            buffer = file.buffers[tensors[2].buffer]
-            buffer.data = np.zeros(4 * len(buffer.data), np.uint8)
+        buffer = file.buffers[tensors[2].buffer]
+        size = {"FLOAT32": 4, "FLOAT16": 2, "INT8": 1}[weights]
+        buffer.data = np.zeros(size * len(buffer.data), np.uint8)
 
     with pytest.raises(ModelError) as caught:
         parse_model(changed(small(), change))
@@ -328,6 +330,56 @@ def test_networks_that_are_not_int8(kind: str, weights: str, text: str) -> None:
 def test_networks_compiled_for_another_chip(custom: bytes, chip: str) -> None:
     with pytest.raises(ModelError, match=f"is compiled for {chip}.*that it was compiled from"):
         parse_model(changed(small(), set_codes((CODES.CUSTOM, custom))))
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "message"),
+    [("shape", [1, -4, 5, 4], "tensor 0 has a negative dimension: [1, -4, 5, 4]"),
+     ("opcodeIndex", 7, "operator 0 has no operator code"),
+     ("inputs", [99], "operator 0 names a tensor that does not exist")],
+)  # fmt: skip
+def test_files_that_contradict_themselves(field: str, value: Any, message: str) -> None:
+    def change(file: Any) -> None:
+        graph_ = file.subgraphs[0]
+        setattr(graph_.tensors[0] if field == "shape" else graph_.operators[0], field, value)
+
+    with pytest.raises(ModelError) as caught:
+        parse_model(changed(small(), change))
+    assert f"is damaged: {message}" in str(caught.value)
+
+
+def test_files_without_operators() -> None:
+    def change(file: Any) -> None:
+        file.subgraphs[0].operators = []
+
+    with pytest.raises(ModelError, match="has no operators"):
+        parse_model(changed(small(), change))
+
+
+def test_files_without_constants_need_no_buffers() -> None:
+    def change(file: Any) -> None:
+        file.buffers = None
+
+    assert_same_graph(parse_model(changed(serialise_model(several()), change)), several())
+
+
+@pytest.mark.parametrize(
+    ("code", "message"),
+    [("CONV_2D", r"\(CONV_2D\): its weights are sparse, not constant"),
+     ("ADD", r"\(ADD\): has a sparse operand")],
+)  # fmt: skip
+def test_sparse_constants(code: str, message: str) -> None:
+    d = Drawing()
+    x = d.given((1, 1, 1, 4))
+    c = d.constant(np.ones((4, 1, 1, 4) if code == "CONV_2D" else (4,)), [0.1], dtype=np.int8)
+    kind = {"CONV_2D": "Conv2DOptions", "ADD": "AddOptions"}[code]
+    y = d.operator(code, [x, c], d.tensor((1, 1, 1, 4)), kind=kind)
+
+    def change(file: Any) -> None:
+        file.subgraphs[0].tensors[c].sparsity = schema.SparsityParametersT()
+
+    with pytest.raises(ModelError, match=message):
+        parse_model(changed(d.content(y), change))
 
 
 def test_padding_that_no_memory_holds() -> None:
