@@ -248,6 +248,7 @@ REALS = [
     Case("normalised convolution", chain(one("Conv", reals(5, 6, 3, 3)),
                                          then("BatchNormalization", *normalised(5)))),
     Case("reshape, zeros as they are", one("Reshape", whole(1, 48, 9), allowzero=1)),
+    Case("slice of all", chain(one("Slice", whole(0), whole(6), whole(1)), then("Relu"))),
     Case("slice of images", one("Slice", whole(0, 1), whole(1, 5), whole(0, 1))),
     Case("a shape computed", by_its_shape),
     Case("constants computed", by_constants_of_nodes),

@@ -379,6 +379,10 @@ FLOATS: dict[str, tuple[Callable[[Network], Any], list[tuple[int, ...]], str]] =
     "weights of a volume": (
         one("Conv", reals(4, 4, 3, 3, 3)), [MAP], "has weights of shape [4, 4, 3, 3, 3]",
     ),
+    "weights of other channels": (
+        one("Conv", reals(4, 3, 3, 3)), [MAP],
+        "1 groups with 4 filters of 3 channels does not fit 4 channels",
+    ),
     "weights that are computed": (
         one("Conv", "x1"), [MAP, (1, 4, 3, 3)], "its weights is computed; only a constant",
     ),
@@ -419,6 +423,7 @@ FLOATS: dict[str, tuple[Callable[[Network], Any], list[tuple[int, ...]], str]] =
     "images mixed": (
         one("Reshape", whole(-1, 6)), [MAP], "turns [1, 4, 6, 6] into [24, 6]: images must",
     ),
+    "other values": (one("Reshape", whole(1, 5, 5)), [MAP], "[4, 6, 6] does not become [5, 5]"),
     "all axes of 1 left out": (one("Squeeze"), [(1, 4, 1, 6)], "name the axes"),
     "a longer axis left out": (one("Squeeze", whole(1)), [MAP], "leaves out axes [1] of [1, 4, 6"),
     "an axis before the images": (

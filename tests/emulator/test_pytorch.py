@@ -182,6 +182,16 @@ FUNCTIONS: dict[str, Callable[[Any], Any]] = {
     "all_images": lambda x: x[:, 1:] - x[0:, :3],
     "unbind": lambda x: torch.sub(*x[:, :2].unbind(1)),
     "flip_nothing": lambda x: x.flip(()) * 2,
+    "numbers_first": lambda x: NUMBERS * x + torch.maximum(NUMBERS, x),
+    "softmax_rows": lambda x: torch.softmax(x, 2),
+    "adaptive_up": lambda x: functional.adaptive_avg_pool2d(x, (24, 12)),
+    "viewed": lambda x: x.reshape(x.shape) + 1,
+    "pad_values": lambda x: functional.pad(x.flatten(1), (1, 2)),
+    "replicated_far": lambda x: functional.pad(x, (8, 7, 0, 0), mode="replicate"),
+    "max_pool_beyond": lambda x: functional.max_pool2d(x, 2, 4, 1, ceil_mode=True),
+    "avg_pool_beyond": lambda x: functional.avg_pool2d(x, 2, 4, 1, ceil_mode=True),
+    "max_pool_of_sigmoid": lambda x: functional.max_pool2d(torch.sigmoid(x), 3, 1, (1, 0)),
+    "max_pool_of_tanh": lambda x: functional.max_pool2d(torch.tanh(x), 3, 1, (1, 0)),
     "flip_both": lambda x: x.flip((-1, 2)),
     "matmul": lambda x: x @ torch.cat([NUMBERS, NUMBERS]).reshape(2, 4)[:, :3].repeat(3, 1),
 }
@@ -227,6 +237,9 @@ LAYERS: dict[str, tuple[Callable[[], nn.Module], tuple[int, ...]]] = {
     "norm": (
         lambda: nn.Sequential(nn.Conv2d(3, 4, 3, bias=False), nn.BatchNorm2d(4), nn.ReLU6()),
         (3, 8, 8),
+    ),
+    "padded": (
+        lambda: nn.Sequential(nn.ZeroPad2d(1), nn.Conv2d(3, 4, 3), nn.ReLU()), (3, 8, 8),
     ),
     "norm_plain": (
         lambda: nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4, affine=False)), (3, 8, 8),
@@ -531,6 +544,26 @@ def test_tensors_that_are_quantised_again() -> None:
     assert (found == expected).mean() > 0.95
 
 
+@pytest.mark.parametrize("known", [False, True])
+def test_zeros_around_a_map_are_a_layers_own(known: bool) -> None:
+    """But where they are said to have a quantisation of their own."""
+    torch.manual_seed(0)
+    conv, x = nn.Conv2d(3, 4, 3), examples((3, 6, 6))
+
+    def function(x: Any) -> Any:
+        x = functional.pad(through(x, 0.03, 5), (1, 1, 1, 1))
+        return conv(through(x, 0.03, 5) if known else x)
+
+    module = Of(function)
+    module.conv = conv
+    model = from_torch(module, x)
+    kinds = [type(op) for op in model.operators]
+    assert kinds == ([graph.Pad, graph.Convolution] if known else [graph.Convolution])
+    found = model.output.dequantise(Emulator(model).run(turned(x)))
+    expected = turned(module(x))
+    assert decibels(float(np.square(expected).sum()), float(np.square(found - expected).sum())) > 35
+
+
 @pytest.mark.parametrize(("dtype", "zero"), [(torch.quint8, 133), (torch.qint8, 5)])
 def test_pytorchs_own_quantised_tensors(dtype: Any, zero: int) -> None:
     """What has its limits in its type, uint8 shifted to int8."""
@@ -754,6 +787,18 @@ def test_all_that_is_unknown_is_named() -> None:
         (lambda x: functional.adaptive_avg_pool2d(x, 5), "windows of different sizes"),
         (lambda x: functional.max_pool2d(x, 3, dilation=2), "dilation"),
         (lambda x: torch.bmm(x.flatten(2), x.flatten(2).transpose(1, 2)), "two computed tensors"),
+        (lambda x: x.amax(1), "the maximum over axes other than all rows and columns"),
+        (lambda x: x[:, 2:2], "a slice of no values"),
+        (lambda x: x + x.mean(1), r"'add' of tensors .*, of which one has fewer axes"),
+        (lambda x: x + torch.zeros(2, 4, 6, 6), r"numbers \[2, 4, 6, 6\] that differ between im"),
+        (
+            lambda x: functional.pixel_unshuffle(x[:, None], 2),
+            r"a pixel unshuffle of a tensor \[images, 1, 4, 6, 6\]",
+        ),
+        (
+            lambda x: functional.pad(x, (-1, 1, 0, 0), mode="replicate"),
+            "padding an axis of 6 by -1 and 1 in mode 'replicate'",
+        ),
         (lambda x: x @ x.transpose(2, 3), "two computed tensors"),
         (lambda x: functional.conv2d(x, x[:, :, :1, :1]), "weights of a convolution are computed"),
         (lambda x: x.clamp(min=NUMBERS), "limits that are tensors"),
@@ -1201,6 +1246,8 @@ def test_several_inputs_are_given_in_their_order() -> None:
         quantise(network, a.numpy())
     with pytest.raises(DataError, match="different numbers of examples"):
         quantise(network, [a.numpy(), b.numpy()[:3]])
+    with pytest.raises(ModelError, match="has 2 inputs, and none is given for 'b'"):
+        quantise(network, {first: a.numpy()})
 
 
 def test_calibration_is_gone_through_once() -> None:

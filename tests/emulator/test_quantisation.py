@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -28,7 +29,7 @@ from axynq.emulator.frameworks.tflite_float import load_float_tflite
 from axynq.emulator.model import graph
 from axynq.emulator.model.graph import Padding, Quantisation
 from axynq.emulator.quantisation import forward
-from axynq.emulator.quantisation.builder import NetworkBuilder
+from axynq.emulator.quantisation.builder import NetworkBuilder, Node
 from axynq.emulator.quantisation.equalisation import equalised
 from axynq.emulator.quantisation.inputs import real_inputs
 from axynq.emulator.quantisation.quantise import Options, Quantised, quantise
@@ -214,6 +215,66 @@ def test_equalisation_keeps_the_function() -> None:
     )  # fmt: skip
 
 
+BETWEEN: dict[str, Callable[[NetworkBuilder, Node], Node]] = {
+    "leaky relu": lambda b, x: b.lookup(x, "leaky_relu", 0.1),
+    "relu": lambda b, x: b.lookup(x, "relu"),
+    "maximum": lambda b, x: b.pool(x, "max", (2, 2)),
+    "average": lambda b, x: b.pool(x, "average", (2, 2)),
+    "padding": lambda b, x: b.pad(x, (1, 0, 0), (0, 2, 0)),
+    "mean": lambda b, x: b.reduce(x, "mean", (0, 1), keep_dims=True),
+    "tanh": lambda b, x: b.lookup(x, "tanh"),
+    "relu6": lambda b, x: b.lookup(x, "relu6"),
+    "limited maximum": lambda b, x: b.pool(x, "max", (2, 2), activation="relu6"),
+    "numbers": lambda b, x: b.add(x, b.constant([3.0])),
+}
+
+
+@pytest.mark.parametrize("between", BETWEEN)
+def test_factors_go_through_what_keeps_them(between: str) -> None:
+    """Layers are equalised across it, or stay as they are: the function is the same."""
+    rng = np.random.default_rng(0)
+    factors = np.exp(rng.normal(size=8) * 2).astype(np.float32)
+    builder = NetworkBuilder("pair", (6, 6, 3))
+    first = rng.normal(size=(8, 1, 1, 3)).astype(np.float32) * factors[:, None, None, None]
+    x = builder.convolution(builder.input, first, rng.normal(size=8) * factors)
+    x = BETWEEN[between](builder, x)
+    builder.convolution(x, (rng.normal(size=(4, 1, 1, 8)) / factors).astype(np.float32), np.ones(4))
+    network = builder.network()
+    x0 = rng.normal(size=(8, 6, 6, 3)).astype(np.float32)
+    same = equalised(network, {})
+    expected = forward.run(network, x0)[network.outputs[0]]
+    np.testing.assert_allclose(
+        forward.run(same, x0)[same.outputs[0]], expected, rtol=1e-3, atol=1e-3
+    )
+    keeps = between in ("leaky relu", "relu", "maximum", "average", "padding", "mean")
+    assert np.array_equal(same.layers[0].weights, first) != keeps
+
+
+def test_no_layer_is_equalised_whose_values_are_known() -> None:
+    builder, _ = uneven("relu")
+    builder.set_quantisation(Node(builder.network().layers[0].output, ()), Quantisation(0.5, -128))
+    network = builder.network()
+    first, second, _ = equalised(network, {}).layers
+    np.testing.assert_array_equal(first.weights, network.layers[0].weights)
+    assert not np.array_equal(second.weights, network.layers[1].weights)
+
+
+def test_equalisation_of_many_layers_ends() -> None:
+    """Factors spread from layer to layer, round by round; it stops where little is to be gained."""
+    builder = NetworkBuilder("chain", (2, 2, 1))
+    y = builder.input
+    for number in range(24):
+        size = np.float32(1e4 if number == 0 else 1)
+        y = builder.depthwise(y, np.full((1, 1, 1, 1), size), np.float32([0.5]), activation="relu")
+    network = builder.network()
+    same = equalised(network, {})
+    x = np.random.default_rng(0).normal(size=(4, 2, 2, 1)).astype(np.float32)
+    found, expected = (forward.run(n, x)[n.outputs[0]] for n in (same, network))
+    np.testing.assert_allclose(found, expected, rtol=1e-3)
+    sizes = [float(np.abs(layer.weights).max()) for layer in same.layers]
+    assert max(sizes) < 30
+
+
 def test_equalisation_loses_less() -> None:
     builder, x = uneven("relu")
     losses = []
@@ -278,6 +339,63 @@ def test_what_the_source_knows_is_kept() -> None:
     assert [type(op).__name__ for op in model.operators] == ["Lookup", "Pool"]
     with pytest.raises(ModelError, match="give calibration inputs"):
         quantise(line().network(), None)
+    with pytest.raises(ModelError, match="equalisation needs calibration inputs"):
+        quantise(line().network(), None, Options(equalise=True))
+
+
+def test_what_the_contract_knows_goes_before_what_the_source_knows() -> None:
+    builder = NetworkBuilder("sigmoid", (4, 4, 2))
+    builder.set_quantisation(builder.input, Quantisation(0.05, 3))
+    builder.set_quantisation(builder.lookup(builder.input, "logistic"), Quantisation(0.01, -128))
+    model = quantise(builder.network(), None).model
+    assert (model.output.scale, model.output.zero_point) == (1 / 256, -128)
+    x = np.random.default_rng(0).integers(-128, 128, (3, 4, 4, 2)).astype(np.int8)
+    theirs = runtime.run("tflite_runtime", serialise_model(model), x)
+    np.testing.assert_array_equal(Emulator(model).run(x), theirs)
+
+
+def test_what_nothing_is_known_of_is_as_what_it_is_joined_with() -> None:
+    builder = NetworkBuilder("joined", (4, 4, 2))
+    builder.set_quantisation(builder.input, Quantisation(0.05, 3))
+    weights = np.random.default_rng(0).normal(size=(2, 1, 1, 2)).astype(np.float32)
+    x = builder.convolution(builder.input, weights, np.zeros(2))
+    gate = builder.lookup(x, "logistic")
+    other = builder.lookup(x, "leaky_relu", 0.5)
+    for node in (gate, other):
+        builder.set_quantisation(node, Quantisation(1 / 256, -128))
+    joined = builder.concatenate([x, other])
+    builder.set_quantisation(joined, Quantisation(0.1, 7))
+    builder.set_outputs([joined, gate])
+    model = quantise(builder.network(), None).model
+    assert (model.tensors[x.index].scale, model.tensors[x.index].zero_point) == (0.1, 7)
+    given = np.random.default_rng(1).integers(-128, 128, (3, 4, 4, 2)).astype(np.int8)
+    theirs = runtime.run_all("tflite_runtime", serialise_model(model), [given])
+    for mine, other8 in zip(Emulator(model).run(given), theirs):
+        np.testing.assert_array_equal(mine, other8)
+
+
+def test_a_constant_that_is_joined_twice() -> None:
+    builder = NetworkBuilder("joined", (4, 4, 2))
+    rng = np.random.default_rng(0)
+    numbers = builder.constant(rng.normal(size=(4, 4, 3)).astype(np.float32))
+    builder.concatenate([numbers, builder.lookup(builder.input, "relu"), numbers])
+    x = rng.normal(size=(8, 4, 4, 2)).astype(np.float32)
+    quantised = quantise(builder.network(), x)
+    one_quantisation_where_it_must_be(quantised.model)
+    y = quantised.model.output.dequantise(Emulator(quantised.model).run(x))
+    expected = forward.run(quantised.network, x)[quantised.network.outputs[0]]
+    rounded = quantised.model.input.scale + quantised.model.output.scale  # by half of each
+    assert np.abs(y - expected).max() <= rounded / 2 * 1.001
+
+
+def test_biases_beyond_the_scale_that_the_source_says_are_refused() -> None:
+    builder = NetworkBuilder("large", (4, 4, 1))
+    scales = np.float32([1e-9])
+    builder.convolution(
+        builder.input, np.full((1, 1, 1, 1), 1e-8), np.float32([1e3]), weight_scales=scales
+    )
+    with pytest.raises(ModelError, match="a bias of 'conv_0' does not fit 32 bits at its scale"):
+        builder.quantise(np.ones((2, 4, 4, 1)))
 
 
 def test_a_maximum_and_numbers() -> None:
@@ -412,6 +530,12 @@ def test_builders_say_what_does_not_fit() -> None:
         (lambda: builder.convolution(builder.input, np.zeros((2, 3, 3, 3)), np.zeros(1)), "biases"),
         (lambda: builder.depthwise(builder.input, np.zeros((4, 3, 3, 1)), np.zeros(4)), "fit"),
         (lambda: builder.fully_connected(builder.input, np.zeros((2, 7)), np.zeros(2)), "needs"),
+        (
+            lambda: builder.convolution(
+                builder.flatten(builder.input), np.zeros((2, 1, 1, 48)), np.zeros(2)
+            ),
+            r"do not fit a map \[48\]",
+        ),
         (lambda: builder.reshape(builder.input, (7,)), "does not become"),
         (lambda: builder.slice(builder.input, (0, 0, 0), (5, 4, 3)), "leaves"),
         (
@@ -454,6 +578,18 @@ def test_layers_are_the_same_by_pytorch(depthwise: bool, seed: int) -> None:
             patched.setattr(forward, "LARGE", large)
             found.append(builder.run(x)[1])
     np.testing.assert_allclose(*found, rtol=1e-4, atol=1e-5)
+
+
+def test_large_layers_need_no_pytorch(monkeypatch: pytest.MonkeyPatch) -> None:
+    builder, x = uneven()
+    expected = builder.run(x)[-1]
+    monkeypatch.setattr(forward, "LARGE", 0)
+    monkeypatch.setitem(sys.modules, "torch", None)
+    forward._torch.cache_clear()
+    try:
+        np.testing.assert_array_equal(builder.run(x)[-1], expected)
+    finally:
+        forward._torch.cache_clear()
 
 
 def test_what_follows_from_constants_is_computed_once() -> None:
@@ -774,6 +910,25 @@ FLOATS_REFUSED: dict[str, tuple[Callable[[FloatFile], object], tuple[int, ...], 
     "images padded": (
         by_axis(CODES.PAD, "PadOptions", [[1, 0], [0, 0], [0, 0], [0, 0]], (2, 6, 5, 6)), MAP,
         "operator 0 (PAD): it works along the images",
+    ),
+    "negative padding": (
+        by_axis(CODES.PAD, "PadOptions", [[0, 0], [-1, 0], [0, 0], [0, 0]], (1, 5, 5, 6)), MAP,
+        "pads by [-1, 0, 0] and [0, 0, 0], of which some are negative",
+    ),
+    "a map of no rows": (
+        by_axis(
+            CODES.RESIZE_BILINEAR, "ResizeBilinearOptions", [0, 5], (1, 0, 5, 6), AlignCorners=0
+        ), MAP, "'resize' would give a tensor of shape [0, 5, 6]",
+    ),
+    "blocks of parts of channels": (
+        lambda file: file.add(
+            CODES.DEPTH_TO_SPACE, [0], (1, 12, 10, 1), kind="DepthToSpaceOptions", BlockSize=2
+        ), MAP, "has blocks of 2 for 6 channels",
+    ),
+    "blocks of parts of rows": (
+        lambda file: file.add(
+            CODES.SPACE_TO_DEPTH, [0], (1, 3, 2, 24), kind="SpaceToDepthOptions", BlockSize=2
+        ), MAP, "has blocks of 2 for a map of 6 x 5",
     ),
     "images joined": (concatenated(0, (2, 6, 5, 6)), MAP, "it works along the images"),
     "images split": (split(-4, MAP), MAP, "operator 0 (SPLIT): it works along the images"),
