@@ -457,6 +457,9 @@ def test_bad_tables_say_why(tmp_path: Path) -> None:
     ]:
         with pytest.raises(MultiplierError, match=reason):
             multiplier(f"table:{tmp_path}/t.npz#{name}")
+    np.save(tmp_path / "wide.npy", np.full((256, 256), 2**31))
+    with pytest.raises(MultiplierError, match="products must fit 32 bits"):
+        multiplier(f"table:{tmp_path}/wide.npy")
     (tmp_path / "broken.npy").write_bytes(b"not numpy")
     with pytest.raises(MultiplierError, match="cannot be read"):
         multiplier(f"table:{tmp_path}/broken.npy")
