@@ -101,6 +101,13 @@ def test_a_compiler_that_is_not_there(
         library(source)
 
 
+def test_no_compiler_at_all(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("CXX", raising=False)
+    monkeypatch.setenv("PATH", "/nowhere")
+    with pytest.raises(ToolError, match=r"no C\+\+ compiler: install g\+\+"):
+        compiler()
+
+
 @pytest.mark.parametrize("length", [0, 10, 5000])
 def test_a_library_that_was_cut_off(cache: Path, source: Path, monkeypatch, length: int) -> None:
     """It is compiled again; and never loaded, which could end the process."""

@@ -109,7 +109,7 @@ def test_blocks_through_segments_equal_the_network(
     assert np.array_equal(blocks.in_order(residual.output.shape), expected)
 
 
-@pytest.mark.parametrize("cache", [0, 20_000, 1 << 30])
+@pytest.mark.parametrize("cache", [0, 20_000, 60_000, 1 << 30])
 def test_evaluator_equals_emulator(residual: graph.Model, cache: int) -> None:
     x = random_input(residual, 130, 2)
     evaluator = Evaluator(residual, Examples(x, np.zeros(130, np.int64)), cache_bytes=cache)
@@ -438,6 +438,32 @@ def test_ends_are_kept(level: Level, designs: int | None) -> None:
     for genome, m in zip(space.ends_kept(), space.multipliers[1:], strict=True):
         used = [assignment.multipliers for assignment in space.plan(genome).layers.values()]
         assert used == [("exact",), *[(m.spec,)] * (len(model.layers) - 2), ("exact",)]
+
+
+def test_a_space_has_multipliers() -> None:
+    with pytest.raises(PlanError, match="there is no multiplier to choose from"):
+        Space(_network(), ())
+
+
+def test_banks_of_none_of_the_multipliers_are_passed_over() -> None:
+    banks = tuple(
+        frozenset(map(multiplier, bank)) for bank in (("roup:3,8",), ("exact",), ("roup:1,4",))
+    )
+    space = Space(_network(), ("exact", "roup:1,4"), "row", 2, banks=banks)
+    plan = space.plan(space.uniform([0, 1]))
+    for assignment in plan.layers.values():  # every filter has all rows
+        assert assignment.multipliers in (("exact",), ("roup:1,4",))
+
+
+def test_examples_have_a_class_number_each(digits: graph.Model) -> None:
+    x = random_input(digits, 4, 0)
+    for y in (np.zeros(3, np.int64), np.zeros((4, 10), np.int64)):
+        with pytest.raises(
+            DataError, match=r"4 examples need as many class numbers, not labels of"
+        ):
+            Examples(x, y)
+    with pytest.raises(DataError, match="accuracy needs at least one example"):
+        Examples(x[:0], np.zeros(0, np.int64))
 
 
 def test_designs_and_banks_exclude_each_other() -> None:

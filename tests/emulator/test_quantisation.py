@@ -911,6 +911,12 @@ FLOATS_REFUSED: dict[str, tuple[Callable[[FloatFile], object], tuple[int, ...], 
         by_axis(CODES.PAD, "PadOptions", [[1, 0], [0, 0], [0, 0], [0, 0]], (2, 6, 5, 6)), MAP,
         "operator 0 (PAD): it works along the images",
     ),
+    "a transposed convolution without strides": (
+        lambda file: file.add(
+            CODES.TRANSPOSE_CONV, [file.constant([1, 6, 5, 4]), file.reals(4, 3, 3, 6), 0],
+            (1, 6, 5, 4), kind="TransposeConvOptions", Padding=0, StrideH=0, StrideW=1,
+        ), MAP, "window, stride and sizes must be positive",
+    ),
     "negative padding": (
         by_axis(CODES.PAD, "PadOptions", [[0, 0], [-1, 0], [0, 0], [0, 0]], (1, 5, 5, 6)), MAP,
         "pads by [-1, 0, 0] and [0, 0, 0], of which some are negative",

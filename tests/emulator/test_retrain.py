@@ -275,6 +275,14 @@ def test_every_method_trains(digits: graph.Model, few, method: str) -> None:
     assert result.model.tensors == digits.tensors
 
 
+def test_training_on_shifted_images(digits: graph.Model, few) -> None:
+    plain, shifted = (
+        retrain(digits, "roup:2,6", *few, options(epochs=1, augment=augment)).history[1].loss
+        for augment in (False, True)
+    )
+    assert shifted > plain  # they are harder
+
+
 # How far training comes depends on a processor's float kernels, as it does on the seed. At the
 # rates below, gains over twelve seeds were 0.10 at least and differed by 0.05 at most.
 SURELY = 0.05
@@ -481,6 +489,8 @@ def test_bad_input(digits: graph.Model, examples, tmp_path: Path) -> None:
     x, y = examples
     with pytest.raises(DataError, match="too few"):
         retrain(digits, "exact", x[:100], y[:100])
+    with pytest.raises(DataError, match="100 examples have 99 class numbers"):
+        retrain(digits, "exact", x[:100], y[:99])
     path = tmp_path / "state"  # a name without a suffix is a name
     retrain(digits, "exact", x, y, options(epochs=1), checkpoint=path)
     with pytest.raises(DataError, match="another network, plan, recipe"):
