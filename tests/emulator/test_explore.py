@@ -32,18 +32,26 @@ from axynq.emulator.model import graph
 from axynq.emulator.model.segments import replace_layers, segments
 from axynq.emulator.plan import CLASS_AXES, Assignment, Axis, LayerCodes
 from axynq.emulator.quantisation.builder import NetworkBuilder
+from axynq.emulator.studies import evaluator as evaluator_module
 from axynq.emulator.studies.comparison import Comparison
 from axynq.emulator.studies.evaluator import Evaluator, Examples
 from axynq.emulator.studies.search import exploration
+from axynq.emulator.studies.search.folder import check_network, mark_network
 from axynq.emulator.studies.search.front import pareto_front
 from axynq.emulator.studies.search.measure import Measure
+from axynq.emulator.studies.search.report import draw_front, energy_sources
 from axynq.emulator.studies.search.search import Settings, search
 from axynq.emulator.studies.search.space import LEVELS, Level, Space
 from axynq.emulator.studies.search.store import Store
 from axynq.emulator.studies.search.workers import DaskWorkers, LocalWorker, TuningWorker, connect
 from axynq.emulator.studies.sensitivity.estimate import Increase, _along, _per_weight, estimate
 from axynq.emulator.studies.sensitivity.gradients import accumulator_gradients, cross_entropy
-from axynq.emulator.studies.sensitivity.layers import layer_sensitivity, rank_correlation
+from axynq.emulator.studies.sensitivity.layers import (
+    LayerSensitivity,
+    draw_sensitivity,
+    layer_sensitivity,
+    rank_correlation,
+)
 from axynq.emulator.studies.tuning.compensation import Method
 from axynq.emulator.studies.tuning.tuner import Tuner, with_parameters
 from tests.conftest import data_file
@@ -119,6 +127,16 @@ def test_evaluator_equals_emulator(residual: graph.Model, cache: int) -> None:
         assert np.array_equal(evaluator.outputs(plan), expected), text
         assert evaluator.correct(plan) == (expected.argmax(axis=1) == 0).sum()
     assert (evaluator.reuse.saved > 0) == (cache > 0)
+
+
+def test_few_engines_are_kept(residual: graph.Model, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(evaluator_module, "PACKED", 2)
+    x = random_input(residual, 70, 2)
+    evaluator = Evaluator(residual, Examples(x, np.zeros(70, np.int64)))
+    for text in TEXTS:
+        plan = Plan.parse(residual, text)
+        assert np.array_equal(evaluator.outputs(plan), Emulator(residual, plan).run(x)), text
+        assert len(evaluator._packed) <= 2
 
 
 def test_shared_prefix_is_not_computed_again(residual: graph.Model) -> None:
@@ -330,6 +348,41 @@ def test_library_is_sorted_by_falling_energy(digits: graph.Model) -> None:
     space = Space(digits, LIBRARY)
     assert space.multipliers[0].spec == "exact"
     assert list(space.energies) == sorted(space.energies, reverse=True)
+
+
+def test_exact_multipliers_are_what_energies_are_relative_to(tmp_path: Path) -> None:
+    """Also by figures that say nothing of them; what has no figure is not listed."""
+    path = tmp_path / "mine.json"
+    entry = {"relative_energy": 0.5, "source": "measured"}
+    whole = {"format": "axynq-energy", "version": 1, "multipliers": {"roup:1,4": entry}}
+    path.write_text(json.dumps(whole))
+    figures = EnergyFigures(path)
+    assert figures.of(multiplier("exact")) == Energy(1.0, "definition")
+    np.save(tmp_path / "t.npy", np.outer(np.arange(256), np.arange(256)) & ~1)
+    library = ("exact", "roup:1,4", f"table:{tmp_path}/t.npy")
+    assert energy_sources(figures, library) == {
+        "exact": {"relative": 1.0, "source": "definition"},
+        "roup:1,4": {"relative": 0.5, "source": "measured"},
+    }
+
+
+def test_a_folder_that_does_not_say_what_it_is_of(tmp_path: Path, digits: graph.Model) -> None:
+    mark_network(tmp_path, digits)
+    check_network(tmp_path, digits)
+    (tmp_path / "network.json").write_text("[]")
+    with pytest.raises(
+        DataError, match=r"cannot be used \(it is no object\): give another --output"
+    ):
+        check_network(tmp_path, digits)
+
+
+def test_pictures_of_little(tmp_path: Path) -> None:
+    """Of no point, and of layers without estimates."""
+    draw_front((), tmp_path / "front.png")
+    measured = LayerSensitivity(("a", "b"), 0.9, {"exact": (0.9, 0.9)}, {"exact": (0.9, 0.9)})
+    draw_sensitivity(measured, {"exact": "exact"}, {}, tmp_path / "layers.png")
+    for name in ("front.png", "layers.png"):
+        assert (tmp_path / name).read_bytes().startswith(b"\x89PNG")
 
 
 def test_multiplier_without_energy(digits: graph.Model) -> None:
