@@ -39,7 +39,7 @@ from axynq.emulator.studies.search import exploration
 from axynq.emulator.studies.search.folder import check_network, mark_network
 from axynq.emulator.studies.search.front import pareto_front
 from axynq.emulator.studies.search.measure import Measure
-from axynq.emulator.studies.search.report import draw_front, energy_sources
+from axynq.emulator.studies.search.report import cell_costs, draw_front, energy_sources
 from axynq.emulator.studies.search.search import Settings, search
 from axynq.emulator.studies.search.space import LEVELS, Level, Space
 from axynq.emulator.studies.search.store import Store
@@ -366,6 +366,19 @@ def test_exact_multipliers_are_what_energies_are_relative_to(tmp_path: Path) -> 
     }
 
 
+def test_cells_have_an_energy_where_it_was_measured(
+    digits: graph.Model, examples: Examples
+) -> None:
+    plan, designs = Plan.uniform("roup:1,4"), ("exact", "roup:1,4")
+    cells = {"lanes": (70, {}), "one": (55, {"exact": 1.2, "roup:1,4": 0.9})}
+    task = exploration.Task(
+        digits, examples, examples, designs, ("layer",), cells=lambda specs: cells
+    )
+    found = cell_costs(task, plan, designs)
+    assert found["lanes"] == {"luts": 70}
+    assert found["one"] == {"luts": 55, "energy_gain": pytest.approx(0.1)}
+
+
 def test_a_folder_that_does_not_say_what_it_is_of(tmp_path: Path, digits: graph.Model) -> None:
     mark_network(tmp_path, digits)
     check_network(tmp_path, digits)
@@ -613,6 +626,11 @@ def test_store_that_is_none(tmp_path: Path) -> None:
     (tmp_path / "text").write_text("no database " * 100)
     with pytest.raises(DataError, match="give another --output"):
         Store(tmp_path / "text")
+    with sqlite3.connect(tmp_path / "view") as connection:
+        connection.execute("CREATE VIEW evaluations AS SELECT 1 AS plan")
+    connection.close()
+    with pytest.raises(DataError, match="cannot be opened .*view.*: give another --output"):
+        Store(tmp_path / "view")
 
 
 def test_facts_are_kept_apart(tmp_path: Path) -> None:

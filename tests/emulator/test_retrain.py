@@ -556,6 +556,10 @@ def test_only_images_are_shifted() -> None:
         retrain(model, ROUGH, random_input(model, 20, 0), np.zeros(20, np.int64), options)
 
 
+def test_without_quantisers_weights_are_free(digits: graph.Model) -> None:
+    assert TrainableNetwork(digits).offered() == {}
+
+
 def test_filters_with_a_scale_of_zero_are_not_retrained(digits: graph.Model) -> None:
     first = digits.layers[0]
     empty = replace(first, weight_scales=first.weight_scales * 0)
