@@ -96,12 +96,12 @@ def test_a_layer_whose_weights_are_all_skipped() -> None:
 
 
 def test_lengths_of_long_vectors() -> None:
-    """Whose squares leave 28 bits."""
-    tensors = tensor("x", (9000,), 0.05, 100), tensor("y", (9000,), 1 / 128, 0)
+    """Whose squares sum to more than 29 bits."""
+    tensors = tensor("x", (9000,), 0.05, 127), tensor("y", (9000,), 1 / 128, 0)
     op = graph.L2Normalisation("l2_0", (0,), 1)
     model = graph.Model("long", tensors, (op,), (0,), (1,))
     x = random_input(model, 4, 0)
-    x[0], x[1] = -128, 100  # the longest, and no length at all
+    x[0], x[1] = -128, 127  # the longest, and no length at all
     expected = reference.run(model, x)[1]
     np.testing.assert_array_equal(Emulator(model, engine="torch").run(x), expected)
 
