@@ -122,6 +122,8 @@ def binary(reading: Reading, node: Node) -> Value:
 def combined(reading: Reading, node: Node, kind: str, x: Value, y: Value) -> Value:
     """Two values in pairs: a function of one value where both depend on the same, a bias, or an
     operator of the graph."""
+    if isinstance(x, np.ndarray) and isinstance(y, np.ndarray):  # of a Sum, Max or Min of several
+        return np.asarray(_FUNCTIONS[kind](x, y), np.float32)
     for first, second in ((x, y), (y, x)):
         constant = isinstance(second, (np.ndarray, Fixed))
         if isinstance(first, Pending) and constant:

@@ -157,7 +157,10 @@ def _divide(importer: Importer, node: Node) -> Operand:
 
 
 def _power(importer: Importer, node: Node) -> Operand:
-    exponent = float(importer.constant(node, 1, "exponent").reshape(-1)[0])
+    exponents = importer.constant(node, 1, "exponent")
+    if exponents.size != 1:
+        raise ModelError("has several exponents; one for all values is supported")
+    exponent = float(exponents.reshape(-1)[0])
     operand = importer.operand(node, 0)
     before = _function(importer, operand)
 
@@ -181,6 +184,9 @@ def _pair(
     x: Operand,
     y: Operand,
 ) -> Operand:
+    if isinstance(x, np.ndarray) and isinstance(y, np.ndarray):  # of a Sum, Max or Min of several
+        return function(x, y)
+
     def made() -> Value:
         first, second = (v if isinstance(v, np.ndarray) else importer.value(v) for v in (x, y))
         if isinstance(first, Value) and isinstance(second, Value):

@@ -180,9 +180,12 @@ def _resize(importer: Importer, node: Node) -> Value:
 
 def _depth_to_space(importer: Importer, node: Node) -> Value:
     x, block = importer.computed(node), int(node.attribute("blocksize", 0))
+    mode = str(node.attribute("mode", "DCR"))
     if block < 1 or not x.shape or x.shape[0] % block**2:
         raise ModelError(f"has blocks of {block} for {[1, *x.shape]}")
-    return importer.first.depth_to_space(x, block, str(node.attribute("mode", "DCR")) == "CRD")
+    if mode not in ("DCR", "CRD"):
+        raise ModelError(f"has mode '{mode}'")
+    return importer.first.depth_to_space(x, block, mode == "CRD")
 
 
 def _space_to_depth(importer: Importer, node: Node) -> Value:

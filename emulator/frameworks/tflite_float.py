@@ -29,6 +29,7 @@ from axynq.emulator.file_formats.tflite_file import (
     type_name,
 )
 from axynq.emulator.file_formats.tflite_problems import all_together, not_supported
+from axynq.emulator.file_formats.tflite_reading import fused
 from axynq.emulator.model import graph
 from axynq.emulator.model.graph import Padding
 from axynq.emulator.model.windows import transposed_geometry
@@ -40,14 +41,6 @@ from axynq.emulator.quantisation.simplification import simplified
 FloatArray = npt.NDArray[np.float32]
 
 _CODES = tflite.BuiltinOperator
-
-_FUSED: dict[int, graph.LookupKind | None] = {
-    tflite.ActivationFunctionType.NONE: None,
-    tflite.ActivationFunctionType.RELU: "relu",
-    tflite.ActivationFunctionType.RELU6: "relu6",
-    tflite.ActivationFunctionType.RELU_N1_TO_1: "relu_n1_to_1",
-    tflite.ActivationFunctionType.TANH: "tanh",
-}
 
 
 def load_float_tflite(path: str | Path) -> FloatNetwork:
@@ -158,10 +151,8 @@ class _Reader:
 
     def activated(self, x: building.Node, code: int) -> building.Node:
         """What a fused activation makes of it."""
-        if code not in _FUSED:
-            raise ModelError("an activation that is unknown is fused")
-        kind = _FUSED[code]
-        return x if kind is None else self.builder.lookup(x, kind)
+        kind = fused(code)
+        return x if kind == "none" else self.builder.lookup(x, kind)
 
 
 def _stripped(raw: RawTensor) -> tuple[int, ...]:
@@ -278,6 +269,8 @@ def _divide(r: _Reader, node: Node) -> building.Node:
     value = r.value(node.inputs[1])
     if not isinstance(value, np.ndarray):
         raise ModelError("a division by computed values")
+    if not np.all(value):
+        raise ModelError("a division by zero")
     factor = r.builder.constant(1 / _of_images(value))
     y = r.builder.elementwise("multiply", r.node(node.inputs[0]), factor)
     return r.activated(y, options_of(node, tflite.DivOptions).FusedActivationFunction())
@@ -377,8 +370,9 @@ def _strided_slice(r: _Reader, node: Node) -> building.Node:
         begin = None if o.BeginMask() & bit or axis >= len(begins) else begins[axis]
         end = None if o.EndMask() & bit or axis >= len(ends) else ends[axis]
         step = steps[axis] if axis < len(steps) else 1
-        if shrinks and begin is not None:
-            begin, end, step = begin % length, begin % length + 1, 1
+        if shrinks:  # one value, wherever its end is said to be
+            begin = (begin or 0) % length
+            end, step = begin + 1, 1
         found = range(length)[slice(begin, end, step)]
         if axis:
             starts.append(found.start)

@@ -17,6 +17,7 @@ from typing import Any
 
 import torch
 from torch import nn
+from torch.export.graph_signature import InputKind
 
 from axynq.emulator import files
 from axynq.emulator.errors import ModelError
@@ -156,7 +157,8 @@ def _of_program(program: Any) -> Traced:
         **dict(signature.inputs_to_lifted_tensor_constants),
     }
     constants = {node: Constant(_detached(state[name]), name) for node, name in names.items()}
-    return Traced(list(program.graph.nodes), constants, list(signature.user_inputs))
+    given = [spec.arg.name for spec in signature.input_specs if spec.kind is InputKind.USER_INPUT]
+    return Traced(list(program.graph.nodes), constants, given)
 
 
 def _of_trace(module: nn.Module, traced: Any) -> Traced:

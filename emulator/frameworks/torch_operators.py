@@ -310,6 +310,17 @@ def _same(im: Importer, node: Any, x: Value, *more: Any, **options: Any) -> Valu
     return x
 
 
+@_handles("sym_size")
+def _size(im: Importer, node: Any, x: Value, *more: Any) -> Any:
+    """A size that is open: the number of images, in shapes that :func:`_reshape` knows without."""
+    return node.meta["val"]
+
+
+@_handles("_assert_tensor_metadata")
+def _asserted(im: Importer, node: Any, x: Value, *more: Any, **options: Any) -> None:
+    """What ``torch.export`` writes before a conversion of types: it computes nothing."""
+
+
 # --- values in pairs -----------------------------------------------------------------------------
 
 
@@ -543,7 +554,7 @@ def _split(im: Importer, node: Any, x: Value, *more: Any, dim: int = 0) -> list[
 
 @_handles("flip")
 def _flip(im: Importer, node: Any, x: Value, dims: Any) -> Value:
-    for axis in axes_of(dims, x):
+    for axis in (axis_of(dim, x) for dim in dims):
         x = im.first.slice(x, axis, x.shape[axis] - 1, -1, -1)
     return x
 

@@ -45,6 +45,14 @@ _RECTIFIED: dict[LookupKind, Activation] = {
 _OPERANDS = np.arange(INT8_MIN, INT8_MAX + 1, dtype=np.int64)
 
 
+def table_slopes(model: Model, op: Lookup) -> npt.NDArray[np.float64]:
+    """The slope of a function that is known as a table alone, in real numbers, [256] by ``value +
+    128``: half the difference between the results of both neighbours, at the ends the difference to
+    the only one."""
+    source, target = model.tensors[op.inputs[0]], model.tensors[op.output]
+    return np.asarray(np.gradient(target.dequantise(lookup_table(model, op)), source.scale))
+
+
 def lookup_table(model: Model, op: Lookup) -> Int8Array:
     """The result for each value, int8 [256], by ``value + 128``.
 

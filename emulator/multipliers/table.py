@@ -147,15 +147,17 @@ def _check_same(made: Table, other: str, folder: Path) -> None:
     """
     reference = TableReference.parse(other, folder)
     table = Table.parse(replace(reference, file=str(reference.path(folder))).spec[len("table:") :])
+    differs = f"'{made.spec}' is not the table '{other}' beside it"
     low, high = made.activation_range
+    if table.activation_range != (low, high):
+        raise MultiplierError(f"{differs}: its operands are others")
     rows = slice(low - ACTIVATION_MIN, high + 1 - ACTIVATION_MIN)
-    differ = np.argwhere(made.table[rows] != table.table[rows])
-    if made.activation_range != table.activation_range or differ.size:
-        reason = "its operands are others"
-        if differ.size:
-            a, w = int(differ[0, 0]) + low, int(differ[0, 1]) + WEIGHT_MIN
-            reason = f"{a} x {w} is {made.product(a, w)}, and {table.product(a, w)} by the table"
-        raise MultiplierError(f"'{made.spec}' is not the table '{other}' beside it: {reason}")
+    pairs = np.argwhere(made.table[rows] != table.table[rows])
+    if pairs.size:
+        a, w = int(pairs[0, 0]) + low, int(pairs[0, 1]) + WEIGHT_MIN
+        raise MultiplierError(
+            f"{differs}: {a} x {w} is {made.product(a, w)}, and {table.product(a, w)} by the table"
+        )
 
 
 @dataclass(frozen=True)

@@ -235,13 +235,11 @@ def _ports(
 def _activation(first: str, second: str, side: Sidecar, what: str) -> Argument | None:
     """The operand that names say is the activation."""
     if side.activation is not None or side.weight is not None:
-        if side.activation == first or side.weight == second:
-            found: Argument = "first"
-        elif side.activation == second or side.weight == first:
-            found = "second"
-        else:
-            raise MultiplierError(f"{what}: activation and weight are {first} and {second}")
-        return found
+        if side.activation in (None, first) and side.weight in (None, second):
+            return "first"
+        if side.activation in (None, second) and side.weight in (None, first):
+            return "second"
+        raise MultiplierError(f"{what}: activation and weight are {first} and {second}")
     if first.lower() in _ACTIVATIONS and second.lower() in _WEIGHTS:
         return "first"
     if second.lower() in _ACTIVATIONS and first.lower() in _WEIGHTS:
@@ -257,7 +255,7 @@ def _check_widths(widths: tuple[int, int, int], side: Sidecar, what: str) -> Non
             "activation of 9 bits and a weight of 8, in two's complement"
         )
     if product not in PRODUCT_WIDTHS:
-        raise MultiplierError(f"{what} has products of {product} bits; 16 or 17 are needed")
+        raise MultiplierError(f"{what} has products of {product} bits; 1 to 32 are possible")
     if 9 in widths[:2] and side.signed is False:
         raise MultiplierError(f"{what}: an activation of 9 bits is signed")
 

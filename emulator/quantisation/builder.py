@@ -321,6 +321,10 @@ class NetworkBuilder:
     def pad(self, x: Node, before: Sequence[int], after: Sequence[int], value: float = 0.0) -> Node:
         """A number before and after along each axis."""
         before, after = tuple(before), tuple(after)
+        if min(*before, *after, 0) < 0:
+            raise ModelError(
+                f"pads by {list(before)} and {list(after)}, of which some are negative"
+            )
         shape = tuple(b + size + a for b, size, a in zip(before, x.shape, after))
         if value != 0:
             return self.append(
@@ -344,12 +348,16 @@ class NetworkBuilder:
     def depth_to_space(self, x: Node, block: int) -> Node:
         """Blocks of ``block * block`` channels become squares of pixels."""
         rows, columns, channels = x.shape
+        if block < 1 or channels % block**2:
+            raise ModelError(f"has blocks of {block} for {channels} channels")
         shape = (rows * block, columns * block, channels // block**2)
         return self.append(graph.DepthToSpace, (x,), shape, "depth_to_space", block=block)
 
     def space_to_depth(self, x: Node, block: int) -> Node:
         """Squares of ``block * block`` pixels become blocks of channels."""
         rows, columns, channels = x.shape
+        if block < 1 or rows % block or columns % block:
+            raise ModelError(f"has blocks of {block} for a map of {rows} x {columns}")
         shape = (rows // block, columns // block, channels * block**2)
         return self.append(graph.SpaceToDepth, (x,), shape, "space_to_depth", block=block)
 

@@ -205,8 +205,7 @@ class ChannelsFirst:
         if around is not wanted:
             rows, columns, filters = y.shape
             size = (rows - cut[0] - cut[1], columns - cut[2] - cut[3], filters)
-            if size != y.shape:
-                y = self.builder.slice(y, (cut[0], cut[2], 0), size)
+            y = self.builder.slice(y, (cut[0], cut[2], 0), size)
         return Value(y, LAST)
 
     def _filters(
@@ -528,7 +527,8 @@ class ChannelsFirst:
         the edge again and again, or those of the other end."""
         for axis, (b, a) in enumerate(zip(before, after)):
             n = x.shape[axis]
-            if min(a, b) < 0 or max(a, b) > (n - 1 if mode == "reflect" else n):
+            most = {"reflect": n - 1, "circular": n}.get(mode, max(a, b))
+            if min(a, b) < 0 or max(a, b) > most:
                 raise ModelError(f"padding an axis of {n} by {b} and {a} in mode '{mode}'")
             parts = [x]
             if mode == "replicate":

@@ -11,7 +11,6 @@ from typing import Any, cast
 import numpy as np
 import numpy.typing as npt
 
-from axynq.emulator.errors import ModelError
 from axynq.emulator.model import graph
 from axynq.emulator.model.movement import FILLED, places
 from axynq.emulator.quantisation.float_network import (
@@ -80,10 +79,7 @@ def evaluate(network: FloatNetwork, op: graph.Operator, inputs: list[FloatArray]
         return x.reshape(len(x), *target)
     if isinstance(op, Affine):
         return x * op.factors + op.terms
-    other = _OTHERS.get(type(op))
-    if other is None:
-        raise ModelError(f"operator '{op.name}' cannot be computed in floating point")
-    return other(op, x, target)
+    return _OTHERS[type(op)](op, x, target)
 
 
 def convolved(layer: FloatLayer, x: FloatArray) -> FloatArray:

@@ -303,9 +303,8 @@ def _pads_merged(network: FloatNetwork) -> FloatNetwork:
         if not isinstance(op, FloatLayer) or op.kind == "fully_connected":
             return False
         pad = r.made.get(op.inputs[0])
-        if not (isinstance(pad, graph.Pad) and r.alone(op.inputs[0])):
-            return False
-        if not r.free(op.inputs[0]) and not r.free(pad.inputs[0]):
+        alone = r.alone(op.inputs[0]) and r.free(op.inputs[0])
+        if not (isinstance(pad, graph.Pad) and alone):
             return False
         r.operators.remove(pad)
         padding = Padding(*(a + b for a, b in zip(pad.padding, op.padding)))

@@ -7,6 +7,7 @@ from __future__ import annotations
 import multiprocessing
 import os
 import shutil
+import sys
 import tempfile
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -99,6 +100,35 @@ def test_a_compiler_that_is_not_there(
     monkeypatch.setenv("CXX", value)
     with pytest.raises(ToolError, match=message):
         library(source)
+
+
+def test_what_is_made_for_this_processor_is_not_used_on_another(
+    cache: Path, source: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def built() -> Path:
+        header = {"number.hpp": "#define NUMBER 42\n"}
+        return shared_library("answer", [source], ["-O1", "-march=native"], generated=header)
+
+    here = built()
+    assert answer(here) == 42
+    assert built() == here
+    monkeypatch.setattr(toolchain, "processor_lines", lambda: ["flags : of another"])
+    assert built() != here
+
+
+def test_caches_of_macos(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("AXYNQ_CACHE", raising=False)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setattr(sys, "platform", "darwin")
+    assert toolchain.cache_folder() == tmp_path / "Library" / "Caches" / "axynq"
+    assert (tmp_path / "Library" / "Caches" / "axynq").is_dir()
+
+
+def test_no_compiler_at_all(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("CXX", raising=False)
+    monkeypatch.setenv("PATH", "/nowhere")
+    with pytest.raises(ToolError, match=r"no C\+\+ compiler: install g\+\+"):
+        compiler()
 
 
 @pytest.mark.parametrize("length", [0, 10, 5000])

@@ -70,6 +70,9 @@ def test_zip_archive(image_folder: Path, tmp_path: Path) -> None:
         for file in image_folder.rglob("*.png"):
             archive.write(file, file.relative_to(image_folder))
     check_image_data(path)
+    with zipfile.ZipFile(path, "a") as archive:
+        archive.writestr("empty/", b"")  # a folder, as most archivers write them
+    check_image_data(path)
 
 
 def test_folders_without_a_split(image_folder: Path) -> None:
@@ -164,6 +167,10 @@ def test_original_cifar10(tmp_path: Path) -> None:
     with tarfile.open(tmp_path / "cifar-10-python.tar.gz", "w:gz") as archive:
         archive.add(folder, arcname="cifar-10-batches-py")
     assert np.array_equal(load_dataset(tmp_path / "cifar-10-python.tar.gz").x, data.x)
+    (folder / "data_batch_3").unlink()
+    assert len(load_dataset(folder)) == 2
+    with pytest.raises(DataError, match="lacks CIFAR-10's data_batch_3"):
+        load_dataset(folder, "train")
 
 
 def test_a_pickle_that_runs_code_is_refused(tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ from hypothesis.extra import numpy as arrays
 
 from axynq.emulator import Emulator, Plan, multiplier, reference
 from axynq.emulator.engine import kernel
+from axynq.emulator.engine import pool as pool_module
 from axynq.emulator.engine.abi import WHOLE_BYTE
 from axynq.emulator.engine.choice import choose_engine
 from axynq.emulator.engine.kernel import load_kernel, supported_variants
@@ -475,6 +476,23 @@ def test_pooled_arrays_are_never_shared() -> None:
         second.ctypes.data, third.ctypes.data,
     )  # fmt: skip
     assert (third == 3).all()
+
+
+def test_memory_of_a_pool_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Unused memory is given up, oldest first; what is in use stays, and what is too large is not
+    kept at all."""
+    monkeypatch.setattr(pool_module, "LIMIT", 4000)
+    pool = ArrayPool()
+    used = pool.take((1000,), np.uint8)
+    used[:] = 1
+    for size in (1100, 1200, 1300, 1400):  # given back at once
+        pool.take((size,), np.uint8)[:] = 2
+        assert sum(kept.nbytes for kept in pool._kept) <= 4000 + pool_module.ALIGNMENT
+    large = pool.take((5000,), np.uint8)
+    large[:] = 3
+    assert all(kept.nbytes < 5000 for kept in pool._kept)
+    assert (used == 1).all()
+    assert (large == 3).all()
 
 
 def test_accumulators_stay_as_they_were(digits: graph.Model) -> None:

@@ -32,18 +32,26 @@ from axynq.emulator.model import graph
 from axynq.emulator.model.segments import replace_layers, segments
 from axynq.emulator.plan import CLASS_AXES, Assignment, Axis, LayerCodes
 from axynq.emulator.quantisation.builder import NetworkBuilder
+from axynq.emulator.studies import evaluator as evaluator_module
 from axynq.emulator.studies.comparison import Comparison
 from axynq.emulator.studies.evaluator import Evaluator, Examples
 from axynq.emulator.studies.search import exploration
+from axynq.emulator.studies.search.folder import check_network, mark_network
 from axynq.emulator.studies.search.front import pareto_front
 from axynq.emulator.studies.search.measure import Measure
+from axynq.emulator.studies.search.report import cell_costs, draw_front, energy_sources
 from axynq.emulator.studies.search.search import Settings, search
 from axynq.emulator.studies.search.space import LEVELS, Level, Space
 from axynq.emulator.studies.search.store import Store
 from axynq.emulator.studies.search.workers import DaskWorkers, LocalWorker, TuningWorker, connect
 from axynq.emulator.studies.sensitivity.estimate import Increase, _along, _per_weight, estimate
 from axynq.emulator.studies.sensitivity.gradients import accumulator_gradients, cross_entropy
-from axynq.emulator.studies.sensitivity.layers import layer_sensitivity, rank_correlation
+from axynq.emulator.studies.sensitivity.layers import (
+    LayerSensitivity,
+    draw_sensitivity,
+    layer_sensitivity,
+    rank_correlation,
+)
 from axynq.emulator.studies.tuning.compensation import Method
 from axynq.emulator.studies.tuning.tuner import Tuner, with_parameters
 from tests.conftest import data_file
@@ -109,7 +117,7 @@ def test_blocks_through_segments_equal_the_network(
     assert np.array_equal(blocks.in_order(residual.output.shape), expected)
 
 
-@pytest.mark.parametrize("cache", [0, 20_000, 1 << 30])
+@pytest.mark.parametrize("cache", [0, 20_000, 60_000, 1 << 30])
 def test_evaluator_equals_emulator(residual: graph.Model, cache: int) -> None:
     x = random_input(residual, 130, 2)
     evaluator = Evaluator(residual, Examples(x, np.zeros(130, np.int64)), cache_bytes=cache)
@@ -119,6 +127,16 @@ def test_evaluator_equals_emulator(residual: graph.Model, cache: int) -> None:
         assert np.array_equal(evaluator.outputs(plan), expected), text
         assert evaluator.correct(plan) == (expected.argmax(axis=1) == 0).sum()
     assert (evaluator.reuse.saved > 0) == (cache > 0)
+
+
+def test_few_engines_are_kept(residual: graph.Model, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(evaluator_module, "PACKED", 2)
+    x = random_input(residual, 70, 2)
+    evaluator = Evaluator(residual, Examples(x, np.zeros(70, np.int64)))
+    for text in TEXTS:
+        plan = Plan.parse(residual, text)
+        assert np.array_equal(evaluator.outputs(plan), Emulator(residual, plan).run(x)), text
+        assert len(evaluator._packed) <= 2
 
 
 def test_shared_prefix_is_not_computed_again(residual: graph.Model) -> None:
@@ -332,6 +350,54 @@ def test_library_is_sorted_by_falling_energy(digits: graph.Model) -> None:
     assert list(space.energies) == sorted(space.energies, reverse=True)
 
 
+def test_exact_multipliers_are_what_energies_are_relative_to(tmp_path: Path) -> None:
+    """Also by figures that say nothing of them; what has no figure is not listed."""
+    path = tmp_path / "mine.json"
+    entry = {"relative_energy": 0.5, "source": "measured"}
+    whole = {"format": "axynq-energy", "version": 1, "multipliers": {"roup:1,4": entry}}
+    path.write_text(json.dumps(whole))
+    figures = EnergyFigures(path)
+    assert figures.of(multiplier("exact")) == Energy(1.0, "definition")
+    np.save(tmp_path / "t.npy", np.outer(np.arange(256), np.arange(256)) & ~1)
+    library = ("exact", "roup:1,4", f"table:{tmp_path}/t.npy")
+    assert energy_sources(figures, library) == {
+        "exact": {"relative": 1.0, "source": "definition"},
+        "roup:1,4": {"relative": 0.5, "source": "measured"},
+    }
+
+
+def test_cells_have_an_energy_where_it_was_measured(
+    digits: graph.Model, examples: Examples
+) -> None:
+    plan, designs = Plan.uniform("roup:1,4"), ("exact", "roup:1,4")
+    cells = {"lanes": (70, {}), "one": (55, {"exact": 1.2, "roup:1,4": 0.9})}
+    task = exploration.Task(
+        digits, examples, examples, designs, ("layer",), cells=lambda specs: cells
+    )
+    found = cell_costs(task, plan, designs)
+    assert found["lanes"] == {"luts": 70}
+    assert found["one"] == {"luts": 55, "energy_gain": pytest.approx(0.1)}
+
+
+def test_a_folder_that_does_not_say_what_it_is_of(tmp_path: Path, digits: graph.Model) -> None:
+    mark_network(tmp_path, digits)
+    check_network(tmp_path, digits)
+    (tmp_path / "network.json").write_text("[]")
+    with pytest.raises(
+        DataError, match=r"cannot be used \(it is no object\): give another --output"
+    ):
+        check_network(tmp_path, digits)
+
+
+def test_pictures_of_little(tmp_path: Path) -> None:
+    """Of no point, and of layers without estimates."""
+    draw_front((), tmp_path / "front.png")
+    measured = LayerSensitivity(("a", "b"), 0.9, {"exact": (0.9, 0.9)}, {"exact": (0.9, 0.9)})
+    draw_sensitivity(measured, {"exact": "exact"}, {}, tmp_path / "layers.png")
+    for name in ("front.png", "layers.png"):
+        assert (tmp_path / name).read_bytes().startswith(b"\x89PNG")
+
+
 def test_multiplier_without_energy(digits: graph.Model) -> None:
     with pytest.raises(PlanError, match="no energy figure for 'smapprox:0123'"):
         Space(digits, ("exact", "smapprox:0123"))
@@ -440,6 +506,32 @@ def test_ends_are_kept(level: Level, designs: int | None) -> None:
         assert used == [("exact",), *[(m.spec,)] * (len(model.layers) - 2), ("exact",)]
 
 
+def test_a_space_has_multipliers() -> None:
+    with pytest.raises(PlanError, match="there is no multiplier to choose from"):
+        Space(_network(), ())
+
+
+def test_banks_of_none_of_the_multipliers_are_passed_over() -> None:
+    banks = tuple(
+        frozenset(map(multiplier, bank)) for bank in (("roup:3,8",), ("exact",), ("roup:1,4",))
+    )
+    space = Space(_network(), ("exact", "roup:1,4"), "row", 2, banks=banks)
+    plan = space.plan(space.uniform([0, 1]))
+    for assignment in plan.layers.values():  # every filter has all rows
+        assert assignment.multipliers in (("exact",), ("roup:1,4",))
+
+
+def test_examples_have_a_class_number_each(digits: graph.Model) -> None:
+    x = random_input(digits, 4, 0)
+    for y in (np.zeros(3, np.int64), np.zeros((4, 10), np.int64)):
+        with pytest.raises(
+            DataError, match=r"4 examples need as many class numbers, not labels of"
+        ):
+            Examples(x, y)
+    with pytest.raises(DataError, match="accuracy needs at least one example"):
+        Examples(x[:0], np.zeros(0, np.int64))
+
+
 def test_designs_and_banks_exclude_each_other() -> None:
     with pytest.raises(PlanError, match="banks that are given"):
         Space(_network(), LIBRARY, banks=(frozenset([multiplier("exact")]),), designs=2)
@@ -534,6 +626,11 @@ def test_store_that_is_none(tmp_path: Path) -> None:
     (tmp_path / "text").write_text("no database " * 100)
     with pytest.raises(DataError, match="give another --output"):
         Store(tmp_path / "text")
+    with sqlite3.connect(tmp_path / "view") as connection:
+        connection.execute("CREATE VIEW evaluations AS SELECT 1 AS plan")
+    connection.close()
+    with pytest.raises(DataError, match="cannot be opened .*view.*: give another --output"):
+        Store(tmp_path / "view")
 
 
 def test_facts_are_kept_apart(tmp_path: Path) -> None:

@@ -31,6 +31,7 @@ from axynq.emulator.studies.tuning.second_order import linear
 from axynq.emulator.studies.tuning.tuner import Tuner
 from axynq.emulator.studies.tuning.weights import WeightRule
 from axynq.host.netlists.relative import kept_relative_activity
+from tests.networks import convolution
 
 SMALL = [multiplier(spec) for family in ("roup:2,*", "roup:3,*") for spec in members(family)]
 
@@ -105,6 +106,13 @@ def test_lines_of_roup_are_those_of_its_table(
     np.testing.assert_allclose(
         fit.mean[0], shares @ products / shares.sum(), rtol=1e-9, atol=1e-7
     )  # fmt: skip
+
+
+def test_layers_of_constant_inputs_have_no_say() -> None:
+    model = convolution(4, 4, 2, 3, 1, 0)
+    tuner = Tuner(model, np.full((8, 4, 4, 2), 7, np.int8))
+    found = relative_errors([multiplier("exact"), multiplier("roup:2,6")], tuner)
+    assert found.tolist() == [0.0, 0.0]
 
 
 @pytest.mark.parametrize("weights", ["none", "histogram", "second-order", "rescaled"])

@@ -10,6 +10,7 @@ import os
 import pickle
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -22,10 +23,11 @@ from axynq.emulator.engine.blocks import Blocks
 from axynq.emulator.engine.gpu.signed_planes import MOST_TERMS, signed_planes
 from axynq.emulator.errors import ToolError
 from axynq.emulator.model import graph
+from axynq.emulator.model.segments import replace_layers
 from axynq.emulator.multipliers import ACTIVATION_MIN
 from tests import limits
 from tests.conftest import data_file
-from tests.networks import convolution, depthwise, random_input
+from tests.networks import convolution, depthwise, random_input, tensor
 
 torch = pytest.importorskip("torch", reason="torch is not installed: pip install axynq[torch]")
 
@@ -81,6 +83,29 @@ def test_wrong_planes_are_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
 # --- running -------------------------------------------------------------------------------------
 
 
+def test_a_layer_whose_weights_are_all_skipped() -> None:
+    model = convolution(4, 4, 2, 3, 1, 0)
+    (layer,) = model.layers
+    kernel = np.where(np.arange(layer.kernel.size).reshape(layer.kernel.shape) % 2, 100, -100)
+    model = replace_layers(model, [replace(layer, weights=kernel.astype(np.int8))])
+    x = random_input(model, 5, 0)
+    plan = Plan.parse(model, "llam=roup:1,4+klms=0.5")
+    assert not plan.expand(model)[layer.name].codes.any()
+    expected = Emulator(model, plan, engine="portable").run(x)
+    np.testing.assert_array_equal(Emulator(model, plan, engine="torch").run(x), expected)
+
+
+def test_lengths_of_long_vectors() -> None:
+    """Whose squares sum to more than 29 bits."""
+    tensors = tensor("x", (9000,), 0.05, 127), tensor("y", (9000,), 1 / 128, 0)
+    op = graph.L2Normalisation("l2_0", (0,), 1)
+    model = graph.Model("long", tensors, (op,), (0,), (1,))
+    x = random_input(model, 4, 0)
+    x[0], x[1] = -128, 127  # the longest, and no length at all
+    expected = reference.run(model, x)[1]
+    np.testing.assert_array_equal(Emulator(model, engine="torch").run(x), expected)
+
+
 def test_images_by_chunks(digits: graph.Model, monkeypatch: pytest.MonkeyPatch) -> None:
     x = random_input(digits, 7, 1)
     expected = Emulator(digits, "smapprox:1100", engine="portable")
@@ -112,10 +137,7 @@ def test_blocks_stay_on_the_device(digits: graph.Model) -> None:
 
 def test_other_weights(digits: graph.Model) -> None:
     """As training has them in each step: layers are packed where they are."""
-    from dataclasses import replace
-
     from axynq.emulator.engine.gpu.network import DeviceNetwork
-    from axynq.emulator.model.segments import replace_layers
 
     rng = np.random.default_rng(0)
     plan = Plan.parse(digits, "flam=exact|smapprox:3330|roup:1,4+klms=1")

@@ -254,6 +254,17 @@ def test_an_empty_batch(digits: graph.Model, engine: str) -> None:
         emulator.accuracy(empty, np.zeros(0, np.int64))
 
 
+def test_an_only_input_by_its_name(digits: graph.Model) -> None:
+    x = random_input(digits, 3, 0)
+    emulator = Emulator(digits, "exact")
+    assert np.array_equal(emulator.run({digits.input.name: x}), emulator.run(x))
+    with pytest.raises(DataError) as plain:
+        emulator.run(x[:, 1:])
+    with pytest.raises(DataError) as named:
+        emulator.run({digits.input.name: x[:, 1:]})
+    assert str(named.value) == str(plain.value)
+
+
 def test_accuracy_of_labels_that_do_not_fit(digits: graph.Model) -> None:
     x = random_input(digits, 3, 0)
     for y in (np.zeros(2, int), np.zeros((3, 1), int), np.zeros((3, 10), int)):

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import itertools
+import os
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -52,6 +53,7 @@ from axynq.emulator.studies.joint.retrainers import (
     Retrainer,
     Setting,
     run_job,
+    threads_limited,
 )
 from axynq.emulator.studies.joint.shared import SharedWeights
 from axynq.emulator.studies.retraining import RetrainOptions, retrain
@@ -165,6 +167,22 @@ def test_held_out_examples(count: int, held_out: int, searched: int, batch: int)
     on, off = _split(count, RetrainOptions(validation=held_out, batch=batch))
     assert list(ordered.y[off]) == list(kept.y)
     assert not set(ordered.y[on]) & set(kept.y)
+
+
+@pytest.mark.parametrize("before", [None, "3"])
+@pytest.mark.parametrize("threads", [None, 1])
+def test_threads_are_limited_inside_alone(
+    threads: int | None, before: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("AXYNQ_THREADS", raising=False)
+    if before is not None:
+        monkeypatch.setenv("AXYNQ_THREADS", before)
+    torchs = torch.get_num_threads()
+    with threads_limited(threads):
+        assert os.environ.get("AXYNQ_THREADS") == (before if threads is None else "1")
+        assert torch.get_num_threads() == (torchs if threads is None else 1)
+    assert os.environ.get("AXYNQ_THREADS") == before
+    assert torch.get_num_threads() == torchs
 
 
 def test_too_few_examples(training: Examples) -> None:

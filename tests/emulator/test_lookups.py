@@ -82,6 +82,17 @@ def test_results_near_halves(kind: graph.LookupKind, zero_point: int) -> None:
         assert np.array_equal(lookup_table(model, model.operators[0]), expected)
 
 
+@pytest.mark.parametrize("zero_point", [-128, 0, 40])
+@pytest.mark.parametrize("near", [2**-18, 2**-20, -(2**-22)])
+def test_hard_swish_of_factors_just_below_a_power_of_two(near: float, zero_point: int) -> None:
+    """In 16 bits they would round up to one that does not fit."""
+    source = float(np.float32(0.01))
+    target = float(np.float32(source * (1 + near)))
+    model = one_lookup("hard_swish", (source, zero_point), (target, 3))
+    expected = runtime.run("tflite_runtime", serialise_model(model), ALL[None])[0]
+    assert np.array_equal(lookup_table(model, model.operators[0]), expected)
+
+
 def test_exponentials_beyond_32_bits_saturate() -> None:
     model = one_lookup("exponential", (0.5, -128), (0.001, 0))
     table = lookup_table(model, model.operators[0])

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from axynq.emulator.errors import MultiplierError
 from axynq.emulator.multipliers import SMAPPROX_TABLE_2, multiplier
-from axynq.emulator.multipliers.specification import TableReference
+from axynq.emulator.multipliers.specification import TableReference, absolute
 from axynq.emulator.plan import Assignment
 from tests.conftest import data_file
 
@@ -447,6 +447,27 @@ def test_bad_specifications_say_why(spec: str, reason: str) -> None:
         multiplier(spec)
 
 
+def test_multipliers_are_equal_to_multipliers_alone() -> None:
+    assert multiplier("roup:0,0") == multiplier("exact")
+    assert multiplier("exact") != "exact"
+
+
+def test_c_functions_need_a_compiler(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "t.c").write_text(
+        "#include <stdint.h>\nuint16_t f(uint8_t a, uint8_t b) { return a * b - 0; }"
+    )
+    monkeypatch.setenv("PATH", "/nowhere")
+    with pytest.raises(MultiplierError, match="needs a C compiler to be tabulated; or give it as"):
+        multiplier(f"table:{tmp_path}/t.c")
+
+
+def test_absolute_specifications(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert absolute("roup:1,4") == "roup:1,4"
+    assert absolute("table:t.npz#f,signed") == f"table:{tmp_path}/t.npz#f,signed"
+    assert absolute(f"table:{tmp_path}/t.npz") == f"table:{tmp_path}/t.npz"
+
+
 def test_bad_tables_say_why(tmp_path: Path) -> None:
     np.savez(tmp_path / "t.npz", a=np.zeros((3, 3), int), b=np.zeros((256, 256)))
     for name, reason in [
@@ -457,6 +478,9 @@ def test_bad_tables_say_why(tmp_path: Path) -> None:
     ]:
         with pytest.raises(MultiplierError, match=reason):
             multiplier(f"table:{tmp_path}/t.npz#{name}")
+    np.save(tmp_path / "wide.npy", np.full((256, 256), 2**31))
+    with pytest.raises(MultiplierError, match="products must fit 32 bits"):
+        multiplier(f"table:{tmp_path}/wide.npy")
     (tmp_path / "broken.npy").write_bytes(b"not numpy")
     with pytest.raises(MultiplierError, match="cannot be read"):
         multiplier(f"table:{tmp_path}/broken.npy")

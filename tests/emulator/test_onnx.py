@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
-from onnx import TensorProto, helper
+from onnx import TensorProto, helper, numpy_helper
 
 from axynq.emulator import reference
 from axynq.emulator.file_formats.onnx_reader import parse_onnx_model
@@ -261,6 +261,60 @@ OLD = [
 CASES = [*LAYERS, *PAIRS, *FUNCTIONS, *POOLS, *MOVEMENTS]
 
 
+def normalised(channels: int) -> tuple[Array, ...]:
+    """Scale, bias, mean and variance."""
+    variance = np.abs(reals(channels)) + np.float32(0.1)
+    return *(reals(channels) for _ in range(3)), variance
+
+
+def by_its_shape(net: Network) -> None:
+    """A flattening as PyTorch writes it for any number of images."""
+    images = net.add("Gather", net.add("Shape", "x0"), whole(0), axis=0)
+    net.add("Reshape", "x0", net.add("Concat", images, whole(-1), axis=0))
+    net.add("MatMul", net.last, reals(432, 5))
+
+
+def by_constants_of_nodes(net: Network) -> None:
+    values = numpy_helper.from_array(reals(6, 1, 1))
+    factors = net.add("Sum", net.add("Constant", value=values), reals(1, 6, 1, 1))
+    net.add("Mul", "x0", net.add("Sum", factors, np.float32(2)))
+
+
+def channels_turned(net: Network) -> None:
+    """A map with channels last, as Keras' networks have it."""
+    net.add("Transpose", "x0", perm=[0, 3, 1, 2])
+    net.add("Conv", net.last, reals(5, 6, 3, 3), reals(5))
+    net.add("Transpose", net.last, perm=[0, 2, 3, 1])
+
+
+REALS = [
+    Case("matmul and bias", chain(one("MatMul", reals(17, 5)), then("Add", reals(5))),
+         ((1, 7, 17),)),
+    Case("matmul and a bias before", lambda net: net.add(
+        "Add", reals(5), net.add("MatMul", "x0", reals(17, 5))), ((1, 17),)),
+    Case("matmul and a bias of all", chain(one("MatMul", reals(17, 5)), then("Add", reals(1))),
+         ((1, 17),)),
+    Case("matmul and numbers of positions",
+         chain(one("MatMul", reals(17, 5)), then("Add", reals(7, 1))), ((1, 7, 17),)),
+    Case("matmul twice", chain(one("MatMul", reals(17, 5)), lambda net: then("Add", net.last)(net)),
+         ((1, 17),)),
+    Case("normalisation", one("BatchNormalization", *normalised(6), epsilon=1e-3)),
+    Case("normalisation of values", one("BatchNormalization", *normalised(17)), ((1, 17),)),
+    Case("normalised convolution", chain(one("Conv", reals(5, 6, 3, 3)),
+                                         then("BatchNormalization", *normalised(5)))),
+    Case("reshape, zeros as they are", one("Reshape", whole(1, 48, 9), allowzero=1)),
+    Case("slice of all", chain(one("Slice", whole(0), whole(6), whole(1)), then("Relu"))),
+    Case("slice of images", one("Slice", whole(0, 1), whole(1, 5), whole(0, 1))),
+    Case("a shape computed", by_its_shape),
+    Case("constants computed", by_constants_of_nodes),
+    Case("cast", chain(one("Cast", to=TensorProto.FLOAT), then("Relu"))),
+    Case("an input that nothing reads", one("Relu"), (MAP, MAP)),
+    Case("third power", one("Pow", np.array([3], np.float32))),
+    Case("softmax before opset 13", one("Softmax"), ((1, 12),), opset=12),
+]  # fmt: skip
+"""What float networks have, and quantised ones do not, or in another form."""
+
+
 def network(case: Case) -> tuple[Network, list[str]]:
     net = Network(*case.shapes, opset=case.opset)
     case.build(net)
@@ -289,8 +343,22 @@ def test_qdq(case: Case, unsigned: bool) -> None:
         assert (difference > 0).mean() <= (0 if case.most == 0 else 1 if case.most == 2 else 0.5)
 
 
+@pytest.mark.parametrize("terms", [("c0", "c0"), ("c0", "c0", "c0")])
+def test_a_sum_of_constants_is_one(terms: tuple[str, ...]) -> None:
+    net = Network(MAP)
+    net.add("Mul", "x0", np.float32(0.15))
+    proto = net.quantised()
+    (mul,) = (node for node in proto.graph.node if node.op_type == "Mul")
+    mul.input[1] = "sum"
+    proto.graph.node.insert(0, helper.make_node("Sum", terms, ["sum"]))
+    samples = net.samples(4, seed=9)
+    model = parse_onnx_model(proto.SerializeToString())
+    (mine,), (theirs,) = computed(model, list(samples.values())), run(proto, samples)
+    np.testing.assert_array_equal(mine, as_int8(model.output, theirs))
+
+
 @pytest.mark.parametrize(
-    "case", [*OLD, *(c for c in CASES if c.float_too)], ids=lambda case: case.name
+    "case", [*OLD, *(c for c in CASES if c.float_too), *REALS], ids=lambda case: case.name
 )
 def test_float(case: Case) -> None:
     net, outputs = network(case)
@@ -385,6 +453,31 @@ def test_outputs_without_names() -> None:
     model = parse_onnx_model(proto.SerializeToString())
     (mine,) = computed(model, list(samples.values()))
     np.testing.assert_array_equal(mine, as_int8(model.output, theirs))
+
+
+def test_a_part_that_is_left_out() -> None:
+    """onnxruntime ends the process where an output of Split is left out: it gets all."""
+    net = Network(MAP)
+    net.add("Split", "x0", axis=1, outputs=2)
+    net.add("Relu", net.nodes[0].output[1])
+    samples = net.samples(4)
+    (expected,) = run(net.proto(), samples)
+    net.nodes[0].output[0] = ""
+    read = parse_float_onnx(net.proto().SerializeToString())
+    found = forward.run(read, channels_last(samples["x0"]))[read.outputs[0]]
+    np.testing.assert_array_equal(found, channels_last(expected))
+
+
+def test_float_maps_that_have_channels_last_keep_them_there() -> None:
+    net = Network((1, 9, 8, 6))
+    channels_turned(net)
+    read = parse_float_onnx(net.proto().SerializeToString())
+    assert not any(isinstance(op, graph.Transpose) for op in read.operators)
+    x = net.samples(4)["x0"]
+    (expected,) = run(net.proto(), {"x0": x})
+    np.testing.assert_allclose(
+        forward.run(read, x)[read.outputs[0]], expected, rtol=1e-4, atol=1e-4
+    )
 
 
 # --- QOperator -----------------------------------------------------------------------------------

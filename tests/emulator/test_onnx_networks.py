@@ -21,6 +21,7 @@ from axynq.emulator.file_formats.onnx_reader import parse_onnx_model
 from axynq.emulator.frameworks.onnx_float import parse_float_onnx
 from axynq.emulator.model import graph
 from axynq.emulator.quantisation import forward
+from axynq.emulator.studies.sensitivity.estimate import estimate
 from tests.emulator.onnx_networks import Array, Network, as_int8, channels_last, make, run
 
 
@@ -621,6 +622,31 @@ def test_pooling_that_is_padded_by_name(kind: str, size: int, ceil: int) -> None
     found = forward.run(network, x.transpose(0, 2, 3, 1))[network.outputs[0]]
     expected = run(proto, {"x": x})[0].transpose(0, 2, 3, 1)
     np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-6)
+
+
+def test_studies_of_a_function_without_a_name() -> None:
+    """ONNX has more functions than TFLite: they are tables, with gradients of their own."""
+    torch = pytest.importorskip("torch")
+    from axynq.emulator.frameworks.pytorch import to_torch
+
+    rng = np.random.default_rng(0)
+    net = Network((1, 4, 6, 6))
+    net.add("Conv", "x0", rng.normal(size=(4, 4, 3, 3)).astype(np.float32) / 4, pads=[1] * 4)
+    net.add("Softplus", net.last)
+    net.add("Flatten", net.last)
+    net.add("Gemm", net.last, rng.normal(size=(3, 144)).astype(np.float32), transB=1)
+    model = parse_onnx_model(net.quantised().SerializeToString())
+    assert [op.kind for op in model.operators if isinstance(op, graph.Lookup)] == ["table"]
+    x = net.samples(20)["x0"]
+    approximate = to_torch(model, "roup:1,4")
+    found = approximate(torch.from_numpy(x))
+    expected = model.output.dequantise(Emulator(model, "roup:1,4").run(channels_last(x)))
+    np.testing.assert_allclose(found.detach().numpy(), expected, rtol=1e-6, atol=1e-6)
+    found.square().sum().backward()
+    assert all(p.grad is not None and p.grad.any() for p in approximate.parameters())
+    given8 = model.input.batch(channels_last(x))
+    increase = estimate(model, given8, expected.argmax(axis=1), ["roup:2,6"])
+    assert all(values.any() for values in increase.values())
 
 
 def test_operators_that_lead_round_in_a_circle() -> None:

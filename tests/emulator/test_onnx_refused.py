@@ -24,7 +24,7 @@ from axynq.emulator.file_formats.onnx_reader import parse_onnx_model
 from axynq.emulator.frameworks.float_files import load_float_network
 from axynq.emulator.frameworks.onnx_float import parse_float_onnx
 from axynq.host.cli.tune import tune
-from tests.emulator.onnx_networks import Array, Network, as_int8, channels_last, run
+from tests.emulator.onnx_networks import Array, Network, as_int8, channels_last, make, run
 
 
 def reals(*sizes: int) -> Array:
@@ -480,3 +480,175 @@ def test_a_map_resized_by_a_scale_that_gives_no_whole_size() -> None:
     net.add("Resize", net.last, "", np.float32([1, 1, 1.3, 1.3]), mode="linear")
     with pytest.raises(ModelError, match=r"a scale of 1.3 for 6 values, whose size is no whole"):
         parse_float_onnx(net.proto().SerializeToString())
+
+
+# --- float networks ------------------------------------------------------------------------------
+
+MAP, VALUES = (1, 4, 6, 6), (1, 12)
+
+
+def whole(*numbers: int) -> Array:
+    return np.array(numbers, np.int64)
+
+
+def one(kind: str, *more: Any, **attributes: Any) -> Callable[[Network], Any]:
+    return lambda net: net.add(kind, "x0", *more, **attributes)
+
+
+def resized(*scales: float, **attributes: Any) -> Callable[[Network], Any]:
+    return one("Resize", "", np.float32(scales), **attributes)
+
+
+def of_constants(kind: str, *more: Any, **attributes: Any) -> Callable[[Network], Any]:
+    """An operator on a constant, and one on what is computed."""
+
+    def build(net: Network) -> None:
+        net.add("Relu", "x0")
+        net.add(kind, reals(1, 4, 6, 6), *more, **attributes)
+
+    return build
+
+
+def erf(net: Network) -> None:
+    net.add("Add", net.add("Erf", "x0"), "x1")
+
+
+NORMALISATION = [np.ones(4, np.float32)] * 4
+
+FLOATS: dict[str, tuple[Callable[[Network], Any], list[tuple[int, ...]], str]] = {
+    "a part of GELU alone": (erf, [MAP, MAP], "a part of a function that int8 networks have"),
+    "ELU with alpha": (one("Elu", alpha=0.5), [MAP], "another alpha than 1"),
+    "a division by zero": (one("Div", np.float32([1, 0] * 6)), [VALUES], "divides by 0"),
+    "a division by what is computed": (one("Div", "x1"), [MAP, MAP], "its divisor is computed"),
+    "a root": (one("Pow", np.float32(0.5)), [MAP], "the power of 0.5 is not supported"),
+    "several powers": (one("Pow", np.float32([1, 2] * 6)), [VALUES], "has several exponents"),
+    "numbers that do not fit": (
+        one("Mul", reals(5, 1, 1)), [MAP], "pairs numbers [5, 1, 1] with [1, 4, 6, 6]",
+    ),
+    "a convolution of values": (
+        one("Conv", reals(4, 4, 3, 3)), [VALUES], "input has shape [1, 12], not [1, channels,",
+    ),
+    "weights of a volume": (
+        one("Conv", reals(4, 4, 3, 3, 3)), [MAP], "has weights of shape [4, 4, 3, 3, 3]",
+    ),
+    "weights of other channels": (
+        one("Conv", reals(4, 3, 3, 3)), [MAP],
+        "1 groups with 4 filters of 3 channels does not fit 4 channels",
+    ),
+    "weights that are computed": (
+        one("Conv", "x1"), [MAP, (1, 4, 3, 3)], "its weights is computed; only a constant",
+    ),
+    "inputs turned": (one("Gemm", reals(12, 5), transA=1), [VALUES], "has transA"),
+    "a constant by a matrix": (
+        lambda net: net.add("MatMul", reals(5, 6), "x0"), [MAP], "a constant by a computed matrix",
+    ),
+    "two matrices": (one("MatMul", "x1"), [MAP, MAP], "multiplies two computed matrices"),
+    "a weight for each channel": (
+        one("MatMul", reals(4, 6, 5)), [MAP], "weights of shape [4, 6, 5]; two dimensions",
+    ),
+    "weights of more inputs": (
+        one("MatMul", reals(13, 5)), [VALUES], "expect 13 inputs, not [1, 12]",
+    ),
+    "a normalisation in training": (
+        one("BatchNormalization", *NORMALISATION, training_mode=1), [MAP], "is in training mode",
+    ),
+    "a normalisation of other channels": (
+        one("BatchNormalization", *NORMALISATION), [(1, 6, 4, 4)],
+        "has 4 channels for [1, 6, 4, 4]",
+    ),
+    "places of maxima": (
+        one("MaxPool", kernel_shape=[2, 2], outputs=2), [MAP], "gives the places of its maxima",
+    ),
+    "a dilated pooling": (
+        one("MaxPool", kernel_shape=[2, 2], dilations=[2, 2]), [MAP], "has dilations, which",
+    ),
+    "a mean of all": (one("ReduceMean"), [MAP], "is over all axes, images too"),
+    "a mean of images": (one("ReduceMean", axes=[0, 2]), [MAP], "is over axis 0 of 4"),
+    "other lengths": (one("LpNormalization", axis=1, p=1), [VALUES], "for p = 2 alone"),
+    "a mask": (one("Dropout", outputs=2), [MAP], "gives its mask"),
+    "half precision": (one("Cast", to=TensorProto.FLOAT16), [MAP], "to another type than float32"),
+    "a pooling of constants": (
+        of_constants("MaxPool", kernel_shape=[2, 2]), [MAP], "takes a constant where only",
+    ),
+    "a constant alone": (of_constants("Exp"), [MAP], "its output 'y1' is a constant"),
+    "more outputs than there are": (one("Relu", outputs=2), [MAP], "has 2 outputs"),
+    "images mixed": (
+        one("Reshape", whole(-1, 6)), [MAP], "turns [1, 4, 6, 6] into [24, 6]: images must",
+    ),
+    "other values": (one("Reshape", whole(1, 5, 5)), [MAP], "[4, 6, 6] does not become [5, 5]"),
+    "all axes of 1 left out": (one("Squeeze"), [(1, 4, 1, 6)], "name the axes"),
+    "a longer axis left out": (one("Squeeze", whole(1)), [MAP], "leaves out axes [1] of [1, 4, 6"),
+    "an axis before the images": (
+        one("Unsqueeze", whole(0)), [MAP], "puts in axes [0] before the images",
+    ),
+    "images moved": (one("Transpose", perm=[1, 0, 2, 3]), [MAP], "has perm [1, 0, 2, 3]: the im"),
+    "all axes turned": (one("Transpose"), [MAP], "has perm [3, 2, 1, 0]: the images must stay"),
+    "a step of 0": (
+        one("Slice", whole(0), whole(3), whole(2), whole(0)), [MAP], "axes [2] and steps [0]",
+    ),
+    "fewer ends than starts": (one("Slice", whole(0, 1), whole(3)), [MAP], "has starts [0, 1], en"),
+    "no images": (one("Slice", whole(1), whole(2), whole(0)), [MAP], "takes images apart"),
+    "no values": (one("Slice", whole(3), whole(3), whole(2)), [MAP], "leaves no values of [1, 4,"),
+    "a table of indices": (
+        one("Gather", whole(0, 1, 2, 3).reshape(2, 2), axis=1), [MAP], "indices of shape [2, 2]",
+    ),
+    "indices as they like": (
+        one("Gather", whole(0, 1, 3), axis=1), [MAP], "do not lie at equal distances",
+    ),
+    "maps of other sizes joined": (
+        one("Concat", "x1", axis=1), [MAP, (1, 4, 6, 5)], "joins [1, 4, 6, 6], [1, 4, 6, 5]",
+    ),
+    "a map mirrored": (
+        one("Pad", whole(0, 0, 1, 1, 0, 0, 1, 1), mode="reflect"), [MAP], "in mode 'reflect'",
+    ),
+    "amounts for other axes": (
+        one("Pad", whole(1, 1, 1)), [MAP], "has amounts [1, 1, 1] for 4 axes",
+    ),
+    "more images": (one("Pad", whole(1, 0, 0, 0, 0, 0, 0, 0)), [MAP], "pads images"),
+    "more channels by resizing": (
+        resized(1, 2, 2, 2), [MAP], "resizes more than the rows and columns",
+    ),
+    "resizing by cubes": (resized(1, 1, 2, 2, mode="cubic"), [MAP], "is in mode 'cubic'; 'near"),
+    "blocks that do not fit": (
+        one("DepthToSpace", blocksize=3), [MAP], "has blocks of 3 for [1, 4, 6, 6]",
+    ),
+    "blocks in an order of their own": (
+        one("DepthToSpace", blocksize=2, mode="RCD"), [MAP], "has mode 'RCD'",
+    ),
+    "blocks larger than the map": (
+        one("SpaceToDepth", blocksize=4), [MAP], "has blocks of 4 for [1, 4, 6, 6]",
+    ),
+}  # fmt: skip
+
+
+def refused_float(proto: Any) -> str:
+    with pytest.raises(ModelError) as caught:
+        parse_float_onnx(proto.SerializeToString(), "net.onnx")
+    text = str(caught.value)
+    assert text.startswith("'net.onnx': ")
+    assert "\n" not in text
+    return text
+
+
+@pytest.mark.parametrize("what", FLOATS)
+def test_what_float_networks_may_not_have(what: str) -> None:
+    build, shapes, message = FLOATS[what]
+    net = Network(*shapes)
+    build(net)
+    assert message in refused_float(net.proto())
+
+
+def test_a_float_softmax_of_several_axes() -> None:
+    """Before opset 13 it is over all axes from one on."""
+    net = Network(MAP, opset=12)
+    net.add("Softmax", "x0", axis=1)
+    assert "over several axes, as before opset 13" in refused_float(net.proto())
+
+
+def test_float_inputs_of_other_types() -> None:
+    net = Network(MAP)
+    proto = make([helper.make_node("Relu", ["x0"], ["y"])], ["x0"], [MAP], ["y"], {},
+                 input_type=TensorProto.FLOAT16)  # fmt: skip
+    assert "its input 'x0' is float16; float32 is supported" in refused_float(proto)
+    net.add("Relu", "x0")
+    assert "no operator computes the output 'end'" in refused_float(net.proto("end"))

@@ -356,6 +356,11 @@ def test_files_that_are_no_plans(tmp_path: Path) -> None:
         Plan.load(tmp_path / "nowhere.json")
 
 
+def test_plans_are_equal_to_plans_alone() -> None:
+    assert Plan.uniform("exact") == Plan.uniform("exact")
+    assert Plan.uniform("exact") != "exact"
+
+
 def test_a_layer_left_out(digits: graph.Model) -> None:
     with pytest.raises(PlanError, match="says nothing of layer 'depthwise_1'"):
         Plan({"conv_0": Assignment(("exact",))}).expand(digits)

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -59,9 +60,10 @@ def with_statistics(module: nn.Module, seed: int = 0) -> nn.Module:
         if isinstance(part, nn.modules.batchnorm._BatchNorm):
             for values, low, high in (
                 (part.running_mean, -0.5, 0.5), (part.running_var, 0.5, 2),
-                (part.weight.data, 0.5, 1.5), (part.bias.data, -0.5, 0.5),
+                (part.weight, 0.5, 1.5), (part.bias, -0.5, 0.5),
             ):  # fmt: skip
-                values.uniform_(low, high, generator=generator)
+                if values is not None:
+                    values.data.uniform_(low, high, generator=generator)
     return module.eval()
 
 
@@ -168,7 +170,33 @@ FUNCTIONS: dict[str, Callable[[Any], Any]] = {
     "subtract": lambda x: x - functional.relu(x),
     "add_alpha": lambda x: torch.add(x, x.flip(2), alpha=0.5),
     "dropout": lambda x: functional.dropout(x, 0.5, training=False),
+    "power": lambda x: x**2,
+    "first_power": lambda x: x**1,
+    "of_channels": lambda x: x * NUMBERS + NUMBERS.sign(),
+    "add_alpha_of_channels": lambda x: torch.add(x, NUMBERS, alpha=0.5),
+    "of_a_part": lambda x: x * torch.cat([NUMBERS, 2 * NUMBERS]).split(4)[1],
+    "of_a_number": lambda x: x * NUMBERS.sum().item(),
+    "clamp_number": lambda x: x.clamp(min=NUMBERS[1, 0, 0]),
+    "converted": lambda x: x.double().float().clone().contiguous(),
+    "expand": lambda x: x.expand(-1, -1, 12, -1) + x,
+    "all_images": lambda x: x[:, 1:] - x[0:, :3],
+    "unbind": lambda x: torch.sub(*x[:, :2].unbind(1)),
+    "flip_nothing": lambda x: x.flip(()) * 2,
+    "numbers_first": lambda x: NUMBERS * x + torch.maximum(NUMBERS, x),
+    "softmax_rows": lambda x: torch.softmax(x, 2),
+    "adaptive_up": lambda x: functional.adaptive_avg_pool2d(x, (24, 12)),
+    "viewed": lambda x: x.reshape(x.shape) + 1,
+    "pad_values": lambda x: functional.pad(x.flatten(1), (1, 2)),
+    "replicated_far": lambda x: functional.pad(x, (8, 7, 0, 0), mode="replicate"),
+    "max_pool_beyond": lambda x: functional.max_pool2d(x, 2, 4, 1, ceil_mode=True),
+    "avg_pool_beyond": lambda x: functional.avg_pool2d(x, 2, 4, 1, ceil_mode=True),
+    "max_pool_of_sigmoid": lambda x: functional.max_pool2d(torch.sigmoid(x), 3, 1, (1, 0)),
+    "max_pool_of_tanh": lambda x: functional.max_pool2d(torch.tanh(x), 3, 1, (1, 0)),
+    "flip_both": lambda x: x.flip((-1, 2)),
+    "matmul": lambda x: x @ torch.cat([NUMBERS, NUMBERS]).reshape(2, 4)[:, :3].repeat(3, 1),
 }
+
+NUMBERS = torch.tensor([1.5, -0.5, 0.75, 1]).reshape(4, 1, 1)
 
 
 @pytest.mark.parametrize("name", FUNCTIONS)
@@ -182,6 +210,7 @@ LAYERS: dict[str, tuple[Callable[[], nn.Module], tuple[int, ...]]] = {
     "conv_stride": (lambda: nn.Conv2d(3, 5, (3, 2), stride=(2, 1), padding=1), (3, 8, 8)),
     "conv_same": (lambda: nn.Conv2d(3, 5, 4, padding="same"), (3, 8, 8)),
     "conv_dilated": (lambda: nn.Conv2d(3, 5, 3, dilation=2, padding=2), (3, 8, 8)),
+    "conv_valid": (lambda: nn.Conv2d(3, 5, 3, padding="valid", dilation=2), (3, 8, 8)),
     "grouped": (lambda: nn.Conv2d(6, 9, 3, groups=3, padding=1), (6, 6, 6)),
     "depthwise": (lambda: nn.Conv2d(4, 4, 3, groups=4, padding=1, stride=2), (4, 12, 10)),
     "multiplied": (lambda: nn.Conv2d(4, 12, 3, groups=4), (4, 6, 6)),
@@ -191,6 +220,10 @@ LAYERS: dict[str, tuple[Callable[[], nn.Module], tuple[int, ...]]] = {
     ),
     "transposed_valid": (lambda: nn.ConvTranspose2d(4, 6, 2, stride=2), (4, 5, 5)),
     "conv1d": (lambda: nn.Conv1d(3, 5, 3, padding=1), (3, 12)),
+    "transposed1d": (lambda: nn.ConvTranspose1d(3, 5, 4, stride=2, padding=1), (3, 7)),
+    "max_pool1d": (lambda: nn.Sequential(nn.Conv1d(3, 4, 2), nn.MaxPool1d(3, 2)), (3, 12)),
+    "avg_pool1d": (lambda: nn.Sequential(nn.Conv1d(3, 4, 2), nn.AvgPool1d(2)), (3, 12)),
+    "adaptive1d": (lambda: nn.Sequential(nn.Conv1d(3, 4, 3), nn.AdaptiveAvgPool1d(5)), (3, 12)),
     "linear": (lambda: nn.Linear(20, 7), (20,)),
     "linear_of_positions": (lambda: nn.Linear(6, 7), (5, 6)),
     "flatten": (
@@ -204,6 +237,12 @@ LAYERS: dict[str, tuple[Callable[[], nn.Module], tuple[int, ...]]] = {
     "norm": (
         lambda: nn.Sequential(nn.Conv2d(3, 4, 3, bias=False), nn.BatchNorm2d(4), nn.ReLU6()),
         (3, 8, 8),
+    ),
+    "padded": (
+        lambda: nn.Sequential(nn.ZeroPad2d(1), nn.Conv2d(3, 4, 3), nn.ReLU()), (3, 8, 8),
+    ),
+    "norm_plain": (
+        lambda: nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4, affine=False)), (3, 8, 8),
     ),
     "norm_first": (
         lambda: nn.Sequential(nn.BatchNorm2d(3), nn.ReLU(), nn.Conv2d(3, 4, 3, padding=1)),
@@ -393,13 +432,27 @@ def test_a_detector() -> None:
 # --- quantised already ---------------------------------------------------------------------------
 
 
+INT8 = (-128, 127, torch.int8)
+
+
+def decomposed() -> Any:
+    """What PT2E quantises with."""
+    import torch.ao.quantization.fx._decomposed
+
+    return torch.ops.quantized_decomposed
+
+
+def through(x: Any, scale: float, zero: int) -> Any:
+    """Through int8 and back."""
+    q = decomposed().quantize_per_tensor(x, scale, zero, *INT8)
+    return decomposed().dequantize_per_tensor(q, scale, zero, *INT8)
+
+
 class Quantised8(nn.Module):
     """What PT2E makes of a convolution, a ReLU, a pooling and a linear layer."""
 
     def __init__(self) -> None:
         super().__init__()
-        import torch.ao.quantization.fx._decomposed
-
         generator = torch.Generator().manual_seed(0)
         integers = torch.randint(-127, 128, (4, 3, 3, 3), generator=generator)
         self.register_buffer("conv", integers.to(torch.int8))
@@ -410,12 +463,7 @@ class Quantised8(nn.Module):
         self.register_buffer("linear", integers.to(torch.int8))
 
     def forward(self, x: Any) -> Any:
-        ops = torch.ops.quantized_decomposed
-
-        def through(x: Any, scale: float, zero: int) -> Any:
-            chosen = (scale, zero, -128, 127, torch.int8)
-            return ops.dequantize_per_tensor(ops.quantize_per_tensor(x, *chosen), *chosen)
-
+        ops = decomposed()
         x = through(x, 0.03, 5)
         weights = ops.dequantize_per_channel(
             self.conv, self.scales, self.zeros, 0, -127, 127, torch.int8
@@ -470,6 +518,184 @@ def test_modules_trained_for_quantisation_keep_their_scales() -> None:
     assert (found == expected).mean() > 0.95
 
 
+class Of(nn.Module):
+    """A function of its inputs alone."""
+
+    def __init__(self, function: Callable[..., Any]) -> None:
+        super().__init__()
+        self.function = function
+
+    def forward(self, *x: Any) -> Any:
+        return self.function(*x)
+
+
+def test_tensors_that_are_quantised_again() -> None:
+    """In the same way nothing happens; in another way there is a table."""
+    module = Of(lambda x: through(through(through(x, 0.03, 5), 0.03, 5), 0.05, -3))
+    x = examples((3, 6, 6))
+    model = from_torch(module, x)
+    assert [(t.scale, t.zero_point) for t in model.tensors] == [
+        (pytest.approx(0.03), 5), (pytest.approx(0.05), -3),
+    ]  # fmt: skip
+    assert [op.kind for op in model.operators if isinstance(op, graph.Lookup)] == ["quantise"]
+    expected = np.rint(turned(module(x)) / 0.05) - 3
+    found = Emulator(model).run(turned(x))
+    assert np.abs(found - expected).max() <= 1  # a tie is rounded otherwise
+    assert (found == expected).mean() > 0.95
+
+
+@pytest.mark.parametrize("known", [False, True])
+def test_zeros_around_a_map_are_a_layers_own(known: bool) -> None:
+    """But where they are said to have a quantisation of their own."""
+    torch.manual_seed(0)
+    conv, x = nn.Conv2d(3, 4, 3), examples((3, 6, 6))
+
+    def function(x: Any) -> Any:
+        x = functional.pad(through(x, 0.03, 5), (1, 1, 1, 1))
+        return conv(through(x, 0.03, 5) if known else x)
+
+    module = Of(function)
+    module.conv = conv
+    model = from_torch(module, x)
+    kinds = [type(op) for op in model.operators]
+    assert kinds == ([graph.Pad, graph.Convolution] if known else [graph.Convolution])
+    found = model.output.dequantise(Emulator(model).run(turned(x)))
+    expected = turned(module(x))
+    assert decibels(float(np.square(expected).sum()), float(np.square(found - expected).sum())) > 35
+
+
+@pytest.mark.parametrize(("dtype", "zero"), [(torch.quint8, 133), (torch.qint8, 5)])
+def test_pytorchs_own_quantised_tensors(dtype: Any, zero: int) -> None:
+    """What has its limits in its type, uint8 shifted to int8."""
+    x = examples((3, 6, 6))
+    module = Of(lambda x: torch.relu(torch.quantize_per_tensor(x, 0.03, zero, dtype).dequantize()))
+    model = from_torch(module, x)
+    assert (model.input.scale, model.input.zero_point) == (pytest.approx(0.03), 5)
+    steps = np.clip(np.rint(turned(x) / np.float32(0.03)) + 5, -128, 127)
+    np.testing.assert_array_equal(model.input.quantise(turned(x)), steps)
+
+
+class OneScale(FakeQuantised):
+    """Weights on a grid of one scale and zero point."""
+
+    def __init__(self, zero: int) -> None:
+        super().__init__()
+        self.zero = zero
+
+    def forward(self, x: Any) -> Any:
+        weights = torch.fake_quantize_per_tensor_affine(
+            self.conv.weight, 0.01, self.zero, -128, 127
+        )
+        return functional.conv2d(x, weights, self.conv.bias)
+
+
+@pytest.mark.parametrize("zero", [0, 4])
+def test_weights_on_a_grid_of_one_scale(zero: int) -> None:
+    torch.manual_seed(0)
+    module, x = OneScale(zero), examples((3, 6, 6))
+    network = float_network(module, x)
+    found = forward.run(network, turned(x))[network.outputs[0]]
+    np.testing.assert_allclose(found, turned(module(x)), atol=1e-5)
+    kept = network.layers[0].weight_scales
+    assert (kept is None) == (zero != 0)  # int8 weights here have no zero point
+    if kept is not None:
+        np.testing.assert_array_equal(kept, np.full(4, 0.01, np.float32))
+
+
+def exported(function: Callable[..., Any], *given: Any, **options: Any) -> Any:
+    return torch.export.export(Of(function), given, **options)
+
+
+def test_programs_of_one_image() -> None:
+    """Axes that are all named, or none, are those of the image."""
+    x = examples((4, 6, 6))
+    for function in (
+        lambda x: x.mean(dim=None, keepdim=True),
+        lambda x: x.sum(dim=(), keepdim=True),
+    ):
+        network = float_network(exported(function, x[:1]), x)
+        found = forward.run(network, turned(x))[network.outputs[0]]
+        expected = torch.cat([function(image[None]) for image in x])
+        np.testing.assert_allclose(found, turned(expected), rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    "function",
+    [
+        lambda x: decomposed().quantize_per_tensor.tensor(
+            x, x.mean((1, 2, 3)), torch.tensor(0), *INT8
+        ),
+        lambda x: (
+            x
+            * decomposed().dequantize_per_tensor.tensor(
+                torch.ones(4, 1, 1, dtype=torch.int8), x.mean((1, 2, 3)), torch.tensor(0), *INT8
+            )
+        ),
+    ],
+)
+def test_scales_that_are_computed_are_refused(function: Callable[[Any], Any]) -> None:
+    x = examples((4, 6, 6))
+    with pytest.raises(ModelError, match="a scale that is computed from inputs: quantise statical"):
+        float_network(exported(function, x[:1]), x)
+
+
+IMAGES = {"x": ({0: torch.export.Dim("images", min=2, max=64)},)}
+
+
+def test_programs_of_any_number_of_images() -> None:
+    """Shapes may be of that number."""
+    x = examples((4, 6, 6))
+    program = exported(lambda x: x.view(x.size(0), -1) * 2, x[:3], dynamic_shapes=IMAGES)
+    network = float_network(program, x)
+    found = forward.run(network, turned(x))[network.outputs[0]]
+    np.testing.assert_array_equal(found, 2 * x.flatten(1).numpy())
+    mixed = exported(lambda x: x.view(x.size(0) * 4, -1), x[:3], dynamic_shapes=IMAGES)
+    with pytest.raises(ModelError, match="mixes the images of a batch"):
+        float_network(mixed, x)
+
+
+def test_programs_of_any_size_are_refused() -> None:
+    x = examples((4, 6, 6))
+    rows = {"x": ({2: torch.export.Dim("rows", min=2, max=64)},)}
+    with pytest.raises(
+        ModelError, match=r"sizes that are not fixed, \[3, 4, s\d+, 6\]: export the"
+    ):
+        float_network(exported(torch.relu, x[:3], dynamic_shapes=rows), x)
+
+
+def test_inputs_that_are_no_tensors_are_refused() -> None:
+    x = examples((4,))
+    with pytest.raises(ModelError, match="input 'x_1' is no tensor: networks take tensors only"):
+        float_network(exported(lambda x, n: x * n, x[:3], 3), x)
+    program = exported(torch.add, x[:3], x[:3])
+    with pytest.raises(DataError, match="the network has 2 inputs, and 1 are given"):
+        from_torch(program, x)
+
+
+def test_what_cannot_be_read_is_no_program(tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match=r"net.pt2' cannot be read: No such file"):
+        load_float_network(tmp_path / "net.pt2")
+
+
+def test_modules_of_which_nothing_comes_are_refused() -> None:
+    x = examples((4, 6, 6))
+    with pytest.raises(ModelError, match="'of' gives nothing that is computed from its inputs"):
+        from_torch(Of(lambda x: torch.ones(2, 3)), x)
+    with pytest.raises(
+        ModelError, match=r"cannot be traced for inputs of shape \[\[2, 4, 6, 6\]\]: "
+    ):
+        from_torch(nn.Conv2d(3, 4, 1), x)
+    with pytest.raises(ModelError, match="own statistics: call eval"):
+        from_torch(nn.BatchNorm2d(4, track_running_stats=False), x)
+
+
+@pytest.mark.filterwarnings("ignore:.*quantiz")
+def test_modules_that_are_quantised_in_eager_mode_are_refused() -> None:
+    module = torch.ao.quantization.quantize_dynamic(nn.Sequential(nn.Linear(4, 2)))
+    with pytest.raises(ModelError, match="'0' was quantised in PyTorch's eager or FX mode"):
+        from_torch(module, examples((4,)))
+
+
 def test_programs_are_read(tmp_path: Path) -> None:
     module, x = with_statistics(LAYERS["norm"][0]()), examples((3, 8, 8))
     path = tmp_path / "net.pt2"
@@ -498,19 +724,40 @@ def test_what_cannot_be_exported_is_traced(monkeypatch: pytest.MonkeyPatch) -> N
     np.testing.assert_allclose(found, expected.numpy(), atol=1e-5)
 
 
-def test_decomposed_programs_are_read(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: Small(),
+        lambda: nn.Sequential(
+            nn.ConstantPad2d((1, 2, 0, 1), 0.5), nn.ConvTranspose2d(2, 3, 4, 2, 1),
+            nn.MaxPool2d(2), nn.ELU(), nn.Dropout(), nn.Softmax(1), nn.Flatten(),
+        ),
+    ],
+)  # fmt: skip
+def test_decomposed_programs_are_read(tmp_path: Path, make: Callable[[], nn.Module]) -> None:
     """In PyTorch's core operators, of which others are made."""
-    module, x = with_statistics(Small()), examples((2, 6, 6))
+    torch.manual_seed(0)
+    module, x = with_statistics(make()), examples((2, 6, 6))
     path = tmp_path / "core.pt2"
     torch.export.save(torch.export.export(module, (x[:1],)).run_decompositions(), path)
     network = load_float_network(path)
     with torch.no_grad():
         expected = module(x)
     found = forward.run(network, turned(x))[network.outputs[0]]
-    np.testing.assert_allclose(found, expected.numpy(), atol=1e-5)
+    np.testing.assert_allclose(found, turned(expected), atol=1e-5)
 
 
 # --- what is refused -----------------------------------------------------------------------------
+
+
+@torch.library.custom_op("tests_pytorch::doubled", mutates_args=())
+def doubled(x: torch.Tensor) -> torch.Tensor:
+    return 2 * x
+
+
+@doubled.register_fake
+def doubled_shape(x: torch.Tensor) -> torch.Tensor:
+    return torch.empty_like(x)
 
 
 def test_all_that_is_unknown_is_named() -> None:
@@ -541,6 +788,58 @@ def test_all_that_is_unknown_is_named() -> None:
         (lambda x: functional.adaptive_avg_pool2d(x, 5), "windows of different sizes"),
         (lambda x: functional.max_pool2d(x, 3, dilation=2), "dilation"),
         (lambda x: torch.bmm(x.flatten(2), x.flatten(2).transpose(1, 2)), "two computed tensors"),
+        (lambda x: x.amax(1), "the maximum over axes other than all rows and columns"),
+        (lambda x: x[:, 2:2], "a slice of no values"),
+        (lambda x: x + x.mean(1), r"'add' of tensors .*, of which one has fewer axes"),
+        (lambda x: x + torch.zeros(2, 4, 6, 6), r"numbers \[2, 4, 6, 6\] that differ between im"),
+        (
+            lambda x: functional.pixel_unshuffle(x[:, None], 2),
+            r"a pixel unshuffle of a tensor \[images, 1, 4, 6, 6\]",
+        ),
+        (
+            lambda x: functional.pad(x, (-1, 1, 0, 0), mode="replicate"),
+            "padding an axis of 6 by -1 and 1 in mode 'replicate'",
+        ),
+        (lambda x: x @ x.transpose(2, 3), "two computed tensors"),
+        (lambda x: functional.conv2d(x, x[:, :, :1, :1]), "weights of a convolution are computed"),
+        (lambda x: x.clamp(min=NUMBERS), "limits that are tensors"),
+        (lambda x: functional.elu(x, 0.5), "an ELU with an alpha"),
+        (lambda x: x**3, "powers other than squares"),
+        (lambda x: 2**x, "powers other than squares"),
+        (lambda x: functional.dropout(x, 0.5, training=True), "a dropout that is at work"),
+        (lambda x: x.int(), r"network: to \('to'\): values of type int32"),
+        (lambda x: functional.avg_pool2d(x, 2, divisor_override=3), "another divisor"),
+        (lambda x: x.mean((2, 3), keepdim=True).expand_as(x), "values that are repeated"),
+        (lambda x: torch.cat([x, torch.zeros(2, 4, 6, 6)], 1), "concatenation of computed values"),
+        (lambda x: torch.stack([x, torch.zeros(2, 4, 6, 6)], 1), "a stack of computed values and"),
+        (lambda x: x[:1], r"slice \('slice_1'\): it mixes the images"),
+        (lambda x: functional.pad(x, (0,) * 6 + (1, 0)), "along the images"),
+        (lambda x: torch.softmax(x, 0), "along the images"),
+        (lambda x: functional.interpolate(x, scale_factor=1.3), "resized by 1.3, which is no whol"),
+        (
+            lambda x: torch.fake_quantize_per_tensor_affine(x, 0.03, 5, 0, 15),
+            "integers from 0 to 1",
+        ),
+        (
+            lambda x: torch.fake_quantize_per_channel_affine(
+                x, NUMBERS.abs().flatten(), torch.zeros(4, dtype=torch.int32), 1, -128, 127
+            ),
+            "activations with a scale for each channel",
+        ),
+        (
+            lambda x: decomposed().dequantize_per_channel(
+                decomposed().quantize_per_tensor(x, 0.03, 5, *INT8),
+                NUMBERS.abs().flatten(),
+                None,
+                1,
+                *INT8,
+            ),
+            "activations with a scale for each channel",
+        ),
+        (
+            lambda x: torch.ops.tests_pytorch.doubled(x),
+            r"tests_pytorch.doubled.default \('doubled'",
+        ),
     ],
 )
 def test_what_cannot_be_said_is_refused(function: Callable[[Any], Any], message: str) -> None:
@@ -556,6 +855,22 @@ def test_calibration_inputs_are_checked() -> None:
         from_torch(module, 0.5)
     with pytest.raises(DataError, match="not finite"):
         from_torch(module, torch.full((2, 3, 9, 8), torch.nan))
+    for nothing in (np.float32(1), np.zeros((0, 3, 9, 8), np.float32)):
+        with pytest.raises(DataError, match="there are no calibration inputs"):
+            from_torch(module, nothing)
+
+
+def test_no_more_is_drawn_of_a_loader_than_is_used() -> None:
+    module, drawn = with_statistics(LAYERS["linear"][0]()), []
+
+    def batches() -> Any:
+        for seed in range(5):
+            drawn.append(examples((20,), 300) * (seed + 1))
+            yield drawn[-1]
+
+    model = from_torch(module, batches())
+    assert len(drawn) == 2
+    assert same(model, from_torch(module, torch.cat(drawn)[:512]))
 
 
 def test_loaders_calibrate() -> None:
@@ -614,6 +929,8 @@ def test_a_module_computes_what_the_emulator_does() -> None:
         assert parameter.grad is not None, name
     with pytest.raises(DataError, match="takes inputs"):
         approximate(x[:, :1])
+    integers = torch.from_numpy(model.input.quantise(x.numpy()))
+    assert torch.equal(approximate(integers), found)
 
 
 def test_normalisations_alone_go_back() -> None:
@@ -703,6 +1020,45 @@ def test_weights_go_back() -> None:
             assert np.abs(layer.kernel.astype(int) - first.kernel).max() <= 1
     with pytest.raises(ModelError, match="not made of this module"):
         write_back(model, nn.Sequential(nn.Conv2d(2, 3, 1)))
+
+
+def test_biases_that_have_no_place_are_refused() -> None:
+    module, x = nn.Conv2d(2, 3, 1, bias=False), examples((2, 6, 6))
+    model = from_torch(module, x, Options(correct_bias=False))
+    before = module.weight.detach().clone()
+    write_back(model, module)
+    assert (module.weight - before).abs().max() <= model.layers[0].weight_scales.max() / 2
+    layer = replace(model.layers[0], bias=np.ones(3, np.int32))
+    biased = replace(model, operators=(layer, *model.operators[1:]))
+    with pytest.raises(
+        ModelError, match="'conv_0' was trained to have a bias, and 'weight' is wit"
+    ):
+        write_back(biased, module)
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (
+            lambda: nn.Sequential(nn.BatchNorm2d(2, affine=False)),
+            "a normalisation has no factors and numbers",
+        ),
+        (
+            lambda: nn.Sequential(nn.Conv2d(2, 3, 1), nn.BatchNorm2d(3, affine=False)),
+            "the normalisation after '0.weight' has no bias to be written to",
+        ),
+        (
+            lambda: Of(lambda x: functional.conv2d(x, torch.ones(3, 2, 1, 1) * 2)),
+            "weights of conv_0 are computed in the module",
+        ),
+    ],
+)
+def test_weights_that_have_no_place_are_refused(
+    make: Callable[[], nn.Module], message: str
+) -> None:
+    module, x = with_statistics(make()), examples((2, 6, 6))
+    with pytest.raises(ModelError, match=message):
+        write_back(from_torch(module, x), module)
 
 
 # --- random networks -----------------------------------------------------------------------------
@@ -891,6 +1247,8 @@ def test_several_inputs_are_given_in_their_order() -> None:
         quantise(network, a.numpy())
     with pytest.raises(DataError, match="different numbers of examples"):
         quantise(network, [a.numpy(), b.numpy()[:3]])
+    with pytest.raises(ModelError, match="has 2 inputs, and none is given for 'b'"):
+        quantise(network, {first: a.numpy()})
 
 
 def test_calibration_is_gone_through_once() -> None:

@@ -4,6 +4,8 @@
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -27,7 +29,7 @@ from axynq.emulator.frameworks.tflite_float import load_float_tflite
 from axynq.emulator.model import graph
 from axynq.emulator.model.graph import Padding, Quantisation
 from axynq.emulator.quantisation import forward
-from axynq.emulator.quantisation.builder import NetworkBuilder
+from axynq.emulator.quantisation.builder import NetworkBuilder, Node
 from axynq.emulator.quantisation.equalisation import equalised
 from axynq.emulator.quantisation.inputs import real_inputs
 from axynq.emulator.quantisation.quantise import Options, Quantised, quantise
@@ -213,6 +215,66 @@ def test_equalisation_keeps_the_function() -> None:
     )  # fmt: skip
 
 
+BETWEEN: dict[str, Callable[[NetworkBuilder, Node], Node]] = {
+    "leaky relu": lambda b, x: b.lookup(x, "leaky_relu", 0.1),
+    "relu": lambda b, x: b.lookup(x, "relu"),
+    "maximum": lambda b, x: b.pool(x, "max", (2, 2)),
+    "average": lambda b, x: b.pool(x, "average", (2, 2)),
+    "padding": lambda b, x: b.pad(x, (1, 0, 0), (0, 2, 0)),
+    "mean": lambda b, x: b.reduce(x, "mean", (0, 1), keep_dims=True),
+    "tanh": lambda b, x: b.lookup(x, "tanh"),
+    "relu6": lambda b, x: b.lookup(x, "relu6"),
+    "limited maximum": lambda b, x: b.pool(x, "max", (2, 2), activation="relu6"),
+    "numbers": lambda b, x: b.add(x, b.constant([3.0])),
+}
+
+
+@pytest.mark.parametrize("between", BETWEEN)
+def test_factors_go_through_what_keeps_them(between: str) -> None:
+    """Layers are equalised across it, or stay as they are: the function is the same."""
+    rng = np.random.default_rng(0)
+    factors = np.exp(rng.normal(size=8) * 2).astype(np.float32)
+    builder = NetworkBuilder("pair", (6, 6, 3))
+    first = rng.normal(size=(8, 1, 1, 3)).astype(np.float32) * factors[:, None, None, None]
+    x = builder.convolution(builder.input, first, rng.normal(size=8) * factors)
+    x = BETWEEN[between](builder, x)
+    builder.convolution(x, (rng.normal(size=(4, 1, 1, 8)) / factors).astype(np.float32), np.ones(4))
+    network = builder.network()
+    x0 = rng.normal(size=(8, 6, 6, 3)).astype(np.float32)
+    same = equalised(network, {})
+    expected = forward.run(network, x0)[network.outputs[0]]
+    np.testing.assert_allclose(
+        forward.run(same, x0)[same.outputs[0]], expected, rtol=1e-3, atol=1e-3
+    )
+    keeps = between in ("leaky relu", "relu", "maximum", "average", "padding", "mean")
+    assert np.array_equal(same.layers[0].weights, first) != keeps
+
+
+def test_no_layer_is_equalised_whose_values_are_known() -> None:
+    builder, _ = uneven("relu")
+    builder.set_quantisation(Node(builder.network().layers[0].output, ()), Quantisation(0.5, -128))
+    network = builder.network()
+    first, second, _ = equalised(network, {}).layers
+    np.testing.assert_array_equal(first.weights, network.layers[0].weights)
+    assert not np.array_equal(second.weights, network.layers[1].weights)
+
+
+def test_equalisation_of_many_layers_ends() -> None:
+    """Factors spread from layer to layer, round by round; it stops where little is to be gained."""
+    builder = NetworkBuilder("chain", (2, 2, 1))
+    y = builder.input
+    for number in range(24):
+        size = np.float32(1e4 if number == 0 else 1)
+        y = builder.depthwise(y, np.full((1, 1, 1, 1), size), np.float32([0.5]), activation="relu")
+    network = builder.network()
+    same = equalised(network, {})
+    x = np.random.default_rng(0).normal(size=(4, 2, 2, 1)).astype(np.float32)
+    found, expected = (forward.run(n, x)[n.outputs[0]] for n in (same, network))
+    np.testing.assert_allclose(found, expected, rtol=1e-3)
+    sizes = [float(np.abs(layer.weights).max()) for layer in same.layers]
+    assert max(sizes) < 30
+
+
 def test_equalisation_loses_less() -> None:
     builder, x = uneven("relu")
     losses = []
@@ -277,6 +339,63 @@ def test_what_the_source_knows_is_kept() -> None:
     assert [type(op).__name__ for op in model.operators] == ["Lookup", "Pool"]
     with pytest.raises(ModelError, match="give calibration inputs"):
         quantise(line().network(), None)
+    with pytest.raises(ModelError, match="equalisation needs calibration inputs"):
+        quantise(line().network(), None, Options(equalise=True))
+
+
+def test_what_the_contract_knows_goes_before_what_the_source_knows() -> None:
+    builder = NetworkBuilder("sigmoid", (4, 4, 2))
+    builder.set_quantisation(builder.input, Quantisation(0.05, 3))
+    builder.set_quantisation(builder.lookup(builder.input, "logistic"), Quantisation(0.01, -128))
+    model = quantise(builder.network(), None).model
+    assert (model.output.scale, model.output.zero_point) == (1 / 256, -128)
+    x = np.random.default_rng(0).integers(-128, 128, (3, 4, 4, 2)).astype(np.int8)
+    theirs = runtime.run("tflite_runtime", serialise_model(model), x)
+    np.testing.assert_array_equal(Emulator(model).run(x), theirs)
+
+
+def test_what_nothing_is_known_of_is_as_what_it_is_joined_with() -> None:
+    builder = NetworkBuilder("joined", (4, 4, 2))
+    builder.set_quantisation(builder.input, Quantisation(0.05, 3))
+    weights = np.random.default_rng(0).normal(size=(2, 1, 1, 2)).astype(np.float32)
+    x = builder.convolution(builder.input, weights, np.zeros(2))
+    gate = builder.lookup(x, "logistic")
+    other = builder.lookup(x, "leaky_relu", 0.5)
+    for node in (gate, other):
+        builder.set_quantisation(node, Quantisation(1 / 256, -128))
+    joined = builder.concatenate([x, other])
+    builder.set_quantisation(joined, Quantisation(0.1, 7))
+    builder.set_outputs([joined, gate])
+    model = quantise(builder.network(), None).model
+    assert (model.tensors[x.index].scale, model.tensors[x.index].zero_point) == (0.1, 7)
+    given = np.random.default_rng(1).integers(-128, 128, (3, 4, 4, 2)).astype(np.int8)
+    theirs = runtime.run_all("tflite_runtime", serialise_model(model), [given])
+    for mine, other8 in zip(Emulator(model).run(given), theirs):
+        np.testing.assert_array_equal(mine, other8)
+
+
+def test_a_constant_that_is_joined_twice() -> None:
+    builder = NetworkBuilder("joined", (4, 4, 2))
+    rng = np.random.default_rng(0)
+    numbers = builder.constant(rng.normal(size=(4, 4, 3)).astype(np.float32))
+    builder.concatenate([numbers, builder.lookup(builder.input, "relu"), numbers])
+    x = rng.normal(size=(8, 4, 4, 2)).astype(np.float32)
+    quantised = quantise(builder.network(), x)
+    one_quantisation_where_it_must_be(quantised.model)
+    y = quantised.model.output.dequantise(Emulator(quantised.model).run(x))
+    expected = forward.run(quantised.network, x)[quantised.network.outputs[0]]
+    rounded = quantised.model.input.scale + quantised.model.output.scale  # by half of each
+    assert np.abs(y - expected).max() <= rounded / 2 * 1.001
+
+
+def test_biases_beyond_the_scale_that_the_source_says_are_refused() -> None:
+    builder = NetworkBuilder("large", (4, 4, 1))
+    scales = np.float32([1e-9])
+    builder.convolution(
+        builder.input, np.full((1, 1, 1, 1), 1e-8), np.float32([1e3]), weight_scales=scales
+    )
+    with pytest.raises(ModelError, match="a bias of 'conv_0' does not fit 32 bits at its scale"):
+        builder.quantise(np.ones((2, 4, 4, 1)))
 
 
 def test_a_maximum_and_numbers() -> None:
@@ -411,6 +530,12 @@ def test_builders_say_what_does_not_fit() -> None:
         (lambda: builder.convolution(builder.input, np.zeros((2, 3, 3, 3)), np.zeros(1)), "biases"),
         (lambda: builder.depthwise(builder.input, np.zeros((4, 3, 3, 1)), np.zeros(4)), "fit"),
         (lambda: builder.fully_connected(builder.input, np.zeros((2, 7)), np.zeros(2)), "needs"),
+        (
+            lambda: builder.convolution(
+                builder.flatten(builder.input), np.zeros((2, 1, 1, 48)), np.zeros(2)
+            ),
+            r"do not fit a map \[48\]",
+        ),
         (lambda: builder.reshape(builder.input, (7,)), "does not become"),
         (lambda: builder.slice(builder.input, (0, 0, 0), (5, 4, 3)), "leaves"),
         (
@@ -453,6 +578,18 @@ def test_layers_are_the_same_by_pytorch(depthwise: bool, seed: int) -> None:
             patched.setattr(forward, "LARGE", large)
             found.append(builder.run(x)[1])
     np.testing.assert_allclose(*found, rtol=1e-4, atol=1e-5)
+
+
+def test_large_layers_need_no_pytorch(monkeypatch: pytest.MonkeyPatch) -> None:
+    builder, x = uneven()
+    expected = builder.run(x)[-1]
+    monkeypatch.setattr(forward, "LARGE", 0)
+    monkeypatch.setitem(sys.modules, "torch", None)
+    forward._torch.cache_clear()
+    try:
+        np.testing.assert_array_equal(builder.run(x)[-1], expected)
+    finally:
+        forward._torch.cache_clear()
 
 
 def test_what_follows_from_constants_is_computed_once() -> None:
@@ -561,3 +698,278 @@ def test_scales_lie_along_the_axis_that_the_file_names(tmp_path: Path) -> None:
     network = load_float_tflite(path)
     found = network.layers[0].weights[..., 0].transpose(1, 2, 0)
     np.testing.assert_allclose(found, weights[0] * np.float32(scales), rtol=1e-6)
+
+
+# --- operators of float files --------------------------------------------------------------------
+
+CODES, TYPES, FUSED = tflite.BuiltinOperator, tflite.TensorType, tflite.ActivationFunctionType
+
+
+class FloatFile:
+    """A float ``.tflite`` file that grows operator by operator."""
+
+    def __init__(self, *shapes: tuple[int, ...]) -> None:
+        self.rng = np.random.default_rng(0)
+        self.tensors: list[FileTensor] = []
+        self.operators: list[FileOperator] = []
+        self.inputs = [self.tensor(shape) for shape in shapes]
+
+    def tensor(self, shape: tuple[int, ...], type_: int = TYPES.FLOAT32) -> int:
+        """One that is computed, or given."""
+        self.tensors.append(FileTensor(f"t{len(self.tensors)}", shape, type_))
+        return len(self.tensors) - 1
+
+    def constant(self, values: np.ndarray | list[int]) -> int:
+        """Numbers; lists are int32."""
+        array = np.asarray(values, None if isinstance(values, np.ndarray) else np.int32)
+        self.tensors.append(constant_tensor(f"t{len(self.tensors)}", array))
+        return len(self.tensors) - 1
+
+    def reals(self, *shape: int) -> int:
+        return self.constant(self.rng.normal(size=shape).astype(np.float32))
+
+    def add(
+        self, code: int, inputs: list[int], *shapes: tuple[int, ...], kind: str = "", **options: int
+    ) -> list[int]:
+        """An operator, whose outputs have those shapes."""
+        outputs = [self.tensor(shape) for shape in shapes]
+        self.operators.append(FileOperator(code, inputs, outputs, kind or None, dict(options)))
+        return outputs
+
+    def content(self, outputs: list[int] | None = None) -> bytes:
+        last = self.operators[-1].outputs if self.operators else []
+        return assemble(self.tensors, self.operators, self.inputs, outputs or last)
+
+
+def convolution(file: FloatFile, channels: int = 3) -> None:
+    inputs = [0, file.reals(4, 3, 3, channels), file.reals(4)]
+    window = {"Padding": 0, "StrideH": 1, "StrideW": 1, "DilationHFactor": 1, "DilationWFactor": 1}
+    file.add(CODES.CONV_2D, inputs, (1, 6, 5, 4), kind="Conv2DOptions", **window)
+
+
+def connected(file: FloatFile, inputs: int, shape: tuple[int, ...], keep: int = 1) -> None:
+    layer = [0, file.reals(4, inputs), file.reals(4)]
+    file.add(CODES.FULLY_CONNECTED, layer, shape, kind="FullyConnectedOptions", KeepNumDims=keep)
+
+
+def paired(
+    code: int, kind: str, values: np.ndarray, fused: int = FUSED.NONE
+) -> Callable[[FloatFile], object]:
+    return lambda file: file.add(
+        code, [0, file.constant(values)], file.tensors[0].shape, kind=kind,
+        FusedActivationFunction=fused,
+    )  # fmt: skip
+
+
+def by_axis(
+    code: int, kind: str, numbers: list[int], *shapes: tuple[int, ...], **options: int
+) -> Callable[[FloatFile], object]:
+    """An operator with whole numbers after its input."""
+    return lambda file: file.add(code, [0, file.constant(numbers)], *shapes, kind=kind, **options)
+
+
+def split(axis: int, *shapes: tuple[int, ...]) -> Callable[[FloatFile], object]:
+    return lambda file: file.add(
+        CODES.SPLIT, [file.constant([axis]), 0], *shapes, kind="SplitOptions", NumSplits=len(shapes)
+    )
+
+
+def split_by_sizes(file: FloatFile) -> None:
+    inputs = [0, file.constant([1, 4]), file.constant([-2])]
+    shapes = (1, 6, 1, 6), (1, 6, 4, 6)
+    file.add(CODES.SPLIT_V, inputs, *shapes, kind="SplitVOptions", NumSplits=2)
+
+
+def strided(
+    begins: list[int], ends: list[int], steps: list[int], shape: tuple[int, ...], **masks: int
+) -> Callable[[FloatFile], object]:
+    def build(file: FloatFile) -> None:
+        inputs = [0, *(file.constant(numbers) for numbers in (begins, ends, steps))]
+        file.add(CODES.STRIDED_SLICE, inputs, shape, kind="StridedSliceOptions", **masks)
+
+    return build
+
+
+def concatenated(axis: int, shape: tuple[int, ...]) -> Callable[[FloatFile], object]:
+    return lambda file: file.add(
+        CODES.CONCATENATION, [0, file.reals(1, 6, 5, 6)], shape, kind="ConcatenationOptions",
+        Axis=axis,
+    )  # fmt: skip
+
+
+def int8_weights(file: FloatFile) -> None:
+    """Dequantised by one scale and zero point before a layer takes them."""
+    values = file.rng.integers(-127, 128, (4, 7)).astype(np.int8)
+    file.tensors.append(constant_tensor("w", values, [0.02], [5]))
+    (weights,) = file.add(CODES.DEQUANTIZE, [len(file.tensors) - 1], (4, 7))
+    layer = [0, weights, file.reals(4)]
+    file.add(CODES.FULLY_CONNECTED, layer, (1, 4), kind="FullyConnectedOptions")
+
+
+NUMBER = np.array(2.5, np.float32)
+MAP = (1, 6, 5, 6)
+
+FLOAT_OPERATORS: dict[str, tuple[Callable[[FloatFile], object], tuple[int, ...]]] = {
+    "grouped convolution": (convolution, MAP),
+    "layer of positions": (lambda file: connected(file, 6, (1, 5, 4)), (1, 5, 6)),
+    "layer of a map": (lambda file: connected(file, 6, (1, 6, 5, 4)), MAP),
+    "layer of all values": (lambda file: connected(file, 180, (1, 4), 0), MAP),
+    "weights of a scale": (int8_weights, (1, 7)),
+    "division": (
+        paired(CODES.DIV, "DivOptions", np.float32([1, 2, -3, 4, 5, 6]), FUSED.RELU6), MAP,
+    ),
+    "division by a number": (paired(CODES.DIV, "DivOptions", NUMBER), MAP),
+    "sum with a number": (paired(CODES.ADD, "AddOptions", NUMBER, FUSED.RELU_N1_TO_1), MAP),
+    "split": (split(3, (1, 6, 5, 2), (1, 6, 5, 2), (1, 6, 5, 2)), MAP),
+    "split of sizes": (split_by_sizes, MAP),
+    "strided slice": (
+        strided([0, 1, -1, 0], [1, 6, 0, 6], [1, 2, -2, 1], (1, 3, 2, 6)), MAP,
+    ),
+    "row": (strided([0, -2], [1, -1], [1, 1], (1, 5, 6), ShrinkAxisMask=2), MAP),
+    "row that begins at all": (
+        strided([0, 3], [1, 4], [1, 1], (1, 5, 6), ShrinkAxisMask=2, BeginMask=2), MAP,
+    ),
+    "rest of columns": (
+        strided([0, 0, 2], [0, 0, 1], [1, 1, 1], (1, 6, 3, 6), BeginMask=3, EndMask=7), MAP,
+    ),
+    "concatenation with numbers": (concatenated(-1, (1, 6, 5, 12)), MAP),
+    "mean": (by_axis(CODES.MEAN, "ReducerOptions", [-1], (1, 6, 5), KeepDims=0), MAP),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", FLOAT_OPERATORS)
+def test_operators_of_float_files(tmp_path: Path, name: str) -> None:
+    build, shape = FLOAT_OPERATORS[name]
+    file = FloatFile(shape)
+    build(file)
+    path = tmp_path / "net.tflite"
+    path.write_bytes(file.content())
+    network = load_float_network(path)
+    x = file.rng.normal(size=(3, *shape[1:])).astype(np.float32)
+    found = forward.run(network, x)
+    for index, expected in zip(
+        network.outputs, runtime.run_all("tflite_runtime", file.content(), [x])
+    ):
+        np.testing.assert_allclose(found[index], expected, rtol=1e-5, atol=1e-5)
+
+
+def of_images(file: FloatFile) -> None:
+    file.add(CODES.RELU, [0], (1, 6, 5, 6))
+
+
+def resized_weights(file: FloatFile) -> None:
+    """Weights that a layer computes before another takes them."""
+    (weights,) = file.add(CODES.TANH, [0], (1, 7))
+    file.add(CODES.FULLY_CONNECTED, [0, weights], (1, 1), kind="FullyConnectedOptions")
+
+
+def double_weights(file: FloatFile) -> None:
+    file.tensors.append(FileTensor("w", (4, 7), TYPES.FLOAT64, bytes(4 * 7 * 8)))
+    file.add(CODES.FULLY_CONNECTED, [0, 1], (1, 4), kind="FullyConnectedOptions")
+
+
+def divided_by_computed(file: FloatFile) -> None:
+    (other,) = file.add(CODES.EXP, [0], MAP)
+    file.add(CODES.DIV, [0, other], MAP, kind="DivOptions")
+
+
+def out_of_order(file: FloatFile) -> None:
+    later = file.tensor(MAP)
+    file.add(CODES.RELU, [later], MAP)
+
+
+def of_constants(file: FloatFile) -> None:
+    file.add(CODES.ADD, [file.reals(*MAP), file.reals(*MAP)], MAP, kind="AddOptions")
+
+
+FLOATS_REFUSED: dict[str, tuple[Callable[[FloatFile], object], tuple[int, ...], str]] = {
+    "several images": (of_images, (8, 6, 5, 6), "'t0' has shape [8, 6, 5, 6]: its first axis must"),
+    "weights that are computed": (resized_weights, (1, 7), "'t1' is not a constant, where numbers"),
+    "weights of another type": (double_weights, (1, 7), "'w' is float64, where numbers are needed"),
+    "a division by what is computed": (divided_by_computed, MAP, "a division by computed values"),
+    "a division by zero": (
+        paired(CODES.DIV, "DivOptions", np.float32([1, 0, 1, 1, 1, 1])), MAP, "a division by zero",
+    ),
+    "operators out of order": (out_of_order, MAP, "'t1' is read before it is computed"),
+    "constants alone": (of_constants, MAP, "two constants are paired"),
+    "a function of constants": (
+        lambda file: file.add(CODES.EXP, [file.reals(*MAP)], MAP), MAP,
+        "a constant is not supported here",
+    ),
+    "an activation that TFLite leaves out": (
+        paired(CODES.MUL, "MulOptions", NUMBER, FUSED.TANH), MAP,
+        "fused activation number 4 is not supported",
+    ),
+    "another shape than follows": (
+        lambda file: file.add(CODES.RELU, [0], (1, 5, 5, 6)), MAP,
+        "its output has shape [5, 5, 6] where [6, 5, 6] follows",
+    ),
+    "a mean of images": (
+        by_axis(CODES.MEAN, "ReducerOptions", [0, 1], (5, 6), KeepDims=0), MAP, "along the images",
+    ),
+    "images padded": (
+        by_axis(CODES.PAD, "PadOptions", [[1, 0], [0, 0], [0, 0], [0, 0]], (2, 6, 5, 6)), MAP,
+        "operator 0 (PAD): it works along the images",
+    ),
+    "a transposed convolution without strides": (
+        lambda file: file.add(
+            CODES.TRANSPOSE_CONV, [file.constant([1, 6, 5, 4]), file.reals(4, 3, 3, 6), 0],
+            (1, 6, 5, 4), kind="TransposeConvOptions", Padding=0, StrideH=0, StrideW=1,
+        ), MAP, "window, stride and sizes must be positive",
+    ),
+    "negative padding": (
+        by_axis(CODES.PAD, "PadOptions", [[0, 0], [-1, 0], [0, 0], [0, 0]], (1, 5, 5, 6)), MAP,
+        "pads by [-1, 0, 0] and [0, 0, 0], of which some are negative",
+    ),
+    "a map of no rows": (
+        by_axis(
+            CODES.RESIZE_BILINEAR, "ResizeBilinearOptions", [0, 5], (1, 0, 5, 6), AlignCorners=0
+        ), MAP, "'resize' would give a tensor of shape [0, 5, 6]",
+    ),
+    "blocks of parts of channels": (
+        lambda file: file.add(
+            CODES.DEPTH_TO_SPACE, [0], (1, 12, 10, 1), kind="DepthToSpaceOptions", BlockSize=2
+        ), MAP, "has blocks of 2 for 6 channels",
+    ),
+    "blocks of parts of rows": (
+        lambda file: file.add(
+            CODES.SPACE_TO_DEPTH, [0], (1, 3, 2, 24), kind="SpaceToDepthOptions", BlockSize=2
+        ), MAP, "has blocks of 2 for a map of 6 x 5",
+    ),
+    "images joined": (concatenated(0, (2, 6, 5, 6)), MAP, "it works along the images"),
+    "images split": (split(-4, MAP), MAP, "operator 0 (SPLIT): it works along the images"),
+    "one image of several": (
+        strided([0], [1], [1], (6, 5, 6), ShrinkAxisMask=1), MAP, "one image of several",
+    ),
+    "images moved": (
+        by_axis(CODES.TRANSPOSE, "TransposeOptions", [1, 0, 2, 3], (6, 1, 5, 6)), MAP,
+        "it moves the images to another axis",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("what", FLOATS_REFUSED)
+def test_what_float_files_may_not_have(tmp_path: Path, what: str) -> None:
+    build, shape, message = FLOATS_REFUSED[what]
+    file = FloatFile(shape)
+    build(file)
+    path = tmp_path / "net.tflite"
+    path.write_bytes(file.content())
+    with pytest.raises(ModelError) as caught:
+        load_float_network(path)
+    assert str(caught.value).startswith("'net.tflite': ")
+    assert message in str(caught.value)
+
+
+def test_what_follows_a_fault_is_not_complained_of(tmp_path: Path) -> None:
+    """An operator that cannot be read, and two after it that could."""
+    file = FloatFile(MAP)
+    (y,) = file.add(CODES.ELU, [0], MAP)
+    (y,) = file.add(CODES.RELU, [y], MAP)
+    file.add(CODES.ABS, [y], MAP)
+    path = tmp_path / "net.tflite"
+    path.write_bytes(file.content())
+    with pytest.raises(ModelError) as caught:
+        load_float_network(path)
+    assert "operator 0 is ELU, which is not supported" in str(caught.value)
+    assert "operator 1" not in str(caught.value)

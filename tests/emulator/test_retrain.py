@@ -275,6 +275,14 @@ def test_every_method_trains(digits: graph.Model, few, method: str) -> None:
     assert result.model.tensors == digits.tensors
 
 
+def test_training_on_shifted_images(digits: graph.Model, few) -> None:
+    plain, shifted = (
+        retrain(digits, "roup:2,6", *few, options(epochs=1, augment=augment)).history[1].loss
+        for augment in (False, True)
+    )
+    assert shifted > plain  # they are harder
+
+
 # How far training comes depends on a processor's float kernels, as it does on the seed. At the
 # rates below, gains over twelve seeds were 0.10 at least and differed by 0.05 at most.
 SURELY = 0.05
@@ -481,6 +489,8 @@ def test_bad_input(digits: graph.Model, examples, tmp_path: Path) -> None:
     x, y = examples
     with pytest.raises(DataError, match="too few"):
         retrain(digits, "exact", x[:100], y[:100])
+    with pytest.raises(DataError, match="100 examples have 99 class numbers"):
+        retrain(digits, "exact", x[:100], y[:99])
     path = tmp_path / "state"  # a name without a suffix is a name
     retrain(digits, "exact", x, y, options(epochs=1), checkpoint=path)
     with pytest.raises(DataError, match="another network, plan, recipe"):
@@ -544,6 +554,10 @@ def test_only_images_are_shifted() -> None:
     options = RetrainOptions(epochs=1, batch=8, validation=8, augment=True)
     with pytest.raises(ModelError, match=r"inputs of shape \[60\]: only images"):
         retrain(model, ROUGH, random_input(model, 20, 0), np.zeros(20, np.int64), options)
+
+
+def test_without_quantisers_weights_are_free(digits: graph.Model) -> None:
+    assert TrainableNetwork(digits).offered() == {}
 
 
 def test_filters_with_a_scale_of_zero_are_not_retrained(digits: graph.Model) -> None:

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import contextlib
+import sys
 from dataclasses import fields
 from pathlib import Path
 
@@ -15,8 +16,9 @@ import tflite
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from axynq import emulator
 from axynq.emulator import load_model, reference, save_model
-from axynq.emulator.errors import ModelError
+from axynq.emulator.errors import ModelError, ToolError
 from axynq.emulator.file_formats.tflite_reader import parse_model
 from axynq.emulator.file_formats.tflite_writer import serialise_model
 from axynq.emulator.model import graph
@@ -246,6 +248,18 @@ def test_padding_that_needs_an_operator_of_its_own(kind: str, stride: int) -> No
 def test_padding_that_tflite_cannot_express(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match="not SAME or VALID"):
         save_model(odd_padding("average"), tmp_path / "m.tflite")
+
+
+def test_without_the_package(digits: graph.Model, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As on boards, which run programs alone; what else is missing is no such case."""
+    writer = "axynq.emulator.file_formats.tflite_writer"
+    monkeypatch.delitem(sys.modules, writer)
+    monkeypatch.setitem(sys.modules, "tflite", None)
+    with pytest.raises(ToolError, match="needs the package tflite: pip install tflite"):
+        emulator.save_model(digits, "net.tflite")
+    monkeypatch.setitem(sys.modules, writer, None)
+    with pytest.raises(ModuleNotFoundError, match="tflite_writer"):
+        emulator.save_model(digits, "net.tflite")
 
 
 def test_unwritable_path(digits: graph.Model) -> None:

@@ -18,6 +18,7 @@ from axynq.emulator.errors import ModelError
 from axynq.emulator.file_formats.tflite_writer import serialise_model
 from axynq.emulator.model import graph
 from axynq.emulator.model.segments import fingerprint, replace_layers
+from axynq.emulator.studies.tuning import tuner as tuner_module
 from axynq.emulator.studies.tuning.compensation import Method, frozen, tune
 from axynq.emulator.studies.tuning.histograms import tap_histograms
 from axynq.emulator.studies.tuning.tuner import Tuner, fitting
@@ -160,6 +161,22 @@ def test_bias_that_does_not_fit(digits: graph.Model) -> None:
     layer = digits.layers[0]
     with pytest.raises(ModelError, match="does not fit 32 bits"):
         fitting(layer, np.full(len(layer.bias), 2**31, np.int64))
+
+
+def test_without_compensation_biases_stay(
+    digits: graph.Model, images: graph.Int8Array, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Layers that are forgotten are tuned again, to the same."""
+    monkeypatch.setattr(tuner_module, "KEPT", 1)
+    tuner = Tuner(digits, images, "alwann", compensate=False)
+    codes = Plan.parse(digits, "roup:2,6").expand(digits)
+    first, second = (
+        [tuner.layer(layer, codes[layer.name]) for layer in digits.layers] for _ in range(2)
+    )
+    for layer, one, other in zip(digits.layers, first, second):
+        assert np.array_equal(one.bias, layer.bias)
+        assert np.array_equal(one.kernel, other.kernel)
+        assert not np.array_equal(one.kernel, layer.kernel)
 
 
 def test_fingerprint_sees_every_part(digits: graph.Model) -> None:

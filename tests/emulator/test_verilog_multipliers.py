@@ -13,6 +13,8 @@ from axynq.emulator import Emulator
 from axynq.emulator.errors import MultiplierError, ToolError
 from axynq.emulator.multipliers import Table, multiplier
 from axynq.emulator.multipliers.circuit import VerilogCircuit
+from axynq.emulator.multipliers.gates import read_gates
+from axynq.emulator.yosys import cached_modules
 from tests.own_multipliers import write_own
 
 A = np.arange(-255, 256, dtype=np.int64)[:, None]
@@ -125,6 +127,85 @@ def test_files_beside_it(own: Path, text: str) -> None:
         table_of(own, "pipelined")
 
 
+ODD = """\
+module plain (input [7:0] a, input [7:0] w, output [15:0] p);
+  assign p = a * w;
+endmodule
+module clocked (input clk, input ce, input [7:0] a, input [7:0] w, output reg [15:0] p);
+  always @(posedge clk) if (ce) p <= a * w;
+endmodule
+module mixed (input signed [7:0] a, input [7:0] w, output [15:0] p);
+  assign p = a * w;
+endmodule
+module wide (input [7:0] a, input [7:0] w, output [32:0] p);
+  assign p = a * w;
+endmodule
+module nine (input signed [8:0] a, input signed [7:0] w, output signed [16:0] p);
+  assign p = a * w;
+endmodule
+module latched (input ce, input [7:0] a, input [7:0] w, output reg [15:0] p);
+  always @* if (a[0]) p = a * w;
+endmodule
+module turning (input clk, input ce, input [7:0] a, input [7:0] w, output [15:0] p);
+  reg one = 0, other = 1;
+  always @(posedge clk) if (ce) begin one <= other; other <= one; end
+  assign p = a * w ^ one;
+endmodule
+"""
+
+ODDLY: dict[str, tuple[str, str]] = {
+    "mixed": ("", "one signed and one unsigned operand"),
+    "wide": ("", "products of 33 bits; 1 to 32 are possible"),
+    "nine": ("[nine]\nsigned = false", "an activation of 9 bits is signed"),
+    "latched": ("", "neither a gate nor a register .*: Yosys' cell"),
+    "turning": ("[turning]\nlatency = 1", "computes in a loop"),
+    "plain": ("[plain]\nlatency = 1", "has a latency but no clock"),
+    "clocked": ("[clocked]\nlatency = 1\nactivation = 'clk'", "activation and weight are a and w"),
+}
+
+
+@pytest.mark.parametrize("name", ODDLY)
+def test_what_is_odd(tmp_path: Path, name: str) -> None:
+    beside, match = ODDLY[name]
+    (tmp_path / "own.v").write_text(ODD)
+    (tmp_path / "own.v.toml").write_text(beside)
+    with pytest.raises(MultiplierError, match=match):
+        table_of(tmp_path, name)
+
+
+@pytest.mark.parametrize(
+    ("beside", "activation"),
+    [("activation = 'a'", "a"), ("weight = 'w'", "a"), ("activation = 'w'", "w"),
+     ("weight = 'a'", "w"), ("activation = 'w'\nweight = 'a'", "w"),
+     ("activation = 'a'\nweight = 'a'", None), ("activation = 'w'\nweight = 'w'", None)],
+)  # fmt: skip
+def test_which_operand_the_file_beside_it_names(
+    tmp_path: Path, beside: str, activation: str | None
+) -> None:
+    text = "module plain (input [7:0] a, input [7:0] w, output [15:0] p);\n"
+    (tmp_path / "own.v").write_text(text + "  assign p = {a, 8'b0};\nendmodule\n")
+    (tmp_path / "own.v.toml").write_text(f"[plain]\nsigned = false\n{beside}")
+    if activation is None:
+        with pytest.raises(MultiplierError, match="activation and weight are a and w"):
+            table_of(tmp_path, "plain")
+    else:
+        assert table_of(tmp_path, "plain").product(3, 5) == 256 * {"a": 3, "w": 5}[activation]
+
+
+def test_gates_of_a_synthesis_that_keeps_more() -> None:
+    """Names of what was flattened are no gates; a net may have no driver."""
+    text = """\
+module half (input x, input y, output s); assign s = x ^ y; endmodule
+module whole (input [1:0] a, output p); half h (.x(a[0]), .y(a[1]), .s(p)); endmodule
+module open (input [1:0] a, output p); wire t; assign p = a[0] ^ t; endmodule
+"""
+    modules = cached_modules({"module.v": text}, ["read_verilog module.v", "flatten", "simplemap"])
+    gates = read_gates(modules["whole"], "whole")
+    assert gates.evaluated(a=np.arange(4))["p"].tolist() == [0, 1, 1, 0]
+    with pytest.raises(MultiplierError, match="'open' reads a net that nothing drives"):
+        read_gates(modules["open"], "'open'")
+
+
 @pytest.mark.parametrize(
     ("text", "match"),
     [("module m(input [7:0] a", "cannot be read as Verilog"), ("", "has no module 'name'"),
@@ -146,6 +227,10 @@ def test_a_table_that_has_to_be_the_same(own: Path) -> None:
     products[7, 9] += 1
     np.savez(own / "products.npz", t=products)
     with pytest.raises(MultiplierError, match="-7 x -9 is 62, and 63 by the table"):
+        table_of(own, "low_sum")
+    as_bytes = np.arange(256, dtype=np.uint8).view(np.int8).astype(np.int64)
+    np.savez(own / "products.npz", t=np.outer(as_bytes, as_bytes))
+    with pytest.raises(MultiplierError, match="is not the table .* its operands are others"):
         table_of(own, "low_sum")
 
 

@@ -7,12 +7,15 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 
+import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 from torch.nn import functional
 
 from axynq.emulator.errors import ModelError
 from axynq.emulator.model import graph
+from axynq.emulator.model.lookups import lookup_table, table_slopes
 from axynq.emulator.model.movement import filling, interpolation
 from axynq.emulator.model.quantisation import reduced_axes
 
@@ -120,6 +123,8 @@ def _of_one(model: graph.Model, op: graph.Operator, x: Tensor) -> Tensor:
             return functional.leaky_relu(x, op.alpha)
         if op.kind == "gelu":
             return functional.gelu(x, approximate="tanh" if op.alpha else "none")
+        if op.kind == "table":
+            return _tabulated(model, op, x)
         return _LOOKUPS[op.kind](x)
     if isinstance(op, graph.Softmax):
         return torch.softmax(op.beta * x, dim=-1)
@@ -129,6 +134,21 @@ def _of_one(model: graph.Model, op: graph.Operator, x: Tensor) -> Tensor:
         # Nothing that is not zero is shorter than a step.
         return functional.normalize(x, dim=-1, eps=source.scale / 2)
     raise ModelError(f"'{op.name}' cannot be retrained: no gradient is known for it")
+
+
+def _tabulated(model: graph.Model, op: graph.Lookup, x: Tensor) -> Tensor:
+    """A function that is known as a table alone: a straight line around each of its 256 values."""
+    source, target = model.tensors[op.inputs[0]], model.tensors[op.output]
+    real = source.dequantise(np.arange(graph.INT8_MIN, graph.INT8_MAX + 1, dtype=np.int64))
+    x = x.clamp(real[0], real[-1])
+    steps = torch.round(x.detach() / source.scale) + (source.zero_point - graph.INT8_MIN)
+    nearest = steps.long().clamp(0, len(real) - 1)
+
+    def at_nearest(values: npt.NDArray[np.float64]) -> Tensor:
+        return torch.from_numpy(values).to(x)[nearest]
+
+    values, slopes = target.dequantise(lookup_table(model, op)), table_slopes(model, op)
+    return at_nearest(values) + at_nearest(slopes) * (x - at_nearest(real))
 
 
 def _with_axes(x: Tensor, axes: int) -> Tensor:

@@ -39,7 +39,7 @@ from axynq.emulator.studies.search.space import Genome, Level, Space
 from axynq.emulator.studies.search.store import Store
 from axynq.emulator.studies.search.workers import TuningWorker, Workers
 from axynq.emulator.studies.sensitivity.estimate import Increase, estimate, sensitivity_ranking
-from axynq.emulator.studies.tuning.compensation import Method, tune
+from axynq.emulator.studies.tuning.compensation import Method
 from axynq.emulator.studies.tuning.tuner import Tuner
 
 ESTIMATE_EXAMPLES = 128
@@ -231,13 +231,6 @@ def explore(
         time.perf_counter() - started,
         choice_baseline,
     )
-
-
-def tuned_network(task: Task, plan: Plan) -> Model:
-    """The network that a finalist's accuracy is measured with."""
-    if task.tuner is None:
-        return task.model
-    return tune(task.tuner, plan, task.search_examples.x, task.method)
 
 
 def _final_measures(

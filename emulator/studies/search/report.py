@@ -19,10 +19,10 @@ from axynq.emulator.multipliers import multiplier
 from axynq.emulator.pictures import new_figure, save_figure
 from axynq.emulator.plan import Plan
 from axynq.emulator.studies.comparison import CONFIDENCE, Comparison
-from axynq.emulator.studies.search.exploration import Outcome, Task, level_fronts, tuned_network
+from axynq.emulator.studies.search.exploration import Outcome, Task, level_fronts
 from axynq.emulator.studies.search.folder import remove_other_points
 from axynq.emulator.studies.search.front import Candidate
-from axynq.emulator.studies.tuning.compensation import frozen
+from axynq.emulator.studies.tuning.compensation import frozen, tune
 
 COLOURS = {
     "layer": "#7f7f7f",
@@ -261,7 +261,11 @@ def _files(point: Point, task: Task, folder: Path, finished: Finished | None) ->
     names = {"plan": f"plans/{point.name}.json"}
     if task.tuner is not None:
         names["model"] = f"models/{point.name}.tflite"
-        model = finished.model if finished else tuned_network(task, plan)
+        model = (  # that the finalist's accuracy was measured with
+            finished.model
+            if finished
+            else tune(task.tuner, plan, task.search_examples.x, task.method)
+        )
         save_model(model, folder / names["model"])
         plan = frozen(plan, task.model)
     plan.save(folder / names["plan"])

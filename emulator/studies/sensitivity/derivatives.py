@@ -16,6 +16,7 @@ import numpy.typing as npt
 from axynq.emulator.errors import ModelError
 from axynq.emulator.model import graph
 from axynq.emulator.model.graph import Int8Array, Model, activation_bounds
+from axynq.emulator.model.lookups import table_slopes
 from axynq.emulator.model.movement import FILLED, interpolation, places
 from axynq.emulator.model.quantisation import reduced_axes
 
@@ -73,7 +74,8 @@ def input_gradients(
     if isinstance(op, graph.Lookup):
         real = source.dequantise(np.arange(-128, 128, dtype=np.int64))
         with np.errstate(over="ignore"):
-            slope = _slope(op, real).astype(np.float32)
+            known = table_slopes(model, op) if op.kind == "table" else _slope(op, real)
+            slope = known.astype(np.float32)
         return [g * slope[tensors[op.inputs[0]].astype(np.int16) + 128] * ratio]
     raise ModelError(f"operator '{op.name}' cannot be differentiated")
 
