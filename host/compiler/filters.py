@@ -101,6 +101,12 @@ def codes_by_lane(kernel: Kernel, overlay: Overlay) -> LaneCodes:
     return [known[designs] for designs in overlay.banks]
 
 
+def _of_window_lanes(overlay: Overlay) -> list[str]:
+    """The multipliers that depthwise layers may have."""
+    banks = overlay.banks[: overlay.window_lanes]
+    return list(dict.fromkeys(m.spec for bank in banks for m in bank))
+
+
 def allowed_lanes(layer: str, filters: Filters, overlay: Overlay) -> list[frozenset[int]]:
     """For each filter the lanes that have every multiplier it uses. A filter that sees a channel of
     its own can go to the window lanes only.
@@ -131,7 +137,8 @@ def allowed_lanes(layer: str, filters: Filters, overlay: Overlay) -> list[frozen
                 if holding.any():
                     raise PlanError(
                         f"layer '{layer}' is depthwise and needs {' and '.join(specs)} on a window "
-                        f"lane; only lanes behind the overlay's {overlay.window_lanes} have it"
+                        f"lane; only lanes behind the overlay's {overlay.window_lanes} have it: "
+                        f"give the layer {' or '.join(_of_window_lanes(overlay))}"
                     )
                 raise PlanError(_lacking(layer, specs, needed, lane_codes))
         allowed.append(by_need[key])

@@ -15,7 +15,7 @@ from axynq.host.software_board.simulation import Simulation
 from tests.overlays import every_overlay, write_overlay
 
 
-def designs(random: int = 20) -> list[str]:
+def designs(random: int = 16) -> list[str]:
     """All of the paper, and a spread over both families' parameters, some of it at ``random``."""
     rng = np.random.default_rng(0)
     chosen = ["exact", *(f"smapprox:{digits}" for digits in SMAPPROX_TABLE_2)]
@@ -46,7 +46,7 @@ def assert_functors_equal_tables(overlay: Overlay) -> int:
 
 @pytest.mark.parametrize(
     "random",
-    [pytest.param(4, marks=pytest.mark.slow), pytest.param(20, marks=pytest.mark.thorough)],
+    [pytest.param(4, marks=pytest.mark.slow), pytest.param(16, marks=pytest.mark.thorough)],
 )
 def test_all_designs_on_all_511_x_256_operands(tmp_path, random: int) -> None:
     specs = designs(random)

@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from axynq.emulator import Emulator, Plan
+from axynq.emulator.errors import ProgramError
 from axynq.emulator.model import graph
 from axynq.host import Accelerator, Overlay, compile_program
 from tests.equality.whole_way import assert_equal
@@ -32,9 +33,12 @@ def accelerator(request) -> Iterator[Accelerator]:
         yield opened
 
 
-def fitting_plans(overlay: Overlay) -> list[str]:
-    """Each multiplier alone, all of them filter by filter, and each bank within filters."""
-    banks = list(dict.fromkeys(tuple(m.spec for m in bank) for bank in overlay.banks))
+def fitting_plans(overlay: Overlay, model: graph.Model) -> list[str]:
+    """Each multiplier alone, all of them filter by filter, and each bank within filters; of a
+    network with depthwise layers, those of the lanes that take such layers."""
+    depthwise = any(isinstance(layer, graph.DepthwiseConvolution) for layer in model.layers)
+    lanes = overlay.banks[: overlay.window_lanes] if depthwise else overlay.banks
+    banks = list(dict.fromkeys(tuple(m.spec for m in bank) for bank in lanes))
     specs = list(dict.fromkeys(spec for bank in banks for spec in bank))
     plans = [f"llam={spec}" for spec in specs]
     plans += [f"flam={'|'.join(specs)}", f"flam={'|'.join(reversed(specs))}+klms=1"]
@@ -49,13 +53,13 @@ def fitting_plans(overlay: Overlay) -> list[str]:
 def test_random_networks(accelerator: Accelerator, data: st.DataObject) -> None:
     some = other_models().filter(lambda model: not isinstance(model.operators[0], graph.Softmax))
     model = data.draw(st.one_of(weighted_models(), branched_models(), some))
-    plan = data.draw(st.sampled_from(fitting_plans(accelerator.overlay)))
+    plan = data.draw(st.sampled_from(fitting_plans(accelerator.overlay, model)))
     x = random_input(model, data.draw(st.integers(1, 4)), data.draw(st.integers(0, 2**32 - 1)))
     assert_equal(accelerator, model, plan, x)
 
 
 def test_digits(accelerator: Accelerator, digits: graph.Model) -> None:
-    for plan in fitting_plans(accelerator.overlay):
+    for plan in fitting_plans(accelerator.overlay, digits):
         assert_equal(accelerator, digits, plan, random_input(digits, 5, 0))
 
 
@@ -73,7 +77,7 @@ def test_codes_of_single_weights(accelerator: Accelerator, digits: graph.Model) 
 def test_later_calls_equal_the_first(
     accelerator: Accelerator, digits: graph.Model, calls: int
 ) -> None:
-    plan = fitting_plans(accelerator.overlay)[-1]
+    plan = fitting_plans(accelerator.overlay, digits)[-1]
     program = compile_program(digits, plan, accelerator.overlay)
     x = random_input(digits, 2, 5)
     first = accelerator.run(program, x)
@@ -85,15 +89,20 @@ def test_later_calls_equal_the_first(
 
 def test_buffers_full_of_something_else(accelerator: Accelerator, digits: graph.Model) -> None:
     """On-chip buffers hold noise before every tile anyway; here external memory does too."""
-    program = compile_program(digits, None, accelerator.overlay)
+    plan = fitting_plans(accelerator.overlay, digits)[0]
+    program = compile_program(digits, plan, accelerator.overlay)
     x = random_input(digits, 3, 6)
-    expected = Emulator(digits, "exact").run(x)
+    expected = Emulator(digits, plan).run(x)
     for poison in (0x5A, 0x80, 0xFF):
         buffer = accelerator._buffer("arena 0", 3 * program.arena_words * program.word_bytes)
         buffer.view(np.uint8)[:] = poison
         buffer.flush()
         assert np.array_equal(accelerator.run(program, x), expected)
 
+
+DESIGNED = {"kv260-hybrid", "ultra96-hybrid", "zcu104-hybrid", "z2-exact-dsp", "z2-hybrid",
+            "z2-hybrid-latency"}  # fmt: skip
+"""For networks of small maps: their buffers have no room for a row of the widest layers."""
 
 LARGE = {
     "first layer of a ResNet": convolution(224, 224, 3, 64, 7, seed=1, stride=2),
@@ -107,9 +116,14 @@ LARGE = {
 @pytest.mark.thorough
 @pytest.mark.parametrize("name", LARGE)
 def test_layers_as_large_as_imagenets(accelerator: Accelerator, name: str) -> None:
-    model = LARGE[name]
-    plan = next(p for p in fitting_plans(accelerator.overlay) if p.startswith("flam="))
-    assert_equal(accelerator, model, plan, random_input(model, 1, 0))
+    model, overlay = LARGE[name], accelerator.overlay
+    plan = next(p for p in fitting_plans(overlay, model) if p.startswith("flam="))
+    try:
+        assert_equal(accelerator, model, plan, random_input(model, 1, 0))
+    except ProgramError as error:
+        if overlay.name not in DESIGNED or "does not fit" not in str(error):
+            raise
+        pytest.skip(str(error))
     # More runs than a single tile takes: two to take in the phase, one each in and out.
     assert accelerator.device.core.simulation.counters()["runs"] > 5
 
@@ -118,7 +132,7 @@ def test_layers_as_large_as_imagenets(accelerator: Accelerator, name: str) -> No
 def test_networks(
     accelerator: Accelerator, resnet8, keyword, cifar10_images, keyword_samples
 ) -> None:
-    plans = fitting_plans(accelerator.overlay)
-    for plan in (plans[0], next(p for p in plans if p.startswith("flam="))):
-        assert_equal(accelerator, resnet8, plan, cifar10_images[:1])
-        assert_equal(accelerator, keyword, plan, keyword_samples[0][:4])
+    for model, x in ((resnet8, cifar10_images[:1]), (keyword, keyword_samples[0][:4])):
+        plans = fitting_plans(accelerator.overlay, model)
+        for plan in (plans[0], next(p for p in plans if p.startswith("flam="))):
+            assert_equal(accelerator, model, plan, x)
