@@ -162,7 +162,7 @@ kept[(i + 1) & 3] = a;
 """
     text, stages = written(tmp_path, f"{first}{pipelined(READ + body)}*out = sum;", 10.0, before)
     assert stages.ii > 1
-    # i0 is g, i1 to i4 are read, i5 is read of the table, i6 is squared; all but kept[0] was written
+    # i0: g, i1 to i4: a to d, i5: of the table, i6: squared; all but kept[0] has been written
     total = "p6 * 3 + i5"
     expected = ["i1", "i2", total, "i2[1:0] == 0 ? i0 : i1", "{{24{i3[7]}}, i3}", "i6", total]
     prove(text, stages, expected, tmp_path)
