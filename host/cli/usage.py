@@ -21,7 +21,7 @@ UsageError: type[Exception] = typer.BadParameter.__bases__[0]
 
 @contextmanager
 def judged() -> Iterator[None]:
-    """Inside an option's callback: what the library refuses is a malformed value.
+    """Inside, what the library refuses is an option's malformed value.
 
     Raises:
         typer.BadParameter: the library raised an error, whose text it has.
