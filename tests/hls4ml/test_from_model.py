@@ -194,6 +194,9 @@ REFUSED = {
     "ignores the stride": single(
         convolution(graph.Convolution, (1, 1, 2, 1), 1, stride=(2, 1)), (3, 3, 1), (2, 2, 1)
     ),
+    "not rows, columns, channels": single(
+        graph.Pool("pool_0", (0,), 1, "max", (1, 1), (1, 1)), (2, 2, 3, 1), (2, 2, 3, 1)
+    ),
     "has 2 inputs": single(graph.Add("add_0", (0, 1), 2), (2,), (2,), (2,)),
     "no operators": single(graph.Softmax("softmax_0", (0,), 1, 1.0), (4,), (4,)),
 }
