@@ -58,7 +58,7 @@ def test_schedule_as_a_table(axynq) -> None:
 
 def test_it_goes_with_no_other_option(axynq) -> None:
     code, _, err = axynq("rtl", "--schedule", "tiny4", "--estimate", "tiny4")
-    assert code == 1
+    assert code == 2
     assert "--estimate takes no" in err
 
 
