@@ -110,7 +110,10 @@ READ:
 
 @pytest.mark.parametrize(
     ("index", "independent", "ii"),
-    [("i & 63", False, 3), ("i & 63", True, 1), ("i", False, 1)],
+    [
+        *(("i & 63", False, 3), ("i & 63", True, 1), ("i", False, 1)),
+        *(("i | 1", False, 3), ("2 * i | 1", False, 1)),  # two iterations have a word, or one
+    ],
 )
 def test_a_memory_that_is_read_and_written(
     tmp_path: Path, index: str, independent: bool, ii: int
