@@ -16,6 +16,7 @@ import pytest
 import yaml
 from hls4ml.model.types import FixedPrecisionType
 
+import axynq.hls4ml
 from axynq.emulator.errors import AxynqError, ModelError, PlanError
 from axynq.emulator.plan import Assignment, Plan
 from axynq.hls4ml import with_plan
@@ -391,6 +392,12 @@ def test_accumulators_that_only_exact_products_fit(tmp_path: Path) -> None:
                      multipliers="roup:0,1-1-1-1")  # fmt: skip
     with pytest.warns(UserWarning, match="layer 'x': its accumulator.*may overflow"):
         build({"x": case}, tmp_path)
+
+
+def test_registering_again_does_nothing(tmp_path: Path) -> None:
+    axynq.hls4ml.register()
+    model = build({"x": replace(DENSE, multipliers="roup:1,4")}, tmp_path)
+    assert [m.spec for m in codes_of(model.graph["x"]).multipliers] == ["roup:1,4"]
 
 
 def test_designs_without_multipliers_are_left_alone(tmp_path: Path) -> None:
