@@ -13,8 +13,9 @@ from axynq.emulator.errors import OverlayError
 from axynq.host.bitstream.flow import Built, retarget
 from axynq.host.bitstream.flow import build as build_bitstream
 from axynq.host.cli import completion
-from axynq.host.cli.inputs import OverlayOption
+from axynq.host.cli.inputs import OverlayOption, known_board
 from axynq.host.cli.output import JsonOption, console, facts, percent, print_json, results
+from axynq.host.cli.usage import UsageError
 from axynq.host.overlay import Overlay
 from axynq.host.runtime.bitstream_store import user_folder
 
@@ -26,6 +27,7 @@ def build(
         typer.Option(
             help="The board, such as pynq-z2; default: the one the overlay is for.",
             metavar="BOARD",
+            callback=known_board,
             autocompletion=completion.boards,
         ),
     ] = None,
@@ -65,6 +67,8 @@ def build(
 
     Needs Vitis HLS and Vivado 2023.2 or newer, and takes an hour or so.
     """
+    if retarget_ and board is None:
+        raise UsageError("--retarget needs --board")
     chosen = _for_board(Overlay.load(overlay), board, retarget_)
     with console.status(f"building {chosen.name} for {chosen.board}") as status:
 
@@ -88,11 +92,7 @@ def _for_board(overlay: Overlay, board: str | None, allowed: bool) -> Overlay:
     Raises:
         OverlayError: it is for another board, and no other overlay is ``allowed``.
     """
-    if board is None:
-        if allowed:
-            raise OverlayError("--retarget needs --board")
-        return overlay
-    if board == overlay.board:
+    if board in (None, overlay.board):
         return overlay
     if not allowed:
         raise OverlayError(

@@ -26,6 +26,7 @@ from axynq.host.cli.inputs import (
     read_plan,
 )
 from axynq.host.cli.output import JsonOption, console, print_json, results
+from axynq.host.cli.usage import judged
 from axynq.host.compiler.compilation import TYPICAL_BATCH, compile_program
 from axynq.host.deploy import bundle, remote_board, run_remotely
 from axynq.host.overlay import Overlay
@@ -94,7 +95,8 @@ def deploy(
     Copies program, bitstream and examples to the board by rsync, runs them there, and brings
     outputs and results back.
     """
-    remote = remote_board(board, folder, python)
+    with judged():
+        remote = remote_board(board, folder, python)
     network = load_model(model)
     check_one_input(network, "axynq deploy takes")
     check_one_output(network, "axynq deploy compares")

@@ -10,7 +10,6 @@ from typing import Annotated, Optional
 import typer
 
 from axynq.emulator import load_model
-from axynq.emulator.errors import OverlayError
 from axynq.emulator.multipliers import split_multipliers
 from axynq.emulator.plan import Plan
 from axynq.emulator.studies.tuning.tuner import Tuner
@@ -27,11 +26,13 @@ from axynq.host.cli.inputs import (
     SplitOption,
     WeightsOption,
     check_can_be_written,
+    known_board,
     read_examples,
     read_plan,
 )
 from axynq.host.cli.output import JsonOption, console, finite, percent, print_json, results, table
 from axynq.host.cli.progress import phases
+from axynq.host.cli.usage import UsageError
 from axynq.host.compiler.compilation import TYPICAL_BATCH
 from axynq.host.design.breakdown import MULTIPLIERS
 from axynq.host.design.designer import Design, Figures, Objective, Request, description, design
@@ -62,6 +63,7 @@ BoardOption = Annotated[
     typer.Option(
         help=f"The board to design for: {', '.join(board_names())}.",
         metavar="BOARD",
+        callback=known_board,
         rich_help_panel="Array",
         autocompletion=completion.boards,
     ),
@@ -228,25 +230,25 @@ def design_(
     the HLS sources; what was estimated is kept, so that the command resumes when it is run again.
     All figures are models': nothing is built.
     """
+    tunes = compensate or weights != "none"
+    if plan != "exact" and (exact_only or multipliers is not None):
+        other = "--exact-only" if exact_only else "--multipliers"
+        raise UsageError(f"{other} and --plan exclude each other: either says what filters need")
+    if exact_only and multipliers is not None:
+        raise UsageError("--exact-only and --multipliers exclude each other")
+    if multipliers is None and data is not None:
+        raise UsageError("--data needs --multipliers: a plan that is given is not measured")
+    if data is None and max_loss is not None:
+        raise UsageError("--max-loss needs --data: accuracy is measured on examples")
+    if data is None and tunes:
+        raise UsageError("--weights and --compensate need --data: networks are tuned on examples")
     network = load_model(model)
     for note in network.notes:
         console.note(note)
-    if plan != "exact" and (exact_only or multipliers is not None):
-        other = "--exact-only" if exact_only else "--multipliers"
-        raise OverlayError(f"{other} and --plan exclude each other: either says what filters need")
-    if exact_only and multipliers is not None:
-        raise OverlayError("--exact-only and --multipliers exclude each other")
-    if multipliers is None and data is not None:
-        raise OverlayError("--data needs --multipliers: a plan that is given is not measured")
-    if data is None and max_loss is not None:
-        raise OverlayError("--max-loss needs --data: accuracy is measured on examples")
     searched = tested = None
     if data is not None:
         searched = read_examples(network, data, search_split, search_examples)
         tested = read_examples(network, data, split, limit)
-    tunes = compensate or weights != "none"
-    if data is None and tunes:
-        raise OverlayError("--weights and --compensate need --data: networks are tuned on examples")
     loss = None if max_loss is None else max_loss / 100
     choices = None
     if multipliers is not None:

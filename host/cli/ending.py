@@ -7,8 +7,9 @@ code    meaning
 ======  ==========================================================
 0       done, and all of the results are written
 1       an error, named on standard error
-2       the command line is malformed
+2       options are malformed, or do not go together
 130     interrupted (Ctrl-C)
+141     whoever read standard output has closed it, such as head
 143     terminated (SIGTERM)
 ======  ==========================================================
 """
@@ -18,6 +19,8 @@ from __future__ import annotations
 import codecs
 import os
 import re
+import select
+import signal
 import sys
 import traceback
 import warnings
@@ -29,11 +32,13 @@ from axynq.emulator.errors import AxynqError
 from axynq.host.cli.completion import ASKED, answer
 from axynq.host.cli.output import Verbosity, as_environment_says, console, one_line
 from axynq.host.cli.signals import heeded
+from axynq.host.cli.usage import UsageError
 
 TRACEBACK = "AXYNQ_TRACEBACK"
 """Environment variable: if set, errors are printed with their traceback."""
 
-_UsageError: type[Exception] = typer.BadParameter.__bases__[0]  # typer has it by no other name
+READER_GONE = 128 + signal.SIGPIPE
+"""What a shell says of other tools then, which the signal ends without a word."""
 
 _TYPED = (
     (": Value error, ", ": "),
@@ -72,13 +77,10 @@ def _outcome(arguments: list[str]) -> int:
     except AxynqError as error:
         return _report(error, str(error))
     except OSError as error:
-        if _output_fails():
-            reason = error.strerror or error
-            return _report(error, f"standard output cannot be written: {reason}")
-        return _report(error, _system_error(error))
+        return _refused(error)
     except SystemExit as stop:
         if isinstance(stop.__context__, BrokenPipeError):  # what rich does of itself, for the help
-            return _report(stop, "standard output cannot be written: Broken pipe")
+            return READER_GONE
         raise
     except MemoryError as error:
         return _report(
@@ -98,6 +100,16 @@ def _outcome(arguments: list[str]) -> int:
         )
 
 
+def _refused(error: OSError) -> int:
+    """What the operating system refused, told unless nobody reads the output any more."""
+    if isinstance(error, BrokenPipeError) and _reader_gone():
+        return READER_GONE
+    if _output_fails():
+        reason = error.strerror or error
+        return _report(error, f"standard output cannot be written: {reason}")
+    return _report(error, _system_error(error))
+
+
 def _run(arguments: list[str]) -> int:
     from axynq.host.cli.commands import app
 
@@ -111,7 +123,7 @@ def _run(arguments: list[str]) -> int:
             command.invoke(context)
     except typer.Exit as stop:
         code = stop.exit_code
-    except _UsageError as error:
+    except UsageError as error:
         if not arguments:  # the help has been shown
             return 2
         text = one_line(error.format_message())  # type: ignore[attr-defined]
@@ -183,6 +195,16 @@ def _plain(error: UnicodeError) -> tuple[str | bytes, int]:
     text = error.object[error.start : error.end]
     plain = "".join(_PLAIN.get(c) or c.encode("ascii", "backslashreplace").decode() for c in text)
     return plain, error.end
+
+
+def _reader_gone() -> bool:
+    """Whether standard output is a pipe that nobody reads any more."""
+    watch = select.poll()
+    try:
+        watch.register(sys.stdout.fileno(), 0)
+    except (OSError, ValueError):
+        return False
+    return any(events & (select.POLLERR | select.POLLHUP) for _, events in watch.poll(0))
 
 
 def _output_fails() -> bool:

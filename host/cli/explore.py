@@ -18,7 +18,6 @@ from rich.live import Live
 from axynq.emulator import load_model
 from axynq.emulator.datasets import evenly_spread
 from axynq.emulator.engine.choice import thread_count
-from axynq.emulator.errors import PlanError
 from axynq.emulator.model.graph import Model
 from axynq.emulator.multipliers import Multiplier
 from axynq.emulator.plan import Assignment, Plan
@@ -99,6 +98,7 @@ from axynq.host.cli.training import (
     TeacherOption,
     TorchDeviceOption,
 )
+from axynq.host.cli.usage import UsageError, judged
 from axynq.host.compiler.compilation import TYPICAL_BATCH, compile_program
 from axynq.host.netlists.cells import cells
 from axynq.host.overlay import Overlay
@@ -123,6 +123,17 @@ def known_levels(text: str) -> str:
             raise typer.BadParameter(
                 f"'{name.strip()}' is not a level; there are: {', '.join(LEVELS)}"
             )
+    return text
+
+
+def known_skips(text: str | None) -> str | None:
+    """For options: refuses what is no list of deviations.
+
+    Raises:
+        typer.BadParameter: it is none.
+    """
+    with judged():
+        _skips(text)
     return text
 
 
@@ -176,6 +187,7 @@ SkipOption = Annotated[
     Optional[str],
     typer.Option(
         metavar="K1|K2|…",
+        callback=known_skips,
         help="Also try to skip weights further than K standard deviations from the mean (klms=K "
         "of plans), such as 3|4; default: skip none.",
         rich_help_panel="Multipliers and plan",
@@ -313,6 +325,7 @@ def explore(
     the plans that are near the front, and plans are judged by that. Everything that takes time is
     kept: rerun the command to resume. progress.html in the output folder shows how far it is.
     """
+    _check_together(multipliers, overlay, designs, cycles)
     network = load_model(model)
     check_network(output, network)
     retraining = None
@@ -325,9 +338,7 @@ def explore(
         weights = "rescaled" if weights == "none" else weights
         compensate = True
         max_loss = LARGEST_LOSS if max_loss is None else max_loss
-    if cycles and overlay is None:
-        raise PlanError("--cycles needs --overlay: cycles are those of an overlay")
-    text, banks = _library(multipliers, overlay, designs)
+    text, banks = _library(multipliers, overlay)
     training = None
     choice: Examples | None = None
     if retraining is not None:
@@ -475,20 +486,32 @@ def _cells(energy: str) -> Cells:
     return partial(cells, glitches=energy.endswith("-glitches"))
 
 
+def _check_together(
+    multipliers: str | None, overlay: str | None, designs: int | None, cycles: bool
+) -> None:
+    """Raises:
+    UsageError: options do not go together.
+    """
+    if overlay is None:
+        if cycles:
+            raise UsageError("--cycles needs --overlay: cycles are those of an overlay")
+        return
+    if designs is not None:
+        raise UsageError("--designs chooses what a bank holds, and --overlay has banks: give one")
+    if has_family(multipliers or LIBRARY):
+        raise UsageError(
+            "--multipliers has a family, and the banks of --overlay hold single multipliers: name "
+            "those, or leave --multipliers out"
+        )
+
+
 def _library(
-    multipliers: str | None, overlay: str | None, designs: int | None
+    multipliers: str | None, overlay: str | None
 ) -> tuple[str, tuple[frozenset[Multiplier], ...]]:
     """Multipliers to choose from, as ``M1|M2|…``, and what the overlay's lanes hold."""
     text = multipliers or LIBRARY
     if overlay is None:
         return text, ()
-    if designs is not None:
-        raise PlanError("--designs chooses what a bank holds, and --overlay has banks: give one")
-    if has_family(text):
-        raise PlanError(
-            "--multipliers has a family, and the banks of --overlay hold single multipliers: name "
-            "those, or leave --multipliers out"
-        )
     lanes = Overlay.load(overlay).banks
     if multipliers is None:
         text = "|".join(dict.fromkeys(m.spec for lane in lanes for m in lane))

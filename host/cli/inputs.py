@@ -24,7 +24,9 @@ from axynq.emulator.studies.tuning.compensation import Method
 from axynq.emulator.studies.tuning.weights import WeightRule
 from axynq.host.cli import completion
 from axynq.host.cli.output import console, finite
+from axynq.host.cli.usage import judged
 from axynq.host.energy import energy_figures
+from axynq.host.overlay.board import load_board
 
 Device = Literal["auto", "software"]
 
@@ -46,6 +48,18 @@ def picture(path: Path | None) -> Path | None:
     if path is not None and path.suffix and path.suffix.lower() not in PICTURES:
         raise typer.BadParameter(f"'{path.name}' is not a picture's name: it may end in .png, .svg")
     return path
+
+
+def known_board(name: str | None) -> str | None:
+    """For options: refuses unknown boards.
+
+    Raises:
+        typer.BadParameter: there is no such board.
+    """
+    if name is not None:
+        with judged():
+            load_board(name)
+    return name
 
 
 LARGEST_SEED = 2**32 - 1

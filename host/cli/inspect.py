@@ -12,7 +12,6 @@ import typer
 
 from axynq.emulator import load_model
 from axynq.emulator.energy import EnergyFigures, multiplications_outside, relative_energy
-from axynq.emulator.errors import AxynqError
 from axynq.emulator.model.graph import Model, WeightedLayer
 from axynq.emulator.plan import Plan
 from axynq.host.cli import completion
@@ -26,6 +25,7 @@ from axynq.host.cli.inputs import (
     read_plan,
 )
 from axynq.host.cli.output import JsonOption, console, percent, print_json, results, table
+from axynq.host.cli.usage import UsageError
 from axynq.host.compiler.capacity import most_filters
 from axynq.host.compiler.compilation import TYPICAL_BATCH, compile_program
 from axynq.host.overlay import Overlay
@@ -79,12 +79,12 @@ def inspect(
     With --overlay, also what the accelerator runs and what the host, and cycles, microseconds and
     what bounds each layer, by the cycle model.
     """
+    if roofline and overlay is None:
+        raise UsageError("--roofline needs --overlay: it shows what an overlay could do")
     network = load_model(model)
     for note in network.notes:
         console.note(note)
     chosen = read_plan(network, plan)
-    if roofline and overlay is None:
-        raise AxynqError("--roofline needs --overlay: it shows what an overlay could do")
     array = Overlay.load(overlay) if overlay is not None else None
     outcome = measure(network, chosen, array, batch, read_energy(network, chosen, energy))
     if roofline and outcome.cycles:

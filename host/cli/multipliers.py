@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any, Optional
@@ -13,12 +14,21 @@ import typer
 from axynq.emulator import files, load_model
 from axynq.emulator.datasets import quantise_examples
 from axynq.emulator.energy import EnergyFigures
-from axynq.emulator.errors import DataError, MultiplierError
-from axynq.emulator.multipliers import FAMILIES, SMAPPROX_TABLE_2, Multiplier, Table, multiplier
+from axynq.emulator.errors import DataError
+from axynq.emulator.multipliers import (
+    FAMILIES,
+    SMAPPROX_TABLE_2,
+    WEIGHT_MAX,
+    WEIGHT_MIN,
+    Multiplier,
+    Table,
+    multiplier,
+)
 from axynq.host.cli import completion
 from axynq.host.cli.inputs import EnergyOption, read_data
 from axynq.host.cli.output import JsonOption, print_json, results, table
 from axynq.host.cli.progress import progress_bar
+from axynq.host.cli.usage import UsageError
 from axynq.host.energy import energy_figures
 from axynq.host.netlists.characterise import (
     DEFAULT,
@@ -37,7 +47,6 @@ SHOWN = (
 
 DEFAULT_RANGE = "0:127"
 
-
 RECORDED_EXAMPLES = 64
 """Examples whose multiplications are recorded."""
 
@@ -51,11 +60,40 @@ SpecsArgument = Annotated[
         autocompletion=completion.multipliers,
     ),
 ]
+
+
+def range_of(text: str) -> tuple[int, int]:
+    """The operands from LOW to HIGH.
+
+    Raises:
+        typer.BadParameter: it is no range of operands.
+    """
+    found = re.fullmatch(r"\s*([+-]?[0-9]{1,9})\s*:\s*([+-]?[0-9]{1,9})\s*", text)
+    if found is None:
+        raise typer.BadParameter(f"a range is LOW:HIGH, such as {DEFAULT_RANGE}, not '{text}'")
+    low, high = int(found[1]), int(found[2])
+    if low > high:
+        raise typer.BadParameter(f"the range {low}:{high} is empty: LOW must not exceed HIGH")
+    if low < WEIGHT_MIN or high > WEIGHT_MAX:
+        raise typer.BadParameter(
+            f"operands are averaged over {WEIGHT_MIN}:{WEIGHT_MAX} or less, not {low}:{high}; "
+            "--full takes all"
+        )
+    return low, high
+
+
+def _known_range(text: str | None) -> str | None:
+    if text is not None:
+        range_of(text)
+    return text
+
+
 RangeOption = Annotated[
     Optional[str],
     typer.Option(
         "--range",
         metavar="LOW:HIGH",
+        callback=_known_range,
         help="Average errors over operands from LOW to HIGH, both included; default: 0:127, "
         "as published.",
     ),
@@ -117,11 +155,16 @@ def multipliers(
     Errors are against the exact product; energies are relative to the exact multiplier.
     """
     if measure:
+        if (operands is None) != (data is None):
+            raise UsageError(
+                "--operands needs --data, the inputs that the network is run on, and --data needs "
+                "--operands, the network"
+            )
         _characterise(specs or list(DEFAULT), operands, data, output, json)
         return
     if operands is not None or data is not None or output is not None:
-        raise DataError("--operands, --data and --output belong to --characterise")
-    bounds = None if full else _bounds(range_ or DEFAULT_RANGE)
+        raise UsageError("--operands, --data and --output belong to --characterise")
+    bounds = None if full else range_of(range_ or DEFAULT_RANGE)
     chosen = [multiplier(spec) for spec in specs or SHOWN]
     figures = energy_figures(energy, chosen)
     rows = [error_row(m, bounds, figures) for m in chosen]
@@ -179,22 +222,13 @@ def _show_errors(rows: list[dict[str, Any]], title: str) -> None:
             results.print(f"{row['spec']}: {row['source']}")
 
 
-def _bounds(text: str) -> tuple[int, int]:
-    low, separator, high = text.partition(":")
-    try:
-        if not separator:
-            raise ValueError
-        return int(low), int(high)
-    except ValueError:
-        raise MultiplierError(f"a range is LOW:HIGH, such as 0:127, not '{text}'") from None
-
-
 def _characterise(
     specs: list[str], model: Path | None, data: Path | None, output: Path | None, json: bool
 ) -> None:
     """Measure multipliers on their netlists, and show or write the results."""
-    stimuli = default_stimuli() if model is None else {"network": _recorded(model, data)}
-    if model is not None:
+    stimuli = default_stimuli()
+    if model is not None and data is not None:
+        stimuli = {"network": _recorded(model, data)}
         stimuli["network-stationary"] = stimuli["network"].stationary()
     rows: list[Characteristics] = []
     with progress_bar("characterising", len(specs)) as advance:
@@ -228,9 +262,7 @@ def _show_characteristics(rows: list[Characteristics], stimuli: list[str]) -> No
     results.print(shown)
 
 
-def _recorded(model: Path, data: Path | None) -> Operands:
-    if data is None:
-        raise DataError("--operands needs --data: the inputs that the network is run on")
+def _recorded(model: Path, data: Path) -> Operands:
     network = load_model(model)
     examples = read_data(data, "test", RECORDED_EXAMPLES)
     x = quantise_examples(network.input, examples.x)

@@ -40,6 +40,8 @@ LEAST_WIDTH = 20
 def _writing() -> Iterator[None]:
     try:
         yield
+    except BrokenPipeError:
+        raise  # the reader wants no more: no error for users
     except OSError as error:
         reason = error.strerror or error
         raise DataError(f"standard output cannot be written: {reason}") from error

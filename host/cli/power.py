@@ -38,16 +38,30 @@ from axynq.host.cli.output import (
     table,
 )
 from axynq.host.cli.progress import ProgressBar, progress_bar
+from axynq.host.cli.usage import UsageError, judged
 from axynq.host.overlay import Overlay
 from axynq.host.power.analysis import Result, analyse
 from axynq.host.power.energy import CONFIDENCE, Figure
 from axynq.host.power.experiment import Contender, Durations, run_experiment
 from axynq.host.power.log import Log
 from axynq.host.power.quantities import Decimal
-from axynq.host.power.recorded import DELIMITERS, Layout, line_up, read_recording
+from axynq.host.power.recorded import (
+    DELIMITERS,
+    Layout,
+    check_layout,
+    line_up,
+    read_recording,
+)
 from axynq.host.power.sampler import Sample, Sampler
 from axynq.host.power.schedule import schedule
-from axynq.host.power.sensor import SPECIFICATIONS, Sensor, open_sensors, readable, unique_names
+from axynq.host.power.sensor import (
+    SPECIFICATIONS,
+    Sensor,
+    check_specification,
+    open_sensors,
+    readable,
+    unique_names,
+)
 from axynq.host.report.words import SIMULATED
 from axynq.host.runtime.accelerator import Accelerator
 from axynq.host.runtime.program import Program
@@ -61,10 +75,50 @@ Samples = Mapping[int, Sequence[Sample]]
 """By session."""
 
 
+def known_sensors(specifications: list[str]) -> list[str]:
+    """For options: refuses malformed specifications.
+
+    Raises:
+        typer.BadParameter: one is malformed, or is an estimate beside measurements.
+    """
+    for text in specifications:
+        if text == "estimate" and len(specifications) > 1:
+            raise typer.BadParameter(
+                "an estimate is no measurement: --sensor estimate stands alone"
+            )
+        if text not in ("none", "estimate"):
+            with judged():
+                check_specification(text)
+    return specifications
+
+
+def known_delimiter(text: str | None) -> str | None:
+    """For options: refuses what delimits no columns.
+
+    Raises:
+        typer.BadParameter: it is neither a character nor the name of one.
+    """
+    with judged():
+        check_layout(Layout(delimiter=text))
+    return text
+
+
+def known_encoding(text: str | None) -> str | None:
+    """For options: refuses unknown encodings.
+
+    Raises:
+        typer.BadParameter: Python has no such encoding of text.
+    """
+    with judged():
+        check_layout(Layout(encoding=text))
+    return text
+
+
 SensorOption = Annotated[
     list[str],
     typer.Option(
         metavar="SENSOR",
+        callback=known_sensors,
         help=f"What measures power; may be repeated. {SPECIFICATIONS}; none: an external meter "
         "records meanwhile (--meter-csv); estimate: nothing is measured or run.",
         rich_help_panel="Measurement",
@@ -219,6 +273,7 @@ MeterDelimiterOption = Annotated[
     Optional[str],
     typer.Option(
         metavar="CHARACTER",
+        callback=known_delimiter,
         help="What stands between the meter's columns: a character, or one of "
         f"{', '.join(DELIMITERS)}; default: found out.",
         rich_help_panel="External meter",
@@ -230,6 +285,7 @@ MeterEncodingOption = Annotated[
         help="Encoding of the meter's file, such as latin-1; default: UTF-8, or as its byte order "
         "mark says.",
         metavar="ENCODING",
+        callback=known_encoding,
         rich_help_panel="External meter",
     ),
 ]
@@ -334,7 +390,9 @@ def power(
     interval. Rerun the command to resume an experiment that was interrupted.
     """
     if sensor == ["estimate"] and output is not None:
-        raise DataError("--sensor estimate writes nothing: leave out --output")
+        raise UsageError("--sensor estimate writes nothing: leave out --output")
+    if len({path.stem for path in programs}) < len(programs):
+        raise UsageError("the programs need different file names: contenders are called by them")
     loaded = _load(programs)
     if sensor == ["estimate"]:
         _estimate(loaded, _overlay(loaded, overlay), batch, json)
@@ -396,8 +454,6 @@ def _recording(path: Path, time: str, power: str, offset: float, layout: Layout)
 def _load(paths: list[Path]) -> dict[str, Program]:
     """Programs by the names of their files."""
     loaded = {path.stem: Program.load(path) for path in paths}
-    if len(loaded) < len(paths):
-        raise DataError("the programs need different file names: contenders are called by them")
     overlays = {(program.overlay, program.overlay_hash) for program in loaded.values()}
     if len(overlays) > 1:
         named = ", ".join(sorted(overlay for overlay, _ in overlays))
@@ -409,8 +465,6 @@ def _load(paths: list[Path]) -> dict[str, Program]:
 
 def _sensors(specifications: list[str], say: Callable[[str], None]) -> list[Sensor]:
     """Open all that are named; ``none`` stands for no sensor."""
-    if "estimate" in specifications:
-        raise DataError("an estimate is no measurement: --sensor estimate stands alone")
     groups: list[list[Sensor]] = []
     try:
         for text in specifications:

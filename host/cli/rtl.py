@@ -13,9 +13,10 @@ from typing import Annotated, Any, Optional
 import typer
 
 from axynq.emulator import files
-from axynq.emulator.errors import DataError, OverlayError
+from axynq.emulator.errors import DataError
 from axynq.host.cli import completion
 from axynq.host.cli.output import JsonOption, console, print_json, results, table
+from axynq.host.cli.usage import UsageError
 from axynq.host.netlists.files import SHIPPED, UNSIGNED, rtl_files
 from axynq.host.overlay import Overlay
 from axynq.host.overlay.naming import DSP_PAIR_PREFIX
@@ -80,7 +81,7 @@ def rtl(
     ):
         if name is not None:
             if specs or output is not None or (overlay and scheduled):
-                raise OverlayError(f"{option} takes no multipliers and writes no files")
+                raise UsageError(f"{option} takes no multipliers and writes no files")
             show(name, json)
             return
     contents: dict[str, str] = {}

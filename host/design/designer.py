@@ -321,8 +321,8 @@ def check_found(result: Result, request: Request) -> None:
     board = request.description
     if not result.found and not result.proven:
         raise OverlayError(
-            "the time was up before an array was found: give it more (--seconds), or run again, as "
-            "what was estimated is kept"
+            "the time was up before an array was found: give it more (--time-limit), or run again, "
+            "as what was estimated is kept"
         )
     if result.found:
         nearest = min(

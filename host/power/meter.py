@@ -9,7 +9,7 @@ import re
 import sys
 import threading
 import time
-from typing import Any
+from typing import Any, NamedTuple
 
 from axynq.emulator.errors import ToolError
 from axynq.host.power.base import SensorError
@@ -21,6 +21,45 @@ SILENCE_S = 2.0
 LONGEST_LINE = 4096
 
 SERIAL_OPTIONS = "behind the baud rate, :comma is a decimal comma, :mW a unit, :#2 a place"
+
+
+class SerialLine(NamedTuple):
+    """How a serial meter is named: ``PORT[:BAUD]``, with options behind."""
+
+    port: str
+    baud: int
+    decimal: Decimal
+    unit: str
+    """Of numbers without one."""
+    place: int
+    """Which power of a line, from 1."""
+
+
+def serial_line(where: str) -> SerialLine:
+    """What a serial meter's name says.
+
+    Raises:
+        SensorError: its unit is of no power.
+    """
+    decimal: Decimal = "point"
+    unit, place = "W", 1
+    port, colon, last = where.rpartition(":")
+    while colon and (last == "comma" or last in UNITS or re.fullmatch("#[1-9][0-9]?", last)):
+        if last == "comma":
+            decimal = "comma"
+        elif last.startswith("#"):
+            place = int(last[1:])
+        elif kind_of(last) == "W":
+            unit = last
+        else:
+            raise SensorError(f"a meter that writes '{last}' writes no power: '{where}'")
+        where = port
+        port, colon, last = where.rpartition(":")
+    has_baud = bool(port) and re.fullmatch("[0-9]{1,9}", last) is not None
+    if where.startswith(("socket://", "rfc2217://")):  # HOST:PORT, or HOST:PORT:BAUD
+        has_baud = has_baud and port.rpartition(":")[2].isdecimal()
+    port, baud = (port, int(last)) if has_baud else (where, 115200)
+    return SerialLine(port, baud, decimal, unit, place)
 
 
 class SerialMeter:
@@ -40,7 +79,7 @@ class SerialMeter:
             import serial
         except ImportError as error:
             raise ToolError("serial meters need pyserial: pip install 'axynq[serial]'") from error
-        port, baud = self._options(where)
+        port, baud, self._decimal, self._unit, self._place = serial_line(where)
         self.name = f"meter on {port}"
         try:
             self._port: Any = serial.serial_for_url(port, baud, timeout=0.2)
@@ -57,27 +96,6 @@ class SerialMeter:
         # The line is read as it comes, so that a reading is never older than the last line.
         self._reader = threading.Thread(target=self._listen, daemon=True)
         self._reader.start()
-
-    def _options(self, where: str) -> tuple[str, int]:
-        """Port and baud rate; the options behind them are kept."""
-        self._decimal: Decimal = "point"
-        self._unit, self._place = "W", 1
-        port, colon, last = where.rpartition(":")
-        while colon and (last == "comma" or last in UNITS or re.fullmatch("#[1-9][0-9]?", last)):
-            if last == "comma":
-                self._decimal = "comma"
-            elif last.startswith("#"):
-                self._place = int(last[1:])
-            elif kind_of(last) == "W":
-                self._unit = last
-            else:
-                raise SensorError(f"a meter that writes '{last}' writes no power: '{where}'")
-            where = port
-            port, colon, last = where.rpartition(":")
-        has_baud = bool(port) and re.fullmatch("[0-9]{1,9}", last) is not None
-        if where.startswith(("socket://", "rfc2217://")):  # HOST:PORT, or HOST:PORT:BAUD
-            has_baud = has_baud and port.rpartition(":")[2].isdecimal()
-        return (port, int(last)) if has_baud else (where, 115200)
 
     def _listen(self) -> None:
         pending = b""

@@ -123,7 +123,7 @@ def read_recording(
             can be read in two ways.
     """
     layout = layout or Layout()
-    _check(layout)
+    check_layout(layout)
     text = _decoded(path, layout.encoding)
     try:
         table = _select(text, path, time_column, power_column, layout)
@@ -179,7 +179,12 @@ def line_up(
     return taken
 
 
-def _check(layout: Layout) -> None:
+def check_layout(layout: Layout) -> None:
+    """That a layout is one, whatever file it is of.
+
+    Raises:
+        DataError: it is none.
+    """
     delimiter = layout.delimiter
     if delimiter is not None and (
         len(DELIMITERS.get(delimiter, delimiter)) != 1 or delimiter in '\r\n"'
@@ -193,6 +198,12 @@ def _check(layout: Layout) -> None:
         raise DataError(
             f"the unit of times is one of {', '.join(TIME_UNITS)}, not '{layout.time_unit}'"
         )
+    try:
+        "".encode(layout.encoding or "utf-8")
+    except (LookupError, ValueError):
+        raise DataError(
+            f"'{layout.encoding}' is no encoding of text: one is latin-1 or utf-16-le, say"
+        ) from None
 
 
 def _decoded(path: Path, encoding: str | None) -> str:
@@ -207,7 +218,7 @@ def _decoded(path: Path, encoding: str | None) -> str:
             break
     try:
         text = content.decode(encoding or found)
-    except (LookupError, UnicodeError) as error:
+    except UnicodeError as error:
         raise DataError(
             f"the meter's record '{path}' is not text in {encoding or found}: {error}. "
             "--meter-encoding names another, such as latin-1 or utf-16-le"

@@ -8,13 +8,14 @@ from collections.abc import Callable
 
 from axynq.host.power.base import Sensor, SensorError, reading
 from axynq.host.power.hwmon import open_hwmon
-from axynq.host.power.meter import FunctionMeter, SerialMeter
+from axynq.host.power.meter import FunctionMeter, SerialMeter, serial_line
 from axynq.host.power.rails import open_rails
 
 __all__ = [
     "SPECIFICATIONS",
     "Sensor",
     "SensorError",
+    "check_specification",
     "open_sensors",
     "readable",
     "reading",
@@ -48,6 +49,19 @@ def readable(sensors: list[Sensor], say: Callable[[str], None] = lambda _: None)
     return found
 
 
+def check_specification(specification: str) -> None:
+    """That a specification is well formed, whatever is there.
+
+    Raises:
+        SensorError: it is not.
+    """
+    kind, _, rest = specification.partition(":")
+    if kind == "serial" and rest:
+        serial_line(rest)
+    elif kind not in ("hwmon", "pynq") and not (rest and kind.replace(".", "").isidentifier()):
+        raise SensorError(f"unknown power sensor '{specification}': choose from {SPECIFICATIONS}")
+
+
 def open_sensors(specification: str) -> list[Sensor]:
     """The sensors that a specification names: :data:`SPECIFICATIONS`.
 
@@ -55,16 +69,15 @@ def open_sensors(specification: str) -> list[Sensor]:
         SensorError: there are none, or the specification is malformed.
         ToolError: a package is missing.
     """
+    check_specification(specification)
     kind, _, rest = specification.partition(":")
     if kind == "hwmon":
         return list(open_hwmon(rest))
     if kind == "pynq" and not rest:
         return list(open_rails())
-    if kind == "serial" and rest:
+    if kind == "serial":
         return [SerialMeter(rest)]
-    if rest and kind.replace(".", "").isidentifier():
-        return [FunctionMeter(specification)]
-    raise SensorError(f"unknown power sensor '{specification}': choose from {SPECIFICATIONS}")
+    return [FunctionMeter(specification)]
 
 
 def unique_names(sensors: list[Sensor]) -> list[Sensor]:

@@ -334,7 +334,8 @@ class _Builder:
         if i.opcode in ("zext", "sext") and isinstance(i.operands[0], str):
             return self._affine(i.operands[0])
         a, b = i.operands[0], i.operands[-1]
-        if i.opcode in ("add", "or", "shl") and isinstance(a, str) and isinstance(b, int):
+        sum_ = i.opcode == "add" or (i.opcode == "or" and i.detail == "disjoint")
+        if (sum_ or i.opcode == "shl") and isinstance(a, str) and isinstance(b, int):
             base, found = self._affine(a)
             if i.opcode == "shl":
                 return base << b, {name: n << b for name, n in found.items()}

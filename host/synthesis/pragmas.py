@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
 from axynq.host.synthesis.ir import NAME, Function, Instruction, Module, read_module
@@ -68,6 +68,10 @@ class SourceLoop:
     def has(self, kind: str) -> bool:
         return any(pragma.kind == kind for pragma in self.pragmas)
 
+    def variables(self, kind: str) -> set[str]:
+        """Variables that its pragmas of a kind name."""
+        return _named(self.pragmas, kind)
+
     @property
     def independent(self) -> set[str]:
         """Variables whose accesses in different iterations are said not to depend on each other."""
@@ -114,7 +118,11 @@ class SourceFunction:
 
     def variables(self, kind: str) -> set[str]:
         """Variables that its pragmas of a kind name."""
-        return {p.settings.get("variable", "") for p in self.pragmas if p.kind == kind} - {""}
+        return _named(self.pragmas, kind)
+
+
+def _named(pragmas: Iterable[Pragma], kind: str) -> set[str]:
+    return {p.settings.get("variable", "") for p in pragmas if p.kind == kind} - {""}
 
 
 @dataclass(eq=False)

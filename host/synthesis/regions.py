@@ -77,7 +77,8 @@ def dataflow_regions(compiled: Compiled, memories: Memories) -> list[DataflowReg
         for loop in function.loops:
             inner = compiled.sources.loops.get(loop_number(compiled.module, loop.metadata))
             if inner is not None and inner.has("DATAFLOW"):
-                region = _Region(compiled, memories, function, loop.blocks, stable)
+                own = stable | inner.variables("STABLE")
+                region = _Region(compiled, memories, function, loop.blocks, own)
                 found.append(region.read(inner.label))
     return found
 

@@ -212,6 +212,15 @@ def test_networks_are_emulated(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     exact = Emulator(network, Plan.uniform("exact")).run(x).argmax(axis=1)
     assert found.baseline == (exact == y).mean()
     assert found.layers == tuple(layer.name for layer in network.layers)
+    choices = axynq.hls4ml.explore(
+        design, x, y, ["exact", "roup:1,4", "roup:3,8"], settings=Settings(4, 12), max_loss=0.3,
+        levels=("layer",), finalists=4, search_examples=40,
+    )  # fmt: skip
+    assert choices.baseline == found.baseline
+    for choice in choices.front:
+        right = Emulator(network, choice.plan).run(x).argmax(axis=1) == y
+        assert choice.accuracy == right.mean()
+        assert choice.energy <= 1
     np.save(tmp_path / "own.npy", np.outer(np.arange(256), np.arange(256)).astype(np.int64))
     with pytest.raises(PlanError, match="only the emulator runs it"):
         axynq.hls4ml.sensitivity(design, x, y, f"table:{tmp_path / 'own.npy'}")

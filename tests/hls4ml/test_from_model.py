@@ -21,6 +21,7 @@ from axynq.hls4ml import from_model, run
 from axynq.hls4ml.layer_list import layer_list
 from axynq.hls4ml.network_parts import parts
 from tests.conftest import data_file
+from tests.hls4ml.designs import LayerCase, build
 from tests.hls4ml.networks import random_network
 from tests.networks import random_input, tensor
 
@@ -194,6 +195,9 @@ REFUSED = {
     "ignores the stride": single(
         convolution(graph.Convolution, (1, 1, 2, 1), 1, stride=(2, 1)), (3, 3, 1), (2, 2, 1)
     ),
+    "not rows, columns, channels": single(
+        graph.Pool("pool_0", (0,), 1, "max", (1, 1), (1, 1)), (2, 2, 3, 1), (2, 2, 3, 1)
+    ),
     "has 2 inputs": single(graph.Add("add_0", (0, 1), 2), (2,), (2,), (2,)),
     "no operators": single(graph.Softmax("softmax_0", (0,), 1, 1.0), (4,), (4,)),
 }
@@ -243,6 +247,12 @@ def test_files_are_to_be_loaded_first(tmp_path: Path) -> None:
     path: Any = "model.tflite"
     with pytest.raises(ModelError, match="what load_model gives, not a str"):
         from_model(path, output_dir=tmp_path)
+
+
+def test_only_designs_of_networks_run(tmp_path: Path) -> None:
+    design = build({"d": LayerCase("Dense", 2, 3)}, tmp_path)
+    with pytest.raises(ModelError, match=r"does not know its network: give it, run\(design, x, m"):
+        run(design, np.zeros((1, 3), np.int8))
 
 
 def test_a_plan_that_does_not_fit(digits: graph.Model, tmp_path: Path) -> None:

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import copy
+import decimal
 import warnings
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -13,10 +14,13 @@ from typing import Any
 import numpy as np
 import pytest
 import yaml
+from hls4ml.model.types import FixedPrecisionType
 
+import axynq.hls4ml
 from axynq.emulator.errors import AxynqError, ModelError, PlanError
 from axynq.emulator.plan import Assignment, Plan
 from axynq.hls4ml import with_plan
+from axynq.hls4ml.fixed_point import integers
 from axynq.hls4ml.layers import as_network, kernel, weighted_nodes
 from axynq.hls4ml.registration import codes_of
 from axynq.hls4ml.selectable import selectable_layers
@@ -312,6 +316,69 @@ def test_groups_of_channels(tmp_path: Path) -> None:
         build({"x": case}, tmp_path)
 
 
+class Described(LayerCase):
+    """A layer that says something else of itself."""
+
+    def description(self, name: str) -> dict[str, Any]:
+        return super().description(name) | dict(self.settings)
+
+    def config(self, name: str) -> dict[str, Any]:
+        return replace(DENSE, multipliers="exact").config(name)
+
+
+def test_several_filters_for_each_channel(tmp_path: Path) -> None:
+    more = {"n_filt": 8, "bias_data": np.zeros(8)}
+    case = Described("DepthwiseConv2D", 4, 4, (5, 5), (3, 3), settings=more)
+    with pytest.raises(ModelError, match="layer 'x': hls4ml has no depth multiplier other than 1"):
+        build({"x": case}, tmp_path)
+
+
+def test_operands_that_are_no_fixed_point_numbers(tmp_path: Path) -> None:
+    config = replace(DENSE, multipliers="exact").config("x")
+    config["x_in"]["Precision"]["result"] = "float"
+    with pytest.raises(ModelError, match="fixed-point numbers, but its inputs are float"):
+        build({"x": Configured(**vars(DENSE), given=config)}, tmp_path)
+
+
+def test_signed_tables_cover_fewer_inputs(tmp_path: Path) -> None:
+    source = tmp_path / "mine.c"
+    source.write_text("int16_t mine(int8_t a, int8_t b) { return a * b; }\n")
+    spec = f"table:{source}#mine"
+    build({"x": replace(DENSE, data=Number(8), multipliers=spec)}, tmp_path / "fits")
+    with pytest.raises(
+        PlanError, match=r"inputs span -255..255, but the signed table .* -128..127"
+    ):
+        build({"x": replace(DENSE, data=Number(9), multipliers=spec)}, tmp_path / "wide")
+
+
+ROUNDING = {
+    "TRN": decimal.ROUND_FLOOR, "TRN_ZERO": decimal.ROUND_DOWN, "RND_CONV": decimal.ROUND_HALF_EVEN,
+    "RND_ZERO": decimal.ROUND_HALF_DOWN, "RND_INF": decimal.ROUND_HALF_UP,
+}  # fmt: skip
+"""The modes of ap_fixed that Python's decimals have too; RND is RND_INF above zero and RND_ZERO
+below, RND_MIN_INF the other way round."""
+
+
+@pytest.mark.parametrize("mode", [*ROUNDING, "RND", "RND_MIN_INF"])
+@pytest.mark.parametrize("overflow", ["WRAP", "SAT", "SAT_SYM", "SAT_ZERO"])
+@pytest.mark.parametrize("signed", [True, False])
+def test_numbers_in_a_type(mode: str, overflow: str, signed: bool) -> None:
+    """All numbers of three more bits, over four times the type's range."""
+    kind = FixedPrecisionType(4, 2, signed, f"AP_{mode}", f"AP_{overflow}")
+    values = np.arange(-512, 512) / 32
+    low, high = (-8, 7) if signed else (0, 15)
+    for value, found in zip(values, integers(values, kind)):
+        by_sign = ("RND_ZERO", "RND_INF") if mode == "RND" else ("RND_INF", "RND_ZERO")
+        own = ROUNDING.get(mode, ROUNDING[by_sign[int(value > 0)]])
+        whole = int(decimal.Decimal(value * 4).quantize(decimal.Decimal(1), own))
+        expected = (whole - low) % 16 + low
+        if overflow != "WRAP" and not low <= whole <= high:
+            expected = 0 if overflow == "SAT_ZERO" else max(low, min(whole, high))
+        if overflow == "SAT_SYM" and signed:
+            expected = max(expected, -7)
+        assert found == expected, value
+
+
 def test_tables_need_a_circuit(tmp_path: Path) -> None:
     a, w = np.meshgrid(np.arange(256), np.arange(256), indexing="ij")
     np.savez(tmp_path / "t.npz", mine=(a * w).astype(np.int64))
@@ -325,6 +392,12 @@ def test_accumulators_that_only_exact_products_fit(tmp_path: Path) -> None:
                      multipliers="roup:0,1-1-1-1")  # fmt: skip
     with pytest.warns(UserWarning, match="layer 'x': its accumulator.*may overflow"):
         build({"x": case}, tmp_path)
+
+
+def test_registering_again_does_nothing(tmp_path: Path) -> None:
+    axynq.hls4ml.register()
+    model = build({"x": replace(DENSE, multipliers="roup:1,4")}, tmp_path)
+    assert [m.spec for m in codes_of(model.graph["x"]).multipliers] == ["roup:1,4"]
 
 
 def test_designs_without_multipliers_are_left_alone(tmp_path: Path) -> None:

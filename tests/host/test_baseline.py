@@ -12,7 +12,7 @@ import pytest
 
 from axynq.emulator import Emulator, save_model
 from axynq.emulator.datasets import handwritten_digits, quantise_examples
-from axynq.emulator.errors import ModelError
+from axynq.emulator.errors import DataError, ModelError, ToolError
 from axynq.emulator.model import graph
 from axynq.emulator.model.graph import Interface
 from axynq.host import Accelerator, Program, compile_program
@@ -66,6 +66,25 @@ def test_baseline_of_another_quantisation(digits: graph.Model, tmp_path: Path) -
     _, path = saved(digits, tmp_path, None, None)
     with pytest.raises(ModelError, match="the network that the program was compiled from"):
         ProcessorBaseline(path, replace(digits.input, zero_point=3))
+
+
+def test_what_is_no_baseline(digits: graph.Model, tmp_path: Path, monkeypatch) -> None:
+    with pytest.raises(ModelError, match="model '.*gone.tflite' cannot be read: No such file"):
+        ProcessorBaseline(tmp_path / "gone.tflite", digits.input)
+    (tmp_path / "text.tflite").write_text("hello\n")
+    with pytest.raises(ModelError, match="TFLite cannot run '.*text.tflite'"):
+        ProcessorBaseline(tmp_path / "text.tflite", digits.input)
+    tensors = tuple(graph.Tensor(f"t{k}", (4,), 0.1, 0) for k in range(3))
+    two = graph.Model("two", tensors, (graph.Add("add", (0, 1), 2),), (0, 1), (2,))
+    save_model(two, tmp_path / "two.tflite")
+    with pytest.raises(ModelError, match="has 2 inputs and 1 outputs; the baseline runs"):
+        ProcessorBaseline(tmp_path / "two.tflite", digits.input)
+    _, path = saved(digits, tmp_path, None, None)
+    with pytest.raises(DataError, match=r"takes inputs of \(8, 8, 1\), not \(8, 8, 3\)"):
+        ProcessorBaseline(path, digits.input).run(np.zeros((1, 8, 8, 3), np.int8))
+    monkeypatch.setattr("axynq.host.baseline.PACKAGES", ("nobody.has.this",))
+    with pytest.raises(ToolError, match="needs TFLite's interpreter: pip install"):
+        ProcessorBaseline(path, digits.input)
 
 
 @pytest.mark.parametrize(("taken", "given"), TYPES[1:3])

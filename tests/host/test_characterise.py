@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -24,7 +25,7 @@ from axynq.host.netlists.characterise import (
     default_stimuli,
     energy_file,
 )
-from axynq.host.netlists.designs import netlist
+from axynq.host.netlists.designs import bank_netlist, configurable_netlist, netlist
 from axynq.host.netlists.netlist import Netlist
 from axynq.host.netlists.operands import recorded_operands, shipped_operands, uniform_operands
 from axynq.host.netlists.relative import kept_relative_activity
@@ -93,6 +94,24 @@ def test_recorded_operands_are_the_networks_own(digits: graph.Model) -> None:
     again = recorded_operands(digits, x, "noise", streams=40, length=20, seed=3)
     assert np.array_equal(operands.a, again.a)
     assert np.array_equal(operands.w, again.w)
+
+
+def test_operands_need_layers_that_multiply(digits: graph.Model) -> None:
+    two = (replace(digits.input, name="a"), replace(digits.input, name="b"))
+    pooled = graph.Pool("pool", (0,), 1, "max", (1, 1), (1, 1))
+    none = graph.Model("none", two, (pooled,), (0,), (1,))
+    with pytest.raises(DataError, match="'none' has neither convolution nor fully connected"):
+        recorded_operands(none, np.zeros((1, 8, 8, 1), np.int8), "nothing")
+
+
+def test_banks_without_a_netlist(tmp_path: Path) -> None:
+    with pytest.raises(MultiplierError, match="has two multipliers at least"):
+        bank_netlist(["exact"])
+    with pytest.raises(MultiplierError, match="a configurable cell is exact or ROUP"):
+        configurable_netlist(["exact", "smapprox:3330"])
+    np.save(tmp_path / "t.npy", np.outer(np.arange(256), np.arange(256)).astype(np.int64))
+    with pytest.raises(MultiplierError, match="a netlist of a whole bank has no tables"):
+        bank_netlist(["exact", f"table:{tmp_path}/t.npy"])
 
 
 def test_stationary_weights() -> None:

@@ -256,15 +256,11 @@ def test_explore_for_an_overlay(axynq, digits: graph.Model, digits_path, digits_
         ),
         (("--multipliers", "exact|roup:9,9"), "roup drops 0 to 3"),
         (("--overlay", "none"), "unknown overlay 'none'"),
-        (("--overlay", "z2-mixed16", "--designs", "2"), "--overlay has banks: give one"),
-        (("--overlay", "z2-mixed16", "--multipliers", "roup:3,*"), "has a family"),
         (("--multipliers", "exact|roup:4,*"), "no family of multipliers"),
         (
             ("--multipliers", "exact|smapprox:012*", "--energy", "published"),
             "no energy figure for any member",
         ),
-        (("--cycles",), "--cycles needs --overlay"),
-        (("--skip", "two"), "klms takes a positive number"),
     ],
 )
 def test_explore_errors(axynq, digits_path, digits_data, tmp_path, arguments, message) -> None:

@@ -74,8 +74,26 @@ def test_channels() -> None:
 def test_yosys_agrees_with_the_shipped_costs(tmp_path) -> None:
     modules = {
         f"{kind}__{width}": costs.KINDS[kind](f"{kind}__{width}", width)
-        for kind, width in (("add", 32), ("less", 17), ("shift_left", 32), ("select", 9))
+        for kind, width in (
+            *(("add", 32), ("less", 17), ("shift_left", 32), ("select", 9)),
+            *(("divide_sequential", 4), ("divide_pipelined", 4)),
+        )
     }
     for name, module in synthesise(modules, tmp_path).items():
         kind, width = name.split("__")
-        assert cells_of(module).luts == operator_cost(kind, int(width)).lut, name
+        cells, cost = cells_of(module), operator_cost(kind, int(width))
+        assert cells.luts + cells.shift_luts == cost.lut, name
+        assert cells.flip_flops == cost.flip_flop, name
+
+
+@pytest.mark.thorough
+def test_all_kinds_are_measured_as_shipped(tmp_path: Path, monkeypatch) -> None:
+    """At one size of each; all take much longer."""
+    for sizes, one in {"WIDTHS": 4, "DIVISION_WIDTHS": 4, "PIPELINED_WIDTHS": 4, "INPUTS": 4,
+                       "SMALL_FACTORS": 4, "FACTORS": 12, "LOW_FACTORS": 32}.items():  # fmt: skip
+        monkeypatch.setattr(costs, sizes, (one,))
+    shipped = json.loads(SHIPPED.read_text())["costs"]
+    measured = costs.measure(tmp_path)
+    assert measured.keys() == shipped.keys()
+    for kind, found in measured.items():
+        assert found.items() <= shipped[kind].items(), kind

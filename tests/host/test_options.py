@@ -199,6 +199,7 @@ def test_some_options_are_closed() -> None:
 
 
 REQUIRED = {
+    "design": ("m.tflite", "--output", "y"),
     "run": ("p.axp", "--data", "x"),
     "power": ("p.axp",),
     "selftest": ("--overlay", "tiny4"),

@@ -5,9 +5,14 @@
 from __future__ import annotations
 
 import io
+import os
+import pty
 import re
+import select
 import subprocess
 import sys
+import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -15,7 +20,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
 
-from axynq.host.cli import output, progress
+from axynq.emulator.plan import Plan
+from axynq.emulator.studies.search.front import Candidate
+from axynq.host.cli import explore, output, progress
 from axynq.host.cli.output import facts, points_interval, table
 
 PLAN = "flam=exact|roup:1,4|smapprox:3330|roup:2,6+klms=3"
@@ -145,3 +152,62 @@ def test_no_colours_where_nobody_wants_them(
     assert made[0] == 0
     assert not re.search(r"\x1b\[[0-9;]*3[0-7]m", made[1])
     assert output.results.no_color
+
+
+# --- on a terminal -------------------------------------------------------------------------------
+
+
+class Terminal:
+    """A console whose messages go to a terminal of 80 columns."""
+
+    def __init__(self) -> None:
+        self.master, slave = pty.openpty()
+        self.file = os.fdopen(slave, "w", encoding="utf-8")
+        self.console = output._Console(stderr=True, file=self.file, width=80)
+
+    def shown(self) -> str:
+        """What it has shown since the last call."""
+        self.file.flush()
+        read = b""
+        while select.select([self.master], [], [], 0.05)[0]:
+            read += os.read(self.master, 65536)
+        return read.decode()
+
+
+@pytest.fixture
+def terminal(monkeypatch) -> Iterator[Terminal]:
+    monkeypatch.setenv("TERM", "xterm")
+    made = Terminal()
+    yield made
+    made.file.close()
+    os.close(made.master)
+
+
+def test_steps_show_a_spinner(terminal: Terminal) -> None:
+    with terminal.console.status("reading x") as step:
+        time.sleep(0.15)
+        step.update("reading y")
+        time.sleep(0.15)
+    shown = terminal.shown()
+    assert "reading x" in shown
+    assert "\x1b[2K" in shown.rpartition("reading y")[2]  # it is gone at the end
+    terminal.console.verbosity = output.Verbosity.VERBOSE
+    with terminal.console.status("reading z"):
+        pass
+    assert re.search(r"reading z: \d+\.\d s", terminal.shown())
+    terminal.console.verbosity = output.Verbosity.QUIET
+    with terminal.console.status("reading z"):
+        pass
+    assert terminal.shown() == ""
+
+
+def test_a_search_shows_its_front(terminal: Terminal, monkeypatch) -> None:
+    for module in (explore, progress):
+        monkeypatch.setattr(module, "console", terminal.console)
+    cheap = Candidate("filter", Plan.uniform("roup:1,4"), "k", 0.75, 0.9625)
+    with explore._display() as display:
+        display("evaluating", 3, 10, [cheap])
+    shown = terminal.shown()
+    assert "front so far, on" in shown
+    assert re.search(r"filter .*75\.0 % .*96\.25 %", shown)
+    assert "evaluating" in shown

@@ -38,6 +38,15 @@ def test_registers_are_the_top_functions_arguments() -> None:
     assert in_cpp == [(argument.name, argument.kind) for argument in ARGUMENTS]
 
 
+def test_requantisers_that_do_not_suit_the_lanes(tmp_path: Path) -> None:
+    """More filters than inputs; words with the constants of two filters."""
+    lanes = [(12, ["exact"], "separate")]
+    with pytest.raises(OverlayError, match="6 requantisers would finish outputs that fall on the"):
+        write_overlay(tmp_path, inputs=8, filters=12, lanes=lanes, requantisers=6)
+    with pytest.raises(OverlayError, match="64 bytes has the constants of . filters: requantisers"):
+        write_overlay(tmp_path, inputs=64, filters=12, lanes=lanes, requantisers=1)
+
+
 def test_hashes_tell_overlays_apart() -> None:
     hashes = {Overlay.load(name).hash for name in overlay_names()}
     assert len(hashes) == len(overlay_names())
@@ -76,6 +85,7 @@ def test_codes_grow_with_the_bank(tmp_path: Path, bank: int, bits: int) -> None:
             "window_lanes must be at most 4",
         ),
         ("requantisers = 2", "requantisers = 2\ncopies = 17", "less than or equal to 16"),
+        ("requantisers = 2", "requantisers = 4\nadders = 3", "adders must divide requantisers"),
         ('board = "pynq-z2"', 'board = "z80"', "unknown board 'z80'; known are: .*pynq-z2"),
         ("groups = 16", "groups = 0", "buffers.groups"),
         ("groups = 16", "groups = 2", "groups and half of weight_vectors must be at least inputs"),

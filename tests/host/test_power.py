@@ -470,6 +470,33 @@ def test_sensors_that_are_not_there(tmp_path: Path) -> None:
         open_sensors("pynq")
 
 
+def test_rails_that_pynq_knows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By power, or by voltage and current; pynq's own rails and sensors, of files here."""
+    pynq = pytest.importorskip("pynq")
+    from pynq.pmbus import Rail, SysFSSensor
+
+    def rail(name: str, **readings: float) -> Rail:
+        made = Rail(name)
+        for kind, reading in readings.items():
+            path = tmp_path / f"{name}_{kind}"
+            path.write_text(f"{reading}\n")
+            setattr(made, kind, SysFSSensor(str(path), "", kind, 0.001))
+        return made
+
+    rails = {
+        "b": rail("b", voltage=12_000, current=500),
+        "a": rail("a", power=2_500, voltage=5_000),
+        "c": rail("c", voltage=5_000),
+    }
+    monkeypatch.setattr(pynq, "get_rails", lambda: rails)
+    sensors = open_sensors("pynq")
+    assert [sensor.name for sensor in sensors] == ["a", "b"]
+    assert [sensor.read() for sensor in sensors] == [2.5, 6.0]
+    (tmp_path / "b_current").write_text("none\n")
+    with pytest.raises(SensorError, match="rail 'b' gives no reading: could not convert"):
+        sensors[1].read()
+
+
 def two_rails(tmp_path: Path) -> Path:
     """The file of the second of two rails."""
     chip = tmp_path / "sys" / "hwmon0"

@@ -86,7 +86,7 @@ def test_an_estimate_is_called_one(axynq, programs, tmp_path: Path) -> None:
     assert "ESTIMATE" in out
     assert "nothing was measured" in out
     code, out, err = axynq("power", *programs, "--sensor", "estimate", "-o", tmp_path / "pw")
-    assert (code, out) == (1, "")
+    assert (code, out) == (2, "")
     assert "--sensor estimate writes nothing: leave out --output" in err
 
 
@@ -223,9 +223,7 @@ def test_a_full_disk(axynq, programs, sensor, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "reason"),
     [
-        (("--sensor", "volts"), "unknown power sensor 'volts'"),
         (("--sensor", "hwmon:/proc"), "has no power sensor"),
-        (("--sensor", "estimate", "--sensor", "none"), "an estimate is no measurement"),
         (("--meter-csv", "gone.csv"), "no such file"),
         (("--baseline", "gone.tflite"), "model 'gone.tflite' cannot be read"),
         (("--device", "auto"), "not a PYNQ board"),
@@ -250,9 +248,6 @@ def test_programs_of_two_overlays(axynq, programs, digits: graph.Model, tmp_path
     code, _, err = axynq("power", programs[0], other)
     assert code == 1
     assert "different overlays" in err
-    code, _, err = axynq("power", programs[0], programs[0])
-    assert code == 1
-    assert "different file names" in " ".join(err.split())
 
 
 def test_no_matplotlib(axynq, programs, sensor, tmp_path: Path, monkeypatch) -> None:

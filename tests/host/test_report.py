@@ -10,7 +10,7 @@ import re
 import struct
 import zlib
 from dataclasses import replace
-from html import unescape
+from html import escape, unescape
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -30,8 +30,9 @@ from axynq.host.power.analysis import Figure, Result
 from axynq.host.report import charts, gathering
 from axynq.host.report.kept import Front, read_power
 from axynq.host.report.page import Page, Picture, Section, Table, as_script, render
-from axynq.host.report.sections import _accuracy, report_page
+from axynq.host.report.sections import MOST_MAPS, _accuracy, report_page
 from axynq.host.report.svg import COLOURS, SHAPES, Axis, outline
+from axynq.host.report.words import duration
 from tests.host.test_cli import json_of
 
 PLAN = "flam=exact|roup:1,4|smapprox:3330+klms=2"
@@ -278,6 +279,32 @@ def test_no_jinja(axynq, digits_path, digits_data, monkeypatch) -> None:
 # --- names are texts ------------------------------------------------------------------------------
 
 EVIL = "</title></script><script>document.title='evil'</script>&\"'"
+
+
+def test_more_multipliers_than_are_drawn_and_one_of_unknown_energy(
+    axynq, digits_path: Path, digits_data: Path, tmp_path: Path
+) -> None:
+    """A table is data without a circuit, so that nobody has measured its energy."""
+    np.savez(tmp_path / "own.npz", m=np.outer(np.arange(256), np.arange(256)) & ~3)
+    table = f"table:{tmp_path}/own.npz#m"
+    specs = [table, *(f"roup:{p},{r}" for p in (0, 1, 2) for r in range(1, 9))]
+    path = tmp_path / "report.html"
+    code, _, err = axynq("report", digits_path, "--data", digits_data, "--limit", 4, "--plan",
+                         f"flam={'|'.join(specs)}", "-o", path)  # fmt: skip
+    assert code == 0, err
+    text = " ".join(re.sub(r"<[^>]*>", "", path.read_text()).split()).replace("&#39;", "'")
+    assert "The plan's multiplications take an unknown share of the energy" in text
+    assert f"There is no energy figure for {escape(table)}." in text
+    found = re.search(rf"The {MOST_MAPS} of (\d+) multipliers that compute most are drawn.", text)
+    assert found is not None
+    assert MOST_MAPS < int(found[1]) <= len(specs)  # some ROUP ones are the same
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"), [(89, "89 s"), (90, "2 min"), (5399, "90 min"), (5400, "1.5 h")]
+)
+def test_times_in_words(seconds: float, text: str) -> None:
+    assert duration(seconds) == text
 
 
 def test_names_are_no_markup(axynq, digits_path: Path, digits_data: Path, tmp_path: Path) -> None:

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -23,7 +24,7 @@ from axynq.host.overlay import Overlay, overlay_names
 from axynq.host.overlay.board import load_board
 from axynq.host.overlay.description import LaneGroup
 from axynq.host.synthesis.estimate import estimate
-from axynq.host.synthesis.schedule import LoopSchedule, Schedule
+from axynq.host.synthesis.schedule import LoopSchedule, Schedule, Way
 
 RESULTS = Path(__file__).parents[3] / "benchmarks" / "resources" / "results.json"
 
@@ -72,6 +73,15 @@ def test_damaged_looks_are_looked_at_again(cache: Path, monkeypatch, content: st
     path.write_text(content)
     assert look_at(tiny, (100.0,)) == FOUND
     assert json.loads(path.read_text())["depth"] == 25
+
+
+def test_without_a_cache_arrays_are_looked_at_again(monkeypatch, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    asked = []
+    monkeypatch.setattr(looks, "_looked", lambda overlay, clocks: asked.append(clocks) or FOUND)
+    monkeypatch.setenv("AXYNQ_CACHE", str(tmp_path / "file"))
+    assert [look_at(Overlay.load("tiny4"), (100.0,)) for _ in range(2)] == [FOUND, FOUND]
+    assert len(asked) == 2
 
 
 @pytest.mark.slow
@@ -204,6 +214,9 @@ def test_what_stands_against_a_clock() -> None:
     assert "a multiplier needs" in (why(5.0) or "")
     assert "every 2 cycles" in (why(10.0, ii=2) or "")
     assert "mul at a.hpp:3" in (why(10.0, slow=("mul at a.hpp:3",)) or "")
+    way = Way(0.9, 1, ("add", "select"), ("a.hpp:4",))
+    assert "0.9 ns from a register to itself" in (why(10.0, recurrences=(way,)) or "")
+    assert why(10.0, recurrences=(replace(way, operators=()),)) is None
 
 
 def test_usual_clocks_rise() -> None:

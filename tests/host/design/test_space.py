@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from axynq.emulator import Plan
-from axynq.emulator.errors import MultiplierError
+from axynq.emulator.errors import MultiplierError, PlanError
 from axynq.emulator.model import graph
 from axynq.host.design.mixes import Need, bank_of, mixes, needs_of
 from axynq.host.design.space import Choice, Shape, Space, even_counts
@@ -101,3 +101,22 @@ def test_tables_without_a_circuit(digits: graph.Model, tmp_path) -> None:
     plan = Plan.parse(digits, f"llam=table:{path}#product")
     with pytest.raises(MultiplierError):
         needs_of(digits, plan)
+
+
+def test_more_multipliers_than_a_lane_holds(digits: graph.Model) -> None:
+    """Each filter has one, so that lanes can be divided among them; a filter has too many."""
+    specs = [f"roup:{p},{r}" for p in range(4) for r in range(1, 9)]
+    one_each = [Need(frozenset([spec]), 1 / len(specs)) for spec in specs]
+    assert mixes(one_each, [16], False) == ()
+    [lanes] = mixes(one_each, [len(specs)], False)
+    assert {group.bank for group in lanes} == {(spec,) for spec in specs}
+    beside = [Need(frozenset(specs), 0.5), Need(frozenset(["exact"]), 0.5)]
+    assert mixes(beside, [64], True) == ()
+    with pytest.raises(PlanError, match=r"has a filter with \d\d multipliers; a lane holds 16"):
+        needs_of(digits, Plan.parse(digits, "klam-channel=" + "|".join(specs)))
+
+
+def test_a_plan_that_skips_all_weights_fits_any_lane(digits: graph.Model) -> None:
+    assert needs_of(digits, Plan.parse(digits, "klms=0.000001")) == (
+        Need(frozenset(["exact"]), 1.0),
+    )

@@ -15,6 +15,7 @@ from axynq.host.synthesis import compilation
 from axynq.host.synthesis.compilation import compile_source
 from axynq.host.synthesis.memories import Memories
 from axynq.host.synthesis.operators import regions
+from axynq.host.synthesis.regions import Channel, dataflow_regions
 from axynq.host.synthesis.schedule import schedule
 from axynq.host.synthesis.widths import Widths
 
@@ -57,7 +58,7 @@ def test_schedule_as_a_table(axynq) -> None:
 
 def test_it_goes_with_no_other_option(axynq) -> None:
     code, _, err = axynq("rtl", "--schedule", "tiny4", "--estimate", "tiny4")
-    assert code == 1
+    assert code == 2
     assert "--estimate takes no" in err
 
 
@@ -109,7 +110,10 @@ READ:
 
 @pytest.mark.parametrize(
     ("index", "independent", "ii"),
-    [("i & 63", False, 3), ("i & 63", True, 1), ("i", False, 1)],
+    [
+        *(("i & 63", False, 3), ("i & 63", True, 1), ("i", False, 1)),
+        *(("i | 1", False, 3), ("2 * i | 1", False, 1)),  # two iterations have a word, or one
+    ],
 )
 def test_a_memory_that_is_read_and_written(
     tmp_path: Path, index: str, independent: bool, ii: int
@@ -207,3 +211,52 @@ void top(const int *from, unsigned char *to) {
     found = {i.opcode: widths.result(i) for i in function.instructions() if i.name and i.width}
     assert found["add"] <= 8
     assert found["and"] <= 4
+
+
+REGION = """
+struct settings_t { int first; ap_uint<9> count; };
+static void produce(const int *from, hls::stream<int> &out, long at, const settings_t &s) {
+  AXYNQ_NO_INLINE
+  for (int k = 0; k < int(s.count); ++k) { AXYNQ_PIPELINE out.write(from[at + k]); }
+}
+static void change(hls::stream<int> &in, int table[64], int scale, int shift) {
+  AXYNQ_NO_INLINE
+  for (int k = 0; k < 64; ++k) { AXYNQ_PIPELINE table[k] = in.read() * scale >> shift; }
+}
+static void keep(int table[64], int *to, int round) {
+  AXYNQ_NO_INLINE
+  for (int k = 0; k < 64; ++k) { AXYNQ_PIPELINE to[round * 64 + k] = table[k]; }
+}
+void top(const int *from, int *to, int n, int scale, int shift, settings_t s) {
+  AXYNQ_PRAGMA(HLS INTERFACE mode=m_axi port=from)
+  AXYNQ_PRAGMA(HLS INTERFACE mode=m_axi port=to)
+ROUND:
+  for (int i = 0; i < n; ++i) {
+    AXYNQ_DATAFLOW
+    AXYNQ_STABLE(shift)
+    hls::stream<int> values;
+    int table[64];
+    produce(from, values, i, s);
+    change(values, table, scale, shift);
+    keep(table, to, 3);
+  }
+}
+"""
+
+
+def test_a_region_that_is_the_body_of_a_loop(tmp_path: Path) -> None:
+    """What changes with the loop, or comes from outside it, crosses to the processes that use it,
+    but for constants and what is said to be stable."""
+    made = compiled(tmp_path, '#include "hls_stream.h"\n' + REGION)
+    [region] = dataflow_regions(made, Memories(made))
+    assert (region.function, region.loop) == ("top", "ROUND")
+    assert {process.name: dict(process.scalars) for process in region.processes} == {
+        "produce": {"i": 64, "s.count": 16},
+        "change": {"scale": 32},
+        "keep": {},
+    }
+    assert region.channels == (
+        Channel("values", "channel", ("produce",), ("change",)),
+        Channel("table", "memory", ("change",), ("keep",)),
+    )
+    assert set(region.unstable) == {"i", "from", "s", "scale", "to"}
