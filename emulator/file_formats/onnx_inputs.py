@@ -51,7 +51,7 @@ class NodeInputs(Generic[ValueType]):
         """A constant input."""
         numbers = self.numbers_in(self.operand(node, position))
         if numbers is None:
-            raise ModelError(f"its {what} is computed; only a constant is supported")
+            raise ModelError(f"needs its {what} stored in the file, not computed")
         return numbers
 
     def numbers(self, node: Node, attribute: str, position: int, what: str) -> list[int] | None:

@@ -80,10 +80,10 @@ def float_network(module: nn.Module, calibration: Any, name: str | None = None) 
 
     inputs = calibration_inputs(calibration)
     name = name or type(module).__name__.lower()
-    # Two images, so that what mixes them is seen; what was exported before may want so many as it
-    # was exported with.
+    # So many images that what mixes them is seen, and what takes some of them (`x[:2]`) is not
+    # taken for all; what was exported before may want so many as it was exported with.
     problem: ModelError | None = None
-    for images in dict.fromkeys((2, 1, len(inputs[0]))):
+    for images in dict.fromkeys((7, 2, 1, len(inputs[0]))):
         examples = [
             torch.from_numpy(np.resize(x, (images, *x.shape[1:]))).to(_device(module))
             for x in inputs

@@ -519,7 +519,7 @@ FLOATS: dict[str, tuple[Callable[[Network], Any], list[tuple[int, ...]], str]] =
     "a part of GELU alone": (erf, [MAP, MAP], "a part of a function that int8 networks have"),
     "ELU with alpha": (one("Elu", alpha=0.5), [MAP], "another alpha than 1"),
     "a division by zero": (one("Div", np.float32([1, 0] * 6)), [VALUES], "divides by 0"),
-    "a division by what is computed": (one("Div", "x1"), [MAP, MAP], "its divisor is computed"),
+    "a division by what is computed": (one("Div", "x1"), [MAP, MAP], "needs its divisor stored"),
     "a root": (one("Pow", np.float32(0.5)), [MAP], "the power of 0.5 is not supported"),
     "several powers": (one("Pow", np.float32([1, 2] * 6)), [VALUES], "has several exponents"),
     "numbers that do not fit": (
@@ -536,7 +536,7 @@ FLOATS: dict[str, tuple[Callable[[Network], Any], list[tuple[int, ...]], str]] =
         "1 groups with 4 filters of 3 channels does not fit 4 channels",
     ),
     "weights that are computed": (
-        one("Conv", "x1"), [MAP, (1, 4, 3, 3)], "its weights is computed; only a constant",
+        one("Conv", "x1"), [MAP, (1, 4, 3, 3)], "needs its weights stored in the file",
     ),
     "inputs turned": (one("Gemm", reals(12, 5), transA=1), [VALUES], "has transA"),
     "a constant by a matrix": (

@@ -714,3 +714,23 @@ def test_a_network_of_many_operators_learns(
     assert result.history[0].accuracy < 0.3
     assert result.history[-1].accuracy > 0.5
     assert [type(op) for op in result.model.operators] == [type(op) for op in model.operators]
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"method": "magic"}, "unknown method 'magic' of retraining; known: behavioural, "),
+        ({"optimiser": "lion"}, "unknown optimiser 'lion' of retraining; known: sgd, adam"),
+        ({"keep": "first"}, "unknown keep 'first' of retraining; known: best, last"),
+        ({"batch": 0}, "batch of retraining is at least 1, not 0"),
+        ({"rate": float("nan")}, "rate of retraining is at least 0, not nan"),
+        ({"warmup": 1.5}, "warmup of retraining is 0 to 1, not 1.5"),
+        ({"temperature": 0.0}, "temperature of retraining is at least 0.001, not 0.0"),
+        ({"patience": 0}, "patience of retraining is at least 1, not 0"),
+        ({"seed": -1}, "seed of retraining is 0 to "),
+    ],
+)
+def test_recipes_that_make_no_sense(given: dict[str, Any], message: str) -> None:
+    with pytest.raises(DataError) as caught:
+        RetrainOptions(**given)
+    assert message in str(caught.value)

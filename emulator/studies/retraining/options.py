@@ -5,7 +5,10 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from math import inf
+from typing import Any, Literal, get_args
+
+from axynq.emulator.errors import DataError
 
 MethodName = Literal[
     "behavioural",
@@ -25,6 +28,23 @@ Keep = Literal["best", "last"]
 KEEP: tuple[Keep, ...] = ("best", "last")
 
 SMOOTHING = 32
+
+_RANGES = {
+    "epochs": (0, inf),
+    "batch": (1, inf),
+    "rate": (0, inf),
+    "warmup": (0, 1),
+    "momentum": (0, 1),
+    "decay": (0, inf),
+    "clip": (0, inf),
+    "distillation": (0, 1),
+    "temperature": (1e-3, inf),
+    "samples": (1, inf),
+    "validation": (0, inf),
+    "patience": (1, inf),
+    "seed": (0, 2**63 - 1),
+}
+"""Lowest and highest values of the numbers."""
 
 
 @dataclass(frozen=True)
@@ -73,6 +93,20 @@ class RetrainOptions:
     patience: int | None = None
     """Stop after so many epochs without a better one."""
     seed: int = 0
+
+    def __post_init__(self) -> None:
+        """Raises:
+        DataError: a word is unknown, or a number is out of range.
+        """
+        known = {"method": get_args(MethodName), "optimiser": OPTIMISERS, "keep": KEEP}
+        for name, words in known.items():
+            if (word := getattr(self, name)) not in words:
+                raise DataError(f"unknown {name} '{word}' of retraining; known: {', '.join(words)}")
+        for name, (low, high) in _RANGES.items():
+            value = getattr(self, name)
+            if value is not None and not low <= value <= high:
+                words = f"at least {low:g}" if high == inf else f"{low:g} to {high:g}"
+                raise DataError(f"{name} of retraining is {words}, not {value}")
 
     def as_dict(self) -> dict[str, Any]:
         return asdict(self)
