@@ -105,8 +105,8 @@ class RetrainOptions:
         for name, (low, high) in _RANGES.items():
             value = getattr(self, name)
             if value is not None and not low <= value <= high:
-                words = f"at least {low:g}" if high == inf else f"{low:g} to {high:g}"
-                raise DataError(f"{name} of retraining is {words}, not {value}")
+                range_ = f"at least {low:g}" if high == inf else f"{low:g} to {high:g}"
+                raise DataError(f"{name} of retraining is {range_}, not {value}")
 
     def as_dict(self) -> dict[str, Any]:
         return asdict(self)
