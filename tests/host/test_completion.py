@@ -8,6 +8,8 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -113,7 +115,7 @@ def home(tmp_path: Path) -> dict[str, str]:
 
 
 @needs_bash
-@pytest.mark.thorough  # what is typed too early is lost where the machine is busy
+@pytest.mark.slow
 def test_bash_itself_completes(home: dict[str, str], tmp_path: Path) -> None:
     """The script is installed, and an interactive bash reads it and asks at Tab."""
     installed = subprocess.run(
@@ -121,13 +123,15 @@ def test_bash_itself_completes(home: dict[str, str], tmp_path: Path) -> None:
         env=home, capture_output=True, text=True, check=True,
     )  # fmt: skip
     assert "bash completion installed" in installed.stdout
-    answers = typed_in_bash(["axynq rtl roup:3\t", "axynq insp\tm --overlay z2-mi\t"], home)
-    assert "axynq rtl roup:3,6" in answers
-    assert "axynq inspect m --overlay z2-mixed16" in answers
+    with typing_in_bash(home) as type_:
+        type_("axynq rtl roup:3\t", "axynq rtl roup:3,6")
+        type_("\x15axynq insp\t", "axynq inspect ")  # Ctrl-U takes the line back
+        type_("m --overlay z2-mi\t", "m --overlay z2-mixed16")
 
 
-def typed_in_bash(lines: list[str], environment: dict[str, str]) -> str:
-    """What an interactive bash shows while lines are typed on its terminal, and taken back."""
+@contextmanager
+def typing_in_bash(environment: dict[str, str]) -> Iterator[Callable[[str, str], None]]:
+    """Types on the terminal of an interactive bash, and waits until that shows something."""
     import pty
     import select
 
@@ -137,18 +141,19 @@ def typed_in_bash(lines: list[str], environment: dict[str, str]) -> str:
         cwd=environment["HOME"], start_new_session=True,
     )  # fmt: skip
     os.close(other)
-    shown = ""
+
+    def type_(text: str, expected: str) -> None:
+        os.write(terminal, text.encode())
+        shown = ""
+        while expected not in shown:
+            ready, _, _ = select.select([terminal], [], [], 60)
+            assert ready, shown
+            shown += os.read(terminal, 4096).decode("utf-8", "replace")
+
     try:
-        for number, line in enumerate(["", *lines]):  # first wait until it reads lines itself
-            # Ctrl-U takes the line back; the sum shows that what comes before it is done.
-            text = f"{line}\x15echo $((40 + 2))-{number}\n"
-            os.write(terminal, text.encode())
-            while f"42-{number}" not in shown:
-                ready, _, _ = select.select([terminal], [], [], 60)
-                assert ready, shown
-                shown += os.read(terminal, 4096).decode("utf-8", "replace")
+        type_("echo $((40 + 2))\n", "42")  # it reads lines itself now
+        yield type_
     finally:
         process.kill()
         process.wait(30)
         os.close(terminal)
-    return shown

@@ -72,8 +72,8 @@ def test_explore(digits_path: Path, data: Path, tmp_path: Path) -> None:
     assert err.splitlines()[-1] == "interrupted"
     assert "Traceback" not in err
     assert {path.name.partition(".")[0] for path in (tmp_path / "found").iterdir()} == {
-        "evaluations"
-    }
+        "evaluations", "network", "progress"
+    }  # fmt: skip
 
 
 @pytest.mark.thorough
@@ -85,7 +85,9 @@ def test_retrain(digits_path: Path, data: Path, tmp_path: Path) -> None:
     assert (code, out) == (130, "")
     assert err.splitlines()[-1] == "interrupted"
     assert "Traceback" not in err
-    assert {path.name for path in tmp_path.iterdir()} <= {"data.npz", "state"}
+    assert {path.name for path in tmp_path.iterdir()} <= {
+        "data.npz", "state", "r.progress.html"
+    }  # fmt: skip
     if (tmp_path / "state").exists():
         import torch
 

@@ -149,15 +149,15 @@ def mutated(folder: Path, file: str, old: str, new: str) -> Schedule:
         # A quotient in the position of the next tap.
         thorough(
             "include/axynq/position.hpp",
-            "  const address_t next_word = at.tap.address + 1;\n",
-            "  const address_t next_word = at.tap.address / phase.kernel_columns;\n",
+            "  const address_t next_word = now.tap.address + (to_word ? 1 : 0);\n",
+            "  const address_t next_word = now.tap.address / phase.kernel_columns;\n",
             "1 dividers, at position.hpp:",
         ),
         # A lane that is chosen among all by a number.
         thorough(
             "include/axynq/finish.hpp",
-            "    sum[r] = pending.sums[r];\n",
-            "    sum[r] = pending.sums[ap_uint<2>(pending.count + r)];\n",
+            "      accumulator_t own = pending.sums[copy * FILTERS + r];\n",
+            "      accumulator_t own = pending.sums[ap_uint<2>(pending.count + r)];\n",
             "MULTIPLY has choices among 4 values of 32 bits",
         ),
         # Whether it is the last is compared after the subtraction, not known before it.
