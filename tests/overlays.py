@@ -20,7 +20,7 @@ BUFFERS = {
     "partial_sums": 64,
 }
 
-FAST = ("tiny4", "z2-mixed16", "z2-roup16")
+FAST = ("tiny4", "z2-mixed16")
 
 
 def every_overlay() -> list[Any]:

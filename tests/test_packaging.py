@@ -121,7 +121,7 @@ def test_other_places_times_and_permissions_give_the_same_bytes(
     assert check.rebuilt(built[0], tmp_path / "rebuilt").read_bytes() == built[1].read_bytes()
 
 
-@pytest.mark.slow
+@pytest.mark.thorough
 def test_the_wheel_runs_a_model_in_a_clean_environment(wheel: Path, tmp_path: Path) -> None:
     _installed_and_tried(Path(sys.executable), wheel, tmp_path)
 

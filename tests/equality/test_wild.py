@@ -44,7 +44,9 @@ def compiled(path: Path, overlay: str) -> Program:
 
 
 @every_file
-@pytest.mark.parametrize("overlay", ["z2-roup16", "zcu104-roup32"])
+@pytest.mark.parametrize(
+    "overlay", ["z2-roup16", pytest.param("zcu104-roup32", marks=pytest.mark.thorough)]
+)
 def test_compiles(path: Path, overlay: str) -> None:
     program = compiled(path, overlay)
     starts = STARTS.get((path.stem, overlay))

@@ -104,7 +104,7 @@ def test_keyword_spotting(
     check(design, keyword, plan, keyword_samples[0][:40])
 
 
-@pytest.mark.slow
+@pytest.mark.thorough
 def test_resnet8(resnet8: graph.Model, cifar10_images: Any, tmp_path: Path) -> None:
     plan = "flam=exact|roup:1,4"
     design = compiled(resnet8, plan, tmp_path, "io_stream")

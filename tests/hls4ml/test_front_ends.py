@@ -98,7 +98,7 @@ def layer_sums(node: object, x: np.ndarray) -> np.ndarray:
     ("name", "backend", "io_type"),
     [
         pytest.param("keras", "Vitis", "io_stream", marks=pytest.mark.thorough),
-        ("qonnx", "VivadoAccelerator", "io_stream"),
+        pytest.param("qonnx", "VivadoAccelerator", "io_stream", marks=pytest.mark.thorough),
         pytest.param("torch", "Vitis", "io_parallel", marks=pytest.mark.thorough),
         pytest.param("keras", "Vivado", "io_parallel", marks=pytest.mark.thorough),
         pytest.param("qonnx", "Vitis", "io_parallel", marks=pytest.mark.thorough),

@@ -29,7 +29,9 @@ def random_cases(seed: int, io: str, count: int = 7) -> dict[str, LayerCase]:
     return {f"layer{k}": random_case(rng, io == "io_stream") for k in range(count)}
 
 
-@pytest.mark.parametrize("io", ["io_parallel", "io_stream"])
+@pytest.mark.parametrize(
+    "io", [pytest.param("io_parallel", marks=pytest.mark.thorough), "io_stream"]
+)
 def test_random_layers(tmp_path: Path, io: str) -> None:
     cases = random_cases(1, io)
     nothing = {"multipliers": ["exact"], "axis": "filter", "classes": [-1, -1, -1]}

@@ -96,6 +96,7 @@ def test_design(axynq, small, digits: graph.Model, digits_path, tmp_path, compar
     assert not (folder / "plan.json").exists()
 
 
+@pytest.mark.thorough
 def test_with_a_library(
     axynq, small, monkeypatch, digits: graph.Model, digits_path, digits_data, tmp_path
 ) -> None:

@@ -84,7 +84,7 @@ def test_without_a_cache_arrays_are_looked_at_again(monkeypatch, tmp_path: Path)
     assert len(asked) == 2
 
 
-@pytest.mark.slow
+@pytest.mark.thorough
 def test_a_look_is_the_estimate(cache: Path) -> None:
     pytest.importorskip("llvmlite")
     tiny = Overlay.load("tiny4")

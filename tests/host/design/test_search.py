@@ -159,6 +159,7 @@ def test_nothing_fits() -> None:
     assert result.smallest[0] > Limits(lut=0.2).amounts(BOARD)[0]
 
 
+@pytest.mark.thorough
 def test_steps_are_a_bound(digits: graph.Model) -> None:
     """No array takes fewer cycles than its least steps, under any plan."""
     for text in ("exact", "flam=exact|roup:1,4"):

@@ -116,7 +116,7 @@ def test_the_block_is_that_of_the_board(board: str, block: str, tmp_path: Path) 
     assert f" {pair.function}(" in blackboxes_header(overlay)
 
 
-@pytest.mark.slow
+@pytest.mark.thorough
 def test_an_overlay_with_pairs(tmp_path: Path) -> None:
     overlay = overlay_with_pairs(tmp_path)
     parts = {part.name: part for part in estimate(overlay).parts}

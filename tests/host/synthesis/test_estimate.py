@@ -131,7 +131,7 @@ def test_estimate_as_json(axynq, compiler: None) -> None:
     assert all(part["source"] for part in content["parts"] if part["basis"] == "published")
 
 
-@pytest.mark.slow
+@pytest.mark.thorough
 def test_the_table_says_what_it_is(axynq, compiler: None) -> None:
     code, out, _ = axynq("rtl", "--estimate", "tiny4")
     assert code == 0

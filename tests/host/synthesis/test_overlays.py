@@ -31,19 +31,11 @@ HLS = Path(__file__).parents[3] / "hls"
 DSPS_OF_CONTROL = 30
 
 
-def slow(*values: object):
-    return pytest.param(*values, marks=pytest.mark.slow)
-
-
 def thorough(*values: object):
     return pytest.param(*values, marks=pytest.mark.thorough)
 
 
-SLOW = ("z2-hybrid",)
-OVERLAYS = [
-    name if name == "tiny4" else slow(name) if name in SLOW else thorough(name)
-    for name in overlay_names()
-]
+OVERLAYS = [name if name == "tiny4" else thorough(name) for name in overlay_names()]
 
 
 @pytest.fixture(scope="module")

@@ -49,6 +49,7 @@ def test_schedule_of_an_overlay(axynq) -> None:
     assert any(access["array"] == "weights" for access in multiply["accesses"])
 
 
+@pytest.mark.thorough
 def test_schedule_as_a_table(axynq) -> None:
     code, out, _ = axynq("rtl", "--schedule", "tiny4")
     assert code == 0
