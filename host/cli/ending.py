@@ -20,7 +20,6 @@ import codecs
 import os
 import re
 import select
-import signal
 import sys
 import traceback
 import warnings
@@ -37,8 +36,8 @@ from axynq.host.cli.usage import UsageError
 TRACEBACK = "AXYNQ_TRACEBACK"
 """Environment variable: if set, errors are printed with their traceback."""
 
-READER_GONE = 128 + signal.SIGPIPE
-"""What a shell says of other tools then, which the signal ends without a word."""
+READER_GONE = 141
+"""128 and the number of SIGPIPE, which ends other tools then without a word."""
 
 _TYPED = (
     (": Value error, ", ": "),
@@ -199,6 +198,8 @@ def _plain(error: UnicodeError) -> tuple[str | bytes, int]:
 
 def _reader_gone() -> bool:
     """Whether standard output is a pipe that nobody reads any more."""
+    if not hasattr(select, "poll"):  # Windows
+        return False
     watch = select.poll()
     try:
         watch.register(sys.stdout.fileno(), 0)
