@@ -246,7 +246,14 @@ def test_several_boards_at_once(cases: list[Case]) -> None:
 
 
 @pytest.mark.parametrize("count", [1, 2, 3, 4])
-@pytest.mark.parametrize("error", [KeyboardInterrupt(), ZeroDivisionError(), MemoryError()])
+@pytest.mark.parametrize(
+    "error",
+    [
+        KeyboardInterrupt(),
+        pytest.param(ZeroDivisionError(), marks=pytest.mark.thorough),
+        pytest.param(MemoryError(), marks=pytest.mark.thorough),
+    ],
+)
 def test_an_advance_that_raises(
     accelerator: Accelerator, any_long: Case, other: Case, count: int, error: BaseException
 ) -> None:
