@@ -51,9 +51,8 @@ def main() -> None:
     least = parser.parse_args().least
     files = measured()
     print("Branches that no test reaches, by file:")
-    for path, reached in sorted(files.items(), key=lambda file: file[1].branches - file[1].of)[
-        :WORST
-    ]:
+    worst = sorted(files.items(), key=lambda file: file[1].branches - file[1].of)[:WORST]
+    for path, reached in worst:
         print(f"{reached.of - reached.branches:5} of {reached.of:4}  {path}")
     few = []
     for package in PACKAGES:

@@ -24,6 +24,16 @@ WEIGHT_MIN, WEIGHT_MAX = -128, 127
 IntArray = npt.NDArray[np.integer[Any]]
 
 
+def check_range(low: int, high: int) -> None:
+    """Check a range of operands, both ends included.
+
+    Raises:
+        MultiplierError: it is empty.
+    """
+    if low > high:
+        raise MultiplierError(f"the range {low}:{high} is empty: LOW must not exceed HIGH")
+
+
 @dataclass(frozen=True)
 class ErrorMetrics:
     """Errors of a multiplier relative to the exact product, over ranges of both operands.
@@ -149,9 +159,8 @@ class Multiplier(ABC):
         """
         a_low, a_high = activations or self.activation_range
         w_low, w_high = weights or (WEIGHT_MIN, WEIGHT_MAX)
-        if a_low > a_high or w_low > w_high:
-            low, high = (a_low, a_high) if a_low > a_high else (w_low, w_high)
-            raise MultiplierError(f"the range {low}:{high} is empty: LOW must not exceed HIGH")
+        check_range(a_low, a_high)
+        check_range(w_low, w_high)
         a = np.arange(a_low, a_high + 1, dtype=np.int64)[:, None]
         w = np.arange(w_low, w_high + 1, dtype=np.int64)[None, :]
         exact = a * w

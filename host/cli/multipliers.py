@@ -24,11 +24,12 @@ from axynq.emulator.multipliers import (
     Table,
     multiplier,
 )
+from axynq.emulator.multipliers.base import check_range
 from axynq.host.cli import completion
 from axynq.host.cli.inputs import EnergyOption, read_data
 from axynq.host.cli.output import JsonOption, print_json, results, table
 from axynq.host.cli.progress import progress_bar
-from axynq.host.cli.usage import UsageError
+from axynq.host.cli.usage import UsageError, judged
 from axynq.host.energy import energy_figures
 from axynq.host.netlists.characterise import (
     DEFAULT,
@@ -72,8 +73,8 @@ def range_of(text: str) -> tuple[int, int]:
     if found is None:
         raise typer.BadParameter(f"a range is LOW:HIGH, such as {DEFAULT_RANGE}, not '{text}'")
     low, high = int(found[1]), int(found[2])
-    if low > high:
-        raise typer.BadParameter(f"the range {low}:{high} is empty: LOW must not exceed HIGH")
+    with judged():
+        check_range(low, high)
     if low < WEIGHT_MIN or high > WEIGHT_MAX:
         raise typer.BadParameter(
             f"operands are averaged over {WEIGHT_MIN}:{WEIGHT_MAX} or less, not {low}:{high}; "

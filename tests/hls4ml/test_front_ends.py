@@ -93,15 +93,15 @@ def layer_sums(node: object, x: np.ndarray) -> np.ndarray:
     return sums.reshape(len(x), -1) * 2.0**-unit
 
 
-@pytest.mark.slow
+@pytest.mark.thorough
 @pytest.mark.parametrize(
     ("name", "backend", "io_type"),
     [
-        pytest.param("keras", "Vitis", "io_stream", marks=pytest.mark.thorough),
-        pytest.param("qonnx", "VivadoAccelerator", "io_stream", marks=pytest.mark.thorough),
-        pytest.param("torch", "Vitis", "io_parallel", marks=pytest.mark.thorough),
-        pytest.param("keras", "Vivado", "io_parallel", marks=pytest.mark.thorough),
-        pytest.param("qonnx", "Vitis", "io_parallel", marks=pytest.mark.thorough),
+        ("keras", "Vitis", "io_stream"),
+        ("qonnx", "VivadoAccelerator", "io_stream"),
+        ("torch", "Vitis", "io_parallel"),
+        ("keras", "Vivado", "io_parallel"),
+        ("qonnx", "Vitis", "io_parallel"),
     ],
 )
 def test_layers_have_their_multipliers(
